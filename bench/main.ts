@@ -1,0 +1,81 @@
+/**
+ * `npm run bench -- [name…] [--quick] [--json] [--list] [--check]`. Results go to standard output, progress to standard
+ * error. Exit status: 0 done, 2 usage, 10 a case below its floor under `--check`.
+ */
+import { parseArgs } from 'node:util'
+import { appendDurable } from './append-durable.bench.ts'
+import { appendMemory } from './append-memory.bench.ts'
+import { runBenchmark, type Benchmark } from './harness.ts'
+import { sqlCold } from './sql-cold.bench.ts'
+import { formatResult } from './table.ts'
+
+const benchmarks: readonly Benchmark[] = [appendMemory, appendDurable, sqlCold]
+
+const USAGE = 'usage: npm run bench -- [name...] [--quick] [--json] [--list] [--check]'
+const EXIT_INVALID = 2
+const EXIT_BELOW_FLOOR = 10
+
+interface Arguments {
+  readonly names: readonly string[]
+  readonly quick: boolean
+  readonly json: boolean
+  readonly list: boolean
+  readonly check: boolean
+}
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main(argv: readonly string[]): Promise<number> {
+  const given = readArguments(argv)
+  if (given === null) return EXIT_INVALID
+  if (given.list) {
+    for (const { name, question } of benchmarks) writeOut(`${name.padEnd(16)}${question}`)
+    return 0
+  }
+  const chosen = benchmarks.filter(({ name }) => given.names.length === 0 || given.names.includes(name))
+  let short = false
+  for (const benchmark of chosen) {
+    if (!given.json) writeOut(`\n${benchmark.question}`)
+    for await (const result of runBenchmark(benchmark, given.quick ? 'quick' : 'full', showProgress)) {
+      clearProgress()
+      short ||= result.met === 'short'
+      writeOut(given.json ? JSON.stringify(result) : formatResult(result))
+    }
+  }
+  return given.check && short ? EXIT_BELOW_FLOOR : 0
+}
+
+function readArguments(argv: readonly string[]): Arguments | null {
+  const flag = { type: 'boolean', default: false } as const
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      allowPositionals: true,
+      options: { quick: flag, json: flag, list: flag, check: flag },
+    })
+    const unknown = positionals.filter((name) => !benchmarks.some((known) => known.name === name))
+    if (unknown.length === 0) return { names: positionals, ...values }
+    const known = benchmarks.map(({ name }) => name).join(', ')
+    writeError(`There is no benchmark ${unknown.join(', ')}; there are: ${known}.\n${USAGE}`)
+  } catch (error) {
+    writeError(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`)
+  }
+  return null
+}
+
+/** One line that is overwritten on a terminal; silent in a pipe. */
+function showProgress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${line}`)
+}
+
+function clearProgress(): void {
+  if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K')
+}
+
+function writeOut(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+function writeError(line: string): void {
+  process.stderr.write(`${line}\n`)
+}

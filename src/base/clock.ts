@@ -1,0 +1,55 @@
+/**
+ * The clock port. Everything below `engine` takes time from here, which is what lets the engine run in a simulator.
+ * This file owns the real clock and the real timers.
+ */
+
+export interface Timer {
+  cancel(): void
+}
+
+export interface Clock {
+  /** Wall clock, whole ms since 1970-01-01 UTC. May jump either way; order and fencing never depend on it. */
+  now(): number
+  /** Monotonic time in ms with a fraction, from an arbitrary origin. Only differences mean anything. */
+  monotonic(): number
+  /** Calls `callback` once, no earlier than `delayMs` from now. The timer does not keep the process alive. */
+  setTimer(delayMs: number, callback: () => void): Timer
+  /** Resolves no earlier than `delayMs` from now; keeps the process alive; rejects with `signal.reason` on abort. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>
+  /** Resolves after whatever else is ready to run had its turn: between the steps of a long computation. */
+  yield(): Promise<void>
+}
+
+/** The longest delay a platform timer takes; longer ones fire at once. */
+const PLATFORM_DELAY_MAX_MS = 2 ** 31 - 1
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  setTimer(delayMs, callback) {
+    const timer = setTimeout(callback, Math.min(delayMs, PLATFORM_DELAY_MAX_MS))
+    timer.unref()
+    return { cancel: () => clearTimeout(timer) }
+  },
+  sleep(delayMs, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason as Error)
+        return
+      }
+      const onAbort = (): void => {
+        clearTimeout(timer)
+        reject(signal?.reason as Error)
+      }
+      const timer = setTimeout(
+        () => {
+          signal?.removeEventListener('abort', onAbort)
+          resolve()
+        },
+        Math.min(delayMs, PLATFORM_DELAY_MAX_MS),
+      )
+      signal?.addEventListener('abort', onAbort, { once: true })
+    })
+  },
+  yield: () => new Promise((resolve) => setImmediate(resolve)),
+}

@@ -1,0 +1,170 @@
+/**
+ * Configuration: what may be given, with every problem reported at once by its path, what was given and what is allowed.
+ * The same keys come from the API, a file and the command line.
+ */
+import * as v from 'valibot'
+import { StratalogError } from '../base/errors.ts'
+import { LOG_LEVELS } from '../base/logger.ts'
+import { type ByteSize, type Duration, tryParseBytes, tryParseDuration } from '../base/units.ts'
+import type { AckLevel, EvictionPolicy, StorageMode } from '../format/manifest.ts'
+
+/** A log's storage policy as the user writes it; what is left out takes its default. See docs/configuration.md. */
+export interface StorageOptions {
+  readonly mode?: StorageMode
+  /** RAM copy is dropped this long after the append, once a lower copy is proven. Default `1h`. */
+  readonly memoryTtl?: Duration
+  /** A disk copy is made no later than this. Default: the smaller of `5m` and `memoryTtl`. */
+  readonly diskAfter?: Duration
+  /** An object copy is made no later than this; needs an archive. Default `15m` with one. */
+  readonly archiveAfter?: Duration
+  /** The disk copy is dropped after this, once an object copy is proven; needs an archive. Default `1d` with one. */
+  readonly diskTtl?: Duration
+  /** `false`: from memory straight to the archive. Default `true`. */
+  readonly localDisk?: boolean
+  readonly ack?: AckLevel
+  readonly wal?: boolean
+  readonly evictionPolicy?: Extract<EvictionPolicy, 'fifo' | 'reject'>
+}
+
+export interface S3Options {
+  readonly endpoint?: string
+  readonly region?: string
+  readonly forcePathStyle?: boolean
+  readonly credentials?: {
+    readonly accessKeyId: string
+    readonly secretAccessKey: string
+    readonly sessionToken?: string
+  }
+}
+
+export interface StratalogOptions {
+  /** Where the WAL, segments and the local manifest live. Without it the engine is in RAM only. */
+  readonly dataDir?: string
+  /** `s3://bucket/prefix` or `file:///path`. */
+  readonly archive?: string
+  readonly s3?: S3Options
+  /** The budget for record batches. Default: half of what the process may use. */
+  readonly maxMemoryBytes?: ByteSize
+  /** Start reclaiming at this fraction of the budget. Default 0.9. */
+  readonly evictionWatermark?: number
+  readonly evictionPolicy?: Extract<EvictionPolicy, 'fifo' | 'reject'>
+  /** The storage policy of logs that do not say otherwise. */
+  readonly defaults?: StorageOptions
+  readonly logLevel?: (typeof LOG_LEVELS)[number]
+}
+
+const duration = v.custom<Duration>(
+  (value) => tryParseDuration(value) !== null,
+  "a duration: ms as a number, or text like '90s', '1h', '7d'",
+)
+const byteSize = v.custom<ByteSize>(
+  (value) => tryParseBytes(value) !== null,
+  "a size: bytes as a number, or text like '64MB', '4GB'",
+)
+const fraction = v.custom<number>(
+  (value) => typeof value === 'number' && value > 0 && value <= 1,
+  'a number above 0 and at most 1',
+)
+const text = v.pipe(v.string('text'), v.nonEmpty('text that is not empty'))
+const flag = v.boolean('true or false')
+
+function oneOf<const Options extends readonly string[]>(options: Options): v.PicklistSchema<Options, string> {
+  return v.picklist(options, options.map((option) => `'${option}'`).join(', '))
+}
+
+const evictionPolicy = oneOf(['fifo', 'reject'])
+
+const storageEntries = {
+  mode: v.optional(oneOf(['memory', 'persistent', 'hybrid'])),
+  memoryTtl: v.optional(duration),
+  diskAfter: v.optional(duration),
+  archiveAfter: v.optional(duration),
+  diskTtl: v.optional(duration),
+  localDisk: v.optional(flag),
+  ack: v.optional(oneOf(['memory', 'disk', 'object'])),
+  wal: v.optional(flag),
+  evictionPolicy: v.optional(evictionPolicy),
+}
+const storageSchema = v.strictObject(storageEntries)
+
+const s3Entries = {
+  endpoint: v.optional(text),
+  region: v.optional(text),
+  forcePathStyle: v.optional(flag),
+  credentials: v.optional(
+    v.strictObject({ accessKeyId: text, secretAccessKey: text, sessionToken: v.optional(text) }),
+  ),
+}
+
+const engineEntries = {
+  dataDir: v.optional(text),
+  archive: v.optional(text),
+  s3: v.optional(v.strictObject(s3Entries)),
+  maxMemoryBytes: v.optional(byteSize),
+  evictionWatermark: v.optional(fraction),
+  evictionPolicy: v.optional(evictionPolicy),
+  defaults: v.optional(storageSchema),
+  logLevel: v.optional(oneOf(LOG_LEVELS)),
+}
+const engineSchema = v.strictObject(engineEntries)
+
+/** The keys of each object, for messages about unknown ones. */
+const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
+  '': Object.keys(engineEntries),
+  s3: Object.keys(s3Entries),
+  's3.credentials': ['accessKeyId', 'secretAccessKey', 'sessionToken'],
+  defaults: Object.keys(storageEntries),
+  storage: Object.keys(storageEntries),
+}
+
+/** One thing that is wrong with a configuration. */
+export interface ConfigProblem {
+  readonly path: string
+  readonly given: unknown
+  readonly allowed: string
+}
+
+/** @throws StratalogError `config_invalid` with every problem. */
+export function validateOptions(options: unknown): StratalogOptions {
+  const problems = problemsOf(engineSchema, options, '')
+  if (problems.length > 0) throw configError(problems)
+  return options as StratalogOptions
+}
+
+/** Problems of a log's storage options, with paths below `path`. */
+export function storageProblems(storage: unknown, path: string): readonly ConfigProblem[] {
+  return problemsOf(storageSchema, storage, path)
+}
+
+export function configError(problems: readonly ConfigProblem[]): StratalogError {
+  const lines = problems.map(({ path, given, allowed }) => `  ${path}: expected ${allowed}; got ${shown(given)}`)
+  const count = problems.length === 1 ? 'One problem' : `${problems.length} problems`
+  return new StratalogError('config_invalid', `${count} with the configuration:\n${lines.join('\n')}`, {
+    details: { problems: problems.map((problem) => ({ ...problem, given: shown(problem.given) })) },
+  })
+}
+
+function problemsOf(schema: v.GenericSchema, value: unknown, base: string): readonly ConfigProblem[] {
+  const result = v.safeParse(schema, value)
+  if (result.success) return []
+  return result.issues.map((issue) => {
+    const own = (issue.path ?? []).map((item) => String(item.key)).join('.')
+    const path = [base, own].filter((part) => part !== '').join('.') || '(options)'
+    if (issue.type === 'strict_object' && issue.expected === 'never') {
+      const parent = path.includes('.') ? path.slice(0, path.lastIndexOf('.')) : ''
+      return { path, given: issue.input, allowed: `no such key; ${knownKeys(parent)}` }
+    }
+    return { path, given: issue.input, allowed: issue.type === 'strict_object' ? 'an object' : issue.message }
+  })
+}
+
+function knownKeys(parent: string): string {
+  const keys = KNOWN_KEYS[parent] ?? KNOWN_KEYS['storage'] ?? []
+  return `the keys are ${keys.join(', ')}`
+}
+
+function shown(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  const json = JSON.stringify(value)
+  return json === undefined ? typeof value : json.length > 80 ? `${json.slice(0, 80)}…` : json
+}

@@ -1,0 +1,101 @@
+/** From what the user wrote to a policy with every default filled in, and what cannot be combined. Pure. */
+import { tryParseDuration } from '../base/units.ts'
+import type { StoragePolicy } from '../format/manifest.ts'
+import { type ConfigProblem, type StorageOptions, configError, storageProblems } from './config.ts'
+
+/** What the engine around a log has, which decides defaults and what is possible. */
+export interface StorageSurroundings {
+  readonly hasDataDir: boolean
+  readonly hasArchive: boolean
+  readonly evictionPolicy: 'fifo' | 'reject'
+  readonly evictionWatermark: number
+}
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+
+/**
+ * Fills in the defaults of docs/configuration.md.
+ * @throws StratalogError `config_invalid` with every problem, each with its path below `path`.
+ */
+export function resolvePolicy(
+  storage: StorageOptions,
+  defaults: StorageOptions,
+  around: StorageSurroundings,
+  path = 'storage',
+): StoragePolicy {
+  const problems = [...storageProblems(storage, path)]
+  if (problems.length > 0) throw configError(problems)
+  const given = { ...defaults, ...storage }
+  const policy = withDefaults(given, around)
+  problems.push(...conflicts(given, policy, around, path))
+  if (problems.length > 0) throw configError(problems)
+  return policy
+}
+
+function withDefaults(given: StorageOptions, around: StorageSurroundings): StoragePolicy {
+  const mode = given.mode ?? (around.hasDataDir ? 'hybrid' : 'memory')
+  const memoryTtl = ms(given.memoryTtl) ?? HOUR_MS
+  const tiersToArchive = mode === 'hybrid' && around.hasArchive
+  const wal = given.wal ?? mode !== 'memory'
+  return {
+    mode,
+    memoryTtl,
+    diskAfter: ms(given.diskAfter) ?? Math.min(5 * MINUTE_MS, memoryTtl),
+    archiveAfter: ms(given.archiveAfter) ?? (tiersToArchive ? 15 * MINUTE_MS : null),
+    diskTtl: ms(given.diskTtl) ?? (tiersToArchive ? DAY_MS : null),
+    localDisk: given.localDisk ?? true,
+    retention: null,
+    ack: given.ack ?? (wal ? 'disk' : 'memory'),
+    wal,
+    memoryFirst: true,
+    diskFallback: true,
+    evictionPolicy: given.evictionPolicy ?? around.evictionPolicy,
+    evictionWatermark: around.evictionWatermark,
+    segmentFormat: 'arrow',
+    keep: 'all',
+  }
+}
+
+function conflicts(
+  given: StorageOptions,
+  policy: StoragePolicy,
+  around: StorageSurroundings,
+  path: string,
+): readonly ConfigProblem[] {
+  const problems: ConfigProblem[] = []
+  const problem = (key: keyof StorageOptions, allowed: string): void => {
+    problems.push({ path: `${path}.${key}`, given: given[key] ?? policy[key], allowed })
+  }
+  if (policy.mode !== 'memory' && !around.hasDataDir) problem('mode', `'memory', because the engine has no dataDir`)
+  if (policy.mode === 'memory') {
+    if (policy.wal) problem('wal', `false in mode 'memory'`)
+    if (policy.ack !== 'memory') problem('ack', `'memory' in mode 'memory'`)
+    return problems
+  }
+  if (!around.hasArchive) {
+    if (given.archiveAfter !== undefined) problem('archiveAfter', 'nothing, because the engine has no archive')
+    if (given.diskTtl !== undefined) problem('diskTtl', 'nothing, because the engine has no archive')
+    if (policy.ack === 'object') problem('ack', `'memory' or 'disk', because the engine has no archive`)
+    if (!policy.localDisk) problem('localDisk', 'true, because the engine has no archive')
+  }
+  if (policy.mode === 'persistent') {
+    if (!policy.wal) problem('wal', `true in mode 'persistent'; mode 'hybrid' can go without`)
+    if (given.archiveAfter !== undefined) problem('archiveAfter', `nothing in mode 'persistent'; use mode 'hybrid'`)
+    if (given.diskTtl !== undefined) problem('diskTtl', `nothing in mode 'persistent'; use mode 'hybrid'`)
+    if (!policy.localDisk) problem('localDisk', `true in mode 'persistent'`)
+  }
+  if (!policy.wal && policy.ack === 'disk') problem('ack', `'memory' or 'object' when wal is false`)
+  if (!policy.wal && policy.diskAfter > policy.memoryTtl) {
+    problem('diskAfter', `at most memoryTtl (${policy.memoryTtl} ms) when wal is false`)
+  }
+  if (policy.archiveAfter !== null && policy.diskTtl !== null && policy.diskTtl < policy.archiveAfter) {
+    problem('diskTtl', `at least archiveAfter (${policy.archiveAfter} ms)`)
+  }
+  return problems
+}
+
+function ms(value: number | string | undefined): number | null {
+  return value === undefined ? null : tryParseDuration(value)
+}

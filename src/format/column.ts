@@ -1,0 +1,110 @@
+import { type ColumnType, columnLayout } from './schema.ts'
+
+/**
+ * One column of a record batch in Arrow's physical layout. Readonly by contract: whoever holds a ColumnData never
+ * writes through it. Buffers may lie over an ArrayBuffer or a SharedArrayBuffer.
+ *
+ * - `validity`: bitmap, least significant bit first, bit set = value present; null when nothing is null.
+ * - `offsets`: `length + 1` int32 positions into `values`, non-decreasing; null unless the type is variable.
+ *   The first may be above 0.
+ * - `values`: fixed types, `length × byteWidth` bytes; bool, a bitmap; variable types, the bytes that `offsets` divide.
+ *   What lies under a null is unspecified.
+ * - `dictionary`: when not null, `values` are `length` int32 codes into it and `offsets` is null. A dictionary has no
+ *   nulls and no dictionary of its own. Only utf8 columns have one.
+ *
+ * Every buffer starts at a position of its ArrayBuffer that its element width divides.
+ */
+export interface ColumnData {
+  readonly type: ColumnType
+  readonly length: number
+  readonly nullCount: number
+  readonly validity: Uint8Array | null
+  readonly offsets: Int32Array | null
+  readonly values: Uint8Array
+  readonly dictionary: ColumnData | null
+}
+
+export function isValidAt(column: ColumnData, row: number): boolean {
+  return column.validity === null || (((column.validity[row >> 3] ?? 0) >> (row & 7)) & 1) === 1
+}
+
+/** Bytes that a bitmap of `length` bits takes. */
+export function bitmapBytes(length: number): number {
+  return (length + 7) >> 3
+}
+
+export function int32View(bytes: Uint8Array): Int32Array {
+  return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2)
+}
+
+export function bigInt64View(bytes: Uint8Array): BigInt64Array {
+  return new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 3)
+}
+
+export function float64View(bytes: Uint8Array): Float64Array {
+  return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 3)
+}
+
+/** Bytes that the column's values, offsets and validity take; a dictionary counts in full. */
+export function columnBytes(column: ColumnData): number {
+  const own = column.values.byteLength + (column.offsets?.byteLength ?? 0) + (column.validity?.byteLength ?? 0)
+  return own + (column.dictionary === null ? 0 : columnBytes(column.dictionary))
+}
+
+/** Rows `[start, end)` of a column. Shares buffers where alignment allows; bitmaps are copied when `start` is not a multiple of 8. */
+export function sliceColumn(column: ColumnData, start: number, end: number): ColumnData {
+  if (start === 0 && end === column.length) return column
+  const length = end - start
+  const validity = column.validity === null ? null : sliceBitmap(column.validity, start, length)
+  const nullCount = validity === null ? 0 : length - countBits(validity, length)
+  return {
+    type: column.type,
+    length,
+    nullCount,
+    validity: nullCount === 0 ? null : validity,
+    offsets: column.offsets === null ? null : column.offsets.subarray(start, end + 1),
+    values: sliceValues(column, start, end),
+    dictionary: column.dictionary,
+  }
+}
+
+function sliceValues(column: ColumnData, start: number, end: number): Uint8Array {
+  if (column.dictionary !== null) return column.values.subarray(start * 4, end * 4)
+  const layout = columnLayout(column.type)
+  if (layout.kind === 'bits') return sliceBitmap(column.values, start, end - start)
+  if (layout.kind === 'fixed') return column.values.subarray(start * layout.byteWidth, end * layout.byteWidth)
+  return column.values
+}
+
+/** Bits `[start, start + length)` as a bitmap that begins at bit 0; bits after the last are 0 when copied. */
+export function sliceBitmap(bitmap: Uint8Array, start: number, length: number): Uint8Array {
+  const byteCount = bitmapBytes(length)
+  const first = start >> 3
+  const shift = start & 7
+  if (shift === 0) return bitmap.subarray(first, first + byteCount)
+  const bits = new Uint8Array(byteCount)
+  for (let index = 0; index < byteCount; index++) {
+    const low = (bitmap[first + index] ?? 0) >> shift
+    const high = (bitmap[first + index + 1] ?? 0) << (8 - shift)
+    bits[index] = (low | high) & 0xff
+  }
+  const spare = byteCount * 8 - length
+  if (spare > 0) bits[byteCount - 1] = (bits[byteCount - 1] ?? 0) & (0xff >> spare)
+  return bits
+}
+
+/** How many of the first `length` bits are set. */
+export function countBits(bitmap: Uint8Array, length: number): number {
+  let count = 0
+  const whole = length >> 3
+  for (let index = 0; index < whole; index++) count += POPULATION[bitmap[index] ?? 0] ?? 0
+  const rest = length & 7
+  if (rest > 0) count += POPULATION[(bitmap[whole] ?? 0) & ((1 << rest) - 1)] ?? 0
+  return count
+}
+
+const POPULATION = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let count = 0
+  for (let bits = byte; bits > 0; bits >>= 1) count += bits & 1
+  return count
+})

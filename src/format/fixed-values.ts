@@ -1,0 +1,165 @@
+/** How JavaScript values become values of the fixed-width types; see the table in schema.ts. */
+import { type ColumnType, TIMESTAMP_UNITS_PER_SECOND, decimalParameters, timestampUnit } from './schema.ts'
+
+/** Writes values of one type into a buffer by row number. */
+export interface FixedWriter {
+  attach(values: Uint8Array): void
+  /** False when the value is not one of the type; nothing is written then. */
+  write(row: number, value: unknown): boolean
+}
+
+type NumberArray = Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array
+
+const INTEGER_ARRAYS: Readonly<
+  Record<string, { readonly over: (bytes: Uint8Array) => NumberArray; readonly min: number; readonly max: number }>
+> = {
+  int8: { over: (b) => new Int8Array(b.buffer, b.byteOffset, b.length), min: -128, max: 127 },
+  uint8: { over: (b) => b, min: 0, max: 255 },
+  int16: { over: (b) => new Int16Array(b.buffer, b.byteOffset, b.length >> 1), min: -32768, max: 32767 },
+  uint16: { over: (b) => new Uint16Array(b.buffer, b.byteOffset, b.length >> 1), min: 0, max: 65535 },
+  int32: { over: (b) => new Int32Array(b.buffer, b.byteOffset, b.length >> 2), min: -(2 ** 31), max: 2 ** 31 - 1 },
+  uint32: { over: (b) => new Uint32Array(b.buffer, b.byteOffset, b.length >> 2), min: 0, max: 2 ** 32 - 1 },
+}
+
+export function fixedWriter(type: ColumnType): FixedWriter {
+  const integer = INTEGER_ARRAYS[type]
+  if (integer !== undefined) return smallIntegerWriter(integer.over, integer.min, integer.max)
+  if (type === 'float64') return floatWriter((b) => new Float64Array(b.buffer, b.byteOffset, b.length >> 3))
+  if (type === 'float32') return floatWriter((b) => new Float32Array(b.buffer, b.byteOffset, b.length >> 2))
+  if (type === 'int64') return wideWriter((value) => toInt64(value, INT64_MIN, INT64_MAX))
+  if (type === 'uint64') return wideWriter((value) => toInt64(value, 0n, UINT64_MAX))
+  if (type === 'date') return dateWriter()
+  const unit = timestampUnit(type)
+  if (unit !== null) {
+    const perSecond = TIMESTAMP_UNITS_PER_SECOND[unit]
+    return wideWriter((value) => toTimestamp(value, perSecond))
+  }
+  return decimalWriter(decimalParameters(type)?.precision ?? 38, decimalParameters(type)?.scale ?? 0)
+}
+
+function smallIntegerWriter(over: (bytes: Uint8Array) => NumberArray, min: number, max: number): FixedWriter {
+  let values = over(new Uint8Array(0))
+  return {
+    attach(bytes) {
+      values = over(bytes)
+    },
+    write(row, value) {
+      const number = typeof value === 'bigint' && value >= min && value <= max ? Number(value) : value
+      if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max) return false
+      values[row] = number
+      return true
+    },
+  }
+}
+
+function floatWriter(over: (bytes: Uint8Array) => Float32Array | Float64Array): FixedWriter {
+  let values = over(new Uint8Array(0))
+  return {
+    attach(bytes) {
+      values = over(bytes)
+    },
+    write(row, value) {
+      if (typeof value !== 'number') return false
+      values[row] = value
+      return true
+    },
+  }
+}
+
+const INT64_MIN = -(2n ** 63n)
+const INT64_MAX = 2n ** 63n - 1n
+const UINT64_MAX = 2n ** 64n - 1n
+
+/** Writes 64-bit values: safe integers as two halves, without a bigint; others as bigint. */
+function wideWriter(convert: (value: unknown) => number | bigint | null): FixedWriter {
+  let halves = new Int32Array(0)
+  let wide = new BigInt64Array(0)
+  return {
+    attach(bytes) {
+      halves = new Int32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 2)
+      wide = new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 3)
+    },
+    write(row, value) {
+      const converted = convert(value)
+      if (converted === null) return false
+      if (typeof converted === 'bigint') {
+        wide[row] = BigInt.asIntN(64, converted)
+      } else {
+        // ToInt32 is exact modulo 2^32 for every safe integer.
+        halves[row * 2] = converted | 0
+        halves[row * 2 + 1] = Math.floor(converted / 2 ** 32)
+      }
+      return true
+    },
+  }
+}
+
+function toInt64(value: unknown, min: bigint, max: bigint): number | bigint | null {
+  if (typeof value === 'number') {
+    if (!Number.isSafeInteger(value)) return null
+    return value < 0 && min === 0n ? null : value
+  }
+  if (typeof value === 'bigint') return value >= min && value <= max ? value : null
+  return null
+}
+
+/** Dates and numbers are ms since 1970; bigints count the column's unit; text is ISO 8601. */
+function toTimestamp(value: unknown, perSecond: number): number | bigint | null {
+  if (typeof value === 'bigint') return value >= INT64_MIN && value <= INT64_MAX ? value : null
+  const ms = millisecondsOf(value)
+  if (ms === null) return null
+  const count = perSecond >= 1e3 ? Math.round(ms * (perSecond / 1e3)) : Math.floor(ms / 1e3)
+  if (Number.isSafeInteger(count)) return count
+  const exact = BigInt(Math.trunc(ms)) * BigInt(perSecond / 1e3)
+  return exact >= INT64_MIN && exact <= INT64_MAX ? exact : null
+}
+
+function millisecondsOf(value: unknown): number | null {
+  const ms = value instanceof Date ? value.getTime() : typeof value === 'string' ? Date.parse(value) : value
+  return typeof ms === 'number' && Number.isFinite(ms) ? ms : null
+}
+
+const DAY_MS = 86_400_000
+
+function dateWriter(): FixedWriter {
+  let values = new Int32Array(0)
+  return {
+    attach(bytes) {
+      values = new Int32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 2)
+    },
+    write(row, value) {
+      const ms = typeof value === 'number' ? null : millisecondsOf(value)
+      if (ms === null) return false
+      values[row] = Math.floor(ms / DAY_MS)
+      return true
+    },
+  }
+}
+
+function decimalWriter(precision: number, scale: number): FixedWriter {
+  let wide = new BigInt64Array(0)
+  const limit = 10n ** BigInt(precision)
+  return {
+    attach(bytes) {
+      wide = new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 3)
+    },
+    write(row, value) {
+      const unscaled = toUnscaled(value, scale)
+      if (unscaled === null || unscaled >= limit || unscaled <= -limit) return false
+      wide[row * 2] = BigInt.asIntN(64, unscaled)
+      wide[row * 2 + 1] = unscaled >> 64n
+      return true
+    },
+  }
+}
+
+/** The integer that a decimal stands for at `scale`; null when the text has more digits after the point. */
+function toUnscaled(value: unknown, scale: number): bigint | null {
+  if (typeof value !== 'string' && typeof value !== 'bigint' && typeof value !== 'number') return null
+  const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(String(value))
+  if (match === null) return null
+  const fraction = (match[3] ?? '').replace(/0+$/, '')
+  if (fraction.length > scale) return null
+  const digits = BigInt(`${match[2] ?? '0'}${fraction.padEnd(scale, '0')}`)
+  return match[1] === '-' ? -digits : digits
+}

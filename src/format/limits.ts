@@ -1,0 +1,74 @@
+/** Every limit of the formats: its unit, its reason, and the relations that must hold between them. */
+import { assert } from '../base/assert.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** A hot batch is sealed at about this many bytes: big enough to amortise per-batch work, small enough to evict by. */
+export const BATCH_BYTES_TARGET: number = 1 * MIB
+
+/** Rows in one hot batch at most; keeps int32 arithmetic and per-batch statistics meaningful for tiny records. */
+export const BATCH_ROWS_MAX: number = 65_536
+
+/** A segment is closed at about this many bytes before compression, so that a single PUT carries it. */
+export const SEGMENT_BYTES_TARGET: number = 64 * MIB
+
+/** One value at most: a bigger one belongs in an object store, with its key in the log. */
+export const VALUE_BYTES_MAX: number = 16 * MIB
+
+/** One append at most, encoded: it is one WAL frame, is copied through the ring whole, and is atomic. */
+export const APPEND_BYTES_MAX: number = 64 * MIB
+
+export const APPEND_ROWS_MAX: number = 1_000_000
+
+/** Columns of one log: every record pays for each, and every footer names each. */
+export const COLUMNS_MAX: number = 1_024
+
+export const COLUMN_NAME_BYTES_MAX: number = 256
+
+export const PARTITIONS_MAX: number = 1_024
+
+/** The footer of a segment, parsed whole before anything else of it. */
+export const SEGMENT_FOOTER_BYTES_MAX: number = 64 * MIB
+
+/** One block of a segment decoded; the greatest append, and what was gathered before it, fit with room to spare. */
+export const BLOCK_RAW_BYTES_MAX: number = 256 * MIB
+
+/** Values of one segment dictionary: above, the column is stored plain. Codes then fit int16. */
+export const DICTIONARY_ENTRIES_MAX: number = 32_768
+
+/** Bytes of one segment dictionary: a reader of a single block fetches it whole. */
+export const DICTIONARY_BYTES_MAX: number = 2 * MIB
+
+/** A manifest commit, read whole. */
+export const MANIFEST_BYTES_MAX: number = 256 * MIB
+
+/** After this many commits the manifest writes a new base, so that opening reads few files. */
+export const MANIFEST_COMMITS_PER_BASE: number = 64
+
+/** WAL files grow from the first size to the last by doubling: a small engine opens fast, a busy one rolls seldom. */
+export const WAL_FILE_BYTES_MIN: number = 1 * MIB
+export const WAL_FILE_BYTES_MAX: number = 128 * MIB
+
+/** WAL files are zeroed this far ahead of the writer: a write into bytes that exist needs no metadata in its fdatasync. */
+export const WAL_ZERO_AHEAD_BYTES: number = 1 * MIB
+
+/** Released WAL files that are kept for the next rolls; a recycled file needs no zeroing. */
+export const WAL_SPARE_FILES_MAX: number = 2
+
+/** Shared bytes between appends and the WAL thread: enough for what arrives during one slow fsync. A power of two. */
+export const WAL_RING_BYTES: number = 16 * MIB
+
+/** A WAL ring at least: one piece of a large frame and some small frames beside it. */
+export const WAL_RING_BYTES_MIN: number = 4 * KIB
+
+assert(VALUE_BYTES_MAX < APPEND_BYTES_MAX, 'a single value of the greatest size fits an append')
+assert(APPEND_BYTES_MAX + MIB < WAL_FILE_BYTES_MAX, 'a frame of the greatest size fits a WAL file of the greatest size')
+assert(BATCH_BYTES_TARGET * 2 < SEGMENT_BYTES_TARGET, 'a segment holds several batches')
+assert(APPEND_BYTES_MAX * 2 < 2 ** 31, 'positions inside a batch fit int32')
+assert(WAL_FILE_BYTES_MIN <= WAL_FILE_BYTES_MAX, 'WAL files grow')
+assert(WAL_ZERO_AHEAD_BYTES <= WAL_FILE_BYTES_MIN, 'a WAL file is not zeroed beyond its capacity at once')
+assert((WAL_RING_BYTES & (WAL_RING_BYTES - 1)) === 0, 'positions in the WAL ring are masked')
+assert(WAL_RING_BYTES_MIN <= WAL_RING_BYTES && WAL_RING_BYTES / 8 < 2 ** 31, 'distances in the WAL ring fit int32 words')
+assert(APPEND_ROWS_MAX < 2 ** 24, 'a count of nulls in a WAL payload fits 24 bits')
+assert(APPEND_BYTES_MAX + BATCH_BYTES_TARGET * 2 < BLOCK_RAW_BYTES_MAX, 'any append fits a block of a segment')

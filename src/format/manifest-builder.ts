@@ -1,0 +1,277 @@
+/**
+ * The one place that changes a manifest state. An edit that does not fit the state it meets is refused: it means a
+ * damaged manifest, two writers, or a bug, and in none of these cases may it be applied.
+ *
+ * Invariants of every state:
+ * - the engine's id is set once, by the first edit; epochs grow; the WAL checkpoint never moves back;
+ * - log ids grow and are never used again; schema ids of a log are 0, 1, 2, …, and a new schema can hold every value of
+ *   the one before;
+ * - segments of a partition lie in offset order from its start offset on, never overlap, are never empty, and have at
+ *   least one copy; every copy has the segment's length; dropping the last copy drops the segment.
+ *
+ * That names of logs are unique is the engine's to check: it needs an index of them anyway.
+ *
+ * A builder copies what it changes once, however many edits change it, so a commit costs what it touches: never the
+ * segments of all logs. `build` is cheap and can be repeated.
+ */
+import { StratalogError } from '../base/errors.ts'
+import { LogMap } from './log-map.ts'
+import type {
+  Location,
+  LogState,
+  ManifestEdit,
+  ManifestState,
+  PartitionState,
+  SegmentEntry,
+  Snapshot,
+} from './manifest.ts'
+import { type Schema, isWidening } from './schema.ts'
+
+/** The state before the first commit. */
+export function emptyManifestState(): ManifestState {
+  return {
+    engineId: '',
+    epoch: 0,
+    writer: null,
+    nextLogId: 1,
+    walLsn: 0,
+    logs: LogMap.empty,
+    snapshots: new Map(),
+  }
+}
+
+/** The state after one edit. @throws StratalogError `manifest_corrupt` when the edit does not fit. */
+export function applyEdit(state: ManifestState, edit: ManifestEdit): ManifestState {
+  return applyEdits(state, [edit])
+}
+
+/** The state after all edits, in order; `state` itself never changes. @throws StratalogError `manifest_corrupt`. */
+export function applyEdits(state: ManifestState, edits: Iterable<ManifestEdit>): ManifestState {
+  const builder = new ManifestBuilder(state)
+  for (const edit of edits) builder.apply(edit)
+  return builder.build()
+}
+
+/** The index of the segment that holds `offset`; of the first one after it when none does; the count when all are before. */
+export function segmentIndexAt(segments: readonly SegmentEntry[], offset: number): number {
+  let low = 0
+  let high = segments.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((segments[middle]?.endOffset ?? Infinity) <= offset) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** A log that this builder owns and may change in place until the next `build`. */
+interface OwnedLog {
+  state: LogState
+  readonly partitions: PartitionState[]
+  /** Segment arrays that were copied already, by partition. */
+  readonly segments: Map<number, SegmentEntry[]>
+}
+
+export class ManifestBuilder {
+  #head: ManifestState
+  #logs: LogMap
+  #snapshots: Map<string, Snapshot> | null = null
+  readonly #owned = new Map<number, OwnedLog>()
+  readonly #changed = new Map<number, LogState | null>()
+
+  constructor(state: ManifestState) {
+    this.#head = state
+    this.#logs = state.logs instanceof LogMap ? state.logs : LogMap.empty.with(state.logs)
+  }
+
+  get epoch(): number {
+    return this.#head.epoch
+  }
+  get writerId(): string {
+    return this.#head.writer?.id ?? ''
+  }
+
+  /** The present state. The builder goes on from it and never changes it. */
+  build(): ManifestState {
+    for (const [id, log] of this.#owned) this.#changed.set(id, { ...log.state, partitions: log.partitions })
+    this.#logs = this.#logs.with(this.#changed)
+    const snapshots = this.#snapshots ?? this.#head.snapshots
+    this.#head = { ...this.#head, logs: this.#logs, snapshots }
+    this.#owned.clear()
+    this.#changed.clear()
+    this.#snapshots = null
+    return this.#head
+  }
+
+  /** @throws StratalogError `manifest_corrupt` when the edit does not fit; the builder is then of no further use. */
+  apply(edit: ManifestEdit): void {
+    switch (edit.kind) {
+      case 'engine-created':
+        return this.#createEngine(edit)
+      case 'writer-claimed':
+        return this.#claim(edit)
+      case 'log-created':
+        return this.#createLog(edit)
+      case 'schema-added':
+        return this.#addSchema(edit)
+      case 'policy-changed': {
+        const log = this.#log(edit, edit.logId)
+        log.state = { ...log.state, definition: { ...log.state.definition, policy: edit.policy } }
+        return
+      }
+      case 'log-deleted':
+        this.#log(edit, edit.logId)
+        this.#owned.delete(edit.logId)
+        this.#changed.set(edit.logId, null)
+        return
+      case 'segment-added':
+        return this.#addSegment(edit)
+      case 'segment-copied':
+        return this.#copySegment(edit)
+      case 'segment-copy-dropped':
+        return this.#dropCopy(edit)
+      case 'checkpoint':
+        if (edit.walLsn < this.#head.walLsn) misfit(edit, `the checkpoint is at ${this.#head.walLsn} already`)
+        this.#head = { ...this.#head, walLsn: edit.walLsn }
+        return
+      case 'snapshot-created':
+        if (this.#ownSnapshots().has(edit.snapshot.id)) misfit(edit, `snapshot ${edit.snapshot.id} exists`)
+        this.#ownSnapshots().set(edit.snapshot.id, edit.snapshot)
+        return
+      case 'snapshot-deleted':
+        if (!this.#ownSnapshots().delete(edit.id)) misfit(edit, `there is no snapshot ${edit.id}`)
+        return
+    }
+  }
+
+  #createEngine(edit: Edit<'engine-created'>): void {
+    if (this.#head.engineId !== '') misfit(edit, `the engine is ${this.#head.engineId} already`)
+    this.#head = { ...this.#head, engineId: edit.engineId }
+  }
+
+  #claim(edit: Edit<'writer-claimed'>): void {
+    if (edit.epoch <= this.#head.epoch) misfit(edit, `epoch ${this.#head.epoch} is claimed already`)
+    this.#head = { ...this.#head, epoch: edit.epoch, writer: edit.writer }
+  }
+
+  #createLog(edit: Edit<'log-created'>): void {
+    const { log, startOffsets } = edit
+    if (log.id < this.#head.nextLogId) misfit(edit, `log id ${log.id} was given before`)
+    if (startOffsets.length !== log.partitions) misfit(edit, `${log.partitions} partitions need as many start offsets`)
+    const partitions = startOffsets.map((startOffset) => ({ startOffset, segments: [] }))
+    const state = { definition: log, schemas: [], partitions }
+    this.#owned.set(log.id, { state, partitions, segments: new Map() })
+    this.#head = { ...this.#head, nextLogId: log.id + 1 }
+  }
+
+  #addSchema(edit: Edit<'schema-added'>): void {
+    const log = this.#log(edit, edit.logId)
+    const { schemas } = log.state
+    if (edit.schema.id !== schemas.length) misfit(edit, `the next schema id is ${schemas.length}`)
+    const refused = evolutionProblem(schemas.at(-1), edit.schema)
+    if (refused !== null) misfit(edit, refused)
+    log.state = { ...log.state, schemas: [...schemas, edit.schema] }
+  }
+
+  #addSegment(edit: Edit<'segment-added'>): void {
+    const { segment } = edit
+    const log = this.#log(edit, edit.logId)
+    const partition = log.partitions[edit.partition]
+    if (partition === undefined) return misfit(edit, `there is no partition ${edit.partition}`)
+    if (segment.baseOffset >= segment.endOffset) misfit(edit, 'a segment holds at least one record')
+    if (segment.baseOffset < partition.startOffset) misfit(edit, `the partition starts at ${partition.startOffset}`)
+    const schema = log.state.schemas[segment.schemaId]
+    if (schema === undefined) return misfit(edit, `there is no schema ${segment.schemaId}`)
+    if (segment.statistics.length !== schema.fields.length) misfit(edit, 'there are statistics of every column')
+    if (segment.disk === null && segment.object === null) misfit(edit, 'a segment has at least one copy')
+    for (const copy of [segment.disk, segment.object]) {
+      if (copy !== null && copy.length !== segment.length) misfit(edit, `a copy has the length ${segment.length}`)
+    }
+    const index = segmentIndexAt(partition.segments, segment.baseOffset)
+    const next = partition.segments[index]
+    if (next !== undefined && next.baseOffset < segment.endOffset) {
+      misfit(edit, `segment [${next.baseOffset}, ${next.endOffset}) has some of its offsets`)
+    }
+    this.#segments(log, edit.partition).splice(index, 0, segment)
+  }
+
+  #copySegment(edit: Edit<'segment-copied'>): void {
+    const { segments, index, segment } = this.#segment(edit)
+    const present = segment[edit.tier]
+    if (edit.location.length !== segment.length) misfit(edit, `a copy has the length ${segment.length}`)
+    if (present !== null && !sameLocation(present, edit.location)) misfit(edit, `it has a copy in ${present.object}`)
+    segments[index] = { ...segment, [edit.tier]: edit.location }
+  }
+
+  #dropCopy(edit: Edit<'segment-copy-dropped'>): void {
+    const { segments, index, segment } = this.#segment(edit)
+    if (segment[edit.tier] === null) misfit(edit, `it has no copy on tier ${edit.tier}`)
+    const left = { ...segment, [edit.tier]: null }
+    if (left.disk === null && left.object === null) segments.splice(index, 1)
+    else segments[index] = left
+  }
+
+  /** The segment that an edit names by its base offset, in an array that may be changed. */
+  #segment(edit: Edit<'segment-copied'> | Edit<'segment-copy-dropped'>): {
+    readonly segments: SegmentEntry[]
+    readonly index: number
+    readonly segment: SegmentEntry
+  } {
+    const log = this.#log(edit, edit.logId)
+    if (log.partitions[edit.partition] === undefined) misfit(edit, `there is no partition ${edit.partition}`)
+    const segments = this.#segments(log, edit.partition)
+    const index = segmentIndexAt(segments, edit.baseOffset)
+    const segment = segments[index]
+    if (segment?.baseOffset !== edit.baseOffset) return misfit(edit, `no segment begins at ${edit.baseOffset}`)
+    return { segments, index, segment }
+  }
+
+  #log(edit: ManifestEdit, id: number): OwnedLog {
+    const owned = this.#owned.get(id)
+    if (owned !== undefined) return owned
+    const state = this.#changed.has(id) ? undefined : this.#logs.get(id)
+    if (state === undefined) return misfit(edit, `there is no log ${id}`)
+    const log: OwnedLog = { state, partitions: [...state.partitions], segments: new Map() }
+    this.#owned.set(id, log)
+    return log
+  }
+
+  #segments(log: OwnedLog, number: number): SegmentEntry[] {
+    const copied = log.segments.get(number)
+    if (copied !== undefined) return copied
+    const partition = log.partitions[number]
+    const segments = [...(partition?.segments ?? [])]
+    log.segments.set(number, segments)
+    if (partition !== undefined) log.partitions[number] = { ...partition, segments }
+    return segments
+  }
+
+  #ownSnapshots(): Map<string, Snapshot> {
+    this.#snapshots ??= new Map(this.#head.snapshots)
+    return this.#snapshots
+  }
+}
+
+type Edit<K extends ManifestEdit['kind']> = Extract<ManifestEdit, { readonly kind: K }>
+
+function misfit(edit: ManifestEdit, reason: string): never {
+  throw new StratalogError('manifest_corrupt', `The manifest edit '${edit.kind}' does not fit: ${reason}.`, {
+    details: { edit, reason },
+  })
+}
+
+function sameLocation(a: Location, b: Location): boolean {
+  return a.object === b.object && a.position === b.position && a.length === b.length
+}
+
+/** Why `next` cannot follow `last`: a value of a column of `last` would have no place in it. */
+function evolutionProblem(last: Schema | undefined, next: Schema): string | null {
+  const types = new Map(next.fields.map((field) => [field.name, field.type]))
+  if (types.size !== next.fields.length) return 'two columns have one name'
+  for (const field of last?.fields ?? []) {
+    const type = types.get(field.name)
+    if (type === undefined) return `column ${field.name} is gone`
+    if (type !== field.type && !isWidening(field.type, type)) return `column ${field.name} was ${field.type}, not ${type}`
+  }
+  return null
+}

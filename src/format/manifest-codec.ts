@@ -1,0 +1,216 @@
+/**
+ * The two files of a manifest: a commit (`.edit`) and a base (`.base`, the whole state after a commit, so that opening
+ * need not read every commit). Both are lines of JSON, each ended by '\n':
+ *
+ *     line 1   {"stratalog":"manifest-commit","formatVersion":1,"bytes":B,"sha256":"…"}
+ *     line 2   the head
+ *     line 3…  one edit per line (manifest-edit-json.ts)
+ *
+ * `bytes` and `sha256` are of everything after line 1, and line 1 must be exactly what the rest makes it, so no byte of
+ * the file can change unnoticed. Nothing is parsed before that check.
+ *
+ * Head of a commit: `{"number","previousHash","epoch","writerId","time","edits"}`. `previousHash` is the SHA-256 of the
+ * whole file of the commit before (64 zeros for the first): the commits are a chain, and a commit from another history
+ * does not fit. `epoch` and `writerId` are those of the state after the commit.
+ *
+ * Head of a base: `{"number","commitHash","time","engineId","epoch","writer","nextLogId","walLsn","edits"}`, where `commitHash` is
+ * the SHA-256 of commit `number`'s file. Its edits are what makes the logs and snapshots from nothing: equal states have
+ * equal bases. A reader may take the lines one at a time.
+ */
+import { createHash } from 'node:crypto'
+import { StratalogError, toStratalogError } from '../base/errors.ts'
+import { isEngineId } from './identity.ts'
+import { type Fail, JsonFields, parseJson } from './json-fields.ts'
+import { MANIFEST_BYTES_MAX } from './limits.ts'
+import { ManifestBuilder, emptyManifestState } from './manifest-builder.ts'
+import { decodeEdit, encodeEdit, writerJson, writerOf } from './manifest-edit-json.ts'
+import type { ManifestEdit, ManifestState, Writer } from './manifest.ts'
+
+export const MANIFEST_FORMAT_VERSION: number = 1
+
+/** What the first commit names as the hash of the one before it. */
+export const GENESIS_HASH: string = '0'.repeat(64)
+
+export interface ManifestCommit {
+  readonly number: number
+  readonly previousHash: string
+  readonly epoch: number
+  readonly writerId: string
+  /** Engine clock, ms. */
+  readonly time: number
+  readonly edits: readonly ManifestEdit[]
+}
+
+export interface ManifestBase {
+  readonly number: number
+  /** SHA-256 of the file of commit `number`. */
+  readonly commitHash: string
+  readonly time: number
+  readonly state: ManifestState
+}
+
+type FileKind = 'manifest-commit' | 'manifest-base'
+
+export function encodeCommit(commit: ManifestCommit): Uint8Array {
+  const { number, previousHash, epoch, writerId, time, edits } = commit
+  return encodeFile('manifest-commit', { number, previousHash, epoch, writerId, time, edits: edits.length }, edits)
+}
+
+/**
+ * @param file the name, for messages.
+ * @throws StratalogError `manifest_corrupt`, `format_unsupported`.
+ */
+export function decodeCommit(bytes: Uint8Array, file: string): ManifestCommit {
+  const { head, edits, fail } = decodeFile('manifest-commit', bytes, file)
+  const commit = {
+    number: head.integer('number', 1),
+    previousHash: head.text('previousHash'),
+    epoch: head.integer('epoch'),
+    writerId: head.text('writerId'),
+    time: head.integer('time', Number.MIN_SAFE_INTEGER),
+  }
+  checkEnd(head, edits.length, fail)
+  return { ...commit, edits: edits.map((line, index) => decodeEdit(line, `line ${index + 3}`, fail)) }
+}
+
+export function encodeBase(base: ManifestBase): Uint8Array {
+  const { number, commitHash, time, state } = base
+  const { engineId, epoch, writer, nextLogId, walLsn } = state
+  const edits = [...editsOf(state)]
+  const writerOrNull = writer === null ? null : writerJson(writer)
+  const head = { number, commitHash, time, engineId, epoch, writer: writerOrNull, nextLogId, walLsn, edits: edits.length }
+  return encodeFile('manifest-base', head, edits)
+}
+
+/** @throws StratalogError `manifest_corrupt`, `format_unsupported`. */
+export function decodeBase(bytes: Uint8Array, file: string): ManifestBase {
+  const { head, edits, fail } = decodeFile('manifest-base', bytes, file)
+  const number = head.integer('number', 1)
+  const commitHash = head.text('commitHash')
+  const time = head.integer('time', Number.MIN_SAFE_INTEGER)
+  const engineId = head.text('engineId')
+  if (engineId !== '' && !isEngineId(engineId)) fail('engineId is not an engine id')
+  const epoch = head.integer('epoch')
+  const writerFields = head.objectOrNull('writer')
+  const writer: Writer | null = writerFields === null ? null : writerOf(writerFields)
+  const nextLogId = head.integer('nextLogId', 1)
+  const walLsn = head.integer('walLsn')
+  checkEnd(head, edits.length, fail)
+  const builder = new ManifestBuilder(emptyManifestState())
+  for (const [index, line] of edits.entries()) {
+    const edit = decodeEdit(line, `line ${index + 3}`, fail)
+    try {
+      builder.apply(edit)
+    } catch (error) {
+      return fail(`line ${index + 3}: ${toStratalogError(error).message}`, error)
+    }
+  }
+  const built = builder.build()
+  if (nextLogId < built.nextLogId) fail('nextLogId was given to a log already')
+  return { number, commitHash, time, state: { ...built, engineId, epoch, writer, nextLogId, walLsn } }
+}
+
+/** SHA-256 in hex of a file's bytes: what the next commit names. */
+export function manifestFileHash(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** The edits that make the logs and snapshots of `state` from nothing. */
+function* editsOf(state: ManifestState): Generator<ManifestEdit> {
+  const logs = [...state.logs.values()].sort((a, b) => a.definition.id - b.definition.id)
+  for (const { definition, schemas, partitions } of logs) {
+    const logId = definition.id
+    yield { kind: 'log-created', log: definition, startOffsets: partitions.map((partition) => partition.startOffset) }
+    for (const schema of schemas) yield { kind: 'schema-added', logId, schema }
+    for (const [partition, { segments }] of partitions.entries()) {
+      for (const segment of segments) yield { kind: 'segment-added', logId, partition, segment }
+    }
+  }
+  for (const snapshot of state.snapshots.values()) yield { kind: 'snapshot-created', snapshot }
+}
+
+function encodeFile(kind: FileKind, head: unknown, edits: readonly ManifestEdit[]): Uint8Array {
+  const parts = [Buffer.from(`${JSON.stringify(head)}\n`)]
+  let lines = ''
+  for (const edit of edits) {
+    lines += `${encodeEdit(edit)}\n`
+    if (lines.length < LINES_PER_PART_CHARACTERS) continue
+    parts.push(Buffer.from(lines))
+    lines = ''
+  }
+  parts.push(Buffer.from(lines))
+  const body = Buffer.concat(parts)
+  const bytes = Buffer.concat([envelope(kind, body), body])
+  if (bytes.length > MANIFEST_BYTES_MAX) {
+    throw new StratalogError('append_too_large', `A ${kind} of ${bytes.length} bytes is above ${MANIFEST_BYTES_MAX}.`)
+  }
+  return bytes
+}
+
+/** Text is brought to bytes in parts of about this size, far below what one string may hold. */
+const LINES_PER_PART_CHARACTERS = 4 * 1024 * 1024
+
+function envelope(kind: FileKind, body: Uint8Array): Buffer {
+  const line = {
+    stratalog: kind,
+    formatVersion: MANIFEST_FORMAT_VERSION,
+    bytes: body.length,
+    sha256: manifestFileHash(body),
+  }
+  return Buffer.from(`${JSON.stringify(line)}\n`)
+}
+
+const NEWLINE = 0x0a
+const ENVELOPE_BYTES_MAX = 256
+
+function decodeFile(
+  kind: FileKind,
+  bytes: Uint8Array,
+  file: string,
+): { readonly head: JsonFields; readonly edits: readonly unknown[]; readonly fail: Fail } {
+  const fail = (reason: string, cause?: unknown): never => {
+    throw new StratalogError('manifest_corrupt', `${file} is damaged: ${reason}.`, { cause, details: { file, reason } })
+  }
+  if (bytes.length > MANIFEST_BYTES_MAX) fail(`its ${bytes.length} bytes are above ${MANIFEST_BYTES_MAX}`)
+  const bodyStart = bytes.subarray(0, ENVELOPE_BYTES_MAX).indexOf(NEWLINE) + 1
+  if (bodyStart === 0) fail('the first line has no end')
+  const body = bytes.subarray(bodyStart)
+  if (!envelope(kind, body).equals(bytes.subarray(0, bodyStart))) {
+    checkVersion(kind, bytes.subarray(0, bodyStart), file)
+    fail('length or checksum is wrong')
+  }
+  const lines = [...linesOf(body, fail)]
+  return { head: new JsonFields(lines[0], 'line 2', fail), edits: lines.slice(1), fail }
+}
+
+/** Tells a file of another version, whose first line is sound, from a damaged one. */
+function checkVersion(kind: FileKind, line: Uint8Array, file: string): void {
+  let value: unknown
+  try {
+    value = JSON.parse(Buffer.from(line).toString('latin1'))
+  } catch {
+    return
+  }
+  if (typeof value !== 'object' || value === null) return
+  const { stratalog, formatVersion } = value as Record<string, unknown>
+  if (stratalog !== kind || !Number.isSafeInteger(formatVersion) || formatVersion === MANIFEST_FORMAT_VERSION) return
+  throw new StratalogError(
+    'format_unsupported',
+    `${file} has manifest format ${String(formatVersion)}; this program knows ${MANIFEST_FORMAT_VERSION}.`,
+    { details: { file, given: formatVersion, known: [MANIFEST_FORMAT_VERSION] } },
+  )
+}
+
+function* linesOf(body: Uint8Array, fail: Fail): Generator<unknown> {
+  for (let start = 0; start < body.length; ) {
+    const end = body.indexOf(NEWLINE, start)
+    if (end === -1) fail('the last line has no end')
+    yield parseJson(body.subarray(start, end), fail)
+    start = end + 1
+  }
+}
+
+function checkEnd(head: JsonFields, editCount: number, fail: Fail): void {
+  if (head.integer('edits') !== editCount) fail(`there are ${editCount} edits, not as many as the head says`)
+  head.end()
+}

@@ -1,0 +1,159 @@
+/**
+ * The manifest: the versioned list of what exists, as a sequence of numbered, immutable, hash-chained commits.
+ * A commit carries edits; an edit is a change as data; `applyEdit` in manifest-builder.ts is the only code that changes
+ * a state. Every store of manifests (a directory, an archive) holds the same kinds of edits.
+ *
+ * This file is the values; `manifest-codec.ts` is the files, `log/manifest-store.ts` reads and commits them.
+ */
+import type { ColumnStatistics } from './segment.ts'
+import type { Schema } from './schema.ts'
+
+export type StorageMode = 'memory' | 'persistent' | 'hybrid'
+export type AckLevel = 'memory' | 'disk' | 'object'
+export type EvictionPolicy = 'fifo' | 'lru' | 'ttl' | 'priority' | 'reject'
+export type SegmentFormat = 'arrow' | 'parquet'
+export type Tier = 'memory' | 'disk' | 'object'
+
+/** A log's policy with every default filled in; durations in ms, null where the key does not apply. */
+export interface StoragePolicy {
+  readonly mode: StorageMode
+  readonly memoryTtl: number
+  readonly diskAfter: number
+  readonly archiveAfter: number | null
+  readonly diskTtl: number | null
+  readonly localDisk: boolean
+  readonly retention: number | null
+  readonly ack: AckLevel
+  readonly wal: boolean
+  readonly memoryFirst: boolean
+  readonly diskFallback: boolean
+  readonly evictionPolicy: EvictionPolicy
+  readonly evictionWatermark: number
+  readonly segmentFormat: SegmentFormat
+  readonly keep: 'all' | 'latest'
+}
+
+/** What a log is, apart from its data. Ids count from 1 in an engine and are never used again. */
+export interface LogDefinition {
+  readonly id: number
+  readonly name: string
+  readonly partitions: number
+  /** Null: the engine stamps `_time`. */
+  readonly timeColumn: string | null
+  readonly keyColumn: string | null
+  readonly policy: StoragePolicy
+  /** Engine clock, ms. */
+  readonly createdAt: number
+}
+
+/** Where the bytes of a segment lie: inside a file or an object, possibly one that many segments share. */
+export interface Location {
+  /** A file name below the data directory, or an object key below the archive's prefix. */
+  readonly object: string
+  readonly position: number
+  readonly length: number
+}
+
+/** One segment: a contiguous range of offsets, immutable, with one or two copies. */
+export interface SegmentEntry {
+  readonly baseOffset: number
+  readonly endOffset: number
+  readonly schemaId: number
+  readonly timeMin: number
+  readonly timeMax: number
+  readonly appendTimeMin: number
+  readonly appendTimeMax: number
+  readonly rawBytes: number
+  /** Stored length in bytes and SHA-256 (hex) of the stored bytes: what every copy must match. */
+  readonly length: number
+  readonly sha256: string
+  readonly format: SegmentFormat
+  /** By position in the schema's fields. */
+  readonly statistics: readonly ColumnStatistics[]
+  readonly disk: Location | null
+  readonly object: Location | null
+}
+
+/** What a snapshot holds of one partition: `[startOffset, endOffset)`. */
+export interface SnapshotPartition {
+  readonly partition: number
+  readonly startOffset: number
+  readonly endOffset: number
+}
+
+export interface SnapshotLog {
+  readonly logId: number
+  readonly name: string
+  readonly partitions: readonly SnapshotPartition[]
+}
+
+export interface Snapshot {
+  readonly id: string
+  readonly name: string
+  /** Engine clock at the instant the snapshot names, ms. */
+  readonly time: number
+  readonly logs: readonly SnapshotLog[]
+  /** Bytes of all it refers to, and of what was uploaded for it. */
+  readonly bytes: number
+  readonly newBytes: number
+}
+
+export interface Writer {
+  readonly id: string
+  readonly pid: number
+  readonly host: string
+  /** Engine clock, ms. */
+  readonly since: number
+}
+
+export type ManifestEdit =
+  | { readonly kind: 'engine-created'; readonly engineId: string }
+  | { readonly kind: 'writer-claimed'; readonly epoch: number; readonly writer: Writer }
+  | { readonly kind: 'log-created'; readonly log: LogDefinition; readonly startOffsets: readonly number[] }
+  | { readonly kind: 'schema-added'; readonly logId: number; readonly schema: Schema }
+  | { readonly kind: 'policy-changed'; readonly logId: number; readonly policy: StoragePolicy }
+  | { readonly kind: 'log-deleted'; readonly logId: number }
+  | { readonly kind: 'segment-added'; readonly logId: number; readonly partition: number; readonly segment: SegmentEntry }
+  | {
+      readonly kind: 'segment-copied'
+      readonly logId: number
+      readonly partition: number
+      readonly baseOffset: number
+      readonly tier: 'disk' | 'object'
+      readonly location: Location
+    }
+  | {
+      readonly kind: 'segment-copy-dropped'
+      readonly logId: number
+      readonly partition: number
+      readonly baseOffset: number
+      readonly tier: 'disk' | 'object'
+    }
+  /** WAL frames before `walLsn` are no longer needed by recovery. */
+  | { readonly kind: 'checkpoint'; readonly walLsn: number }
+  | { readonly kind: 'snapshot-created'; readonly snapshot: Snapshot }
+  | { readonly kind: 'snapshot-deleted'; readonly id: string }
+
+export interface PartitionState {
+  readonly startOffset: number
+  /** In offset order; they never overlap. */
+  readonly segments: readonly SegmentEntry[]
+}
+
+export interface LogState {
+  readonly definition: LogDefinition
+  /** By schema id. */
+  readonly schemas: readonly Schema[]
+  readonly partitions: readonly PartitionState[]
+}
+
+/** A state of the manifest: plain data, never changed in place. */
+export interface ManifestState {
+  readonly engineId: string
+  readonly epoch: number
+  readonly writer: Writer | null
+  readonly nextLogId: number
+  readonly walLsn: number
+  readonly logs: ReadonlyMap<number, LogState>
+  readonly snapshots: ReadonlyMap<string, Snapshot>
+}

@@ -1,0 +1,196 @@
+/**
+ * Every name on disk and every object key: the one place that builds them, and the one place that parses them.
+ * All are relative, '/'-separated, and made of `[A-Za-z0-9._-]`, so the same text is a path on any system and a key in
+ * any store. A log's name is never part of one: logs are known by id.
+ *
+ * Below a data directory:
+ *
+ *     stratalog.json                                             who made the directory (format/identity.ts)
+ *     lock                                                       held by the process that writes
+ *     manifest/NNNNNNNNNNNN.edit                                 commit number N, 12 digits, from 1
+ *     manifest/NNNNNNNNNNNN.base                                 the whole state after commit N
+ *     wal/LLLLLLLLLLLLLLLLLLLL.wal                               frames from LSN L on, 20 digits
+ *     segments/<logId>/<partition>/OOOOOOOOOOOOOOOO-<16 hex>.arrow
+ *                                                                base offset, 16 digits, and the start of the SHA-256
+ *     tmp/<name>                                                 being written; removed when the engine opens
+ *     cache/<name>                                               copies of archive bytes; may vanish at any time
+ *
+ * Below an archive's prefix:
+ *
+ *     stratalog.json
+ *     manifest/NNNNNNNNNNNN.edit
+ *     manifest/NNNNNNNNNNNN.base
+ *     segments/<logId>/<partition>/OOOOOOOOOOOOOOOO-<32 hex>.arrow
+ *                                                                content-derived: equal keys hold equal bytes
+ *
+ * Segments in Parquet end in `.parquet`. Fixed widths make byte order the order of numbers.
+ */
+import { assert } from '../base/assert.ts'
+import type { SegmentFormat } from './manifest.ts'
+
+export const IDENTITY_FILE = 'stratalog.json'
+export const LOCK_FILE = 'lock'
+export const MANIFEST_DIRECTORY = 'manifest'
+export const WAL_DIRECTORY = 'wal'
+export const SEGMENTS_DIRECTORY = 'segments'
+export const TEMPORARY_DIRECTORY = 'tmp'
+export const CACHE_DIRECTORY = 'cache'
+
+const COMMIT_DIGITS = 12
+const LSN_DIGITS = 20
+const OFFSET_DIGITS = 16
+const DISK_HASH_DIGITS = 16
+const ARCHIVE_HASH_DIGITS = 32
+
+/** A manifest file: commit `number`, or the whole state after it. */
+export interface ManifestFileName {
+  readonly kind: 'commit' | 'base'
+  readonly number: number
+}
+
+/** What the name of a segment says: enough to find the manifest entry it belongs to. */
+export interface SegmentName {
+  readonly logId: number
+  readonly partition: number
+  readonly baseOffset: number
+  readonly sha256: string
+  readonly format: SegmentFormat
+}
+
+/** What a name below a data directory or an archive's prefix stands for. `hash` is the start of the segment's SHA-256. */
+export type ParsedPath =
+  | { readonly kind: 'identity' }
+  | { readonly kind: 'lock' }
+  | { readonly kind: 'manifest'; readonly file: ManifestFileName }
+  | { readonly kind: 'wal'; readonly startLsn: number }
+  | ({ readonly kind: 'segment'; readonly hash: string } & Omit<SegmentName, 'sha256'>)
+  | { readonly kind: 'temporary'; readonly name: string }
+  | { readonly kind: 'cache'; readonly name: string }
+
+/** `manifest/000000000064.edit` or `.base`; the same in a directory and in an archive. */
+export function manifestPath(file: ManifestFileName): string {
+  return `${MANIFEST_DIRECTORY}/${digits(file.number, COMMIT_DIGITS)}.${file.kind === 'commit' ? 'edit' : 'base'}`
+}
+
+/** The key after which, in byte order, every manifest file with a number above `number` comes, and none other. */
+export function manifestPathAfter(number: number): string {
+  return `${MANIFEST_DIRECTORY}/${digits(number, COMMIT_DIGITS)}.z`
+}
+
+export function walPath(startLsn: number): string {
+  return `${WAL_DIRECTORY}/${walFileName(startLsn)}`
+}
+
+/** The name of a WAL file inside its directory. */
+export function walFileName(startLsn: number): string {
+  return `${digits(startLsn, LSN_DIGITS)}.wal`
+}
+
+/** The directory that holds the segments of one partition. */
+export function segmentDirectory(logId: number, partition: number): string {
+  return `${SEGMENTS_DIRECTORY}/${digits(logId, 1)}/${digits(partition, 1)}`
+}
+
+/** The file of a segment below a data directory. */
+export function segmentPath(name: SegmentName): string {
+  return segmentName(name, DISK_HASH_DIGITS)
+}
+
+/** The key of a segment below an archive's prefix. */
+export function segmentKey(name: SegmentName): string {
+  return segmentName(name, ARCHIVE_HASH_DIGITS)
+}
+
+export function temporaryPath(name: string): string {
+  return joined(TEMPORARY_DIRECTORY, name)
+}
+
+export function cachePath(name: string): string {
+  return joined(CACHE_DIRECTORY, name)
+}
+
+/** What `path` stands for; null when no function of this file makes that name. */
+export function parsePath(path: string): ParsedPath | null {
+  if (path === IDENTITY_FILE) return { kind: 'identity' }
+  if (path === LOCK_FILE) return { kind: 'lock' }
+  const slash = path.indexOf('/')
+  const rest = path.slice(slash + 1)
+  switch (path.slice(0, Math.max(slash, 0))) {
+    case MANIFEST_DIRECTORY: {
+      const file = parseManifestFileName(rest)
+      return file === null ? null : { kind: 'manifest', file }
+    }
+    case WAL_DIRECTORY: {
+      const startLsn = parseWalFileName(rest)
+      return startLsn === null ? null : { kind: 'wal', startLsn }
+    }
+    case SEGMENTS_DIRECTORY:
+      return parseSegment(path)
+    case TEMPORARY_DIRECTORY:
+      return isNamePart(rest) ? { kind: 'temporary', name: rest } : null
+    case CACHE_DIRECTORY:
+      return isNamePart(rest) ? { kind: 'cache', name: rest } : null
+    default:
+      return null
+  }
+}
+
+/** A name inside the manifest directory; null when it is none of ours. */
+export function parseManifestFileName(name: string): ManifestFileName | null {
+  const match = /^(\d{12})\.(edit|base)$/.exec(name)
+  if (match === null) return null
+  return { kind: match[2] === 'edit' ? 'commit' : 'base', number: Number(match[1]) }
+}
+
+/** The start LSN in a name inside the WAL directory; null when it is none of ours. */
+export function parseWalFileName(name: string): number | null {
+  const match = /^(\d{20})\.wal$/.exec(name)
+  const startLsn = Number(match?.[1])
+  return Number.isSafeInteger(startLsn) ? startLsn : null
+}
+
+/** Whether a name read from a manifest may be used below a directory or a prefix: it cannot lead out of it. */
+export function isSafePath(path: string): boolean {
+  return path.length <= 1024 && path.split('/').every(isNamePart)
+}
+
+function isNamePart(part: string): boolean {
+  return /^[A-Za-z0-9._=-]+$/.test(part) && part !== '.' && part !== '..'
+}
+
+function joined(directory: string, name: string): string {
+  assert(isNamePart(name), `'${name}' is one safe name`)
+  return `${directory}/${name}`
+}
+
+function segmentName(name: SegmentName, hashDigits: number): string {
+  const hash = name.sha256.slice(0, hashDigits)
+  assert(/^[0-9a-f]+$/.test(hash) && hash.length === hashDigits, 'a segment is named by its SHA-256 in hex')
+  const file = `${digits(name.baseOffset, OFFSET_DIGITS)}-${hash}.${name.format}`
+  return `${segmentDirectory(name.logId, name.partition)}/${file}`
+}
+
+const SEGMENT_PATTERN =
+  /^segments\/(0|[1-9]\d{0,15})\/(0|[1-9]\d{0,4})\/(\d{16})-([0-9a-f]{16}|[0-9a-f]{32})\.(arrow|parquet)$/
+
+function parseSegment(path: string): ParsedPath | null {
+  const match = SEGMENT_PATTERN.exec(path)
+  if (match === null) return null
+  const [logId, partition, baseOffset] = [Number(match[1]), Number(match[2]), Number(match[3])]
+  if (!Number.isSafeInteger(logId) || !Number.isSafeInteger(baseOffset)) return null
+  return {
+    kind: 'segment',
+    logId,
+    partition,
+    baseOffset,
+    hash: match[4] ?? '',
+    format: match[5] === 'parquet' ? 'parquet' : 'arrow',
+  }
+}
+
+function digits(value: number, width: number): string {
+  const text = String(value)
+  assert(Number.isSafeInteger(value) && value >= 0, `${text} is a whole number`)
+  assert(width === 1 || text.length <= width, `${text} fits ${width} digits`)
+  return text.padStart(width, '0')
+}

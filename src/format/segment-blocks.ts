@@ -1,0 +1,96 @@
+/**
+ * Cuts hot batches into the blocks of a segment: about 1 MiB each and at most 65,536 rows, so that many tiny batches do not
+ * become many tiny blocks, and a huge one does not become a block that nobody can read a part of.
+ */
+import { assert } from '../base/assert.ts'
+import { type ColumnData, bitmapBytes } from './column.ts'
+import { valueRange } from './column-concat.ts'
+import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from './limits.ts'
+import { type RecordBatch, endOffset } from './record-batch.ts'
+import { columnLayout } from './schema.ts'
+
+/** Rows `[start, end)` of one input batch. */
+export interface BlockPart {
+  readonly batch: RecordBatch
+  readonly start: number
+  readonly end: number
+}
+
+/** The rows of one block, in offset order and without a gap. */
+export interface BlockPlan {
+  readonly parts: readonly BlockPart[]
+  readonly baseOffset: number
+  readonly length: number
+}
+
+/** The batches follow each other without a gap, have one schema and at least one row. */
+export function planBlocks(batches: readonly RecordBatch[]): readonly BlockPlan[] {
+  const blocks: BlockPlan[] = []
+  let parts: BlockPart[] = []
+  let length = 0
+  let bytes = 0
+  const close = (): void => {
+    const first = parts[0]
+    if (first !== undefined) blocks.push({ parts, baseOffset: first.batch.baseOffset + first.start, length })
+    parts = []
+    length = 0
+    bytes = 0
+  }
+  assertContinuous(batches)
+  for (const batch of batches) {
+    for (const piece of cutBatch(batch)) {
+      const pieceLength = piece.end - piece.start
+      if (length + pieceLength > BATCH_ROWS_MAX || isFull(bytes, piece.bytes)) close()
+      parts.push({ batch, start: piece.start, end: piece.end })
+      length += pieceLength
+      bytes += piece.bytes
+    }
+  }
+  close()
+  return blocks
+}
+
+/** A block takes what keeps it below its target, and while it is small also what brings it somewhat above. */
+function isFull(bytes: number, added: number): boolean {
+  return bytes + added > BATCH_BYTES_TARGET * (bytes < BATCH_BYTES_TARGET / 2 ? 1.5 : 1)
+}
+
+interface Piece {
+  readonly start: number
+  readonly end: number
+  readonly bytes: number
+}
+
+/** Even pieces of a batch, each of a multiple of 8 rows so that bitmaps are cut between bytes. */
+function cutBatch(batch: RecordBatch): readonly Piece[] {
+  const bytes = batch.columns.reduce((sum, column) => sum + rawColumnBytes(column), 0)
+  const count = Math.max(Math.ceil(batch.length / BATCH_ROWS_MAX), Math.round(bytes / BATCH_BYTES_TARGET), 1)
+  const rows = Math.min(BATCH_ROWS_MAX, Math.ceil(batch.length / count / 8) * 8)
+  const pieces: Piece[] = []
+  for (let start = 0; start < batch.length; start += rows) {
+    const end = Math.min(start + rows, batch.length)
+    pieces.push({ start, end, bytes: (bytes * (end - start)) / batch.length })
+  }
+  return pieces
+}
+
+/** Bytes that the rows of a column take; what lies beside them in shared buffers and a dictionary do not count. */
+function rawColumnBytes(column: ColumnData): number {
+  const validity = column.nullCount === 0 ? 0 : bitmapBytes(column.length)
+  const layout = columnLayout(column.type)
+  if (column.dictionary !== null) return validity + column.length * 4
+  if (layout.kind === 'bits') return validity + bitmapBytes(column.length)
+  if (layout.kind === 'fixed') return validity + column.length * layout.byteWidth
+  const { start, end } = valueRange(column)
+  return validity + (column.length + 1) * 4 + end - start
+}
+
+function assertContinuous(batches: readonly RecordBatch[]): void {
+  batches.forEach((batch, index) => {
+    const before = batches[index - 1]
+    assert(batch.length > 0, 'a batch of a segment has rows')
+    if (before === undefined) return
+    assert(batch.baseOffset === endOffset(before), 'the batches of a segment follow each other')
+    assert(batch.schema.id === before.schema.id, 'the batches of a segment have one schema')
+  })
+}

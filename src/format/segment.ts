@@ -1,0 +1,65 @@
+import type { Schema } from './schema.ts'
+
+/** The least and greatest value of a column, as JSON; absent for types without an order we prune by, and when all is null. */
+export interface ColumnStatistics {
+  readonly nullCount: number
+  /** Numbers as numbers; int64 and timestamps beyond 2^53 as decimal text; utf8 as text cut to 64 bytes (max rounded up, or absent). */
+  readonly min?: number | string
+  readonly max?: number | string
+}
+
+/** One record batch inside a segment file: where its bytes lie and what they hold. Positions count from the segment's first byte. */
+export interface BatchFacts {
+  readonly baseOffset: number
+  readonly length: number
+  /** Where the IPC message begins, its metadata length and its body length, as in the Arrow footer's Block. */
+  readonly position: number
+  readonly metadataLength: number
+  readonly bodyLength: number
+  /** CRC-32C of the `metadataLength + bodyLength` stored bytes. */
+  readonly checksum: number
+  readonly timeMin: number
+  readonly timeMax: number
+  readonly appendTimeMin: number
+  readonly appendTimeMax: number
+}
+
+/** The dictionary of one column, in a message before the first batch. Covered by the preamble's checksum. */
+export interface DictionaryFacts {
+  /** Position of its column in `schema.fields`. */
+  readonly column: number
+  /** How many values. */
+  readonly length: number
+  readonly position: number
+  readonly metadataLength: number
+  readonly bodyLength: number
+}
+
+/** What a segment says of itself, in the footer's custom metadata under `stratalog` as JSON. */
+export interface SegmentFacts {
+  readonly formatVersion: number
+  readonly engineId: string
+  readonly logId: number
+  readonly logName: string
+  readonly partition: number
+  readonly baseOffset: number
+  /** Offset after the last record. Offsets inside a segment are dense: `endOffset - baseOffset` records. */
+  readonly endOffset: number
+  readonly schema: Schema
+  readonly timeColumn: string
+  readonly keyColumn: string | null
+  readonly timeMin: number
+  readonly timeMax: number
+  readonly appendTimeMin: number
+  readonly appendTimeMax: number
+  /** Bytes of the columns before compression. */
+  readonly rawBytes: number
+  /** Of the dictionary-encoded columns, ascending by column. */
+  readonly dictionaries: readonly DictionaryFacts[]
+  readonly batches: readonly BatchFacts[]
+  /** By position in `schema.fields`, over the whole segment. */
+  readonly statistics: readonly ColumnStatistics[]
+  /** CRC-32C of every stored byte before the first batch: the schema and dictionary messages. */
+  readonly preambleChecksum: number
+  readonly preambleLength: number
+}

@@ -1,0 +1,141 @@
+/**
+ * A record batch in RAM: open while it takes appends, sealed after.
+ *
+ * Invariants:
+ * - rows below `length` never change; a view of them stays right while the batch grows;
+ * - `length` moves only in `commit`, so an append is seen whole or not at all;
+ * - the buffers go back to the pool when the partition and every lease have let go, not before.
+ */
+import { assert } from '../base/assert.ts'
+import type { BufferSource, ColumnBuilder } from '../format/column-builder.ts'
+import { createColumnBuilder } from '../format/column-builder.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
+import { type Schema, fieldIndex, timestampUnit } from '../format/schema.ts'
+import { type TimeRange, timeRangeOf } from './time-range.ts'
+import type { SlabPool } from './slab-pool.ts'
+
+/** What one append adds to a batch besides its rows. */
+export interface AppendFacts {
+  readonly appendTime: number
+  /** LSN of the append's first WAL byte; recovery must start no later while the batch is not flushed. */
+  readonly lsn: number
+}
+
+export class HotBatch {
+  // Fixed at construction.
+  readonly schema: Schema
+  readonly baseOffset: number
+  readonly builders: readonly ColumnBuilder[]
+  readonly #pool: SlabPool
+  readonly #timeIndex: number
+
+  // Owned by the append loop.
+  #length = 0
+  #isSealed = false
+  #appendTimeMin = Infinity
+  #appendTimeMax = -Infinity
+  #firstLsn = Infinity
+  #time: TimeRange = { min: Infinity, max: -Infinity }
+
+  // Owned by whoever leases.
+  #slabs: Uint8Array[] = []
+  #slabBytes = 0
+  #holders = 1
+
+  constructor(schema: Schema, baseOffset: number, timeColumn: string, pool: SlabPool) {
+    this.schema = schema
+    this.baseOffset = baseOffset
+    this.#pool = pool
+    this.#timeIndex = fieldIndex(schema, timeColumn)
+    const source: BufferSource = { acquire: (minBytes) => this.#acquire(minBytes) }
+    this.builders = schema.fields.map((field) => createColumnBuilder(field.type, source))
+  }
+
+  get length(): number {
+    return this.#length
+  }
+  get endOffset(): number {
+    return this.baseOffset + this.#length
+  }
+  get isSealed(): boolean {
+    return this.#isSealed
+  }
+  get appendTimeMin(): number {
+    return this.#appendTimeMin
+  }
+  get appendTimeMax(): number {
+    return this.#appendTimeMax
+  }
+  get firstLsn(): number {
+    return this.#firstLsn
+  }
+  /** Event times of the rows, ms; infinite and inverted while the batch is empty. */
+  get time(): TimeRange {
+    return this.#time
+  }
+  /** Every byte the batch holds of the pool. */
+  get bytes(): number {
+    return this.#slabBytes
+  }
+
+  /** Publishes the rows that the builders took since the last commit, and returns how many. */
+  commit(facts: AppendFacts): number {
+    assert(!this.#isSealed, 'a sealed batch takes no rows')
+    const length = this.builders[0]?.length ?? 0
+    assert(this.builders.every((builder) => builder.length === length), 'columns of a batch have equal lengths')
+    const added = length - this.#length
+    const times = this.builders[this.#timeIndex]?.slice(this.#length, length)
+    if (times !== undefined) this.#time = timeRangeOf(times, timestampUnit(times.type), this.#time)
+    this.#length = length
+    this.#appendTimeMin = Math.min(this.#appendTimeMin, facts.appendTime)
+    this.#appendTimeMax = Math.max(this.#appendTimeMax, facts.appendTime)
+    this.#firstLsn = Math.min(this.#firstLsn, facts.lsn)
+    return added
+  }
+
+  /** Forgets rows that were pushed and not committed. */
+  rollback(): void {
+    for (const builder of this.builders) builder.truncate(this.#length)
+  }
+
+  seal(): void {
+    this.#isSealed = true
+  }
+
+  /** The records with offsets `[from, to)` of those committed. Valid while the caller holds a lease. */
+  view(from: number, to: number): RecordBatch {
+    assert(from >= this.baseOffset && to <= this.endOffset && from <= to, 'a view lies inside its batch')
+    const start = from - this.baseOffset
+    const end = to - this.baseOffset
+    return {
+      schema: this.schema,
+      baseOffset: from,
+      length: end - start,
+      columns: this.builders.map((builder) => builder.slice(start, end)),
+      appendTimeMin: this.#appendTimeMin,
+      appendTimeMax: this.#appendTimeMax,
+    }
+  }
+
+  retain(): void {
+    assert(this.#holders > 0, 'a released batch is not leased again')
+    this.#holders++
+  }
+
+  /** Ends one lease; the last one gives the buffers back. */
+  release(): void {
+    assert(this.#holders > 0, 'a lease ends once')
+    this.#holders--
+    if (this.#holders > 0) return
+    for (const slab of this.#slabs) this.#pool.release(slab)
+    this.#slabs = []
+    this.#slabBytes = 0
+  }
+
+  #acquire(minBytes: number): Uint8Array {
+    const slab = this.#pool.acquire(minBytes)
+    this.#slabs.push(slab)
+    this.#slabBytes += slab.length
+    return slab
+  }
+}

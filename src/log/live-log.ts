@@ -1,0 +1,287 @@
+/**
+ * One log of a running engine: its schema, its partitions, and the only way in.
+ *
+ * Invariants:
+ * - rows are staged behind the committed ones of the open batch, written to the WAL, and committed in one synchronous
+ *   stretch; what fails on the way leaves no trace, in RAM or in the WAL;
+ * - a schema is in the WAL before the first frame that uses it, and in the manifest before the WAL lets go of that frame.
+ */
+import { assert, present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { Range } from '../base/range.ts'
+import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../format/limits.ts'
+import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.ts'
+import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
+import { type Row, inferFields } from '../format/schema-inference.ts'
+import { type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
+import { appendPayloadBytes, encodeSchemaPayload, writeAppendPayload } from '../format/wal-payload.ts'
+import type { AckQueue } from './ack-queue.ts'
+import type { HotBatch } from './hot-batch.ts'
+import type { LogView } from './log-view.ts'
+import type { Partition } from './partition.ts'
+import { type ColumnInput, explainMismatch, pushColumns, pushRows } from './row-appender.ts'
+import type { Wal } from './wal.ts'
+
+export interface RowInput {
+  readonly kind: 'rows'
+  readonly rows: readonly Row[]
+}
+
+export type AppendInput = RowInput | ({ readonly kind: 'columns' } & ColumnInput)
+
+/** Where an append landed: `count` records at `[offset, offset + count)` of one partition. */
+export interface AppendResult {
+  readonly partition: number
+  readonly offset: number
+  readonly count: number
+}
+
+export interface LiveLogPorts {
+  /** Null for an engine without a data directory. */
+  readonly wal: Wal | null
+  readonly acks: AckQueue
+}
+
+/** What an append came to in its synchronous stretch; `acked` is null when it is acknowledged already. */
+interface Applied {
+  readonly result: AppendResult
+  readonly acked: Promise<void> | null
+}
+
+export class LiveLog {
+  // Fixed at construction.
+  readonly partitions: readonly Partition[]
+  readonly #ports: LiveLogPorts
+
+  // Owned by the append loop.
+  #definition: LogDefinition
+  #schemas: Schema[]
+  #nextPartition = 0
+
+  constructor(definition: LogDefinition, schemas: readonly Schema[], partitions: readonly Partition[], ports: LiveLogPorts) {
+    this.#definition = definition
+    this.#schemas = [...schemas]
+    this.partitions = partitions
+    this.#ports = ports
+  }
+
+  get definition(): LogDefinition {
+    return this.#definition
+  }
+  get id(): number {
+    return this.#definition.id
+  }
+  get name(): string {
+    return this.#definition.name
+  }
+  get policy(): StoragePolicy {
+    return this.#definition.policy
+  }
+  get schemas(): readonly Schema[] {
+    return this.#schemas
+  }
+  /** The newest schema; null before the first append of a log that was created without one. */
+  get schema(): Schema | null {
+    return this.#schemas.at(-1) ?? null
+  }
+  /** The name of the column that holds each record's time. */
+  get timeColumn(): string {
+    return this.#definition.timeColumn ?? STAMPED_TIME_COLUMN
+  }
+  get hasWal(): boolean {
+    return this.policy.wal && this.#ports.wal !== null
+  }
+
+  /** @throws StratalogError `partition_not_found`. */
+  partition(number: number): Partition {
+    const partition = this.partitions[number]
+    if (partition !== undefined) return partition
+    throw new StratalogError(
+      'partition_not_found',
+      `Log '${this.name}' has partitions 0 to ${this.partitions.length - 1}; there is no partition ${number}.`,
+      { details: { log: this.name, partition: number, partitions: this.partitions.length } },
+    )
+  }
+
+  /** The partition for an append that names none: the next one in turn. */
+  nextPartition(): Partition {
+    const partition = present(this.partitions[this.#nextPartition], 'a partition')
+    this.#nextPartition = (this.#nextPartition + 1) % this.partitions.length
+    return partition
+  }
+
+  /**
+   * Appends, and resolves once `ack` is reached. All of the input or nothing is applied.
+   * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, and the failure
+   * of the WAL (`disk_failed`, `disk_full`), after which the fate of the append is unknown.
+   */
+  async append(partition: Partition, input: AppendInput, ack: AckLevel, appendTime: number): Promise<AppendResult> {
+    assertSize(input)
+    let applied = this.#tryAppend(partition, input, ack, appendTime)
+    while (applied instanceof Promise) {
+      await applied
+      applied = this.#tryAppend(partition, input, ack, appendTime)
+    }
+    if (applied.acked !== null) await applied.acked
+    return applied.result
+  }
+
+  /** A pinned view of every partition, or of `ranges` by partition; the caller releases it. */
+  view(ranges?: ReadonlyMap<number, Range>): LogView {
+    const pinned = this.partitions.map((partition) => {
+      const range = ranges?.get(partition.partition)
+      return ranges !== undefined && range === undefined ? partition.view({ start: 0, end: 0 }) : partition.view(range)
+    })
+    let isReleased = false
+    return {
+      definition: this.#definition,
+      schema: this.schema ?? storedSchema(0, [], this.#definition.timeColumn),
+      schemas: [...this.#schemas],
+      partitions: pinned.map(({ view }) => view),
+      release: () => {
+        assert(!isReleased, 'a view is released once')
+        isReleased = true
+        for (const { release } of pinned) release()
+      },
+    }
+  }
+
+  /** Recovery and replay: takes a schema that was logged before. Known ids are passed over. */
+  restoreSchema(schema: Schema): void {
+    if (schema.id < this.#schemas.length) return
+    assert(schema.id === this.#schemas.length, 'schema ids count up by one')
+    this.#schemas.push(schema)
+  }
+
+  /** Recovery and replay: takes records that have their offsets and times already. Nothing is written to the WAL. */
+  restoreColumns(partition: Partition, schema: Schema, columns: ColumnInput, facts: { appendTime: number; lsn: number }): void {
+    const batch = partition.openBatch(schema)
+    pushColumns(batch, columns, facts.appendTime)
+    partition.applied(batch.commit(facts), false)
+  }
+
+  setPolicy(policy: StoragePolicy): void {
+    this.#definition = { ...this.#definition, policy }
+    for (const partition of this.partitions) partition.setAck(policy.ack)
+  }
+
+  close(): void {
+    for (const partition of this.partitions) partition.close()
+  }
+
+  /** One synchronous attempt. A promise means the WAL had no room: try again when it resolves. */
+  #tryAppend(partition: Partition, input: AppendInput, ack: AckLevel, appendTime: number): Applied | Promise<void> {
+    const failure = this.hasWal ? this.#ports.acks.failure : null
+    if (failure !== null) throw failure
+    const { batch, schema, isNew } = this.#stage(partition, input, appendTime)
+    const offset = partition.nextOffset
+    let endLsn = Infinity
+    let startLsn = Infinity
+    if (this.hasWal) {
+      const wal = present(this.#ports.wal, 'a log with a WAL has one')
+      const columns = batch.builders.map((builder) => builder.slice(0, builder.length))
+      const start = batch.length
+      const end = batch.builders[0]?.length ?? start
+      const length = appendPayloadBytes(columns, start, end)
+      if (length > APPEND_BYTES_MAX) {
+        partition.discardStaged(batch)
+        throw tooLarge(length)
+      }
+      const schemaPayload = isNew ? encodeSchemaPayload(schema) : null
+      if (!wal.hasRoom(length + (schemaPayload?.length ?? 0))) {
+        partition.discardStaged(batch)
+        return wal.whenRoom(length + (schemaPayload?.length ?? 0))
+      }
+      const frame = { logId: this.id, partition: partition.partition, baseOffset: offset, count: end - start, appendTime }
+      if (schemaPayload !== null) {
+        wal.append({ ...frame, kind: 'schema', count: 0 }, schemaPayload.length, (into, position) => into.set(schemaPayload, position))
+      }
+      const written = wal.append({ ...frame, kind: 'append' }, length, (into, position) =>
+        writeAppendPayload(into, position, schema.id, columns, start, end),
+      )
+      startLsn = written.startLsn
+      endLsn = written.endLsn
+    }
+    if (isNew) this.#schemas.push(schema)
+    const count = batch.commit({ appendTime, lsn: startLsn })
+    partition.applied(count, this.hasWal)
+    const acked = this.hasWal
+      ? this.#ports.acks.add(endLsn, partition, offset + count, ack !== 'memory')
+      : null
+    return { result: { partition: partition.partition, offset, count }, acked }
+  }
+
+  /** Puts the input behind the committed rows of a batch of a schema that holds it. */
+  #stage(partition: Partition, input: AppendInput, appendTime: number): { batch: HotBatch; schema: Schema; isNew: boolean } {
+    const current = this.schema
+    if (input.kind === 'columns') return this.#stageColumns(partition, input, appendTime, current)
+    if (current !== null) {
+      const batch = partition.openBatch(current)
+      if (pushRows(batch, input.rows, appendTime) === 'ok') return { batch, schema: current, isNew: false }
+    }
+    const fields = inferFields(input.rows, current, this.#definition.timeColumn)
+    const schema = this.#nextSchema(fields)
+    const batch = partition.openBatch(schema)
+    if (current !== null && schema.id === current.id) throw explainMismatch(input.rows, schema, batch)
+    try {
+      if (pushRows(batch, input.rows, appendTime) !== 'ok') throw explainMismatch(input.rows, schema, batch)
+    } catch (error) {
+      partition.discardStaged(batch)
+      throw error
+    }
+    return { batch, schema, isNew: true }
+  }
+
+  #stageColumns(
+    partition: Partition,
+    input: ColumnInput,
+    appendTime: number,
+    current: Schema | null,
+  ): { batch: HotBatch; schema: Schema; isNew: boolean } {
+    const given = input.fields.filter((field) => field.name !== STAMPED_TIME_COLUMN)
+    const schema = this.#nextSchema(mergeFields(current === null ? [] : userFields(current), given))
+    const batch = partition.openBatch(schema)
+    try {
+      pushColumns(batch, input, appendTime)
+    } catch (error) {
+      partition.discardStaged(batch)
+      throw error
+    }
+    return { batch, schema, isNew: schema.id !== current?.id }
+  }
+
+  /** The current schema when it has these fields, else the next one. */
+  #nextSchema(fields: Schema['fields']): Schema {
+    const current = this.schema
+    if (current !== null && sameFields(userFields(current), fields)) return current
+    const { timeColumn, keyColumn } = this.#definition
+    for (const [role, name] of Object.entries({ timeColumn, keyColumn })) {
+      if (name !== null && !fields.some((field) => field.name === name)) {
+        throw new StratalogError('schema_mismatch', `The first records of '${this.name}' lack ${role} '${name}'.`, {
+          details: { log: this.name, column: name },
+        })
+      }
+    }
+    return storedSchema(this.#schemas.length, fields, timeColumn)
+  }
+}
+
+function assertSize(input: AppendInput): void {
+  const count = input.kind === 'rows' ? input.rows.length : input.length
+  if (count === 0) throw new StratalogError('argument_invalid', 'An append needs at least one record; got none.')
+  if (count > APPEND_ROWS_MAX) {
+    throw new StratalogError(
+      'append_too_large',
+      `One append takes at most ${APPEND_ROWS_MAX} records; got ${count}. Split it.`,
+      { details: { count, limit: APPEND_ROWS_MAX } },
+    )
+  }
+}
+
+function tooLarge(bytes: number): StratalogError {
+  return new StratalogError(
+    'append_too_large',
+    `One append takes at most ${APPEND_BYTES_MAX} bytes; this one has ${bytes}. Split it.`,
+    { details: { bytes, limit: APPEND_BYTES_MAX } },
+  )
+}

@@ -1,0 +1,59 @@
+/**
+ * A fixed, readable view of one log across its tiers. `query`, `snapshot` and `replay` read through this interface only,
+ * so live logs, archives, snapshots and test doubles are interchangeable.
+ *
+ * Invariants: in each partition the sources lie in offset order and never overlap, so every offset is served by exactly
+ * one copy however data moves underneath. Offsets of `[startOffset, endOffset)` that no source covers are gaps: evicted
+ * or lost records, never silently skipped by a reader.
+ *
+ * A view pins what it refers to: hot batches stay in memory and local segment files stay on disk until `release`.
+ * Every holder calls `release` exactly once.
+ */
+import type { Range } from '../base/range.ts'
+import type { LogDefinition, SegmentEntry } from '../format/manifest.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
+import type { Schema } from '../format/schema.ts'
+
+export interface LogView {
+  readonly definition: LogDefinition
+  /** The newest schema. Batches of older schemas are brought to it by the reader. */
+  readonly schema: Schema
+  /** Every schema the log ever had, by id. */
+  readonly schemas: readonly Schema[]
+  /** By partition number. */
+  readonly partitions: readonly PartitionView[]
+  release(): void
+}
+
+export interface PartitionView {
+  readonly partition: number
+  readonly startOffset: number
+  readonly endOffset: number
+  readonly sources: readonly ViewSource[]
+}
+
+export type ViewSource = MemorySource | SegmentSource
+
+/** A hot batch, already cut to the offsets it serves. */
+export interface MemorySource {
+  readonly tier: 'memory'
+  readonly batch: RecordBatch
+}
+
+/** Offsets `[from, to)` of one segment, read from the copy in `tier`. */
+export interface SegmentSource {
+  readonly tier: 'disk' | 'object'
+  readonly segment: SegmentEntry
+  readonly from: number
+  readonly to: number
+  readonly bytes: SegmentBytes
+}
+
+/** The stored bytes of one copy of a segment; positions count from the segment's first byte. */
+export interface SegmentBytes {
+  readonly length: number
+  /** Exactly that range. @throws StratalogError `object_not_found`, `file_not_found`, `object_corrupt`, `file_corrupt`, `store_unavailable`. */
+  read(range: Range, signal?: AbortSignal): Promise<Uint8Array>
+  /** An absolute path when these bytes are a whole local file, else null: lets a worker read it by itself. */
+  readonly path: string | null
+}

@@ -1,0 +1,173 @@
+/**
+ * Reading a manifest: from the newest sound base over the commits after it, each checked against the hash of the one
+ * before. Nothing older is read, and names are listed from near the end only, so opening costs the same after ten
+ * commits and after a million.
+ *
+ * Damage is never skipped. A base is redundant, so a damaged one is reported and an older one taken; a commit that is
+ * missing or damaged ends the reading with an error that names it.
+ */
+import { isStratalogError, StratalogError, toStratalogError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import { MANIFEST_COMMITS_PER_BASE } from '../format/limits.ts'
+import { ManifestBuilder, emptyManifestState } from '../format/manifest-builder.ts'
+import {
+  GENESIS_HASH,
+  type ManifestBase,
+  type ManifestCommit,
+  decodeBase,
+  decodeCommit,
+  manifestFileHash,
+} from '../format/manifest-codec.ts'
+import type { ManifestState } from '../format/manifest.ts'
+import { type ManifestFileName, manifestPath } from '../format/paths.ts'
+import type { ManifestFiles } from './manifest-files.ts'
+
+/** A manifest after commit `number`, whose file has `hash`. */
+export interface ManifestPosition {
+  readonly number: number
+  readonly hash: string
+  readonly state: ManifestState
+}
+
+export const MANIFEST_START: ManifestPosition = { number: 0, hash: GENESIS_HASH, state: emptyManifestState() }
+
+export interface LoadedManifest {
+  readonly position: ManifestPosition
+  /** The number of the base that it was read from; 0 without one. */
+  readonly baseNumber: number
+}
+
+/** Names listed at once, and how far the first look for the end goes: one page of a store. */
+const LIST_STEP = 1000
+
+/** Commits fetched at the same time. */
+const PARALLEL_READS = 16
+
+/** @throws StratalogError `manifest_corrupt`, `format_unsupported`, and what the files throw. */
+export async function loadManifest(files: ManifestFiles, logger: Logger): Promise<LoadedManifest> {
+  const end = await numberNearEnd(files)
+  for (let back = 2 * MANIFEST_COMMITS_PER_BASE; ; back *= 2) {
+    const after = Math.max(0, end - back)
+    const listed = await listAfter(files, after)
+    for (const number of listed.bases.reverse()) {
+      const start = await readBase(files, number, logger)
+      if (start !== null) return { position: await applyAfter(files, start, listed.commits), baseNumber: number }
+    }
+    if (after > 0) continue
+    return { position: await applyAfter(files, MANIFEST_START, listed.commits), baseNumber: 0 }
+  }
+}
+
+/** The position after `commit`. @throws StratalogError `manifest_corrupt` when it does not follow `position`. */
+export function followedBy(position: ManifestPosition, bytes: Uint8Array, commit: ManifestCommit): ManifestPosition {
+  const builder = new ManifestBuilder(position.state)
+  applyCommit(builder, position, commit)
+  return { number: commit.number, hash: manifestFileHash(bytes), state: builder.build() }
+}
+
+export function commitFile(number: number): ManifestFileName {
+  return { kind: 'commit', number }
+}
+
+/** A number with at most about LIST_STEP numbers after it. Numbers have no holes, so it is found by doubling and halving. */
+async function numberNearEnd(files: ManifestFiles): Promise<number> {
+  let low = 0
+  let step = LIST_STEP
+  for (; await hasAfter(files, low + step); step *= 2) low += step
+  for (let high = low + step; high - low > LIST_STEP; ) {
+    const middle = Math.floor((low + high) / 2)
+    if (await hasAfter(files, middle)) low = middle
+    else high = middle
+  }
+  return low
+}
+
+async function hasAfter(files: ManifestFiles, number: number): Promise<boolean> {
+  for await (const _ of files.list(number)) return true
+  return false
+}
+
+interface Listed {
+  readonly bases: number[]
+  readonly commits: ReadonlySet<number>
+}
+
+async function listAfter(files: ManifestFiles, after: number): Promise<Listed> {
+  const bases: number[] = []
+  const commits = new Set<number>()
+  for await (const { kind, number } of files.list(after)) {
+    if (kind === 'base') bases.push(number)
+    else commits.add(number)
+  }
+  return { bases: bases.sort((a, b) => a - b), commits }
+}
+
+/** The position that a base holds; null when the base, or the commit it belongs to, is not sound. */
+async function readBase(files: ManifestFiles, number: number, logger: Logger): Promise<ManifestPosition | null> {
+  const name = manifestPath({ kind: 'base', number })
+  try {
+    const bytes = await files.read({ kind: 'base', number })
+    if (bytes === null) return null
+    const base = decodeBase(bytes, name)
+    await checkBase(files, base, number, name)
+    return { number, hash: base.commitHash, state: base.state }
+  } catch (error) {
+    if (!isStratalogError(error) || error.code !== 'manifest_corrupt') throw error
+    logger.warn('A manifest base is damaged; an older one is used.', { location: files.location, file: name, error })
+    return null
+  }
+}
+
+/** A base must be the one of its name and of this history: the commit of its number has the hash that it says. */
+async function checkBase(files: ManifestFiles, base: ManifestBase, number: number, name: string): Promise<void> {
+  if (base.number !== number) throw corrupt(name, `it is base ${base.number}`)
+  const commit = await files.read(commitFile(number))
+  if (commit !== null && manifestFileHash(commit) !== base.commitHash) throw corrupt(name, 'it is of another history')
+}
+
+async function applyAfter(
+  files: ManifestFiles,
+  start: ManifestPosition,
+  commits: ReadonlySet<number>,
+): Promise<ManifestPosition> {
+  const last = [...commits].reduce((most, number) => Math.max(most, number), start.number)
+  const builder = new ManifestBuilder(start.state)
+  let { number, hash } = start
+  while (number < last) {
+    const count = Math.min(PARALLEL_READS, last - number)
+    const first = number + 1
+    const reads = Array.from({ length: count }, (_, index) => files.read(commitFile(first + index)))
+    for (const bytes of await Promise.all(reads)) {
+      const name = manifestPath(commitFile(number + 1))
+      if (bytes === null) throw corrupt(name, `commit ${number + 1} is missing, and commit ${last} is there`)
+      applyCommit(builder, { number, hash }, decodeCommit(bytes, name))
+      hash = manifestFileHash(bytes)
+      number++
+    }
+  }
+  return { number, hash, state: builder.build() }
+}
+
+function applyCommit(
+  builder: ManifestBuilder,
+  before: { readonly number: number; readonly hash: string },
+  commit: ManifestCommit,
+): void {
+  const name = manifestPath(commitFile(before.number + 1))
+  if (commit.number !== before.number + 1) throw corrupt(name, `it is commit ${commit.number}`)
+  if (commit.previousHash !== before.hash) throw corrupt(name, 'it does not follow the commit before it')
+  for (const edit of commit.edits) {
+    try {
+      builder.apply(edit)
+    } catch (error) {
+      throw corrupt(name, toStratalogError(error).message, error)
+    }
+  }
+  if (commit.epoch !== builder.epoch || commit.writerId !== builder.writerId) {
+    throw corrupt(name, `writer ${commit.writerId} of epoch ${commit.epoch} is not the writer of that time`)
+  }
+}
+
+function corrupt(file: string, reason: string, cause?: unknown): StratalogError {
+  return new StratalogError('manifest_corrupt', `${file} is damaged: ${reason}.`, { cause, details: { file, reason } })
+}

@@ -1,0 +1,78 @@
+/**
+ * Where the files of a manifest lie: below a data directory or below an archive's prefix. The store of manifests sees
+ * this narrow port only, so both behave alike.
+ */
+import { isStratalogError } from '../base/errors.ts'
+import {
+  MANIFEST_DIRECTORY,
+  type ManifestFileName,
+  manifestPath,
+  manifestPathAfter,
+  parseManifestFileName,
+  parsePath,
+} from '../format/paths.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+
+export interface ManifestFiles {
+  /** The directory or URL, for messages. */
+  readonly location: string
+  /** Commits and bases with numbers above `after`, by ascending number. Fetched as they are consumed. */
+  list(after: number): AsyncIterable<ManifestFileName>
+  /** The whole file; null when there is none. */
+  read(file: ManifestFileName): Promise<Uint8Array | null>
+  /** Durably writes the file and returns true, or returns false and changes nothing when the name is taken. */
+  putIfAbsent(file: ManifestFileName, bytes: Uint8Array): Promise<boolean>
+}
+
+export function manifestFilesInDirectory(fileSystem: FileSystem, dataDir: string): ManifestFiles {
+  const directory = `${dataDir}/${MANIFEST_DIRECTORY}`
+  let isMade = false
+  return {
+    location: dataDir,
+    async *list(after) {
+      const names = await orWhen('file_not_found', [], () => fileSystem.list(directory))
+      for (const name of names) {
+        const file = parseManifestFileName(name)
+        if (file !== null && file.number > after) yield file
+      }
+    },
+    read: (file) => orWhen('file_not_found', null, () => fileSystem.read(`${dataDir}/${manifestPath(file)}`)),
+    async putIfAbsent(file, bytes) {
+      if (!isMade) await fileSystem.makeDirectory(directory)
+      isMade = true
+      return orWhen('file_exists', false, async () => {
+        await fileSystem.putIfAbsent(`${dataDir}/${manifestPath(file)}`, bytes)
+        return true
+      })
+    },
+  }
+}
+
+export function manifestFilesInStore(store: ObjectStore): ManifestFiles {
+  return {
+    location: store.url,
+    async *list(after) {
+      const options = after === 0 ? {} : { after: manifestPathAfter(after) }
+      for await (const { key } of store.list(`${MANIFEST_DIRECTORY}/`, options)) {
+        const parsed = parsePath(key)
+        if (parsed?.kind === 'manifest' && parsed.file.number > after) yield parsed.file
+      }
+    },
+    read: (file) => orWhen('object_not_found', null, () => store.get(manifestPath(file))),
+    putIfAbsent: (file, bytes) =>
+      orWhen('object_exists', false, async () => {
+        await store.put(manifestPath(file), bytes, { ifAbsent: true })
+        return true
+      }),
+  }
+}
+
+async function orWhen<T>(code: string, otherwise: T, attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt()
+  } catch (error) {
+    if (isStratalogError(error) && error.code === code) return otherwise
+    throw error
+  }
+}

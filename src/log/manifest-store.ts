@@ -1,0 +1,279 @@
+/**
+ * The manifest of one place, a data directory or an archive: its newest state, and the only way to change it.
+ *
+ * Invariants:
+ * - commit N+1 is written by put-if-absent and names the hash of commit N, so of any number of writers one wins each
+ *   number, and the loser knows before it acknowledged anything;
+ * - a store that met a rival's commit is fenced: it refuses every later commit;
+ * - `state` is what was read or committed last; it never holds an edit whose file may not exist.
+ *
+ * A put that failed is unknown: its file may be there, or land later. The next commit finds out, because it wants the
+ * same name: a file there that carries our writer id and epoch is that earlier put and is applied first.
+ */
+import { assert } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import { StratalogError } from '../base/errors.ts'
+import { type Logger, silentLogger } from '../base/logger.ts'
+import { Mutex } from '../base/mutex.ts'
+import { MANIFEST_COMMITS_PER_BASE } from '../format/limits.ts'
+import { applyEdits } from '../format/manifest-builder.ts'
+import { type ManifestCommit, decodeCommit, encodeBase, encodeCommit } from '../format/manifest-codec.ts'
+import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
+import { manifestPath } from '../format/paths.ts'
+import { type ManifestPosition, commitFile, followedBy, loadManifest } from './manifest-chain.ts'
+import type { ManifestFiles } from './manifest-files.ts'
+
+export interface ManifestStoreOptions {
+  readonly clock: Clock
+  readonly logger?: Logger
+}
+
+/** Edits, or a function that makes them from the state they will meet. It may be called again, and must not change anything. */
+export type EditsOrMaker = readonly ManifestEdit[] | ((state: ManifestState) => readonly ManifestEdit[])
+
+interface Waiting {
+  readonly edits: EditsOrMaker
+  readonly resolve: (state: ManifestState) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** How often a claim tries again after rivals took its number. */
+const CLAIM_ATTEMPTS_MAX = 16
+
+export class ManifestStore {
+  // Fixed at construction.
+  readonly #files: ManifestFiles
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #mutex = new Mutex()
+
+  // Owned by the section that holds the mutex.
+  #position: ManifestPosition
+  #writer: Writer | null = null
+  #fenced: StratalogError | null = null
+  #isClosed = false
+  #waiting: Waiting[] = []
+  #baseNumber: number
+  #baseWrite: Promise<void> | null = null
+
+  private constructor(files: ManifestFiles, options: ManifestStoreOptions, start: ManifestPosition, baseNumber: number) {
+    this.#files = files
+    this.#clock = options.clock
+    this.#logger = options.logger ?? silentLogger
+    this.#position = start
+    this.#baseNumber = baseNumber
+  }
+
+  /**
+   * Reads the newest state; writes nothing. A place without a manifest gives number 0 and the empty state.
+   * @throws StratalogError `manifest_corrupt`, `format_unsupported`, and what the files throw.
+   */
+  static async open(files: ManifestFiles, options: ManifestStoreOptions): Promise<ManifestStore> {
+    const loaded = await loadManifest(files, options.logger ?? silentLogger)
+    return new ManifestStore(files, options, loaded.position, loaded.baseNumber)
+  }
+
+  get location(): string {
+    return this.#files.location
+  }
+  /** The newest state that is known here. */
+  get state(): ManifestState {
+    return this.#position.state
+  }
+  /** The number of the newest commit that is known here; 0 before the first. */
+  get number(): number {
+    return this.#position.number
+  }
+
+  /**
+   * Makes `writer` the writer, with the next epoch. Whoever wrote before is fenced at its next commit. An empty manifest
+   * becomes that of the engine `newEngineId`.
+   */
+  claim(writer: Writer, newEngineId: string): Promise<ManifestState> {
+    return this.#mutex.run(async () => {
+      this.#checkOpen()
+      for (let attempt = 0; attempt < CLAIM_ATTEMPTS_MAX; attempt++) {
+        await this.#catchUp()
+        const { engineId, epoch } = this.state
+        const claimed: ManifestEdit = { kind: 'writer-claimed', epoch: epoch + 1, writer }
+        const created: readonly ManifestEdit[] = engineId === '' ? [{ kind: 'engine-created', engineId: newEngineId }] : []
+        const outcome = await this.#put([...created, claimed])
+        if (outcome.kind === 'rival') continue
+        this.#writer = writer
+        return this.state
+      }
+      throw this.#fence({ writerId: this.state.writer?.id ?? '', epoch: this.state.epoch, edits: [] }, writer)
+    })
+  }
+
+  /**
+   * Commits edits and returns the state after them. Calls that wait at the same time share a commit; edits that do not
+   * fit fail alone. No edits commit nothing.
+   * @throws StratalogError `manifest_corrupt` when the edits do not fit, `writer_fenced` when a newer writer is there,
+   * `engine_closed`; anything else means unknown: the edits may or may not be there, and the next commit will know.
+   */
+  commit(edits: EditsOrMaker): Promise<ManifestState> {
+    const { promise, resolve, reject } = Promise.withResolvers<ManifestState>()
+    this.#waiting.push({ edits, resolve, reject })
+    void this.#mutex.run(() => this.#drain())
+    return promise
+  }
+
+  /**
+   * Reads what others committed since. A writer reads nothing new: it learns that it is still the writer, or
+   * @throws StratalogError `writer_fenced`.
+   */
+  refresh(): Promise<ManifestState> {
+    return this.#mutex.run(async () => {
+      this.#checkOpen()
+      await this.#catchUp()
+      return this.state
+    })
+  }
+
+  /** Waits for what is under way and refuses what comes after. */
+  async close(): Promise<void> {
+    await this.#mutex.run(async () => {
+      this.#isClosed = true
+      await this.#baseWrite
+    })
+  }
+
+  async #drain(): Promise<void> {
+    let waiting = this.#waiting
+    this.#waiting = []
+    try {
+      while (waiting.length > 0) {
+        this.#checkOpen()
+        assert(this.#writer !== null, 'a writer claims the manifest before it commits')
+        const merged = this.#merge(waiting)
+        waiting = merged.members
+        if (waiting.length === 0) return
+        const outcome = await this.#put(merged.edits)
+        if (outcome.kind === 'rival') throw this.#fence(outcome.commit, this.#writer)
+        if (outcome.kind === 'earlier') continue
+        for (const { resolve } of waiting) resolve(this.state)
+        waiting = []
+        this.#startBase()
+      }
+    } catch (error) {
+      for (const { reject } of waiting) reject(error)
+    }
+  }
+
+  /** The edits of all who wait. Who has none is answered, who has some that do not fit is refused. */
+  #merge(waiting: readonly Waiting[]): { readonly edits: readonly ManifestEdit[]; readonly members: Waiting[] } {
+    const merged: ManifestEdit[] = []
+    const members: Waiting[] = []
+    let { state } = this
+    for (const member of waiting) {
+      try {
+        const edits = typeof member.edits === 'function' ? member.edits(state) : member.edits
+        state = applyEdits(state, edits)
+        if (edits.length === 0) {
+          member.resolve(this.state)
+          continue
+        }
+        merged.push(...edits)
+        members.push(member)
+      } catch (error) {
+        member.reject(error)
+      }
+    }
+    return { edits: merged, members }
+  }
+
+  /** Writes the next commit. `earlier` says that an earlier put of ours, thought failed, had taken the number. */
+  async #put(
+    edits: readonly ManifestEdit[],
+  ): Promise<{ readonly kind: 'done' | 'earlier' } | { readonly kind: 'rival'; readonly commit: ManifestCommit }> {
+    const { number, hash, state } = this.#position
+    const { epoch, writer } = applyEdits(state, edits)
+    const writerId = writer?.id ?? ''
+    const next = { number: number + 1, previousHash: hash, epoch, writerId, time: this.#clock.now(), edits }
+    const bytes = encodeCommit(next)
+    if (await this.#putIfAbsent(next.number, bytes)) {
+      this.#position = followedBy(this.#position, bytes, next)
+      return { kind: 'done' }
+    }
+    const found = await this.#readCommit(next.number)
+    if (found === null) {
+      throw new StratalogError(
+        'store_unavailable',
+        `${this.location}: ${manifestPath(commitFile(next.number))} is taken and cannot be read.`,
+      )
+    }
+    const isOurs = found.commit.writerId === writerId && found.commit.epoch === epoch
+    if (!isOurs) return { kind: 'rival', commit: found.commit }
+    this.#position = followedBy(this.#position, found.bytes, found.commit)
+    return { kind: Buffer.compare(found.bytes, bytes) === 0 ? 'done' : 'earlier' }
+  }
+
+  /** False when the name is taken, also when a put that reported a failure did it. */
+  async #putIfAbsent(number: number, bytes: Uint8Array): Promise<boolean> {
+    try {
+      return await this.#files.putIfAbsent(commitFile(number), bytes)
+    } catch (error) {
+      const found = await this.#files.read(commitFile(number)).catch(() => null)
+      if (found === null) throw error
+      return false
+    }
+  }
+
+  async #readCommit(
+    number: number,
+  ): Promise<{ readonly bytes: Uint8Array; readonly commit: ManifestCommit } | null> {
+    const bytes = await this.#files.read(commitFile(number))
+    return bytes === null ? null : { bytes, commit: decodeCommit(bytes, manifestPath(commitFile(number))) }
+  }
+
+  /** Applies what was committed since, up to the first number that is free. */
+  async #catchUp(): Promise<void> {
+    for (;;) {
+      const found = await this.#readCommit(this.number + 1)
+      if (found === null) return
+      const writer = this.#writer
+      const isOurs = writer === null || (found.commit.writerId === writer.id && found.commit.epoch === this.state.epoch)
+      if (!isOurs) throw this.#fence(found.commit, writer)
+      this.#position = followedBy(this.#position, found.bytes, found.commit)
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#fenced !== null) throw this.#fenced
+    if (this.#isClosed) throw new StratalogError('engine_closed', `The manifest of ${this.location} is closed.`)
+  }
+
+  #fence(commit: Pick<ManifestCommit, 'writerId' | 'epoch' | 'edits'>, writer: Writer): StratalogError {
+    const claim = commit.edits.find((edit) => edit.kind === 'writer-claimed')
+    const rival = { id: commit.writerId, epoch: commit.epoch, ...claim?.writer }
+    this.#fenced = new StratalogError(
+      'writer_fenced',
+      `${this.location} has a newer writer: ${rival.id}, epoch ${rival.epoch}.`,
+      { details: { location: this.location, number: this.number + 1, writer: { ...writer, epoch: this.state.epoch }, rival } },
+    )
+    return this.#fenced
+  }
+
+  /** Bases save readers time and nothing else: one is written beside the commits, and its failure is only reported. */
+  #startBase(): void {
+    const { number, hash, state } = this.#position
+    if (this.#baseWrite !== null || number - this.#baseNumber < MANIFEST_COMMITS_PER_BASE) return
+    this.#baseNumber = number
+    this.#baseWrite = this.#writeBase({ number, commitHash: hash, time: this.#clock.now(), state })
+  }
+
+  async #writeBase(base: Parameters<typeof encodeBase>[0]): Promise<void> {
+    try {
+      await this.#files.putIfAbsent({ kind: 'base', number: base.number }, encodeBase(base))
+    } catch (error) {
+      this.#logger.warn('A manifest base was not written; opening reads more commits.', {
+        location: this.location,
+        number: base.number,
+        error,
+      })
+    } finally {
+      this.#baseWrite = null
+    }
+  }
+}

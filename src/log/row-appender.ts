@@ -1,0 +1,121 @@
+/** Puts rows or columns behind the committed rows of a hot batch, all or nothing. */
+import { StratalogError } from '../base/errors.ts'
+import type { ColumnData } from '../format/column.ts'
+import { castColumn, nullColumn } from '../format/column-values.ts'
+import { VALUE_BYTES_MAX } from '../format/limits.ts'
+import { type Row, schemaMismatch } from '../format/schema-inference.ts'
+import { type Field, type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
+import type { HotBatch } from './hot-batch.ts'
+
+/** Columns of one append: `columns[i]` belongs to `fields[i]`, all of `length` rows. */
+export interface ColumnInput {
+  readonly fields: readonly Field[]
+  readonly columns: readonly ColumnData[]
+  readonly length: number
+}
+
+/** `evolve`: the rows have a column or a type that the schema does not; the batch is as it was. */
+export type AppendOutcome = 'ok' | 'evolve'
+
+/** Appends rows behind the committed ones. @throws what a getter throws, and `schema_mismatch`, with the batch rolled back. */
+export function pushRows(batch: HotBatch, rows: readonly Row[], appendTime: number): AppendOutcome {
+  try {
+    const outcome = pushAll(batch, rows, appendTime)
+    if (outcome !== 'ok') batch.rollback()
+    return outcome
+  } catch (error) {
+    batch.rollback()
+    throw error
+  }
+}
+
+function pushAll(batch: HotBatch, rows: readonly Row[], appendTime: number): AppendOutcome {
+  const { fields } = batch.schema
+  const known = new Set(fields.map((field) => field.name))
+  for (const [index, row] of rows.entries()) {
+    if (!isRecord(row)) {
+      throw new StratalogError('record_invalid', `Record ${index} is not an object; a record is { column: value, … }.`, {
+        details: { row: index },
+      })
+    }
+    for (const name of Object.keys(row)) {
+      if (name === STAMPED_TIME_COLUMN || !known.has(name)) return 'evolve'
+    }
+    for (const [position, field] of fields.entries()) {
+      const builder = batch.builders[position]
+      const value = field.name === STAMPED_TIME_COLUMN ? appendTime : row[field.name]
+      if (!field.nullable && (value === null || value === undefined)) throw missingValue(index, field)
+      const result = builder?.push(value)
+      if (result === 'mismatch') return 'evolve'
+      if (result !== 'ok') throw valueRefused(index, field, result ?? 'missing')
+    }
+  }
+  return 'ok'
+}
+
+/** Whether a value can be read as a record; an own `__proto__` key would be, but names are checked with the schema. */
+function isRecord(value: unknown): value is Row {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Appends columns behind the committed rows, cast to the schema's types; absent ones are null. */
+export function pushColumns(batch: HotBatch, input: ColumnInput, appendTime: number): void {
+  const byName = new Map(input.fields.map((field, index) => [field.name, input.columns[index]]))
+  for (const field of batch.schema.fields) {
+    const column = byName.get(field.name)
+    if (column !== undefined && column.nullCount > 0 && !field.nullable) throw missingValue(null, field)
+    if (column === undefined && !field.nullable && field.name !== STAMPED_TIME_COLUMN) throw missingValue(null, field)
+  }
+  batch.schema.fields.forEach((field, position) => {
+    const builder = batch.builders[position]
+    const column = byName.get(field.name)
+    if (column !== undefined) builder?.append(column.type === field.type ? column : castColumn(column, field.type))
+    else if (field.name === STAMPED_TIME_COLUMN) stampTimes(batch, position, input.length, appendTime)
+    else builder?.append(nullColumn(field.type, input.length))
+  })
+}
+
+function stampTimes(batch: HotBatch, position: number, count: number, appendTime: number): void {
+  for (let row = 0; row < count; row++) batch.builders[position]?.push(appendTime)
+}
+
+/** The first value of `rows` that does not fit `schema`, as the error to throw. */
+export function explainMismatch(rows: readonly Row[], schema: Schema, batch: HotBatch): StratalogError {
+  for (const [index, row] of rows.entries()) {
+    for (const [position, field] of schema.fields.entries()) {
+      const value = field.name === STAMPED_TIME_COLUMN ? 0 : row[field.name]
+      const fits = batch.builders[position]?.push(value) === 'ok'
+      if (!fits) {
+        batch.rollback()
+        return schemaMismatch(index, field, value)
+      }
+    }
+  }
+  batch.rollback()
+  return new StratalogError('record_invalid', 'The records changed while they were being read.')
+}
+
+function missingValue(row: number | null, field: Field): StratalogError {
+  const where = row === null ? '' : `Record ${row}, `
+  return new StratalogError(
+    'schema_mismatch',
+    `${where}column ${JSON.stringify(field.name)}: a value of type ${field.type} is required, got null. Nothing of this append was applied.`,
+    { details: { ...(row === null ? {} : { row }), column: field.name, expected: field.type, given: 'null' } },
+  )
+}
+
+function valueRefused(row: number, field: Field, reason: string): StratalogError {
+  const details = { row, column: field.name }
+  if (reason === 'ill_formed') {
+    return new StratalogError(
+      'record_invalid',
+      `Record ${row}, column ${JSON.stringify(field.name)}: the text has a lone surrogate, which UTF-8 cannot hold; use toWellFormed().`,
+      { details },
+    )
+  }
+  return new StratalogError(
+    'record_too_large',
+    `Record ${row}, column ${JSON.stringify(field.name)}: a value takes at most ${VALUE_BYTES_MAX} bytes; store bigger ones as objects and their key here.`,
+    { details },
+  )
+}

@@ -1,0 +1,348 @@
+/**
+ * The object-store port over S3 and what speaks its protocol. The only file that imports the AWS SDK; `open-object-store.ts`
+ * loads it when an `s3://` URL is opened, so that others do not pay for it.
+ *
+ * What the SDK does by default and why it is not left to it:
+ * - it tries three times within seconds: here one try is one request, and retries belong to retrying-object-store.ts;
+ * - its request time-out only warns, and nothing ends a dripping body: every request has a deadline and every body a watchdog;
+ * - it returns a body without comparing it with anything: length and, where the store says it, SHA-256 are verified here;
+ * - its own checksums (CRC32 in a trailer) break stores that are not AWS: an explicit SHA-256 header goes with every put, which
+ *   the store checks on arrival, keeps, and says again on `head`.
+ */
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  type GetObjectCommandOutput,
+  type ListObjectsV2CommandOutput,
+} from '@aws-sdk/client-s3'
+import type { Clock } from '../base/clock.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Random } from '../base/random.ts'
+import { readBody, type Body } from './body-reader.ts'
+import { sha256Hex } from './checksum.ts'
+import { withDeadline } from './deadline.ts'
+import { checkObjectKey, isObjectKey } from './object-key.ts'
+import type {
+  GetOptions,
+  ListedObject,
+  ListOptions,
+  ObjectHead,
+  ObjectStore,
+  PutOptions,
+} from './object-store.ts'
+import { probeConditionalPut } from './probe.ts'
+import { httpStatusOf, s3Error, type S3ErrorContext } from './s3-errors.ts'
+import type { S3Connection } from './s3-settings.ts'
+import { objectCorrupt, objectNotFound, rangeOutside, storeUnavailable } from './store-errors.ts'
+
+export interface S3Limits {
+  readonly connectMs: number
+  /** From sending a request to the head of its answer; a put has in addition the time its bytes take at the slowest rate. */
+  readonly responseMs: number
+  readonly uploadBytesPerSecondMin: number
+  /** The watchdog of answers' bodies: fewer bytes than this in a window give the body up. */
+  readonly bodyWindowMs: number
+  readonly bodyWindowBytesMin: number
+}
+
+export const S3_LIMITS: S3Limits = {
+  connectMs: 5_000,
+  responseMs: 30_000,
+  uploadBytesPerSecondMin: 256 * 1024,
+  bodyWindowMs: 10_000,
+  bodyWindowBytesMin: 64 * 1024,
+}
+
+export interface S3ObjectStoreOptions {
+  readonly url: string
+  readonly bucket: string
+  /** Without slashes at its ends; empty for the whole bucket. */
+  readonly prefix: string
+  readonly connection: S3Connection
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly limits?: Partial<S3Limits>
+}
+
+/** User metadata key; the store sends it back as `x-amz-meta-stratalog-put-id`. */
+const PUT_ID_METADATA = 'stratalog-put-id'
+
+/** What one listing request may return, by the protocol. */
+const LIST_PAGE_KEYS = 1_000
+
+/** A body announced bigger than this is none of ours: no object we write comes near it. */
+const BODY_BYTES_MAX = 1024 ** 3
+
+export class S3ObjectStore implements ObjectStore {
+  readonly url: string
+  readonly #bucket: string
+  readonly #prefix: string
+  readonly #connection: S3Connection
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #limits: S3Limits
+  readonly #client: S3Client
+
+  constructor(options: S3ObjectStoreOptions) {
+    this.url = options.url
+    this.#bucket = options.bucket
+    this.#prefix = options.prefix === '' ? '' : `${options.prefix}/`
+    this.#connection = options.connection
+    this.#clock = options.clock
+    this.#random = options.random
+    this.#limits = { ...S3_LIMITS, ...options.limits }
+    this.#client = createClient(options.connection, this.#limits, options.logger)
+  }
+
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+    checkObjectKey(key)
+    const sha256 = options.sha256 ?? (await sha256Hex(bytes))
+    const uploadMs = (bytes.length / this.#limits.uploadBytesPerSecondMin) * 1_000
+    await this.#send(key, options.signal, this.#limits.responseMs + uploadMs, (abortSignal) => {
+      const command = new PutObjectCommand({
+        Bucket: this.#bucket,
+        Key: this.#prefix + key,
+        Body: bytes,
+        ContentLength: bytes.length,
+        ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64'),
+        ...(options.ifAbsent === true ? { IfNoneMatch: '*' } : {}),
+        ...(options.putId === undefined ? {} : { Metadata: { [PUT_ID_METADATA]: options.putId } }),
+      })
+      // The signature covers the same hash; given here, the SDK does not compute it again on this thread.
+      command.middlewareStack.add(withHeader('x-amz-content-sha256', sha256), { step: 'build' })
+      return this.#client.send(command, { abortSignal })
+    })
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
+    checkObjectKey(key)
+    const { range, signal } = options
+    if (range !== undefined && range.start === range.end) return this.#getNothing(key, range, signal)
+    const output = await this.#send(key, signal, this.#limits.responseMs, (abortSignal) => {
+      const command = new GetObjectCommand({
+        Bucket: this.#bucket,
+        Key: this.#prefix + key,
+        ...(range === undefined ? {} : { Range: `bytes=${range.start}-${range.end - 1}` }),
+      })
+      // As input `ChecksumMode` would make the SDK hash the body too; as a header only the store sees it.
+      if (range === undefined) {
+        command.middlewareStack.add(withHeader('x-amz-checksum-mode', 'ENABLED'), { step: 'build' })
+      }
+      return this.#client.send(command, { abortSignal })
+    })
+    const body = output.Body as Body | undefined
+    if (body === undefined) throw objectCorrupt(this.url, key, 'the answer had no body')
+    const length = this.#bodyLength(key, output, range)
+    if (length instanceof StratalogError) {
+      body.destroy()
+      throw length
+    }
+    const sha256 = range === undefined ? hexOfChecksum(output.ChecksumSHA256) : null
+    const limits = { windowMs: this.#limits.bodyWindowMs, windowBytesMin: this.#limits.bodyWindowBytesMin }
+    return readBody(body, { url: this.url, key, length, sha256 }, { clock: this.#clock, limits, signal })
+  }
+
+  async head(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<ObjectHead | null> {
+    checkObjectKey(key)
+    const input = { Bucket: this.#bucket, Key: this.#prefix + key, ChecksumMode: 'ENABLED' } as const
+    const output = await this.#send(key, options.signal, this.#limits.responseMs, (abortSignal) =>
+      this.#client.send(new HeadObjectCommand(input), { abortSignal }).catch((error: unknown) => {
+        // An answer to HEAD has no body that could tell a missing bucket from a missing object.
+        if (httpStatusOf(error) === 404 && !(error instanceof Error && error.name === 'NoSuchBucket')) return null
+        throw error
+      }),
+    )
+    if (output === null) return null
+    if (output.ContentLength === undefined) throw objectCorrupt(this.url, key, 'the store does not say its length')
+    return {
+      length: output.ContentLength,
+      sha256: hexOfChecksum(output.ChecksumSHA256),
+      putId: output.Metadata?.[PUT_ID_METADATA] ?? null,
+    }
+  }
+
+  async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ListedObject> {
+    let last = options.after ?? ''
+    let token: string | undefined
+    do {
+      const page: ListObjectsV2CommandOutput = await this.#listPage(prefix, options, token)
+      for (const { Key: fullKey, Size: length } of page.Contents ?? []) {
+        const key = fullKey?.slice(this.#prefix.length) ?? ''
+        if (!isObjectKey(key) || length === undefined) continue
+        if (key <= last) throw this.#listedOutOfOrder(last, key)
+        last = key
+        yield { key, length }
+      }
+      token = page.IsTruncated === true ? page.NextContinuationToken : undefined
+    } while (token !== undefined)
+  }
+
+  async remove(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    checkObjectKey(key)
+    const input = { Bucket: this.#bucket, Key: this.#prefix + key }
+    await this.#send(key, options.signal, this.#limits.responseMs, (abortSignal) =>
+      this.#client.send(new DeleteObjectCommand(input), { abortSignal }),
+    )
+  }
+
+  /** Lists rather than asks for the bucket's head: only answers with a body name the reason of a refusal. */
+  async probe(options: { readonly write: boolean; readonly signal?: AbortSignal }): Promise<void> {
+    await this.#listPage('', options, undefined, 1)
+    if (options.write) await probeConditionalPut(this, this.#random, options.signal)
+  }
+
+  /** Makes the bucket; one that is already ours is left as it is. For demos and tests: the engine never makes buckets. */
+  async createBucket(): Promise<void> {
+    const { isAws, region } = this.#connection
+    const location = isAws && region !== null && region !== 'us-east-1' ? region : null
+    await this.#send(null, undefined, this.#limits.responseMs, (abortSignal) =>
+      this.#client
+        .send(
+          new CreateBucketCommand({
+            Bucket: this.#bucket,
+            ...(location === null
+              ? {}
+              : { CreateBucketConfiguration: { LocationConstraint: location as 'eu-west-1' } }),
+          }),
+          { abortSignal },
+        )
+        .catch((error: unknown) => {
+          if (!(error instanceof Error && error.name === 'BucketAlreadyOwnedByYou')) throw error
+        }),
+    )
+  }
+
+  async close(): Promise<void> {
+    this.#client.destroy()
+  }
+
+  #listPage(
+    prefix: string,
+    options: ListOptions,
+    token: string | undefined,
+    keysMax: number = LIST_PAGE_KEYS,
+  ): Promise<ListObjectsV2CommandOutput> {
+    const input = {
+      Bucket: this.#bucket,
+      Prefix: this.#prefix + prefix,
+      MaxKeys: keysMax,
+      ...(options.after === undefined ? {} : { StartAfter: this.#prefix + options.after }),
+      ...(token === undefined ? {} : { ContinuationToken: token }),
+    }
+    return this.#send(null, options.signal, this.#limits.responseMs, (abortSignal) =>
+      this.#client.send(new ListObjectsV2Command(input), { abortSignal }),
+    )
+  }
+
+  /** One request with a deadline. The SDK learns the clock's skew from a refusal, so such a refusal is worth one more try. */
+  async #send<T>(
+    key: string | null,
+    signal: AbortSignal | undefined,
+    delayMs: number,
+    request: (abortSignal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const onExpired = (): StratalogError =>
+      storeUnavailable(this.url, `no answer within ${Math.round(delayMs)} ms${key === null ? '' : ` for ${key}`}`)
+    const run = (): Promise<T> => withDeadline({ clock: this.#clock, delayMs, signal, onExpired }, request)
+    try {
+      return await run().catch((error: unknown) => {
+        if (isSkewCorrected(error)) return run()
+        throw error
+      })
+    } catch (error) {
+      throw s3Error(error, this.#errorContext(key))
+    }
+  }
+
+  /** How long the body has to be, or why it cannot be right. */
+  #bodyLength(key: string, output: GetObjectCommandOutput, range: GetOptions['range']): number | StratalogError {
+    const length = output.ContentLength
+    if (length === undefined) return objectCorrupt(this.url, key, 'the store does not say its length')
+    if (length > BODY_BYTES_MAX) return objectCorrupt(this.url, key, `its ${length} bytes are more than any object of ours`)
+    if (range === undefined) return length
+    const wanted = range.end - range.start
+    if (output.ContentRange === undefined && (range.start > 0 || length !== wanted)) {
+      return new StratalogError('store_unsupported', `The object store ${this.url} ignores byte ranges.`, {
+        details: { url: this.url, key },
+      })
+    }
+    if (length === wanted) return length
+    return rangeOutside(this.url, key, range, range.start + length)
+  }
+
+  /** An empty range cannot be said in HTTP. */
+  async #getNothing(
+    key: string,
+    range: { readonly start: number; readonly end: number },
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    const head = await this.head(key, signal === undefined ? {} : { signal })
+    if (head === null) throw objectNotFound(this.url, key)
+    if (range.end > head.length) throw rangeOutside(this.url, key, range, head.length)
+    return new Uint8Array(0)
+  }
+
+  #listedOutOfOrder(last: string, key: string): StratalogError {
+    return new StratalogError(
+      'store_unsupported',
+      `The object store ${this.url} does not list keys in byte order (${key} came after ${last}).`,
+      { details: { url: this.url, key, last } },
+    )
+  }
+
+  #errorContext(key: string | null): S3ErrorContext {
+    return { url: this.url, bucket: this.#bucket, key, endpoint: this.#connection.endpoint }
+  }
+}
+
+function createClient(connection: S3Connection, limits: S3Limits, logger: Logger): S3Client {
+  const { endpoint, region, credentials, profile } = connection
+  return new S3Client({
+    maxAttempts: 1,
+    forcePathStyle: connection.forcePathStyle,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // Waiting for "100 Continue" costs a round trip and the connection's reuse.
+    expectContinueHeader: false,
+    requestHandler: { connectionTimeout: limits.connectMs, logger: sdkLogger(logger) },
+    ...(endpoint === null ? {} : { endpoint }),
+    ...(region === null ? {} : { region }),
+    ...(credentials === null ? {} : { credentials }),
+    ...(profile === null ? {} : { profile }),
+  })
+}
+
+/** A middleware that adds a header before the request is signed. */
+function withHeader(name: string, value: string) {
+  return <Arguments extends { readonly request: unknown }, Output>(next: (args: Arguments) => Promise<Output>) =>
+    (args: Arguments): Promise<Output> => {
+      const request = args.request as { readonly headers: Record<string, string> }
+      request.headers[name] = value
+      return next(args)
+    }
+}
+
+/** What the SDK would print on the console. */
+function sdkLogger(logger: Logger): Record<'trace' | 'debug' | 'info' | 'warn' | 'error', (...words: unknown[]) => void> {
+  const say = (...words: unknown[]): void => logger.debug(words.map(String).join(' '))
+  return { trace: say, debug: say, info: say, warn: say, error: say }
+}
+
+function isSkewCorrected(error: unknown): boolean {
+  const metadata = error instanceof Error && '$metadata' in error ? error.$metadata : null
+  return typeof metadata === 'object' && metadata !== null && 'clockSkewCorrected' in metadata
+}
+
+/** Base64 as the protocol sends it, to hex. A checksum of checksums (`…-3`, a multipart upload) says nothing of the bytes. */
+function hexOfChecksum(checksum: string | undefined): string | null {
+  if (checksum === undefined || checksum.includes('-')) return null
+  const bytes = Buffer.from(checksum, 'base64')
+  return bytes.length === 32 ? bytes.toString('hex') : null
+}

@@ -1,0 +1,111 @@
+/**
+ * The engine's side of its archive: one object store, one manifest in it, one writer at a time.
+ *
+ * Invariants: a segment's object is in the store and was read back right before the archive's manifest names it; the
+ * manifest in the archive knows a log and its schemas before it knows a segment of them. So whatever the manifest says
+ * can be restored from the bucket alone.
+ */
+import { StratalogError } from '../base/errors.ts'
+import { Mutex } from '../base/mutex.ts'
+import { sha256Hex } from '../format/checksum.ts'
+import type { ManifestEdit, ManifestState, SegmentEntry, Snapshot } from '../format/manifest.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { ManifestStore } from '../log/manifest-store.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+
+export interface ArchiveWriterOptions {
+  readonly store: ObjectStore
+  /** Opens the archive's manifest as its writer: creates it, or claims it for the next epoch. */
+  readonly openManifest: () => Promise<ManifestStore>
+}
+
+export class ArchiveWriter {
+  readonly store: ObjectStore
+  readonly #openManifest: () => Promise<ManifestStore>
+  readonly #opening = new Mutex()
+  #manifest: ManifestStore | null = null
+
+  constructor(options: ArchiveWriterOptions) {
+    this.store = options.store
+    this.#openManifest = options.openManifest
+  }
+
+  /** The archive's manifest, opened at the first use; a store that was away is tried again at the next. */
+  manifest(): Promise<ManifestStore> {
+    return this.#opening.run(async () => (this.#manifest ??= await this.#openManifest()))
+  }
+
+  /** What the archive is known to hold; null while it was not reached yet. */
+  get state(): ManifestState | null {
+    return this.#manifest?.state ?? null
+  }
+
+  /** Puts a segment under its content-derived key and reads length and checksum back from the store. */
+  async putSegment(key: string, bytes: Uint8Array, sha256: string): Promise<void> {
+    try {
+      await this.store.put(key, bytes, { ifAbsent: true })
+    } catch (error) {
+      const isThere = error instanceof StratalogError && error.code === 'object_exists'
+      if (!isThere) throw error
+    }
+    await this.#verify(key, bytes.length, sha256)
+  }
+
+  async commitSegment(log: LiveLog, partition: number, segment: SegmentEntry): Promise<void> {
+    await this.commitSegments([{ log, partition, segment }])
+  }
+
+  /** Commits segments with the logs and schemas they need. The disk copy of this machine is not the archive's business. */
+  async commitSegments(
+    added: readonly { readonly log: LiveLog; readonly partition: number; readonly segment: SegmentEntry }[],
+  ): Promise<void> {
+    const manifest = await this.manifest()
+    const edits: ManifestEdit[] = []
+    for (const log of new Set(added.map((entry) => entry.log))) edits.push(...this.describe(manifest.state, log))
+    for (const { log, partition, segment } of added) {
+      const isKnown = manifest.state.logs
+        .get(log.id)
+        ?.partitions[partition]?.segments.some((known) => known.baseOffset === segment.baseOffset)
+      if (isKnown === true) continue
+      edits.push({ kind: 'segment-added', logId: log.id, partition, segment: { ...segment, disk: null } })
+    }
+    if (edits.length > 0) await manifest.commit(edits)
+  }
+
+  async commitSnapshot(logs: readonly LiveLog[], snapshot: Snapshot): Promise<void> {
+    const manifest = await this.manifest()
+    const edits = logs.flatMap((log) => this.describe(manifest.state, log))
+    await manifest.commit([...edits, { kind: 'snapshot-created', snapshot }])
+  }
+
+  /** Edits that bring the archive's idea of a log up to date: its definition, policy and schemas. */
+  describe(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
+    const known = state.logs.get(log.id)
+    const edits: ManifestEdit[] = []
+    if (known === undefined) {
+      const startOffsets = log.partitions.map((partition) => partition.segments[0]?.baseOffset ?? partition.startOffset)
+      edits.push({ kind: 'log-created', log: log.definition, startOffsets })
+    } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {
+      edits.push({ kind: 'policy-changed', logId: log.id, policy: log.policy })
+    }
+    for (const schema of log.schemas.slice(known?.schemas.length ?? 0)) {
+      edits.push({ kind: 'schema-added', logId: log.id, schema })
+    }
+    return edits
+  }
+
+  async close(): Promise<void> {
+    await this.store.close()
+  }
+
+  /** Existence is not evidence: the length and checksum come from the store, or the bytes are fetched and hashed. */
+  async #verify(key: string, length: number, sha256: string): Promise<void> {
+    const head = await this.store.head(key)
+    const stored = head?.sha256 ?? (head === null ? null : sha256Hex(await this.store.get(key)))
+    if (head !== null && head.length === length && stored === sha256) return
+    throw new StratalogError('object_corrupt', `${key} does not hold what was put there.`, {
+      details: { key, expected: { length, sha256 }, found: { length: head?.length ?? null, sha256: stored } },
+    })
+  }
+}
+

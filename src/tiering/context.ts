@@ -1,0 +1,44 @@
+/** What the executors of tier moves are given: ports, stores and the live logs. Nothing here decides anything. */
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Metrics } from '../base/metrics.ts'
+import type { Random } from '../base/random.ts'
+import type { SegmentPins } from '../log/segment-pins.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { ManifestStore } from '../log/manifest-store.ts'
+import type { Wal } from '../log/wal.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+import type { ArchiveWriter } from './archive-writer.ts'
+import type { Tier } from '../format/manifest.ts'
+
+export interface TieringContext {
+  readonly engineId: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly metrics: Metrics
+  /** Null for an engine in RAM only; then nothing flushes. */
+  readonly disk: DiskContext | null
+  /** Null without an archive. */
+  readonly archive: ArchiveWriter | null
+  readonly pins: SegmentPins
+  readonly wal: Wal | null
+  readonly logs: () => Iterable<LiveLog>
+}
+
+export interface DiskContext {
+  readonly fileSystem: FileSystem
+  readonly dataDir: string
+  readonly manifest: ManifestStore
+}
+
+/** One range that moved. Shaped for `tier --json`. */
+export interface TierMove {
+  readonly log: string
+  readonly partition: number
+  readonly from: number
+  readonly to: number
+  readonly fromTier: Tier
+  readonly toTier: Tier
+  readonly bytes: number
+}

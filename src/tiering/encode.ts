@@ -1,0 +1,64 @@
+/** From leased hot batches to the bytes of a segment, a block at a time so that the event loop keeps turning. */
+import type { Clock } from '../base/clock.ts'
+import type { Location, SegmentEntry } from '../format/manifest.ts'
+import type { SegmentFacts } from '../format/segment.ts'
+import { encodeSegment } from '../format/segment-writer.ts'
+import type { HotBatch } from '../log/hot-batch.ts'
+import type { LiveLog } from '../log/live-log.ts'
+
+/** Where the bytes go as they come. */
+export type PieceSink = (piece: Uint8Array) => Promise<void>
+
+export interface EncodedSegment {
+  readonly facts: SegmentFacts
+  readonly length: number
+  readonly sha256: string
+}
+
+export async function encodeBatches(
+  engineId: string,
+  log: LiveLog,
+  partition: number,
+  batches: readonly HotBatch[],
+  clock: Clock,
+  sink: PieceSink,
+): Promise<EncodedSegment> {
+  const encoder = encodeSegment(
+    {
+      engineId,
+      logId: log.id,
+      logName: log.name,
+      partition,
+      timeColumn: log.timeColumn,
+      keyColumn: log.definition.keyColumn,
+    },
+    batches.map((batch) => batch.view(batch.baseOffset, batch.endOffset)),
+  )
+  for (;;) {
+    const step = encoder.next()
+    if (step.done === true) return step.value
+    await sink(step.value)
+    await clock.yield()
+  }
+}
+
+/** The manifest's entry for an encoded segment with one copy. */
+export function segmentEntry(encoded: EncodedSegment, tier: 'disk' | 'object', location: Location): SegmentEntry {
+  const { facts } = encoded
+  return {
+    baseOffset: facts.baseOffset,
+    endOffset: facts.endOffset,
+    schemaId: facts.schema.id,
+    timeMin: facts.timeMin,
+    timeMax: facts.timeMax,
+    appendTimeMin: facts.appendTimeMin,
+    appendTimeMax: facts.appendTimeMax,
+    rawBytes: facts.rawBytes,
+    length: encoded.length,
+    sha256: encoded.sha256,
+    format: 'arrow',
+    statistics: facts.statistics,
+    disk: tier === 'disk' ? location : null,
+    object: tier === 'object' ? location : null,
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * Flush: what is in RAM gets a lower copy. The order is the guarantee:
+ *
+ * 1. seal the open batch and wait until every record of it is durable in the WAL: a segment never holds a record that a
+ *    crash could take back (after a failed fsync those offsets go to other records);
+ * 2. write the segment under a temporary name, fsync, rename, fsync its directory;
+ *    (a crash here leaves a file that no manifest names; the next open removes it)
+ * 3. commit the manifest edit;
+ * 4. only then may the WAL and the RAM copy go. The checkpoint and the eviction are later steps of the scheduler.
+ */
+import type { ManifestEdit, SegmentEntry } from '../format/manifest.ts'
+import { segmentDirectory, segmentKey, segmentPath, temporaryPath } from '../format/paths.ts'
+import { randomHex } from '../base/random.ts'
+import { StratalogError } from '../base/errors.ts'
+import { present } from '../base/assert.ts'
+import type { HotBatch } from '../log/hot-batch.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { Partition } from '../log/partition.ts'
+import type { DiskContext, TierMove, TieringContext } from './context.ts'
+import { type EncodedSegment, encodeBatches, segmentEntry } from './encode.ts'
+import { groupForSegments } from './segment-groups.ts'
+
+/** Flushes every record the partition holds when called. Runs one at a time for a partition. */
+export async function flushPartition(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  target: 'disk' | 'object',
+): Promise<readonly TierMove[]> {
+  const end = partition.nextOffset
+  if (end === partition.flushedEnd) return []
+  partition.sealOpenBatch()
+  if (log.hasWal) await context.wal?.flush()
+  const batches = partition.leaseSealed(partition.flushedEnd, partition.durableEnd)
+  try {
+    const moves: TierMove[] = []
+    for (const group of groupForSegments(batches)) {
+      const segment = await (target === 'disk'
+        ? writeToDisk(context, log, partition, group)
+        : writeToArchive(context, log, partition, group))
+      partition.addSegment(segment)
+      context.metrics.count('stratalog_flush_bytes_total', segment.length)
+      moves.push({
+        log: log.name,
+        partition: partition.partition,
+        from: segment.baseOffset,
+        to: segment.endOffset,
+        fromTier: 'memory',
+        toTier: target,
+        bytes: segment.length,
+      })
+    }
+    return moves
+  } finally {
+    for (const batch of batches) batch.release()
+  }
+}
+
+async function writeToDisk(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  batches: readonly HotBatch[],
+): Promise<SegmentEntry> {
+  const disk = present(context.disk, 'an engine that flushes to disk has one')
+  const temporary = `${disk.dataDir}/${temporaryPath(randomHex(context.random, 8))}`
+  let encoded: EncodedSegment
+  const file = await disk.fileSystem.create(temporary)
+  try {
+    encoded = await encodeBatches(context.engineId, log, partition.partition, batches, context.clock, (piece) =>
+      file.write(piece),
+    )
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  const { baseOffset } = encoded.facts
+  const name = { logId: log.id, partition: partition.partition, baseOffset, sha256: encoded.sha256, format: 'arrow' } as const
+  const path = segmentPath(name)
+  const directory = `${disk.dataDir}/${segmentDirectory(log.id, partition.partition)}`
+  await disk.fileSystem.makeDirectory(directory)
+  await disk.fileSystem.rename(temporary, `${disk.dataDir}/${path}`)
+  await disk.fileSystem.syncDirectory(directory)
+  const segment = segmentEntry(encoded, 'disk', { object: path, position: 0, length: encoded.length })
+  await commitSegment(disk, log, partition, segment)
+  return segment
+}
+
+/** `localDisk: false`: the segment goes straight to the archive, and both manifests learn of it. */
+async function writeToArchive(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  batches: readonly HotBatch[],
+): Promise<SegmentEntry> {
+  const disk = present(context.disk, 'an engine that flushes has a manifest')
+  const segment = await archiveBatches(context, log, partition, batches)
+  await commitSegment(disk, log, partition, segment)
+  return segment
+}
+
+/** Encodes batches, puts them into the archive, and commits them to its manifest. */
+export async function archiveBatches(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  batches: readonly HotBatch[],
+): Promise<SegmentEntry> {
+  const { archive } = context
+  if (archive === null) throw new StratalogError('config_invalid', `Log '${log.name}' needs an archive, and there is none.`)
+  const pieces: Uint8Array[] = []
+  const encoded = await encodeBatches(context.engineId, log, partition.partition, batches, context.clock, async (piece) => {
+    pieces.push(piece)
+  })
+  const key = segmentKey({
+    logId: log.id,
+    partition: partition.partition,
+    baseOffset: encoded.facts.baseOffset,
+    sha256: encoded.sha256,
+    format: 'arrow',
+  })
+  await archive.putSegment(key, Buffer.concat(pieces), encoded.sha256)
+  const segment = segmentEntry(encoded, 'object', { object: key, position: 0, length: encoded.length })
+  await archive.commitSegment(log, partition.partition, segment)
+  return segment
+}
+
+async function commitSegment(disk: DiskContext, log: LiveLog, partition: Partition, segment: SegmentEntry): Promise<void> {
+  const edits: ManifestEdit[] = [
+    ...missingSchemas(disk, log),
+    { kind: 'segment-added', logId: log.id, partition: partition.partition, segment },
+  ]
+  await disk.manifest.commit(edits)
+}
+
+/** Edits for the schemas of a log that the local manifest does not know yet. */
+export function missingSchemas(disk: DiskContext, log: LiveLog): readonly ManifestEdit[] {
+  const known = disk.manifest.state.logs.get(log.id)?.schemas.length ?? 0
+  return log.schemas.slice(known).map((schema) => ({ kind: 'schema-added', logId: log.id, schema }))
+}

@@ -1,0 +1,130 @@
+/**
+ * What to move, as a pure function of what exists and of the time. Executors carry the plan out and ask nothing.
+ *
+ * Moves count from the append, on the engine's clock, so an idle log tiers too. Each partition moves contiguous prefixes
+ * only: a segment is archived after the one before it, and leaves the disk after the one before it.
+ */
+import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
+
+/** A hot batch as the policy sees it. */
+export interface BatchFactsInRam {
+  readonly endOffset: number
+  readonly appendTimeMin: number
+  readonly appendTimeMax: number
+  readonly bytes: number
+}
+
+export interface PartitionFacts {
+  readonly logId: number
+  readonly partition: number
+  readonly policy: StoragePolicy
+  readonly flushedEnd: number
+  readonly batches: readonly BatchFactsInRam[]
+  readonly segments: readonly SegmentEntry[]
+}
+
+export interface PartitionPlan {
+  readonly logId: number
+  readonly partition: number
+  /** Write everything in RAM that has no lower copy: to disk, or straight to the object store. */
+  readonly flush: 'disk' | 'object' | null
+  /** Base offsets of segments to upload, in order. */
+  readonly upload: readonly number[]
+  /** Drop RAM copies of batches that end at or below this offset; 0 drops nothing. */
+  readonly dropHotTo: number
+  /** Base offsets of segments whose disk copy goes. */
+  readonly dropDisk: readonly number[]
+}
+
+export interface TieringInput {
+  readonly now: number
+  readonly hasArchive: boolean
+  readonly partitions: readonly PartitionFacts[]
+}
+
+/** One plan for each partition that has something to move. */
+export function planTiering(input: TieringInput): readonly PartitionPlan[] {
+  const plans: PartitionPlan[] = []
+  for (const facts of input.partitions) {
+    const plan = planPartition(facts, input.now, input.hasArchive)
+    if (plan.flush !== null || plan.upload.length > 0 || plan.dropHotTo > 0 || plan.dropDisk.length > 0) plans.push(plan)
+  }
+  return plans
+}
+
+function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean): PartitionPlan {
+  const { policy, logId, partition } = facts
+  return {
+    logId,
+    partition,
+    flush: isFlushDue(facts, now) ? (policy.localDisk ? 'disk' : 'object') : null,
+    upload: hasArchive ? uploadsDue(facts, now) : [],
+    dropHotTo: dropHotTo(facts, now),
+    dropDisk: hasArchive ? diskDropsDue(facts, now) : [],
+  }
+}
+
+/** A memory-mode log never flushes by age. Without a local disk the archive's delay is the one that counts. */
+function isFlushDue(facts: PartitionFacts, now: number): boolean {
+  const { policy } = facts
+  if (policy.mode === 'memory') return false
+  const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
+  const oldest = facts.batches.find((batch) => batch.endOffset > facts.flushedEnd)
+  return oldest !== undefined && now - oldest.appendTimeMin >= after
+}
+
+function uploadsDue(facts: PartitionFacts, now: number): readonly number[] {
+  const after = facts.policy.archiveAfter
+  if (after === null) return []
+  const due: number[] = []
+  for (const segment of facts.segments) {
+    if (segment.object !== null) continue
+    if (now - segment.appendTimeMin < after) break
+    due.push(segment.baseOffset)
+  }
+  return due
+}
+
+function dropHotTo(facts: PartitionFacts, now: number): number {
+  if (facts.policy.mode === 'memory') return 0
+  let to = 0
+  for (const batch of facts.batches) {
+    if (batch.endOffset > facts.flushedEnd || now - batch.appendTimeMax < facts.policy.memoryTtl) break
+    to = batch.endOffset
+  }
+  return to
+}
+
+function diskDropsDue(facts: PartitionFacts, now: number): readonly number[] {
+  const ttl = facts.policy.diskTtl
+  if (ttl === null) return []
+  const due: number[] = []
+  for (const segment of facts.segments) {
+    if (segment.disk === null) continue
+    if (segment.object === null || now - segment.appendTimeMax < ttl) break
+    due.push(segment.baseOffset)
+  }
+  return due
+}
+
+/** When, in ms from now, a plan could next have something to do; Infinity when nothing ages. */
+export function nextDueMs(input: TieringInput): number {
+  let at = Infinity
+  for (const { policy, batches, segments, flushedEnd } of input.partitions) {
+    if (policy.mode !== 'memory') {
+      const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
+      const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
+      if (oldest !== undefined) at = Math.min(at, oldest.appendTimeMin + after)
+      const first = batches[0]
+      if (first !== undefined) at = Math.min(at, first.appendTimeMax + policy.memoryTtl)
+    }
+    if (!input.hasArchive) continue
+    const waiting = segments.find((segment) => segment.object === null)
+    if (waiting !== undefined && policy.archiveAfter !== null) {
+      at = Math.min(at, waiting.appendTimeMin + policy.archiveAfter)
+    }
+    const onDisk = segments.find((segment) => segment.disk !== null)
+    if (onDisk !== undefined && policy.diskTtl !== null) at = Math.min(at, onDisk.appendTimeMax + policy.diskTtl)
+  }
+  return Math.max(0, at - input.now)
+}
