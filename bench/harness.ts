@@ -24,9 +24,8 @@ export interface BenchmarkCase {
   readonly name: string
   readonly unit: string
   readonly higherIsBetter: boolean
-  /** Below the floor is a failure, from the goal on is where we want to be; both in `unit`. */
-  readonly floor: number
-  readonly goal: number
+  /** By the name of a peer or of the limit: below the floor is a failure, the goal is where we want to be. */
+  readonly targets: Readonly<Record<string, Target>>
   /** What every contender has to read back. */
   readonly checksum: string
   readonly ours: Contender
@@ -34,6 +33,12 @@ export interface BenchmarkCase {
   readonly limit: Contender
   /** Peers that would belong here and are not installed, with the reason. */
   readonly missing: readonly string[]
+}
+
+/** Both are ratios as in `Comparison`. */
+export interface Target {
+  readonly floor: number
+  readonly goal: number
 }
 
 export interface Benchmark {
@@ -60,8 +65,10 @@ export interface BenchmarkResult {
   readonly runs: number
   /** (max − min) / median of ours. */
   readonly spread: number
-  readonly floor: number
-  readonly goal: number
+  /** By the name of the peer or limit it is a ratio to. */
+  readonly floor: Readonly<Record<string, number>>
+  readonly goal: Readonly<Record<string, number>>
+  /** The worst of its targets; contenders that are missing or have no target do not count. */
   readonly met: 'goal' | 'floor' | 'short'
   readonly missing: readonly string[]
 }
@@ -104,8 +111,12 @@ export function summarize(
     value: round(valueOf(contender)),
     ratio: round(ratioTo(valueOf(contender))),
   })
-  const atLeast = (bound: number): boolean =>
-    subject.higherIsBetter ? ours >= bound : ours <= bound
+  const targets = Object.entries(subject.targets)
+  const ratios = new Map(
+    [...subject.peers, subject.limit].map((other) => [other.name, ratioTo(valueOf(other))]),
+  )
+  const reaches = (bound: (target: Target) => number): boolean =>
+    targets.every(([name, target]) => (ratios.get(name) ?? Infinity) >= bound(target))
   return {
     bench,
     case: subject.name,
@@ -116,9 +127,9 @@ export function summarize(
     limit: { name: subject.limit.name, ...compare(subject.limit) },
     runs: all.length,
     spread: round((Math.max(...all) - Math.min(...all)) / ours),
-    floor: subject.floor,
-    goal: subject.goal,
-    met: atLeast(subject.goal) ? 'goal' : atLeast(subject.floor) ? 'floor' : 'short',
+    floor: Object.fromEntries(targets.map(([name, { floor }]) => [name, floor])),
+    goal: Object.fromEntries(targets.map(([name, { goal }]) => [name, goal])),
+    met: reaches(({ goal }) => goal) ? 'goal' : reaches(({ floor }) => floor) ? 'floor' : 'short',
     missing: subject.missing,
   }
 }

@@ -32,11 +32,17 @@ async function main(argv: readonly string[]): Promise<number> {
     for (const { name, question } of benchmarks) writeOut(`${name.padEnd(16)}${question}`)
     return 0
   }
-  const chosen = benchmarks.filter(({ name }) => given.names.length === 0 || given.names.includes(name))
+  const chosen = benchmarks.filter(
+    ({ name }) => given.names.length === 0 || given.names.includes(name),
+  )
   let short = false
   for (const benchmark of chosen) {
     if (!given.json) writeOut(`\n${benchmark.question}`)
-    for await (const result of runBenchmark(benchmark, given.quick ? 'quick' : 'full', showProgress)) {
+    for await (const result of runBenchmark(
+      benchmark,
+      given.quick ? 'quick' : 'full',
+      showProgress,
+    )) {
       clearProgress()
       short ||= result.met === 'short'
       writeOut(given.json ? JSON.stringify(result) : formatResult(result))

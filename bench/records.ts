@@ -4,7 +4,7 @@
  */
 import { randomFraction, seededRandom, type Random } from '../src/base/random.ts'
 
-export interface BenchRecord {
+export type BenchRecord = {
   /** ms since 1970. */
   readonly ts: number
   readonly key: string

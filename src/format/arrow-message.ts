@@ -56,13 +56,18 @@ export function encodeSchema(fields: readonly WrittenField[]): Uint8Array {
 /** A column without a dictionary in Arrow's buffers. Offsets begin at 0; spare bits are 0. */
 export function writtenColumn(column: ColumnData): WrittenColumn {
   const { length } = column
-  const validity = tidyBitmap(column.nullCount === 0 ? null : column.validity, length) ?? new Uint8Array(0)
+  const validity =
+    tidyBitmap(column.nullCount === 0 ? null : column.validity, length) ?? new Uint8Array(0)
   const layout = columnLayout(column.type)
   const shape = { length, nullCount: column.nullCount }
   if (layout.kind === 'bits') return { ...shape, buffers: [validity, tidyBits(column)] }
-  if (layout.kind === 'fixed') return { ...shape, buffers: [validity, column.values.subarray(0, length * layout.byteWidth)] }
+  if (layout.kind === 'fixed')
+    return { ...shape, buffers: [validity, column.values.subarray(0, length * layout.byteWidth)] }
   const { start, end } = valueRange(column)
-  return { ...shape, buffers: [validity, offsetBytes(column, start), column.values.subarray(start, end)] }
+  return {
+    ...shape,
+    buffers: [validity, offsetBytes(column, start), column.values.subarray(start, end)],
+  }
 }
 
 function tidyBits(column: ColumnData): Uint8Array {
@@ -92,7 +97,9 @@ export function encodeBatch(
   options: BatchMessageOptions,
 ): EncodedMessage {
   const buffers = columns.flatMap((column) => column.buffers)
-  const stored = buffers.map((buffer) => (options.compress ? storedBuffer(buffer) : plainBuffer(buffer)))
+  const stored = buffers.map((buffer) =>
+    options.compress ? storedBuffer(buffer) : plainBuffer(buffer),
+  )
   let bodyLength = 0
   const places = stored.map((buffer) => {
     const position = bodyLength
@@ -118,7 +125,10 @@ export function encodeBatch(
 
 /** Bytes of the columns' buffers before compression. */
 export function writtenBytes(columns: readonly WrittenColumn[]): number {
-  return columns.reduce((sum, column) => sum + column.buffers.reduce((bytes, buffer) => bytes + buffer.length, 0), 0)
+  return columns.reduce(
+    (sum, column) => sum + column.buffers.reduce((bytes, buffer) => bytes + buffer.length, 0),
+    0,
+  )
 }
 
 /** A message's place in the file. */
@@ -169,7 +179,8 @@ function storedBuffer(bytes: Uint8Array): StoredBuffer {
   if (bytes.length === 0) return plainBuffer(bytes)
   if (bytes.length >= COMPRESSED_BYTES_MIN) {
     const frame = compressFrame(bytes)
-    if (frame.length < bytes.length) return { head: int64Bytes(bytes.length), bytes: frame, length: 8 + frame.length }
+    if (frame.length < bytes.length)
+      return { head: int64Bytes(bytes.length), bytes: frame, length: 8 + frame.length }
   }
   return { head: STORED_AS_IS, bytes, length: 8 + bytes.length }
 }
@@ -199,7 +210,11 @@ function writeBatch(
   }
   const buffers = builder.endVector()
   const compression = isCompressed
-    ? BodyCompression.createBodyCompression(builder, CompressionType.LZ4_FRAME, BodyCompressionMethod.BUFFER)
+    ? BodyCompression.createBodyCompression(
+        builder,
+        CompressionType.LZ4_FRAME,
+        BodyCompressionMethod.BUFFER,
+      )
     : null
   RecordBatch.startRecordBatch(builder)
   RecordBatch.addLength(builder, BigInt(length))
@@ -218,12 +233,22 @@ function writeDictionaryBatch(builder: Builder, id: number, batch: Offset): Offs
 
 function writeBlocks(builder: Builder, places: readonly MessagePlace[]): Offset {
   for (const place of places.toReversed()) {
-    Block.createBlock(builder, BigInt(place.position), place.metadataLength, BigInt(place.bodyLength))
+    Block.createBlock(
+      builder,
+      BigInt(place.position),
+      place.metadataLength,
+      BigInt(place.bodyLength),
+    )
   }
   return builder.endVector()
 }
 
-function finishMessage(builder: Builder, headerType: MessageHeader, header: Offset, bodyLength: number): void {
+function finishMessage(
+  builder: Builder,
+  headerType: MessageHeader,
+  header: Offset,
+  bodyLength: number,
+): void {
   Message.startMessage(builder)
   Message.addVersion(builder, MetadataVersion.V5)
   Message.addHeaderType(builder, headerType)

@@ -21,7 +21,13 @@ import { Type } from 'apache-arrow/fb/type'
 import { Utf8 } from 'apache-arrow/fb/utf8'
 import type { Builder, Offset } from 'flatbuffers'
 import type { CodeWidth } from './dictionary-plan.ts'
-import { type ColumnType, type Field, type TimestampUnit, decimalParameters, timestampUnit } from './schema.ts'
+import {
+  type ColumnType,
+  type Field,
+  type TimestampUnit,
+  decimalParameters,
+  timestampUnit,
+} from './schema.ts'
 
 /** Field metadata that tells our types from Arrow's where those are coarser. */
 export const TYPE_METADATA_KEY = 'stratalog:type'
@@ -44,8 +50,10 @@ function writeField(builder: Builder, field: WrittenField, position: number): Of
   const name = builder.createString(field.name)
   const { typeType, type } = writeType(builder, field.type)
   const children = ArrowField.createChildrenVector(builder, [])
-  const metadata = field.type === 'json' ? writeMetadata(builder, [[TYPE_METADATA_KEY, 'json']]) : null
-  const dictionary = field.codeWidth === undefined ? null : writeEncoding(builder, position, field.codeWidth)
+  const metadata =
+    field.type === 'json' ? writeMetadata(builder, [[TYPE_METADATA_KEY, 'json']]) : null
+  const dictionary =
+    field.codeWidth === undefined ? null : writeEncoding(builder, position, field.codeWidth)
   ArrowField.startField(builder)
   ArrowField.addName(builder, name)
   ArrowField.addNullable(builder, field.nullable)
@@ -66,7 +74,10 @@ function writeEncoding(builder: Builder, id: number, codeWidth: CodeWidth): Offs
 }
 
 /** Key-value pairs as a vector that fields, schemas and footers take as custom metadata. */
-export function writeMetadata(builder: Builder, pairs: readonly (readonly [string, string])[]): Offset {
+export function writeMetadata(
+  builder: Builder,
+  pairs: readonly (readonly [string, string])[],
+): Offset {
   const offsets = pairs.map(([key, value]) =>
     KeyValue.createKeyValue(builder, builder.createString(key), builder.createString(value)),
   )
@@ -88,16 +99,25 @@ const TIME_UNITS: Readonly<Record<TimestampUnit, TimeUnit>> = {
 function writeType(builder: Builder, type: ColumnType): WrittenType {
   const integer = /^(u?)int(8|16|32|64)$/.exec(type)
   if (integer !== null) {
-    return { typeType: Type.Int, type: Int.createInt(builder, Number(integer[2]), integer[1] === '') }
+    return {
+      typeType: Type.Int,
+      type: Int.createInt(builder, Number(integer[2]), integer[1] === ''),
+    }
   }
   const unit = timestampUnit(type)
   if (unit !== null) {
     const zone = builder.createString('UTC')
-    return { typeType: Type.Timestamp, type: Timestamp.createTimestamp(builder, TIME_UNITS[unit], zone) }
+    return {
+      typeType: Type.Timestamp,
+      type: Timestamp.createTimestamp(builder, TIME_UNITS[unit], zone),
+    }
   }
   const decimal = decimalParameters(type)
   if (decimal !== null) {
-    return { typeType: Type.Decimal, type: Decimal.createDecimal(builder, decimal.precision, decimal.scale, 128) }
+    return {
+      typeType: Type.Decimal,
+      type: Decimal.createDecimal(builder, decimal.precision, decimal.scale, 128),
+    }
   }
   return writePlainType(builder, type)
 }
@@ -107,9 +127,15 @@ function writePlainType(builder: Builder, type: ColumnType): WrittenType {
     case 'bool':
       return { typeType: Type.Bool, type: Bool.createBool(builder) }
     case 'float32':
-      return { typeType: Type.FloatingPoint, type: FloatingPoint.createFloatingPoint(builder, Precision.SINGLE) }
+      return {
+        typeType: Type.FloatingPoint,
+        type: FloatingPoint.createFloatingPoint(builder, Precision.SINGLE),
+      }
     case 'float64':
-      return { typeType: Type.FloatingPoint, type: FloatingPoint.createFloatingPoint(builder, Precision.DOUBLE) }
+      return {
+        typeType: Type.FloatingPoint,
+        type: FloatingPoint.createFloatingPoint(builder, Precision.DOUBLE),
+      }
     case 'date':
       return { typeType: Type.Date, type: ArrowDate.createDate(builder, DateUnit.DAY) }
     case 'binary':

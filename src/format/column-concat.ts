@@ -11,15 +11,17 @@ export function concatColumns(columns: readonly ColumnData[]): ColumnData {
   const first = columns[0]
   assert(first !== undefined, 'there is a column to begin with')
   const dictionary = first.dictionary
-  if (columns.some((column) => column.dictionary !== dictionary)) return concatColumns(columns.map(flattenColumn))
-  const length = columns.reduce((sum, column) => sum + column.length, 0)
-  const nullCount = columns.reduce((sum, column) => sum + column.nullCount, 0)
-  const validity = nullCount === 0 ? null : concatValidity(columns, length)
+  if (columns.some((column) => column.dictionary !== dictionary))
+    return concatColumns(columns.map(flattenColumn))
+  const { length, nullCount, validity } = concatValidity(columns)
   const shape = { type: first.type, length, nullCount, validity, dictionary }
   const layout = columnLayout(first.type)
-  if (dictionary !== null) return { ...shape, offsets: null, values: concatBytes(columns, length, 4) }
-  if (layout.kind === 'bits') return { ...shape, offsets: null, values: concatBits(columns, length) }
-  if (layout.kind === 'fixed') return { ...shape, offsets: null, values: concatBytes(columns, length, layout.byteWidth) }
+  if (dictionary !== null)
+    return { ...shape, offsets: null, values: concatBytes(columns, length, 4) }
+  if (layout.kind === 'bits')
+    return { ...shape, offsets: null, values: concatBits(columns, length) }
+  if (layout.kind === 'fixed')
+    return { ...shape, offsets: null, values: concatBytes(columns, length, layout.byteWidth) }
   return { ...shape, ...concatVariable(columns, length) }
 }
 
@@ -41,13 +43,25 @@ export function flattenColumn(column: ColumnData): ColumnData {
   for (let row = 0; row < column.length; row++) {
     const position = offsets[row] ?? 0
     if ((offsets[row + 1] ?? 0) === position) continue
-    copyBytes(dictionary.values, starts[codes[row] ?? 0] ?? 0, values, position, offsets[row + 1] ?? 0)
+    copyBytes(
+      dictionary.values,
+      starts[codes[row] ?? 0] ?? 0,
+      values,
+      position,
+      offsets[row + 1] ?? 0,
+    )
   }
   return { ...column, offsets, values, dictionary: null }
 }
 
 /** Copies into `[position, end)`; short values byte by byte, which beats a call. */
-function copyBytes(source: Uint8Array, start: number, target: Uint8Array, position: number, end: number): void {
+function copyBytes(
+  source: Uint8Array,
+  start: number,
+  target: Uint8Array,
+  position: number,
+  end: number,
+): void {
   if (end - position > 32) {
     target.set(source.subarray(start, start + end - position), position)
     return
@@ -55,7 +69,11 @@ function copyBytes(source: Uint8Array, start: number, target: Uint8Array, positi
   for (let from = start, to = position; to < end; from++, to++) target[to] = source[from] ?? 0
 }
 
-function concatBytes(columns: readonly ColumnData[], length: number, byteWidth: number): Uint8Array {
+function concatBytes(
+  columns: readonly ColumnData[],
+  length: number,
+  byteWidth: number,
+): Uint8Array {
   const values = new Uint8Array(length * byteWidth)
   let position = 0
   for (const column of columns) {
@@ -66,7 +84,10 @@ function concatBytes(columns: readonly ColumnData[], length: number, byteWidth: 
   return values
 }
 
-function concatVariable(columns: readonly ColumnData[], length: number): { offsets: Int32Array; values: Uint8Array } {
+function concatVariable(
+  columns: readonly ColumnData[],
+  length: number,
+): { offsets: Int32Array; values: Uint8Array } {
   const ranges = columns.map((column) => valueRange(column))
   const byteCount = ranges.reduce((sum, range) => sum + range.end - range.start, 0)
   assert(byteCount < 2 ** 31, 'a column holds less than 2 GiB')
@@ -101,7 +122,14 @@ function concatBits(columns: readonly ColumnData[], length: number): Uint8Array 
   return bits
 }
 
-function concatValidity(columns: readonly ColumnData[], length: number): Uint8Array {
+/** Which rows of a column have a value. */
+export type Validity = Pick<ColumnData, 'length' | 'nullCount' | 'validity'>
+
+/** Only the validity of all `columns`, in order. */
+export function concatValidity(columns: readonly Validity[]): Validity {
+  const length = columns.reduce((sum, column) => sum + column.length, 0)
+  const nullCount = columns.reduce((sum, column) => sum + column.nullCount, 0)
+  if (nullCount === 0) return { length, nullCount, validity: null }
   const bits = new Uint8Array(bitmapBytes(length))
   let row = 0
   for (const column of columns) {
@@ -109,7 +137,7 @@ function concatValidity(columns: readonly ColumnData[], length: number): Uint8Ar
     else appendBits(bits, row, column.validity, column.length)
     row += column.length
   }
-  return bits
+  return { length, nullCount, validity: bits }
 }
 
 /** Ors the first `count` bits of `source` into `target` from bit `at` on; the bits there are 0. */
@@ -128,7 +156,8 @@ function appendBits(target: Uint8Array, at: number, source: Uint8Array, count: n
 function setBits(target: Uint8Array, at: number, count: number): void {
   const end = at + count
   let bit = at
-  for (; bit < end && (bit & 7) !== 0; bit++) target[bit >> 3] = (target[bit >> 3] ?? 0) | (1 << (bit & 7))
+  for (; bit < end && (bit & 7) !== 0; bit++)
+    target[bit >> 3] = (target[bit >> 3] ?? 0) | (1 << (bit & 7))
   const wholeEnd = end - (end & 7)
   if (wholeEnd > bit) {
     target.fill(0xff, bit >> 3, wholeEnd >> 3)

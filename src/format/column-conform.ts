@@ -8,7 +8,11 @@ import { type ColumnType, type Schema, columnLayout, isWidening } from './schema
 export function nullColumn(type: ColumnType, length: number): ColumnData {
   const layout = columnLayout(type)
   const byteCount =
-    layout.kind === 'bits' ? bitmapBytes(length) : layout.kind === 'fixed' ? length * layout.byteWidth : 0
+    layout.kind === 'bits'
+      ? bitmapBytes(length)
+      : layout.kind === 'fixed'
+        ? length * layout.byteWidth
+        : 0
   return {
     type,
     length,

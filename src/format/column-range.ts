@@ -38,13 +38,14 @@ export function rangeToMs(
 ): { readonly min: number; readonly max: number } | null {
   if (range === null || range.min === null || range.max === null) return null
   const perUnit = msPerUnit(type)
-  if (perUnit === null || range.min instanceof Uint8Array || range.max instanceof Uint8Array) return null
+  if (perUnit === null || range.min instanceof Uint8Array || range.max instanceof Uint8Array)
+    return null
   return { min: floorMs(range.min, perUnit), max: floorMs(range.max, perUnit) }
 }
 
 const TEXT_BYTES_MAX = 64
 
-export function toStatistics(type: ColumnType, nullCount: number, range: ColumnRange | null): ColumnStatistics {
+export function toStatistics(nullCount: number, range: ColumnRange | null): ColumnStatistics {
   const min = range === null || range.min === null ? undefined : lowerBound(range.min)
   const max = range === null || range.max === null ? undefined : upperBound(range.max)
   return { nullCount, ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) }
@@ -53,9 +54,9 @@ export function toStatistics(type: ColumnType, nullCount: number, range: ColumnR
 type NumberReader = (row: number) => number | bigint
 
 function orderedReader(column: ColumnData): NumberReader | null {
-  const { values } = column
+  const { type, values } = column
   const { buffer, byteOffset, byteLength } = values
-  switch (column.type) {
+  switch (type) {
     case 'int8':
       return elements(new Int8Array(buffer, byteOffset, byteLength))
     case 'uint8':
@@ -75,9 +76,9 @@ function orderedReader(column: ColumnData): NumberReader | null {
       return elements(float64View(values))
     case 'int64':
     case 'uint64':
-      return integers(values, column.type === 'uint64')
+      return integers(values, type === 'uint64')
     default:
-      return timestampUnit(column.type) === null ? null : integers(values, false)
+      return timestampUnit(type) === null ? null : integers(values, false)
   }
 }
 
@@ -194,7 +195,10 @@ function msPerUnit(type: ColumnType): { readonly times: bigint; readonly per: bi
   return unit === 'ms' || type === 'int64' ? { times: 1n, per: 1n } : null
 }
 
-function floorMs(value: number | bigint, unit: { readonly times: bigint; readonly per: bigint }): number {
+function floorMs(
+  value: number | bigint,
+  unit: { readonly times: bigint; readonly per: bigint },
+): number {
   const scaled = BigInt(value) * unit.times
   const quotient = scaled / unit.per
   return Number(scaled % unit.per < 0n ? quotient - 1n : quotient)

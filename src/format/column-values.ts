@@ -17,7 +17,8 @@ export type ColumnReader = (row: number) => unknown
 /** One value. For many rows of a column make a `columnReader`. */
 export function readValue(column: ColumnData, row: number): unknown {
   if (!isValidAt(column, row)) return null
-  if (column.dictionary !== null) return readValue(column.dictionary, int32View(column.values)[row] ?? 0)
+  if (column.dictionary !== null)
+    return readValue(column.dictionary, int32View(column.values)[row] ?? 0)
   if (column.offsets === null) return fixedReader(column)(row)
   return variableReader(column)(row)
 }
@@ -37,7 +38,8 @@ export function batchToRows(batch: RecordBatch): Row[] {
   const rows: Row[] = []
   for (let row = 0; row < batch.length; row++) {
     const record: Record<string, unknown> = {}
-    for (let index = 0; index < readers.length; index++) record[names[index] ?? ''] = readers[index]?.(row)
+    for (let index = 0; index < readers.length; index++)
+      record[names[index] ?? ''] = readers[index]?.(row)
     rows.push(record)
   }
   return rows
@@ -135,7 +137,8 @@ function integerReader(values: Uint8Array, isUnsigned: boolean): (row: number) =
 function decimalReader(type: ColumnType, halves: BigInt64Array): ColumnReader {
   const scale = decimalParameters(type)?.scale ?? 0
   return (row) => {
-    const unscaled = ((halves[row * 2 + 1] ?? 0n) << 64n) | BigInt.asUintN(64, halves[row * 2] ?? 0n)
+    const unscaled =
+      ((halves[row * 2 + 1] ?? 0n) << 64n) | BigInt.asUintN(64, halves[row * 2] ?? 0n)
     return decimalText(unscaled, scale)
   }
 }
@@ -143,17 +146,25 @@ function decimalReader(type: ColumnType, halves: BigInt64Array): ColumnReader {
 function decimalText(unscaled: bigint, scale: number): string {
   const sign = unscaled < 0n ? '-' : ''
   const digits = String(unscaled < 0n ? -unscaled : unscaled).padStart(scale + 1, '0')
-  return scale === 0 ? `${sign}${digits}` : `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`
+  return scale === 0
+    ? `${sign}${digits}`
+    : `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`
 }
 
 function variableReader(column: ColumnData): ColumnReader {
   const offsets = column.offsets ?? new Int32Array(1)
-  const bytes = Buffer.from(column.values.buffer as ArrayBuffer, column.values.byteOffset, column.values.byteLength)
-  if (column.type === 'binary') return (row) => new Uint8Array(bytes.subarray(offsets[row] ?? 0, offsets[row + 1] ?? 0))
+  const bytes = Buffer.from(
+    column.values.buffer as ArrayBuffer,
+    column.values.byteOffset,
+    column.values.byteLength,
+  )
+  if (column.type === 'binary')
+    return (row) => new Uint8Array(bytes.subarray(offsets[row] ?? 0, offsets[row + 1] ?? 0))
   if (column.type === 'json') {
-    return (row) => JSON.parse(bytes.utf8Slice(offsets[row] ?? 0, offsets[row + 1] ?? 0)) as unknown
+    return (row) =>
+      JSON.parse(bytes.toString('utf8', offsets[row] ?? 0, offsets[row + 1] ?? 0)) as unknown
   }
-  return (row) => bytes.utf8Slice(offsets[row] ?? 0, offsets[row + 1] ?? 0)
+  return (row) => bytes.toString('utf8', offsets[row] ?? 0, offsets[row + 1] ?? 0)
 }
 
 /**
@@ -166,12 +177,18 @@ function textReader(column: ColumnData): ColumnReader {
   const offsets = column.offsets ?? new Int32Array(1)
   const start = offsets[0] ?? 0
   const end = offsets[column.length] ?? 0
-  const bytes = Buffer.from(column.values.buffer as ArrayBuffer, column.values.byteOffset, column.values.byteLength)
+  const bytes = Buffer.from(
+    column.values.buffer as ArrayBuffer,
+    column.values.byteOffset,
+    column.values.byteLength,
+  )
   if (!isAscii(bytes.subarray(start, end))) return variableReader(column)
-  const whole = bytes.latin1Slice(start, end)
+  const whole = bytes.toString('latin1', start, end)
   return (row) => {
     const from = offsets[row] ?? 0
     const to = offsets[row + 1] ?? 0
-    return to - from <= COPIED_SLICE_MAX ? whole.slice(from - start, to - start) : bytes.latin1Slice(from, to)
+    return to - from <= COPIED_SLICE_MAX
+      ? whole.slice(from - start, to - start)
+      : bytes.toString('latin1', from, to)
   }
 }

@@ -24,7 +24,7 @@ export interface ColumnData {
   readonly dictionary: ColumnData | null
 }
 
-export function isValidAt(column: ColumnData, row: number): boolean {
+export function isValidAt(column: Pick<ColumnData, 'validity'>, row: number): boolean {
   return column.validity === null || (((column.validity[row >> 3] ?? 0) >> (row & 7)) & 1) === 1
 }
 

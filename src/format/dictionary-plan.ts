@@ -5,6 +5,7 @@
  * Gives up as soon as there are too many values to be worth it. Work is bounded also for texts chosen to collide.
  */
 import { type ColumnData, int32View, isValidAt } from './column.ts'
+import type { Validity } from './column-concat.ts'
 import { DICTIONARY_BYTES_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
 
 export interface DictionaryPlan {
@@ -51,7 +52,12 @@ export function planDictionary(columns: readonly ColumnData[]): DictionaryPlan |
   return table.savedBytes(rowCount) < SAVED_BYTES_MIN ? null : { ...table.sorted(), entries }
 }
 
-function findPlain(table: EntryTable, column: ColumnData, entries: Uint16Array, base: number): boolean {
+function findPlain(
+  table: EntryTable,
+  column: ColumnData,
+  entries: Uint16Array,
+  base: number,
+): boolean {
   const offsets = column.offsets ?? new Int32Array(1)
   for (let row = 0; row < column.length; row++) {
     if (!isValidAt(column, row)) continue
@@ -131,7 +137,8 @@ class EntryTable {
 
   /** What the dictionary takes less than the plain values would, before compression. */
   savedBytes(rowCount: number): number {
-    const own = rowCount * codeWidthFor(this.#count) + (this.#ends[this.#count] ?? 0) + this.#count * 4
+    const own =
+      rowCount * codeWidthFor(this.#count) + (this.#ends[this.#count] ?? 0) + this.#count * 4
     return this.#plainBytes + rowCount * 4 - own
   }
 
@@ -204,11 +211,12 @@ function hashBytes(source: Uint8Array, start: number, end: number): number {
   return hash ^ (hash >>> 15)
 }
 
-/** Codes of the plan's width for `column`, which is the rows of the plan from `start` on; 0 for a null. */
-export function dictionaryCodes(plan: DictionaryPlan, column: ColumnData, start: number): Uint8Array {
+/** Codes of the plan's width for the rows of `column`, the plan's from `start` on; 0 for a null. */
+export function dictionaryCodes(plan: DictionaryPlan, column: Validity, start: number): Uint8Array {
   const { codeWidth, entries, codes } = plan
   const bytes = new Uint8Array(column.length * codeWidth)
-  const target = codeWidth === 1 ? bytes : codeWidth === 2 ? new Uint16Array(bytes.buffer) : int32View(bytes)
+  const target =
+    codeWidth === 1 ? bytes : codeWidth === 2 ? new Uint16Array(bytes.buffer) : int32View(bytes)
   for (let row = 0; row < column.length; row++) {
     if (isValidAt(column, row)) target[row] = codes[entries[start + row] ?? 0] ?? 0
   }

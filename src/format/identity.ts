@@ -19,7 +19,9 @@ export interface Identity {
 
 export function encodeIdentity(identity: Identity): Uint8Array {
   const { kind, engineId } = identity
-  return Buffer.from(`${JSON.stringify({ stratalog: kind, formatVersion: IDENTITY_FORMAT_VERSION, engineId })}\n`)
+  return Buffer.from(
+    `${JSON.stringify({ stratalog: kind, formatVersion: IDENTITY_FORMAT_VERSION, engineId })}\n`,
+  )
 }
 
 /**
@@ -29,18 +31,26 @@ export function encodeIdentity(identity: Identity): Uint8Array {
  */
 export function decodeIdentity(bytes: Uint8Array, where: string): Identity {
   const fail = (reason: string): never => {
-    throw new StratalogError('directory_foreign', `${where} is not a Stratalog directory: ${IDENTITY_FILE}: ${reason}.`, {
-      details: { where, reason },
-    })
+    throw new StratalogError(
+      'directory_foreign',
+      `${where} is not a Stratalog directory: ${IDENTITY_FILE}: ${reason}.`,
+      {
+        details: { where, reason },
+      },
+    )
   }
   if (bytes.length > IDENTITY_BYTES_MAX) fail(`it has ${bytes.length} bytes`)
   const fields = new JsonFields(parseJson(bytes, fail), '', fail)
   const kind = fields.oneOf('stratalog', ['directory', 'archive'])
   const version = fields.integer('formatVersion')
   if (version !== IDENTITY_FORMAT_VERSION) {
-    throw new StratalogError('format_unsupported', `${where} has format version ${version}; this program knows 1.`, {
-      details: { where, given: version, known: [IDENTITY_FORMAT_VERSION] },
-    })
+    throw new StratalogError(
+      'format_unsupported',
+      `${where} has format version ${version}; this program knows 1.`,
+      {
+        details: { where, given: version, known: [IDENTITY_FORMAT_VERSION] },
+      },
+    )
   }
   const engineId = fields.text('engineId')
   if (!isEngineId(engineId)) fail('engineId is not an engine id')

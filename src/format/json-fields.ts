@@ -29,7 +29,8 @@ export class JsonFields {
   #readCount = 0
 
   constructor(value: unknown, path: string, fail: Fail) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(`${path || 'it'} is not an object`)
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      fail(`${path || 'it'} is not an object`)
     this.#object = value as Record<string, unknown>
     this.#path = path
     this.#fail = fail
@@ -66,7 +67,9 @@ export class JsonFields {
 
   numberOrText(name: string): number | string {
     const value = this.#take(name)
-    return typeof value === 'number' || typeof value === 'string' ? value : this.fail(name, 'is no number and no text')
+    return typeof value === 'number' || typeof value === 'string'
+      ? value
+      : this.fail(name, 'is no number and no text')
   }
 
   textOrNull(name: string): string | null {
@@ -106,7 +109,8 @@ export class JsonFields {
   /** Refuses fields that nobody asked for. */
   end(): void {
     const names = Object.keys(this.#object)
-    if (names.length !== this.#readCount) this.#fail(`${this.#path || 'it'} has a field too many among ${names.join(', ')}`)
+    if (names.length !== this.#readCount)
+      this.#fail(`${this.#path || 'it'} has a field too many among ${names.join(', ')}`)
   }
 
   fail(name: string, reason: string): never {

@@ -48,44 +48,47 @@ interface FrameBlock {
 interface Frame {
   readonly blocks: readonly FrameBlock[]
   readonly isIndependent: boolean
-  readonly hasContentChecksum: boolean
-}
-
-export interface DecompressOptions {
-  /** Also verify the frame's own content checksum, for bytes that no checksum of ours covers. */
-  readonly verify?: boolean
 }
 
 /**
- * The `length` bytes that a frame holds.
+ * The `length` bytes that a frame holds. Its own content checksum is not looked at when its blocks are independent: the
+ * caller has verified one over the stored bytes.
  *
  * @throws Lz4FrameError when it is no frame, is damaged, or does not hold exactly `length` bytes.
  */
-export function decompressFrame(bytes: Uint8Array, length: number, options: DecompressOptions = {}): Uint8Array {
+export function decompressFrame(bytes: Uint8Array, length: number): Uint8Array {
   const frame = parseFrame(bytes, length)
-  const asWhole = !frame.isIndependent || (options.verify === true && frame.hasContentChecksum)
-  return asWhole ? decodeWhole(bytes, length) : decodeBlocks(bytes, frame.blocks, length)
-}
-
-/** Upper bound of what a frame of unknown decoded length holds, by its block count. @throws Lz4FrameError. */
-export function frameLengthMax(bytes: Uint8Array): number {
-  const { view, blockLengthMax, position, flags } = parseHeader(bytes)
-  const count = walkBlocks(view, position, flags, () => {})
-  return Math.min(count * blockLengthMax, bytes.length * EXPANSION_MAX)
-}
-
-function decodeWhole(bytes: Uint8Array, length: number): Uint8Array {
-  let decoded: Uint8Array
-  try {
-    decoded = decompressFrameSync(bufferOver(bytes))
-  } catch (error) {
-    throw new Lz4FrameError(messageOf(error))
-  }
-  if (decoded.length !== length) throw new Lz4FrameError(`it holds ${decoded.length} bytes, not ${length}`)
+  if (frame.isIndependent) return decodeBlocks(bytes, frame.blocks, length)
+  const decoded = decodeWhole(bytes)
+  if (decoded.length !== length)
+    throw new Lz4FrameError(`it holds ${decoded.length} bytes, not ${length}`)
   return decoded
 }
 
-function decodeBlocks(bytes: Uint8Array, blocks: readonly FrameBlock[], length: number): Uint8Array {
+/** What a frame holds whose length nobody declares; refused when it may hold more than `lengthMax`. @throws Lz4FrameError. */
+export function decompressFrameBelow(bytes: Uint8Array, lengthMax: number): Uint8Array {
+  const { view, blockLengthMax, position, flags } = parseHeader(bytes)
+  let blockCount = 0
+  walkBlocks(view, position, flags, () => blockCount++)
+  if (Math.min(blockCount * blockLengthMax, bytes.length * EXPANSION_MAX) > lengthMax) {
+    throw new Lz4FrameError(`it may hold more than ${lengthMax} bytes`)
+  }
+  return decodeWhole(bytes)
+}
+
+function decodeWhole(bytes: Uint8Array): Uint8Array {
+  try {
+    return decompressFrameSync(bufferOver(bytes))
+  } catch (error) {
+    throw new Lz4FrameError(messageOf(error))
+  }
+}
+
+function decodeBlocks(
+  bytes: Uint8Array,
+  blocks: readonly FrameBlock[],
+  length: number,
+): Uint8Array {
   const only = blocks[0]
   if (only !== undefined && blocks.length === 1) {
     return only.isStored ? bytes.slice(only.start, only.end) : decodeBlock(bytes, only)
@@ -93,7 +96,10 @@ function decodeBlocks(bytes: Uint8Array, blocks: readonly FrameBlock[], length: 
   const decoded = new Uint8Array(length)
   let position = 0
   for (const block of blocks) {
-    decoded.set(block.isStored ? bytes.subarray(block.start, block.end) : decodeBlock(bytes, block), position)
+    decoded.set(
+      block.isStored ? bytes.subarray(block.start, block.end) : decodeBlock(bytes, block),
+      position,
+    )
     position += block.length
   }
   return decoded
@@ -110,7 +116,8 @@ function decodeBlock(bytes: Uint8Array, block: FrameBlock): Uint8Array {
   } catch (error) {
     throw new Lz4FrameError(messageOf(error))
   }
-  if (decoded.length !== block.length) throw new Lz4FrameError(`a block holds ${decoded.length} bytes, not ${block.length}`)
+  if (decoded.length !== block.length)
+    throw new Lz4FrameError(`a block holds ${decoded.length} bytes, not ${block.length}`)
   return decoded
 }
 
@@ -134,8 +141,7 @@ function parseFrame(bytes: Uint8Array, length: number): Frame {
     left -= blockLength
   })
   if (left !== 0) throw new Lz4FrameError(`its blocks do not make up the declared ${length} bytes`)
-  const isIndependent = (flags & INDEPENDENT_BLOCKS) !== 0
-  return { blocks, isIndependent, hasContentChecksum: (flags & CONTENT_CHECKSUM) !== 0 }
+  return { blocks, isIndependent: (flags & INDEPENDENT_BLOCKS) !== 0 }
 }
 
 interface FrameHeader {

@@ -4,7 +4,8 @@
  *
  * Invariants of every state:
  * - the engine's id is set once, by the first edit; epochs grow; the WAL checkpoint never moves back;
- * - log ids grow and are never used again; schema ids of a log are 0, 1, 2, …, and a new schema can hold every value of
+ * - an id that a log had is never another's, though logs may come in any order of ids: an archive learns of a log when it
+ *   gets its first segment; schema ids of a log are 0, 1, 2, …, and a new schema can hold every value of
  *   the one before;
  * - segments of a partition lie in offset order from its start offset on, never overlap, are never empty, and have at
  *   least one copy; every copy has the segment's length; dropping the last copy drops the segment.
@@ -34,6 +35,7 @@ export function emptyManifestState(): ManifestState {
     epoch: 0,
     writer: null,
     nextLogId: 1,
+    deletedLogIds: new Set(),
     walLsn: 0,
     logs: LogMap.empty,
     snapshots: new Map(),
@@ -93,7 +95,8 @@ export class ManifestBuilder {
 
   /** The present state. The builder goes on from it and never changes it. */
   build(): ManifestState {
-    for (const [id, log] of this.#owned) this.#changed.set(id, { ...log.state, partitions: log.partitions })
+    for (const [id, log] of this.#owned)
+      this.#changed.set(id, { ...log.state, partitions: log.partitions })
     this.#logs = this.#logs.with(this.#changed)
     const snapshots = this.#snapshots ?? this.#head.snapshots
     this.#head = { ...this.#head, logs: this.#logs, snapshots }
@@ -120,10 +123,7 @@ export class ManifestBuilder {
         return
       }
       case 'log-deleted':
-        this.#log(edit, edit.logId)
-        this.#owned.delete(edit.logId)
-        this.#changed.set(edit.logId, null)
-        return
+        return this.#deleteLog(edit)
       case 'segment-added':
         return this.#addSegment(edit)
       case 'segment-copied':
@@ -131,11 +131,13 @@ export class ManifestBuilder {
       case 'segment-copy-dropped':
         return this.#dropCopy(edit)
       case 'checkpoint':
-        if (edit.walLsn < this.#head.walLsn) misfit(edit, `the checkpoint is at ${this.#head.walLsn} already`)
+        if (edit.walLsn < this.#head.walLsn)
+          misfit(edit, `the checkpoint is at ${this.#head.walLsn} already`)
         this.#head = { ...this.#head, walLsn: edit.walLsn }
         return
       case 'snapshot-created':
-        if (this.#ownSnapshots().has(edit.snapshot.id)) misfit(edit, `snapshot ${edit.snapshot.id} exists`)
+        if (this.#ownSnapshots().has(edit.snapshot.id))
+          misfit(edit, `snapshot ${edit.snapshot.id} exists`)
         this.#ownSnapshots().set(edit.snapshot.id, edit.snapshot)
         return
       case 'snapshot-deleted':
@@ -156,12 +158,22 @@ export class ManifestBuilder {
 
   #createLog(edit: Edit<'log-created'>): void {
     const { log, startOffsets } = edit
-    if (log.id < this.#head.nextLogId) misfit(edit, `log id ${log.id} was given before`)
-    if (startOffsets.length !== log.partitions) misfit(edit, `${log.partitions} partitions need as many start offsets`)
+    const { nextLogId, deletedLogIds } = this.#head
+    const isTaken = this.#owned.has(log.id) || this.#logs.has(log.id) || deletedLogIds.has(log.id)
+    if (isTaken) misfit(edit, `log id ${log.id} was given before`)
+    if (startOffsets.length !== log.partitions)
+      misfit(edit, `${log.partitions} partitions need as many start offsets`)
     const partitions = startOffsets.map((startOffset) => ({ startOffset, segments: [] }))
     const state = { definition: log, schemas: [], partitions }
     this.#owned.set(log.id, { state, partitions, segments: new Map() })
-    this.#head = { ...this.#head, nextLogId: log.id + 1 }
+    this.#head = { ...this.#head, nextLogId: Math.max(nextLogId, log.id + 1) }
+  }
+
+  #deleteLog(edit: Edit<'log-deleted'>): void {
+    this.#log(edit, edit.logId)
+    this.#owned.delete(edit.logId)
+    this.#changed.set(edit.logId, null)
+    this.#head = { ...this.#head, deletedLogIds: new Set(this.#head.deletedLogIds).add(edit.logId) }
   }
 
   #addSchema(edit: Edit<'schema-added'>): void {
@@ -179,13 +191,17 @@ export class ManifestBuilder {
     const partition = log.partitions[edit.partition]
     if (partition === undefined) return misfit(edit, `there is no partition ${edit.partition}`)
     if (segment.baseOffset >= segment.endOffset) misfit(edit, 'a segment holds at least one record')
-    if (segment.baseOffset < partition.startOffset) misfit(edit, `the partition starts at ${partition.startOffset}`)
+    if (segment.baseOffset < partition.startOffset)
+      misfit(edit, `the partition starts at ${partition.startOffset}`)
     const schema = log.state.schemas[segment.schemaId]
     if (schema === undefined) return misfit(edit, `there is no schema ${segment.schemaId}`)
-    if (segment.statistics.length !== schema.fields.length) misfit(edit, 'there are statistics of every column')
-    if (segment.disk === null && segment.object === null) misfit(edit, 'a segment has at least one copy')
+    if (segment.statistics.length !== schema.fields.length)
+      misfit(edit, 'there are statistics of every column')
+    if (segment.disk === null && segment.object === null)
+      misfit(edit, 'a segment has at least one copy')
     for (const copy of [segment.disk, segment.object]) {
-      if (copy !== null && copy.length !== segment.length) misfit(edit, `a copy has the length ${segment.length}`)
+      if (copy !== null && copy.length !== segment.length)
+        misfit(edit, `a copy has the length ${segment.length}`)
     }
     const index = segmentIndexAt(partition.segments, segment.baseOffset)
     const next = partition.segments[index]
@@ -198,8 +214,10 @@ export class ManifestBuilder {
   #copySegment(edit: Edit<'segment-copied'>): void {
     const { segments, index, segment } = this.#segment(edit)
     const present = segment[edit.tier]
-    if (edit.location.length !== segment.length) misfit(edit, `a copy has the length ${segment.length}`)
-    if (present !== null && !sameLocation(present, edit.location)) misfit(edit, `it has a copy in ${present.object}`)
+    if (edit.location.length !== segment.length)
+      misfit(edit, `a copy has the length ${segment.length}`)
+    if (present !== null && !sameLocation(present, edit.location))
+      misfit(edit, `it has a copy in ${present.object}`)
     segments[index] = { ...segment, [edit.tier]: edit.location }
   }
 
@@ -218,11 +236,13 @@ export class ManifestBuilder {
     readonly segment: SegmentEntry
   } {
     const log = this.#log(edit, edit.logId)
-    if (log.partitions[edit.partition] === undefined) misfit(edit, `there is no partition ${edit.partition}`)
+    if (log.partitions[edit.partition] === undefined)
+      misfit(edit, `there is no partition ${edit.partition}`)
     const segments = this.#segments(log, edit.partition)
     const index = segmentIndexAt(segments, edit.baseOffset)
     const segment = segments[index]
-    if (segment?.baseOffset !== edit.baseOffset) return misfit(edit, `no segment begins at ${edit.baseOffset}`)
+    if (segment?.baseOffset !== edit.baseOffset)
+      return misfit(edit, `no segment begins at ${edit.baseOffset}`)
     return { segments, index, segment }
   }
 
@@ -255,9 +275,13 @@ export class ManifestBuilder {
 type Edit<K extends ManifestEdit['kind']> = Extract<ManifestEdit, { readonly kind: K }>
 
 function misfit(edit: ManifestEdit, reason: string): never {
-  throw new StratalogError('manifest_corrupt', `The manifest edit '${edit.kind}' does not fit: ${reason}.`, {
-    details: { edit, reason },
-  })
+  throw new StratalogError(
+    'manifest_corrupt',
+    `The manifest edit '${edit.kind}' does not fit: ${reason}.`,
+    {
+      details: { edit, reason },
+    },
+  )
 }
 
 function sameLocation(a: Location, b: Location): boolean {
@@ -271,7 +295,8 @@ function evolutionProblem(last: Schema | undefined, next: Schema): string | null
   for (const field of last?.fields ?? []) {
     const type = types.get(field.name)
     if (type === undefined) return `column ${field.name} is gone`
-    if (type !== field.type && !isWidening(field.type, type)) return `column ${field.name} was ${field.type}, not ${type}`
+    if (type !== field.type && !isWidening(field.type, type))
+      return `column ${field.name} was ${field.type}, not ${type}`
   }
   return null
 }

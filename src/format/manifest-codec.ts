@@ -13,7 +13,8 @@
  * whole file of the commit before (64 zeros for the first): the commits are a chain, and a commit from another history
  * does not fit. `epoch` and `writerId` are those of the state after the commit.
  *
- * Head of a base: `{"number","commitHash","time","engineId","epoch","writer","nextLogId","walLsn","edits"}`, where `commitHash` is
+ * Head of a base: `{"number","commitHash","time","engineId","epoch","writer","nextLogId",
+ * "deletedLogIds","walLsn","edits"}`, where `commitHash` is
  * the SHA-256 of commit `number`'s file. Its edits are what makes the logs and snapshots from nothing: equal states have
  * equal bases. A reader may take the lines one at a time.
  */
@@ -53,7 +54,11 @@ type FileKind = 'manifest-commit' | 'manifest-base'
 
 export function encodeCommit(commit: ManifestCommit): Uint8Array {
   const { number, previousHash, epoch, writerId, time, edits } = commit
-  return encodeFile('manifest-commit', { number, previousHash, epoch, writerId, time, edits: edits.length }, edits)
+  return encodeFile(
+    'manifest-commit',
+    { number, previousHash, epoch, writerId, time, edits: edits.length },
+    edits,
+  )
 }
 
 /**
@@ -70,15 +75,30 @@ export function decodeCommit(bytes: Uint8Array, file: string): ManifestCommit {
     time: head.integer('time', Number.MIN_SAFE_INTEGER),
   }
   checkEnd(head, edits.length, fail)
-  return { ...commit, edits: edits.map((line, index) => decodeEdit(line, `line ${index + 3}`, fail)) }
+  return {
+    ...commit,
+    edits: edits.map((line, index) => decodeEdit(line, `line ${index + 3}`, fail)),
+  }
 }
 
 export function encodeBase(base: ManifestBase): Uint8Array {
   const { number, commitHash, time, state } = base
   const { engineId, epoch, writer, nextLogId, walLsn } = state
+  const deletedLogIds = [...state.deletedLogIds].sort((a, b) => a - b)
   const edits = [...editsOf(state)]
   const writerOrNull = writer === null ? null : writerJson(writer)
-  const head = { number, commitHash, time, engineId, epoch, writer: writerOrNull, nextLogId, walLsn, edits: edits.length }
+  const head = {
+    number,
+    commitHash,
+    time,
+    engineId,
+    epoch,
+    writer: writerOrNull,
+    nextLogId,
+    deletedLogIds,
+    walLsn,
+    edits: edits.length,
+  }
   return encodeFile('manifest-base', head, edits)
 }
 
@@ -94,6 +114,7 @@ export function decodeBase(bytes: Uint8Array, file: string): ManifestBase {
   const writerFields = head.objectOrNull('writer')
   const writer: Writer | null = writerFields === null ? null : writerOf(writerFields)
   const nextLogId = head.integer('nextLogId', 1)
+  const deletedLogIds = new Set(head.integers('deletedLogIds', 1))
   const walLsn = head.integer('walLsn')
   checkEnd(head, edits.length, fail)
   const builder = new ManifestBuilder(emptyManifestState())
@@ -107,7 +128,13 @@ export function decodeBase(bytes: Uint8Array, file: string): ManifestBase {
   }
   const built = builder.build()
   if (nextLogId < built.nextLogId) fail('nextLogId was given to a log already')
-  return { number, commitHash, time, state: { ...built, engineId, epoch, writer, nextLogId, walLsn } }
+  if ([...built.logs.keys()].some((id) => deletedLogIds.has(id))) fail('a log is there and deleted')
+  return {
+    number,
+    commitHash,
+    time,
+    state: { ...built, engineId, epoch, writer, nextLogId, deletedLogIds, walLsn },
+  }
 }
 
 /** SHA-256 in hex of a file's bytes: what the next commit names. */
@@ -120,7 +147,11 @@ function* editsOf(state: ManifestState): Generator<ManifestEdit> {
   const logs = [...state.logs.values()].sort((a, b) => a.definition.id - b.definition.id)
   for (const { definition, schemas, partitions } of logs) {
     const logId = definition.id
-    yield { kind: 'log-created', log: definition, startOffsets: partitions.map((partition) => partition.startOffset) }
+    yield {
+      kind: 'log-created',
+      log: definition,
+      startOffsets: partitions.map((partition) => partition.startOffset),
+    }
     for (const schema of schemas) yield { kind: 'schema-added', logId, schema }
     for (const [partition, { segments }] of partitions.entries()) {
       for (const segment of segments) yield { kind: 'segment-added', logId, partition, segment }
@@ -142,7 +173,10 @@ function encodeFile(kind: FileKind, head: unknown, edits: readonly ManifestEdit[
   const body = Buffer.concat(parts)
   const bytes = Buffer.concat([envelope(kind, body), body])
   if (bytes.length > MANIFEST_BYTES_MAX) {
-    throw new StratalogError('append_too_large', `A ${kind} of ${bytes.length} bytes is above ${MANIFEST_BYTES_MAX}.`)
+    throw new StratalogError(
+      'append_too_large',
+      `A ${kind} of ${bytes.length} bytes is above ${MANIFEST_BYTES_MAX}.`,
+    )
   }
   return bytes
 }
@@ -169,9 +203,13 @@ function decodeFile(
   file: string,
 ): { readonly head: JsonFields; readonly edits: readonly unknown[]; readonly fail: Fail } {
   const fail = (reason: string, cause?: unknown): never => {
-    throw new StratalogError('manifest_corrupt', `${file} is damaged: ${reason}.`, { cause, details: { file, reason } })
+    throw new StratalogError('manifest_corrupt', `${file} is damaged: ${reason}.`, {
+      cause,
+      details: { file, reason },
+    })
   }
-  if (bytes.length > MANIFEST_BYTES_MAX) fail(`its ${bytes.length} bytes are above ${MANIFEST_BYTES_MAX}`)
+  if (bytes.length > MANIFEST_BYTES_MAX)
+    fail(`its ${bytes.length} bytes are above ${MANIFEST_BYTES_MAX}`)
   const bodyStart = bytes.subarray(0, ENVELOPE_BYTES_MAX).indexOf(NEWLINE) + 1
   if (bodyStart === 0) fail('the first line has no end')
   const body = bytes.subarray(bodyStart)
@@ -193,7 +231,12 @@ function checkVersion(kind: FileKind, line: Uint8Array, file: string): void {
   }
   if (typeof value !== 'object' || value === null) return
   const { stratalog, formatVersion } = value as Record<string, unknown>
-  if (stratalog !== kind || !Number.isSafeInteger(formatVersion) || formatVersion === MANIFEST_FORMAT_VERSION) return
+  if (
+    stratalog !== kind ||
+    !Number.isSafeInteger(formatVersion) ||
+    formatVersion === MANIFEST_FORMAT_VERSION
+  )
+    return
   throw new StratalogError(
     'format_unsupported',
     `${file} has manifest format ${String(formatVersion)}; this program knows ${MANIFEST_FORMAT_VERSION}.`,
@@ -201,8 +244,8 @@ function checkVersion(kind: FileKind, line: Uint8Array, file: string): void {
   )
 }
 
-function* linesOf(body: Uint8Array, fail: Fail): Generator<unknown> {
-  for (let start = 0; start < body.length; ) {
+function* linesOf(body: Uint8Array, fail: Fail): Generator {
+  for (let start = 0; start < body.length;) {
     const end = body.indexOf(NEWLINE, start)
     if (end === -1) fail('the last line has no end')
     yield parseJson(body.subarray(start, end), fail)
@@ -211,6 +254,7 @@ function* linesOf(body: Uint8Array, fail: Fail): Generator<unknown> {
 }
 
 function checkEnd(head: JsonFields, editCount: number, fail: Fail): void {
-  if (head.integer('edits') !== editCount) fail(`there are ${editCount} edits, not as many as the head says`)
+  if (head.integer('edits') !== editCount)
+    fail(`there are ${editCount} edits, not as many as the head says`)
   head.end()
 }

@@ -100,7 +100,11 @@ function editOf(fields: JsonFields): ManifestEdit {
     case 'writer-claimed':
       return { kind, epoch: fields.integer('epoch', 1), writer: writerOf(fields.object('writer')) }
     case 'log-created':
-      return { kind, log: definitionOf(fields.object('log')), startOffsets: fields.integers('startOffsets') }
+      return {
+        kind,
+        log: definitionOf(fields.object('log')),
+        startOffsets: fields.integers('startOffsets'),
+      }
     case 'schema-added':
       return { kind, logId: fields.integer('logId', 1), schema: schemaOf(fields.object('schema')) }
     case 'policy-changed':
@@ -110,11 +114,20 @@ function editOf(fields: JsonFields): ManifestEdit {
     case 'segment-added':
       return { kind, ...placeOf(fields), segment: segmentOf(fields.object('segment')) }
     case 'segment-copied': {
-      const place = { ...placeOf(fields), baseOffset: fields.integer('baseOffset'), tier: lowerTierOf(fields) }
+      const place = {
+        ...placeOf(fields),
+        baseOffset: fields.integer('baseOffset'),
+        tier: lowerTierOf(fields),
+      }
       return { kind, ...place, location: locationOf(fields.object('location')) }
     }
     case 'segment-copy-dropped':
-      return { kind, ...placeOf(fields), baseOffset: fields.integer('baseOffset'), tier: lowerTierOf(fields) }
+      return {
+        kind,
+        ...placeOf(fields),
+        baseOffset: fields.integer('baseOffset'),
+        tier: lowerTierOf(fields),
+      }
     case 'checkpoint':
       return { kind, walLsn: fields.integer('walLsn') }
     case 'snapshot-created':
@@ -211,12 +224,16 @@ function policyOf(fields: JsonFields): StoragePolicy {
 }
 
 function schemaJson(schema: Schema): unknown {
-  return { id: schema.id, fields: schema.fields.map(({ name, type, nullable }) => ({ name, type, nullable })) }
+  return {
+    id: schema.id,
+    fields: schema.fields.map(({ name, type, nullable }) => ({ name, type, nullable })),
+  }
 }
 
 function schemaOf(fields: JsonFields): Schema {
   const schema = { id: fields.integer('id'), fields: fields.objects('fields').map(fieldOf) }
-  if (schema.fields.length > COLUMNS_MAX) fields.fail('fields', `has more than ${COLUMNS_MAX} columns`)
+  if (schema.fields.length > COLUMNS_MAX)
+    fields.fail('fields', `has more than ${COLUMNS_MAX} columns`)
   fields.end()
   return schema
 }
@@ -275,13 +292,22 @@ function segmentOf(fields: JsonFields): SegmentEntry {
 
 /** A time in ms, or null for the infinity that stands for "no record has a time". */
 function timeJson(time: number, none: number): number | null {
-  assert(time === none || Number.isSafeInteger(time), 'a segment time is a whole number of ms, or says that there is none')
+  assert(
+    time === none || Number.isSafeInteger(time),
+    'a segment time is a whole number of ms, or says that there is none',
+  )
   return time === none ? null : time
 }
 
 function statisticsJson({ nullCount, min, max }: ColumnStatistics): unknown {
-  assert(min === undefined || typeof min === 'string' || Number.isFinite(min), 'a statistic is text or a finite number')
-  assert(max === undefined || typeof max === 'string' || Number.isFinite(max), 'a statistic is text or a finite number')
+  assert(
+    min === undefined || typeof min === 'string' || Number.isFinite(min),
+    'a statistic is text or a finite number',
+  )
+  assert(
+    max === undefined || typeof max === 'string' || Number.isFinite(max),
+    'a statistic is text or a finite number',
+  )
   return { nullCount, ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) }
 }
 
@@ -314,7 +340,11 @@ function snapshotJson({ id, name, time, logs, bytes, newBytes }: Snapshot): unkn
   const logsJson = logs.map((log) => ({
     logId: log.logId,
     name: log.name,
-    partitions: log.partitions.map(({ partition, startOffset, endOffset }) => ({ partition, startOffset, endOffset })),
+    partitions: log.partitions.map(({ partition, startOffset, endOffset }) => ({
+      partition,
+      startOffset,
+      endOffset,
+    })),
   }))
   return { id, name, time, logs: logsJson, bytes, newBytes }
 }
@@ -342,7 +372,8 @@ function snapshotLogOf(fields: JsonFields): SnapshotLog {
         startOffset: part.integer('startOffset'),
         endOffset: part.integer('endOffset'),
       }
-      if (partition.endOffset < partition.startOffset) part.fail('endOffset', 'is before startOffset')
+      if (partition.endOffset < partition.startOffset)
+        part.fail('endOffset', 'is before startOffset')
       part.end()
       return partition
     }),

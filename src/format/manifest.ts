@@ -109,11 +109,20 @@ export interface Writer {
 export type ManifestEdit =
   | { readonly kind: 'engine-created'; readonly engineId: string }
   | { readonly kind: 'writer-claimed'; readonly epoch: number; readonly writer: Writer }
-  | { readonly kind: 'log-created'; readonly log: LogDefinition; readonly startOffsets: readonly number[] }
+  | {
+      readonly kind: 'log-created'
+      readonly log: LogDefinition
+      readonly startOffsets: readonly number[]
+    }
   | { readonly kind: 'schema-added'; readonly logId: number; readonly schema: Schema }
   | { readonly kind: 'policy-changed'; readonly logId: number; readonly policy: StoragePolicy }
   | { readonly kind: 'log-deleted'; readonly logId: number }
-  | { readonly kind: 'segment-added'; readonly logId: number; readonly partition: number; readonly segment: SegmentEntry }
+  | {
+      readonly kind: 'segment-added'
+      readonly logId: number
+      readonly partition: number
+      readonly segment: SegmentEntry
+    }
   | {
       readonly kind: 'segment-copied'
       readonly logId: number
@@ -152,7 +161,10 @@ export interface ManifestState {
   readonly engineId: string
   readonly epoch: number
   readonly writer: Writer | null
+  /** Above every id that a log ever had here. */
   readonly nextLogId: number
+  /** Ids that logs had and no log gets again. */
+  readonly deletedLogIds: ReadonlySet<number>
   readonly walLsn: number
   readonly logs: ReadonlyMap<number, LogState>
   readonly snapshots: ReadonlyMap<string, Snapshot>

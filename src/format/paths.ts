@@ -165,7 +165,10 @@ function joined(directory: string, name: string): string {
 
 function segmentName(name: SegmentName, hashDigits: number): string {
   const hash = name.sha256.slice(0, hashDigits)
-  assert(/^[0-9a-f]+$/.test(hash) && hash.length === hashDigits, 'a segment is named by its SHA-256 in hex')
+  assert(
+    /^[0-9a-f]+$/.test(hash) && hash.length === hashDigits,
+    'a segment is named by its SHA-256 in hex',
+  )
   const file = `${digits(name.baseOffset, OFFSET_DIGITS)}-${hash}.${name.format}`
   return `${segmentDirectory(name.logId, name.partition)}/${file}`
 }

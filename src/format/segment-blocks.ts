@@ -31,7 +31,8 @@ export function planBlocks(batches: readonly RecordBatch[]): readonly BlockPlan[
   let bytes = 0
   const close = (): void => {
     const first = parts[0]
-    if (first !== undefined) blocks.push({ parts, baseOffset: first.batch.baseOffset + first.start, length })
+    if (first !== undefined)
+      blocks.push({ parts, baseOffset: first.batch.baseOffset + first.start, length })
     parts = []
     length = 0
     bytes = 0
@@ -64,7 +65,11 @@ interface Piece {
 /** Even pieces of a batch, each of a multiple of 8 rows so that bitmaps are cut between bytes. */
 function cutBatch(batch: RecordBatch): readonly Piece[] {
   const bytes = batch.columns.reduce((sum, column) => sum + rawColumnBytes(column), 0)
-  const count = Math.max(Math.ceil(batch.length / BATCH_ROWS_MAX), Math.round(bytes / BATCH_BYTES_TARGET), 1)
+  const count = Math.max(
+    Math.ceil(batch.length / BATCH_ROWS_MAX),
+    Math.round(bytes / BATCH_BYTES_TARGET),
+    1,
+  )
   const rows = Math.min(BATCH_ROWS_MAX, Math.ceil(batch.length / count / 8) * 8)
   const pieces: Piece[] = []
   for (let start = 0; start < batch.length; start += rows) {

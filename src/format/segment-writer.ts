@@ -26,14 +26,19 @@ import {
 import type { WrittenField } from './arrow-schema.ts'
 import { Sha256, crc32c } from './checksum.ts'
 import { type ColumnData, sliceColumn } from './column.ts'
-import { concatColumns, flattenColumn, tidyBitmap } from './column-concat.ts'
-import { type ColumnRange, columnRange, mergeRanges, rangeToMs, toStatistics } from './column-range.ts'
+import { concatColumns, concatValidity, flattenColumn } from './column-concat.ts'
+import {
+  type ColumnRange,
+  columnRange,
+  mergeRanges,
+  rangeToMs,
+  toStatistics,
+} from './column-range.ts'
 import { type DictionaryPlan, dictionaryCodes, planDictionary } from './dictionary-plan.ts'
 import type { RecordBatch } from './record-batch.ts'
 import { type BlockPlan, planBlocks } from './segment-blocks.ts'
+import { SEGMENT_FORMAT_VERSION } from './segment-facts.ts'
 import type { BatchFacts, DictionaryFacts, SegmentFacts } from './segment.ts'
-
-export const SEGMENT_FORMAT_VERSION = 1
 
 /** Key of our facts in the footer's custom metadata. */
 export const FACTS_KEY = 'stratalog'
@@ -157,13 +162,21 @@ class SegmentWriter {
     const tail = new Uint8Array(END_OF_STREAM.length + TAIL_MAGIC.length + 4 + covered.length)
     tail.set(END_OF_STREAM)
     tail.set(TAIL_MAGIC, END_OF_STREAM.length)
-    new DataView(tail.buffer).setUint32(END_OF_STREAM.length + TAIL_MAGIC.length, crc32c(covered), true)
+    new DataView(tail.buffer).setUint32(
+      END_OF_STREAM.length + TAIL_MAGIC.length,
+      crc32c(covered),
+      true,
+    )
     tail.set(covered, tail.length - covered.length)
     return this.#add(tail)
   }
 
   result(): EncodedSegment {
-    return { facts: present(this.#facts, 'the tail'), length: this.#position, sha256: this.#hash.digestHex() }
+    return {
+      facts: present(this.#facts, 'the tail'),
+      length: this.#position,
+      sha256: this.#hash.digestHex(),
+    }
   }
 
   #columnsAt(position: number): readonly ColumnData[] {
@@ -183,10 +196,19 @@ class SegmentWriter {
 
   #addDictionary(column: number, dictionary: ColumnData): Uint8Array {
     const written = writtenColumn(dictionary)
-    const message = encodeBatch([written], dictionary.length, { compress: true, dictionaryId: column })
+    const message = encodeBatch([written], dictionary.length, {
+      compress: true,
+      dictionaryId: column,
+    })
     this.#rawBytes += writtenBytes([written])
     const { metadataLength, bodyLength } = message
-    this.#dictionaryFacts.push({ column, length: dictionary.length, position: this.#position, metadataLength, bodyLength })
+    this.#dictionaryFacts.push({
+      column,
+      length: dictionary.length,
+      position: this.#position,
+      metadataLength,
+      bodyLength,
+    })
     return this.#addPreamble(message.bytes)
   }
 
@@ -206,28 +228,39 @@ class SegmentWriter {
     return this.#add(message.bytes)
   }
 
-  #encodeColumn(plan: BlockPlan, position: number): { written: WrittenColumn; range: ColumnRange | null } {
+  #encodeColumn(
+    plan: BlockPlan,
+    position: number,
+  ): { written: WrittenColumn; range: ColumnRange | null } {
     const parts = plan.parts.map(({ batch, start, end }) =>
       sliceColumn(present(batch.columns[position], `column ${position}`), start, end),
     )
-    const [only] = parts
-    const column = only !== undefined && parts.length === 1 ? only : concatColumns(parts)
     const dictionary = this.#plans[position] ?? null
     if (dictionary === null) {
-      const plain = flattenColumn(column)
-      return { written: writtenColumn(plain), range: columnRange(plain) }
+      const [only] = parts
+      const column = flattenColumn(
+        only !== undefined && parts.length === 1 ? only : concatColumns(parts),
+      )
+      return { written: writtenColumn(column), range: columnRange(column) }
     }
-    const validity = tidyBitmap(column.validity, column.length) ?? new Uint8Array(0)
-    const codes = dictionaryCodes(dictionary, column, plan.baseOffset - this.#first.baseOffset)
-    const { length, nullCount } = column
-    return { written: { length, nullCount, buffers: [validity, codes] }, range: null }
+    const validity = concatValidity(parts)
+    const codes = dictionaryCodes(dictionary, validity, plan.baseOffset - this.#first.baseOffset)
+    const { length, nullCount } = validity
+    const buffers = [validity.validity ?? new Uint8Array(0), codes]
+    return { written: { length, nullCount, buffers }, range: null }
   }
 
   #blockFacts(plan: BlockPlan, message: EncodedMessage, timeRange: ColumnRange | null): BatchFacts {
     const { metadataLength, bodyLength } = message
     const type = present(this.#fields[this.#timePosition], 'the time column').type
-    const appendTimeMin = Math.min(...plan.parts.map(({ batch }) => batch.appendTimeMin))
-    const appendTimeMax = Math.max(...plan.parts.map(({ batch }) => batch.appendTimeMax))
+    const appendTimeMin = plan.parts.reduce(
+      (min, { batch }) => Math.min(min, batch.appendTimeMin),
+      Infinity,
+    )
+    const appendTimeMax = plan.parts.reduce(
+      (max, { batch }) => Math.max(max, batch.appendTimeMax),
+      -Infinity,
+    )
     const times = rangeToMs(type, timeRange) ?? { min: appendTimeMin, max: appendTimeMax }
     return {
       baseOffset: plan.baseOffset,
@@ -256,9 +289,8 @@ class SegmentWriter {
       dictionaries: this.#dictionaryFacts,
       batches: this.#batchFacts,
       statistics: this.#totals.map(({ nullCount, range }, position) => {
-        const { type } = present(this.#fields[position], 'a field')
         const dictionary = this.#plans[position]?.dictionary
-        return toStatistics(type, nullCount, dictionary === undefined ? range : columnRange(dictionary))
+        return toStatistics(nullCount, dictionary === undefined ? range : columnRange(dictionary))
       }),
       preambleChecksum: this.#preambleChecksum,
       preambleLength: this.#preambleLength,
@@ -273,7 +305,10 @@ function headerFacts(header: SegmentHeader): SegmentHeader {
 }
 
 function schemaFacts(schema: RecordBatch['schema']): RecordBatch['schema'] {
-  return { id: schema.id, fields: schema.fields.map(({ name, type, nullable }) => ({ name, type, nullable })) }
+  return {
+    id: schema.id,
+    fields: schema.fields.map(({ name, type, nullable }) => ({ name, type, nullable })),
+  }
 }
 
 function boundsOver(blocks: readonly TimeBounds[]): TimeBounds {

@@ -6,7 +6,7 @@
  *     12  u32  format version, 1
  *     16  16B  engine: the start of SHA-256 of the engine id
  *     32  u64  start LSN
- *     40  u64  capacity: the file holds frames below this position
+ *     40  u64  capacity: the file holds frames below this position, with room for a roll frame behind the last
  *     48  u64  epoch of the writer; every frame of the file has it
  *     56  u32  previous link: header checksum of the last frame before the file, 0 when there is none
  *     60  u32  zero

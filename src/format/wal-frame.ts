@@ -3,7 +3,7 @@
  *
  *      0  u32  magic 'WALF'
  *      4  u32  header checksum: CRC-32C of bytes [8, 80), seeded with the salt of the file
- *      8  u32  kind: 1 append, 2 schema, 3 seal
+ *      8  u32  kind: 1 append, 2 schema, 3 seal, 4 roll
  *     12  u32  payload length in bytes, without the padding
  *     16  u32  payload checksum: CRC-32C of the payload with its padding
  *     20  u32  previous link: header checksum of the frame before this one, in whichever file it lies
@@ -54,13 +54,16 @@ const POSITION = {
 
 const CHECKED_FROM = POSITION.kind
 
-/** `append` carries records, `schema` a schema before its first use, `seal` says that a writer closed with all durable. */
-export type WalFrameKind = 'append' | 'schema' | 'seal'
+/**
+ * `append` carries records, `schema` a schema before its first use, `seal` says that a writer closed with all durable.
+ * `roll` stands behind the last frame of a file, takes no LSN space, and says that the file that continues it exists.
+ */
+export type WalFrameKind = 'append' | 'schema' | 'seal' | 'roll'
 
-const KIND_CODES: Readonly<Record<WalFrameKind, number>> = { append: 1, schema: 2, seal: 3 }
-const KINDS: readonly (WalFrameKind | undefined)[] = [undefined, 'append', 'schema', 'seal']
+const KIND_CODES: Readonly<Record<WalFrameKind, number>> = { append: 1, schema: 2, seal: 3, roll: 4 }
+const KINDS: readonly (WalFrameKind | undefined)[] = [undefined, 'append', 'schema', 'seal', 'roll']
 
-/** What an append says of itself. For a schema, `baseOffset` and `recordCount` are 0; for a seal, all numbers are. */
+/** What an append says of itself. For a schema, `baseOffset` and `recordCount` are 0; for a seal and a roll, all numbers are. */
 export interface WalFrameFields {
   readonly kind: WalFrameKind
   readonly logId: number

@@ -48,6 +48,9 @@ interface Applied {
   readonly acked: Promise<void> | null
 }
 
+/** Of an append that is in no WAL. */
+const NO_LSNS = { start: Infinity, end: Infinity }
+
 export class LiveLog {
   // Fixed at construction.
   readonly partitions: readonly Partition[]
@@ -117,13 +120,11 @@ export class LiveLog {
    */
   async append(partition: Partition, input: AppendInput, ack: AckLevel, appendTime: number): Promise<AppendResult> {
     assertSize(input)
-    let applied = this.#tryAppend(partition, input, ack, appendTime)
-    while (applied instanceof Promise) {
-      await applied
-      applied = this.#tryAppend(partition, input, ack, appendTime)
-    }
-    if (applied.acked !== null) await applied.acked
-    return applied.result
+    // Others may append while this waits, so look again until there is room in this very stretch.
+    for (let room = this.#backpressure; room !== null; room = this.#backpressure) await room
+    const { result, acked } = this.#apply(partition, input, ack, appendTime)
+    if (acked !== null) await acked
+    return result
   }
 
   /** A pinned view of every partition, or of `ranges` by partition; the caller releases it. */
@@ -169,46 +170,53 @@ export class LiveLog {
     for (const partition of this.partitions) partition.close()
   }
 
-  /** One synchronous attempt. A promise means the WAL had no room: try again when it resolves. */
-  #tryAppend(partition: Partition, input: AppendInput, ack: AckLevel, appendTime: number): Applied | Promise<void> {
-    const failure = this.hasWal ? this.#ports.acks.failure : null
-    if (failure !== null) throw failure
+  get #backpressure(): Promise<void> | null {
+    return this.hasWal ? (this.#ports.wal?.backpressure ?? null) : null
+  }
+
+  /** Stages, logs and commits in one synchronous stretch. */
+  #apply(partition: Partition, input: AppendInput, ack: AckLevel, appendTime: number): Applied {
     const { batch, schema, isNew } = this.#stage(partition, input, appendTime)
     const offset = partition.nextOffset
-    let endLsn = Infinity
-    let startLsn = Infinity
-    if (this.hasWal) {
-      const wal = present(this.#ports.wal, 'a log with a WAL has one')
-      const columns = batch.builders.map((builder) => builder.slice(0, builder.length))
-      const start = batch.length
-      const end = batch.builders[0]?.length ?? start
-      const length = appendPayloadBytes(columns, start, end)
-      if (length > APPEND_BYTES_MAX) {
-        partition.discardStaged(batch)
-        throw tooLarge(length)
-      }
-      const schemaPayload = isNew ? encodeSchemaPayload(schema) : null
-      if (!wal.hasRoom(length + (schemaPayload?.length ?? 0))) {
-        partition.discardStaged(batch)
-        return wal.whenRoom(length + (schemaPayload?.length ?? 0))
-      }
-      const frame = { logId: this.id, partition: partition.partition, baseOffset: offset, count: end - start, appendTime }
-      if (schemaPayload !== null) {
-        wal.append({ ...frame, kind: 'schema', count: 0 }, schemaPayload.length, (into, position) => into.set(schemaPayload, position))
-      }
-      const written = wal.append({ ...frame, kind: 'append' }, length, (into, position) =>
-        writeAppendPayload(into, position, schema.id, columns, start, end),
-      )
-      startLsn = written.startLsn
-      endLsn = written.endLsn
-    }
+    const lsns = this.hasWal ? this.#logFrames(partition, batch, isNew ? schema : null, appendTime) : NO_LSNS
     if (isNew) this.#schemas.push(schema)
-    const count = batch.commit({ appendTime, lsn: startLsn })
+    const count = batch.commit({ appendTime, lsn: lsns.start })
     partition.applied(count, this.hasWal)
-    const acked = this.hasWal
-      ? this.#ports.acks.add(endLsn, partition, offset + count, ack !== 'memory')
-      : null
+    const acked = this.hasWal ? this.#ports.acks.add(lsns.end, partition, offset + count, ack !== 'memory') : null
     return { result: { partition: partition.partition, offset, count }, acked }
+  }
+
+  /** Writes the staged rows to the WAL, after their schema where it is new; on failure nothing is staged any more. */
+  #logFrames(
+    partition: Partition,
+    batch: HotBatch,
+    newSchema: Schema | null,
+    appendTime: number,
+  ): { start: number; end: number } {
+    const wal = present(this.#ports.wal, 'a log with a WAL has one')
+    const start = batch.length
+    const end = batch.builders[0]?.length ?? start
+    const columns = batch.builders.map((builder) => builder.slice(0, end))
+    const length = appendPayloadBytes(columns, start, end)
+    const fields = { logId: this.id, partition: partition.partition, appendTime }
+    const startLsn = wal.appendedLsn
+    try {
+      if (length > APPEND_BYTES_MAX) throw tooLarge(length)
+      if (newSchema !== null) {
+        const payload = encodeSchemaPayload(newSchema)
+        wal.append({ ...fields, kind: 'schema', baseOffset: 0, recordCount: 0 }, payload.length, (into, position) => {
+          into.set(payload, position)
+        })
+      }
+      const frame = { ...fields, kind: 'append', baseOffset: partition.nextOffset, recordCount: end - start } as const
+      const endLsn = wal.append(frame, length, (into, position) => {
+        writeAppendPayload(into, position, batch.schema.id, columns, start, end)
+      })
+      return { start: startLsn, end: endLsn }
+    } catch (error) {
+      partition.discardStaged(batch)
+      throw error
+    }
   }
 
   /** Puts the input behind the committed rows of a batch of a schema that holds it. */

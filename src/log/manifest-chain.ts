@@ -29,7 +29,11 @@ export interface ManifestPosition {
   readonly state: ManifestState
 }
 
-export const MANIFEST_START: ManifestPosition = { number: 0, hash: GENESIS_HASH, state: emptyManifestState() }
+export const MANIFEST_START: ManifestPosition = {
+  number: 0,
+  hash: GENESIS_HASH,
+  state: emptyManifestState(),
+}
 
 export interface LoadedManifest {
   readonly position: ManifestPosition
@@ -51,7 +55,8 @@ export async function loadManifest(files: ManifestFiles, logger: Logger): Promis
     const listed = await listAfter(files, after)
     for (const number of listed.bases.reverse()) {
       const start = await readBase(files, number, logger)
-      if (start !== null) return { position: await applyAfter(files, start, listed.commits), baseNumber: number }
+      if (start !== null)
+        return { position: await applyAfter(files, start, listed.commits), baseNumber: number }
     }
     if (after > 0) continue
     return { position: await applyAfter(files, MANIFEST_START, listed.commits), baseNumber: 0 }
@@ -59,7 +64,11 @@ export async function loadManifest(files: ManifestFiles, logger: Logger): Promis
 }
 
 /** The position after `commit`. @throws StratalogError `manifest_corrupt` when it does not follow `position`. */
-export function followedBy(position: ManifestPosition, bytes: Uint8Array, commit: ManifestCommit): ManifestPosition {
+export function followedBy(
+  position: ManifestPosition,
+  bytes: Uint8Array,
+  commit: ManifestCommit,
+): ManifestPosition {
   const builder = new ManifestBuilder(position.state)
   applyCommit(builder, position, commit)
   return { number: commit.number, hash: manifestFileHash(bytes), state: builder.build() }
@@ -74,7 +83,7 @@ async function numberNearEnd(files: ManifestFiles): Promise<number> {
   let low = 0
   let step = LIST_STEP
   for (; await hasAfter(files, low + step); step *= 2) low += step
-  for (let high = low + step; high - low > LIST_STEP; ) {
+  for (let high = low + step; high - low > LIST_STEP;) {
     const middle = Math.floor((low + high) / 2)
     if (await hasAfter(files, middle)) low = middle
     else high = middle
@@ -103,7 +112,11 @@ async function listAfter(files: ManifestFiles, after: number): Promise<Listed> {
 }
 
 /** The position that a base holds; null when the base, or the commit it belongs to, is not sound. */
-async function readBase(files: ManifestFiles, number: number, logger: Logger): Promise<ManifestPosition | null> {
+async function readBase(
+  files: ManifestFiles,
+  number: number,
+  logger: Logger,
+): Promise<ManifestPosition | null> {
   const name = manifestPath({ kind: 'base', number })
   try {
     const bytes = await files.read({ kind: 'base', number })
@@ -113,16 +126,26 @@ async function readBase(files: ManifestFiles, number: number, logger: Logger): P
     return { number, hash: base.commitHash, state: base.state }
   } catch (error) {
     if (!isStratalogError(error) || error.code !== 'manifest_corrupt') throw error
-    logger.warn('A manifest base is damaged; an older one is used.', { location: files.location, file: name, error })
+    logger.warn('A manifest base is damaged; an older one is used.', {
+      location: files.location,
+      file: name,
+      error,
+    })
     return null
   }
 }
 
 /** A base must be the one of its name and of this history: the commit of its number has the hash that it says. */
-async function checkBase(files: ManifestFiles, base: ManifestBase, number: number, name: string): Promise<void> {
+async function checkBase(
+  files: ManifestFiles,
+  base: ManifestBase,
+  number: number,
+  name: string,
+): Promise<void> {
   if (base.number !== number) throw corrupt(name, `it is base ${base.number}`)
   const commit = await files.read(commitFile(number))
-  if (commit !== null && manifestFileHash(commit) !== base.commitHash) throw corrupt(name, 'it is of another history')
+  if (commit !== null && manifestFileHash(commit) !== base.commitHash)
+    throw corrupt(name, 'it is of another history')
 }
 
 async function applyAfter(
@@ -139,7 +162,8 @@ async function applyAfter(
     const reads = Array.from({ length: count }, (_, index) => files.read(commitFile(first + index)))
     for (const bytes of await Promise.all(reads)) {
       const name = manifestPath(commitFile(number + 1))
-      if (bytes === null) throw corrupt(name, `commit ${number + 1} is missing, and commit ${last} is there`)
+      if (bytes === null)
+        throw corrupt(name, `commit ${number + 1} is missing, and commit ${last} is there`)
       applyCommit(builder, { number, hash }, decodeCommit(bytes, name))
       hash = manifestFileHash(bytes)
       number++
@@ -155,7 +179,8 @@ function applyCommit(
 ): void {
   const name = manifestPath(commitFile(before.number + 1))
   if (commit.number !== before.number + 1) throw corrupt(name, `it is commit ${commit.number}`)
-  if (commit.previousHash !== before.hash) throw corrupt(name, 'it does not follow the commit before it')
+  if (commit.previousHash !== before.hash)
+    throw corrupt(name, 'it does not follow the commit before it')
   for (const edit of commit.edits) {
     try {
       builder.apply(edit)
@@ -164,10 +189,16 @@ function applyCommit(
     }
   }
   if (commit.epoch !== builder.epoch || commit.writerId !== builder.writerId) {
-    throw corrupt(name, `writer ${commit.writerId} of epoch ${commit.epoch} is not the writer of that time`)
+    throw corrupt(
+      name,
+      `writer ${commit.writerId} of epoch ${commit.epoch} is not the writer of that time`,
+    )
   }
 }
 
 function corrupt(file: string, reason: string, cause?: unknown): StratalogError {
-  return new StratalogError('manifest_corrupt', `${file} is damaged: ${reason}.`, { cause, details: { file, reason } })
+  return new StratalogError('manifest_corrupt', `${file} is damaged: ${reason}.`, {
+    cause,
+    details: { file, reason },
+  })
 }

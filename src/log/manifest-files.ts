@@ -37,7 +37,8 @@ export function manifestFilesInDirectory(fileSystem: FileSystem, dataDir: string
         if (file !== null && file.number > after) yield file
       }
     },
-    read: (file) => orWhen('file_not_found', null, () => fileSystem.read(`${dataDir}/${manifestPath(file)}`)),
+    read: (file) =>
+      orWhen('file_not_found', null, () => fileSystem.read(`${dataDir}/${manifestPath(file)}`)),
     async putIfAbsent(file, bytes) {
       if (!isMade) await fileSystem.makeDirectory(directory)
       isMade = true

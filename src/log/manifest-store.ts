@@ -17,7 +17,12 @@ import { type Logger, silentLogger } from '../base/logger.ts'
 import { Mutex } from '../base/mutex.ts'
 import { MANIFEST_COMMITS_PER_BASE } from '../format/limits.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
-import { type ManifestCommit, decodeCommit, encodeBase, encodeCommit } from '../format/manifest-codec.ts'
+import {
+  type ManifestCommit,
+  decodeCommit,
+  encodeBase,
+  encodeCommit,
+} from '../format/manifest-codec.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
 import { manifestPath } from '../format/paths.ts'
 import { type ManifestPosition, commitFile, followedBy, loadManifest } from './manifest-chain.ts'
@@ -29,7 +34,9 @@ export interface ManifestStoreOptions {
 }
 
 /** Edits, or a function that makes them from the state they will meet. It may be called again, and must not change anything. */
-export type EditsOrMaker = readonly ManifestEdit[] | ((state: ManifestState) => readonly ManifestEdit[])
+export type EditsOrMaker =
+  | readonly ManifestEdit[]
+  | ((state: ManifestState) => readonly ManifestEdit[])
 
 interface Waiting {
   readonly edits: EditsOrMaker
@@ -56,7 +63,12 @@ export class ManifestStore {
   #baseNumber: number
   #baseWrite: Promise<void> | null = null
 
-  private constructor(files: ManifestFiles, options: ManifestStoreOptions, start: ManifestPosition, baseNumber: number) {
+  private constructor(
+    files: ManifestFiles,
+    options: ManifestStoreOptions,
+    start: ManifestPosition,
+    baseNumber: number,
+  ) {
     this.#files = files
     this.#clock = options.clock
     this.#logger = options.logger ?? silentLogger
@@ -96,13 +108,17 @@ export class ManifestStore {
         await this.#catchUp()
         const { engineId, epoch } = this.state
         const claimed: ManifestEdit = { kind: 'writer-claimed', epoch: epoch + 1, writer }
-        const created: readonly ManifestEdit[] = engineId === '' ? [{ kind: 'engine-created', engineId: newEngineId }] : []
+        const created: readonly ManifestEdit[] =
+          engineId === '' ? [{ kind: 'engine-created', engineId: newEngineId }] : []
         const outcome = await this.#put([...created, claimed])
         if (outcome.kind === 'rival') continue
         this.#writer = writer
         return this.state
       }
-      throw this.#fence({ writerId: this.state.writer?.id ?? '', epoch: this.state.epoch, edits: [] }, writer)
+      throw this.#fence(
+        { writerId: this.state.writer?.id ?? '', epoch: this.state.epoch, edits: [] },
+        writer,
+      )
     })
   }
 
@@ -162,7 +178,10 @@ export class ManifestStore {
   }
 
   /** The edits of all who wait. Who has none is answered, who has some that do not fit is refused. */
-  #merge(waiting: readonly Waiting[]): { readonly edits: readonly ManifestEdit[]; readonly members: Waiting[] } {
+  #merge(waiting: readonly Waiting[]): {
+    readonly edits: readonly ManifestEdit[]
+    readonly members: Waiting[]
+  } {
     const merged: ManifestEdit[] = []
     const members: Waiting[] = []
     let { state } = this
@@ -186,11 +205,21 @@ export class ManifestStore {
   /** Writes the next commit. `earlier` says that an earlier put of ours, thought failed, had taken the number. */
   async #put(
     edits: readonly ManifestEdit[],
-  ): Promise<{ readonly kind: 'done' | 'earlier' } | { readonly kind: 'rival'; readonly commit: ManifestCommit }> {
+  ): Promise<
+    | { readonly kind: 'done' | 'earlier' }
+    | { readonly kind: 'rival'; readonly commit: ManifestCommit }
+  > {
     const { number, hash, state } = this.#position
     const { epoch, writer } = applyEdits(state, edits)
     const writerId = writer?.id ?? ''
-    const next = { number: number + 1, previousHash: hash, epoch, writerId, time: this.#clock.now(), edits }
+    const next = {
+      number: number + 1,
+      previousHash: hash,
+      epoch,
+      writerId,
+      time: this.#clock.now(),
+      edits,
+    }
     const bytes = encodeCommit(next)
     if (await this.#putIfAbsent(next.number, bytes)) {
       this.#position = followedBy(this.#position, bytes, next)
@@ -224,7 +253,9 @@ export class ManifestStore {
     number: number,
   ): Promise<{ readonly bytes: Uint8Array; readonly commit: ManifestCommit } | null> {
     const bytes = await this.#files.read(commitFile(number))
-    return bytes === null ? null : { bytes, commit: decodeCommit(bytes, manifestPath(commitFile(number))) }
+    return bytes === null
+      ? null
+      : { bytes, commit: decodeCommit(bytes, manifestPath(commitFile(number))) }
   }
 
   /** Applies what was committed since, up to the first number that is free. */
@@ -233,7 +264,9 @@ export class ManifestStore {
       const found = await this.#readCommit(this.number + 1)
       if (found === null) return
       const writer = this.#writer
-      const isOurs = writer === null || (found.commit.writerId === writer.id && found.commit.epoch === this.state.epoch)
+      const isOurs =
+        writer === null ||
+        (found.commit.writerId === writer.id && found.commit.epoch === this.state.epoch)
       if (!isOurs) throw this.#fence(found.commit, writer)
       this.#position = followedBy(this.#position, found.bytes, found.commit)
     }
@@ -241,16 +274,27 @@ export class ManifestStore {
 
   #checkOpen(): void {
     if (this.#fenced !== null) throw this.#fenced
-    if (this.#isClosed) throw new StratalogError('engine_closed', `The manifest of ${this.location} is closed.`)
+    if (this.#isClosed)
+      throw new StratalogError('engine_closed', `The manifest of ${this.location} is closed.`)
   }
 
-  #fence(commit: Pick<ManifestCommit, 'writerId' | 'epoch' | 'edits'>, writer: Writer): StratalogError {
+  #fence(
+    commit: Pick<ManifestCommit, 'writerId' | 'epoch' | 'edits'>,
+    writer: Writer,
+  ): StratalogError {
     const claim = commit.edits.find((edit) => edit.kind === 'writer-claimed')
     const rival = { id: commit.writerId, epoch: commit.epoch, ...claim?.writer }
     this.#fenced = new StratalogError(
       'writer_fenced',
       `${this.location} has a newer writer: ${rival.id}, epoch ${rival.epoch}.`,
-      { details: { location: this.location, number: this.number + 1, writer: { ...writer, epoch: this.state.epoch }, rival } },
+      {
+        details: {
+          location: this.location,
+          number: this.number + 1,
+          writer: { ...writer, epoch: this.state.epoch },
+          rival,
+        },
+      },
     )
     return this.#fenced
   }

@@ -47,6 +47,8 @@ export class Partition implements DurableListener {
   // Fixed at construction.
   readonly logId: number
   readonly partition: number
+  /** Where the partition began; what lies between it and `startOffset` was dropped. */
+  readonly firstOffset: number
   readonly #timeColumn: string
   readonly #ports: PartitionPorts
 
@@ -68,6 +70,7 @@ export class Partition implements DurableListener {
   constructor(options: PartitionOptions, ack: AckLevel, ports: PartitionPorts) {
     this.logId = options.logId
     this.partition = options.partition
+    this.firstOffset = options.startOffset
     this.#timeColumn = options.timeColumn
     this.#ports = ports
     this.#ack = ack

@@ -9,7 +9,8 @@
  * neither ever reads what the other writes.
  *
  * Frames lie back to back, so that many go to a file in one write. A frame that does not fit before the end of the ring
- * starts at its beginning, and a skip word says so. A frame of more than a quarter of the ring comes in pieces that wrap.
+ * starts at its beginning, and a skip word says so. A frame of more than a quarter of the ring comes in pieces: its header
+ * as a small frame would, then the rest as bytes that wrap.
  *
  * No wake is lost: who goes to sleep says so first and looks again after; who brings news first brings it and looks after
  * whether somebody sleeps. All control words are read and written by Atomics, which are sequentially consistent.
@@ -52,6 +53,8 @@ export function createRingBuffer(dataBytes: number, startLsn: number): SharedArr
 class RingSide implements RingMemory {
   readonly bytes: Uint8Array
   readonly view: DataView
+  /** A frame of more bytes goes through in pieces, its header in the first, whole. */
+  readonly wholeFrameBytesMax: number
   protected readonly words: number
   protected readonly control: Int32Array
   protected readonly control64: BigInt64Array
@@ -60,6 +63,7 @@ class RingSide implements RingMemory {
     const dataBytes = buffer.byteLength - CONTROL_BYTES
     this.bytes = new Uint8Array(buffer, CONTROL_BYTES, dataBytes)
     this.view = new DataView(buffer, CONTROL_BYTES, dataBytes)
+    this.wholeFrameBytesMax = dataBytes / 4
     this.words = dataBytes / WORD_BYTES
     this.control = new Int32Array(buffer, 0, CONTROL_BYTES / 4)
     this.control64 = new BigInt64Array(buffer, 0, CONTROL_BYTES / 8)
@@ -72,14 +76,11 @@ class RingSide implements RingMemory {
 }
 
 export class RingProducer extends RingSide {
-  /** A frame of more bytes goes in pieces. */
-  readonly wholeFrameBytesMax: number
   #head: number
   #tail: number
 
   constructor(buffer: SharedArrayBuffer) {
     super(buffer)
-    this.wholeFrameBytesMax = this.bytes.length / 4
     this.#head = Atomics.load(this.control, HEAD)
     this.#tail = Atomics.load(this.control, TAIL)
   }

@@ -94,6 +94,7 @@ export class DirectoryObjectStore implements ObjectStore {
   /** Reads the whole file: the checksum is of the bytes that are there, not of those that were sent. */
   async head(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<ObjectHead | null> {
     checkObjectKey(key)
+    throwIfAborted(options.signal)
     return this.#guarded(async () => {
       const file = await this.#open(key).catch((error: unknown) => {
         if (hasCode(error, 'object_not_found')) return null

@@ -42,6 +42,7 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
+    checkObjectKey(key)
     throwIfAborted(options.signal)
     const object = this.#objects.get(key)
     if (object === undefined) throw objectNotFound(this.url, key)
@@ -51,6 +52,7 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async head(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<ObjectHead | null> {
+    checkObjectKey(key)
     throwIfAborted(options.signal)
     const object = this.#objects.get(key)
     if (object === undefined) return null
@@ -68,6 +70,7 @@ export class MemoryObjectStore implements ObjectStore {
   }
 
   async remove(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    checkObjectKey(key)
     throwIfAborted(options.signal)
     this.#objects.delete(key)
   }

@@ -2,17 +2,17 @@
  * Retries what may pass: a decorator that owns that one concern.
  *
  * - Only `store_unavailable` is tried again, and a `get` whose body came back wrong; every other answer is final.
- * - Waits grow exponentially with full jitter. There are a number of tries and an overall deadline; at the deadline a running
- *   try is given up too. What is then thrown is the last error, and for a put it means unknown.
+ * - Waits grow exponentially with full jitter. No try begins after the number of tries or the overall deadline is used up; the
+ *   last error is then thrown, and for a put it means unknown. How long one try may take is the store's own to bound: it knows
+ *   whether bytes still flow.
  * - A conditional put that is answered `object_exists` may have been answered so because of its own earlier try, whose answer
  *   was lost. It is told apart by the put id that the store keeps with the object; where a store keeps none, by comparing the
  *   bytes, and only if there was an earlier try without an answer.
  */
 import type { Clock } from '../base/clock.ts'
-import { isStratalogError, StratalogError, throwIfAborted } from '../base/errors.ts'
+import { isStratalogError, throwIfAborted, type StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { randomFraction, randomHex, type Random } from '../base/random.ts'
-import { withDeadline } from './deadline.ts'
 import type {
   GetOptions,
   ListedObject,
@@ -29,9 +29,12 @@ export interface RetryPolicy {
   /** The wait before the n-th retry is uniform in [0, min(delayMaxMs, delayMinMs · 2^(n-1))). */
   readonly delayMinMs: number
   readonly delayMaxMs: number
-  /** From the first try to giving up, waits included; a listing has it anew for each step. */
+  /** No retry begins later than this after the first try began; a listing has it anew for each step. */
   readonly deadlineMs: number
 }
+
+/** A body that comes back wrong this often is wrong in the store. */
+const CORRUPT_TRIES_MAX = 3
 
 export const RETRY_POLICY: RetryPolicy = {
   triesMax: 8,
@@ -47,7 +50,9 @@ export interface RetryingObjectStoreOptions {
   readonly policy?: Partial<RetryPolicy>
 }
 
-type SignalOption = { readonly signal?: AbortSignal }
+interface SignalOption {
+  readonly signal?: AbortSignal
+}
 
 export class RetryingObjectStore implements ObjectStore {
   readonly url: string
@@ -67,62 +72,60 @@ export class RetryingObjectStore implements ObjectStore {
   }
 
   put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
-    if (options.ifAbsent !== true) {
-      return this.#retry('put', options.signal, (signal) => this.#inner.put(key, bytes, { ...options, signal }))
-    }
-    const putId = options.putId ?? randomHex(this.#random, 16)
+    if (options.ifAbsent !== true) return this.#retry('put', options, () => this.#inner.put(key, bytes, options))
+    const own = { ...options, putId: options.putId ?? randomHex(this.#random, 16) }
     let isAmbiguous = false
-    return this.#retry('put', options.signal, async (signal) => {
+    return this.#retry('put', options, async () => {
       try {
-        await this.#inner.put(key, bytes, { ...options, putId, signal })
+        await this.#inner.put(key, bytes, own)
       } catch (error) {
         if (!isStratalogError(error) || error.code !== 'object_exists') {
           isAmbiguous = true
           throw error
         }
-        if (!(await this.#isOwnPut(key, bytes, putId, isAmbiguous, signal))) throw error
+        if (!(await this.#isOwnPut(key, bytes, own, isAmbiguous))) throw error
       }
     })
   }
 
   get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
-    return this.#retry('get', options.signal, (signal) => this.#inner.get(key, { ...options, signal }))
+    return this.#retry('get', options, () => this.#inner.get(key, options))
   }
 
   head(key: string, options: SignalOption = {}): Promise<ObjectHead | null> {
-    return this.#retry('head', options.signal, (signal) => this.#inner.head(key, { signal }))
+    return this.#retry('head', options, () => this.#inner.head(key, options))
   }
 
   /** A listing that breaks off is taken up after the last key it gave. */
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ListedObject> {
-    let after = options.after
-    let keys: AsyncIterator<ListedObject> | null = null
+    let from = options
+    let keys = this.#inner.list(prefix, from)[Symbol.asyncIterator]()
+    let isBroken = false
+    const step = async (): Promise<IteratorResult<ListedObject>> => {
+      if (isBroken) keys = this.#inner.list(prefix, from)[Symbol.asyncIterator]()
+      isBroken = true
+      const result = await keys.next()
+      isBroken = false
+      return result
+    }
     try {
       for (;;) {
-        const step = await this.#retry('list', options.signal, async () => {
-          keys ??= this.#inner.list(prefix, listOptions(after, options.signal))[Symbol.asyncIterator]()
-          try {
-            return await keys.next()
-          } catch (error) {
-            keys = null
-            throw error
-          }
-        })
-        if (step.done === true) return
-        after = step.value.key
-        yield step.value
+        const result = await this.#retry('list', options, step)
+        if (result.done === true) return
+        from = { ...options, after: result.value.key }
+        yield result.value
       }
     } finally {
-      await (keys as AsyncIterator<ListedObject> | null)?.return?.()
+      await keys.return?.()
     }
   }
 
   remove(key: string, options: SignalOption = {}): Promise<void> {
-    return this.#retry('remove', options.signal, (signal) => this.#inner.remove(key, { signal }))
+    return this.#retry('remove', options, () => this.#inner.remove(key, options))
   }
 
   probe(options: { readonly write: boolean; readonly signal?: AbortSignal }): Promise<void> {
-    return this.#retry('probe', options.signal, (signal) => this.#inner.probe({ ...options, signal }))
+    return this.#retry('probe', options, () => this.#inner.probe(options))
   }
 
   close(): Promise<void> {
@@ -132,53 +135,55 @@ export class RetryingObjectStore implements ObjectStore {
   async #isOwnPut(
     key: string,
     bytes: Uint8Array,
-    putId: string,
+    own: PutOptions & { readonly putId: string },
     isAmbiguous: boolean,
-    signal: AbortSignal,
   ): Promise<boolean> {
-    const head = await this.#inner.head(key, { signal })
+    const signal = signalOf(own)
+    const head = await this.#inner.head(key, signal)
     // Gone again: whoever removed it, the name is free, and another try finds out.
     if (head === null) throw storeUnavailable(this.url, `${key} was there and is not`)
-    if (head.putId !== undefined && head.putId !== null) return head.putId === putId
+    if (head.putId !== undefined && head.putId !== null) return head.putId === own.putId
     if (!isAmbiguous || head.length !== bytes.length) return false
-    return Buffer.compare(await this.#inner.get(key, { signal }), bytes) === 0
+    return Buffer.compare(await this.#inner.get(key, signal), bytes) === 0
   }
 
-  async #retry<T>(
-    operation: string,
-    signal: AbortSignal | undefined,
-    attempt: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    throwIfAborted(signal)
-    let lastError: StratalogError | null = null
-    const onExpired = (): StratalogError =>
-      lastError ?? storeUnavailable(this.url, `${operation} had no answer within ${this.#policy.deadlineMs} ms`)
-    return withDeadline({ clock: this.#clock, delayMs: this.#policy.deadlineMs, signal, onExpired }, async (inner) => {
-      for (let tries = 1; ; tries++) {
-        try {
-          return await attempt(inner)
-        } catch (error) {
-          if (tries >= this.#policy.triesMax || inner.aborted || !isWorthRetry(operation, error)) throw error
-          lastError = error
-          const delayMs = this.#delayMs(tries)
-          this.#logger.warn('object store: trying again', { operation, tries, delayMs, error: error.message })
-          await this.#clock.sleep(delayMs, inner)
-        }
+  async #retry<T>(operation: string, options: SignalOption, attempt: () => Promise<T>): Promise<T> {
+    const startedAt = this.#clock.monotonic()
+    for (let tries = 1; ; tries++) {
+      throwIfAborted(options.signal)
+      try {
+        return await attempt()
+      } catch (error) {
+        if (!this.#isWorthRetry(operation, tries, error)) throw error
+        const delayMs = this.#delayMs(tries)
+        if (this.#clock.monotonic() - startedAt + delayMs > this.#policy.deadlineMs) throw error
+        this.#logger.warn('object store: trying again', { operation, tries, delayMs, error: error.message })
+        await this.#wait(delayMs, options.signal)
       }
-    })
+    }
+  }
+
+  #isWorthRetry(operation: string, tries: number, error: unknown): error is StratalogError {
+    if (!isStratalogError(error) || tries >= this.#policy.triesMax) return false
+    if (operation === 'get' && error.code === 'object_corrupt') return tries < CORRUPT_TRIES_MAX
+    return error.code === 'store_unavailable'
   }
 
   #delayMs(tries: number): number {
     const ceiling = Math.min(this.#policy.delayMaxMs, this.#policy.delayMinMs * 2 ** (tries - 1))
     return randomFraction(this.#random) * ceiling
   }
+
+  async #wait(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#clock.sleep(delayMs, signal)
+    } catch (error) {
+      throwIfAborted(signal)
+      throw error
+    }
+  }
 }
 
-function isWorthRetry(operation: string, error: unknown): error is StratalogError {
-  if (!isStratalogError(error)) return false
-  return error.code === 'store_unavailable' || (operation === 'get' && error.code === 'object_corrupt')
-}
-
-function listOptions(after: string | undefined, signal: AbortSignal | undefined): ListOptions {
-  return { ...(after === undefined ? {} : { after }), ...(signal === undefined ? {} : { signal }) }
+function signalOf(options: SignalOption): SignalOption {
+  return options.signal === undefined ? {} : { signal: options.signal }
 }

@@ -223,7 +223,7 @@ export class S3ObjectStore implements ObjectStore {
     this.#client.destroy()
   }
 
-  #listPage(
+  async #listPage(
     prefix: string,
     options: ListOptions,
     token: string | undefined,
@@ -236,8 +236,22 @@ export class S3ObjectStore implements ObjectStore {
       ...(options.after === undefined ? {} : { StartAfter: this.#prefix + options.after }),
       ...(token === undefined ? {} : { ContinuationToken: token }),
     }
-    return this.#send(null, options.signal, this.#limits.responseMs, (abortSignal) =>
+    const page = await this.#send(null, options.signal, this.#limits.responseMs, (abortSignal) =>
       this.#client.send(new ListObjectsV2Command(input), { abortSignal }),
+    )
+    this.#checkPage(page)
+    return page
+  }
+
+  /** The SDK reads a web page, an empty answer or half an answer as a listing with fewer keys: here that is an error. */
+  #checkPage(page: ListObjectsV2CommandOutput): void {
+    const count = page.Contents?.length ?? 0
+    if (page.IsTruncated !== undefined && (page.KeyCount === undefined || page.KeyCount === count)) return
+    throw storeUnavailable(
+      this.url,
+      page.IsTruncated === undefined
+        ? 'what answers does not speak S3; check the endpoint'
+        : `a listing of ${page.KeyCount} keys came with ${count}`,
     )
   }
 

@@ -60,22 +60,23 @@ export class ArchiveWriter {
     added: readonly { readonly log: LiveLog; readonly partition: number; readonly segment: SegmentEntry }[],
   ): Promise<void> {
     const manifest = await this.manifest()
-    const edits: ManifestEdit[] = []
-    for (const log of new Set(added.map((entry) => entry.log))) edits.push(...this.describe(manifest.state, log))
-    for (const { log, partition, segment } of added) {
-      const isKnown = manifest.state.logs
-        .get(log.id)
-        ?.partitions[partition]?.segments.some((known) => known.baseOffset === segment.baseOffset)
-      if (isKnown === true) continue
-      edits.push({ kind: 'segment-added', logId: log.id, partition, segment: { ...segment, disk: null } })
-    }
-    if (edits.length > 0) await manifest.commit(edits)
+    await manifest.commit((state) => {
+      const edits: ManifestEdit[] = []
+      for (const log of new Set(added.map((entry) => entry.log))) edits.push(...this.describe(state, log))
+      for (const { log, partition, segment } of added) {
+        if (isKnown(state, log, partition, segment)) continue
+        edits.push({ kind: 'segment-added', logId: log.id, partition, segment: { ...segment, disk: null } })
+      }
+      return edits
+    })
   }
 
   async commitSnapshot(logs: readonly LiveLog[], snapshot: Snapshot): Promise<void> {
     const manifest = await this.manifest()
-    const edits = logs.flatMap((log) => this.describe(manifest.state, log))
-    await manifest.commit([...edits, { kind: 'snapshot-created', snapshot }])
+    await manifest.commit((state) => [
+      ...logs.flatMap((log) => this.describe(state, log)),
+      { kind: 'snapshot-created', snapshot },
+    ])
   }
 
   /** Edits that bring the archive's idea of a log up to date: its definition, policy and schemas. */
@@ -109,3 +110,8 @@ export class ArchiveWriter {
   }
 }
 
+/** An upload that was committed and then not heard of is tried again: the manifest has it already. */
+function isKnown(state: ManifestState, log: LiveLog, partition: number, segment: SegmentEntry): boolean {
+  const known = state.logs.get(log.id)?.partitions[partition]?.segments ?? []
+  return known.some((entry) => entry.baseOffset === segment.baseOffset && entry.sha256 === segment.sha256)
+}

@@ -3,21 +3,25 @@
  * in one synchronous stretch, and it is committed, with every schema that the manifest does not have yet, before the WAL
  * lets go of anything below it.
  */
-import type { ManifestEdit } from '../format/manifest.ts'
+import { present } from '../base/assert.ts'
+import type { ManifestEdit, ManifestState } from '../format/manifest.ts'
 import type { TieringContext } from './context.ts'
 import { missingSchemas } from './flush.ts'
 
 export async function commitCheckpoint(context: TieringContext): Promise<void> {
   const { disk, wal } = context
   if (disk === null || wal === null) return
-  let walLsn = wal.durableLsn
+  const state = await disk.manifest.commit((current) => checkpointEdits(context, current))
+  wal.release(state.walLsn)
+}
+
+function checkpointEdits(context: TieringContext, state: ManifestState): readonly ManifestEdit[] {
+  let walLsn = present(context.wal, 'a checkpoint is of a WAL').durableLsn
   const edits: ManifestEdit[] = []
   for (const log of context.logs()) {
     if (!log.policy.wal) continue
-    edits.push(...missingSchemas(disk, log))
+    edits.push(...missingSchemas(state, log))
     for (const partition of log.partitions) walLsn = Math.min(walLsn, partition.firstUnflushedLsn)
   }
-  if (walLsn <= disk.manifest.state.walLsn) return
-  await disk.manifest.commit([...edits, { kind: 'checkpoint', walLsn }])
-  wal.release(walLsn)
+  return walLsn > state.walLsn ? [...edits, { kind: 'checkpoint', walLsn }] : []
 }

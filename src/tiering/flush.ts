@@ -8,7 +8,7 @@
  * 3. commit the manifest edit;
  * 4. only then may the WAL and the RAM copy go. The checkpoint and the eviction are later steps of the scheduler.
  */
-import type { ManifestEdit, SegmentEntry } from '../format/manifest.ts'
+import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { segmentDirectory, segmentKey, segmentPath, temporaryPath } from '../format/paths.ts'
 import { randomHex } from '../base/random.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -126,15 +126,14 @@ export async function archiveBatches(
 }
 
 async function commitSegment(disk: DiskContext, log: LiveLog, partition: Partition, segment: SegmentEntry): Promise<void> {
-  const edits: ManifestEdit[] = [
-    ...missingSchemas(disk, log),
+  await disk.manifest.commit((state) => [
+    ...missingSchemas(state, log),
     { kind: 'segment-added', logId: log.id, partition: partition.partition, segment },
-  ]
-  await disk.manifest.commit(edits)
+  ])
 }
 
-/** Edits for the schemas of a log that the local manifest does not know yet. */
-export function missingSchemas(disk: DiskContext, log: LiveLog): readonly ManifestEdit[] {
-  const known = disk.manifest.state.logs.get(log.id)?.schemas.length ?? 0
+/** Edits for the schemas of a log that a manifest does not know yet. */
+export function missingSchemas(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
+  const known = state.logs.get(log.id)?.schemas.length ?? 0
   return log.schemas.slice(known).map((schema) => ({ kind: 'schema-added', logId: log.id, schema }))
 }

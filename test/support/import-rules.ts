@@ -35,9 +35,11 @@ export const PACKAGE_ENTRANCES: Readonly<Record<string, Entrance>> = {
   '@aws-sdk/client-s3': { folders: ['storage'], oneFile: true },
   'proper-lockfile': { folders: ['storage', 'engine'], oneFile: true },
   '@duckdb/node-api': { folders: ['query'] },
+  '@duckdb/node-bindings': { folders: ['query'] },
   pino: { folders: ['engine'], oneFile: true },
   valibot: { folders: ['engine'] },
   commander: { folders: ['cli'] },
+  'cli-table3': { folders: ['cli'] },
 }
 
 /** Packages whose types describe values that pass through every layer. */
@@ -48,8 +50,8 @@ const PURE_BUILTINS: readonly string[] = ['buffer', 'path', 'path/posix', 'util'
 /** Node modules that reach outside the process, or hide state, and who owns such access: folders and files of src. */
 const BUILTIN_ENTRANCES: Readonly<Record<string, readonly string[]>> = {
   crypto: ['format', 'storage', 'snapshot', 'replay', 'engine', 'server', 'cli'],
-  fs: ['storage', 'engine/environment.ts', 'cli'],
-  'fs/promises': ['storage', 'cli'],
+  fs: ['storage', 'engine/environment.ts', 'engine/version.ts', 'cli'],
+  'fs/promises': ['storage', 'engine/environment.ts', 'cli'],
   child_process: ['storage', 'engine', 'cli'],
   worker_threads: ['engine', 'cli'],
   stream: ['storage', 'server', 'cli'],

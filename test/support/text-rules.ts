@@ -78,7 +78,11 @@ const EMPTY_WORDS: readonly string[] = [
   'Core',
   'Impl',
 ]
-const EMPTY_TYPE_ENDINGS: readonly string[] = ['Base', 'Info']
+const EMPTY_ENDINGS: Readonly<Record<string, readonly string[]>> = {
+  class: ['Base', 'Info'],
+  interface: ['Info'],
+  type: ['Info'],
+}
 
 export function ambientFindings(file: SourceFile): string[] {
   if (!file.path.startsWith('src/')) return []
@@ -155,18 +159,15 @@ function declaredNameProblem(keyword: string, name: string): string | null {
   const empty = words.find((word) => EMPTY_WORDS.includes(word))
   if (empty !== undefined) return `'${empty}' in ${name} says nothing; name what it does`
   const ending = words.at(-1) ?? ''
-  const isType = keyword === 'class' || keyword === 'interface' || keyword === 'type'
-  if (!isType || !EMPTY_TYPE_ENDINGS.includes(ending)) return null
+  if (EMPTY_ENDINGS[keyword]?.includes(ending) !== true) return null
   return `${name} ends in '${ending}', which says nothing; name what it is`
 }
 
 /** Promises to come back, and silences of the compiler. The words are put together here so that this file passes. */
 export function promiseFindings(file: SourceFile): string[] {
-  const open = new RegExp(
-    `\\b(${['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX', 'HA' + 'CK'].join('|')})\\b(?!\\(#\\d+\\))`,
-    'g',
-  )
-  const silenced = new RegExp(`@ts-${'ignore'}|@ts-${'nocheck'}|eslint-${'disable'}`, 'g')
+  const words = ['TO-DO', 'FIX-ME', 'X-XX', 'HA-CK'].map((word) => word.replace('-', ''))
+  const open = new RegExp(`\\b(${words.join('|')})\\b(?!\\(#\\d+\\))`, 'g')
+  const silenced = /@ts-(?:ignore|nocheck)|eslint-(?:disable)/g
   return [
     ...[...file.text.matchAll(open)].map(
       (match) =>

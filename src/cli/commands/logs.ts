@@ -1,0 +1,73 @@
+/** `logs create|list|describe`. */
+import type { Log, LogDescription } from '../../engine/log.ts'
+import { formatCount, formatDuration } from '../../base/units.ts'
+import type { StoragePolicy } from '../../format/manifest.ts'
+import type { FlagValues } from '../config-flags.ts'
+import { type CreateFlags, createLogFromFlags } from '../create-log.ts'
+import { withReader, withWriter } from '../engine-access.ts'
+import { renderTable } from '../output/table.ts'
+import { type Session, writeDocument } from '../session.ts'
+
+export async function createLog(session: Session, name: string, flags: FlagValues & CreateFlags): Promise<void> {
+  const log = await withWriter(flags, async (db, { defaults }) => {
+    const made = await createLogFromFlags(db, name, flags, defaults ?? {})
+    return made.describe()
+  })
+  await showLog(session, log)
+}
+
+export async function describeLog(session: Session, name: string, flags: FlagValues): Promise<void> {
+  await showLog(session, await withReader(flags, async (reading) => reading.log(name).describe()))
+}
+
+export async function listLogs(session: Session, flags: FlagValues): Promise<void> {
+  const logs = await withReader(flags, async (reading) => reading.logs().map((log: Pick<Log, 'describe'>) => log.describe()))
+  if (session.json) {
+    await writeDocument(session, logs)
+    return
+  }
+  const rows = logs.map(({ name, partitions, schema, policy }) => [
+    name,
+    formatCount(partitions),
+    formatCount(schema.length),
+    policyText(policy),
+  ])
+  const columns = [
+    { name: 'log' },
+    { name: 'partitions', align: 'right' as const },
+    { name: 'columns', align: 'right' as const },
+    { name: 'policy' },
+  ]
+  await session.terminal.write(renderTable(columns, rows))
+}
+
+async function showLog(session: Session, log: LogDescription): Promise<void> {
+  if (session.json) {
+    await writeDocument(session, log)
+    return
+  }
+  const partitions = log.partitions === 1 ? '1 partition' : `${formatCount(log.partitions)} partitions`
+  await session.terminal.write(`${log.name}: ${policyText(log.policy)}; ${partitions}\n`)
+  const rows = log.schema.map(({ name, type, nullable }) => [name, type, nullable ? 'yes' : 'no', roleOf(log, name)])
+  const head = [{ name: 'column' }, { name: 'type' }, { name: 'nullable' }, { name: 'role' }]
+  if (rows.length > 0) await session.terminal.write(renderTable(head, rows))
+  else await session.terminal.write('Its columns come with its first record.\n')
+}
+
+function roleOf(log: LogDescription, column: string): string {
+  const roles = [column === log.timeColumn ? 'time' : '', column === log.keyColumn ? 'key' : '']
+  return roles.filter((role) => role !== '').join(', ')
+}
+
+/** A policy in a line: the mode and when records move. */
+export function policyText(policy: StoragePolicy): string {
+  if (policy.mode === 'memory') return `memory, eviction ${policy.evictionPolicy}`
+  const after = (label: string, ms: number | null): string => (ms === null ? '' : `${label} ${formatDuration(ms)}`)
+  const steps = [
+    after('disk after', policy.diskAfter),
+    after('out of RAM after', policy.memoryTtl),
+    after('archive after', policy.archiveAfter),
+    after('off disk after', policy.diskTtl),
+  ]
+  return [policy.mode, `ack ${policy.ack}`, ...steps].filter((step) => step !== '').join(', ')
+}

@@ -1,0 +1,64 @@
+/** `read`: records of a log in offset order, across all tiers. */
+import { StratalogError } from '../../base/errors.ts'
+import type { Field } from '../../format/schema.ts'
+import type { ReadOptions } from '../../engine/record-stream.ts'
+import type { FlagValues } from '../config-flags.ts'
+import { withReader } from '../engine-access.ts'
+import { type OutputFormat, openRecordOutput } from '../output/record-output.ts'
+import type { Session } from '../session.ts'
+
+export interface ReadFlags extends FlagValues {
+  readonly log: string
+  readonly partition?: number
+  readonly from?: number
+  readonly to?: number
+  readonly since?: number
+  readonly until?: number
+  readonly last?: number
+  readonly limit?: number
+  readonly columns?: readonly string[]
+  readonly follow?: true
+  readonly format?: OutputFormat
+}
+
+/** What every record shows beside the user's columns. */
+const SYSTEM_FIELDS: readonly Field[] = [
+  { name: '_offset', type: 'int64', nullable: false },
+  { name: '_partition', type: 'int32', nullable: false },
+  { name: '_time', type: 'timestamp[ms]', nullable: false },
+]
+
+export async function readRecords(session: Session, flags: ReadFlags): Promise<void> {
+  const format = outputFormat(session, flags)
+  await withReader(flags, async (reading) => {
+    const log = reading.log(flags.log)
+    const output = await openRecordOutput(format, session)
+    for await (const batch of log.read(readOptions(session, flags))) {
+      await output.write(batch)
+      if (session.terminal.outputClosed) return
+    }
+    const fields = [...log.describe().schema, ...SYSTEM_FIELDS]
+    await output.end(flags.columns === undefined ? fields : fields.filter(({ name }) => flags.columns?.includes(name)))
+  })
+}
+
+/** `--json` is JSON Lines; otherwise a table for people and NDJSON for programs. */
+function outputFormat(session: Session, flags: ReadFlags): OutputFormat {
+  if (session.json) {
+    if (flags.format === undefined || flags.format === 'ndjson') return 'ndjson'
+    throw new StratalogError('argument_invalid', `--json is JSON Lines; leave --format ${flags.format} or --json out.`)
+  }
+  const format = flags.format ?? (session.terminal.outputIsTerminal && flags.follow !== true ? 'table' : 'ndjson')
+  if (flags.follow === true && format !== 'ndjson' && format !== 'csv') {
+    throw new StratalogError('argument_invalid', `--follow has no end, and ${format} needs one: use ndjson or csv.`)
+  }
+  return format
+}
+
+function readOptions(session: Session, flags: ReadFlags): ReadOptions {
+  const { partition, from, to, since, until, last, limit, columns } = flags
+  const given = Object.entries({ partition, from, to, since, until, last, limit, columns }).filter(
+    ([, value]) => value !== undefined,
+  )
+  return { ...Object.fromEntries(given), live: flags.follow === true, signal: session.signal }
+}

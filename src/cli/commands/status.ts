@@ -1,0 +1,53 @@
+/** `status`: what is where. */
+import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
+import type { EngineStatus, PartitionStatus } from '../../engine/status.ts'
+import type { FlagValues } from '../config-flags.ts'
+import { withReader } from '../engine-access.ts'
+import { renderTable } from '../output/table.ts'
+import { type Session, writeDocument } from '../session.ts'
+import { policyText } from './logs.ts'
+
+export async function showStatus(session: Session, flags: FlagValues): Promise<void> {
+  const status = await withReader(flags, async (reading) => await reading.status())
+  if (session.json) {
+    await writeDocument(session, status)
+    return
+  }
+  await session.terminal.write(statusText(status))
+}
+
+export function statusText(status: EngineStatus): string {
+  const { memory, writer } = status
+  const lines = [
+    `stratalog ${status.version}, ${status.source}; memory ${formatBytes(memory.usedBytes)} of ${formatBytes(memory.maxBytes)}`,
+    writer === null ? 'no writer' : `written by pid ${writer.pid} on ${writer.host} since ${writer.since}`,
+  ]
+  for (const log of status.logs) {
+    lines.push('', `${log.name}: ${policyText(log.policy)}`, partitionsTable(log.partitions).trimEnd())
+    for (const { partition, lastError } of log.partitions) {
+      if (lastError !== null) lines.push(`partition ${partition}: ${lastError}`)
+    }
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function partitionsTable(partitions: readonly PartitionStatus[]): string {
+  const names = ['partition', 'start', 'end', 'memory', 'disk', 'object', 'flush lag', 'upload lag', 'gaps']
+  const columns = names.map((name) => ({ name, align: 'right' as const }))
+  const rows = partitions.map(({ partition, startOffset, endOffset, tiers, lag, gaps }) => [
+    String(partition),
+    formatCount(startOffset),
+    formatCount(endOffset),
+    tierText(tiers.memory),
+    tierText(tiers.disk),
+    tierText(tiers.object),
+    formatDuration(lag.flushMs),
+    formatDuration(lag.uploadMs),
+    formatCount(gaps.length),
+  ])
+  return renderTable(columns, rows)
+}
+
+function tierText(tier: { readonly records: number; readonly bytes: number }): string {
+  return tier.records === 0 ? '-' : `${formatCount(tier.records)} (${formatBytes(tier.bytes)})`
+}

@@ -1,0 +1,166 @@
+/**
+ * The configuration as flags and as a file. Every key of the configuration is a flag in kebab case of every command that
+ * opens a directory, and a key of the file that `--config` names; a flag wins over the file.
+ */
+import { readFileSync } from 'node:fs'
+import { type Command, Option } from 'commander'
+import { StratalogError } from '../base/errors.ts'
+import { LOG_LEVELS } from '../base/logger.ts'
+import { type StorageOptions, type StratalogOptions, validateOptions } from '../engine/config.ts'
+import { byteSize, duration, fraction } from './arguments.ts'
+
+interface ConfigFlag {
+  /** The key's path: `maxMemoryBytes`, `s3.endpoint`, `defaults.memoryTtl`. */
+  readonly path: string
+  readonly flags: string
+  readonly text: string
+  readonly parse?: (text: string) => unknown
+  readonly choices?: readonly string[]
+}
+
+const WHERE_FLAGS: readonly ConfigFlag[] = [
+  { path: 'dataDir', flags: '--data-dir <dir>', text: 'directory of the WAL, segments and manifest' },
+  { path: 'archive', flags: '--archive <url>', text: 's3://bucket/prefix or file:///path' },
+  { path: 's3.endpoint', flags: '--s3-endpoint <url>', text: 'an S3 endpoint that is not AWS' },
+  { path: 's3.region', flags: '--s3-region <region>', text: 'region of the bucket' },
+  { path: 's3.forcePathStyle', flags: '--s3-path-style', text: 'bucket in the path of the URL, not in the host' },
+]
+
+const ENGINE_FLAGS: readonly ConfigFlag[] = [
+  { path: 'maxMemoryBytes', flags: '--max-memory-bytes <size>', text: 'budget of records in RAM', parse: byteSize },
+  { path: 'evictionWatermark', flags: '--eviction-watermark <n>', text: 'reclaim at this part of it', parse: fraction },
+  { path: 'logLevel', flags: '--log-level <level>', text: 'what the engine says of itself', choices: LOG_LEVELS },
+]
+
+const POLICY_FLAGS: readonly ConfigFlag[] = [
+  { path: 'defaults.mode', flags: '--mode <mode>', text: 'where records go', choices: ['memory', 'persistent', 'hybrid'] },
+  { path: 'defaults.memoryTtl', flags: '--memory-ttl <t>', text: 'RAM copy goes after this', parse: duration },
+  { path: 'defaults.diskAfter', flags: '--disk-after <t>', text: 'disk copy no later than this', parse: duration },
+  { path: 'defaults.archiveAfter', flags: '--archive-after <t>', text: 'object copy no later than this', parse: duration },
+  { path: 'defaults.diskTtl', flags: '--disk-ttl <t>', text: 'disk copy goes after this', parse: duration },
+  { path: 'defaults.localDisk', flags: '--no-local-disk', text: 'from RAM straight to the archive' },
+  { path: 'defaults.wal', flags: '--no-wal', text: 'no write-ahead log' },
+  { path: 'defaults.ack', flags: '--ack <level>', text: 'when an append is done', choices: ['memory', 'disk', 'object'] },
+  {
+    path: 'evictionPolicy',
+    flags: '--eviction-policy <policy>',
+    text: 'what gives way when RAM is full',
+    choices: ['fifo', 'reject'],
+  },
+]
+
+/** Every key with a flag; a test holds this to the configuration's own list. */
+export const CONFIG_FLAG_PATHS: readonly string[] = [...WHERE_FLAGS, ...ENGINE_FLAGS, ...POLICY_FLAGS].map(
+  (flag) => flag.path,
+)
+
+/** What the parser makes of the flags of this file, by its own names. */
+export type FlagValues = Readonly<Record<string, unknown>>
+
+/** Adds `--data-dir`, `--archive`, the S3 settings and `--config`. */
+export function addWhereFlags(command: Command): Command {
+  command.optionsGroup('Where the data is:')
+  for (const flag of WHERE_FLAGS) command.addOption(toOption(flag))
+  command.option('--config <file>', 'JSON file with keys of the configuration')
+  return command
+}
+
+/** Adds the flags of every key of the configuration. `skip` names paths for which the command has a flag of its own. */
+export function addConfigFlags(command: Command, skip: readonly string[] = []): Command {
+  addWhereFlags(command)
+  command.optionsGroup('Engine:')
+  for (const flag of ENGINE_FLAGS) command.addOption(toOption(flag))
+  command.addOption(new Option('--max-memory <size>', 'short for --max-memory-bytes').argParser(byteSize))
+  command.optionsGroup('Policy of the logs that are made:')
+  for (const flag of POLICY_FLAGS) {
+    if (skip.includes(flag.path)) continue
+    // The positive flag comes first: alone, the parser would make every `--no-x` true by default and hide whether it was given.
+    const positive = flag.flags.replace('--no-', '--')
+    if (positive !== flag.flags) command.addOption(new Option(positive).hideHelp())
+    command.addOption(toOption(flag))
+  }
+  command.optionsGroup('Options:')
+  return command
+}
+
+/**
+ * The configuration that file and flags give together.
+ * @throws StratalogError `config_invalid` with every problem; `file_not_found`, `input_invalid` for the file.
+ */
+export function readConfiguration(values: FlagValues): StratalogOptions {
+  const config = typeof values['config'] === 'string' ? readConfigFile(values['config']) : {}
+  for (const flag of [...WHERE_FLAGS, ...ENGINE_FLAGS, ...POLICY_FLAGS]) {
+    const given = flagValue(flag, values)
+    if (given !== undefined) setPath(config, flag.path, given)
+  }
+  return validateOptions(config)
+}
+
+/** The policy that a log is made with: what file and flags say of policies. */
+export function readStorage(values: FlagValues): StorageOptions {
+  return readConfiguration(values).defaults ?? {}
+}
+
+function toOption(flag: ConfigFlag): Option {
+  const option = new Option(flag.flags, flag.text)
+  if (flag.choices !== undefined) option.choices(flag.choices)
+  if (flag.parse !== undefined) option.argParser(flag.parse)
+  return option
+}
+
+function flagValue(flag: ConfigFlag, values: FlagValues): unknown {
+  const given = values[new Option(flag.flags).attributeName()]
+  if (flag.path === 'maxMemoryBytes' && given === undefined) return values['maxMemory']
+  return given
+}
+
+type MutableConfig = Record<string, unknown>
+
+/** A policy key may stand at the top of the file or, as in the API, under `defaults`. */
+function readConfigFile(path: string): MutableConfig {
+  const config = parseConfigFile(path)
+  for (const { path: key } of POLICY_FLAGS) {
+    const name = key.replace('defaults.', '')
+    if (name === key || !Object.hasOwn(config, name)) continue
+    setPath(config, key, config[name])
+    delete config[name]
+  }
+  return config
+}
+
+function parseConfigFile(path: string): MutableConfig {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new StratalogError('file_not_found', `The configuration ${path} cannot be read: ${(error as Error).message}.`, {
+      cause: error,
+      details: { path },
+    })
+  }
+  try {
+    const value = JSON.parse(text) as unknown
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
+  } catch (error) {
+    throw notConfig(path, (error as Error).message)
+  }
+  throw notConfig(path, 'it is not an object')
+}
+
+function notConfig(path: string, reason: string): StratalogError {
+  return new StratalogError('config_invalid', `The configuration ${path} is not a JSON object: ${reason}.`, {
+    details: { path, reason },
+  })
+}
+
+function setPath(config: MutableConfig, path: string, value: unknown): void {
+  const [first = '', ...rest] = path.split('.')
+  if (rest.length === 0) {
+    config[first] = value
+    return
+  }
+  const inner = config[first]
+  const copy: MutableConfig = typeof inner === 'object' && inner !== null ? { ...inner } : {}
+  setPath(copy, rest.join('.'), value)
+  config[first] = copy
+}

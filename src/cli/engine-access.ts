@@ -1,0 +1,59 @@
+/**
+ * How commands come to an engine: which one the flags mean, opened for writing or for reading only, and closed after.
+ * Loaded by the commands, not by the parser: it brings the whole engine with it.
+ */
+import { StratalogError } from '../base/errors.ts'
+import type { StratalogOptions } from '../engine/config.ts'
+import { Stratalog } from '../engine/stratalog.ts'
+import type { ArchiveReader } from '../engine/archive-reader.ts'
+import { type FlagValues, readConfiguration } from './config-flags.ts'
+
+/** What reading commands need: an engine over a directory or an archive. */
+export type Reading = Stratalog | ArchiveReader
+
+/** Runs with an engine that writes the data directory. @throws StratalogError `argument_invalid` when none is named. */
+export async function withWriter<T>(
+  values: FlagValues,
+  use: (db: Stratalog, config: StratalogOptions) => Promise<T>,
+): Promise<T> {
+  const config = readConfiguration(values)
+  if (config.dataDir === undefined) {
+    throw new StratalogError('argument_invalid', 'This command changes a data directory: name it with --data-dir.')
+  }
+  const db = await Stratalog.open(config)
+  return await closingAfter(db, () => use(db, config))
+}
+
+/**
+ * Runs with an engine that only reads: a data directory, which another process may be writing, or an archive by itself.
+ * @throws StratalogError `argument_invalid` when neither is named.
+ */
+export async function withReader<T>(values: FlagValues, use: (reading: Reading) => Promise<T>): Promise<T> {
+  const { dataDir, archive, s3 } = readConfiguration(values)
+  const connection = s3 === undefined ? {} : { s3 }
+  if (dataDir !== undefined) {
+    const db = await Stratalog.openReadOnly({ dataDir, ...(archive === undefined ? {} : { archive }), ...connection })
+    return await closingAfter(db, () => use(db))
+  }
+  const reader = await Stratalog.openArchive(requireArchive(archive), connection)
+  return await closingAfter(reader, () => use(reader))
+}
+
+/** The archive that the flags name. @throws StratalogError `argument_invalid` when they name none. */
+export function requireArchive(archive: string | undefined): string {
+  if (archive !== undefined) return archive
+  throw new StratalogError('argument_invalid', 'Say where the data is: --data-dir DIR or --archive URL.')
+}
+
+/** Closes whatever happens; a failure of the work is told before one of closing. */
+async function closingAfter<T>(opened: { close(): Promise<void> }, work: () => Promise<T>): Promise<T> {
+  let result: T
+  try {
+    result = await work()
+  } catch (error) {
+    await opened.close().catch(() => {})
+    throw error
+  }
+  await opened.close()
+  return result
+}

@@ -1,0 +1,93 @@
+/**
+ * Appends records in batches and prints each acknowledgement, in order. Several appends are under way at once, so that
+ * they share an fsync. The first failure ends the printing: no line after it could be trusted to be in order.
+ */
+import type { Timer } from '../../base/clock.ts'
+import type { AckLevel } from '../../format/manifest.ts'
+import type { Log } from '../../engine/log.ts'
+import type { Session } from '../session.ts'
+import type { JsonRecord } from './json-record.ts'
+import { groupByPartition } from './partition-groups.ts'
+
+export interface AckPrinterOptions {
+  readonly batchRecords: number
+  readonly partition?: number
+  readonly ack?: AckLevel
+}
+
+/** Enough appends to share fsyncs, few enough to bound memory. */
+const IN_FLIGHT_MAX = 256
+
+/** A batch that is not full goes on after this: nobody's record waits for one that may never come. */
+const PARTIAL_BATCH_MS = 20
+
+export class AckPrinter {
+  readonly #session: Session
+  readonly #log: Log
+  readonly #options: AckPrinterOptions
+  #batch: JsonRecord[] = []
+  #timer: Timer | null = null
+  readonly #inFlight = new Set<Promise<void>>()
+  /** Settles when the newest append is acknowledged and printed, as all before it. */
+  #printed: Promise<void> = Promise.resolve()
+
+  constructor(session: Session, log: Log, options: AckPrinterOptions) {
+    this.#session = session
+    this.#log = log
+    this.#options = options
+  }
+
+  async add(record: JsonRecord): Promise<void> {
+    this.#session.signal.throwIfAborted()
+    this.#batch.push(record)
+    if (this.#batch.length < this.#options.batchRecords) {
+      this.#timer ??= this.#session.clock.setTimer(PARTIAL_BATCH_MS, () => this.#send())
+      return
+    }
+    this.#send()
+    const [oldest] = this.#inFlight
+    if (oldest !== undefined && this.#inFlight.size >= IN_FLIGHT_MAX) await oldest
+  }
+
+  /** Resolves when every line is out; rejects with the first failure. */
+  async drain(): Promise<void> {
+    this.#send()
+    await this.#printed
+  }
+
+  /** Waits for what is under way, whatever comes of it. */
+  async settle(): Promise<void> {
+    this.#timer?.cancel()
+    await Promise.allSettled(this.#inFlight)
+  }
+
+  #send(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    const batch = this.#batch
+    this.#batch = []
+    if (batch.length === 0) return
+    const { partition } = this.#options
+    const groups = partition === undefined ? groupByPartition(this.#log, batch, (record) => record) : [batch]
+    for (const group of groups) this.#append(group)
+  }
+
+  #append(records: readonly JsonRecord[]): void {
+    const { partition, ack } = this.#options
+    const before = this.#printed
+    const appended = this.#log.append(records, {
+      ...(partition === undefined ? {} : { partition }),
+      ...(ack === undefined ? {} : { ack }),
+    })
+    const printed = Promise.all([appended, before]).then(([{ partition, offset, count }]) =>
+      this.#session.terminal.write(`${JSON.stringify({ partition, offset, count })}\n`),
+    )
+    this.#printed = printed
+    this.#inFlight.add(printed)
+    // A failure is told by whoever waits next; here it only must not go unhandled.
+    printed.then(
+      () => this.#inFlight.delete(printed),
+      () => {},
+    )
+  }
+}

@@ -1,0 +1,43 @@
+/** One line of NDJSON as a record. Integers that a number cannot hold exactly become bigints. */
+
+export type JsonRecord = Readonly<Record<string, unknown>>
+
+export type ParsedRecord = { readonly record: JsonRecord } | { readonly reason: string }
+
+/** Where a number that loses digits may be; most lines have none, and are parsed once. */
+const LONG_INTEGER = /\d{16}/
+
+export function parseJsonRecord(text: string): ParsedRecord {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    return { reason: `not JSON: ${(error as Error).message}` }
+  }
+  if (typeof value !== 'object' || value === null) return { reason: `not an object but ${typeName(value)}` }
+  if (Array.isArray(value)) return { reason: 'not an object but an array' }
+  return { record: LONG_INTEGER.test(text) ? withExactIntegers(value as JsonRecord, text) : (value as JsonRecord) }
+}
+
+/** The record with every top-level integer beyond 2^53 as the bigint that the text says. */
+function withExactIntegers(record: JsonRecord, text: string): JsonRecord {
+  const isInexact = Object.values(record).some(
+    (value) => typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value),
+  )
+  if (!isInexact) return record
+  const exact: Array<{ readonly holder: unknown; readonly key: string; readonly value: bigint }> = []
+  const parsed = JSON.parse(text, function (this: unknown, key: string, value: unknown, context?: { source?: string }) {
+    if (typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '')) {
+      exact.push({ holder: this, key, value: BigInt(context?.source ?? '0') })
+    }
+    return value
+  }) as Record<string, unknown>
+  for (const { holder, key, value } of exact) {
+    if (holder === parsed) parsed[key] = value
+  }
+  return parsed
+}
+
+function typeName(value: unknown): string {
+  return value === null ? 'null' : `a ${typeof value}`
+}

@@ -1,0 +1,168 @@
+/**
+ * Appends what an import reads, in order, one append at a time while the next is being parsed. An append is applied
+ * whole or not at all: a record that the log refuses is taken out and rejected, and the rest of its append goes on.
+ */
+import { isStratalogError } from '../../base/errors.ts'
+import { columnReader } from '../../format/column-values.ts'
+import { type ColumnData, columnBytes, sliceColumn } from '../../format/column.ts'
+import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../../format/limits.ts'
+import type { AckLevel } from '../../format/manifest.ts'
+import type { Field } from '../../format/schema.ts'
+import type { Log } from '../../engine/log.ts'
+import type { JsonRecord } from './json-record.ts'
+import { groupByPartition } from './partition-groups.ts'
+import type { Rejects } from './rejects.ts'
+
+export interface SourceRecord {
+  readonly file: string
+  readonly line: number
+  readonly record: JsonRecord
+  /** The line as it was, for a reject. */
+  readonly text: string
+}
+
+export interface ColumnRecords {
+  readonly fields: readonly Field[]
+  readonly columns: readonly ColumnData[]
+  readonly length: number
+}
+
+export interface AppendedRange {
+  readonly partition: number
+  readonly from: number
+  readonly to: number
+}
+
+export interface ImporterOptions {
+  readonly batchRecords: number
+  readonly partition?: number
+  readonly ack?: AckLevel
+  readonly signal: AbortSignal
+}
+
+/** Codes of errors that are the fault of a record, not of the log or the machine. */
+const RECORD_FAULTS: ReadonlySet<string> = new Set([
+  'schema_mismatch',
+  'schema_invalid',
+  'record_invalid',
+  'record_too_large',
+  'append_too_large',
+])
+
+export class LogImporter {
+  readonly #log: Log
+  readonly #rejects: Rejects
+  readonly #options: ImporterOptions
+  readonly #ranges = new Map<number, { from: number; to: number }>()
+  #records = 0
+  #pending: Promise<void> = Promise.resolve()
+
+  constructor(log: Log, rejects: Rejects, options: ImporterOptions) {
+    this.#log = log
+    this.#rejects = rejects
+    this.#options = options
+  }
+
+  /** Records acknowledged so far. */
+  get records(): number {
+    return this.#records
+  }
+
+  /** What was appended, by partition. */
+  get ranges(): readonly AppendedRange[] {
+    const ranges = [...this.#ranges].map(([partition, { from, to }]) => ({ partition, from, to }))
+    return ranges.toSorted((a, b) => a.partition - b.partition)
+  }
+
+  async addRows(rows: readonly SourceRecord[]): Promise<void> {
+    for (let start = 0; start < rows.length; start += this.#options.batchRecords) {
+      const batch = rows.slice(start, start + this.#options.batchRecords)
+      const groups =
+        this.#options.partition === undefined ? groupByPartition(this.#log, batch, ({ record }) => record) : [batch]
+      for (const group of groups) await this.#enqueue(() => this.#appendRows(group))
+    }
+  }
+
+  async addColumns(input: ColumnRecords): Promise<void> {
+    const { partitions, keyColumn } = this.#log.describe()
+    if (partitions > 1 && keyColumn !== null && this.#options.partition === undefined) {
+      await this.addRows(toRecords(input))
+      return
+    }
+    const rowsMax = columnRowsMax(input)
+    for (let start = 0; start < input.length; start += rowsMax) {
+      const end = Math.min(input.length, start + rowsMax)
+      const columns = input.columns.map((column) => sliceColumn(column, start, end))
+      await this.#enqueue(() => this.#append({ fields: input.fields, columns, length: end - start }))
+    }
+  }
+
+  /** Resolves when all that was added is acknowledged. */
+  async flush(): Promise<void> {
+    await this.#pending
+  }
+
+  /** Starts the next append once the one before is done; the caller goes on parsing meanwhile. */
+  async #enqueue(append: () => Promise<void>): Promise<void> {
+    await this.#pending
+    this.#options.signal.throwIfAborted()
+    this.#pending = append()
+    // It is awaited before the next one, where its failure counts.
+    this.#pending.catch(() => {})
+  }
+
+  async #appendRows(rows: readonly SourceRecord[]): Promise<void> {
+    if (rows.length === 0) return
+    try {
+      await this.#append(rows.map(({ record }) => record))
+    } catch (error) {
+      if (!isStratalogError(error) || !RECORD_FAULTS.has(error.code)) throw error
+      const only = rows[0]
+      if (rows.length === 1 && only !== undefined) {
+        const { file, line, text } = only
+        await this.#rejects.add({ file, line, text, reason: reasonOf(error.message) })
+        return
+      }
+      const named = error.details['row']
+      const at = typeof named === 'number' && named < rows.length ? named : rows.length >> 1
+      await this.#appendRows(rows.slice(0, at))
+      // A named row stands alone: its reason is then that of a single record.
+      const next = typeof named === 'number' ? at + 1 : at
+      await this.#appendRows(rows.slice(at, next))
+      await this.#appendRows(rows.slice(next))
+    }
+  }
+
+  async #append(input: Parameters<Log['append']>[0]): Promise<void> {
+    const { partition, ack } = this.#options
+    const done = await this.#log.append(input, {
+      ...(partition === undefined ? {} : { partition }),
+      ...(ack === undefined ? {} : { ack }),
+    })
+    this.#records += done.count
+    const range = this.#ranges.get(done.partition)
+    const end = done.offset + done.count
+    if (range === undefined) this.#ranges.set(done.partition, { from: done.offset, to: end })
+    else range.to = end
+  }
+}
+
+/** `Record 0, column "a": expected …. Nothing of this append was applied.` without what a reject knows by itself. */
+function reasonOf(message: string): string {
+  return message.replace(/^Record \d+,? ?/, '').replace(/ Nothing of this append was applied\.$/, '')
+}
+
+/** Half of an append's limit, so that what the log adds to the columns has room. */
+function columnRowsMax(input: ColumnRecords): number {
+  const bytes = input.columns.reduce((sum, column) => sum + columnBytes(column), 0)
+  const perRow = Math.max(1, bytes / Math.max(1, input.length))
+  return Math.max(1, Math.min(APPEND_ROWS_MAX, Math.floor(APPEND_BYTES_MAX / 2 / perRow)))
+}
+
+function toRecords({ fields, columns, length }: ColumnRecords): readonly SourceRecord[] {
+  const readers = columns.map((column) => columnReader(column))
+  return Array.from({ length }, (_, row) => {
+    const record = Object.fromEntries(fields.map((field, index) => [field.name, readers[index]?.(row)]))
+    return { file: '', line: row + 1, record, text: '' }
+  })
+}

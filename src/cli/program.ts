@@ -1,0 +1,301 @@
+/**
+ * The commands with their flags and examples. What a command does is loaded when it runs, so that `--help` is fast.
+ * Defined once here; docs/cli.md shows the same, which a test holds together.
+ */
+import { createRequire } from 'node:module'
+import { Command, Option } from 'commander'
+import {
+  fraction,
+  list,
+  logName,
+  offsetTargets,
+  positiveNumber,
+  renames,
+  repeated,
+  speed,
+  time,
+  wholeNumber,
+} from './arguments.ts'
+import { addConfigFlags, addWhereFlags } from './config-flags.ts'
+import type { Session } from './session.ts'
+
+/** Called with the exit status of a command that ended without an error but not with success. */
+export type SetStatus = (status: number) => void
+
+const HELP_WIDTH_MAX = 110
+
+export function buildProgram(session: Session, setStatus: SetStatus): Command {
+  const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
+  const program = new Command('stratalog')
+    .description('A hybrid tiered log store: hot records in RAM, durable on disk, cheap in S3, one SQL over all of it.')
+    .version(version, '-V, --version')
+    .exitOverride()
+    .configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 100, HELP_WIDTH_MAX) })
+    // Errors are reported in one place, as text or as JSON.
+    .configureOutput({ outputError: () => {}, writeErr: () => {} })
+  addDataCommands(program, session, setStatus)
+  addLogCommands(program, session)
+  addRecoveryCommands(program, session, setStatus)
+  addLookCommands(program, session)
+  addDemoCommand(program, session, setStatus)
+  program.addHelpText('after', `\nTry it:\n  stratalog demo\n\nEvery command has --help with examples.`)
+  return program
+}
+
+function command(program: Command, usage: string, text: string, ...examples: readonly string[]): Command {
+  const lines = examples.map((example) => `  stratalog ${example}`)
+  return program
+    .command(usage)
+    .description(text)
+    .option('--json', 'one JSON document (or JSON Lines) on standard output')
+    .addHelpText('after', `\n${examples.length > 1 ? 'Examples' : 'Example'}:\n${lines.join('\n')}`)
+}
+
+function logOption(): Option {
+  return new Option('--log <name>', 'the log').argParser(logName).makeOptionMandatory()
+}
+
+function addDataCommands(program: Command, session: Session, setStatus: SetStatus): void {
+  program.commandsGroup('Records:')
+  const importing = command(
+    program,
+    'import',
+    'Bring files into a log; the log is made if it is not there.',
+    'import --data-dir data --log requests --format combined access.log.gz',
+    'zcat events.ndjson.gz | stratalog import --data-dir data --log events -',
+  )
+    .argument('<file...>', `files, or '-' for standard input`)
+    .addOption(logOption())
+    .addOption(formatOption(['auto', 'ndjson', 'csv', 'parquet', 'arrow', 'combined'], 'of the input').default('auto'))
+    .option('--rejects <file>', 'write what was refused there, with reasons, as NDJSON')
+    .option('--batch-records <n>', 'records in one append', positiveNumber)
+  addCreateOptions(importing)
+  addConfigFlags(importing).action(async (files: string[], options) => {
+    const { importFiles } = await import('./commands/import.ts')
+    await importFiles(session, files, options)
+  })
+
+  const appending = command(
+    program,
+    'append',
+    'Append NDJSON from standard input; each acknowledgement is a line of output.',
+    `append --data-dir data --log events < events.ndjson`,
+  )
+    .addOption(logOption())
+    .option('--batch-records <n>', 'records in one append; 1 acknowledges each', positiveNumber, 1)
+    .option('--partition <p>', 'partition to append to', wholeNumber)
+    .addOption(new Option('--ack <level>', 'what an acknowledgement promises').choices(['memory', 'disk', 'object']))
+  addCreateOptions(appending)
+  addConfigFlags(appending, ['defaults.ack']).action(async (options) => {
+    const { appendLines } = await import('./commands/append.ts')
+    await appendLines(session, options)
+  })
+
+  const reading = command(
+    program,
+    'read',
+    'Read records in offset order, across all tiers.',
+    'read --data-dir data --log events --last 10',
+    'read --archive s3://bucket/prefix --log events --since 2026-01-01 --format csv',
+  )
+    .addOption(logOption())
+    .option('--partition <p>', 'one partition only', wholeNumber)
+    .option('--from <offset>', 'first offset', wholeNumber)
+    .option('--to <offset>', 'end before this offset', wholeNumber)
+    .option('--since <time>', 'records from this time on', time)
+    .option('--until <time>', 'records before this time', time)
+    .option('--last <n>', 'the newest n records', wholeNumber)
+    .option('--limit <n>', 'at most n records', wholeNumber)
+    .option('--columns <a,b>', 'these columns only', list)
+    .option('--follow', 'go on with records as they arrive')
+    .addOption(formatOption(['table', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'))
+  addConfigFlags(reading).action(async (options) => {
+    const { readRecords } = await import('./commands/read.ts')
+    await readRecords(session, options)
+  })
+
+  const querying = command(
+    program,
+    'sql',
+    'Ask one SQL question over all tiers; a log is a table of its name.',
+    `sql --data-dir data 'SELECT origin, count(*) FROM flights GROUP BY 1 ORDER BY 2 DESC LIMIT 5'`,
+    `sql --archive s3://bucket/prefix --format csv --param 100 'SELECT * FROM flights WHERE delay > ?'`,
+  )
+    .argument('<statement>', 'a SELECT')
+    .addOption(formatOption(['table', 'json', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'))
+    .option('--param <value>', 'value of the next ? in the statement; may be given again', repeated)
+    .option('--timeout <duration>', 'give up after this')
+    .option('--max-rows <n>', 'refuse a bigger answer', positiveNumber)
+  addConfigFlags(querying).action(async (statement: string, options) => {
+    const { querySql } = await import('./commands/sql.ts')
+    await querySql(session, statement, options)
+  })
+  void setStatus
+}
+
+function formatOption(choices: readonly string[], of: string): Option {
+  return new Option('--format <format>', `format ${of}`).choices(choices)
+}
+
+/** How a log is made where the command makes one. */
+function addCreateOptions(parent: Command): void {
+  parent
+    .option('--partitions <n>', 'partitions of a log that is made', positiveNumber)
+    .option('--time-column <name>', 'column with the time of a record')
+    .option('--key-column <name>', 'column with the key of a record')
+    .option('--schema <file>', 'JSON file with its columns: {"name":"type"} or [{"name","type","nullable"}]')
+}
+
+function addLogCommands(program: Command, session: Session): void {
+  program.commandsGroup('Logs and tiers:')
+  const logs = program.command('logs').description('Make, list and describe logs.')
+  const creating = command(
+    logs,
+    'create <name>',
+    'Make a log.',
+    'logs create orders --data-dir data --mode persistent',
+    'logs create metrics --data-dir data --archive s3://bucket/prefix --memory-ttl 1h --disk-ttl 7d',
+  )
+  addCreateOptions(creating)
+  addConfigFlags(creating).action(async (name: string, options) => {
+    const { createLog } = await import('./commands/logs.ts')
+    await createLog(session, name, options)
+  })
+  const listing = command(logs, 'list', 'All logs.', 'logs list --data-dir data')
+  addConfigFlags(listing).action(async (options) => {
+    const { listLogs } = await import('./commands/logs.ts')
+    await listLogs(session, options)
+  })
+  const describing = command(logs, 'describe <name>', 'One log.', 'logs describe orders --data-dir data --json')
+  addConfigFlags(describing).action(async (name: string, options) => {
+    const { describeLog } = await import('./commands/logs.ts')
+    await describeLog(session, name, options)
+  })
+
+  const tier = program.command('tier').description('Move records between tiers.')
+  const now = command(
+    tier,
+    'now',
+    'Bring all that was appended before to a tier, and return when it is there.',
+    'tier now --data-dir data --archive file:///mnt/archive --to object',
+  )
+    .option('--log <names>', 'these logs only', list)
+    .addOption(new Option('--to <tier>', 'the tier').choices(['disk', 'object']))
+  addConfigFlags(now).action(async (options) => {
+    const { tierNow } = await import('./commands/tier.ts')
+    await tierNow(session, options)
+  })
+}
+
+function addRecoveryCommands(program: Command, session: Session, setStatus: SetStatus): void {
+  program.commandsGroup('Snapshots and recovery:')
+  const snapshot = program.command('snapshot').description('Name moments of the past.')
+  const creating = command(snapshot, 'create', 'Name this moment.', 'snapshot create --data-dir data --name before-upgrade')
+    .option('--name <name>', 'a name; without one it is made from the time')
+  addConfigFlags(creating).action(async (options) => {
+    const { createSnapshot } = await import('./commands/snapshot.ts')
+    await createSnapshot(session, options)
+  })
+  const listing = command(snapshot, 'list', 'All snapshots.', 'snapshot list --archive s3://bucket/prefix')
+  addConfigFlags(listing).action(async (options) => {
+    const { listSnapshots } = await import('./commands/snapshot.ts')
+    await listSnapshots(session, options)
+  })
+
+  const restoring = command(
+    program,
+    'restore',
+    'Make a data directory from an archive alone.',
+    'restore --archive s3://bucket/prefix --data-dir restored',
+    'restore --archive s3://bucket/prefix --data-dir restored --at 2026-01-31T12:00:00Z --plan',
+  )
+    .option('--snapshot <name>', 'as of this snapshot')
+    .option('--at <time>', 'as of this time', time)
+    .option('--to-offset <l/p=o>', 'up to these offsets; may be given again', offsetTargets)
+    .option('--logs <a,b>', 'these logs only', list)
+    .option('--rename <a=b>', 'new names of logs', renames)
+    .option('--eager', 'copy everything to the disk at once')
+    .option('--plan', 'say what would be done, and do nothing')
+    .option('--yes', 'go on where a person would be asked')
+  addWhereFlags(restoring).action(async (options) => {
+    const { restore } = await import('./commands/restore.ts')
+    await restore(session, options)
+  })
+
+  const replaying = command(
+    program,
+    'replay',
+    'Re-emit history from an archive, in order.',
+    'replay --archive s3://bucket/prefix --since 2026-01-01 --json',
+    'replay --archive s3://bucket/prefix --logs orders --into - > orders.ndjson',
+  )
+    .option('--logs <a,b>', 'these logs only', list)
+    .option('--since <time>', 'records from this time on', time)
+    .option('--until <time>', 'records before this time', time)
+    .option('--from <offset>', 'first offset', wholeNumber)
+    .option('--to <offset>', 'end before this offset', wholeNumber)
+    .option('--speed <speed>', 'max, realtime or a factor such as 2x', speed, 'max')
+    .option('--into <dir>', `a data directory, or '-' for NDJSON on standard output; without it records are only counted and hashed`)
+  addWhereFlags(replaying).action(async (options) => {
+    const { replay } = await import('./commands/replay.ts')
+    await replay(session, options)
+  })
+
+  const drilling = command(
+    program,
+    'drill',
+    'Rehearse a restore: restore, verify, measure, and say PASS or FAIL.',
+    'drill --archive s3://bucket/prefix',
+    'drill --archive s3://bucket/prefix --against data --report drill.md',
+  )
+    .option('--against <dir>', 'compare with this data directory')
+    .option('--sample <part>', 'verify this part of the records, above 0 and at most 1', fraction)
+    .option('--check <sql>', 'a question whose answer is checked; may be given again', repeated)
+    .option('--expect <json>', 'the answer to the check before it', repeated)
+    .option('--report <file>', 'write a report: .md or .html')
+  addWhereFlags(drilling).action(async (options) => {
+    const { drill } = await import('./commands/drill.ts')
+    await drill(session, options, setStatus)
+  })
+}
+
+function addLookCommands(program: Command, session: Session): void {
+  program.commandsGroup('Looking:')
+  const status = command(program, 'status', 'What is where.', 'status --data-dir data --json')
+  addConfigFlags(status).action(async (options) => {
+    const { showStatus } = await import('./commands/status.ts')
+    await showStatus(session, options)
+  })
+  const inspecting = command(
+    program,
+    'inspect',
+    'What a file or an object says of itself: segment, WAL file, manifest, identity.',
+    'inspect data/manifest/000000000001.edit',
+    'inspect --archive s3://bucket/prefix stratalog.json --json',
+  ).argument('<file>', 'a file, or a key below the archive or the data directory')
+  addWhereFlags(inspecting).action(async (file: string, options) => {
+    const { inspect } = await import('./commands/inspect.ts')
+    await inspect(session, file, options)
+  })
+}
+
+function addDemoCommand(program: Command, session: Session, setStatus: SetStatus): void {
+  program.commandsGroup('Showing:')
+  command(
+    program,
+    'demo',
+    'Three million real records through RAM, disk and archive, one SQL, a crash, a proved restore.',
+    'demo',
+    'demo --archive s3://bucket --s3-endpoint http://127.0.0.1:9000',
+  )
+    .option('--records <n>', 'how many records', positiveNumber)
+    .option('--archive <url>', 'an archive to use; its bucket is made, and what was written is removed after')
+    .option('--keep <dir>', 'leave the data directory and the archive there for a look')
+    .option('--s3-endpoint <url>', 'an S3 endpoint that is not AWS')
+    .option('--s3-region <region>', 'region of the bucket')
+    .option('--s3-path-style', 'bucket in the path of the URL, not in the host')
+    .action(async (options) => {
+      const { runDemo } = await import('./demo/demo.ts')
+      await runDemo(session, options, setStatus)
+    })
+}

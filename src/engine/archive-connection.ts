@@ -1,0 +1,105 @@
+/** How an engine meets its archive: whose it is, and what each of the two knows that the other does not. */
+import type { Clock } from '../base/clock.ts'
+import { StratalogError, isStratalogError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import { decodeIdentity, encodeIdentity } from '../format/identity.ts'
+import type { LogDefinition, ManifestEdit, ManifestState, PartitionState, SegmentEntry, Writer } from '../format/manifest.ts'
+import { IDENTITY_FILE } from '../format/paths.ts'
+import { manifestFilesInStore } from '../log/manifest-files.ts'
+import { ManifestStore } from '../log/manifest-store.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+
+export interface ArchiveConnection {
+  readonly store: ObjectStore
+  readonly engineId: string
+  readonly writer: Writer
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/**
+ * Opens the archive's manifest as its writer.
+ * @throws StratalogError `archive_foreign` when it belongs to another engine; `store_unsupported` when the store lets two
+ * writers win; what the store throws.
+ */
+export async function openArchiveManifest(connection: ArchiveConnection): Promise<ManifestStore> {
+  const { store, engineId, writer, clock, logger } = connection
+  await store.probe({ write: true })
+  await claimIdentity(store, engineId)
+  const manifest = await ManifestStore.open(manifestFilesInStore(store), { clock, logger })
+  await manifest.claim(writer, engineId)
+  return manifest
+}
+
+async function claimIdentity(store: ObjectStore, engineId: string): Promise<void> {
+  try {
+    await store.put(IDENTITY_FILE, encodeIdentity({ kind: 'archive', engineId }), { ifAbsent: true })
+  } catch (error) {
+    if (!isStratalogError(error) || error.code !== 'object_exists') throw error
+    const identity = decodeIdentity(await store.get(IDENTITY_FILE), store.url)
+    if (identity.kind === 'archive' && identity.engineId === engineId) return
+    throw new StratalogError(
+      'archive_foreign',
+      `${store.url} belongs to another engine (${identity.engineId}). Give this engine an empty prefix, or restore that archive into a new data directory first.`,
+      { details: { url: store.url, engineId, archiveEngineId: identity.engineId } },
+    )
+  }
+}
+
+/**
+ * Edits that teach the local manifest what only the archive knows: uploads whose local commit a crash swallowed, and
+ * segments that went straight to the archive.
+ * @throws StratalogError `archive_diverged` when both have other records under the same offsets.
+ */
+export function pullFromArchive(local: ManifestState, archive: ManifestState): readonly ManifestEdit[] {
+  const edits: ManifestEdit[] = []
+  for (const [logId, log] of local.logs) {
+    const remote = archive.logs.get(logId)
+    if (remote === undefined) continue
+    for (const schema of remote.schemas.slice(log.schemas.length)) edits.push({ kind: 'schema-added', logId, schema })
+    log.partitions.forEach((partition, number) => {
+      const known = remote.partitions[number]
+      if (known !== undefined) edits.push(...pullPartition(log.definition, number, partition, known))
+    })
+  }
+  return edits
+}
+
+function pullPartition(
+  log: LogDefinition,
+  partition: number,
+  local: PartitionState,
+  remote: PartitionState,
+): ManifestEdit[] {
+  const logId = log.id
+  // A memory-mode log is archived by snapshots, between which it may have evicted records.
+  const mayHaveGaps = log.policy.mode === 'memory'
+  const edits: ManifestEdit[] = []
+  const byOffset = new Map(local.segments.map((segment) => [segment.baseOffset, segment]))
+  let end = local.segments.at(-1)?.endOffset ?? local.startOffset
+  for (const segment of remote.segments) {
+    const own = byOffset.get(segment.baseOffset)
+    if (own !== undefined) {
+      if (own.sha256 !== segment.sha256) throw diverged(logId, partition, own, segment)
+      if (own.object === null && segment.object !== null) {
+        const { baseOffset, object } = segment
+        edits.push({ kind: 'segment-copied', logId, partition, baseOffset, tier: 'object', location: object })
+      }
+    } else if (segment.baseOffset === end || (mayHaveGaps && segment.baseOffset > end)) {
+      edits.push({ kind: 'segment-added', logId, partition, segment })
+      end = segment.endOffset
+    } else if (segment.endOffset > local.startOffset) {
+      throw diverged(logId, partition, null, segment)
+    }
+  }
+  return edits
+}
+
+function diverged(logId: number, partition: number, own: SegmentEntry | null, other: SegmentEntry): StratalogError {
+  const here = own === null ? 'nothing that fits' : `${own.baseOffset} to ${own.endOffset} (${own.sha256.slice(0, 12)})`
+  return new StratalogError(
+    'archive_diverged',
+    `The data directory and the archive hold different records of log ${logId}, partition ${partition}: the archive has offsets ${other.baseOffset} to ${other.endOffset} (${other.sha256.slice(0, 12)}), the directory ${here}. Restore the archive into a new directory, or give this one an empty prefix.`,
+    { details: { logId, partition, archive: { from: other.baseOffset, to: other.endOffset }, directory: own && { from: own.baseOffset, to: own.endOffset } } },
+  )
+}

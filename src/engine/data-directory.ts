@@ -1,0 +1,90 @@
+/**
+ * The data directory of an engine: whose it is, that nobody else writes it, and that nothing lies in it that a crash
+ * left half done.
+ */
+import { StratalogError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import { decodeIdentity, encodeIdentity } from '../format/identity.ts'
+import type { ManifestState } from '../format/manifest.ts'
+import {
+  CACHE_DIRECTORY,
+  IDENTITY_FILE,
+  LOCK_FILE,
+  MANIFEST_DIRECTORY,
+  SEGMENTS_DIRECTORY,
+  TEMPORARY_DIRECTORY,
+  WAL_DIRECTORY,
+} from '../format/paths.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+
+/**
+ * The engine id of a directory, or null when it is new.
+ * @throws StratalogError `directory_foreign` when it holds anything that is not ours, `format_unsupported`.
+ */
+export async function readDirectoryIdentity(fileSystem: FileSystem, dataDir: string): Promise<string | null> {
+  const stat = await fileSystem.stat(dataDir)
+  if (stat === null) return null
+  if (!stat.isDirectory) throw foreign(dataDir, 'it is a file')
+  const names = await fileSystem.list(dataDir)
+  if (names.includes(IDENTITY_FILE)) {
+    const identity = decodeIdentity(await fileSystem.read(`${dataDir}/${IDENTITY_FILE}`), dataDir)
+    if (identity.kind !== 'directory') throw foreign(dataDir, 'it is an archive; open it with its file:// URL')
+    return identity.engineId
+  }
+  const strangers = names.filter((name) => name !== LOCK_FILE)
+  if (strangers.length > 0) throw foreign(dataDir, `it holds ${strangers.slice(0, 3).join(', ')} and no ${IDENTITY_FILE}`)
+  return null
+}
+
+/** Makes a directory ours. @throws StratalogError `file_exists` when another did so in between. */
+export async function createDirectory(fileSystem: FileSystem, dataDir: string, engineId: string): Promise<void> {
+  await fileSystem.putIfAbsent(`${dataDir}/${IDENTITY_FILE}`, encodeIdentity({ kind: 'directory', engineId }))
+}
+
+export async function makeSubdirectories(fileSystem: FileSystem, dataDir: string): Promise<void> {
+  for (const name of [MANIFEST_DIRECTORY, WAL_DIRECTORY, SEGMENTS_DIRECTORY, TEMPORARY_DIRECTORY, CACHE_DIRECTORY]) {
+    await fileSystem.makeDirectory(`${dataDir}/${name}`)
+  }
+}
+
+/** Removes what a crash left: temporary files, and segments that no manifest names. Only the writer may call it. */
+export async function removeLeftovers(
+  fileSystem: FileSystem,
+  dataDir: string,
+  state: ManifestState,
+  logger: Logger,
+): Promise<void> {
+  for (const name of await fileSystem.list(`${dataDir}/${TEMPORARY_DIRECTORY}`)) {
+    await fileSystem.remove(`${dataDir}/${TEMPORARY_DIRECTORY}/${name}`)
+  }
+  const named = new Set<string>()
+  for (const log of state.logs.values()) {
+    for (const partition of log.partitions) {
+      for (const segment of partition.segments) if (segment.disk !== null) named.add(segment.disk.object)
+    }
+  }
+  for (const path of await filesBelow(fileSystem, dataDir, SEGMENTS_DIRECTORY)) {
+    if (named.has(path)) continue
+    logger.info('Removing a segment file that no manifest names.', { path })
+    await fileSystem.remove(`${dataDir}/${path}`)
+  }
+}
+
+async function filesBelow(fileSystem: FileSystem, dataDir: string, directory: string): Promise<readonly string[]> {
+  const files: string[] = []
+  for (const name of await fileSystem.list(`${dataDir}/${directory}`)) {
+    const path = `${directory}/${name}`
+    const stat = await fileSystem.stat(`${dataDir}/${path}`)
+    if (stat?.isDirectory === true) files.push(...(await filesBelow(fileSystem, dataDir, path)))
+    else files.push(path)
+  }
+  return files
+}
+
+function foreign(dataDir: string, reason: string): StratalogError {
+  return new StratalogError(
+    'directory_foreign',
+    `${dataDir} is not a Stratalog data directory: ${reason}. Nothing in it was touched; name an empty or a new directory.`,
+    { details: { path: dataDir, reason } },
+  )
+}

@@ -1,0 +1,71 @@
+/** The live logs of an engine, by name and by id, and how one is made from what the manifest says of it. */
+import { StratalogError } from '../base/errors.ts'
+import { parseLogName } from '../base/log-name.ts'
+import type { LogState } from '../format/manifest.ts'
+import { STAMPED_TIME_COLUMN } from '../format/schema.ts'
+import { LiveLog, type LiveLogPorts } from '../log/live-log.ts'
+import { Partition, type PartitionPorts } from '../log/partition.ts'
+import { nearestName } from './nearest-name.ts'
+
+export class LogRegistry {
+  readonly #byName = new Map<string, LiveLog>()
+  readonly #byId = new Map<number, LiveLog>()
+  readonly #partitionPorts: PartitionPorts
+  readonly #logPorts: LiveLogPorts
+
+  constructor(partitionPorts: PartitionPorts, logPorts: LiveLogPorts) {
+    this.#partitionPorts = partitionPorts
+    this.#logPorts = logPorts
+  }
+
+  get byId(): ReadonlyMap<number, LiveLog> {
+    return this.#byId
+  }
+
+  /** In the order they were created. */
+  all(): Iterable<LiveLog> {
+    return this.#byId.values()
+  }
+
+  has(name: string): boolean {
+    return this.#byName.has(name)
+  }
+
+  /** @throws StratalogError `log_name_invalid`; `log_not_found`, with the nearest name there is. */
+  get(name: string): LiveLog {
+    const log = this.#byName.get(parseLogName(name))
+    if (log !== undefined) return log
+    const nearest = nearestName(name, this.#byName.keys())
+    const hint = nearest === null ? 'Create it with createLog.' : `Did you mean '${nearest}'?`
+    throw new StratalogError('log_not_found', `There is no log '${name}'. ${hint}`, { details: { log: name, nearest } })
+  }
+
+  /** Makes a log live; its data is what `state` lists. */
+  add(state: LogState): LiveLog {
+    const { definition, schemas } = state
+    const partitions = state.partitions.map(
+      ({ startOffset, segments }, partition) =>
+        new Partition(
+          {
+            logId: definition.id,
+            partition,
+            timeColumn: definition.timeColumn ?? STAMPED_TIME_COLUMN,
+            startOffset,
+            segments,
+          },
+          definition.policy.ack,
+          this.#partitionPorts,
+        ),
+    )
+    const log = new LiveLog(definition, schemas, partitions, this.#logPorts)
+    this.#byName.set(definition.name, log)
+    this.#byId.set(definition.id, log)
+    return log
+  }
+
+  close(): void {
+    for (const log of this.#byId.values()) log.close()
+    this.#byName.clear()
+    this.#byId.clear()
+  }
+}

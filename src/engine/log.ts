@@ -1,0 +1,186 @@
+import { StratalogError } from '../base/errors.ts'
+import { readArrowInput, isArrowInput, type ArrowInput } from '../format/arrow-input.ts'
+import type { AckLevel, StoragePolicy } from '../format/manifest.ts'
+import { userFields } from '../format/schema-evolution.ts'
+import type { Row } from '../format/schema-inference.ts'
+import { type Field, SYSTEM_COLUMNS } from '../format/schema.ts'
+import type { AppendInput, AppendResult, LiveLog } from '../log/live-log.ts'
+import type { ColumnInput } from '../log/row-appender.ts'
+import type { Partition } from '../log/partition.ts'
+import { keyText } from './system-columns.ts'
+import { type ReadOptions, RecordStream, type ReadableLog } from './record-stream.ts'
+import type { RecordRow } from './batch.ts'
+
+export interface AppendOptions {
+  /** Default: by key on a log with one, else the partitions in turn. */
+  readonly partition?: number
+  /** Wait for this level instead of the log's own; not below what the log has. */
+  readonly ack?: AckLevel
+}
+
+/** What a log is: shaped as `logs describe --json` prints it. */
+export interface LogDescription {
+  readonly name: string
+  readonly schema: readonly Field[]
+  readonly policy: StoragePolicy
+  readonly partitions: number
+  readonly timeColumn: string | null
+  readonly keyColumn: string | null
+}
+
+/** One record, many, an `apache-arrow` Table or RecordBatch, or columns in Arrow's layout. */
+export type Appendable = Row | readonly Row[] | ArrowInput | ColumnInput
+
+/** What a log needs of the engine around it. */
+export interface LogPorts {
+  readonly now: () => number
+  readonly admit: (log: LiveLog) => Promise<void> | null
+  /** Brings what was appended up to now to the object store; shared by all who wait. */
+  readonly archiveThrough: (log: LiveLog, partition: Partition, endOffset: number) => Promise<void>
+  readonly assertOpen: () => void
+  /** Null when the engine takes appends; else why not. */
+  readonly readOnly: boolean
+}
+
+/** A handle on one log of a running engine. Cheap; any number of them may exist. */
+export class Log {
+  readonly #log: LiveLog
+  readonly #ports: LogPorts
+
+  constructor(log: LiveLog, ports: LogPorts) {
+    this.#log = log
+    this.#ports = ports
+  }
+
+  get name(): string {
+    return this.#log.name
+  }
+
+  describe(): LogDescription {
+    const { name, policy, partitions, timeColumn, keyColumn } = this.#log.definition
+    const schema = this.#log.schema
+    return { name, schema: schema === null ? [] : userFields(schema), policy, partitions, timeColumn, keyColumn }
+  }
+
+  /**
+   * Appends and resolves once the acknowledgement level is reached. All of one append lands in one partition, with
+   * consecutive offsets, or nothing of it does.
+   *
+   * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
+   * `disk_full`, `disk_failed`, `engine_closed`. After a failure of the disk the fate of the append is unknown.
+   * @example
+   * await clicks.append({ user_id: 7, event: 'view' })
+   */
+  async append(records: Appendable, options: AppendOptions = {}): Promise<AppendResult> {
+    this.#ports.assertOpen()
+    if (this.#ports.readOnly) {
+      throw new StratalogError('argument_invalid', 'This engine was opened read-only; open it for writing to append.')
+    }
+    const input = toInput(records)
+    const partition = this.#choosePartition(input, options.partition)
+    const ack = this.#ackLevel(options.ack)
+    const admitted = this.#ports.admit(this.#log)
+    if (admitted !== null) await admitted
+    const result = await this.#log.append(partition, input, ack === 'object' ? this.#levelBelowObject() : ack, this.#ports.now())
+    if (ack === 'object') await this.#ports.archiveThrough(this.#log, partition, result.offset + result.count)
+    return result
+  }
+
+  /** Reads records in offset order across every tier. See ReadOptions. */
+  read(options: ReadOptions = {}): RecordStream {
+    this.#ports.assertOpen()
+    return new RecordStream(readable(this.#log, this.#ports), options)
+  }
+
+  /** The record at one offset, or null when no such offset is readable. @throws StratalogError `offset_gap`, `corrupt` kinds. */
+  async get(offset: number, options: { readonly partition?: number } = {}): Promise<RecordRow | null> {
+    const partition = this.#log.partition(options.partition ?? 0)
+    if (offset < partition.startOffset || offset >= partition.visibleEnd) return null
+    const stream = this.read({ partition: partition.partition, from: offset, to: offset + 1 })
+    for await (const row of stream.rows()) return row
+    return null
+  }
+
+  #choosePartition(input: AppendInput, asked: number | undefined): Partition {
+    if (asked !== undefined) return this.#log.partition(asked)
+    const { keyColumn } = this.#log.definition
+    if (keyColumn === null || this.#log.partitions.length === 1) return this.#log.nextPartition()
+    const keys = new Set(keysOf(input, keyColumn).map((key) => partitionOfKey(key, this.#log.partitions.length)))
+    const [first] = keys
+    if (keys.size === 1 && first !== undefined) return this.#log.partition(first)
+    throw new StratalogError(
+      'argument_invalid',
+      `The keys of this append belong to ${keys.size} partitions of '${this.name}', and an append lands in one. Append the records of each key apart.`,
+      { details: { log: this.name, partitions: [...keys] } },
+    )
+  }
+
+  #ackLevel(asked: AckLevel | undefined): AckLevel {
+    const own = this.#log.policy.ack
+    if (asked === undefined) return own
+    const { mode, wal, archiveAfter } = this.#log.policy
+    if (asked === 'disk' && !wal) throw ackInvalid(this.name, asked, 'it has no WAL')
+    if (asked === 'object' && (mode === 'memory' || archiveAfter === null)) throw ackInvalid(this.name, asked, 'it has no archive')
+    return asked
+  }
+
+  #levelBelowObject(): AckLevel {
+    return this.#log.policy.wal ? 'disk' : 'memory'
+  }
+}
+
+function ackInvalid(name: string, ack: AckLevel, reason: string): StratalogError {
+  return new StratalogError('argument_invalid', `Log '${name}' cannot acknowledge at '${ack}': ${reason}.`)
+}
+
+/** The partition of a key: FNV-1a over its UTF-8 text, modulo the number of partitions. */
+export function partitionOfKey(key: string, partitions: number): number {
+  let hash = 0x811c9dc5
+  for (const byte of Buffer.from(key)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
+  return hash % partitions
+}
+
+function keysOf(input: AppendInput, keyColumn: string): readonly string[] {
+  if (input.kind === 'rows') return input.rows.map((row) => keyText(row[keyColumn]) ?? '')
+  throw new StratalogError(
+    'argument_invalid',
+    `Columns appended to a log with a key and several partitions need the partition to be named.`,
+  )
+}
+
+function toInput(records: Appendable): AppendInput {
+  if (Array.isArray(records)) return { kind: 'rows', rows: records as readonly Row[] }
+  if (isColumnInput(records)) {
+    for (const field of records.fields) assertUserColumn(field.name)
+    return { kind: 'columns', ...records }
+  }
+  if (isArrowInput(records)) {
+    const input = readArrowInput(records)
+    for (const field of input.fields) assertUserColumn(field.name)
+    return { kind: 'columns', ...input }
+  }
+  return { kind: 'rows', rows: [records as Row] }
+}
+
+function assertUserColumn(name: string): void {
+  if ((SYSTEM_COLUMNS as readonly string[]).includes(name)) {
+    throw new StratalogError('schema_invalid', `${JSON.stringify(name)} is reserved; name the column otherwise.`)
+  }
+}
+
+function isColumnInput(records: unknown): records is ColumnInput {
+  const value = records as Partial<ColumnInput>
+  return Array.isArray(value.fields) && Array.isArray(value.columns) && typeof value.length === 'number'
+}
+
+function readable(log: LiveLog, ports: LogPorts): ReadableLog {
+  return {
+    name: log.name,
+    partitionCount: log.partitions.length,
+    viewOf: (partition, from, to) => {
+      ports.assertOpen()
+      return log.view(new Map([[partition, { start: from, end: to }]]))
+    },
+    waitFor: (partition, offset, signal) => log.partition(partition).waitFor(offset, signal),
+  }
+}

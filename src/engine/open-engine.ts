@@ -1,0 +1,321 @@
+/**
+ * The composition root: from configuration and ports to a running engine.
+ *
+ * Opening a data directory, in order, because each step relies on the one before:
+ * 1. it is ours or empty; 2. the kernel lock is held; 3. the manifest is read and claimed for a new epoch; 4. what a crash
+ * left half done is removed; 5. the archive, when it can be reached, teaches what only it knows; 6. the WAL is scanned and
+ * its records come back into RAM; 7. a new WAL file is begun; 8. the scheduler starts.
+ * A crash in any of them leaves a directory that opens to the same state.
+ */
+import { StratalogError, isStratalogError } from '../base/errors.ts'
+import { randomHex } from '../base/random.ts'
+import { parseBytes } from '../base/units.ts'
+import { emptyManifestState } from '../format/manifest-builder.ts'
+import type { LogState, Writer } from '../format/manifest.ts'
+import { CACHE_DIRECTORY, LOCK_FILE } from '../format/paths.ts'
+import { AckQueue } from '../log/ack-queue.ts'
+import { manifestFilesInDirectory } from '../log/manifest-files.ts'
+import { ManifestStore } from '../log/manifest-store.ts'
+import { SegmentPins } from '../log/segment-pins.ts'
+import { SlabPool } from '../log/slab-pool.ts'
+import type { Wal } from '../log/wal.ts'
+import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
+import { NodeFileSystem } from '../storage/node-file-system.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+import { type OpenedObjectStore, openObjectStore } from '../storage/open-object-store.ts'
+import { ArchiveWriter } from '../tiering/archive-writer.ts'
+import type { TieringContext } from '../tiering/context.ts'
+import { MemoryGovernor } from '../tiering/governor.ts'
+import { TieringScheduler } from '../tiering/scheduler.ts'
+import { openArchiveManifest, pullFromArchive } from './archive-connection.ts'
+import { ColdCache } from './cold-cache.ts'
+import { type StratalogOptions, configError, validateOptions } from './config.ts'
+import { createDirectory, makeSubdirectories, readDirectoryIdentity, removeLeftovers } from './data-directory.ts'
+import type { Engine } from './engine.ts'
+import { availableMemoryBytes, environmentVariables, hostName, isDebug, processId, temporaryDirectory } from './environment.ts'
+import { LogRegistry } from './log-registry.ts'
+import { type EnginePorts, resolvePorts } from './ports.ts'
+import { archiveSegmentBytes, diskSegmentBytes } from './segment-bytes.ts'
+import { resolvePolicy } from './storage-policy.ts'
+import { openWal, scanDirectoryWal } from './wal-opening.ts'
+
+/** Free slabs kept for reuse. */
+const FREE_SLAB_BYTES_MAX = 64 * 1024 * 1024
+/** Disk that SQL may use for copies of archived segments. */
+const COLD_CACHE_BYTES_MAX = 4 * 1024 ** 3
+
+export type Access = 'write' | 'read'
+
+/** What is open so far; closed in reverse when a later step fails. */
+type Closers = (() => Promise<void>)[]
+
+/** @throws StratalogError `config_invalid`, `directory_foreign`, `directory_in_use`, `format_unsupported`, `corrupt` kinds. */
+export async function openEngine(
+  given: StratalogOptions,
+  givenPorts: Partial<EnginePorts>,
+  access: Access,
+): Promise<Engine> {
+  const options = validateOptions(given)
+  assertPossible(options)
+  const ports = resolvePorts(options, givenPorts)
+  const closers: Closers = []
+  try {
+    return await assemble(options, ports, access, closers)
+  } catch (error) {
+    await closeAll(closers, ports)
+    throw error
+  }
+}
+
+async function assemble(
+  options: StratalogOptions,
+  ports: EnginePorts,
+  access: Access,
+  closers: Closers,
+): Promise<Engine> {
+  const { clock, random, logger, metrics } = ports
+  const fileSystem: FileSystem = new NodeFileSystem()
+  const writer: Writer = { id: randomHex(random, 16), pid: processId(), host: hostName(), since: clock.now() }
+  const store = await openStore(options, ports, fileSystem, closers)
+  const directory =
+    options.dataDir === undefined ? null : await openDirectory(options.dataDir, fileSystem, ports, access, writer, closers)
+  const engineId = directory?.manifest.state.engineId ?? randomHex(random, 16)
+  const archive =
+    store === null || access === 'read'
+      ? null
+      : new ArchiveWriter({
+          store,
+          openManifest: () => openArchiveManifest({ store, engineId, writer, clock, logger: logger.child('archive') }),
+        })
+  if (archive !== null && directory !== null) await pull(archive, directory.manifest, ports)
+
+  const pool = new SlabPool({ freeBytesMax: FREE_SLAB_BYTES_MAX, poison: isDebug() })
+  const pins = new SegmentPins()
+  const acks = new AckQueue()
+  const walSlot: { wal: Wal | null } = { wal: null }
+  const registry = new LogRegistry(
+    {
+      pool,
+      pins,
+      segmentBytes: (tier, segment, location) =>
+        tier === 'disk'
+          ? diskSegmentBytes(fileSystem, options.dataDir ?? '', location)
+          : archiveSegmentBytes(store, segment, location),
+    },
+    {
+      get wal() {
+        return walSlot.wal
+      },
+      acks,
+    },
+  )
+  closers.push(async () => registry.close())
+  for (const state of directory?.manifest.state.logs.values() ?? []) registry.add(state)
+  if (directory !== null) {
+    const scanned = scanDirectoryWal(directory, registry, ports)
+    if (access === 'write') walSlot.wal = await openWal({ directory, scanned, acks, ports, closers })
+  }
+
+  const tiering: TieringContext = {
+    engineId,
+    clock,
+    random,
+    logger: logger.child('tiering'),
+    metrics,
+    disk: directory,
+    archive,
+    pins,
+    wal: walSlot.wal,
+    logs: () => registry.all(),
+  }
+  const scheduler = new TieringScheduler(tiering)
+  closers.push(() => scheduler.close())
+  if (access === 'write' && directory !== null) scheduler.start()
+  const maxBytes =
+    options.maxMemoryBytes === undefined
+      ? Math.floor(availableMemoryBytes() / 2)
+      : parseBytes(options.maxMemoryBytes, 'maxMemoryBytes')
+  const evictionWatermark = options.evictionWatermark ?? 0.9
+  const governor = new MemoryGovernor({
+    pool,
+    maxBytes,
+    watermark: evictionWatermark,
+    clock,
+    metrics,
+    logs: () => registry.all(),
+    relieve: () => scheduler.relieve(),
+  })
+  const coldCache = openColdCache(options, fileSystem, store, access)
+  closers.push(() => coldCache.close())
+
+  return {
+    engineId,
+    ports,
+    registry,
+    governor,
+    scheduler,
+    tiering,
+    archive,
+    store,
+    coldCache,
+    defaults: options.defaults ?? {},
+    surroundings: {
+      hasDataDir: directory !== null,
+      hasArchive: store !== null,
+      evictionPolicy: options.evictionPolicy ?? 'fifo',
+      evictionWatermark,
+    },
+    isReadOnly: access === 'read',
+    writer: directory === null ? null : directory.manifest.state.writer,
+    commitLog: logCommitter(directory?.manifest ?? null),
+    failure: () => acks.failure,
+    close: () => closeAll(closers, ports),
+  }
+}
+
+export interface OpenedDirectory {
+  readonly dataDir: string
+  readonly fileSystem: FileSystem
+  readonly manifest: ManifestStore
+}
+
+async function openDirectory(
+  dataDir: string,
+  fileSystem: FileSystem,
+  ports: EnginePorts,
+  access: Access,
+  writer: Writer,
+  closers: Closers,
+): Promise<OpenedDirectory> {
+  const { clock, random, logger } = ports
+  let engineId = await readDirectoryIdentity(fileSystem, dataDir)
+  if (access === 'read' && engineId === null) {
+    throw new StratalogError('file_not_found', `There is no Stratalog data directory at ${dataDir}.`, {
+      details: { path: dataDir },
+    })
+  }
+  if (access === 'write') {
+    await fileSystem.makeDirectory(dataDir)
+    const holder = { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() }
+    const lock: DirectoryLock = await lockDirectory(`${dataDir}/${LOCK_FILE}`, holder, logger)
+    closers.push(() => lock.release())
+    // Another process may have made the directory while this one waited for nothing but the lock.
+    engineId = await readDirectoryIdentity(fileSystem, dataDir)
+    if (engineId === null) {
+      engineId = randomHex(random, 16)
+      await createDirectory(fileSystem, dataDir, engineId)
+    }
+    await makeSubdirectories(fileSystem, dataDir)
+  }
+  const files = manifestFilesInDirectory(fileSystem, dataDir)
+  const manifest = await ManifestStore.open(files, { clock, logger: logger.child('manifest') })
+  closers.push(() => manifest.close())
+  if (access === 'write') {
+    await manifest.claim(writer, engineId ?? '')
+    await removeLeftovers(fileSystem, dataDir, manifest.state, logger)
+  }
+  return { dataDir, fileSystem, manifest }
+}
+
+async function openStore(
+  options: StratalogOptions,
+  ports: EnginePorts,
+  fileSystem: FileSystem,
+  closers: Closers,
+): Promise<OpenedObjectStore | null> {
+  if (options.archive === undefined) return null
+  const { clock, random, metrics, logger } = ports
+  const store = await openObjectStore(options.archive, {
+    ...(options.s3 === undefined ? {} : { s3: options.s3 }),
+    fileSystem,
+    clock,
+    random,
+    metrics,
+    logger,
+    environment: environmentVariables(),
+  })
+  closers.push(() => store.close())
+  return store
+}
+
+/** A store that is away costs lag, not the start; anything else that is wrong with it is said now. */
+async function pull(archive: ArchiveWriter, local: ManifestStore, ports: EnginePorts): Promise<void> {
+  try {
+    const remote = await archive.manifest()
+    await local.commit((state) => pullFromArchive(state, remote.state))
+  } catch (error) {
+    if (!isStratalogError(error) || error.code !== 'store_unavailable') throw error
+    ports.logger.warn('The archive cannot be reached; uploads wait until it can.', { reason: error.message })
+  }
+}
+
+function logCommitter(manifest: ManifestStore | null): Engine['commitLog'] {
+  let ramState = emptyManifestState()
+  return async (make) => {
+    if (manifest === null) {
+      const log = make(ramState.nextLogId)
+      ramState = { ...ramState, nextLogId: ramState.nextLogId + 1 }
+      return log
+    }
+    let made: LogState | null = null
+    await manifest.commit((state) => {
+      made = make(state.nextLogId)
+      const { definition, schemas, partitions } = made
+      return [
+        { kind: 'log-created', log: definition, startOffsets: partitions.map((partition) => partition.startOffset) },
+        ...schemas.map((schema) => ({ kind: 'schema-added' as const, logId: definition.id, schema })),
+      ]
+    })
+    return made as unknown as LogState
+  }
+}
+
+function openColdCache(
+  options: StratalogOptions,
+  fileSystem: FileSystem,
+  store: OpenedObjectStore | null,
+  access: Access,
+): ColdCache {
+  const { dataDir } = options
+  const directory = async (): Promise<{ path: string; dispose: () => Promise<void> }> => {
+    if (dataDir !== undefined && access === 'write') {
+      return { path: `${dataDir}/${CACHE_DIRECTORY}`, dispose: async () => {} }
+    }
+    const path = await temporaryDirectory()
+    return { path, dispose: () => fileSystem.removeDirectory(path) }
+  }
+  return new ColdCache({ fileSystem, store, bytesMax: COLD_CACHE_BYTES_MAX, directory })
+}
+
+/** Combinations that no single key shows. */
+function assertPossible(options: StratalogOptions): void {
+  const problems = []
+  if (options.archive !== undefined && options.dataDir === undefined) {
+    problems.push({ path: 'dataDir', given: undefined, allowed: 'a directory, because there is an archive' })
+  }
+  if (options.s3 !== undefined && options.archive?.startsWith('s3:') !== true) {
+    problems.push({ path: 's3', given: options.s3, allowed: 'nothing without an archive on s3://' })
+  }
+  if (problems.length > 0) throw configError(problems)
+  resolvePolicy(
+    {},
+    options.defaults ?? {},
+    {
+      hasDataDir: options.dataDir !== undefined,
+      hasArchive: options.archive !== undefined,
+      evictionPolicy: options.evictionPolicy ?? 'fifo',
+      evictionWatermark: options.evictionWatermark ?? 0.9,
+    },
+    'defaults',
+  )
+}
+
+async function closeAll(closers: Closers, ports: EnginePorts): Promise<void> {
+  for (const close of closers.splice(0).reverse()) {
+    try {
+      await close()
+    } catch (error) {
+      ports.logger.warn('Closing a part of the engine failed.', { reason: String(error) })
+    }
+  }
+}

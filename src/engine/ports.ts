@@ -1,0 +1,26 @@
+import type { Clock } from '../base/clock.ts'
+import { systemClock } from '../base/clock.ts'
+import type { Logger } from '../base/logger.ts'
+import { type Metrics, noMetrics } from '../base/metrics.ts'
+import { type Random, systemRandom } from '../base/random.ts'
+import type { StratalogOptions } from './config.ts'
+import { environmentVariables } from './environment.ts'
+import { createLogger } from './pino-logger.ts'
+
+/** What an engine takes from outside besides its configuration; every one has a real default. */
+export interface EnginePorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly metrics: Metrics
+}
+
+export function resolvePorts(options: StratalogOptions, ports: Partial<EnginePorts>): EnginePorts {
+  const levels = environmentVariables()['STRATALOG_LOG'] ?? options.logLevel ?? 'warn'
+  return {
+    clock: ports.clock ?? systemClock,
+    random: ports.random ?? systemRandom,
+    logger: ports.logger ?? createLogger(levels),
+    metrics: ports.metrics ?? noMetrics,
+  }
+}

@@ -1,0 +1,124 @@
+/** The state of an engine as facts; shaped as `status --json` prints it. */
+import type { Range } from '../base/range.ts'
+import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { Partition } from '../log/partition.ts'
+import type { Engine } from './engine.ts'
+import { PACKAGE_VERSION } from './version.ts'
+
+export interface TierStatus {
+  readonly records: number
+  readonly bytes: number
+  readonly startOffset: number
+  readonly endOffset: number
+}
+
+export interface PartitionStatus {
+  readonly partition: number
+  readonly startOffset: number
+  readonly endOffset: number
+  readonly durableOffset: number
+  readonly archivedOffset: number
+  readonly tiers: {
+    readonly memory: TierStatus
+    readonly disk: TierStatus & { readonly segments: number }
+    readonly object: TierStatus & { readonly segments: number }
+  }
+  /** How long the oldest record that has no disk (object) copy has waited for one. */
+  readonly lag: { readonly flushMs: number; readonly uploadMs: number }
+  readonly gaps: readonly { readonly from: number; readonly to: number; readonly reason: string }[]
+  readonly lastError: string | null
+}
+
+export interface LogStatus {
+  readonly name: string
+  readonly policy: StoragePolicy
+  readonly partitions: readonly PartitionStatus[]
+}
+
+export interface EngineStatus {
+  readonly version: string
+  readonly source: 'directory' | 'archive' | 'server'
+  readonly writer: { readonly pid: number; readonly host: string; readonly since: string } | null
+  readonly memory: { readonly usedBytes: number; readonly maxBytes: number; readonly usagePercent: number }
+  /** Why appends with a WAL are refused, or null. */
+  readonly failure: string | null
+  readonly logs: readonly LogStatus[]
+}
+
+export function engineStatus(engine: Engine): EngineStatus {
+  const { governor, writer } = engine
+  const now = engine.ports.clock.now()
+  return {
+    version: PACKAGE_VERSION,
+    source: 'directory',
+    writer: writer === null ? null : { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() },
+    memory: {
+      usedBytes: governor.usedBytes,
+      maxBytes: governor.maxBytes,
+      usagePercent: Math.round((governor.usedBytes / governor.maxBytes) * 1000) / 10,
+    },
+    failure: engine.failure()?.message ?? null,
+    logs: [...engine.registry.all()].map((log) => logStatus(log, now)),
+  }
+}
+
+function logStatus(log: LiveLog, now: number): LogStatus {
+  return {
+    name: log.name,
+    policy: log.policy,
+    partitions: log.partitions.map((partition) => partitionStatus(partition, now)),
+  }
+}
+
+function partitionStatus(partition: Partition, now: number): PartitionStatus {
+  const { segments, batches, startOffset } = partition
+  const waitingInRam = batches.find((batch) => batch.endOffset > partition.flushedEnd)
+  const waitingOnDisk = segments.find((segment) => segment.object === null)
+  return {
+    partition: partition.partition,
+    startOffset,
+    endOffset: partition.visibleEnd,
+    durableOffset: partition.durableEnd,
+    archivedOffset: partition.archivedEnd,
+    tiers: {
+      memory: {
+        records: partition.nextOffset - partition.hotStart,
+        bytes: partition.hotBytes,
+        startOffset: partition.hotStart,
+        endOffset: partition.nextOffset,
+      },
+      disk: segmentTier(segments.filter((segment) => segment.disk !== null)),
+      object: segmentTier(segments.filter((segment) => segment.object !== null)),
+    },
+    lag: {
+      flushMs: waitingInRam === undefined ? 0 : Math.max(0, now - waitingInRam.appendTimeMin),
+      uploadMs: waitingOnDisk === undefined ? 0 : Math.max(0, now - waitingOnDisk.appendTimeMin),
+    },
+    gaps: gapsOf(partition).map((gap) => ({ from: gap.start, to: gap.end, reason: 'evicted' })),
+    lastError: partition.lastError,
+  }
+}
+
+function segmentTier(segments: readonly SegmentEntry[]): TierStatus & { segments: number } {
+  return {
+    records: segments.reduce((sum, segment) => sum + segment.endOffset - segment.baseOffset, 0),
+    bytes: segments.reduce((sum, segment) => sum + segment.length, 0),
+    startOffset: segments[0]?.baseOffset ?? 0,
+    endOffset: segments.at(-1)?.endOffset ?? 0,
+    segments: segments.length,
+  }
+}
+
+/** Offsets that were assigned and that no tier holds: what memory mode evicted. */
+function gapsOf(partition: Partition): readonly Range[] {
+  const gaps: Range[] = []
+  let next = partition.firstOffset
+  for (const segment of partition.segments) {
+    if (segment.endOffset <= partition.startOffset) continue
+    if (segment.baseOffset > next) gaps.push({ start: next, end: segment.baseOffset })
+    next = Math.max(next, segment.endOffset)
+  }
+  if (partition.hotStart > next) gaps.push({ start: next, end: partition.hotStart })
+  return gaps
+}

@@ -1,0 +1,152 @@
+/**
+ * Arrow data from outside as columns: a Table or a RecordBatch of any copy of the npm package apache-arrow (told by their
+ * shape, nothing of it is loaded), and IPC bytes by any Arrow writer.
+ *
+ * Nothing of it is believed: every buffer has to be as long as its rows ask, offsets ascend, codes lie in their dictionary,
+ * text is UTF-8. Columns share the input's memory where its layout is ours.
+ */
+import { present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import { type ArrowData, ArrowColumnReader, isArrowData } from './arrow-column.ts'
+import { concatColumns } from './column-concat.ts'
+import type { ColumnData } from './column.ts'
+import { decompressFrameBelow } from './lz4.ts'
+import { BLOCK_RAW_BYTES_MAX } from './limits.ts'
+import type { Field } from './schema.ts'
+
+/** Rows in our columns: `columns[i]` belongs to `fields[i]`. */
+export interface ArrowColumns {
+  readonly fields: readonly Field[]
+  readonly columns: readonly ColumnData[]
+  readonly length: number
+}
+
+/** A Table or a RecordBatch of apache-arrow, as far as it is looked at. */
+export type ArrowInput = ArrowBatch | { readonly batches: readonly ArrowBatch[] }
+
+export interface ArrowBatch {
+  readonly schema: { readonly fields: readonly ArrowField[] }
+  readonly data: { readonly length: number; readonly children: readonly unknown[] }
+}
+
+export interface ArrowField {
+  readonly name: string
+  readonly nullable: boolean
+  readonly metadata?: ReadonlyMap<string, string>
+}
+
+/** Whether a value looks like an apache-arrow Table or RecordBatch. */
+export function isArrowInput(value: unknown): value is ArrowInput {
+  if (isArrowBatch(value)) return true
+  if (typeof value !== 'object' || value === null || !('batches' in value)) return false
+  return Array.isArray(value.batches) && value.batches.every(isArrowBatch)
+}
+
+/**
+ * All rows of the input as one. Columns of Arrow's type Null are left out.
+ *
+ * @throws StratalogError `type_unsupported` naming the column and its type, `schema_invalid` for a name that comes twice,
+ * `record_too_large`, `input_invalid` for anything that is not as Arrow lays it out.
+ */
+export function readArrowInput(input: ArrowInput): ArrowColumns {
+  const batches = readArrowBatches(input)
+  const first = batches[0]
+  if (first === undefined) return { fields: [], columns: [], length: 0 }
+  if (batches.length === 1) return first
+  const names = first.fields.map((field) => `${field.name} ${field.type}`).join()
+  for (const { fields } of batches) {
+    if (fields.map((field) => `${field.name} ${field.type}`).join() !== names) {
+      throw inputInvalid('The batches of a table have not the same columns.')
+    }
+  }
+  return {
+    fields: first.fields,
+    columns: first.columns.map((_, index) =>
+      concatColumns(batches.map((batch) => present(batch.columns[index], 'a column'))),
+    ),
+    length: batches.reduce((sum, batch) => sum + batch.length, 0),
+  }
+}
+
+/** The same, batch by batch. */
+export function readArrowBatches(input: ArrowInput): ArrowColumns[] {
+  return ('batches' in input ? input.batches : [input]).map(readBatch)
+}
+
+/**
+ * The batches of an Arrow IPC stream or file.
+ *
+ * @throws StratalogError as `readArrowInput`.
+ */
+export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> {
+  const { CompressionType, compressionRegistry, tableFromIPC } = await import('apache-arrow')
+  if (compressionRegistry.get(CompressionType.LZ4_FRAME) === null) {
+    compressionRegistry.set(CompressionType.LZ4_FRAME, {
+      decode: (frame) => decompressFrameBelow(frame, BLOCK_RAW_BYTES_MAX),
+    })
+  }
+  let table: ArrowInput
+  try {
+    table = tableFromIPC(bytes)
+  } catch (error) {
+    throw inputInvalid(
+      `This is no Arrow IPC data: ${error instanceof Error ? error.message : String(error)}.`,
+      error,
+    )
+  }
+  return readArrowBatches(table)
+}
+
+function isArrowBatch(value: unknown): value is ArrowBatch {
+  if (typeof value !== 'object' || value === null || !('schema' in value) || !('data' in value))
+    return false
+  const { schema, data } = value as {
+    schema: Partial<ArrowBatch['schema']> | null
+    data: Partial<ArrowBatch['data']> | null
+  }
+  return (
+    Array.isArray(schema?.fields) &&
+    Array.isArray(data?.children) &&
+    typeof data.length === 'number'
+  )
+}
+
+function readBatch(batch: ArrowBatch): ArrowColumns {
+  const { length, children } = batch.data
+  const { fields: arrowFields } = batch.schema
+  if (children.length !== arrowFields.length)
+    throw inputInvalid('A record batch has not one column a field.')
+  const fields: Field[] = []
+  const columns: ColumnData[] = []
+  const names = new Set<string>()
+  arrowFields.forEach((field, index) => {
+    if (names.has(field.name)) {
+      throw new StratalogError(
+        'schema_invalid',
+        `The column ${JSON.stringify(field.name)} comes twice.`,
+        {
+          details: { column: field.name },
+        },
+      )
+    }
+    names.add(field.name)
+    const data: unknown = children[index]
+    if (!isArrowData(data) || data.length !== length)
+      throw inputInvalid(`Column ${JSON.stringify(field.name)} has another length.`)
+    const column = readColumn(field, data)
+    if (column === null) return
+    fields.push({ name: field.name, type: column.type, nullable: field.nullable })
+    columns.push(column)
+  })
+  return { fields, columns, length }
+}
+
+function readColumn(field: ArrowField, data: ArrowData): ColumnData | null {
+  return new ArrowColumnReader(field.name, field.metadata?.get('stratalog:type') === 'json').read(
+    data,
+  )
+}
+
+function inputInvalid(message: string, cause?: unknown): StratalogError {
+  return new StratalogError('input_invalid', message, cause === undefined ? {} : { cause })
+}

@@ -1,0 +1,161 @@
+/** Strict reading of a segment's facts: every field, every type, and every relation between them, before any is used. */
+import { StratalogError } from '../base/errors.ts'
+import { type Fail, JsonFields, parseJson } from './json-fields.ts'
+import { BATCH_ROWS_MAX, COLUMNS_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
+import { type Schema, isColumnType } from './schema.ts'
+import type { BatchFacts, ColumnStatistics, DictionaryFacts, SegmentFacts } from './segment.ts'
+
+export const SEGMENT_FORMAT_VERSION = 1
+
+/**
+ * @param bytes JSON whose checksum was verified.
+ * @param tailPosition where the segment's tail begins: blocks fill all before it.
+ * @throws `fail`, and `format_unsupported` for a version that this program does not know.
+ */
+export function decodeSegmentFacts(
+  bytes: Uint8Array,
+  tailPosition: number,
+  fail: Fail,
+): SegmentFacts {
+  const fields = new JsonFields(parseJson(bytes, fail), 'stratalog', fail)
+  const formatVersion = fields.integer('formatVersion')
+  if (formatVersion !== SEGMENT_FORMAT_VERSION) throw unknownVersion(formatVersion)
+  const facts: SegmentFacts = {
+    formatVersion,
+    engineId: fields.text('engineId'),
+    logId: fields.integer('logId'),
+    logName: fields.text('logName'),
+    partition: fields.integer('partition'),
+    timeColumn: fields.text('timeColumn'),
+    keyColumn: fields.textOrNull('keyColumn'),
+    baseOffset: fields.integer('baseOffset'),
+    endOffset: fields.integer('endOffset'),
+    schema: decodeSchema(fields.object('schema'), fail),
+    ...decodeTimes(fields),
+    rawBytes: fields.integer('rawBytes'),
+    dictionaries: fields.objects('dictionaries').map(decodeDictionary),
+    batches: fields.objects('batches').map(decodeBatch),
+    statistics: fields.objects('statistics').map(decodeStatistics),
+    preambleChecksum: fields.integer('preambleChecksum'),
+    preambleLength: fields.integer('preambleLength'),
+  }
+  fields.end()
+  checkRelations(facts, tailPosition, fail)
+  return facts
+}
+
+function decodeSchema(fields: JsonFields, fail: Fail): Schema {
+  const id = fields.integer('id')
+  const schema: Schema = {
+    id,
+    fields: fields.objects('fields').map((field) => {
+      const name = field.text('name')
+      const type = field.text('type')
+      const nullable = field.boolean('nullable')
+      field.end()
+      if (!isColumnType(type)) return fail(`${JSON.stringify(type)} is no column type`)
+      return { name, type, nullable }
+    }),
+  }
+  fields.end()
+  return schema
+}
+
+function decodeTimes(
+  fields: JsonFields,
+): Pick<BatchFacts, 'timeMin' | 'timeMax' | 'appendTimeMin' | 'appendTimeMax'> {
+  return {
+    timeMin: fields.number('timeMin'),
+    timeMax: fields.number('timeMax'),
+    appendTimeMin: fields.number('appendTimeMin'),
+    appendTimeMax: fields.number('appendTimeMax'),
+  }
+}
+
+function decodeDictionary(fields: JsonFields): DictionaryFacts {
+  const facts = {
+    column: fields.integer('column'),
+    length: fields.integer('length', 1),
+    position: fields.integer('position'),
+    metadataLength: fields.integer('metadataLength', 16),
+    bodyLength: fields.integer('bodyLength'),
+  }
+  fields.end()
+  return facts
+}
+
+function decodeBatch(fields: JsonFields): BatchFacts {
+  const facts = {
+    baseOffset: fields.integer('baseOffset'),
+    length: fields.integer('length', 1),
+    position: fields.integer('position'),
+    metadataLength: fields.integer('metadataLength', 16),
+    bodyLength: fields.integer('bodyLength'),
+    checksum: fields.integer('checksum'),
+    ...decodeTimes(fields),
+  }
+  fields.end()
+  return facts
+}
+
+function decodeStatistics(fields: JsonFields): ColumnStatistics {
+  const nullCount = fields.integer('nullCount')
+  const min = decodeBound(fields, 'min')
+  const max = decodeBound(fields, 'max')
+  fields.end()
+  return { nullCount, ...(min === null ? {} : { min }), ...(max === null ? {} : { max }) }
+}
+
+function decodeBound(fields: JsonFields, name: 'min' | 'max'): number | string | null {
+  return fields.has(name) ? fields.numberOrText(name) : null
+}
+
+/** The preamble, then the blocks, fill the file up to its tail; offsets are dense; every list fits the schema. */
+function checkRelations(facts: SegmentFacts, tailPosition: number, fail: Fail): void {
+  const columnCount = facts.schema.fields.length
+  if (columnCount === 0 || columnCount > COLUMNS_MAX) fail(`it has ${columnCount} columns`)
+  if (facts.statistics.length !== columnCount) fail('its statistics are not one a column')
+  if (!facts.schema.fields.some((field) => field.name === facts.timeColumn))
+    fail('its time column is not in its schema')
+  checkDictionaries(facts, fail)
+  let position = facts.preambleLength
+  let offset = facts.baseOffset
+  for (const batch of facts.batches) {
+    if (batch.position !== position) fail(`a block begins at ${batch.position}, not ${position}`)
+    if (batch.baseOffset !== offset)
+      fail(`a block begins at offset ${batch.baseOffset}, not ${offset}`)
+    if (batch.length > BATCH_ROWS_MAX) fail(`a block has ${batch.length} rows`)
+    position += batch.metadataLength + batch.bodyLength
+    offset += batch.length
+  }
+  if (position !== tailPosition) fail(`its blocks end at ${position}, not ${tailPosition}`)
+  if (offset !== facts.endOffset || facts.batches.length === 0) {
+    fail(`its blocks end at offset ${offset}, not ${facts.endOffset}`)
+  }
+}
+
+function checkDictionaries(facts: SegmentFacts, fail: Fail): void {
+  let end = facts.dictionaries[0]?.position ?? facts.preambleLength
+  let column = -1
+  for (const dictionary of facts.dictionaries) {
+    if (dictionary.column <= column) fail('its dictionaries are not in the order of columns')
+    if (dictionary.length > DICTIONARY_ENTRIES_MAX)
+      fail(`a dictionary has ${dictionary.length} values`)
+    if (facts.schema.fields[dictionary.column]?.type !== 'utf8')
+      fail('a dictionary belongs to no text column')
+    if (dictionary.position !== end)
+      fail(`a dictionary begins at ${dictionary.position}, not ${end}`)
+    column = dictionary.column
+    end += dictionary.metadataLength + dictionary.bodyLength
+  }
+  if (end !== facts.preambleLength)
+    fail(`its dictionaries end at ${end}, not ${facts.preambleLength}`)
+}
+
+function unknownVersion(version: number): StratalogError {
+  return new StratalogError(
+    'format_unsupported',
+    `The segment has format version ${version}; this program reads version ${SEGMENT_FORMAT_VERSION}.`,
+    { details: { formatVersion: version } },
+  )
+}

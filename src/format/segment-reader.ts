@@ -1,0 +1,263 @@
+/**
+ * Reads segments; see segment-writer.ts for the layout. Pure: positions and lengths in, bytes in, columns out.
+ *
+ * Nothing is believed before a checksum of ours over the stored bytes was verified: the tail's covers the facts, the
+ * facts' cover the preamble and each block. Only then do bytes reach a flatbuffers or an LZ4 decoder, and these are held
+ * to the lengths that the facts allow. All damage is `segment_corrupt` with the position in the segment; bytes that were
+ * damaged on purpose, checksums included, give the same error or other values, never a read out of range.
+ *
+ * Columns may lie over the bytes they were decoded from, which the caller leaves unchanged while they are in use.
+ */
+import { Footer } from 'apache-arrow/fb/footer'
+import { ByteBuffer, Encoding } from 'flatbuffers'
+import { assert, present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { Range } from '../base/range.ts'
+import { ARROW_MAGIC, END_OF_STREAM } from './arrow-message.ts'
+import { type ColumnPlace, parseBatchMessage } from './arrow-message-reader.ts'
+import { crc32c } from './checksum.ts'
+import type { ColumnData } from './column.ts'
+import type { Fail } from './json-fields.ts'
+import { SEGMENT_FOOTER_BYTES_MAX } from './limits.ts'
+import type { RecordBatch } from './record-batch.ts'
+import type { Field } from './schema.ts'
+import { bufferCount, decodeCodedColumn, decodePlainColumn } from './segment-column.ts'
+import { decodeSegmentFacts } from './segment-facts.ts'
+import { FACTS_KEY, TAIL_MAGIC } from './segment-writer.ts'
+import type { BatchFacts, DictionaryFacts, SegmentFacts } from './segment.ts'
+
+/** What to read of a segment's end at first: enough for the facts of most. */
+export const SEGMENT_TAIL_BYTES = 65_536
+
+/** Dictionaries by position of their column. */
+export type SegmentDictionaries = ReadonlyMap<number, ColumnData>
+
+/** The facts, or how many of the segment's last bytes it takes to read them. */
+export type SegmentTail =
+  | { readonly kind: 'facts'; readonly facts: SegmentFacts }
+  | { readonly kind: 'more'; readonly tailBytes: number }
+
+/** Footer length and magic at the very end. */
+const END_BYTES = 4 + ARROW_MAGIC.length
+/** What stands before the footer: end of stream, our magic, the checksum. */
+const BEFORE_FOOTER_BYTES = END_OF_STREAM.length + TAIL_MAGIC.length + 4
+
+/**
+ * The facts of a segment of `length` bytes, from its last bytes.
+ *
+ * @throws StratalogError `segment_corrupt`, and `format_unsupported` for a version that this program does not know.
+ */
+export function parseSegmentTail(tail: Uint8Array, length: number): SegmentTail {
+  assert(tail.length <= length, 'a tail is no longer than its segment')
+  const fail = failAt(Math.max(0, length - tail.length))
+  const needed = tailLength(tail, length, fail)
+  if (tail.length < needed) return { kind: 'more', tailBytes: needed }
+  const bytes = tail.subarray(tail.length - needed)
+  if (!equals(bytes.subarray(0, END_OF_STREAM.length), END_OF_STREAM))
+    fail('its blocks have no end')
+  if (
+    !equals(
+      bytes.subarray(END_OF_STREAM.length, END_OF_STREAM.length + TAIL_MAGIC.length),
+      TAIL_MAGIC,
+    )
+  ) {
+    fail('its footer has no checksum')
+  }
+  const covered = bytes.subarray(BEFORE_FOOTER_BYTES)
+  if (crc32c(covered) !== dataView(bytes).getUint32(BEFORE_FOOTER_BYTES - 4, true)) {
+    fail("its footer does not match the footer's checksum")
+  }
+  const json = factsJson(covered.subarray(0, covered.length - END_BYTES), fail)
+  return { kind: 'facts', facts: decodeSegmentFacts(json, length - needed, fail) }
+}
+
+/** How long the tail is, as far as the given bytes tell. */
+function tailLength(tail: Uint8Array, length: number, fail: Fail): number {
+  if (length < END_BYTES + BEFORE_FOOTER_BYTES) fail('it is too short for a segment')
+  if (tail.length < END_BYTES) return Math.min(length, SEGMENT_TAIL_BYTES)
+  const end = tail.subarray(tail.length - END_BYTES)
+  if (!equals(end.subarray(4), ARROW_MAGIC)) fail('it does not end as an Arrow file')
+  const footerLength = dataView(end).getUint32(0, true)
+  const needed = footerLength + END_BYTES + BEFORE_FOOTER_BYTES
+  if (footerLength > SEGMENT_FOOTER_BYTES_MAX || needed > length)
+    fail(`its footer cannot have ${footerLength} bytes`)
+  return needed
+}
+
+function factsJson(bytes: Uint8Array, fail: Fail): Uint8Array {
+  const pair = Footer.getRootAsFooter(new ByteBuffer(bytes)).customMetadata(0)
+  const key = pair?.key(Encoding.UTF8_BYTES)
+  const value = pair?.value(Encoding.UTF8_BYTES)
+  if (
+    !(key instanceof Uint8Array) ||
+    !(value instanceof Uint8Array) ||
+    !equals(key, Buffer.from(FACTS_KEY))
+  ) {
+    return fail('its footer has no facts')
+  }
+  // Copied, since text is not decoded from shared memory.
+  return new Uint8Array(value)
+}
+
+/**
+ * The dictionaries of a segment, or of the wanted `columns` of it.
+ *
+ * @param preamble its first `facts.preambleLength` bytes.
+ * @throws StratalogError `segment_corrupt`.
+ */
+export function decodeDictionaries(
+  facts: SegmentFacts,
+  preamble: Uint8Array,
+  columns?: readonly number[],
+): SegmentDictionaries {
+  const fail = failAt(0)
+  const { preambleLength } = facts
+  if (preamble.length !== preambleLength)
+    fail(`its preamble has ${preamble.length} bytes, not ${preambleLength}`)
+  if (crc32c(preamble) !== facts.preambleChecksum) fail('its preamble does not match its checksum')
+  const wanted = facts.dictionaries.filter(
+    ({ column }) => columns === undefined || columns.includes(column),
+  )
+  return new Map(
+    wanted.map((dictionary) => [dictionary.column, decodeDictionary(dictionary, preamble)]),
+  )
+}
+
+function decodeDictionary(dictionary: DictionaryFacts, preamble: Uint8Array): ColumnData {
+  const { column, length, position, metadataLength, bodyLength } = dictionary
+  const fail = failAt(position)
+  const bodyStart = position + metadataLength
+  const expected = {
+    bodyLength,
+    length,
+    dictionaryId: column,
+    bufferCounts: [bufferCount('utf8', false)],
+  }
+  const [place] = parseBatchMessage(preamble.subarray(position, bodyStart), expected, fail)
+  if (place === undefined || place.nullCount > 0) return fail('a dictionary has nulls')
+  return decodePlainColumn(
+    preamble.subarray(bodyStart, bodyStart + bodyLength),
+    place,
+    'utf8',
+    length,
+    fail,
+  )
+}
+
+/**
+ * The records of one block, with all columns or the wanted ones in the order they are asked for; others are not
+ * decompressed. The batch's schema has the same columns.
+ *
+ * @param bytes the block's: `[position, position + metadataLength + bodyLength)` of `facts.batches[index]`.
+ * @param dictionaries those of the wanted columns at least.
+ * @throws StratalogError `segment_corrupt`.
+ */
+export function decodeBlock(
+  facts: SegmentFacts,
+  index: number,
+  bytes: Uint8Array,
+  dictionaries: SegmentDictionaries,
+  columns?: readonly number[],
+): RecordBatch {
+  const block = present(facts.batches[index], `block ${index}`)
+  const fail = failAt(block.position)
+  const { metadataLength, bodyLength } = block
+  if (bytes.length !== metadataLength + bodyLength)
+    fail(`a block has ${bytes.length} bytes, not ${metadataLength + bodyLength}`)
+  if (crc32c(bytes) !== block.checksum) fail('a block does not match its checksum')
+  const places = parseBlockMetadata(facts, block, bytes.subarray(0, metadataLength), fail)
+  const body = bytes.subarray(metadataLength)
+  const wanted = columns ?? facts.schema.fields.map((_, position) => position)
+  return {
+    schema:
+      columns === undefined
+        ? facts.schema
+        : { id: facts.schema.id, fields: pick(facts.schema.fields, columns) },
+    baseOffset: block.baseOffset,
+    length: block.length,
+    columns: wanted.map((position) => {
+      const place = present(places[position], `column ${position}`)
+      if (!isEncoded(facts, position)) {
+        return decodePlainColumn(
+          body,
+          place,
+          present(facts.schema.fields[position], 'a field').type,
+          block.length,
+          fail,
+        )
+      }
+      const dictionary = present(dictionaries.get(position), `the dictionary of column ${position}`)
+      return decodeCodedColumn(body, place, dictionary, block.length, fail)
+    }),
+    appendTimeMin: block.appendTimeMin,
+    appendTimeMax: block.appendTimeMax,
+  }
+}
+
+/**
+ * Where in the segment the stored bytes of the wanted columns of a block lie, by what the block's metadata says.
+ * The block's checksum does not cover the parts alone: what is read by these ranges is hints, not yet data.
+ *
+ * @param metadata the block's first `metadataLength` bytes.
+ * @throws StratalogError `segment_corrupt`.
+ */
+export function columnRanges(
+  facts: SegmentFacts,
+  index: number,
+  metadata: Uint8Array,
+  columns: readonly number[],
+): readonly Range[] {
+  const block = present(facts.batches[index], `block ${index}`)
+  const places = parseBlockMetadata(facts, block, metadata, failAt(block.position))
+  const bodyStart = block.position + block.metadataLength
+  return columns.flatMap((position) =>
+    present(places[position], `column ${position}`).buffers.map((buffer) => ({
+      start: bodyStart + buffer.position,
+      end: bodyStart + buffer.position + buffer.length,
+    })),
+  )
+}
+
+function parseBlockMetadata(
+  facts: SegmentFacts,
+  block: BatchFacts,
+  metadata: Uint8Array,
+  fail: Fail,
+): readonly ColumnPlace[] {
+  const encoded = new Set(facts.dictionaries.map((dictionary) => dictionary.column))
+  const bufferCounts = facts.schema.fields.map(({ type }, position) =>
+    bufferCount(type, encoded.has(position)),
+  )
+  const { bodyLength, length, metadataLength } = block
+  if (metadata.length !== metadataLength)
+    fail(`the metadata of a block has ${metadata.length} bytes, not ${metadataLength}`)
+  return parseBatchMessage(metadata, { bodyLength, length, dictionaryId: null, bufferCounts }, fail)
+}
+
+function isEncoded(facts: SegmentFacts, position: number): boolean {
+  return facts.dictionaries.some((dictionary) => dictionary.column === position)
+}
+
+function pick(fields: readonly Field[], columns: readonly number[]): readonly Field[] {
+  return columns.map((position) => present(fields[position], `column ${position}`))
+}
+
+function failAt(position: number): Fail {
+  return (reason) => {
+    throw new StratalogError(
+      'segment_corrupt',
+      `The segment is damaged near byte ${position}: ${reason}.`,
+      {
+        details: { position, reason },
+      },
+    )
+  }
+}
+
+function equals(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0
+}
+
+function dataView(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

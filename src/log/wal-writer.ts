@@ -1,0 +1,280 @@
+/**
+ * The WAL writer: takes frames from the ring, writes them, makes them durable, says how far. A state machine without a
+ * thread: `turn` does one round, on the WAL thread (`wal-thread.ts`) or inline (`wal.ts`).
+ *
+ * A round: take everything that is in the ring; write it, as many frames as lie in one stretch with one write; fdatasync;
+ * publish the new durable LSN. What arrives during the fdatasync goes together in the next round: group commit.
+ *
+ * Invariants:
+ * - The durable LSN moves only after an fdatasync that started when every byte below it was written.
+ * - A file is durable to its end before the next one is made, so damage before the newest file is never a torn tail.
+ * - After any error nothing is published again: the kernel may have dropped what it could not write. A failed sync is
+ *   never called again. The frames are left to recovery under a new epoch.
+ * - Opening writes once more, into the new file, every frame that the scan found but could not prove durable: the bytes
+ *   may exist in the page cache only. So what recovery gives to readers is durable before they see it.
+ */
+import { assert, present } from '../base/assert.ts'
+import { isStratalogError, StratalogError } from '../base/errors.ts'
+import { crc32c } from '../format/checksum.ts'
+import { walFileName } from '../format/paths.ts'
+import { WAL_FILE_HEADER_BYTES, decodeWalFileHeader } from '../format/wal-file.ts'
+import {
+  WAL_FRAME_HEADER_BYTES,
+  finishFrameHeader,
+  peekFrame,
+  walFrameBytes,
+  writeFrameFields,
+} from '../format/wal-frame.ts'
+import { type OpenWalFile, WalFiles, type WalFilesOptions } from './wal-files.ts'
+import type { RingConsumer } from './wal-ring.ts'
+import { type ScannedFrame, type WalRecovered, readWal } from './wal-scan.ts'
+
+export interface WalWriterOptions extends WalFilesOptions {
+  readonly recovered: WalRecovered
+  readonly ring: RingConsumer
+  /** Called when the durable LSN moved or the ring has room that the producer waits for. */
+  readonly onProgress: () => void
+}
+
+/** A frame that is bigger than the ring lets through at once; its header is written last, when its payload is there. */
+interface LargeFrame {
+  readonly header: Uint8Array
+  readonly bytes: number
+  /** Bytes written so far, from the frame's first; the header counts though it is not written yet. */
+  written: number
+  payloadChecksum: number
+}
+
+export class WalWriter {
+  readonly #options: WalWriterOptions
+  readonly #ring: RingConsumer
+  readonly #files: WalFiles
+  #file: OpenWalFile
+  #link: number
+  /** The LSN after the last whole frame that was written. */
+  #writtenLsn: number
+  #durableLsn: number
+  #releasedLsn = 0
+  #large: LargeFrame | null = null
+  #isFailed = false
+
+  /** Makes the file that continues the WAL; when this returns, everything below `recovered.endLsn` is durable. */
+  constructor(options: WalWriterOptions) {
+    this.#options = options
+    this.#ring = options.ring
+    const { recovered } = options
+    this.#files = new WalFiles(options, recovered.fromLsn)
+    const continued = failing(() => continueWal(options, this.#files))
+    this.#file = continued.file
+    this.#link = continued.link
+    this.#writtenLsn = recovered.endLsn
+    this.#durableLsn = recovered.endLsn
+  }
+
+  /**
+   * One round. False when there was nothing to do.
+   * @throws StratalogError `disk_full` or `disk_failed`; after that the writer does nothing more.
+   */
+  turn(): boolean {
+    assert(!this.#isFailed, 'a failed WAL writer writes nothing more')
+    try {
+      return failing(() => this.#turn())
+    } catch (error) {
+      this.#isFailed = true
+      this.#closeFile()
+      throw error
+    }
+  }
+
+  close(): void {
+    if (!this.#isFailed) this.#closeFile()
+  }
+
+  #turn(): boolean {
+    const released = this.#ring.releasedLsn()
+    if (released > this.#releasedLsn) {
+      this.#releasedLsn = released
+      this.#files.release(released)
+    }
+    const head = this.#ring.head()
+    let worked = false
+    for (;;) {
+      const { position, length } = this.#ring.readable(head)
+      if (length === 0) break
+      worked = true
+      const taken = this.#large === null ? this.#takeFrames(position, length) : this.#takePart(this.#large, position, length)
+      if (this.#ring.advance(taken)) this.#options.onProgress()
+    }
+    this.#makeDurable()
+    return worked
+  }
+
+  /** Takes frames from one stretch of the ring, at least one or the skip word; returns how many bytes it is done with. */
+  #takeFrames(position: number, length: number): number {
+    if (this.#ring.isSkip(position)) return length
+    const end = this.#frameBytesAt(position)
+    if (!this.#file.hasRoom(end)) this.#roll(end)
+    if (end > this.#ring.wholeFrameBytesMax) return this.#beginLarge(position, end)
+    let taken = 0
+    let lsn = this.#writtenLsn
+    while (taken < length && !this.#ring.isSkip(position + taken)) {
+      const bytes = this.#frameBytesAt(position + taken, lsn)
+      if (bytes > this.#ring.wholeFrameBytesMax || !this.#file.hasRoom(taken + bytes)) break
+      this.#finishFrame(position + taken, bytes)
+      taken += bytes
+      lsn += bytes
+    }
+    this.#file.append(this.#ring.bytes.subarray(position, position + taken))
+    this.#writtenLsn = lsn
+    return taken
+  }
+
+  #frameBytesAt(position: number, lsn: number = this.#writtenLsn): number {
+    const frame = present(peekFrame(this.#ring.view, position), 'a frame in the ring')
+    assert(frame.lsn === lsn, 'frames come through the ring in LSN order')
+    return walFrameBytes(frame.payloadLength)
+  }
+
+  #finishFrame(position: number, frameBytes: number): void {
+    const { bytes, view } = this.#ring
+    const payload = bytes.subarray(position + WAL_FRAME_HEADER_BYTES, position + frameBytes)
+    this.#link = finishFrameHeader(bytes, view, position, this.#seal(crc32c(payload)), this.#file.salt)
+  }
+
+  #beginLarge(position: number, bytes: number): number {
+    const header = this.#ring.bytes.slice(position, position + WAL_FRAME_HEADER_BYTES)
+    this.#large = { header, bytes, written: WAL_FRAME_HEADER_BYTES, payloadChecksum: 0 }
+    return WAL_FRAME_HEADER_BYTES
+  }
+
+  #takePart(large: LargeFrame, position: number, length: number): number {
+    const taken = Math.min(length, large.bytes - large.written)
+    const part = this.#ring.bytes.subarray(position, position + taken)
+    this.#file.writePart(part, large.written)
+    large.payloadChecksum = crc32c(part, large.payloadChecksum)
+    large.written += taken
+    if (large.written === large.bytes) this.#endLarge(large)
+    return taken
+  }
+
+  #endLarge(large: LargeFrame): void {
+    const { header, bytes } = large
+    const view = new DataView(header.buffer, header.byteOffset, header.length)
+    this.#link = finishFrameHeader(header, view, 0, this.#seal(large.payloadChecksum), this.#file.salt)
+    this.#file.writePart(header, 0)
+    this.#file.frameWritten(bytes)
+    this.#writtenLsn += bytes
+    this.#large = null
+  }
+
+  #seal(payloadChecksum: number): { epoch: number; durableLsn: number; previousLink: number; payloadChecksum: number } {
+    return { epoch: this.#options.epoch, durableLsn: this.#durableLsn, previousLink: this.#link, payloadChecksum }
+  }
+
+  #makeDurable(): void {
+    const written = this.#writtenLsn
+    if (written === this.#durableLsn) return
+    this.#file.dataSync()
+    this.#durableLsn = written
+    this.#ring.publishDurable(written)
+    this.#options.onProgress()
+  }
+
+  /** Goes on in a new file, with room for a frame of `frameBytes`. */
+  #roll(frameBytes: number): void {
+    this.#makeDurable()
+    const full = this.#file
+    const lsn = this.#writtenLsn
+    this.#file = this.#files.create(lsn, this.#link, frameBytes, () => {})
+    full.close()
+    const mark = { lsn, epoch: this.#options.epoch, salt: full.salt, link: this.#link }
+    this.#files.markRolled(full.startLsn, mark)
+  }
+
+  #closeFile(): void {
+    try {
+      this.#file.close()
+    } catch {
+      // The file is durable as far as was published, or abandoned; closing adds nothing.
+    }
+  }
+}
+
+/** Makes the first file of this writer, with the frames that are not proven durable. */
+function continueWal(options: WalWriterOptions, files: WalFiles): { file: OpenWalFile; link: number } {
+  const { recovered, fileSystem, directory, engineId } = options
+  const { durableLsn, endLsn } = recovered
+  const before = files.startLsns.at(-1) ?? null
+  if (before === null) {
+    assert(endLsn === 0, 'a WAL without files starts at 0')
+    return { file: files.create(0, 0, 0, () => {}), link: 0 }
+  }
+  const old = readFacts(options, before)
+  assert(old.epoch < options.epoch, 'every writer has an epoch above those before')
+  const frames = readWal(fileSystem, directory, { engineId, fromLsn: durableLsn })
+  const first = frames.next()
+  const previousLink = first.done === true ? unfollowedLink(old, durableLsn) : first.value.frame.previousLink
+  let link = previousLink
+  const file = files.create(durableLsn, previousLink, endLsn - durableLsn, (target) => {
+    for (let next = first; next.done !== true; next = frames.next()) {
+      link = rewriteFrame(target, next.value, link, durableLsn, options.epoch)
+    }
+    const written = durableLsn + target.position - WAL_FILE_HEADER_BYTES
+    if (written !== endLsn) throw changed(directory, endLsn, written)
+  })
+  if (before < durableLsn) files.markRolled(before, { lsn: durableLsn, epoch: old.epoch, salt: old.salt, link: previousLink })
+  return { file, link }
+}
+
+/** The link of a file that starts where the old one has no frame: known only when that is where the old one starts. */
+function unfollowedLink(old: { readonly startLsn: number; readonly previousLink: number }, lsn: number): number {
+  return old.startLsn === lsn ? old.previousLink : 0
+}
+
+function readFacts(options: WalWriterOptions, startLsn: number): ReturnType<typeof decodeWalFileHeader> {
+  const path = `${options.directory}/${walFileName(startLsn)}`
+  const file = options.fileSystem.open(path, 'read')
+  try {
+    const header = new Uint8Array(WAL_FILE_HEADER_BYTES)
+    const length = file.read(header, 0)
+    return decodeWalFileHeader(header.subarray(0, length), { engineId: options.engineId, startLsn }, path)
+  } finally {
+    file.close()
+  }
+}
+
+/** Appends a frame of an earlier epoch under this one; returns its link. */
+function rewriteFrame(
+  target: OpenWalFile,
+  scanned: ScannedFrame,
+  previousLink: number,
+  durableLsn: number,
+  epoch: number,
+): number {
+  const { frame, payload } = scanned
+  const bytes = new Uint8Array(walFrameBytes(frame.payloadLength))
+  const view = new DataView(bytes.buffer)
+  writeFrameFields(view, 0, frame, frame.lsn, frame.payloadLength)
+  bytes.set(payload, WAL_FRAME_HEADER_BYTES)
+  const seal = { epoch, durableLsn, previousLink, payloadChecksum: frame.payloadChecksum }
+  const link = finishFrameHeader(bytes, view, 0, seal, target.salt)
+  target.append(bytes)
+  return link
+}
+
+function changed(directory: string, expected: number, found: number): StratalogError {
+  return new StratalogError('wal_corrupt', `${directory} changed since it was read: it ended at LSN ${expected}, now at ${found}.`, {
+    details: { file: directory, position: null, lsn: found, reason: 'it changed since it was read' },
+  })
+}
+
+/** Runs a step; errors of the file system come out as the WAL's: `disk_full`, or `disk_failed` with the first as cause. */
+function failing<T>(step: () => T): T {
+  try {
+    return step()
+  } catch (error) {
+    if (!isStratalogError(error) || error.kind === 'corrupt' || error.code === 'disk_full') throw error
+    if (error.code === 'format_unsupported') throw error
+    throw new StratalogError('disk_failed', `The WAL cannot go on: ${error.message}`, { cause: error, details: error.details })
+  }
+}

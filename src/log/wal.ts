@@ -1,0 +1,457 @@
+/**
+ * The write-ahead log, as appends see it: one stream of frames for every log and partition of an engine.
+ *
+ * An LSN is a position in that endless stream; `append` gives it at once, though the frame is neither written nor durable.
+ * Frames become durable in LSN order, and `onDurable` says how far, once per group: whoever waits keeps a queue of its own.
+ *
+ * Crash story of one append:
+ * 1. `append` lays the frame into the ring; a crash now loses it, and nobody was told otherwise.
+ * 2. The writer writes it; a crash now may lose it or not: recovery finds it whole or cuts it off.
+ * 3. fdatasync ends; the durable LSN passes the frame: recovery finds it, always.
+ * 4. `onDurable` tells; only here may the append be acknowledged.
+ *
+ * After a failure nothing more becomes durable: `append` and `flush` throw it, and only a new WAL, of a new epoch, goes on.
+ */
+import { assert } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import {
+  APPEND_BYTES_MAX,
+  WAL_FILE_BYTES_MAX,
+  WAL_FILE_BYTES_MIN,
+  WAL_RING_BYTES,
+  WAL_ZERO_AHEAD_BYTES,
+} from '../format/limits.ts'
+import { WAL_FRAME_HEADER_BYTES, type WalFrameFields, walFrameBytes, writeFrameFields } from '../format/wal-frame.ts'
+import type { SyncFileSystem } from '../storage/file-system.ts'
+import type { WalFileSizes } from './wal-files.ts'
+import { RingConsumer, RingProducer, createRingBuffer } from './wal-ring.ts'
+import type { WalRecovered } from './wal-scan.ts'
+import { type SpawnWalThread, type WalThread, fromClonedError } from './wal-thread.ts'
+import { WalWriter } from './wal-writer.ts'
+
+/**
+ * Writes a frame's payload, exactly the length that was announced, at `position` of `into`. Usually runs inside `append`; under
+ * backpressure later, so what it reads stays unchanged until the frame is durable. It does not throw.
+ */
+export type FillPayload = (into: Uint8Array, position: number) => void
+
+export interface Wal {
+  /**
+   * Adds a frame and returns the LSN after it. Order of calls is order of LSNs.
+   * @throws StratalogError `append_too_large`, `engine_closed`, or the failure. Then nothing was added.
+   */
+  append(fields: WalFrameFields, payloadLength: number, fill: FillPayload): number
+  /**
+   * Null while there is room. Else resolves when there is; wait for it before work that ends in `append`, and look again.
+   * An `append` that does not wait is taken all the same, in order, and its `fill` runs when there is room.
+   */
+  readonly backpressure: Promise<void> | null
+  /** Everything below is on disk. */
+  readonly durableLsn: number
+  /** The LSN of the next frame. */
+  readonly appendedLsn: number
+  /** Why nothing more becomes durable, or null. */
+  readonly failure: StratalogError | null
+  /** One listener, called once per group with the new durable LSN. It does not throw. */
+  onDurable(listener: (durableLsn: number) => void): void
+  /** One listener, called once; every `onDurable` comes before. */
+  onFailure(listener: (failure: StratalogError) => void): void
+  /** Resolves when all that was appended is durable. @throws the failure. */
+  flush(): Promise<void>
+  /** Frames below `lsn` are not needed again: call it after the checkpoint that says so is durable. */
+  release(lsn: number): void
+  /** Makes all durable, seals, and ends the writer. Does not throw after a failure; that was told already. */
+  close(): Promise<void>
+}
+
+export interface WalOptions {
+  readonly directory: string
+  readonly engineId: string
+  /** Above the epoch of every writer before. */
+  readonly epoch: number
+  /** What `scanWal` found. */
+  readonly recovered: WalRecovered
+  /** A power of two; for tests. */
+  readonly ringBytes?: number
+  /** For tests. */
+  readonly sizes?: WalFileSizes
+}
+
+export interface InlineWalOptions extends WalOptions {
+  readonly fileSystem: SyncFileSystem
+  /** Runs `turn` later, once; called when there is work. The simulator's scheduler, or `queueMicrotask`. */
+  readonly schedule: (turn: () => void) => void
+}
+
+export interface ThreadWalOptions extends WalOptions {
+  readonly spawn: SpawnWalThread
+}
+
+const DEFAULT_SIZES: WalFileSizes = {
+  fileBytesMin: WAL_FILE_BYTES_MIN,
+  fileBytesMax: WAL_FILE_BYTES_MAX,
+  zeroAheadBytes: WAL_ZERO_AHEAD_BYTES,
+}
+
+/** A WAL whose writer runs in this thread, when `schedule` lets it. Everything recovered is durable when it returns. */
+export function createInlineWal(options: InlineWalOptions): Wal {
+  const buffer = createRingBuffer(options.ringBytes ?? WAL_RING_BYTES, options.recovered.endLsn)
+  const ring = new RingConsumer(buffer)
+  // Progress is looked at after each round, so the writer itself tells nobody.
+  const sizes = options.sizes ?? DEFAULT_SIZES
+  const writer = new WalWriter({ ...options, sizes, ring, onProgress: () => {} })
+  return new RingWal(buffer, options.recovered.endLsn, (events) => new InlineDriver(writer, ring, options.schedule, events))
+}
+
+/** A WAL whose writer has a thread of its own. Everything recovered is durable when the promise resolves. */
+export async function createThreadWal(options: ThreadWalOptions): Promise<Wal> {
+  const { directory, engineId, epoch, recovered, spawn } = options
+  const ring = createRingBuffer(options.ringBytes ?? WAL_RING_BYTES, recovered.endLsn)
+  const start = { ring, directory, engineId, epoch, recovered, sizes: options.sizes ?? DEFAULT_SIZES }
+  let driver: ThreadDriver | null = null
+  const wal = new RingWal(ring, recovered.endLsn, (events) => (driver = new ThreadDriver(start, spawn, events)))
+  assert(driver !== null, 'the driver is made with the WAL')
+  await (driver as ThreadDriver).opened
+  return wal
+}
+
+/** What a driver tells the WAL. */
+interface DriverEvents {
+  progress(): void
+  failed(failure: StratalogError): void
+}
+
+/** Runs the consumer's side of the ring. */
+interface Driver {
+  /** There is news in the ring. */
+  wake(producer: RingProducer): void
+  /** Whether somebody waits for the writer. */
+  setHoldsProcess(holds: boolean): void
+  /** Resolves when the writer has ended after the ring was stopped; it does not throw. */
+  end(producer: RingProducer): Promise<void>
+}
+
+interface QueuedFrame {
+  readonly fields: WalFrameFields
+  readonly lsn: number
+  readonly payloadLength: number
+  readonly fill: FillPayload
+  /** A large frame while it goes through in pieces, and how far it went. */
+  pieces: { readonly bytes: Uint8Array; pushed: number } | null
+}
+
+interface FlushWaiter {
+  readonly lsn: number
+  readonly resolve: () => void
+  readonly reject: (failure: StratalogError) => void
+}
+
+class RingWal implements Wal {
+  readonly #ring: RingProducer
+  readonly #driver: Driver
+  #appendedLsn: number
+  #durableLsn: number
+  #failure: StratalogError | null = null
+  #closing: Promise<void> | null = null
+  #durableListener: (durableLsn: number) => void = () => {}
+  #failureListener: (failure: StratalogError) => void = () => {}
+  /** Frames that found no room, in LSN order. */
+  #queue: QueuedFrame[] = []
+  #room: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null
+  #flushes: FlushWaiter[] = []
+  #holdsProcess = false
+
+  constructor(buffer: SharedArrayBuffer, startLsn: number, makeDriver: (events: DriverEvents) => Driver) {
+    this.#ring = new RingProducer(buffer)
+    this.#appendedLsn = startLsn
+    this.#durableLsn = startLsn
+    this.#driver = makeDriver({ progress: () => this.#progress(), failed: (failure) => this.#fail(failure) })
+  }
+
+  get durableLsn(): number {
+    return this.#durableLsn
+  }
+  get appendedLsn(): number {
+    return this.#appendedLsn
+  }
+  get failure(): StratalogError | null {
+    return this.#failure
+  }
+  get backpressure(): Promise<void> | null {
+    return this.#room?.promise ?? null
+  }
+
+  onDurable(listener: (durableLsn: number) => void): void {
+    this.#durableListener = listener
+  }
+
+  onFailure(listener: (failure: StratalogError) => void): void {
+    this.#failureListener = listener
+  }
+
+  append(fields: WalFrameFields, payloadLength: number, fill: FillPayload): number {
+    if (this.#closing !== null) throw new StratalogError('engine_closed', 'The WAL is closed.')
+    return this.#append(fields, payloadLength, fill)
+  }
+
+  async flush(): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    if (this.#durableLsn >= this.#appendedLsn) return
+    const lsn = this.#appendedLsn
+    await new Promise<void>((resolve, reject) => this.#flushes.push({ lsn, resolve, reject }))
+  }
+
+  release(lsn: number): void {
+    assert(lsn <= this.#durableLsn, 'only durable frames are released')
+    if (this.#closing !== null || this.#failure !== null) return
+    this.#ring.release(lsn)
+    this.#driver.wake(this.#ring)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.flush()
+      // The seal proves all before it durable: damage there is then corruption, never taken for a torn tail.
+      this.#append(SEAL, 0, () => {})
+      await this.flush()
+    } catch {
+      // The failure was told to its listener, and recovery deals with what is not durable.
+    }
+    this.#ring.stop()
+    await this.#driver.end(this.#ring)
+  }
+
+  #append(fields: WalFrameFields, payloadLength: number, fill: FillPayload): number {
+    if (this.#failure !== null) throw this.#failure
+    if (payloadLength > APPEND_BYTES_MAX) throw tooLarge(payloadLength)
+    const frame: QueuedFrame = { fields, lsn: this.#appendedLsn, payloadLength, fill, pieces: null }
+    const isIn = this.#queue.length === 0 && this.#put(frame)
+    this.#appendedLsn += walFrameBytes(payloadLength)
+    assert(Number.isSafeInteger(this.#appendedLsn), 'LSNs are safe integers')
+    if (!isIn) this.#queue.push(frame)
+    if (!isIn && this.#queue.length === 1) this.#drain()
+    this.#driver.wake(this.#ring)
+    this.#hold()
+    return this.#appendedLsn
+  }
+
+  /** Lays a frame into the ring, or as much of a large one as there is room for; true when it is all in. */
+  #put(frame: QueuedFrame): boolean {
+    const bytes = walFrameBytes(frame.payloadLength)
+    if (bytes > this.#ring.wholeFrameBytesMax) return this.#putPieces(frame)
+    const position = this.#ring.reserve(bytes)
+    if (position < 0) return false
+    writeFrame(this.#ring.bytes, this.#ring.view, position, frame)
+    this.#ring.commit(bytes)
+    return true
+  }
+
+  #putPieces(frame: QueuedFrame): boolean {
+    if (frame.pieces === null) {
+      const position = this.#ring.reserve(WAL_FRAME_HEADER_BYTES)
+      if (position < 0) return false
+      const bytes = new Uint8Array(walFrameBytes(frame.payloadLength))
+      writeFrame(bytes, new DataView(bytes.buffer), 0, frame)
+      this.#ring.bytes.set(bytes.subarray(0, WAL_FRAME_HEADER_BYTES), position)
+      this.#ring.commit(WAL_FRAME_HEADER_BYTES)
+      frame.pieces = { bytes, pushed: WAL_FRAME_HEADER_BYTES }
+    }
+    const { pieces } = frame
+    pieces.pushed += this.#ring.push(pieces.bytes, pieces.pushed)
+    return pieces.pushed === pieces.bytes.length
+  }
+
+  /** Moves queued frames into the ring as far as there is room, and asks to be told of more. */
+  #drain(): void {
+    let hasAsked = false
+    let count = 0
+    for (let first = this.#queue[0]; first !== undefined; first = this.#queue[count]) {
+      if (this.#put(first)) {
+        count++
+        hasAsked = false
+      } else if (hasAsked) {
+        break
+      } else {
+        // Ask, then look once more: room that came in between was not announced.
+        this.#ring.wantSpace()
+        hasAsked = true
+      }
+    }
+    this.#queue = this.#queue.slice(count)
+    this.#setBackpressure(this.#queue.length > 0)
+  }
+
+  #setBackpressure(isFull: boolean): void {
+    if (isFull) {
+      this.#room ??= Promise.withResolvers<void>()
+      return
+    }
+    this.#room?.resolve()
+    this.#room = null
+  }
+
+  /** Looks at the control words again; whoever is told may append more. */
+  #progress(): void {
+    if (this.#failure !== null) return
+    const durableLsn = this.#ring.durableLsn()
+    if (durableLsn > this.#durableLsn) {
+      this.#durableLsn = durableLsn
+      this.#settleFlushes(durableLsn)
+      this.#durableListener(durableLsn)
+    }
+    if (this.#queue.length > 0) {
+      this.#drain()
+      this.#driver.wake(this.#ring)
+    }
+    this.#hold()
+  }
+
+  #settleFlushes(durableLsn: number): void {
+    const isDone = (waiter: FlushWaiter | undefined): boolean => waiter !== undefined && waiter.lsn <= durableLsn
+    while (isDone(this.#flushes[0])) this.#flushes.shift()?.resolve()
+  }
+
+  #fail(failure: StratalogError): void {
+    if (this.#failure !== null) return
+    this.#progress()
+    this.#failure = failure
+    this.#queue = []
+    this.#setBackpressure(false)
+    for (const waiter of this.#flushes.splice(0)) waiter.reject(failure)
+    this.#hold()
+    this.#failureListener(failure)
+  }
+
+  #hold(): void {
+    const holds = this.#failure === null && this.#durableLsn < this.#appendedLsn
+    if (holds === this.#holdsProcess) return
+    this.#holdsProcess = holds
+    this.#driver.setHoldsProcess(holds)
+  }
+}
+
+class InlineDriver implements Driver {
+  readonly #writer: WalWriter
+  readonly #ring: RingConsumer
+  readonly #schedule: (turn: () => void) => void
+  readonly #events: DriverEvents
+  #isScheduled = false
+  #isOver = false
+  readonly #ended = Promise.withResolvers<void>()
+
+  constructor(writer: WalWriter, ring: RingConsumer, schedule: (turn: () => void) => void, events: DriverEvents) {
+    this.#writer = writer
+    this.#ring = ring
+    this.#schedule = schedule
+    this.#events = events
+  }
+
+  wake(): void {
+    if (this.#isScheduled || this.#isOver) return
+    this.#isScheduled = true
+    this.#schedule(() => this.#run())
+  }
+
+  setHoldsProcess(): void {}
+
+  end(): Promise<void> {
+    this.wake()
+    return this.#isOver ? Promise.resolve() : this.#ended.promise
+  }
+
+  #run(): void {
+    this.#isScheduled = false
+    if (this.#isOver) return
+    try {
+      const worked = this.#writer.turn()
+      if (this.#ring.isStopped()) {
+        if (worked) this.wake()
+        else this.#over()
+      }
+    } catch (error) {
+      if (!(error instanceof StratalogError)) throw error
+      this.#over()
+      this.#events.failed(error)
+      return
+    }
+    this.#events.progress()
+  }
+
+  #over(): void {
+    this.#isOver = true
+    this.#writer.close()
+    this.#ended.resolve()
+  }
+}
+
+class ThreadDriver implements Driver {
+  readonly opened: Promise<void>
+  readonly #thread: WalThread
+  readonly #ended = Promise.withResolvers<void>()
+  #isEnding = false
+  #hasEnded = false
+
+  constructor(start: Parameters<SpawnWalThread>[0], spawn: SpawnWalThread, events: DriverEvents) {
+    const opening = Promise.withResolvers<void>()
+    this.opened = opening.promise
+    let isOpen = false
+    const fail = (failure: StratalogError): void => {
+      if (!isOpen) opening.reject(failure)
+      events.failed(failure)
+    }
+    this.#thread = spawn(start, {
+      onMessage: (message) => {
+        if (message.kind === 'progress') return events.progress()
+        if (message.kind === 'failed') return fail(fromClonedError(message.failure))
+        isOpen = true
+        this.#thread.setHoldsProcess(false)
+        opening.resolve()
+      },
+      onEnd: (error) => {
+        this.#hasEnded = true
+        this.#ended.resolve()
+        if (this.#isEnding && error === null) return
+        fail(new StratalogError('internal', 'The WAL thread has ended.', error === null ? {} : { cause: error }))
+      },
+    })
+  }
+
+  wake(producer: RingProducer): void {
+    producer.signal()
+  }
+
+  setHoldsProcess(holds: boolean): void {
+    if (!this.#hasEnded) this.#thread.setHoldsProcess(holds)
+  }
+
+  async end(producer: RingProducer): Promise<void> {
+    this.#isEnding = true
+    this.setHoldsProcess(true)
+    producer.signal()
+    await this.#ended.promise
+  }
+}
+
+const SEAL: WalFrameFields = { kind: 'seal', logId: 0, partition: 0, baseOffset: 0, recordCount: 0, appendTime: 0 }
+
+/** A frame as the producer knows it, with zeros behind its payload. */
+function writeFrame(into: Uint8Array, view: DataView, position: number, frame: QueuedFrame): void {
+  const { fields, lsn, payloadLength } = frame
+  writeFrameFields(view, position, fields, lsn, payloadLength)
+  const payload = position + WAL_FRAME_HEADER_BYTES
+  frame.fill(into, payload)
+  into.fill(0, payload + payloadLength, position + walFrameBytes(payloadLength))
+}
+
+function tooLarge(payloadLength: number): StratalogError {
+  return new StratalogError(
+    'append_too_large',
+    `An append of ${payloadLength} bytes is more than the ${APPEND_BYTES_MAX} that one may have; split it.`,
+    { details: { given: payloadLength, max: APPEND_BYTES_MAX } },
+  )
+}

@@ -1,0 +1,62 @@
+import { type DuckDBPreparedStatement, type DuckDBValue, blobValue, timestampValue } from '@duckdb/node-api'
+import { StratalogError } from '../base/errors.ts'
+import type { QueryParameter, QueryParameters } from './protocol.ts'
+
+/** Gives a statement its parameters. @throws StratalogError `query_invalid` when they do not fit its placeholders. */
+export function bindParameters(statement: DuckDBPreparedStatement, parameters: QueryParameters): void {
+  const count = statement.parameterCount
+  const given = Array.isArray(parameters) ? parameters.length : Object.keys(parameters).length
+  if (given !== count) {
+    throw new StratalogError('query_invalid', `The query has ${count} parameters and was given ${given}.`, {
+      details: { expected: count, given },
+    })
+  }
+  for (let index = 1; index <= count; index++) {
+    const name = statement.parameterName(index)
+    bindOne(statement, index, name, parameterOf(parameters, index, name))
+  }
+}
+
+function parameterOf(parameters: QueryParameters, index: number, name: string): QueryParameter {
+  if (Array.isArray(parameters)) return (parameters as readonly QueryParameter[])[index - 1] ?? null
+  const named = parameters as Readonly<Record<string, QueryParameter>>
+  if (Object.hasOwn(named, name)) return named[name] ?? null
+  throw new StratalogError('query_invalid', `The query's parameter $${name} was not given.`, { details: { name } })
+}
+
+const INT64_MAX = 2n ** 63n - 1n
+const INT128_MAX = 2n ** 127n - 1n
+
+function bindOne(statement: DuckDBPreparedStatement, index: number, name: string, value: QueryParameter): void {
+  if (value === null) statement.bindNull(index)
+  else if (typeof value === 'string') statement.bindVarchar(index, value)
+  else if (typeof value === 'boolean') statement.bindBoolean(index, value)
+  else if (typeof value === 'number') bindNumber(statement, index, value)
+  else if (typeof value === 'bigint') bindBigInt(statement, index, name, value)
+  else statement.bindValue(index, objectValue(name, value))
+}
+
+function bindNumber(statement: DuckDBPreparedStatement, index: number, value: number): void {
+  if (Number.isSafeInteger(value)) statement.bindBigInt(index, BigInt(value))
+  else statement.bindDouble(index, value)
+}
+
+function bindBigInt(statement: DuckDBPreparedStatement, index: number, name: string, value: bigint): void {
+  if (value <= INT64_MAX && value >= -INT64_MAX - 1n) statement.bindBigInt(index, value)
+  else if (value <= INT128_MAX && value >= -INT128_MAX - 1n) statement.bindHugeInt(index, value)
+  else throw unfit(name)
+}
+
+function objectValue(name: string, value: unknown): DuckDBValue {
+  if (value instanceof Uint8Array) return blobValue(value)
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return timestampValue(BigInt(value.getTime()) * 1000n)
+  throw unfit(name)
+}
+
+function unfit(name: string): StratalogError {
+  return new StratalogError(
+    'query_invalid',
+    `The query's parameter $${name} is none of null, boolean, number, bigint of 128 bits, text, Date and bytes.`,
+    { details: { name } },
+  )
+}

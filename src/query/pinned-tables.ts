@@ -1,0 +1,166 @@
+/** The tables of one query: which logs they are, their views pinned at one instant, and what of them is read. */
+import type { BoundTable, ScanSource } from './protocol.ts'
+import type { LogView, SegmentSource, ViewSource } from '../log/log-view.ts'
+import { isNeeded, sourceRange } from './prune.ts'
+import type { QueryStats } from './query-result.ts'
+import type { LocalSegment, QueryPorts } from './query-runner.ts'
+import type { ScanBounds } from './scan-bounds.ts'
+import { type TableColumn, type TableName, parseTableName, tableColumns } from './table-columns.ts'
+
+interface PinnedTable {
+  readonly name: string
+  readonly view: LogView
+  readonly columns: readonly TableColumn[]
+  /** Of the table's tiers, in partition and offset order. */
+  readonly sources: readonly PinnedSource[]
+}
+
+interface PinnedSource {
+  readonly partition: number
+  readonly source: ViewSource
+}
+
+/** Archived segments that are fetched at once. */
+const FETCHES_MAX = 8
+
+export class PinnedTables {
+  readonly #tables: readonly PinnedTable[]
+  readonly #views: readonly LogView[]
+  /** By segment, so that two tables of one log share the file. */
+  readonly #files = new Map<string, Promise<LocalSegment>>()
+  readonly #scanned = new Set<string>()
+  readonly #segments = new Set<string>()
+  #cache = { hits: 0, misses: 0 }
+  #requests = 0
+
+  /** Pins every log that `names` names, in one synchronous stretch. Names that are no log's are DuckDB's to resolve. */
+  static pin(names: readonly string[], sql: string, ports: Pick<QueryPorts, 'viewOf' | 'logNames'>): PinnedTables {
+    const logs = new Set(ports.logNames())
+    const isNamed = (column: string): boolean => new RegExp(`\\b${column}\\b`, 'i').test(sql)
+    const views = new Map<string, LogView>()
+    try {
+      const tables: PinnedTable[] = []
+      for (const name of distinctNames(names)) {
+        const table = parseTableName(name)
+        if (table === null || !logs.has(table.log)) continue
+        const view = views.get(table.log) ?? ports.viewOf(table.log)
+        views.set(table.log, view)
+        tables.push({ name, view, columns: tableColumns(view, isNamed), sources: sourcesOf(view, table) })
+      }
+      return new PinnedTables(tables, [...views.values()])
+    } catch (error) {
+      for (const view of views.values()) view.release()
+      throw error
+    }
+  }
+
+  private constructor(tables: readonly PinnedTable[], views: readonly LogView[]) {
+    this.#tables = tables
+    this.#views = views
+  }
+
+  get bound(): readonly BoundTable[] {
+    return this.#tables.map(({ name, columns, sources }) => ({
+      name,
+      columns,
+      recordCount: sources.reduce((sum, { source }) => sum + recordCount(source), 0),
+    }))
+  }
+
+  /** By table, what a statement with these bounds reads; archived segments are made local first. */
+  async openSources(
+    bounds: readonly (readonly ScanBounds[] | null)[],
+    ports: Pick<QueryPorts, 'segmentPath'>,
+    signal: AbortSignal,
+  ): Promise<readonly (readonly ScanSource[])[]> {
+    const needed = this.#tables.map((table, number) => this.#prune(table, bounds[number] ?? null))
+    await this.#fetch(needed, ports, signal)
+    return Promise.all(
+      needed.map((sources, table) =>
+        Promise.all(sources.map((source) => this.#describe(this.#tables[table]?.view.definition.id ?? 0, source))),
+      ),
+    )
+  }
+
+  get stats(): Pick<QueryStats, 'segments' | 'cache' | 'requests'> {
+    const scanned = this.#scanned.size
+    return {
+      segments: { scanned, pruned: this.#segments.size - scanned },
+      cache: this.#cache,
+      requests: this.#requests,
+    }
+  }
+
+  /** Lets go of every view and file. */
+  release(): void {
+    for (const file of this.#files.values()) void file.then((segment) => segment.release()).catch(() => {})
+    for (const view of this.#views) view.release()
+  }
+
+  #prune(table: PinnedTable, bounds: readonly ScanBounds[] | null): readonly PinnedSource[] {
+    const logId = table.view.definition.id
+    return table.sources.filter(({ partition, source }) => {
+      const isKept = isNeeded(bounds, table.columns, (column) => sourceRange(table.view, partition, source, column))
+      if (source.tier !== 'memory') {
+        this.#segments.add(sourceId(logId, partition, source))
+        if (isKept) this.#scanned.add(sourceId(logId, partition, source))
+      }
+      return isKept
+    })
+  }
+
+  /** Fetches the segments that are not local files, some at a time. */
+  async #fetch(
+    tables: readonly (readonly PinnedSource[])[],
+    { segmentPath }: Pick<QueryPorts, 'segmentPath'>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const wanted = new Map<string, SegmentSource>()
+    for (const [table, sources] of tables.entries()) {
+      const logId = this.#tables[table]?.view.definition.id ?? 0
+      for (const { partition, source } of sources) {
+        if (source.tier !== 'memory' && source.bytes.path === null) wanted.set(sourceId(logId, partition, source), source)
+      }
+    }
+    const queue = wanted.entries()
+    const fetchNext = async (): Promise<void> => {
+      for (const [id, source] of queue) {
+        signal.throwIfAborted()
+        const file = segmentPath(source, signal)
+        this.#files.set(id, file)
+        const { isCached, requests } = await file
+        this.#cache = { hits: this.#cache.hits + (isCached ? 1 : 0), misses: this.#cache.misses + (isCached ? 0 : 1) }
+        this.#requests += requests
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(FETCHES_MAX, wanted.size) }, fetchNext))
+  }
+
+  async #describe(logId: number, { partition, source }: PinnedSource): Promise<ScanSource> {
+    const id = sourceId(logId, partition, source)
+    if (source.tier === 'memory') return { kind: 'batch', id, partition, batch: source.batch }
+    const { tier, from, to, bytes } = source
+    const path = bytes.path ?? (await this.#files.get(id))?.path ?? ''
+    return { kind: 'segment', id, tier, partition, path, length: bytes.length, from, to }
+  }
+}
+
+/** A name in two spellings is one table to DuckDB. */
+function distinctNames(names: readonly string[]): readonly string[] {
+  return [...new Map(names.map((name) => [name.toLowerCase(), name])).values()]
+}
+
+function sourcesOf(view: LogView, table: TableName): readonly PinnedSource[] {
+  return view.partitions.flatMap(({ partition, sources }) =>
+    sources.filter((source) => table.tiers.includes(source.tier)).map((source) => ({ partition, source })),
+  )
+}
+
+function sourceId(logId: number, partition: number, source: ViewSource): string {
+  const start = source.tier === 'memory' ? source.batch.baseOffset : source.segment.baseOffset
+  return `${logId}/${partition}/${source.tier}/${start}`
+}
+
+function recordCount(source: ViewSource): number {
+  return source.tier === 'memory' ? source.batch.length : source.to - source.from
+}

@@ -1,0 +1,120 @@
+/**
+ * What the main thread and the query worker say to each other. Every value can be cloned; hot batches are views over
+ * shared memory, so they are not copied.
+ *
+ * One query, in order: main `plan` → worker `tables` → main `bind` → worker `planned` → main `run` → worker `header`,
+ * `chunk`… → `done`. Instead of any of these the worker may say `failed`. `done` and `failed` are the last message of a
+ * query: DuckDB no longer touches what it was lent. Main may say `cancel` at any time, also after the end.
+ */
+import type { ErrorCode } from '../base/errors.ts'
+import type { ColumnData } from '../format/column.ts'
+import type { Tier } from '../format/manifest.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
+import type { ScanBounds } from './scan-bounds.ts'
+import type { TableColumn } from './table-columns.ts'
+
+export type QueryParameter = null | boolean | number | bigint | string | Date | Uint8Array
+
+/** By position (`?`, `$1`) or by name (`$name`). */
+export type QueryParameters = readonly QueryParameter[] | Readonly<Record<string, QueryParameter>>
+
+/** Limits of the DuckDB instance in a worker. */
+export interface DatabaseOptions {
+  readonly threads: number
+  readonly memoryBytesMax: number
+}
+
+/** A table of a statement as DuckDB sees it; its place in the list of `bind` is its number. */
+export interface BoundTable {
+  /** As written in the statement, which is how DuckDB looks it up. */
+  readonly name: string
+  readonly columns: readonly TableColumn[]
+  /** Records in the pinned view, for DuckDB's planner. */
+  readonly recordCount: number
+}
+
+export interface BatchSource {
+  readonly kind: 'batch'
+  /** The same for the same records in every table of the query. */
+  readonly id: string
+  readonly partition: number
+  readonly batch: RecordBatch
+}
+
+export interface SegmentFileSource {
+  readonly kind: 'segment'
+  readonly id: string
+  readonly tier: 'disk' | 'object'
+  readonly partition: number
+  /** A local file that begins with the segment's first byte. */
+  readonly path: string
+  readonly length: number
+  readonly from: number
+  readonly to: number
+}
+
+export type ScanSource = BatchSource | SegmentFileSource
+
+export type ToWorker =
+  | { readonly kind: 'open'; readonly options: DatabaseOptions }
+  | { readonly kind: 'plan'; readonly query: number; readonly sql: string; readonly parameters: QueryParameters }
+  | { readonly kind: 'bind'; readonly query: number; readonly tables: readonly BoundTable[] }
+  | {
+      readonly kind: 'run'
+      readonly query: number
+      /** By table number. */
+      readonly sources: readonly (readonly ScanSource[])[]
+      readonly rowsMax: number
+      readonly windowBytes: number
+    }
+  | { readonly kind: 'consumed'; readonly query: number; readonly bytes: number }
+  | { readonly kind: 'cancel'; readonly query: number }
+  | { readonly kind: 'close' }
+
+export interface ResultColumn {
+  readonly name: string
+  /** DuckDB's name of the type, such as `BIGINT` or `DECIMAL(18,3)`. */
+  readonly type: string
+}
+
+export interface ResultChunk {
+  readonly length: number
+  readonly columns: readonly ColumnData[]
+}
+
+/** What was read of one tier; a record that several scans of the query read counts once. */
+export interface TierReads {
+  readonly records: number
+  readonly bytes: number
+}
+
+export interface WorkerError {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly details: Readonly<Record<string, unknown>>
+}
+
+export type FromWorker =
+  | { readonly kind: 'tables'; readonly query: number; readonly names: readonly string[] }
+  | { readonly kind: 'planned'; readonly query: number; readonly bounds: readonly (readonly ScanBounds[] | null)[] }
+  | { readonly kind: 'header'; readonly query: number; readonly columns: readonly ResultColumn[] }
+  | { readonly kind: 'chunk'; readonly query: number; readonly chunk: ResultChunk; readonly bytes: number }
+  | { readonly kind: 'done'; readonly query: number; readonly reads: Readonly<Record<Tier, TierReads>> }
+  | { readonly kind: 'failed'; readonly query: number; readonly error: WorkerError }
+  | { readonly kind: 'closed' }
+
+/** One end of the connection between the main thread and a worker. */
+export interface Channel<In, Out> {
+  post(message: Out, transfer?: readonly ArrayBuffer[]): void
+  /** Sets the one receiver. */
+  onMessage(receive: (message: In) => void): void
+}
+
+/** The main thread's end, with the worker's life in its hands. */
+export interface WorkerChannel extends Channel<FromWorker, ToWorker> {
+  /** Called once when the worker ends by itself; `error` says why when it is known. */
+  onExit(exited: (error: Error | null) => void): void
+  /** Whether the worker keeps the process alive. */
+  setActive(isActive: boolean): void
+  terminate(): Promise<void>
+}

@@ -1,0 +1,253 @@
+/**
+ * One query on the main thread, from its turn to its last row. Whatever happens, it ends once: the worker has said its
+ * last word (or died), the views and files are released, the slot is given back, and `settled` resolves.
+ */
+import { present } from '../base/assert.ts'
+import type { Timer } from '../base/clock.ts'
+import { StratalogError, toStratalogError } from '../base/errors.ts'
+import type { LogView } from '../log/log-view.ts'
+import { PinnedTables } from './pinned-tables.ts'
+import type { QueryParameters, ResultChunk, ToWorker } from './protocol.ts'
+import { QueryResult, type QueryStats, type ResultSource } from './query-result.ts'
+import type { QueryPorts } from './query-runner.ts'
+import type { QuerySlots } from './query-slots.ts'
+import type { QueryListener, QueryMessage, QueryWorker } from './query-worker.ts'
+
+export interface QueryRequest {
+  readonly sql: string
+  readonly parameters: QueryParameters
+  readonly rowsMax: number
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal
+}
+
+/** How far the worker may be ahead of the reader. */
+const WINDOW_BYTES = 8 * 1024 * 1024
+
+/** An interrupt that meets DuckDB between two calls is lost, so it is repeated until the query has ended. */
+const CANCEL_INTERVAL_MS = 50
+
+interface ReceivedChunk {
+  readonly chunk: ResultChunk
+  readonly bytes: number
+}
+
+export class QueryExecution implements QueryListener, ResultSource {
+  readonly settled: Promise<void>
+  readonly stats: Promise<QueryStats>
+  readonly #ports: QueryPorts
+  readonly #request: QueryRequest
+  readonly #startedAt: number
+  readonly #cancellation = new AbortController()
+  readonly #settle: () => void
+  readonly #resolveStats: (stats: QueryStats) => void
+  readonly #rejectStats: (error: StratalogError) => void
+  #deadline: Timer | null = null
+  #cancelTimer: Timer | null = null
+  #worker: QueryWorker | null = null
+  #id = 0
+  #giveBackSlot: () => void = () => {}
+  #tables: PinnedTables | null = null
+  #chunks: ReceivedChunk[] = []
+  #error: StratalogError | null = null
+  #isEnded = false
+  /** Whoever waits for the worker's next message. */
+  #waiter: { readonly resolve: (message: QueryMessage) => void; readonly reject: (error: StratalogError) => void } | null = null
+  #reader: (() => void) | null = null
+
+  constructor(ports: QueryPorts, request: QueryRequest) {
+    this.#ports = ports
+    this.#request = request
+    this.#startedAt = ports.clock.monotonic()
+    const settled = Promise.withResolvers<void>()
+    this.settled = settled.promise
+    this.#settle = settled.resolve
+    const stats = Promise.withResolvers<QueryStats>()
+    this.stats = stats.promise
+    // Whoever asks for them sees the failure; nobody has to ask.
+    this.stats.catch(() => {})
+    this.#resolveStats = stats.resolve
+    this.#rejectStats = stats.reject
+  }
+
+  async start(slots: QuerySlots, openWorker: () => QueryWorker): Promise<QueryResult> {
+    this.#watch()
+    try {
+      await this.#takeSlot(slots)
+      this.#worker = openWorker()
+      this.#id = this.#worker.add(this)
+      return await this.#execute()
+    } catch (error) {
+      const reason = this.#error ?? toStratalogError(error)
+      this.cancel(reason)
+      await this.settled
+      throw reason
+    }
+  }
+
+  /** Ends the query with `reason`; the first reason stays. */
+  cancel(reason?: StratalogError): Promise<void> {
+    if (this.#isEnded) return this.settled
+    this.#error ??= reason ?? new StratalogError('aborted', 'The query was closed before its end.')
+    this.#cancellation.abort(this.#error)
+    this.#waiter?.reject(this.#error)
+    this.#waiter = null
+    if (this.#worker === null) this.#end()
+    else this.#postCancel()
+    return this.settled
+  }
+
+  async next(): Promise<ResultChunk | null> {
+    for (;;) {
+      if (this.#error !== null) throw this.#error
+      const received = this.#chunks.shift()
+      if (received !== undefined) {
+        this.#post({ kind: 'consumed', query: this.#id, bytes: received.bytes })
+        return received.chunk
+      }
+      if (this.#isEnded) return null
+      await new Promise<void>((resolve) => {
+        this.#reader = resolve
+      })
+    }
+  }
+
+  receive(message: QueryMessage): void {
+    switch (message.kind) {
+      case 'tables':
+      case 'planned':
+      case 'header':
+        this.#waiter?.resolve(message)
+        this.#waiter = null
+        return
+      case 'chunk':
+        this.#chunks.push({ chunk: message.chunk, bytes: message.bytes })
+        this.#wakeReader()
+        return
+      case 'done':
+        this.#end(message)
+        return
+      case 'failed': {
+        const { code, details } = message.error
+        this.#error ??= new StratalogError(code, message.error.message, { details })
+        this.#end()
+      }
+    }
+  }
+
+  lost(error: StratalogError): void {
+    this.#error ??= error
+    this.#end()
+  }
+
+  async #takeSlot(slots: QuerySlots): Promise<void> {
+    const giveBack = await slots.take(this.#cancellation.signal)
+    // Cancelled between the slot's coming free and this line, the query has ended without it.
+    if (this.#isEnded) giveBack()
+    else this.#giveBackSlot = giveBack
+    if (this.#error !== null) throw this.#error
+  }
+
+  /** The steps of protocol.ts, up to the header. */
+  async #execute(): Promise<QueryResult> {
+    const { sql, parameters, rowsMax } = this.#request
+    const { names } = await this.#ask({ kind: 'plan', query: this.#id, sql, parameters }, 'tables')
+    const tables = PinnedTables.pin(names, sql, this.#ports)
+    this.#tables = tables
+    const { bounds } = await this.#bind(tables, names)
+    const sources = await tables.openSources(bounds, this.#ports, this.#cancellation.signal)
+    const run: ToWorker = { kind: 'run', query: this.#id, sources, rowsMax, windowBytes: WINDOW_BYTES }
+    const { columns } = await this.#ask(run, 'header')
+    return new QueryResult(columns, this)
+  }
+
+  async #bind(tables: PinnedTables, names: readonly string[]): Promise<Extract<QueryMessage, { readonly kind: 'planned' }>> {
+    try {
+      return await this.#ask({ kind: 'bind', query: this.#id, tables: tables.bound }, 'planned')
+    } catch (error) {
+      throwForUnknownLog(toStratalogError(error), names, this.#ports.viewOf)
+      throw error
+    }
+  }
+
+  /** Posts a message and waits for its answer. */
+  #ask<Kind extends QueryMessage['kind']>(
+    message: ToWorker,
+    kind: Kind,
+  ): Promise<Extract<QueryMessage, { readonly kind: Kind }>> {
+    if (this.#error !== null) return Promise.reject(this.#error)
+    return new Promise((resolve, reject) => {
+      this.#waiter = {
+        resolve: (answer) => {
+          if (answer.kind === kind) resolve(answer as Extract<QueryMessage, { readonly kind: Kind }>)
+        },
+        reject,
+      }
+      this.#post(message)
+    })
+  }
+
+  #watch(): void {
+    const { signal, timeoutMs } = this.#request
+    signal?.addEventListener('abort', this.#onAbort, { once: true })
+    this.#deadline = this.#ports.clock.setTimer(timeoutMs, () => {
+      void this.cancel(new StratalogError('timeout', `The query took longer than ${timeoutMs} ms.`, { details: { timeoutMs } }))
+    })
+  }
+
+  readonly #onAbort = (): void => {
+    const cause: unknown = this.#request.signal?.reason
+    void this.cancel(new StratalogError('aborted', 'The query was aborted.', { cause }))
+  }
+
+  #post(message: ToWorker): void {
+    if (!this.#isEnded) this.#worker?.post(message)
+  }
+
+  #postCancel(): void {
+    if (this.#isEnded) return
+    this.#post({ kind: 'cancel', query: this.#id })
+    this.#cancelTimer?.cancel()
+    this.#cancelTimer = this.#ports.clock.setTimer(CANCEL_INTERVAL_MS, () => this.#postCancel())
+  }
+
+  #end(done: Extract<QueryMessage, { readonly kind: 'done' }> | null = null): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#deadline?.cancel()
+    this.#cancelTimer?.cancel()
+    this.#request.signal?.removeEventListener('abort', this.#onAbort)
+    this.#worker?.forget(this.#id)
+    const stats = done === null ? null : this.#statsOf(done)
+    this.#tables?.release()
+    this.#giveBackSlot()
+    if (this.#error === null && stats !== null) this.#resolveStats(stats)
+    else this.#rejectStats(this.#error ?? new StratalogError('query_failed', 'The query ended without a result.'))
+    if (this.#error !== null) this.#waiter?.reject(this.#error)
+    this.#waiter = null
+    this.#wakeReader()
+    this.#settle()
+  }
+
+  #wakeReader(): void {
+    this.#reader?.()
+    this.#reader = null
+  }
+
+  #statsOf({ reads }: Extract<QueryMessage, { readonly kind: 'done' }>): QueryStats {
+    const tables = present(this.#tables, 'the tables of a query that ran')
+    const { memory, disk, object } = reads
+    return {
+      elapsedMs: Math.round(this.#ports.clock.monotonic() - this.#startedAt),
+      recordsByTier: { memory: memory.records, disk: disk.records, object: object.records },
+      bytesByTier: { memory: memory.bytes, disk: disk.bytes, object: object.bytes },
+      ...tables.stats,
+    }
+  }
+}
+
+/** Where DuckDB knows no such table, the log's own error says it better, with the nearest name. */
+function throwForUnknownLog(error: StratalogError, names: readonly string[], viewOf: (name: string) => LogView): void {
+  const name = /^Catalog Error: Table with name (.+) does not exist!/.exec(error.message)?.[1]
+  if (name !== undefined && names.includes(name)) viewOf(name.toLowerCase()).release()
+}

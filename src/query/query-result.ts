@@ -1,0 +1,139 @@
+/**
+ * The result of a query, read once: as batches, as rows, or collected. Rows arrive while the query runs; the worker
+ * stays at most a window ahead of the reader.
+ */
+import { StratalogError } from '../base/errors.ts'
+import type { ColumnData } from '../format/column.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
+import type { Schema } from '../format/schema.ts'
+import type { Tier } from '../format/manifest.ts'
+import type { ResultChunk, ResultColumn } from './protocol.ts'
+import { jsonReader, rowReader, uniqueNames } from './result-values.ts'
+
+export type QueryRow = Record<string, unknown>
+
+/** What a query took. Known when the query has ended. */
+export interface QueryStats {
+  readonly elapsedMs: number
+  /** Records read of each tier; a record that the statement reads twice counts once. */
+  readonly recordsByTier: Readonly<Record<Tier, number>>
+  readonly bytesByTier: Readonly<Record<Tier, number>>
+  readonly segments: { readonly scanned: number; readonly pruned: number }
+  readonly cache: { readonly hits: number; readonly misses: number }
+  /** Requests to the object store. */
+  readonly requests: number
+}
+
+/** A query's result as one JSON document: the `sql` command's. */
+export interface QueryJson {
+  readonly columns: readonly ResultColumn[]
+  readonly rows: readonly (readonly unknown[])[]
+  readonly stats: QueryStats
+}
+
+/** Where a result comes from. */
+export interface ResultSource {
+  /** The next rows; null after the last. Rejects with the query's error. */
+  next(): Promise<ResultChunk | null>
+  /** Ends the query early; resolves when it is over. */
+  cancel(): Promise<void>
+  readonly stats: Promise<QueryStats>
+}
+
+/** Rows that `toArray`, `toArrow` and `toJson` collect at most: what is bigger is read as it comes. */
+export const COLLECTED_ROWS_MAX = 10_000_000
+
+export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
+  readonly columns: readonly ResultColumn[]
+  readonly #source: ResultSource
+  #isRead = false
+
+  constructor(columns: readonly ResultColumn[], source: ResultSource) {
+    this.columns = columns
+    this.#source = source
+  }
+
+  /** What the query took. Resolves when it has ended; rejects with its error. */
+  get stats(): Promise<QueryStats> {
+    return this.#source.stats
+  }
+
+  /** The rows as Arrow-layout batches. Leaving the loop early cancels the query. */
+  async *batches(): AsyncGenerator<RecordBatch, void, undefined> {
+    let schema: Schema | null = null
+    let baseOffset = 0
+    for await (const chunk of this.#chunks()) {
+      schema ??= resultSchema(this.columns, chunk.columns)
+      const { length, columns } = chunk
+      yield { schema, baseOffset, length, columns, appendTimeMin: 0, appendTimeMax: 0 }
+      baseOffset += length
+    }
+  }
+
+  /** The rows as objects; of two columns with one name, the second is `name:1`. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<QueryRow, void, undefined> {
+    const read = rowReader(this.columns)
+    for await (const chunk of this.#chunks()) yield* read(chunk)
+  }
+
+  /** Every row as an object. @throws StratalogError `query_limit` beyond `COLLECTED_ROWS_MAX` rows. */
+  async toArray(): Promise<QueryRow[]> {
+    const read = rowReader(this.columns)
+    const rows: QueryRow[] = []
+    for (const chunk of await this.#collect()) for (const row of read(chunk)) rows.push(row)
+    return rows
+  }
+
+  /** Every row as a list of JSON values, with the columns and what the query took. @throws StratalogError `query_limit`. */
+  async toJson(): Promise<QueryJson> {
+    const read = jsonReader(this.columns)
+    const rows: unknown[][] = []
+    for (const chunk of await this.#collect()) rows.push(...read(chunk))
+    return { columns: this.columns, rows, stats: await this.stats }
+  }
+
+  /** Ends the query, read to its end or not. */
+  async close(): Promise<void> {
+    this.#isRead = true
+    await this.#source.cancel()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async *#chunks(): AsyncGenerator<ResultChunk, void, undefined> {
+    if (this.#isRead) throw new StratalogError('argument_invalid', 'A query result is read once.')
+    this.#isRead = true
+    try {
+      for (let chunk = await this.#source.next(); chunk !== null; chunk = await this.#source.next()) yield chunk
+    } finally {
+      await this.#source.cancel()
+    }
+  }
+
+  async #collect(): Promise<readonly ResultChunk[]> {
+    const chunks: ResultChunk[] = []
+    let rowCount = 0
+    for await (const chunk of this.#chunks()) {
+      rowCount += chunk.length
+      if (rowCount > COLLECTED_ROWS_MAX) throw tooManyToCollect()
+      chunks.push(chunk)
+    }
+    return chunks
+  }
+}
+
+function resultSchema(columns: readonly ResultColumn[], data: readonly ColumnData[]): Schema {
+  const names = uniqueNames(columns.map((column) => column.name))
+  const fields = data.map(({ type }, index) => ({ name: names[index] ?? '', type, nullable: true }))
+  return { id: 0, fields }
+}
+
+function tooManyToCollect(): StratalogError {
+  return new StratalogError(
+    'query_limit',
+    `The query has more than ${COLLECTED_ROWS_MAX} rows; read them as they come instead of collecting them.`,
+    { details: { maxRows: COLLECTED_ROWS_MAX } },
+  )
+}

@@ -1,0 +1,180 @@
+/**
+ * One query inside the worker, from its text to its last row. Steps follow main's messages; see protocol.ts.
+ *
+ * All of it is one DuckDB transaction: `now()` is the same when bounds are read from the plan and when rows are filtered,
+ * and rolling back takes the query's views away.
+ */
+import {
+  type DuckDBConnection,
+  type DuckDBPreparedStatement,
+  type DuckDBResult,
+  type DuckDBType,
+  StatementType,
+} from '@duckdb/node-api'
+import { assert, present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import { bindParameters } from './bind-parameters.ts'
+import type { Database } from './database.ts'
+import type { BoundTable, QueryParameters, ResultChunk, ResultColumn, ScanSource } from './protocol.ts'
+import { type ScanBounds, boundsFromPlan, nonceFor, scanColumnName } from './scan-bounds.ts'
+import { type Statement, prepareReadOnly, readStatement } from './statement.ts'
+import { SCAN_FUNCTION, ScanReport, type ScanTables } from './table-scan.ts'
+import { readVector } from './vector-reader.ts'
+
+export class QuerySession {
+  readonly report: ScanReport = new ScanReport()
+  readonly #id: number
+  readonly #database: Database
+  readonly #scanTables: ScanTables
+  readonly #sql: string
+  readonly #parameters: QueryParameters
+  #statement: Statement | null = null
+  #connection: DuckDBConnection | null = null
+  #tables: readonly BoundTable[] = []
+  #bounds: readonly (readonly ScanBounds[] | null)[] = []
+  #prepared: DuckDBPreparedStatement | null = null
+  #result: DuckDBResult | null = null
+  #types: readonly DuckDBType[] = []
+  #isCancelled = false
+
+  constructor(id: number, database: Database, scanTables: ScanTables, sql: string, parameters: QueryParameters) {
+    this.#id = id
+    this.#database = database
+    this.#scanTables = scanTables
+    this.#sql = sql
+    this.#parameters = parameters
+  }
+
+  /** The names of the tables that the statement reads. */
+  plan(): readonly string[] {
+    this.#statement = readStatement(this.#sql)
+    return this.#database.tableNames(this.#statement.query)
+  }
+
+  /** Checks the statement against its tables, and tells what of them it can need. */
+  async bind(tables: readonly BoundTable[]): Promise<readonly (readonly ScanBounds[] | null)[]> {
+    const { query, isExplain } = present(this.#statement, 'a planned statement')
+    this.#tables = tables
+    const connection = await this.#open()
+    const nonce = nonceFor(this.#sql)
+    await this.#createViews(nonce, [])
+    const prepared = await prepareReadOnly(connection, query, [StatementType.SELECT])
+    prepared.destroySync()
+    this.#bounds = tables.map(() => null)
+    if (!isExplain && tables.length > 0) this.#bounds = await this.#readBounds(connection, query, nonce)
+    return this.#bounds
+  }
+
+  /** Starts the execution; `sources` are by table number. */
+  async run(sources: readonly (readonly ScanSource[])[]): Promise<readonly ResultColumn[]> {
+    const connection = present(this.#connection, 'a bound query')
+    const { isExplain } = present(this.#statement, 'a planned statement')
+    // Readable names for those who read the plan; nothing is derived from it any more.
+    await this.#createViews(isExplain ? null : nonceFor(this.#sql), sources)
+    const allowed = isExplain ? StatementType.EXPLAIN : StatementType.SELECT
+    this.#prepared = await prepareReadOnly(connection, this.#sql, [allowed])
+    bindParameters(this.#prepared, this.#parameters)
+    this.#throwIfCancelled()
+    const result = await this.#prepared.stream()
+    this.#result = result
+    this.#types = result.columnTypes()
+    return result.columnNames().map((name, index) => ({ name, type: String(present(this.#types[index], 'a type')) }))
+  }
+
+  /** The next rows of the result, at most 2,048; null after the last. */
+  async next(): Promise<ResultChunk | null> {
+    this.#throwIfCancelled()
+    const chunk = await present(this.#result, 'a running query').fetchChunk()
+    this.#throwIfCancelled()
+    if (chunk === null || chunk.rowCount === 0) return null
+    return { length: chunk.rowCount, columns: this.#types.map((type, index) => readVector(chunk, index, type)) }
+  }
+
+  get isCancelled(): boolean {
+    return this.#isCancelled
+  }
+
+  /** Stops the call into DuckDB that is under way, and every later step. */
+  cancel(): void {
+    this.#isCancelled = true
+    this.#connection?.interrupt()
+  }
+
+  /**
+   * Ends the query wherever it is. When this resolves DuckDB no longer touches what the query was lent.
+   * A step must not be under way.
+   */
+  async close(): Promise<void> {
+    const connection = this.#connection
+    this.#connection = null
+    if (connection !== null) {
+      // A result that was not read to its end still has tasks that call into this thread: only a call that runs on
+      // another thread can wait for them. Disconnecting by itself would wait on this one, for ever.
+      connection.interrupt()
+      await connection.run('ROLLBACK').catch(() => {})
+      this.#prepared?.destroySync()
+      connection.disconnectSync()
+    }
+    this.#result = null
+    for (const table of this.#tables.keys()) this.#scanTables.remove(this.#tableId(table))
+  }
+
+  async #open(): Promise<DuckDBConnection> {
+    assert(this.#connection === null, 'a query is bound once')
+    const connection = await this.#database.connect()
+    this.#connection = connection
+    await connection.run('BEGIN TRANSACTION')
+    return connection
+  }
+
+  /** Makes the views by which the statement finds its tables; `nonce` hides the columns of the scans from it. */
+  async #createViews(nonce: string | null, sources: readonly (readonly ScanSource[])[]): Promise<void> {
+    for (const [number, { name, columns, recordCount }] of this.#tables.entries()) {
+      this.#throwIfCancelled()
+      const columnNames = columns.map((column, index) =>
+        nonce === null ? column.name : scanColumnName(number, index, nonce),
+      )
+      const id = this.#tableId(number)
+      this.#scanTables.set(id, {
+        columns,
+        columnNames,
+        recordCount,
+        sources: sources[number] ?? [],
+        bounds: this.#bounds[number] ?? null,
+        report: this.report,
+      })
+      const list = columns.map(({ name: column }, index) => `${quoted(columnNames[index] ?? '')} AS ${quoted(column)}`)
+      const select = `SELECT ${list.join(', ')} FROM ${SCAN_FUNCTION}('${id}')`
+      await present(this.#connection, 'a connection').run(`CREATE OR REPLACE TEMP VIEW ${quoted(name)} AS ${select}`)
+    }
+  }
+
+  async #readBounds(
+    connection: DuckDBConnection,
+    query: string,
+    nonce: string,
+  ): Promise<readonly (readonly ScanBounds[] | null)[]> {
+    this.#throwIfCancelled()
+    const explain = await prepareReadOnly(connection, `EXPLAIN (FORMAT JSON) ${query}`, [StatementType.EXPLAIN])
+    try {
+      bindParameters(explain, this.#parameters)
+      const reader = await explain.runAndReadAll()
+      const columns = this.#tables.map((table) => table.columns)
+      return boundsFromPlan(String(reader.getRows()[0]?.[1]), columns, nonce)
+    } finally {
+      explain.destroySync()
+    }
+  }
+
+  #tableId(table: number): string {
+    return `${this.#id}/${table}`
+  }
+
+  #throwIfCancelled(): void {
+    if (this.#isCancelled) throw new StratalogError('aborted', 'The query was cancelled.')
+  }
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}

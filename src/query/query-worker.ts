@@ -1,0 +1,92 @@
+/** The main thread's hold of one worker: numbers queries, routes its answers, and notices when it dies. */
+import type { Clock } from '../base/clock.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import type { DatabaseOptions, FromWorker, ToWorker, WorkerChannel } from './protocol.ts'
+
+/** What a worker says about one query. */
+export type QueryMessage = Extract<FromWorker, { readonly query: number }>
+
+export interface QueryListener {
+  receive(message: QueryMessage): void
+  /** The worker is gone and will say nothing more. */
+  lost(error: StratalogError): void
+}
+
+/** How long a worker may take to end its queries and close DuckDB before it is terminated all the same. */
+const CLOSE_TIMEOUT_MS = 5_000
+
+export class QueryWorker {
+  readonly #channel: WorkerChannel
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #listeners = new Map<number, QueryListener>()
+  #nextQuery = 1
+  #hasExited = false
+  #onClosed: () => void = () => {}
+
+  constructor(channel: WorkerChannel, clock: Clock, logger: Logger, options: DatabaseOptions) {
+    this.#channel = channel
+    this.#clock = clock
+    this.#logger = logger
+    channel.onMessage((message) => this.#receive(message))
+    channel.onExit((error) => this.#exited(error))
+    channel.setActive(false)
+    const { threads, memoryBytesMax } = options
+    channel.post({ kind: 'open', options: { threads, memoryBytesMax } })
+  }
+
+  get hasExited(): boolean {
+    return this.#hasExited
+  }
+
+  /** A number for a query whose messages go to `listener`, until `forget`. */
+  add(listener: QueryListener): number {
+    const id = this.#nextQuery++
+    this.#listeners.set(id, listener)
+    this.#channel.setActive(true)
+    return id
+  }
+
+  forget(id: number): void {
+    this.#listeners.delete(id)
+    if (this.#listeners.size === 0 && !this.#hasExited) this.#channel.setActive(false)
+  }
+
+  post(message: ToWorker): void {
+    if (!this.#hasExited) this.#channel.post(message)
+  }
+
+  /** No query may be running. */
+  async close(): Promise<void> {
+    if (this.#hasExited) return
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.setTimer(CLOSE_TIMEOUT_MS, () => {
+        this.#logger.warn('the query worker did not close in time and is terminated')
+        resolve()
+      })
+      this.#onClosed = () => {
+        timer.cancel()
+        resolve()
+      }
+      this.#channel.setActive(true)
+      this.#channel.post({ kind: 'close' })
+    })
+    this.#hasExited = true
+    await this.#channel.terminate()
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.kind === 'closed') this.#onClosed()
+    else this.#listeners.get(message.query)?.receive(message)
+  }
+
+  #exited(cause: Error | null): void {
+    if (this.#hasExited) return
+    this.#hasExited = true
+    this.#logger.error('the query worker ended by itself', { error: cause?.message })
+    const error = new StratalogError('query_failed', 'The query worker ended by itself.', cause === null ? {} : { cause })
+    for (const listener of [...this.#listeners.values()]) listener.lost(error)
+    this.#onClosed()
+  }
+}

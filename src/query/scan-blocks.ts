@@ -1,0 +1,104 @@
+/**
+ * The records of a table, block after block in the order of its sources: hot batches as they are, segments decoded one
+ * block at a time. A block that the bounds exclude is not decoded, and of the others only the wanted columns are.
+ */
+import { present } from '../base/assert.ts'
+import type { ColumnData } from '../format/column.ts'
+import { columnBytes } from '../format/column.ts'
+import { castColumn } from '../format/column-values.ts'
+import type { Tier } from '../format/manifest.ts'
+import { type Field, type Schema, fieldIndex } from '../format/schema.ts'
+import type { BatchFacts } from '../format/segment.ts'
+import type { SyncFileSystem } from '../storage/file-system.ts'
+import type { BatchSource, ScanSource, SegmentFileSource } from './protocol.ts'
+import { isNeeded, timeRange } from './prune.ts'
+import type { ScanBounds } from './scan-bounds.ts'
+import { SegmentFile } from './segment-file.ts'
+import type { TableColumn } from './table-columns.ts'
+
+/** A run of records with the wanted fields; rows `[start, end)` of it are the table's. */
+export interface ScanBlock {
+  /** The same for the same records in every scan of the query. */
+  readonly id: string
+  readonly tier: Tier
+  readonly partition: number
+  /** Of row 0. */
+  readonly baseOffset: number
+  readonly start: number
+  readonly end: number
+  /** Stored bytes that were read for it. */
+  readonly bytes: number
+  /** In the order of the wanted fields; null where the records have no such field. */
+  readonly columns: readonly (ColumnData | null)[]
+}
+
+export interface BlockRequest {
+  readonly files: SyncFileSystem
+  readonly sources: readonly ScanSource[]
+  readonly fields: readonly Field[]
+  readonly columns: readonly TableColumn[]
+  readonly bounds: readonly ScanBounds[] | null
+}
+
+export function* scanBlocks(request: BlockRequest): Generator<ScanBlock, void, undefined> {
+  for (const source of request.sources) {
+    if (source.kind === 'batch') yield batchBlock(source, request.fields)
+    else yield* segmentBlocks(source, request)
+  }
+}
+
+function batchBlock(source: BatchSource, fields: readonly Field[]): ScanBlock {
+  const { batch } = source
+  const columns = fields.map((field) => conformed(batch.schema, batch.columns, field))
+  return {
+    id: source.id,
+    tier: 'memory',
+    partition: source.partition,
+    baseOffset: batch.baseOffset,
+    start: 0,
+    end: batch.length,
+    bytes: columns.reduce((sum, column) => sum + (column === null ? 0 : columnBytes(column)), 0),
+    columns,
+  }
+}
+
+function* segmentBlocks(source: SegmentFileSource, request: BlockRequest): Generator<ScanBlock, void, undefined> {
+  const file = SegmentFile.open(request.files, source.path, source.length)
+  try {
+    const { schema, batches } = file.facts
+    const positions = request.fields.map((field) => fieldIndex(schema, field.name))
+    const wanted = positions.filter((position) => position >= 0)
+    for (const [index, facts] of batches.entries()) {
+      const start = Math.max(0, source.from - facts.baseOffset)
+      const end = Math.min(facts.length, source.to - facts.baseOffset)
+      if (start >= end || !isBlockNeeded(facts, file.facts.timeColumn, request)) continue
+      const batch = file.readBlock(index, wanted)
+      yield {
+        id: `${source.id}/${index}`,
+        tier: source.tier,
+        partition: source.partition,
+        baseOffset: facts.baseOffset,
+        start,
+        end,
+        bytes: facts.metadataLength + facts.bodyLength,
+        columns: request.fields.map((field) => conformed(batch.schema, batch.columns, field)),
+      }
+    }
+  } finally {
+    file.close()
+  }
+}
+
+/** The column of a field, widened where its records are of an older schema. */
+function conformed(schema: Schema, columns: readonly ColumnData[], field: Field): ColumnData | null {
+  const position = fieldIndex(schema, field.name)
+  return position === -1 ? null : castColumn(present(columns[position], 'a column'), field.type)
+}
+
+function isBlockNeeded(facts: BatchFacts, timeColumn: string, request: BlockRequest): boolean {
+  return isNeeded(request.bounds, request.columns, ({ origin }) => {
+    if (origin.kind === 'offset') return { min: facts.baseOffset, max: facts.baseOffset + facts.length - 1 }
+    if (origin.kind !== 'time' || origin.field.name !== timeColumn) return null
+    return timeRange(facts.timeMin, facts.timeMax)
+  })
+}

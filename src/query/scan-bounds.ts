@@ -1,0 +1,224 @@
+/**
+ * Which values a statement can use at all, read from DuckDB's plan. DuckDB pushes no filters into table functions, but
+ * `EXPLAIN (FORMAT JSON)` shows the filter directly above each scan, after constants, parameters and `now()` have been
+ * folded. Everything here is conservative: what is not understood bounds nothing.
+ *
+ * While a statement is planned, the columns of a scan bear names that the statement does not contain
+ * (`scanColumnName`). DuckDB prints aliases in some expressions, so with guessable names an alias could pass for a
+ * column: `SELECT * FROM (SELECT a + 1 AS b FROM t) WHERE b::DOUBLE > 5`.
+ */
+import { StratalogError } from '../base/errors.ts'
+import { type ColumnType, timestampUnit } from '../format/schema.ts'
+import { type TableColumn, sqlColumnType } from './table-columns.ts'
+
+/** Numbers and bigints compare by value; times are µs since 1970 as bigint; dates are days since 1970. */
+export type BoundValue = number | bigint | string
+
+/** Inclusive bounds of one column of a scan; null means open. */
+export interface ColumnBounds {
+  readonly column: number
+  readonly min: BoundValue | null
+  readonly max: BoundValue | null
+}
+
+/** One scan: it can only use rows inside all of these bounds. */
+export type ScanBounds = readonly ColumnBounds[]
+
+export function scanColumnName(table: number, column: number, nonce: string): string {
+  return `${nonce}_${table}_${column}`
+}
+
+/** A word that the statement does not contain. */
+export function nonceFor(sql: string): string {
+  const text = sql.toLowerCase()
+  for (let number = 0; ; number++) {
+    const nonce = `scan${number}`
+    if (!text.includes(nonce)) return nonce
+  }
+}
+
+/**
+ * The bounds of every scan of every table, by table number; null for a table when nothing is known of its scans.
+ * A scan without a usable filter has empty bounds. @throws StratalogError `query_failed` when the plan is not JSON.
+ */
+export function boundsFromPlan(
+  planJson: string,
+  tables: readonly (readonly TableColumn[])[],
+  nonce: string,
+): readonly (readonly ScanBounds[] | null)[] {
+  const found: FoundScan[] = []
+  collectScans(parsePlan(planJson), null, nonce, found)
+  const isKnown = found.every((scan) => scan.table !== null && scan.table < tables.length)
+  return tables.map((columns, table) => {
+    if (!isKnown) return null
+    const types = columns.map((column) => sqlColumnType(column.origin))
+    const own = found.filter((scan) => scan.table === table)
+    return own.map(({ filter }) => (filter === null ? [] : parseFilter(filter, `${nonce}_${table}_`, types)))
+  })
+}
+
+/** A scan in a plan; `table` is null when it cannot be told apart, and then nothing may be pruned. */
+interface FoundScan {
+  readonly table: number | null
+  readonly filter: string | null
+}
+
+interface PlanNode {
+  readonly name: string
+  readonly children: readonly PlanNode[]
+  readonly extra_info: Readonly<Record<string, unknown>>
+}
+
+function parsePlan(planJson: string): readonly PlanNode[] {
+  try {
+    return JSON.parse(planJson) as readonly PlanNode[]
+  } catch (cause) {
+    throw new StratalogError('query_failed', 'DuckDB explained a query in a form that is not JSON.', { cause })
+  }
+}
+
+function collectScans(nodes: readonly PlanNode[], filter: string | null, nonce: string, found: FoundScan[]): void {
+  for (const node of nodes) {
+    const name = node.name.trim()
+    if (name === SCAN_NODE) found.push({ table: tableOfScan(node, nonce), filter })
+    const expression = name === 'FILTER' ? node.extra_info['Expression'] : null
+    collectScans(node.children, typeof expression === 'string' ? expression : null, nonce, found)
+  }
+}
+
+/** DuckDB prints the name of a table function in capitals. */
+const SCAN_NODE = 'STRATALOG_SCAN'
+
+function tableOfScan(node: PlanNode, nonce: string): number | null {
+  const projections = node.extra_info['Projections']
+  const first: unknown = Array.isArray(projections) ? projections[0] : projections
+  const match = typeof first === 'string' ? new RegExp(`^${nonce}_(\\d+)_\\d+$`).exec(first) : null
+  return match === null ? null : Number(match[1])
+}
+
+/**
+ * The bounds in a filter as DuckDB prints it: a comparison, or comparisons joined by AND. `prefix` begins the names of the
+ * scan's columns, and `types` are their types.
+ */
+export function parseFilter(text: string, prefix: string, types: readonly ColumnType[]): ScanBounds {
+  return conjuncts(text)
+    .map((part) => parseComparison(part, prefix, types))
+    .filter((bound) => bound !== null)
+}
+
+function conjuncts(text: string): readonly string[] {
+  const inner = withoutParentheses(text.trim())
+  if (BETWEEN.test(inner)) return [inner]
+  const parts = splitConjunction(inner)
+  return parts.length === 1 ? [inner] : parts.flatMap(conjuncts)
+}
+
+/** Removes a pair of parentheses that encloses the whole text. */
+function withoutParentheses(text: string): string {
+  if (!text.startsWith('(')) return text
+  let end = -1
+  scanTopLevel(text, (position, depth) => {
+    if (end === -1 && depth === 0 && text[position] === ')') end = position
+  })
+  return end === text.length - 1 ? withoutParentheses(text.slice(1, -1).trim()) : text
+}
+
+function splitConjunction(text: string): readonly string[] {
+  const parts: string[] = []
+  let start = 0
+  scanTopLevel(text, (position, depth) => {
+    if (depth === 0 && text.startsWith(' AND ', position)) {
+      parts.push(text.slice(start, position))
+      start = position + ' AND '.length
+    }
+  })
+  parts.push(text.slice(start))
+  return parts
+}
+
+/** Visits every character outside quotes with the depth of parentheses after it. */
+function scanTopLevel(text: string, visit: (position: number, depth: number) => void): void {
+  let depth = 0
+  let quote: string | null = null
+  for (let position = 0; position < text.length; position++) {
+    const character = text[position] ?? ''
+    if (quote !== null) {
+      if (character === quote) quote = null
+      continue
+    }
+    if (character === "'" || character === '"') {
+      quote = character
+      continue
+    }
+    if (character === '(') depth++
+    if (character === ')') depth--
+    visit(position, depth)
+  }
+}
+
+const COLUMN = String.raw`(?:CAST\((?<cast>\w+) AS (?<castType>[A-Z0-9_(), ]+)\)|(?<column>\w+))`
+const LITERAL = String.raw`(?:'(?:[^']|'')*'(?:::[A-Z_ ]+)?|-?\d[\d.eE+-]*)`
+const COMPARISON = new RegExp(`^${COLUMN} (?<operator>=|>=|<=|>|<) (?<value>${LITERAL})$`)
+const BETWEEN = new RegExp(`^${COLUMN} BETWEEN (?<low>${LITERAL}) AND (?<high>${LITERAL})$`)
+
+function parseComparison(text: string, prefix: string, types: readonly ColumnType[]): ColumnBounds | null {
+  const groups = (BETWEEN.exec(text) ?? COMPARISON.exec(text))?.groups
+  if (groups === undefined) return null
+  const name = groups['column'] ?? groups['cast'] ?? ''
+  const column = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : -1
+  const type = types[column]
+  if (type === undefined || !isExactCast(type, groups['castType'])) return null
+  const literal = (group: string): BoundValue | null => parseLiteral(groups[group] ?? '', type)
+  if (groups['low'] !== undefined) return { column, min: literal('low'), max: literal('high') }
+  const value = literal('value')
+  if (value === null) return null
+  const operator = groups['operator'] ?? ''
+  return { column, min: operator.startsWith('<') ? null : value, max: operator.startsWith('>') ? null : value }
+}
+
+const INTEGERS = /^u?int(?:8|16|32|64)$/
+const FLOATS = /^float(?:32|64)$/
+
+/** Whether a cast of a column keeps every value in place, so that bounds of the one are bounds of the other. */
+function isExactCast(type: ColumnType, cast: string | undefined): boolean {
+  if (cast === undefined) return true
+  // To DOUBLE, integers beyond 2^53 are rounded; `parseNumber` takes no bound from out there.
+  if (INTEGERS.test(type)) return /^(?:DOUBLE|INTEGER|BIGINT|HUGEINT|DECIMAL\(\d+,\d+\))$/.test(cast)
+  if (FLOATS.test(type)) return cast === 'DOUBLE'
+  return timestampUnit(type) !== null && /^TIMESTAMP(?: WITH TIME ZONE)?$/.test(cast)
+}
+
+/** A literal as a value of a column of this type; null for what has no place in an order we know. */
+function parseLiteral(text: string, type: ColumnType): BoundValue | null {
+  const quoted = /^'((?:[^']|'')*)'(?:::([A-Z_ ]+))?$/.exec(text)
+  if (quoted === null) return INTEGERS.test(type) || FLOATS.test(type) ? parseNumber(text) : null
+  const value = (quoted[1] ?? '').replaceAll("''", "'")
+  const literalType = quoted[2]
+  if (literalType === undefined) return type === 'utf8' ? value : null
+  if (literalType === 'DATE') return type === 'date' ? parseDays(value) : null
+  const isTime = timestampUnit(type) !== null && /^TIMESTAMP(?:_S|_MS| WITH TIME ZONE)?$/.test(literalType)
+  return isTime ? parseMicros(value) : null
+}
+
+const EXACT_MAX = 2 ** 52
+
+/** Whole numbers of any size, fractions only where a double still holds them well. */
+function parseNumber(text: string): number | bigint | null {
+  if (/^-?\d+$/.test(text)) return BigInt(text)
+  const value = Number(text)
+  return Math.abs(value) <= EXACT_MAX ? value : null
+}
+
+const TIME_PATTERN = /^(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2})(?:\.(\d{1,6}))?(?:\+00)?$/
+
+function parseMicros(text: string): bigint | null {
+  const match = TIME_PATTERN.exec(text)
+  const ms = match === null ? NaN : Date.parse(`${match[1] ?? ''}T${match[2] ?? ''}Z`)
+  if (Number.isNaN(ms)) return null
+  return BigInt(ms) * 1000n + BigInt((match?.[3] ?? '').padEnd(6, '0'))
+}
+
+function parseDays(text: string): number | null {
+  const ms = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : NaN
+  return Number.isNaN(ms) ? null : ms / 86_400_000
+}

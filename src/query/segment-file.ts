@@ -1,0 +1,73 @@
+/** Reads one segment in a local file, block by block, for a scan. Checks are segment-reader's: nothing is used before. */
+import { present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
+import {
+  SEGMENT_TAIL_BYTES,
+  type SegmentDictionaries,
+  decodeBlock,
+  decodeDictionaries,
+  parseSegmentTail,
+} from '../format/segment-reader.ts'
+import type { SegmentFacts } from '../format/segment.ts'
+import type { SyncFile, SyncFileSystem } from '../storage/file-system.ts'
+
+export class SegmentFile {
+  readonly facts: SegmentFacts
+  readonly #file: SyncFile
+  readonly #dictionaries = new Map<number, SegmentDictionaries>()
+  #preamble: Uint8Array | null = null
+
+  /** @throws StratalogError `file_not_found`, `segment_corrupt`, `format_unsupported`. */
+  static open(files: SyncFileSystem, path: string, length: number): SegmentFile {
+    const file = files.open(path, 'read')
+    try {
+      return new SegmentFile(file, length)
+    } catch (error) {
+      file.close()
+      throw error
+    }
+  }
+
+  private constructor(file: SyncFile, length: number) {
+    this.#file = file
+    let tail = parseSegmentTail(this.#read(Math.max(0, length - SEGMENT_TAIL_BYTES), length), length)
+    if (tail.kind === 'more') tail = parseSegmentTail(this.#read(Math.max(0, length - tail.tailBytes), length), length)
+    if (tail.kind === 'more') throw new StratalogError('segment_corrupt', 'The footer of a segment is longer than it says.')
+    this.facts = tail.facts
+  }
+
+  /** A block's records with only the wanted columns, by position in `facts.schema`. */
+  readBlock(index: number, columns: readonly number[]): RecordBatch {
+    const { position, metadataLength, bodyLength } = present(this.facts.batches[index], 'a block')
+    const bytes = this.#read(position, position + metadataLength + bodyLength)
+    return decodeBlock(this.facts, index, bytes, this.#dictionariesOf(columns), columns)
+  }
+
+  close(): void {
+    this.#file.close()
+  }
+
+  /** Each dictionary is decoded once, so that all blocks share one object. */
+  #dictionariesOf(columns: readonly number[]): SegmentDictionaries {
+    const encoded = this.facts.dictionaries.map((dictionary) => dictionary.column)
+    const all = new Map<number, NonNullable<ReturnType<SegmentDictionaries['get']>>>()
+    for (const column of columns) {
+      if (!encoded.includes(column)) continue
+      let decoded = this.#dictionaries.get(column)
+      if (decoded === undefined) {
+        this.#preamble ??= this.#read(0, this.facts.preambleLength)
+        decoded = decodeDictionaries(this.facts, this.#preamble, [column])
+        this.#dictionaries.set(column, decoded)
+      }
+      all.set(column, present(decoded.get(column), 'a dictionary'))
+    }
+    return all
+  }
+
+  #read(start: number, end: number): Uint8Array {
+    const bytes = new Uint8Array(end - start)
+    if (this.#file.read(bytes, start) === bytes.length) return bytes
+    throw new StratalogError('segment_corrupt', `A segment file ends before byte ${end}.`, { details: { position: end } })
+  }
+}

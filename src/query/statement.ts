@@ -1,0 +1,76 @@
+/** What a statement is, and DuckDB's complaints about it as errors of ours. */
+import { type DuckDBConnection, type DuckDBPreparedStatement, StatementType } from '@duckdb/node-api'
+import { StratalogError, isStratalogError } from '../base/errors.ts'
+
+export interface Statement {
+  /** The statement itself, or what an EXPLAIN explains. */
+  readonly query: string
+  readonly isExplain: boolean
+}
+
+/** The statement without a leading EXPLAIN. @throws StratalogError `query_forbidden` for an empty one. */
+export function readStatement(sql: string): Statement {
+  const start = skipSpace(sql, 0)
+  if (start === sql.length) throw new StratalogError('query_invalid', 'The query is empty.')
+  if (!/^explain\b/i.test(sql.slice(start))) return { query: sql, isExplain: false }
+  let position = skipSpace(sql, start + 'explain'.length)
+  if (sql[position] === '(') position = skipSpace(sql, sql.indexOf(')', position) + 1)
+  else if (/^analyze\b/i.test(sql.slice(position))) position = skipSpace(sql, position + 'analyze'.length)
+  return { query: sql.slice(position), isExplain: true }
+}
+
+/** The position of the first character at or after `position` that is neither space nor comment. */
+function skipSpace(sql: string, position: number): number {
+  const space = /(?:\s|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)*/y
+  space.lastIndex = position
+  space.exec(sql)
+  return space.lastIndex
+}
+
+/**
+ * Prepares a statement that only reads.
+ *
+ * @throws StratalogError `query_invalid` for what DuckDB does not understand, `query_forbidden` for more than one statement
+ * and for any that could write or change settings.
+ */
+export async function prepareReadOnly(
+  connection: DuckDBConnection,
+  sql: string,
+  allowed: readonly StatementType[],
+): Promise<DuckDBPreparedStatement> {
+  const statements = await connection.extractStatements(sql)
+  if (statements.count !== 1) {
+    throw new StratalogError('query_forbidden', `A query is one statement; this has ${statements.count}.`)
+  }
+  const prepared = await statements.prepare(0)
+  if (allowed.includes(prepared.statementType)) return prepared
+  const name = StatementType[prepared.statementType] ?? 'unknown'
+  prepared.destroySync()
+  throw new StratalogError('query_forbidden', `Queries only read; ${name} statements are refused.`, {
+    details: { statement: name },
+  })
+}
+
+/** Kinds of DuckDB's errors that say that the statement is at fault, with the code for each. */
+const STATEMENT_FAULTS: readonly (readonly [RegExp, 'query_invalid' | 'query_forbidden' | 'query_limit'])[] = [
+  [/^(?:Parser|Binder|Catalog|Conversion|Syntax|Invalid Input|Out of Range|Not implemented|Parameter [Nn]ot \w+) Error/, 'query_invalid'],
+  [/^(?:Invalid type|Mismatch Type|Constraint|Parameter Not Resolved|Parameter Not Allowed|Sequence|Expression|Unknown Type|Decimal|Divide by Zero|Settings) Error/, 'query_invalid'],
+  [/^Permission Error/, 'query_forbidden'],
+  [/^Out of Memory Error/, 'query_limit'],
+]
+
+/** DuckDB's error as one of ours; `details` has the line and column of the place where it knows it. */
+export function statementError(error: unknown): StratalogError {
+  if (isStratalogError(error)) return error
+  const text = (error instanceof Error ? error.message : String(error)).replace(/^Failed to extract statements: /, '')
+  const code = STATEMENT_FAULTS.find(([pattern]) => pattern.test(text))?.[1] ?? 'query_failed'
+  return new StratalogError(code, text, { details: errorPlace(text) })
+}
+
+/** DuckDB shows the line and marks the column: `LINE 3: … ` and a caret below. */
+function errorPlace(text: string): Readonly<Record<string, unknown>> {
+  const match = /^LINE (\d+): (.*)\n( *)\^/m.exec(text)
+  if (match === null) return {}
+  const column = (match[3] ?? '').length - `LINE ${match[1] ?? ''}: `.length + 1
+  return column < 1 ? { line: Number(match[1]) } : { line: Number(match[1]), column }
+}

@@ -1,0 +1,95 @@
+/**
+ * What a log looks like as SQL tables: `name` for all of it, and `name$hot`, `name$cold`, `name$memory`, `name$disk`,
+ * `name$object` for one side. A table has the user's columns in the log's order, then the system columns.
+ */
+import type { LogView } from '../log/log-view.ts'
+import type { Tier } from '../format/manifest.ts'
+import { type ColumnType, type Field, STAMPED_TIME_COLUMN, timestampUnit } from '../format/schema.ts'
+import { userFields } from '../format/schema-evolution.ts'
+
+/** Where a table's column comes from. `time` is the field in µs; `key` is the key column as text. */
+export type ColumnOrigin =
+  | { readonly kind: 'field'; readonly field: Field }
+  | { readonly kind: 'time'; readonly field: Field }
+  | { readonly kind: 'key'; readonly field: Field | null }
+  | { readonly kind: 'offset' }
+  | { readonly kind: 'partition' }
+  | { readonly kind: 'tier' }
+
+export interface TableColumn {
+  readonly name: string
+  readonly origin: ColumnOrigin
+}
+
+/** A table of a statement: which log, and which of its tiers. */
+export interface TableName {
+  readonly log: string
+  readonly tiers: readonly Tier[]
+}
+
+const ALL_TIERS: readonly Tier[] = ['memory', 'disk', 'object']
+
+const SIDES: Readonly<Record<string, readonly Tier[]>> = {
+  hot: ['memory'],
+  cold: ['disk', 'object'],
+  memory: ['memory'],
+  disk: ['disk'],
+  object: ['object'],
+}
+
+/** Reads `log` or `log$side`; null when what follows the `$` is no side. */
+export function parseTableName(name: string): TableName | null {
+  const normal = name.normalize('NFC').toLowerCase()
+  const mark = normal.lastIndexOf('$')
+  if (mark === -1) return { log: normal, tiers: ALL_TIERS }
+  const side = normal.slice(mark + 1)
+  const tiers = Object.hasOwn(SIDES, side) ? SIDES[side] : undefined
+  return tiers === undefined ? null : { log: normal.slice(0, mark), tiers }
+}
+
+/**
+ * The columns of a log's table. `_offset`, `_partition` and `_time` are always there; `_key` and `_tier` only when
+ * `isNamed` says that the statement names them, so that `SELECT *` stays short.
+ */
+export function tableColumns(view: LogView, isNamed: (column: string) => boolean): readonly TableColumn[] {
+  const { timeColumn, keyColumn } = view.definition
+  const find = (name: string): Field | null => view.schema.fields.find((field) => field.name === name) ?? null
+  const columns: TableColumn[] = userFields(view.schema).map((field) => ({
+    name: field.name,
+    origin: field.name === timeColumn && isMicrosecondTime(field.type) ? { kind: 'time', field } : { kind: 'field', field },
+  }))
+  const time = find(timeColumn ?? STAMPED_TIME_COLUMN) ?? UNSEEN_TIME
+  columns.push({ name: '_offset', origin: { kind: 'offset' } }, { name: '_partition', origin: { kind: 'partition' } })
+  columns.push({ name: '_time', origin: { kind: 'time', field: time } })
+  if (isNamed('_key')) {
+    columns.push({ name: '_key', origin: { kind: 'key', field: keyColumn === null ? null : find(keyColumn) } })
+  }
+  if (isNamed('_tier')) columns.push({ name: '_tier', origin: { kind: 'tier' } })
+  return columns
+}
+
+/** The time of a log that has no schema yet, and so no records. */
+const UNSEEN_TIME: Field = { name: STAMPED_TIME_COLUMN, type: 'timestamp[ms]', nullable: false }
+
+/** The type of a table's column as SQL sees it. */
+export function sqlColumnType(origin: ColumnOrigin): ColumnType {
+  switch (origin.kind) {
+    case 'field':
+      return origin.field.type
+    case 'time':
+      return 'timestamp[us]'
+    case 'offset':
+      return 'int64'
+    case 'partition':
+      return 'int32'
+    case 'key':
+    case 'tier':
+      return 'utf8'
+  }
+}
+
+/** Whether a time column loses nothing as a TIMESTAMP, which counts microseconds. */
+function isMicrosecondTime(type: ColumnType): boolean {
+  const unit = timestampUnit(type)
+  return unit !== null && unit !== 'ns'
+}

@@ -1,0 +1,231 @@
+/**
+ * The one table function through which DuckDB reads logs: `stratalog_scan('<query>/<table>')`. Registering a name again
+ * is silently ignored and unique names leak, so there is one function, and its parameter says which pinned table.
+ *
+ * DuckDB calls from its own threads, one call after the other on this thread's event loop, each for at most 2,048 rows
+ * of the projected columns. Nothing is copied before it is asked for.
+ */
+import { type DuckDBConnection, type DuckDBDataChunk, DuckDBTableFunction, VARCHAR } from '@duckdb/node-api'
+import duckdb from '@duckdb/node-bindings'
+import { present } from '../base/assert.ts'
+import type { Tier } from '../format/manifest.ts'
+import type { Field } from '../format/schema.ts'
+import type { SyncFileSystem } from '../storage/file-system.ts'
+import { toDuckDBType } from './duckdb-types.ts'
+import type { ScanSource, TierReads } from './protocol.ts'
+import { type ScanBlock, scanBlocks } from './scan-blocks.ts'
+import type { ScanBounds } from './scan-bounds.ts'
+import { type TableColumn, sqlColumnType } from './table-columns.ts'
+import type { TextArena, TextArenaPool } from './text-arena.ts'
+import { TextReferences } from './text-references.ts'
+import {
+  VECTOR_ROWS,
+  type VectorWriter,
+  columnWriter,
+  constantInt32Writer,
+  constantTextWriter,
+  microsWriter,
+  nullWriter,
+  offsetWriter,
+  textWriter,
+} from './vector-writer.ts'
+
+export const SCAN_FUNCTION = 'stratalog_scan'
+
+/** A table while its statement is planned and runs. */
+export interface ScanTable {
+  readonly columns: readonly TableColumn[]
+  /** By column: the names that DuckDB's plan shows. */
+  readonly columnNames: readonly string[]
+  readonly recordCount: number
+  readonly sources: readonly ScanSource[]
+  readonly bounds: readonly ScanBounds[] | null
+  readonly report: ScanReport
+}
+
+/** What the scans of one query tell beside their rows: what they read of each tier, and why one failed. */
+export class ScanReport {
+  /** DuckDB passes on only the message of what a scan throws; this is the whole error. */
+  error: unknown = null
+  // Records that several scans read count once.
+  readonly #recordsOfBlock = new Map<string, number>()
+  readonly #reads: Record<Tier, { records: number; bytes: number }> = {
+    memory: { records: 0, bytes: 0 },
+    disk: { records: 0, bytes: 0 },
+    object: { records: 0, bytes: 0 },
+  }
+
+  /** Says that a scan has now read `records` of a block, counted from its first. */
+  add(block: ScanBlock, records: number): void {
+    const known = this.#recordsOfBlock.get(block.id)
+    if (known === undefined) this.#reads[block.tier].bytes += block.bytes
+    if (known !== undefined && known >= records) return
+    this.#reads[block.tier].records += records - (known ?? 0)
+    this.#recordsOfBlock.set(block.id, records)
+  }
+
+  get reads(): Readonly<Record<Tier, TierReads>> {
+    return this.#reads
+  }
+}
+
+/** The tables of the queries under way, by the parameter of the table function. */
+export class ScanTables {
+  readonly #tables = new Map<string, ScanTable>()
+  readonly #scans = new Map<string, Set<Scan>>()
+  readonly #files: SyncFileSystem
+  readonly #arenas: TextArenaPool
+  readonly #threads: number
+
+  constructor(files: SyncFileSystem, arenas: TextArenaPool, threads: number) {
+    this.#files = files
+    this.#arenas = arenas
+    this.#threads = threads
+  }
+
+  set(id: string, table: ScanTable): void {
+    this.#tables.set(id, table)
+  }
+
+  /** Ends every scan of a table. DuckDB must be done with the query. */
+  remove(id: string): void {
+    for (const scan of this.#scans.get(id) ?? []) scan.close()
+    this.#scans.delete(id)
+    this.#tables.delete(id)
+  }
+
+  register(connection: DuckDBConnection): void {
+    const tableFunction = DuckDBTableFunction.create({
+      name: SCAN_FUNCTION,
+      parameterTypes: [VARCHAR],
+      supportsProjectionPushdown: true,
+      bindFunction: (info) => {
+        const id = String(info.getParameter(0))
+        const table = this.#tables.get(id)
+        if (table === undefined) {
+          info.setError('there is no such pinned table')
+          return
+        }
+        for (const [index, column] of table.columns.entries()) {
+          info.addResultColumn(present(table.columnNames[index], 'a name'), toDuckDBType(sqlColumnType(column.origin)))
+        }
+        info.setCardinality(table.recordCount, true)
+        info.setBindData({ id })
+      },
+      initFunction: (info) => {
+        const { id } = info.bindData as { id: string }
+        const table = present(this.#tables.get(id), 'a bound table')
+        const scan = new Scan(table, info.getColumnIndexes(), this.#files, this.#arenas)
+        const scans = this.#scans.get(id) ?? new Set()
+        this.#scans.set(id, scans.add(scan))
+        info.setMaxThreads(this.#threads)
+        info.setInitData(scan)
+      },
+      localInitFunction: (info) => info.setInitData(new ThreadHold()),
+      mainFunction: (info, output) => {
+        const scan = info.initData as Scan
+        scan.fill(output, info.localInitData as ThreadHold)
+      },
+    })
+    connection.registerTableFunction(tableFunction)
+  }
+}
+
+/** The arenas that one DuckDB thread's chunk points into. They are free when that thread asks for its next chunk. */
+class ThreadHold {
+  #arenas: TextArena[] = []
+
+  /** Takes over the arenas of the new chunk and lets go of the last one's. */
+  replace(arenas: TextArena[]): void {
+    for (const arena of arenas) arena.retain()
+    for (const arena of this.#arenas) arena.release()
+    this.#arenas = arenas
+  }
+}
+
+/** One pass over a table: what one scan node of one execution reads. All of DuckDB's threads share it. */
+class Scan {
+  readonly #table: ScanTable
+  /** By position in the output chunk; undefined for what DuckDB asks for when it only wants a count. */
+  readonly #projected: readonly (TableColumn | undefined)[]
+  readonly #fields: readonly Field[]
+  readonly #references: TextReferences
+  readonly #blocks: Generator<ScanBlock, void, undefined>
+  readonly #holds = new Set<ThreadHold>()
+  #block: ScanBlock | null = null
+  #row = 0
+  #writers: readonly VectorWriter[] = []
+
+  constructor(table: ScanTable, columnIndexes: readonly number[], files: SyncFileSystem, arenas: TextArenaPool) {
+    this.#table = table
+    this.#projected = columnIndexes.map((index) => table.columns[index])
+    this.#fields = distinctFields(this.#projected)
+    this.#references = new TextReferences(arenas)
+    const { sources, columns, bounds } = table
+    this.#blocks = scanBlocks({ files, sources, fields: this.#fields, columns, bounds })
+  }
+
+  /** Fills DuckDB's next chunk; an empty one says that there is no more. */
+  fill(output: DuckDBDataChunk, hold: ThreadHold): void {
+    this.#holds.add(hold)
+    try {
+      hold.replace(this.#write(output))
+    } catch (error) {
+      this.#table.report.error ??= error
+      throw error
+    }
+  }
+
+  #write(output: DuckDBDataChunk): TextArena[] {
+    const block = this.#currentBlock()
+    const count = block === null ? 0 : Math.min(VECTOR_ROWS, block.end - this.#row)
+    output.rowCount = count
+    const arenas: TextArena[] = []
+    if (block === null) return arenas
+    for (const [position, write] of this.#writers.entries()) {
+      const arena = write(duckdb.data_chunk_get_vector(output.chunk, position), this.#row, count)
+      if (arena !== null) arenas.push(arena)
+    }
+    this.#row += count
+    this.#table.report.add(block, this.#row - block.start)
+    return arenas
+  }
+
+  close(): void {
+    this.#blocks.return()
+    this.#block = null
+    for (const hold of this.#holds) hold.replace([])
+    this.#references.releaseAll()
+  }
+
+  #currentBlock(): ScanBlock | null {
+    if (this.#block !== null && this.#row < this.#block.end) return this.#block
+    this.#references.releaseColumns()
+    const next = this.#blocks.next()
+    this.#block = next.done === true ? null : next.value
+    if (this.#block === null) return null
+    const block = this.#block
+    this.#row = block.start
+    this.#writers = this.#projected.map((column) => this.#writerOf(block, column))
+    return block
+  }
+
+  #writerOf(block: ScanBlock, column: TableColumn | undefined): VectorWriter {
+    const origin = column?.origin
+    if (origin === undefined || origin.kind === 'partition') return constantInt32Writer(block.partition)
+    if (origin.kind === 'offset') return offsetWriter(block.baseOffset)
+    if (origin.kind === 'tier') return constantTextWriter(block.tier)
+    const data = origin.field === null ? null : block.columns[this.#fields.indexOf(origin.field)]
+    if (data === null || data === undefined) return nullWriter
+    if (origin.kind === 'time') return microsWriter(data, this.#references)
+    return origin.kind === 'key' ? textWriter(data, this.#references) : columnWriter(data, this.#references)
+  }
+}
+
+function distinctFields(columns: readonly (TableColumn | undefined)[]): readonly Field[] {
+  const fields = new Set<Field>()
+  for (const column of columns) {
+    if (column !== undefined && 'field' in column.origin && column.origin.field !== null) fields.add(column.origin.field)
+  }
+  return [...fields]
+}

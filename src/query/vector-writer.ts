@@ -1,0 +1,202 @@
+/**
+ * Writes rows of our columns into DuckDB's vectors, at most 2,048 at a time: one copy a column where the layouts agree,
+ * a short loop where they do not.
+ */
+import duckdb from '@duckdb/node-bindings'
+import { type ColumnData, bitmapBytes, int32View, isValidAt, sliceBitmap } from '../format/column.ts'
+import { columnReader } from '../format/column-values.ts'
+import { decimalParameters, timestampUnit } from '../format/schema.ts'
+import { vectorByteWidth } from './duckdb-types.ts'
+import type { TextArena } from './text-arena.ts'
+import { TextReferences } from './text-references.ts'
+
+/** Rows of a DuckDB vector. */
+export const VECTOR_ROWS = 2048
+
+/** Writes rows `[start, start + count)`; returns the arena that the vector now points into, if any. */
+export type VectorWriter = (vector: duckdb.Vector, start: number, count: number) => TextArena | null
+
+/** DuckDB takes no SharedArrayBuffer, so what lies in one goes through here. */
+const scratch = new Uint8Array(new ArrayBuffer(VECTOR_ROWS * 16))
+const scratchWords = new Int32Array(scratch.buffer)
+const scratchValidity = new Uint8Array(new ArrayBuffer(VECTOR_ROWS / 8))
+
+/** Rows of a column as they are. */
+export function columnWriter(column: ColumnData, references: TextReferences): VectorWriter {
+  const write = valueWriter(column, references)
+  const { validity } = column
+  if (validity === null) return write
+  return (vector, start, count) => {
+    writeValidity(vector, validity, start, count)
+    return write(vector, start, count)
+  }
+}
+
+function valueWriter(column: ColumnData, references: TextReferences): VectorWriter {
+  if (column.offsets !== null || column.dictionary !== null) {
+    return (vector, start, count) => {
+      const arena = references.write(column, start, count, scratchWords)
+      duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 16)
+      return arena
+    }
+  }
+  if (column.type === 'bool') return bitsWriter(column.values)
+  const width = vectorByteWidth(column.type)
+  return decimalParameters(column.type) === null || width === 16
+    ? fixedWriter(column.values, width)
+    : decimalWriter(column.values, width)
+}
+
+function fixedWriter(values: Uint8Array, width: number): VectorWriter {
+  const { buffer, byteOffset } = values
+  if (buffer instanceof ArrayBuffer) {
+    return (vector, start, count) => {
+      duckdb.copy_data_to_vector(vector, 0, buffer, byteOffset + start * width, count * width)
+      return null
+    }
+  }
+  return (vector, start, count) => {
+    scratch.set(values.subarray(start * width, (start + count) * width))
+    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * width)
+    return null
+  }
+}
+
+/** A bitmap becomes a byte a row. */
+function bitsWriter(bits: Uint8Array): VectorWriter {
+  return (vector, start, count) => {
+    for (let row = 0; row < count; row++) {
+      const position = start + row
+      scratch[row] = ((bits[position >> 3] ?? 0) >> (position & 7)) & 1
+    }
+    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count)
+    return null
+  }
+}
+
+/** The low bytes of a 16-byte integer are the same number in fewer bytes. */
+function decimalWriter(values: Uint8Array, width: number): VectorWriter {
+  return (vector, start, count) => {
+    for (let row = 0; row < count; row++) {
+      const position = (start + row) * 16
+      scratch.set(values.subarray(position, position + width), row * width)
+    }
+    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * width)
+    return null
+  }
+}
+
+/** A timestamp column in µs, whatever its unit. */
+export function microsWriter(column: ColumnData, references: TextReferences): VectorWriter {
+  const unit = timestampUnit(column.type)
+  if (unit === 'us' || unit === null) return columnWriter(column, references)
+  const write = unit === 'ns' ? nanosWriter(column.values) : scaledWriter(column.values, unit === 's' ? 1e6 : 1e3)
+  const { validity } = column
+  return (vector, start, count) => {
+    if (validity !== null) writeValidity(vector, validity, start, count)
+    return write(vector, start, count)
+  }
+}
+
+/** Doubles hold every count of µs up to the year 2255; beyond, and before 1684, the same with bigints. */
+function scaledWriter(values: Uint8Array, factor: number): VectorWriter {
+  const halves = int32View(values)
+  return (vector, start, count) => {
+    for (let row = 0; row < count; row++) {
+      const low = (halves[(start + row) * 2] ?? 0) >>> 0
+      const high = halves[(start + row) * 2 + 1] ?? 0
+      const micros = (high * 2 ** 32 + low) * factor
+      if (Number.isSafeInteger(micros)) {
+        scratchWords[row * 2] = micros
+        scratchWords[row * 2 + 1] = Math.floor(micros / 2 ** 32)
+      } else {
+        writeWide(row, ((BigInt(high) << 32n) | BigInt(low)) * BigInt(factor))
+      }
+    }
+    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 8)
+    return null
+  }
+}
+
+function nanosWriter(values: Uint8Array): VectorWriter {
+  const nanos = new BigInt64Array(values.buffer, values.byteOffset, values.byteLength >> 3)
+  return (vector, start, count) => {
+    for (let row = 0; row < count; row++) {
+      const wide = nanos[start + row] ?? 0n
+      writeWide(row, wide / 1000n - (wide % 1000n < 0n ? 1n : 0n))
+    }
+    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 8)
+    return null
+  }
+}
+
+function writeWide(row: number, value: bigint): void {
+  scratchWords[row * 2] = Number(BigInt.asIntN(32, value))
+  scratchWords[row * 2 + 1] = Number(BigInt.asIntN(32, value >> 32n))
+}
+
+/** Offsets `base + row` as BIGINT. */
+export function offsetWriter(base: number): VectorWriter {
+  return (vector, start, count) => {
+    for (let row = 0; row < count; row++) {
+      const offset = base + start + row
+      scratchWords[row * 2] = offset
+      scratchWords[row * 2 + 1] = Math.floor(offset / 2 ** 32)
+    }
+    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 8)
+    return null
+  }
+}
+
+export function constantInt32Writer(value: number): VectorWriter {
+  return (vector, _start, count) => {
+    scratchWords.fill(value, 0, count)
+    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 4)
+    return null
+  }
+}
+
+/** One short ASCII text in every row. */
+export function constantTextWriter(text: string): VectorWriter {
+  const reference = new Uint8Array(16)
+  reference[0] = text.length
+  reference.set(Buffer.from(text, 'latin1'), 4)
+  return (vector, _start, count) => {
+    for (let row = 0; row < count; row++) scratch.set(reference, row * 16)
+    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 16)
+    return null
+  }
+}
+
+export const nullWriter: VectorWriter = (vector, _start, count) => {
+  scratchValidity.fill(0)
+  duckdb.vector_ensure_validity_writable(vector)
+  duckdb.copy_data_to_vector_validity(vector, 0, scratchValidity.buffer, 0, bitmapBytes(count))
+  return null
+}
+
+/** Any column as VARCHAR, value by value: for `_key`, whose column may be of another type. */
+export function textWriter(column: ColumnData, references: TextReferences): VectorWriter {
+  if (column.type === 'utf8') return columnWriter(column, references)
+  const read = columnReader(column)
+  return (vector, start, count) => {
+    if (column.validity !== null) writeValidity(vector, column.validity, start, count)
+    for (let row = 0; row < count; row++) {
+      if (!isValidAt(column, start + row)) continue
+      duckdb.vector_assign_string_element(vector, row, keyText(read(start + row)))
+    }
+    return null
+  }
+}
+
+function keyText(value: unknown): string {
+  if (value instanceof Date) return value.toISOString()
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+function writeValidity(vector: duckdb.Vector, validity: Uint8Array, start: number, count: number): void {
+  scratchValidity.set(sliceBitmap(validity, start, count))
+  duckdb.vector_ensure_validity_writable(vector)
+  duckdb.copy_data_to_vector_validity(vector, 0, scratchValidity.buffer, 0, bitmapBytes(count))
+}

@@ -1,0 +1,132 @@
+/**
+ * The memory governor: one byte budget for every hot batch of the engine.
+ *
+ * Above the watermark it reclaims in this order: RAM copies with a proven lower copy go, what has a lower tier is flushed
+ * early, memory-mode logs evict their oldest batches. At the budget appends wait, and are refused when waiting does not
+ * help. Nothing that is the only copy is dropped except where the mode says so, and that is counted.
+ */
+import { StratalogError } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Metrics } from '../base/metrics.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { Partition } from '../log/partition.ts'
+import type { SlabPool } from '../log/slab-pool.ts'
+
+/** How long an append waits for room before it is refused. */
+const ADMISSION_WAIT_MAX_MS = 10_000
+const ADMISSION_LOOK_MS = 5
+
+export interface GovernorOptions {
+  readonly pool: SlabPool
+  readonly maxBytes: number
+  /** Fraction of `maxBytes` at which reclaiming starts. */
+  readonly watermark: number
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly logs: () => Iterable<LiveLog>
+  /** Flushes what can be flushed and drops what is proven below. */
+  readonly relieve: () => Promise<void>
+}
+
+export class MemoryGovernor {
+  readonly #options: GovernorOptions
+  #relief: Promise<void> | null = null
+  #evictionCount = 0
+  #evictedRecords = 0
+
+  constructor(options: GovernorOptions) {
+    this.#options = options
+  }
+
+  get usedBytes(): number {
+    return this.#options.pool.usedBytes
+  }
+  get maxBytes(): number {
+    return this.#options.maxBytes
+  }
+  /** Batches evicted from their only copy, and the records in them. */
+  get evictionCount(): number {
+    return this.#evictionCount
+  }
+  get evictedRecords(): number {
+    return this.#evictedRecords
+  }
+
+  /** Null when the append may go on at once; else a promise of room. @throws through it `memory_full`. */
+  admit(log: LiveLog): Promise<void> | null {
+    const { pool, maxBytes, watermark } = this.#options
+    if (pool.usedBytes < maxBytes * watermark) return null
+    this.#dropProven()
+    this.#evict()
+    if (pool.usedBytes < maxBytes * watermark) return null
+    this.#startRelief()
+    if (pool.usedBytes < maxBytes) return null
+    return log.policy.evictionPolicy === 'reject' && log.policy.mode === 'memory'
+      ? Promise.reject(this.#full(log))
+      : this.#wait(log)
+  }
+
+  async #wait(log: LiveLog): Promise<void> {
+    const { pool, maxBytes, clock } = this.#options
+    const deadline = clock.monotonic() + ADMISSION_WAIT_MAX_MS
+    while (pool.usedBytes >= maxBytes) {
+      this.#startRelief()
+      await Promise.race([this.#relief, clock.sleep(ADMISSION_LOOK_MS)])
+      if (pool.usedBytes < maxBytes) return
+      if (clock.monotonic() >= deadline) throw this.#full(log)
+    }
+  }
+
+  #startRelief(): void {
+    this.#relief ??= this.#options
+      .relieve()
+      .catch(() => {})
+      .finally(() => {
+        this.#relief = null
+      })
+  }
+
+  #dropProven(): void {
+    for (const log of this.#options.logs()) {
+      if (log.policy.mode === 'memory') continue
+      for (const partition of log.partitions) partition.dropHot(partition.flushedEnd)
+    }
+  }
+
+  /** Memory mode, `fifo`: the oldest batches of all such logs go until the watermark is reached. */
+  #evict(): void {
+    const { pool, maxBytes, watermark, metrics } = this.#options
+    while (pool.usedBytes >= maxBytes * watermark) {
+      const oldest = this.#oldestEvictable()
+      const eviction = oldest?.evictOldest() ?? null
+      if (eviction === null) return
+      this.#evictionCount++
+      this.#evictedRecords += eviction.end - eviction.start
+      metrics.count('stratalog_evicted_records_total', eviction.end - eviction.start, { policy: 'fifo' })
+    }
+  }
+
+  #oldestEvictable(): Partition | null {
+    let oldest: Partition | null = null
+    let oldestTime = Infinity
+    for (const log of this.#options.logs()) {
+      if (log.policy.mode !== 'memory' || log.policy.evictionPolicy !== 'fifo') continue
+      for (const partition of log.partitions) {
+        const first = partition.batches[0]
+        if (first === undefined || first.length === 0 || first.appendTimeMin >= oldestTime) continue
+        oldest = partition
+        oldestTime = first.appendTimeMin
+      }
+    }
+    return oldest
+  }
+
+  #full(log: LiveLog): StratalogError {
+    const { pool, maxBytes } = this.#options
+    return new StratalogError(
+      'memory_full',
+      `Memory is full: ${pool.usedBytes} of ${maxBytes} bytes are in use and nothing can be reclaimed now. Retry later, or raise maxMemoryBytes.`,
+      { details: { log: log.name, usedBytes: pool.usedBytes, maxBytes, retryAfterMs: 100 } },
+    )
+  }
+}

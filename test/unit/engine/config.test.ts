@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest'
+import { isStratalogError } from '../../../src/base/errors.ts'
+import { type StorageOptions, validateOptions } from '../../../src/engine/config.ts'
+import { type StorageSurroundings, resolvePolicy } from '../../../src/engine/storage-policy.ts'
+
+const WITH_ALL: StorageSurroundings = { hasDataDir: true, hasArchive: true, evictionPolicy: 'fifo', evictionWatermark: 0.9 }
+const WITHOUT_ARCHIVE: StorageSurroundings = { ...WITH_ALL, hasArchive: false }
+const IN_RAM: StorageSurroundings = { ...WITHOUT_ARCHIVE, hasDataDir: false }
+
+function problemsOf(action: () => unknown): readonly { path: string; allowed: string }[] {
+  try {
+    action()
+  } catch (error) {
+    if (!isStratalogError(error) || error.code !== 'config_invalid') throw error
+    return error.details['problems'] as { path: string; allowed: string }[]
+  }
+  return []
+}
+
+describe('validateOptions', () => {
+  test('reports every problem at once, with path, what was given and what is allowed', () => {
+    const given = { dataDirr: '/x', maxMemoryBytes: 'lots', s3: { regoin: 1 }, defaults: { memoryTtl: -1, mode: 'warm' } }
+    const problems = problemsOf(() => validateOptions(given))
+    expect(problems.map(({ path }) => path).sort()).toEqual([
+      'dataDirr',
+      'defaults.memoryTtl',
+      'defaults.mode',
+      'maxMemoryBytes',
+      's3.regoin',
+    ])
+    expect(problems.find(({ path }) => path === 'dataDirr')?.allowed).toContain('the keys are dataDir')
+    expect(problems.find(({ path }) => path === 'defaults.mode')?.allowed).toContain("'hybrid'")
+    expect(() => validateOptions(given)).toThrow(/maxMemoryBytes: expected a size.*got "lots"/)
+  })
+
+  test('takes durations and sizes as numbers and as text', () => {
+    const options = { maxMemoryBytes: '1.5 GB', defaults: { memoryTtl: '90s', diskAfter: 250 } }
+    expect(validateOptions(options)).toBe(options)
+  })
+})
+
+describe('resolvePolicy', () => {
+  test('fills in the defaults of each mode', () => {
+    expect(resolvePolicy({}, {}, IN_RAM)).toMatchObject({ mode: 'memory', wal: false, ack: 'memory', archiveAfter: null })
+    expect(resolvePolicy({}, {}, WITHOUT_ARCHIVE)).toMatchObject({ mode: 'hybrid', ack: 'disk', diskTtl: null })
+    expect(resolvePolicy({ memoryTtl: '2m' }, {}, WITH_ALL)).toMatchObject({
+      diskAfter: 120_000,
+      archiveAfter: 900_000,
+      diskTtl: 86_400_000,
+    })
+    expect(resolvePolicy({ mode: 'hybrid', wal: false }, {}, WITH_ALL)).toMatchObject({ ack: 'memory' })
+  })
+
+  const refused: readonly (readonly [string, StorageOptions, StorageSurroundings, string])[] = [
+    ['a persistent log in RAM only', { mode: 'persistent' }, IN_RAM, 'storage.mode'],
+    ['an archive tier without an archive', { archiveAfter: '1m' }, WITHOUT_ARCHIVE, 'storage.archiveAfter'],
+    ['a disk TTL without an archive', { diskTtl: '1m' }, WITHOUT_ARCHIVE, 'storage.diskTtl'],
+    ['an object ack without an archive', { ack: 'object' }, WITHOUT_ARCHIVE, 'storage.ack'],
+    ['no local disk without an archive', { localDisk: false }, WITHOUT_ARCHIVE, 'storage.localDisk'],
+    ['diskAfter above memoryTtl without a WAL', { wal: false, memoryTtl: 10, diskAfter: 20 }, WITH_ALL, 'storage.diskAfter'],
+    ['a disk ack without a WAL', { wal: false, ack: 'disk' }, WITH_ALL, 'storage.ack'],
+    ['a memory log with a WAL', { mode: 'memory', wal: true }, WITH_ALL, 'storage.wal'],
+    ['a memory log that acknowledges on disk', { mode: 'memory', ack: 'disk' }, WITH_ALL, 'storage.ack'],
+    ['a persistent log without a WAL', { mode: 'persistent', wal: false }, WITH_ALL, 'storage.wal'],
+    ['a persistent log that archives', { mode: 'persistent', archiveAfter: 1 }, WITH_ALL, 'storage.archiveAfter'],
+    ['a disk TTL below archiveAfter', { archiveAfter: 20, diskTtl: 10 }, WITH_ALL, 'storage.diskTtl'],
+    ['a key that does not exist', { memoryTll: 1 } as StorageOptions, WITH_ALL, 'storage.memoryTll'],
+  ]
+  test.each(refused)('refuses %s', (_what, storage, around, path) => {
+    expect(problemsOf(() => resolvePolicy(storage, {}, around)).map((problem) => problem.path)).toContain(path)
+  })
+})

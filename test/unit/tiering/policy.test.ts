@@ -1,0 +1,96 @@
+import { describe, expect, test } from 'vitest'
+import type { SegmentEntry, StoragePolicy } from '../../../src/format/manifest.ts'
+import { type PartitionFacts, nextDueMs, planTiering } from '../../../src/tiering/policy.ts'
+
+const POLICY: StoragePolicy = {
+  mode: 'hybrid',
+  memoryTtl: 1_000,
+  diskAfter: 100,
+  archiveAfter: 500,
+  diskTtl: 2_000,
+  localDisk: true,
+  retention: null,
+  ack: 'disk',
+  wal: true,
+  memoryFirst: true,
+  diskFallback: true,
+  evictionPolicy: 'fifo',
+  evictionWatermark: 0.9,
+  segmentFormat: 'arrow',
+  keep: 'all',
+}
+
+const COPY = { object: 'o', position: 0, length: 1 }
+
+function segment(baseOffset: number, appendTime: number, tiers: { disk?: boolean; object?: boolean }): SegmentEntry {
+  return {
+    baseOffset,
+    endOffset: baseOffset + 10,
+    schemaId: 0,
+    timeMin: appendTime,
+    timeMax: appendTime,
+    appendTimeMin: appendTime,
+    appendTimeMax: appendTime,
+    rawBytes: 1,
+    length: 1,
+    sha256: '',
+    format: 'arrow',
+    statistics: [],
+    disk: tiers.disk === true ? COPY : null,
+    object: tiers.object === true ? COPY : null,
+  }
+}
+
+function facts(overrides: Partial<PartitionFacts>): PartitionFacts {
+  return { logId: 1, partition: 0, policy: POLICY, flushedEnd: 0, batches: [], segments: [], ...overrides }
+}
+
+function batch(endOffset: number, appendTime: number): PartitionFacts['batches'][number] {
+  return { endOffset, appendTimeMin: appendTime, appendTimeMax: appendTime, bytes: 1 }
+}
+
+describe('planTiering', () => {
+  test('flushes when the oldest record without a lower copy is diskAfter old, and not before', () => {
+    const partitions = [facts({ batches: [batch(10, 1_000)] })]
+    expect(planTiering({ now: 1_099, hasArchive: true, partitions })).toEqual([])
+    expect(planTiering({ now: 1_100, hasArchive: true, partitions })).toMatchObject([{ flush: 'disk' }])
+  })
+
+  test('never flushes a memory-mode log by age', () => {
+    const policy: StoragePolicy = { ...POLICY, mode: 'memory' }
+    const partitions = [facts({ policy, batches: [batch(10, 0)] })]
+    expect(planTiering({ now: 1e9, hasArchive: true, partitions })).toEqual([])
+    expect(nextDueMs({ now: 1e9, hasArchive: true, partitions })).toBe(Infinity)
+  })
+
+  test('sends records straight to the object store after archiveAfter when there is no local disk', () => {
+    const policy: StoragePolicy = { ...POLICY, localDisk: false }
+    const partitions = [facts({ policy, batches: [batch(10, 0)] })]
+    expect(planTiering({ now: 499, hasArchive: true, partitions })).toEqual([])
+    expect(planTiering({ now: 500, hasArchive: true, partitions })).toMatchObject([{ flush: 'object' }])
+  })
+
+  test('uploads a contiguous prefix: a young segment holds back older-looking ones behind it', () => {
+    const segments = [segment(0, 0, { disk: true }), segment(10, 900, { disk: true }), segment(20, 0, { disk: true })]
+    const [plan] = planTiering({ now: 1_000, hasArchive: true, partitions: [facts({ segments, flushedEnd: 30 })] })
+    expect(plan?.upload).toEqual([0])
+  })
+
+  test('drops a disk copy only after its time and only when an object copy is there', () => {
+    const segments = [segment(0, 0, { disk: true, object: true }), segment(10, 0, { disk: true })]
+    const partitions = [facts({ segments, flushedEnd: 20 })]
+    expect(planTiering({ now: 1_999, hasArchive: true, partitions })[0]?.dropDisk).toEqual([])
+    expect(planTiering({ now: 2_000, hasArchive: true, partitions })[0]?.dropDisk).toEqual([0])
+  })
+
+  test('drops RAM copies by memoryTtl, never past what is flushed', () => {
+    const batches = [batch(10, 0), batch(20, 0), batch(30, 0)]
+    const partitions = [facts({ batches, flushedEnd: 20 })]
+    expect(planTiering({ now: 5_000, hasArchive: true, partitions })[0]?.dropHotTo).toBe(20)
+  })
+
+  test('says when the next move is due', () => {
+    const partitions = [facts({ batches: [batch(10, 1_000)] })]
+    expect(nextDueMs({ now: 1_040, hasArchive: true, partitions })).toBe(60)
+  })
+})
