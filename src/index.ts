@@ -1,5 +1,9 @@
 /** The public API of `stratalog`. What is not exported here is not for use by other packages. */
 export { Stratalog, type TierControl } from './engine/stratalog.ts'
+export { ArchiveReader, ArchiveLog, type OpenArchiveOptions } from './engine/archive-reader.ts'
+export { QueryResult, type QueryRow, type QueryStats } from './query/query-result.ts'
+export type { QueryOptions } from './query/query-runner.ts'
+export type { QueryParameter, QueryParameters } from './query/protocol.ts'
 export type { StorageOptions, StratalogOptions, S3Options } from './engine/config.ts'
 export type { CreateLogOptions } from './engine/create-log.ts'
 export { Log, type AppendOptions, type Appendable, type LogDescription } from './engine/log.ts'

@@ -1,5 +1,6 @@
 /** Archived segments as local files, for SQL. The directory is made at the first use. */
 import type { SegmentSource } from '../log/log-view.ts'
+import type { LocalSegment } from '../query/query-runner.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { type CacheCounts, ObjectCache } from '../storage/object-cache.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -29,7 +30,7 @@ export class ColdCache {
   }
 
   /** A local file with the bytes of an archived segment; whoever takes it lets it go. */
-  async acquire(source: SegmentSource): Promise<{ readonly path: string; release(): void }> {
+  async acquire(source: SegmentSource): Promise<LocalSegment> {
     const { store } = this.#options
     const location = source.segment.object
     if (store === null || location === null) {
@@ -37,7 +38,10 @@ export class ColdCache {
     }
     const { cache } = await (this.#opening ??= this.#open())
     const { length, sha256 } = source.segment
-    return cache.acquire(store, location.object, { length, sha256, position: location.position })
+    const missesBefore = cache.counts().misses
+    const file = await cache.acquire(store, location.object, { length, sha256, position: location.position })
+    const isCached = cache.counts().misses === missesBefore
+    return { path: file.path, isCached, requests: isCached ? 0 : 1, release: () => file.release() }
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,7 @@ import type { MemoryGovernor } from '../tiering/governor.ts'
 import type { TieringContext } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
+import type { QueryRunner } from '../query/query-runner.ts'
 import type { ColdCache } from './cold-cache.ts'
 import type { StorageOptions } from './config.ts'
 import type { LogRegistry } from './log-registry.ts'
@@ -23,6 +24,7 @@ export interface Engine {
   /** The archive's store, for reading. */
   readonly store: OpenedObjectStore | null
   readonly coldCache: ColdCache
+  readonly queries: QueryRunner
   readonly defaults: StorageOptions
   readonly surroundings: StorageSurroundings
   readonly isReadOnly: boolean

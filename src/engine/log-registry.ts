@@ -27,6 +27,10 @@ export class LogRegistry {
     return this.#byId.values()
   }
 
+  names(): Iterable<string> {
+    return this.#byName.keys()
+  }
+
   has(name: string): boolean {
     return this.#byName.has(name)
   }

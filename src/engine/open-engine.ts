@@ -20,6 +20,7 @@ import { SegmentPins } from '../log/segment-pins.ts'
 import { SlabPool } from '../log/slab-pool.ts'
 import type { Wal } from '../log/wal.ts'
 import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
+import { QueryRunner } from '../query/query-runner.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { type OpenedObjectStore, openObjectStore } from '../storage/open-object-store.ts'
@@ -38,6 +39,7 @@ import { type EnginePorts, resolvePorts } from './ports.ts'
 import { archiveSegmentBytes, diskSegmentBytes } from './segment-bytes.ts'
 import { resolvePolicy } from './storage-policy.ts'
 import { openWal, scanDirectoryWal } from './wal-opening.ts'
+import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
 
 /** Free slabs kept for reuse. */
 const FREE_SLAB_BYTES_MAX = 64 * 1024 * 1024
@@ -147,6 +149,15 @@ async function assemble(
   })
   const coldCache = openColdCache(options, fileSystem, store, access)
   closers.push(() => coldCache.close())
+  const queries = new QueryRunner({
+    clock,
+    logger: logger.child('query'),
+    viewOf: (name) => registry.get(name).view(),
+    logNames: () => registry.names(),
+    spawn: spawnQueryWorker,
+    segmentPath: (source) => coldCache.acquire(source),
+  })
+  closers.push(() => queries.close())
 
   return {
     engineId,
@@ -158,6 +169,7 @@ async function assemble(
     archive,
     store,
     coldCache,
+    queries,
     defaults: options.defaults ?? {},
     surroundings: {
       hasDataDir: directory !== null,
@@ -298,8 +310,8 @@ function assertPossible(options: StratalogOptions): void {
   }
   if (problems.length > 0) throw configError(problems)
   resolvePolicy(
-    {},
     options.defaults ?? {},
+    {},
     {
       hasDataDir: options.dataDir !== undefined,
       hasArchive: options.archive !== undefined,

@@ -2,7 +2,7 @@
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
 import { parseTime } from '../base/units.ts'
 import { SYSTEM_COLUMNS, type SystemColumn } from '../format/schema.ts'
-import type { LogView } from '../log/log-view.ts'
+import type { LogView, PartitionView } from '../log/log-view.ts'
 import { type ReadItem, readPartition } from '../log/view-reader.ts'
 import { sliceRecordBatch } from '../format/record-batch.ts'
 import { Batch, type RecordRow } from './batch.ts'
@@ -92,7 +92,7 @@ export class RecordStream implements AsyncIterable<Batch> {
       for (;;) {
         throwIfAborted(signal)
         const view = this.#log.viewOf(partition, from, to)
-        const end = view.partitions[partition]?.endOffset ?? from
+        const end = partitionOf(view, partition)?.endOffset ?? from
         try {
           for await (const item of readPartition(view, partition, this.#readOptions())) {
             const taken = item.batch.length > left ? cut(item, left) : item
@@ -118,7 +118,7 @@ export class RecordStream implements AsyncIterable<Batch> {
     if (last === undefined) return from
     const view = this.#log.viewOf(partition, 0, Infinity)
     try {
-      const pinned = view.partitions[partition]
+      const pinned = partitionOf(view, partition)
       return pinned === undefined ? from : Math.max(from, pinned.startOffset, pinned.endOffset - last)
     } finally {
       view.release()
@@ -159,6 +159,10 @@ export class RecordStream implements AsyncIterable<Batch> {
     }
     return columns
   }
+}
+
+function partitionOf(view: LogView, partition: number): PartitionView | undefined {
+  return view.partitions.find((candidate) => candidate.partition === partition)
 }
 
 function isSystem(name: string): name is SystemColumn {

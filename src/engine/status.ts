@@ -1,6 +1,7 @@
 /** The state of an engine as facts; shaped as `status --json` prints it. */
 import type { Range } from '../base/range.ts'
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
+import type { Archive } from '../log/archive-view.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { Engine } from './engine.ts'
@@ -60,6 +61,37 @@ export function engineStatus(engine: Engine): EngineStatus {
     },
     failure: engine.failure()?.message ?? null,
     logs: [...engine.registry.all()].map((log) => logStatus(log, now)),
+  }
+}
+
+/** What an archive holds, in the same shape; nothing of it is in memory or on this machine's disk. */
+export function archiveStatus(archive: Archive): EngineStatus {
+  const { writer } = archive.state
+  const empty: TierStatus = { records: 0, bytes: 0, startOffset: 0, endOffset: 0 }
+  return {
+    version: PACKAGE_VERSION,
+    source: 'archive',
+    writer: writer === null ? null : { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() },
+    memory: { usedBytes: 0, maxBytes: 0, usagePercent: 0 },
+    failure: null,
+    logs: archive.logs.map(({ definition, partitions }) => ({
+      name: definition.name,
+      policy: definition.policy,
+      partitions: partitions.map(({ startOffset, segments }, partition) => {
+        const endOffset = segments.at(-1)?.endOffset ?? startOffset
+        return {
+          partition,
+          startOffset,
+          endOffset,
+          durableOffset: endOffset,
+          archivedOffset: endOffset,
+          tiers: { memory: empty, disk: { ...empty, segments: 0 }, object: segmentTier(segments) },
+          lag: { flushMs: 0, uploadMs: 0 },
+          gaps: [],
+          lastError: null,
+        }
+      }),
+    })),
   }
 }
 

@@ -1,6 +1,6 @@
 /** From what the user wrote to a policy with every default filled in, and what cannot be combined. Pure. */
 import { tryParseDuration } from '../base/units.ts'
-import type { StoragePolicy } from '../format/manifest.ts'
+import type { StorageMode, StoragePolicy } from '../format/manifest.ts'
 import { type ConfigProblem, type StorageOptions, configError, storageProblems } from './config.ts'
 
 /** What the engine around a log has, which decides defaults and what is possible. */
@@ -27,15 +27,32 @@ export function resolvePolicy(
 ): StoragePolicy {
   const problems = [...storageProblems(storage, path)]
   if (problems.length > 0) throw configError(problems)
-  const given = { ...defaults, ...storage }
+  const given = { ...inherited(storage, defaults, around), ...storage }
   const policy = withDefaults(given, around)
   problems.push(...conflicts(given, policy, around, path))
   if (problems.length > 0) throw configError(problems)
   return policy
 }
 
+/** Which of the engine's defaults mean something in a mode; the rest do not reach a log that chose that mode. */
+const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
+  memory: ['evictionPolicy'],
+  persistent: ['memoryTtl', 'diskAfter', 'evictionPolicy'],
+  hybrid: ['memoryTtl', 'diskAfter', 'archiveAfter', 'diskTtl', 'localDisk', 'ack', 'wal', 'evictionPolicy'],
+}
+
+function inherited(storage: StorageOptions, defaults: StorageOptions, around: StorageSurroundings): StorageOptions {
+  const mode = storage.mode ?? defaults.mode ?? defaultMode(around)
+  const entries = INHERITED_KEYS[mode].map((key) => [key, defaults[key]] as const)
+  return { mode, ...Object.fromEntries(entries.filter(([, value]) => value !== undefined)) }
+}
+
+function defaultMode(around: StorageSurroundings): StorageMode {
+  return around.hasDataDir ? 'hybrid' : 'memory'
+}
+
 function withDefaults(given: StorageOptions, around: StorageSurroundings): StoragePolicy {
-  const mode = given.mode ?? (around.hasDataDir ? 'hybrid' : 'memory')
+  const mode = given.mode ?? defaultMode(around)
   const memoryTtl = ms(given.memoryTtl) ?? HOUR_MS
   const tiersToArchive = mode === 'hybrid' && around.hasArchive
   const wal = given.wal ?? mode !== 'memory'

@@ -4,6 +4,10 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
 import type { TierMove } from '../tiering/context.ts'
+import type { QueryParameters } from '../query/protocol.ts'
+import type { QueryResult } from '../query/query-result.ts'
+import type { QueryOptions } from '../query/query-runner.ts'
+import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
 import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
 import type { Engine } from './engine.ts'
@@ -80,6 +84,15 @@ export class Stratalog {
     return new Stratalog(await openEngine(options, ports, 'read'))
   }
 
+  /** Opens an archive for reading, from the bucket alone. @throws StratalogError `archive_not_found`, `manifest_corrupt`. */
+  static openArchive(
+    url: string,
+    options: OpenArchiveOptions = {},
+    ports: Partial<EnginePorts> = {},
+  ): Promise<ArchiveReader> {
+    return ArchiveReader.open(url, options, ports)
+  }
+
   /** Creates a log. @throws StratalogError `log_exists`, `log_name_invalid`, `schema_invalid`, `config_invalid`. */
   async createLog(name: string, options: CreateLogOptions = {}): Promise<Log> {
     this.#assertWritable()
@@ -96,6 +109,18 @@ export class Stratalog {
   logs(): readonly Log[] {
     this.#assertOpen()
     return [...this.#engine.registry.all()].map((log) => new Log(log, this.#logPorts))
+  }
+
+  /**
+   * Runs one SQL statement over all tiers; each log is a table of its name. See docs/sql.md.
+   * @throws StratalogError `query_invalid`, `query_forbidden`, `query_limit`, `log_not_found`, `timeout`, `aborted`.
+   * @example
+   * const result = await db.query('SELECT event, count(*) AS n FROM clicks GROUP BY event')
+   * console.log(await result.toArray())
+   */
+  query(sql: string, parameters: QueryParameters = [], options: QueryOptions = {}): Promise<QueryResult> {
+    this.#assertOpen()
+    return this.#engine.queries.query(sql, parameters, options)
   }
 
   /** Every log, partition and tier: bytes, records, offsets, lag, last error. */

@@ -142,6 +142,8 @@ export class ArrowColumnReader {
 
   #readBits(data: ArrowData, bits: ArrayBufferView | null | undefined): Uint8Array {
     const { length, offset } = data
+    // apache-arrow gives slices of no rows offsets that mean nothing.
+    if (length === 0) return new Uint8Array(0)
     if (!isCount(offset)) throw this.#damaged('its rows begin nowhere')
     return sliceBitmap(this.#bytes(bits, bitmapBytes(offset + length), 1), offset, length)
   }

@@ -5,6 +5,7 @@
  * Nothing of it is believed: every buffer has to be as long as its rows ask, offsets ascend, codes lie in their dictionary,
  * text is UTF-8. Columns share the input's memory where its layout is ours.
  */
+import type { Table } from 'apache-arrow'
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type ArrowData, ArrowColumnReader, isArrowData } from './arrow-column.ts'
@@ -85,7 +86,7 @@ export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> 
       decode: (frame) => decompressFrameBelow(frame, BLOCK_RAW_BYTES_MAX),
     })
   }
-  let table: ArrowInput
+  let table: Table
   try {
     table = tableFromIPC(bytes)
   } catch (error) {
@@ -94,6 +95,9 @@ export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> 
       error,
     )
   }
+  // Bytes that are nothing of Arrow's may come as a table of nothing.
+  if (table.schema.fields.length === 0)
+    throw inputInvalid('This is no Arrow IPC data: it has no columns.')
   return readArrowBatches(table)
 }
 

@@ -74,7 +74,7 @@ function tidyBits(column: ColumnData): Uint8Array {
   const byteCount = bitmapBytes(column.length)
   const spare = byteCount * 8 - column.length
   if (spare === 0) return column.values.subarray(0, byteCount)
-  const bits = column.values.slice(0, byteCount)
+  const bits = new Uint8Array(column.values.subarray(0, byteCount))
   bits[byteCount - 1] = (bits[byteCount - 1] ?? 0) & (0xff >> spare)
   return bits
 }

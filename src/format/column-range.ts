@@ -128,8 +128,8 @@ function textRange(column: ColumnData): ColumnRange {
     else if (compareValues(values, offsets, row, max) > 0) max = row
   }
   return {
-    min: values.slice(offsets[min] ?? 0, offsets[min + 1] ?? 0),
-    max: values.slice(offsets[max] ?? 0, offsets[max + 1] ?? 0),
+    min: new Uint8Array(values.subarray(offsets[min] ?? 0, offsets[min + 1] ?? 0)),
+    max: new Uint8Array(values.subarray(offsets[max] ?? 0, offsets[max + 1] ?? 0)),
   }
 }
 
@@ -162,10 +162,10 @@ function upperBound(bound: Bound): number | string | undefined {
   return textAbove(textPrefix(bound))
 }
 
-/** JSON knows no infinities; a safe integer stays a number. */
+/** JSON knows no infinities and no -0; a safe integer stays a number. */
 function numberBound(bound: number | bigint): number | string | undefined {
   if (typeof bound === 'bigint') return String(bound)
-  return Number.isFinite(bound) ? bound : undefined
+  return Number.isFinite(bound) ? bound + 0 : undefined
 }
 
 /** The text of at most 64 bytes, cut between characters. */

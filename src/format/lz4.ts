@@ -91,7 +91,9 @@ function decodeBlocks(
 ): Uint8Array {
   const only = blocks[0]
   if (only !== undefined && blocks.length === 1) {
-    return only.isStored ? bytes.slice(only.start, only.end) : decodeBlock(bytes, only)
+    return only.isStored
+      ? new Uint8Array(bytes.subarray(only.start, only.end))
+      : decodeBlock(bytes, only)
   }
   const decoded = new Uint8Array(length)
   let position = 0

@@ -71,13 +71,14 @@ export function walFileSalt(header: Uint8Array): number {
 }
 
 /**
+ * @param expected what is known of the file; null where that is nothing.
  * @param where the file, for messages.
  * @throws StratalogError `wal_corrupt` when the bytes are no header of a file of this engine that starts at `startLsn`;
  * `format_unsupported` for a version that this program does not know.
  */
 export function decodeWalFileHeader(
   bytes: Uint8Array,
-  expected: { readonly engineId: string; readonly startLsn: number },
+  expected: { readonly engineId: string | null; readonly startLsn: number | null },
   where: string,
 ): WalFileFacts {
   const fail = (reason: string): never => {
@@ -97,13 +98,13 @@ export function decodeWalFileHeader(
     })
   }
   const engine = bytes.subarray(POSITION.engine, POSITION.engine + ENGINE_BYTES)
-  if (engineBytes(expected.engineId).compare(engine) !== 0) fail('it belongs to another engine')
+  if (expected.engineId !== null && engineBytes(expected.engineId).compare(engine) !== 0) fail('it belongs to another engine')
   const integer = (position: number): number => {
     const value = Number(view.getBigUint64(position, true))
     return Number.isSafeInteger(value) ? value : fail('a number is out of range')
   }
   const startLsn = integer(POSITION.startLsn)
-  if (startLsn !== expected.startLsn) fail(`it starts at LSN ${startLsn}, not where its name says`)
+  if (expected.startLsn !== null && startLsn !== expected.startLsn) fail(`it starts at LSN ${startLsn}, not where its name says`)
   const capacity = integer(POSITION.capacity)
   if (capacity < WAL_FILE_HEADER_BYTES || view.getUint32(POSITION.reserved, true) !== 0) fail('a number is out of range')
   const previousLink = view.getUint32(POSITION.previousLink, true)

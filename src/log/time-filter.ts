@@ -53,3 +53,12 @@ function ceilToUnit(ms: number, perSecond: bigint): bigint {
   const quotient = scaled / 1000n
   return scaled > 0n && scaled % 1000n !== 0n ? quotient + 1n : quotient
 }
+
+/** The time of one record in ms; null when it has none. */
+export function timeAt(batch: RecordBatch, timeColumn: string, row: number): number | null {
+  const column = batch.columns[fieldIndex(batch.schema, timeColumn)]
+  const unit = column === undefined ? null : timestampUnit(column.type)
+  if (column === undefined || unit === null || !isValidAt(column, row)) return null
+  const count = Number(bigInt64View(column.values)[row] ?? 0n)
+  return (count * 1000) / TIMESTAMP_UNITS_PER_SECOND[unit]
+}

@@ -176,14 +176,12 @@ export class WalFiles {
     const { fileSystem } = this.#options
     for (let next = this.#startLsns[1]; next !== undefined && next <= lsn; next = this.#startLsns[1]) {
       const path = this.#path(this.#startLsns.shift() ?? 0)
-      if (this.#spares.length >= WAL_SPARE_FILES_MAX) {
-        fileSystem.remove(path)
-        continue
-      }
       const spare = temporaryPath(path, 0)
       fileSystem.rename(path, spare)
       this.#spares.push(spare)
     }
+    // The newest are kept: they are the biggest.
+    for (const spare of this.#spares.splice(0, Math.max(0, this.#spares.length - WAL_SPARE_FILES_MAX))) fileSystem.remove(spare)
   }
 
   /** Step 4: marks the end of the file that starts at `startLsn`, durably. */

@@ -13,8 +13,6 @@ const CLOSED_TO_THE_OUTSIDE: Readonly<Record<string, string>> = {
 
 export class Database {
   readonly #instance: DuckDBInstance
-  readonly #parser: DuckDBInstance
-  readonly #parserConnection: DuckDBConnection
 
   static async open(options: DatabaseOptions, tables: ScanTables): Promise<Database> {
     const instance = await DuckDBInstance.create(':memory:', {
@@ -28,35 +26,19 @@ export class Database {
     await connection.run("SET GLOBAL TimeZone = 'UTC'")
     await connection.run('SET GLOBAL lock_configuration = true')
     connection.disconnectSync()
-    const parser = await DuckDBInstance.create(':memory:', { ...CLOSED_TO_THE_OUTSIDE, threads: '1' })
-    const parserConnection = await parser.connect()
-    await parserConnection.run('SET GLOBAL lock_configuration = true')
-    return new Database(instance, parser, parserConnection)
+    return new Database(instance)
   }
 
-  private constructor(instance: DuckDBInstance, parser: DuckDBInstance, parserConnection: DuckDBConnection) {
+  private constructor(instance: DuckDBInstance) {
     this.#instance = instance
-    this.#parser = parser
-    this.#parserConnection = parserConnection
   }
 
   connect(): Promise<DuckDBConnection> {
     return this.#instance.connect()
   }
 
-  /**
-   * The tables that a statement names, without quotes; empty for one that does not parse. DuckDB binds what it finds
-   * while it looks, on this very thread, where our table function would wait for itself for ever: so a second, empty
-   * instance that does not know the function is asked.
-   */
-  tableNames(sql: string): readonly string[] {
-    return this.#parserConnection.getTableNames(sql, false)
-  }
-
   /** No query may be running. */
   close(): void {
-    this.#parserConnection.disconnectSync()
-    this.#parser.closeSync()
     this.#instance.closeSync()
   }
 }

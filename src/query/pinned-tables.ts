@@ -33,19 +33,23 @@ export class PinnedTables {
   #cache = { hits: 0, misses: 0 }
   #requests = 0
 
-  /** Pins every log that `names` names, in one synchronous stretch. Names that are no log's are DuckDB's to resolve. */
-  static pin(names: readonly string[], sql: string, ports: Pick<QueryPorts, 'viewOf' | 'logNames'>): PinnedTables {
-    const logs = new Set(ports.logNames())
-    const isNamed = (column: string): boolean => new RegExp(`\\b${column}\\b`, 'i').test(sql)
+  /**
+   * Pins every log that a statement may name, in one synchronous stretch. Which words name tables only a parser knows, so
+   * each word that is a log's name counts; the plan then tells which tables are scanned, and of the others nothing is read.
+   */
+  static pin(sql: string, { viewOf, logNames }: Pick<QueryPorts, 'viewOf' | 'logNames'>): PinnedTables {
+    const logs = new Set(logNames())
+    const words = sqlWords(sql)
     const views = new Map<string, LogView>()
     try {
       const tables: PinnedTable[] = []
-      for (const name of distinctNames(names)) {
+      for (const name of words) {
         const table = parseTableName(name)
         if (table === null || !logs.has(table.log)) continue
-        const view = views.get(table.log) ?? ports.viewOf(table.log)
+        const view = views.get(table.log) ?? viewOf(table.log)
         views.set(table.log, view)
-        tables.push({ name, view, columns: tableColumns(view, isNamed), sources: sourcesOf(view, table) })
+        const columns = tableColumns(view, (column) => words.has(column))
+        tables.push({ name, view, columns, sources: sourcesOf(view, table) })
       }
       return new PinnedTables(tables, [...views.values()])
     } catch (error) {
@@ -99,6 +103,8 @@ export class PinnedTables {
 
   #prune(table: PinnedTable, bounds: readonly ScanBounds[] | null): readonly PinnedSource[] {
     const logId = table.view.definition.id
+    // No scan at all: the word was not this table, or the statement needs no row of it.
+    if (bounds?.length === 0) return []
     return table.sources.filter(({ partition, source }) => {
       const isKept = isNeeded(bounds, table.columns, (column) => sourceRange(table.view, partition, source, column))
       if (source.tier !== 'memory') {
@@ -145,9 +151,14 @@ export class PinnedTables {
   }
 }
 
-/** A name in two spellings is one table to DuckDB. */
-function distinctNames(names: readonly string[]): readonly string[] {
-  return [...new Map(names.map((name) => [name.toLowerCase(), name])).values()]
+/** The identifiers and texts in a statement, in lower case: a table may be named in either way of quoting. */
+export function sqlWords(sql: string): ReadonlySet<string> {
+  const words = new Set<string>()
+  for (const [, word, identifier, text] of sql.matchAll(/([\p{L}_][\p{L}\p{N}_$]*)|"((?:[^"]|"")*)"|'((?:[^']|'')*)'/gu)) {
+    const name = word ?? identifier?.replaceAll('""', '"') ?? text ?? ''
+    words.add(name.normalize('NFC').toLowerCase())
+  }
+  return words
 }
 
 function sourcesOf(view: LogView, table: TableName): readonly PinnedSource[] {

@@ -2,14 +2,15 @@
  * What the main thread and the query worker say to each other. Every value can be cloned; hot batches are views over
  * shared memory, so they are not copied.
  *
- * One query, in order: main `plan` → worker `tables` → main `bind` → worker `planned` → main `run` → worker `header`,
- * `chunk`… → `done`. Instead of any of these the worker may say `failed`. `done` and `failed` are the last message of a
- * query: DuckDB no longer touches what it was lent. Main may say `cancel` at any time, also after the end.
+ * One query, in order: main `bind` → worker `planned` → main `run` → worker `header`, `chunk`… → `done`. Instead of any
+ * of these the worker may say `failed`. `done` and `failed` are the last message of a query: DuckDB no longer touches
+ * what it was lent. Main may say `cancel` at any time, also after the end.
  */
 import type { ErrorCode } from '../base/errors.ts'
 import type { ColumnData } from '../format/column.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
+import type { ColumnType } from '../format/schema.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import type { TableColumn } from './table-columns.ts'
 
@@ -26,7 +27,6 @@ export interface DatabaseOptions {
 
 /** A table of a statement as DuckDB sees it; its place in the list of `bind` is its number. */
 export interface BoundTable {
-  /** As written in the statement, which is how DuckDB looks it up. */
   readonly name: string
   readonly columns: readonly TableColumn[]
   /** Records in the pinned view, for DuckDB's planner. */
@@ -57,8 +57,13 @@ export type ScanSource = BatchSource | SegmentFileSource
 
 export type ToWorker =
   | { readonly kind: 'open'; readonly options: DatabaseOptions }
-  | { readonly kind: 'plan'; readonly query: number; readonly sql: string; readonly parameters: QueryParameters }
-  | { readonly kind: 'bind'; readonly query: number; readonly tables: readonly BoundTable[] }
+  | {
+      readonly kind: 'bind'
+      readonly query: number
+      readonly sql: string
+      readonly parameters: QueryParameters
+      readonly tables: readonly BoundTable[]
+    }
   | {
       readonly kind: 'run'
       readonly query: number
@@ -95,9 +100,14 @@ export interface WorkerError {
 }
 
 export type FromWorker =
-  | { readonly kind: 'tables'; readonly query: number; readonly names: readonly string[] }
   | { readonly kind: 'planned'; readonly query: number; readonly bounds: readonly (readonly ScanBounds[] | null)[] }
-  | { readonly kind: 'header'; readonly query: number; readonly columns: readonly ResultColumn[] }
+  | {
+      readonly kind: 'header'
+      readonly query: number
+      readonly columns: readonly ResultColumn[]
+      /** How the values of each column are carried. */
+      readonly types: readonly ColumnType[]
+    }
   | { readonly kind: 'chunk'; readonly query: number; readonly chunk: ResultChunk; readonly bytes: number }
   | { readonly kind: 'done'; readonly query: number; readonly reads: Readonly<Record<Tier, TierReads>> }
   | { readonly kind: 'failed'; readonly query: number; readonly error: WorkerError }

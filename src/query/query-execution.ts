@@ -11,6 +11,7 @@ import type { QueryParameters, ResultChunk, ToWorker } from './protocol.ts'
 import { QueryResult, type QueryStats, type ResultSource } from './query-result.ts'
 import type { QueryPorts } from './query-runner.ts'
 import type { QuerySlots } from './query-slots.ts'
+import { parseTableName } from './table-columns.ts'
 import type { QueryListener, QueryMessage, QueryWorker } from './query-worker.ts'
 
 export interface QueryRequest {
@@ -114,7 +115,6 @@ export class QueryExecution implements QueryListener, ResultSource {
 
   receive(message: QueryMessage): void {
     switch (message.kind) {
-      case 'tables':
       case 'planned':
       case 'header':
         this.#waiter?.resolve(message)
@@ -151,21 +151,20 @@ export class QueryExecution implements QueryListener, ResultSource {
   /** The steps of protocol.ts, up to the header. */
   async #execute(): Promise<QueryResult> {
     const { sql, parameters, rowsMax } = this.#request
-    const { names } = await this.#ask({ kind: 'plan', query: this.#id, sql, parameters }, 'tables')
-    const tables = PinnedTables.pin(names, sql, this.#ports)
+    const tables = PinnedTables.pin(sql, this.#ports)
     this.#tables = tables
-    const { bounds } = await this.#bind(tables, names)
+    const { bounds } = await this.#bind({ kind: 'bind', query: this.#id, sql, parameters, tables: tables.bound })
     const sources = await tables.openSources(bounds, this.#ports, this.#cancellation.signal)
     const run: ToWorker = { kind: 'run', query: this.#id, sources, rowsMax, windowBytes: WINDOW_BYTES }
-    const { columns } = await this.#ask(run, 'header')
-    return new QueryResult(columns, this)
+    const { columns, types } = await this.#ask(run, 'header')
+    return new QueryResult(columns, types, this)
   }
 
-  async #bind(tables: PinnedTables, names: readonly string[]): Promise<Extract<QueryMessage, { readonly kind: 'planned' }>> {
+  async #bind(message: ToWorker): Promise<Extract<QueryMessage, { readonly kind: 'planned' }>> {
     try {
-      return await this.#ask({ kind: 'bind', query: this.#id, tables: tables.bound }, 'planned')
+      return await this.#ask(message, 'planned')
     } catch (error) {
-      throwForUnknownLog(toStratalogError(error), names, this.#ports.viewOf)
+      throwForUnknownLog(toStratalogError(error), this.#ports.viewOf)
       throw error
     }
   }
@@ -247,7 +246,8 @@ export class QueryExecution implements QueryListener, ResultSource {
 }
 
 /** Where DuckDB knows no such table, the log's own error says it better, with the nearest name. */
-function throwForUnknownLog(error: StratalogError, names: readonly string[], viewOf: (name: string) => LogView): void {
+function throwForUnknownLog(error: StratalogError, viewOf: (name: string) => LogView): void {
   const name = /^Catalog Error: Table with name (.+) does not exist!/.exec(error.message)?.[1]
-  if (name !== undefined && names.includes(name)) viewOf(name.toLowerCase()).release()
+  const table = name === undefined ? null : parseTableName(name)
+  if (table !== null) viewOf(table.log).release()
 }

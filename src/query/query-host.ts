@@ -9,6 +9,7 @@ import { statementError } from './statement.ts'
 import { ScanTables } from './table-scan.ts'
 import { TextArenaPool } from './text-arena.ts'
 
+type BindMessage = Extract<ToWorker, { readonly kind: 'bind' }>
 type RunMessage = Extract<ToWorker, { readonly kind: 'run' }>
 
 /** A session and what main has not yet consumed of it. */
@@ -43,14 +44,8 @@ export class QueryHost {
         // Whoever uses it sees the failure.
         this.#database.catch(() => {})
         return
-      case 'plan':
-        void this.#plan(message)
-        return
       case 'bind':
-        this.#step(message.query, async ({ session }) => {
-          const bounds = await session.bind(message.tables)
-          this.#channel.post({ kind: 'planned', query: message.query, bounds })
-        })
+        void this.#bind(message)
         return
       case 'run':
         this.#step(message.query, (query) => this.#run(query, message))
@@ -66,18 +61,19 @@ export class QueryHost {
     }
   }
 
-  async #plan({ query: id, sql, parameters }: Extract<ToWorker, { readonly kind: 'plan' }>): Promise<void> {
+  async #bind({ query: id, sql, parameters, tables }: BindMessage): Promise<void> {
     try {
       const database = await present(this.#database, 'an open database')
       const session = new QuerySession(id, database, present(this.#scanTables, 'tables'), sql, parameters)
       const step = Promise.resolve()
       this.#queries.set(id, { session, step, unconsumedBytes: 0, wake: () => {}, isEnded: false })
-      this.#step(id, async () => {
-        this.#channel.post({ kind: 'tables', query: id, names: session.plan() })
-      })
     } catch (error) {
       this.#channel.post({ kind: 'failed', query: id, error: toWorkerError(error) })
+      return
     }
+    this.#step(id, async ({ session }) => {
+      this.#channel.post({ kind: 'planned', query: id, bounds: await session.bind(tables) })
+    })
   }
 
   /** Runs a step after the one before it; what it throws ends the query. */
@@ -98,8 +94,8 @@ export class QueryHost {
 
   async #run(query: RunningQuery, message: RunMessage): Promise<void> {
     const { session } = query
-    const columns = await session.run(message.sources)
-    this.#channel.post({ kind: 'header', query: message.query, columns })
+    const header = await session.run(message.sources)
+    this.#channel.post({ kind: 'header', query: message.query, ...header })
     let rowCount = 0
     for (;;) {
       const chunk = await session.next()

@@ -3,9 +3,9 @@
  * stays at most a window ahead of the reader.
  */
 import { StratalogError } from '../base/errors.ts'
-import type { ColumnData } from '../format/column.ts'
+import { toArrowTable } from '../format/arrow-output.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
-import type { Schema } from '../format/schema.ts'
+import type { ColumnType, Schema } from '../format/schema.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { ResultChunk, ResultColumn } from './protocol.ts'
 import { jsonReader, rowReader, uniqueNames } from './result-values.ts'
@@ -45,11 +45,15 @@ export const COLLECTED_ROWS_MAX = 10_000_000
 
 export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
   readonly columns: readonly ResultColumn[]
+  /** Names and types of the batches; of two columns with one name, the second is `name:1`. */
+  readonly schema: Schema
   readonly #source: ResultSource
   #isRead = false
 
-  constructor(columns: readonly ResultColumn[], source: ResultSource) {
+  constructor(columns: readonly ResultColumn[], types: readonly ColumnType[], source: ResultSource) {
     this.columns = columns
+    const names = uniqueNames(columns.map((column) => column.name))
+    this.schema = { id: 0, fields: types.map((type, index) => ({ name: names[index] ?? '', type, nullable: true })) }
     this.#source = source
   }
 
@@ -60,17 +64,15 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
 
   /** The rows as Arrow-layout batches. Leaving the loop early cancels the query. */
   async *batches(): AsyncGenerator<RecordBatch, void, undefined> {
-    let schema: Schema | null = null
+    const { schema } = this
     let baseOffset = 0
-    for await (const chunk of this.#chunks()) {
-      schema ??= resultSchema(this.columns, chunk.columns)
-      const { length, columns } = chunk
+    for await (const { length, columns } of this.#chunks()) {
       yield { schema, baseOffset, length, columns, appendTimeMin: 0, appendTimeMax: 0 }
       baseOffset += length
     }
   }
 
-  /** The rows as objects; of two columns with one name, the second is `name:1`. */
+  /** The rows as objects, by the schema's names. Leaving the loop early cancels the query. */
   async *[Symbol.asyncIterator](): AsyncGenerator<QueryRow, void, undefined> {
     const read = rowReader(this.columns)
     for await (const chunk of this.#chunks()) yield* read(chunk)
@@ -82,6 +84,11 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
     const rows: QueryRow[] = []
     for (const chunk of await this.#collect()) for (const row of read(chunk)) rows.push(row)
     return rows
+  }
+
+  /** Every row as an Arrow table. @throws StratalogError `query_limit` beyond `COLLECTED_ROWS_MAX` rows. */
+  async toArrow(): ReturnType<typeof toArrowTable> {
+    return toArrowTable(this.schema.fields, await this.#collect())
   }
 
   /** Every row as a list of JSON values, with the columns and what the query took. @throws StratalogError `query_limit`. */
@@ -122,12 +129,6 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
     }
     return chunks
   }
-}
-
-function resultSchema(columns: readonly ResultColumn[], data: readonly ColumnData[]): Schema {
-  const names = uniqueNames(columns.map((column) => column.name))
-  const fields = data.map(({ type }, index) => ({ name: names[index] ?? '', type, nullable: true }))
-  return { id: 0, fields }
 }
 
 function tooManyToCollect(): StratalogError {

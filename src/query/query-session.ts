@@ -13,13 +13,20 @@ import {
 } from '@duckdb/node-api'
 import { assert, present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
+import type { ColumnType } from '../format/schema.ts'
 import { bindParameters } from './bind-parameters.ts'
 import type { Database } from './database.ts'
+import { toColumnType } from './duckdb-types.ts'
 import type { BoundTable, QueryParameters, ResultChunk, ResultColumn, ScanSource } from './protocol.ts'
 import { type ScanBounds, boundsFromPlan, nonceFor, scanColumnName } from './scan-bounds.ts'
 import { type Statement, prepareReadOnly, readStatement } from './statement.ts'
 import { SCAN_FUNCTION, ScanReport, type ScanTables } from './table-scan.ts'
 import { readVector } from './vector-reader.ts'
+
+export interface ResultHeader {
+  readonly columns: readonly ResultColumn[]
+  readonly types: readonly ColumnType[]
+}
 
 export class QuerySession {
   readonly report: ScanReport = new ScanReport()
@@ -45,30 +52,24 @@ export class QuerySession {
     this.#parameters = parameters
   }
 
-  /** The names of the tables that the statement reads. */
-  plan(): readonly string[] {
-    this.#statement = readStatement(this.#sql)
-    return this.#database.tableNames(this.#statement.query)
-  }
-
   /** Checks the statement against its tables, and tells what of them it can need. */
   async bind(tables: readonly BoundTable[]): Promise<readonly (readonly ScanBounds[] | null)[]> {
-    const { query, isExplain } = present(this.#statement, 'a planned statement')
+    const statement = readStatement(this.#sql)
+    this.#statement = statement
     this.#tables = tables
     const connection = await this.#open()
     const nonce = nonceFor(this.#sql)
     await this.#createViews(nonce, [])
-    const prepared = await prepareReadOnly(connection, query, [StatementType.SELECT])
+    const prepared = await prepareReadOnly(connection, statement.query, [StatementType.SELECT])
     prepared.destroySync()
-    this.#bounds = tables.map(() => null)
-    if (!isExplain && tables.length > 0) this.#bounds = await this.#readBounds(connection, query, nonce)
+    this.#bounds = await this.#readBounds(connection, statement, nonce)
     return this.#bounds
   }
 
   /** Starts the execution; `sources` are by table number. */
-  async run(sources: readonly (readonly ScanSource[])[]): Promise<readonly ResultColumn[]> {
+  async run(sources: readonly (readonly ScanSource[])[]): Promise<ResultHeader> {
     const connection = present(this.#connection, 'a bound query')
-    const { isExplain } = present(this.#statement, 'a planned statement')
+    const { isExplain } = present(this.#statement, 'a bound statement')
     // Readable names for those who read the plan; nothing is derived from it any more.
     await this.#createViews(isExplain ? null : nonceFor(this.#sql), sources)
     const allowed = isExplain ? StatementType.EXPLAIN : StatementType.SELECT
@@ -78,7 +79,11 @@ export class QuerySession {
     const result = await this.#prepared.stream()
     this.#result = result
     this.#types = result.columnTypes()
-    return result.columnNames().map((name, index) => ({ name, type: String(present(this.#types[index], 'a type')) }))
+    const names = result.columnNames()
+    return {
+      columns: this.#types.map((type, index) => ({ name: names[index] ?? '', type: String(type) })),
+      types: this.#types.map(toColumnType),
+    }
   }
 
   /** The next rows of the result, at most 2,048; null after the last. */
@@ -151,15 +156,17 @@ export class QuerySession {
 
   async #readBounds(
     connection: DuckDBConnection,
-    query: string,
+    statement: Statement,
     nonce: string,
   ): Promise<readonly (readonly ScanBounds[] | null)[]> {
     this.#throwIfCancelled()
-    const explain = await prepareReadOnly(connection, `EXPLAIN (FORMAT JSON) ${query}`, [StatementType.EXPLAIN])
+    const columns = this.#tables.map((table) => table.columns)
+    // To show a plan, nothing of any table is read.
+    if (statement.isExplain && !statement.isExecuted) return columns.map(() => [])
+    const explain = await prepareReadOnly(connection, `EXPLAIN (FORMAT JSON) ${statement.query}`, [StatementType.EXPLAIN])
     try {
       bindParameters(explain, this.#parameters)
       const reader = await explain.runAndReadAll()
-      const columns = this.#tables.map((table) => table.columns)
       return boundsFromPlan(String(reader.getRows()[0]?.[1]), columns, nonce)
     } finally {
       explain.destroySync()

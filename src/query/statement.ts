@@ -6,17 +6,52 @@ export interface Statement {
   /** The statement itself, or what an EXPLAIN explains. */
   readonly query: string
   readonly isExplain: boolean
+  /** False for an EXPLAIN that only shows the plan. */
+  readonly isExecuted: boolean
 }
 
-/** The statement without a leading EXPLAIN. @throws StratalogError `query_forbidden` for an empty one. */
+/**
+ * The statement without a leading EXPLAIN.
+ *
+ * @throws StratalogError `query_invalid` for an empty one, `query_forbidden` for one that begins with a word that reads
+ * nothing. DuckDB tells a statement's kind only after it has bound its tables, and would complain of those instead.
+ */
 export function readStatement(sql: string): Statement {
   const start = skipSpace(sql, 0)
   if (start === sql.length) throw new StratalogError('query_invalid', 'The query is empty.')
-  if (!/^explain\b/i.test(sql.slice(start))) return { query: sql, isExplain: false }
-  let position = skipSpace(sql, start + 'explain'.length)
+  const word = firstWord(sql, start)
+  if (word !== 'EXPLAIN') {
+    assertReads(word)
+    return { query: sql, isExplain: false, isExecuted: true }
+  }
+  const options = skipSpace(sql, start + word.length)
+  let position = options
   if (sql[position] === '(') position = skipSpace(sql, sql.indexOf(')', position) + 1)
-  else if (/^analyze\b/i.test(sql.slice(position))) position = skipSpace(sql, position + 'analyze'.length)
-  return { query: sql.slice(position), isExplain: true }
+  else if (firstWord(sql, position) === 'ANALYZE') position = skipSpace(sql, position + 'ANALYZE'.length)
+  assertReads(firstWord(sql, position))
+  const isExecuted = /analy[sz]e/i.test(sql.slice(options, position))
+  return { query: sql.slice(position), isExplain: true, isExecuted }
+}
+
+const FORBIDDEN_WORDS: ReadonlySet<string> = new Set(
+  (
+    'ABORT ALTER ANALYZE ATTACH BEGIN CALL CHECKPOINT COMMENT COMMIT COPY CREATE DEALLOCATE DELETE DETACH DROP END ' +
+    'EXECUTE EXPORT FORCE IMPORT INSERT INSTALL LOAD MERGE PRAGMA PREPARE RELEASE RESET ROLLBACK SAVEPOINT SET START ' +
+    'TRUNCATE UPDATE USE VACUUM'
+  ).split(' '),
+)
+
+function assertReads(word: string): void {
+  if (FORBIDDEN_WORDS.has(word)) throw refused(word)
+}
+
+/** In capitals; empty where none begins. */
+function firstWord(sql: string, position: number): string {
+  return /^[a-z_]+/i.exec(sql.slice(position))?.[0].toUpperCase() ?? ''
+}
+
+function refused(statement: string): StratalogError {
+  return new StratalogError('query_forbidden', `Queries only read; ${statement} is refused.`, { details: { statement } })
 }
 
 /** The position of the first character at or after `position` that is neither space nor comment. */
@@ -46,9 +81,7 @@ export async function prepareReadOnly(
   if (allowed.includes(prepared.statementType)) return prepared
   const name = StatementType[prepared.statementType] ?? 'unknown'
   prepared.destroySync()
-  throw new StratalogError('query_forbidden', `Queries only read; ${name} statements are refused.`, {
-    details: { statement: name },
-  })
+  throw refused(name)
 }
 
 /** Kinds of DuckDB's errors that say that the statement is at fault, with the code for each. */

@@ -1,7 +1,8 @@
 /**
- * Reads the body of an HTTP response whole, and believes nothing it did not count: a body that ends early, runs over, or whose
- * checksum differs is `object_corrupt`; one that stops or drips is given up by a watchdog as `store_unavailable`, because no
- * deadline of an HTTP client ends a body that brings one byte a minute.
+ * Reads the body of an HTTP response whole, and believes nothing it did not count: a body that ends
+ * early, runs over, or whose checksum differs is `object_corrupt`; one that stops or drips is given
+ * up by a watchdog as `store_unavailable`, because no deadline of an HTTP client ends a body that
+ * brings one byte a minute.
  */
 import { createHash } from 'node:crypto'
 import type { Clock, Timer } from '../base/clock.ts'
@@ -32,7 +33,11 @@ export interface BodyLimits {
 export async function readBody(
   body: Body,
   expected: BodyExpectation,
-  options: { readonly clock: Clock; readonly limits: BodyLimits; readonly signal: AbortSignal | undefined },
+  options: {
+    readonly clock: Clock
+    readonly limits: BodyLimits
+    readonly signal: AbortSignal | undefined
+  },
 ): Promise<Uint8Array> {
   const bytes = new Uint8Array(expected.length)
   const hash = expected.sha256 === null ? null : createHash('sha256')
@@ -40,7 +45,8 @@ export async function readBody(
   let position = 0
   try {
     for await (const chunk of body) {
-      if (position + chunk.length > bytes.length) throw wrongLength(expected, position + chunk.length, 'at least ')
+      if (position + chunk.length > bytes.length)
+        throw wrongLength(expected, position + chunk.length, 'at least ')
       bytes.set(chunk, position)
       hash?.update(chunk)
       position += chunk.length
@@ -68,7 +74,11 @@ interface Watchdog {
 function startWatchdog(
   body: Body,
   expected: BodyExpectation,
-  options: { readonly clock: Clock; readonly limits: BodyLimits; readonly signal: AbortSignal | undefined },
+  options: {
+    readonly clock: Clock
+    readonly limits: BodyLimits
+    readonly signal: AbortSignal | undefined
+  },
 ): Watchdog {
   const { clock, limits, signal } = options
   let verdict: StratalogError | null = null
@@ -80,7 +90,12 @@ function startWatchdog(
   }
   const look = (): void => {
     if (windowBytes < limits.windowBytesMin) {
-      giveUp(storeUnavailable(expected.url, `${expected.key} came at ${windowBytes} bytes in ${limits.windowMs} ms`))
+      giveUp(
+        storeUnavailable(
+          expected.url,
+          `${expected.key} came at ${windowBytes} bytes in ${limits.windowMs} ms`,
+        ),
+      )
       return
     }
     windowBytes = 0
@@ -103,10 +118,17 @@ function startWatchdog(
   }
 }
 
-/** A connection that closes inside a body is a truncated body: the bytes that came are not the object. */
+/**
+ * A connection that closes inside a body is a truncated body: the bytes that came are not the
+ * object.
+ */
 function bodyError(error: unknown, expected: BodyExpectation, position: number): StratalogError {
   if (isStratalogError(error)) return error
-  return storeUnavailable(expected.url, `${expected.key} broke off after ${position} of ${expected.length} bytes`, error)
+  return storeUnavailable(
+    expected.url,
+    `${expected.key} broke off after ${position} of ${expected.length} bytes`,
+    error,
+  )
 }
 
 function wrongLength(expected: BodyExpectation, given: number, quantifier: string): StratalogError {

@@ -8,6 +8,9 @@ const IN_PLACE_BYTES_MAX = 256 * 1024
 export async function sha256Hex(bytes: Uint8Array): Promise<string> {
   if (bytes.length <= IN_PLACE_BYTES_MAX) return createHash('sha256').update(bytes).digest('hex')
   // The platform's digest refuses shared memory; a view over it is copied first.
-  const own = bytes.buffer instanceof ArrayBuffer ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length) : bytes.slice()
+  const own =
+    bytes.buffer instanceof ArrayBuffer
+      ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+      : bytes.slice()
   return Buffer.from(await globalThis.crypto.subtle.digest('SHA-256', own)).toString('hex')
 }

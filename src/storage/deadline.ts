@@ -12,8 +12,9 @@ export interface DeadlineOptions {
 }
 
 /**
- * Runs `section` with a signal that fires when the time is up or the caller aborts, and rejects at once in either case, even
- * when the section does not listen. What a section does after that has no reader: its rejection is dropped.
+ * Runs `section` with a signal that fires when the time is up or the caller aborts, and rejects at
+ * once in either case, even when the section does not listen. What a section does after that has no
+ * reader: its rejection is dropped.
  */
 export async function withDeadline<T>(
   options: DeadlineOptions,

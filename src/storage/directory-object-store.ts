@@ -1,12 +1,17 @@
 /**
- * The object-store port over a directory: `file:///path`. A key is a path below the root; what is written is durable when
- * `put` resolves.
+ * The object-store port over a directory: `file:///path`. A key is a path below the root; what is
+ * written is durable when `put` resolves.
  *
- * - `put` with `ifAbsent` is an exclusive create of the whole content; a plain `put` replaces atomically, which also repairs.
- * - `object_exists` is answered only after the directory is synced, so that the rival's object cannot vanish afterwards.
- * - Unfinished files (temporary-name.ts) are invisible, and so is everything else whose name is no key.
- * - One process's failing disk looks to callers like a store that is unavailable; nothing here retries a sync.
- * - A key that is another key's folder (`a` beside `a/b`) cannot be stored; no layout of ours has that.
+ * - `put` with `ifAbsent` is an exclusive create of the whole content; a plain `put` replaces
+ *   atomically, which also repairs.
+ * - `object_exists` is answered only after the directory is synced, so that the rival's object
+ *   cannot vanish afterwards.
+ * - Unfinished files (temporary-name.ts) are invisible, and so is everything else whose name is no
+ *   key.
+ * - One process's failing disk looks to callers like a store that is unavailable; nothing here
+ *   retries a sync.
+ * - A key that is another key's folder (`a` beside `a/b`) cannot be stored; no layout of ours has
+ *   that.
  */
 import { createHash } from 'node:crypto'
 import { isStratalogError, StratalogError, throwIfAborted } from '../base/errors.ts'
@@ -57,7 +62,9 @@ export class DirectoryObjectStore implements ObjectStore {
     const path = this.#path(key)
     const directory = directoryOf(path)
     const write = (): Promise<void> =>
-      options.ifAbsent === true ? this.#fileSystem.putIfAbsent(path, bytes) : this.#replace(path, bytes)
+      options.ifAbsent === true
+        ? this.#fileSystem.putIfAbsent(path, bytes)
+        : this.#replace(path, bytes)
     await this.#guarded(async () => {
       await this.#makeDirectory(directory)
       try {
@@ -91,8 +98,13 @@ export class DirectoryObjectStore implements ObjectStore {
     })
   }
 
-  /** Reads the whole file: the checksum is of the bytes that are there, not of those that were sent. */
-  async head(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<ObjectHead | null> {
+  /**
+   * Reads the whole file: the checksum is of the bytes that are there, not of those that were sent.
+   */
+  async head(
+    key: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<ObjectHead | null> {
     checkObjectKey(key)
     throwIfAborted(options.signal)
     return this.#guarded(async () => {
@@ -105,7 +117,9 @@ export class DirectoryObjectStore implements ObjectStore {
         const hash = createHash('sha256')
         for (let position = 0; position < file.length; position += CHECKSUM_READ_BYTES) {
           throwIfAborted(options.signal)
-          hash.update(await file.read(position, Math.min(CHECKSUM_READ_BYTES, file.length - position)))
+          hash.update(
+            await file.read(position, Math.min(CHECKSUM_READ_BYTES, file.length - position)),
+          )
         }
         return { length: file.length, sha256: hash.digest('hex') }
       } finally {
@@ -146,14 +160,24 @@ export class DirectoryObjectStore implements ObjectStore {
       throwIfAborted(options.signal)
       if (entry.isDirectory) {
         yield* this.#walk(entry.sortKey, prefix, options)
-      } else if (entry.sortKey.startsWith(prefix) && (options.after === undefined || entry.sortKey > options.after)) {
+      } else if (
+        entry.sortKey.startsWith(prefix) &&
+        (options.after === undefined || entry.sortKey > options.after)
+      ) {
         yield { key: entry.sortKey, length: entry.length }
       }
     }
   }
 
-  /** The entries below `base` that may hold wanted keys. A directory sorts as `name/`, which is how its keys go on. */
-  async #entries(base: string, prefix: string, after: string | undefined): Promise<readonly WalkEntry[]> {
+  /**
+   * The entries below `base` that may hold wanted keys. A directory sorts as `name/`, which is how
+   * its keys go on.
+   */
+  async #entries(
+    base: string,
+    prefix: string,
+    after: string | undefined,
+  ): Promise<readonly WalkEntry[]> {
     const entries: WalkEntry[] = []
     for (const name of await this.#names(base)) {
       const path = base + name
@@ -184,7 +208,8 @@ export class DirectoryObjectStore implements ObjectStore {
       return await this.#fileSystem.open(this.#path(key))
     } catch (error) {
       const isDirectory = isStratalogError(error) && error.details['errno'] === 'EISDIR'
-      if (isDirectory || hasCode(error, 'file_not_found')) throw objectNotFound(this.url, key, error)
+      if (isDirectory || hasCode(error, 'file_not_found'))
+        throw objectNotFound(this.url, key, error)
       throw error
     }
   }
@@ -232,7 +257,10 @@ export class DirectoryObjectStore implements ObjectStore {
       case 'file_exists':
         return storeUnavailable(this.url, error.message, error)
       case 'file_corrupt':
-        return new StratalogError('object_corrupt', `${this.url}: ${error.message}`, { cause: error, details: error.details })
+        return new StratalogError('object_corrupt', `${this.url}: ${error.message}`, {
+          cause: error,
+          details: error.details,
+        })
       default:
         return error
     }
@@ -249,7 +277,10 @@ interface WalkEntry {
   readonly length: number
 }
 
-/** Whether the file `path`, or something below the directory `path`, can start with `prefix` and come after `after`. */
+/**
+ * Whether the file `path`, or something below the directory `path`, can start with `prefix` and
+ * come after `after`.
+ */
 function mayHold(path: string, prefix: string, after: string | undefined): boolean {
   if (!path.startsWith(prefix) && !prefix.startsWith(`${path}/`)) return false
   if (after === undefined || path > after) return true

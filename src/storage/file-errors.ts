@@ -1,5 +1,6 @@
 /**
- * Brings what node:fs throws to the errors of the file-system port. Pure; used by every implementation over node:fs.
+ * Brings what node:fs throws to the errors of the file-system port. Pure; used by every
+ * implementation over node:fs.
  */
 import { StratalogError, type ErrorCode } from '../base/errors.ts'
 
@@ -30,7 +31,12 @@ export function fileError(error: unknown, operation: string, path: string): Stra
 }
 
 /** A read that asked for bytes past the end of a file. */
-export function fileTooShort(path: string, position: number, length: number, fileLength: number): StratalogError {
+export function fileTooShort(
+  path: string,
+  position: number,
+  length: number,
+  fileLength: number,
+): StratalogError {
   return new StratalogError(
     'file_corrupt',
     `${path} ends at byte ${fileLength}; bytes ${position} to ${position + length} were expected.`,

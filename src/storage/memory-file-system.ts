@@ -1,12 +1,16 @@
 /**
- * The file-system port in memory, for tests. It knows what was synced and what was not: `crash()` keeps what the contract in
- * `file-system.ts` promises, and of the rest a choice by the random port that is harsher than any kernel:
+ * The file-system port in memory, for tests. It knows what was synced and what was not: `crash()`
+ * keeps what the contract in `file-system.ts` promises, and of the rest a choice by the random port
+ * that is harsher than any kernel:
  *
- * - Each directory entry that changed since its directory was synced is, independently of every other, as it was or as it is.
- *   So names appear without those made before them, removed files come back, and of a rename both names, one or none is left.
- * - A file keeps what was synced. Of the bytes after that, a random length survives, and in it each sector survives or is zeros.
+ * - Each directory entry that changed since its directory was synced is, independently of every
+ *   other, as it was or as it is. So names appear without those made before them, removed files
+ *   come back, and of a rename both names, one or none is left.
+ * - A file keeps what was synced. Of the bytes after that, a random length survives, and in it each
+ *   sector survives or is zeros.
  *
- * One crash ends every open file: using one afterwards fails, as it would for a process that is gone.
+ * One crash ends every open file: using one afterwards fails, as it would for a process that is
+ * gone.
  */
 import { StratalogError } from '../base/errors.ts'
 import { randomFraction, seededRandom, type Random } from '../base/random.ts'
@@ -132,10 +136,15 @@ export class MemoryFileSystem implements FileSystem {
     return names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
   }
 
-  async stat(path: string): Promise<{ readonly length: number; readonly isDirectory: boolean } | null> {
+  async stat(
+    path: string,
+  ): Promise<{ readonly length: number; readonly isDirectory: boolean } | null> {
     const node = this.#find(path)
     if (node === null) return null
-    return { length: node.kind === 'file' ? node.length : 0, isDirectory: node.kind === 'directory' }
+    return {
+      length: node.kind === 'file' ? node.length : 0,
+      isDirectory: node.kind === 'directory',
+    }
   }
 
   async syncDirectory(path: string): Promise<void> {
@@ -143,7 +152,10 @@ export class MemoryFileSystem implements FileSystem {
     directory.synced = new Map(directory.entries)
   }
 
-  /** A power cut. `keep: 'promised'` loses everything that was not synced; `'random'` is as the head of this file says. */
+  /**
+   * A power cut. `keep: 'promised'` loses everything that was not synced; `'random'` is as the head
+   * of this file says.
+   */
   crash(keep: 'promised' | 'random' = 'random'): void {
     this.#life++
     this.#crashDirectory(this.#root, keep, new Set())
@@ -249,9 +261,13 @@ function appendBytes(file: FileNode, bytes: Uint8Array): void {
 }
 
 function missing(operation: string, path: string): StratalogError {
-  return new StratalogError('file_not_found', `Cannot ${operation} ${path}: no such file or directory.`, {
-    details: { path, operation, errno: 'ENOENT' },
-  })
+  return new StratalogError(
+    'file_not_found',
+    `Cannot ${operation} ${path}: no such file or directory.`,
+    {
+      details: { path, operation, errno: 'ENOENT' },
+    },
+  )
 }
 
 function taken(path: string): StratalogError {

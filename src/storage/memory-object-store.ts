@@ -1,4 +1,7 @@
-/** The object-store port in memory: for tests, and for `memory://name` URLs. Keeps its own copy of every object. */
+/**
+ * The object-store port in memory: for tests, and for `memory://name` URLs. Keeps its own copy of
+ * every object.
+ */
 import { throwIfAborted } from '../base/errors.ts'
 import { seededRandom, type Random } from '../base/random.ts'
 import { sha256Hex } from './checksum.ts'
@@ -47,16 +50,24 @@ export class MemoryObjectStore implements ObjectStore {
     const object = this.#objects.get(key)
     if (object === undefined) throw objectNotFound(this.url, key)
     const { start, end } = options.range ?? { start: 0, end: object.bytes.length }
-    if (end > object.bytes.length) throw rangeOutside(this.url, key, { start, end }, object.bytes.length)
+    if (end > object.bytes.length)
+      throw rangeOutside(this.url, key, { start, end }, object.bytes.length)
     return object.bytes.slice(start, end)
   }
 
-  async head(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<ObjectHead | null> {
+  async head(
+    key: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<ObjectHead | null> {
     checkObjectKey(key)
     throwIfAborted(options.signal)
     const object = this.#objects.get(key)
     if (object === undefined) return null
-    return { length: object.bytes.length, sha256: await sha256Hex(object.bytes), putId: object.putId }
+    return {
+      length: object.bytes.length,
+      sha256: await sha256Hex(object.bytes),
+      putId: object.putId,
+    }
   }
 
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ListedObject> {

@@ -1,6 +1,6 @@
 /**
- * Counts requests, bytes and errors: a decorator that owns that one concern. It sits directly on a store and below the
- * retries, so that it counts what a provider bills.
+ * Counts requests, bytes and errors: a decorator that owns that one concern. It sits directly on a
+ * store and below the retries, so that it counts what a provider bills.
  */
 import { toStratalogError } from '../base/errors.ts'
 import type { Metrics } from '../base/metrics.ts'
@@ -13,7 +13,10 @@ import type {
   PutOptions,
 } from './object-store.ts'
 
-/** Since the store was opened. `list` counts pages; `bytesIn` came from the store, `bytesOut` went to it. */
+/**
+ * Since the store was opened. `list` counts pages; `bytesIn` came from the store, `bytesOut` went
+ * to it.
+ */
 export interface RequestCounts {
   readonly put: number
   readonly get: number

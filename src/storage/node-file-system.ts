@@ -1,6 +1,7 @@
 /**
- * The file-system port over node:fs. A thin shell: every method is one operation on a path, without state between calls,
- * so that the bodies can move to another thread without changing what callers see.
+ * The file-system port over node:fs. A thin shell: every method is one operation on a path, without
+ * state between calls, so that the bodies can move to another thread without changing what callers
+ * see.
  *
  * Files are made with mode 0600, directories with 0700.
  */
@@ -19,13 +20,22 @@ const DIRECTORY_MODE = 0o700
 const CALL_BYTES_MAX = 1024 ** 3
 
 /** What `link` answers on a file system that has no hard links. */
-const LINK_UNSUPPORTED: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'])
+const LINK_UNSUPPORTED: ReadonlySet<string> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EMLINK',
+])
 
 /** Why syncing a directory that someone else made may be refused; it is then not ours to sync. */
 const SYNC_NOT_OURS: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EINVAL', 'EROFS'])
 
 export interface NodeFileSystemOptions {
-  /** False for a file system that is known to have no hard links. It is found out by itself when left out. */
+  /**
+   * False for a file system that is known to have no hard links. It is found out by itself when
+   * left out.
+   */
   readonly hardLinks?: boolean
 }
 
@@ -65,12 +75,14 @@ export class NodeFileSystem implements FileSystem {
    * 1. Write and sync a temporary file. A crash leaves only that.
    * 2. Link it to the name: exclusive, and the content is whole from the first instant.
    * 3. Sync the directory: from here the name survives a power cut.
-   * 4. Remove the temporary name; a crash before that leaves a second name of the same file, which does no harm.
+   * 4. Remove the temporary name; a crash before that leaves a second name of the same file, which
+   *    does no harm.
    */
   async putIfAbsent(path: string, bytes: Uint8Array): Promise<void> {
     const temporary = await writeTemporary(this, path, bytes)
     try {
-      if (!this.#hardLinks || !(await this.#link(temporary, path))) await this.#claimAndRename(temporary, path)
+      if (!this.#hardLinks || !(await this.#link(temporary, path)))
+        await this.#claimAndRename(temporary, path)
       await this.syncDirectory(dirname(path))
     } finally {
       await this.remove(temporary).catch(() => {})
@@ -94,15 +106,20 @@ export class NodeFileSystem implements FileSystem {
   }
 
   /**
-   * Each directory is synced into its parent before the next is made in it, so after a crash only the deepest one that is
-   * there may have an unsynced name. That is why its parent is synced also when there was nothing to make.
+   * Each directory is synced into its parent before the next is made in it, so after a crash only
+   * the deepest one that is there may have an unsynced name. That is why its parent is synced also
+   * when there was nothing to make.
    */
   async makeDirectory(path: string): Promise<void> {
     const found = await this.stat(path)
     if (found !== null && !found.isDirectory) {
-      throw new StratalogError('file_exists', `Cannot make the directory ${path}: a file has that name.`, {
-        details: { path, errno: 'EEXIST' },
-      })
+      throw new StratalogError(
+        'file_exists',
+        `Cannot make the directory ${path}: a file has that name.`,
+        {
+          details: { path, errno: 'EEXIST' },
+        },
+      )
     }
     const parent = dirname(path)
     if (found !== null) {
@@ -123,7 +140,9 @@ export class NodeFileSystem implements FileSystem {
     return names.sort((a, b) => Buffer.compare(a, b)).map((name) => name.toString('utf8'))
   }
 
-  async stat(path: string): Promise<{ readonly length: number; readonly isDirectory: boolean } | null> {
+  async stat(
+    path: string,
+  ): Promise<{ readonly length: number; readonly isDirectory: boolean } | null> {
     try {
       const stats = await fs.stat(path)
       return { length: stats.size, isDirectory: stats.isDirectory() }
@@ -135,7 +154,11 @@ export class NodeFileSystem implements FileSystem {
   }
 
   async syncDirectory(path: string): Promise<void> {
-    const handle = await mapped('open the directory', path, fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY))
+    const handle = await mapped(
+      'open the directory',
+      path,
+      fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY),
+    )
     try {
       await mapped('sync the directory', path, handle.sync())
     } finally {
@@ -165,9 +188,10 @@ export class NodeFileSystem implements FileSystem {
   }
 
   /**
-   * Without hard links a rename gives the whole content at once but would replace a rival's file, so an exclusively created
-   * claim guards it. A crash between claim and rename leaves the claim, and the name then stays refused until a person has
-   * made sure that no writer is left: refusing is safe, guessing is not.
+   * Without hard links a rename gives the whole content at once but would replace a rival's file,
+   * so an exclusively created claim guards it. A crash between claim and rename leaves the claim,
+   * and the name then stays refused until a person has made sure that no writer is left: refusing
+   * is safe, guessing is not.
    */
   async #claimAndRename(temporary: string, path: string): Promise<void> {
     const claim = temporaryPath(`${path}~claim`, 0)
@@ -205,12 +229,17 @@ class NodeReadableFile implements ReadableFile {
   }
 
   async read(position: number, length: number): Promise<Uint8Array> {
-    if (position + length > this.length) throw fileTooShort(this.#path, position, length, this.length)
+    if (position + length > this.length)
+      throw fileTooShort(this.#path, position, length, this.length)
     const bytes = new Uint8Array(length)
     let done = 0
     while (done < length) {
       const wanted = Math.min(length - done, CALL_BYTES_MAX)
-      const { bytesRead } = await mapped('read', this.#path, this.#handle.read(bytes, done, wanted, position + done))
+      const { bytesRead } = await mapped(
+        'read',
+        this.#path,
+        this.#handle.read(bytes, done, wanted, position + done),
+      )
       if (bytesRead === 0) throw fileTooShort(this.#path, position, length, position + done)
       done += bytesRead
     }
@@ -231,16 +260,26 @@ class NodeWritableFile implements WritableFile {
     this.#handle = handle
   }
 
-  /** A full disk shows first as a short count without an error; the write of the rest then fails. */
+  /**
+   * A full disk shows first as a short count without an error; the write of the rest then fails.
+   */
   async write(bytes: Uint8Array): Promise<void> {
     let done = 0
     while (done < bytes.length) {
       const wanted = Math.min(bytes.length - done, CALL_BYTES_MAX)
-      const { bytesWritten } = await mapped('write', this.#path, this.#handle.write(bytes, done, wanted, null))
+      const { bytesWritten } = await mapped(
+        'write',
+        this.#path,
+        this.#handle.write(bytes, done, wanted, null),
+      )
       if (bytesWritten === 0) {
-        throw new StratalogError('file_system_failed', `Cannot write ${this.#path}: the kernel took no bytes.`, {
-          details: { path: this.#path, operation: 'write', errno: null },
-        })
+        throw new StratalogError(
+          'file_system_failed',
+          `Cannot write ${this.#path}: the kernel took no bytes.`,
+          {
+            details: { path: this.#path, operation: 'write', errno: null },
+          },
+        )
       }
       done += bytesWritten
     }

@@ -1,11 +1,13 @@
 /**
  * Whole cold objects, or parts of them, as files on local disk, for readers that need a path.
  *
- * - A file gets its name, the SHA-256 of its content, only after length and checksum were verified. A file that an earlier
- *   process left is verified again before its first use: nothing here is synced, so a crash may have damaged it.
+ * - A file gets its name, the SHA-256 of its content, only after length and checksum were verified.
+ *   A file that an earlier process left is verified again before its first use: nothing here is
+ *   synced, so a crash may have damaged it.
  * - One fetch serves all who ask for the same content at the same time.
- * - Bytes stay within `bytesMax` by dropping what was not used for longest. What someone holds is never dropped, so only held
- *   files can exceed the budget. Every `acquire` is paid back by one `release`.
+ * - Bytes stay within `bytesMax` by dropping what was not used for longest. What someone holds is
+ *   never dropped, so only held files can exceed the budget. Every `acquire` is paid back by one
+ *   `release`.
  *
  * One instance owns its directory.
  */
@@ -72,7 +74,10 @@ export class ObjectCache {
     this.#fileSystem = options.fileSystem
   }
 
-  /** Makes the directory, removes what is unfinished or foreign in it, and keeps whole files up to the budget. */
+  /**
+   * Makes the directory, removes what is unfinished or foreign in it, and keeps whole files up to
+   * the budget.
+   */
   static async open(options: ObjectCacheOptions): Promise<ObjectCache> {
     const cache = new ObjectCache(options)
     await options.fileSystem.makeDirectory(options.directory)
@@ -92,8 +97,8 @@ export class ObjectCache {
   }
 
   /**
-   * A file with this content, fetched from the store unless it is here.
-   * @throws StratalogError `object_corrupt` when the store gives other bytes, and whatever the store throws.
+   * A file with this content, fetched from the store unless it is here. @throws StratalogError
+   * `object_corrupt` when the store gives other bytes, and whatever the store throws.
    */
   async acquire(store: ObjectStore, key: string, content: CachedContent): Promise<CachedFile> {
     const name = content.sha256
@@ -117,7 +122,10 @@ export class ObjectCache {
     return { path: this.#path(name), release: this.#releaseOnce(entry) }
   }
 
-  /** A file of another length, left by an earlier process, is as good as none; the fetch replaces it. */
+  /**
+   * A file of another length, left by an earlier process, is as good as none; the fetch replaces
+   * it.
+   */
   #find(name: string, length: number): Entry | null {
     const entry = this.#entries.get(name)
     if (entry === undefined) return null
@@ -129,7 +137,8 @@ export class ObjectCache {
   async #fetch(store: ObjectStore, key: string, content: CachedContent): Promise<void> {
     await this.#removals
     const { position, length } = content
-    const range = position === undefined ? {} : { range: { start: position, end: position + length } }
+    const range =
+      position === undefined ? {} : { range: { start: position, end: position + length } }
     const bytes = await store.get(key, range)
     if (bytes.length !== length || (await sha256Hex(bytes)) !== content.sha256) {
       throw objectCorrupt(store.url, key, 'its bytes are not those that the manifest names', {
@@ -154,11 +163,18 @@ export class ObjectCache {
   }
 
   async #verifyOrFetch(store: ObjectStore, key: string, content: CachedContent): Promise<void> {
-    const bytes = await this.#fileSystem.read(this.#path(content.sha256)).catch((error: unknown) => {
-      if (isStratalogError(error)) return null
-      throw error
-    })
-    if (bytes !== null && bytes.length === content.length && (await sha256Hex(bytes)) === content.sha256) return
+    const bytes = await this.#fileSystem
+      .read(this.#path(content.sha256))
+      .catch((error: unknown) => {
+        if (isStratalogError(error)) return null
+        throw error
+      })
+    if (
+      bytes !== null &&
+      bytes.length === content.length &&
+      (await sha256Hex(bytes)) === content.sha256
+    )
+      return
     await this.#fetch(store, key, content)
   }
 
@@ -197,7 +213,9 @@ export class ObjectCache {
       if (entry.pins > 0) continue
       this.#entries.delete(name)
       this.#usedBytes -= entry.length
-      this.#removals = this.#removals.then(() => this.#fileSystem.remove(this.#path(name))).catch(() => {})
+      this.#removals = this.#removals
+        .then(() => this.#fileSystem.remove(this.#path(name)))
+        .catch(() => {})
     }
   }
 

@@ -1,4 +1,7 @@
-/** The form of object keys, as the object-store port states it. Keys that come from outside are checked before use. */
+/**
+ * The form of object keys, as the object-store port states it. Keys that come from outside are
+ * checked before use.
+ */
 import { StratalogError } from '../base/errors.ts'
 
 const KEY_PATTERN = /^[A-Za-z0-9._=-]+(?:\/[A-Za-z0-9._=-]+)*$/
@@ -11,7 +14,10 @@ export function isObjectKey(key: string): boolean {
   return key.length <= KEY_LENGTH_MAX && KEY_PATTERN.test(key) && !DOT_PART_PATTERN.test(key)
 }
 
-/** @throws StratalogError `argument_invalid`. A key that passes is safe below a directory: it cannot climb out of it. */
+/**
+ * @throws StratalogError `argument_invalid`. A key that passes is safe below a directory: it cannot
+ * climb out of it.
+ */
 export function checkObjectKey(key: string): void {
   if (isObjectKey(key)) return
   throw new StratalogError(

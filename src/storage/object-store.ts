@@ -1,15 +1,17 @@
 /**
- * The object-store port: opaque keys and bytes below one prefix. One contract suite (test/contract/object-store.ts)
- * runs on every implementation.
+ * The object-store port: opaque keys and bytes below one prefix. One contract suite
+ * (test/contract/object-store.ts) runs on every implementation.
  *
  * - Keys are relative, '/'-separated, `[A-Za-z0-9._=-]` in each part, no part `.` or `..`.
- * - An object is written whole or not at all, and is immutable: nothing here overwrites with other bytes.
- * - `put` with `ifAbsent` succeeds for exactly one of any number of rivals; an implementation that retries recognises its
- *   own earlier success and does not report it as a rival's.
+ * - An object is written whole or not at all, and is immutable: nothing here overwrites with other
+ *   bytes.
+ * - `put` with `ifAbsent` succeeds for exactly one of any number of rivals; an implementation that
+ *   retries recognises its own earlier success and does not report it as a rival's.
  * - After `put` resolves, every later `get`, `head` and `list` of any client sees the object.
  * - An error or a time-out of `put` means unknown: the object may be there, or land later.
- * - Failures: `object_not_found`, `object_exists`, `bucket_not_found`, `store_denied`, `store_unavailable` (worth a retry),
- *   `store_unsupported`, `object_corrupt` (length or checksum of a body is wrong), `aborted`.
+ * - Failures: `object_not_found`, `object_exists`, `bucket_not_found`, `store_denied`,
+ *   `store_unavailable` (worth a retry), `store_unsupported`, `object_corrupt` (length or checksum
+ *   of a body is wrong), `aborted`.
  */
 export interface ObjectStore {
   /** The URL it was opened by, without credentials; for messages. */
@@ -19,11 +21,17 @@ export interface ObjectStore {
   get(key: string, options?: GetOptions): Promise<Uint8Array>
   /** Null when there is no such object. */
   head(key: string, options?: { readonly signal?: AbortSignal }): Promise<ObjectHead | null>
-  /** Keys that start with `prefix` and come after `after` in byte order, ascending. Pages are fetched as they are consumed. */
+  /**
+   * Keys that start with `prefix` and come after `after` in byte order, ascending. Pages are
+   * fetched as they are consumed.
+   */
   list(prefix: string, options?: ListOptions): AsyncIterable<ListedObject>
   /** Removes an object; a missing one is not an error. */
   remove(key: string, options?: { readonly signal?: AbortSignal }): Promise<void>
-  /** Checks that the store exists, may be used, and honours `ifAbsent`. Writes and removes a probe object when `write` is set. */
+  /**
+   * Checks that the store exists, may be used, and honours `ifAbsent`. Writes and removes a probe
+   * object when `write` is set.
+   */
   probe(options: { readonly write: boolean; readonly signal?: AbortSignal }): Promise<void>
   close(): Promise<void>
 }
@@ -31,11 +39,15 @@ export interface ObjectStore {
 export interface PutOptions {
   /** Fail with `object_exists` when the key is taken. */
   readonly ifAbsent?: boolean
-  /** SHA-256 (hex) of the bytes, from a caller who knows it; saves hashing them again. A wrong one fails the put. */
+  /**
+   * SHA-256 (hex) of the bytes, from a caller who knows it; saves hashing them again. A wrong one
+   * fails the put.
+   */
   readonly sha256?: string
   /**
-   * Names this put across its retries. A store that can keeps it with the object and says it in `ObjectHead.putId`, so that a
-   * put which is answered `object_exists` can tell its own earlier success from a rival's. Set by the retrying decorator.
+   * Names this put across its retries. A store that can keeps it with the object and says it in
+   * `ObjectHead.putId`, so that a put which is answered `object_exists` can tell its own earlier
+   * success from a rival's. Set by the retrying decorator.
    */
   readonly putId?: string
   readonly signal?: AbortSignal
@@ -49,9 +61,15 @@ export interface GetOptions {
 
 export interface ObjectHead {
   readonly length: number
-  /** Hex, as the store computed or stored it from the bytes it holds; null when the store does not say. */
+  /**
+   * Hex, as the store computed or stored it from the bytes it holds; null when the store does not
+   * say.
+   */
   readonly sha256: string | null
-  /** What `PutOptions.putId` was when the object was put; null or absent when the store does not keep it. */
+  /**
+   * What `PutOptions.putId` was when the object was put; null or absent when the store does not
+   * keep it.
+   */
   readonly putId?: string | null
 }
 

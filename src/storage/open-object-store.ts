@@ -1,4 +1,7 @@
-/** Opens the object store that a URL names, with its decorators: metered, and retrying where there is a network. */
+/**
+ * Opens the object store that a URL names, with its decorators: metered, and retrying where there
+ * is a network.
+ */
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Metrics } from '../base/metrics.ts'
@@ -29,17 +32,26 @@ export interface OpenObjectStoreOptions {
 /** An object store that also says what it was asked for so far. */
 export type OpenedObjectStore = ObjectStore & { requests(): RequestCounts }
 
-/** `memory://name` stores of this process: opening a name again finds what was there, as with any other store. */
+/**
+ * `memory://name` stores of this process: opening a name again finds what was there, as with any
+ * other store.
+ */
 const memoryStores = new Map<string, MemoryObjectStore>()
 
 /**
  * Does not ask the store anything yet; `probe` does.
  * @throws StratalogError `url_invalid`, `config_invalid`.
  */
-export async function openObjectStore(url: string, options: OpenObjectStoreOptions): Promise<OpenedObjectStore> {
+export async function openObjectStore(
+  url: string,
+  options: OpenObjectStoreOptions,
+): Promise<OpenedObjectStore> {
   const parsed = parseArchiveUrl(url)
   const logger = options.logger.child('storage')
-  const metered = new MeteredObjectStore(await openBare(parsed, { ...options, logger }), options.metrics)
+  const metered = new MeteredObjectStore(
+    await openBare(parsed, { ...options, logger }),
+    options.metrics,
+  )
   const requests = (): RequestCounts => metered.requests()
   if (parsed.kind !== 's3') return metered
   const { clock, random, retryPolicy } = options
@@ -53,10 +65,13 @@ export async function openObjectStore(url: string, options: OpenObjectStoreOptio
 }
 
 /**
- * Makes the bucket or directory that a URL names; one that is there is left as it is. For demos and tests: the engine never
- * makes a bucket, because a missing one is more often a typing error.
+ * Makes the bucket or directory that a URL names; one that is there is left as it is. For demos and
+ * tests: the engine never makes a bucket, because a missing one is more often a typing error.
  */
-export async function createBucketIfMissing(url: string, options: OpenObjectStoreOptions): Promise<void> {
+export async function createBucketIfMissing(
+  url: string,
+  options: OpenObjectStoreOptions,
+): Promise<void> {
   const parsed = parseArchiveUrl(url)
   if (parsed.kind === 'directory') await options.fileSystem.makeDirectory(parsed.path)
   if (parsed.kind !== 's3') return

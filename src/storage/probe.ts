@@ -1,6 +1,7 @@
 /**
- * The check that a store may be written to and honours `ifAbsent`. Some S3-compatible stores accept the condition and ignore
- * it; two writers there would silently overwrite each other's manifests, so such a store is refused before the first write.
+ * The check that a store may be written to and honours `ifAbsent`. Some S3-compatible stores accept
+ * the condition and ignore it; two writers there would silently overwrite each other's manifests,
+ * so such a store is refused before the first write.
  */
 import { isStratalogError, StratalogError } from '../base/errors.ts'
 import { randomHex, type Random } from '../base/random.ts'
@@ -9,7 +10,10 @@ import type { ObjectStore } from './object-store.ts'
 const FIRST = new TextEncoder().encode('first')
 const SECOND = new TextEncoder().encode('second')
 
-/** Puts a probe object twice, reads it back, removes it. @throws `store_unsupported` and whatever the store throws. */
+/**
+ * Puts a probe object twice, reads it back, removes it. @throws `store_unsupported` and whatever
+ * the store throws.
+ */
 export async function probeConditionalPut(
   store: Pick<ObjectStore, 'url' | 'put' | 'get' | 'remove'>,
   random: Random,

@@ -1,13 +1,15 @@
 /**
  * Retries what may pass: a decorator that owns that one concern.
  *
- * - Only `store_unavailable` is tried again, and a `get` whose body came back wrong; every other answer is final.
- * - Waits grow exponentially with full jitter. No try begins after the number of tries or the overall deadline is used up; the
- *   last error is then thrown, and for a put it means unknown. How long one try may take is the store's own to bound: it knows
- *   whether bytes still flow.
- * - A conditional put that is answered `object_exists` may have been answered so because of its own earlier try, whose answer
- *   was lost. It is told apart by the put id that the store keeps with the object; where a store keeps none, by comparing the
- *   bytes, and only if there was an earlier try without an answer.
+ * - Only `store_unavailable` is tried again, and a `get` whose body came back wrong; every other
+ *   answer is final.
+ * - Waits grow exponentially with full jitter. No try begins after the number of tries or the
+ *   overall deadline is used up; the last error is then thrown, and for a put it means unknown. How
+ *   long one try may take is the store's own to bound: it knows whether bytes still flow.
+ * - A conditional put that is answered `object_exists` may have been answered so because of its own
+ *   earlier try, whose answer was lost. It is told apart by the put id that the store keeps with
+ *   the object; where a store keeps none, by comparing the bytes, and only if there was an earlier
+ *   try without an answer.
  */
 import type { Clock } from '../base/clock.ts'
 import { isStratalogError, throwIfAborted, type StratalogError } from '../base/errors.ts'
@@ -29,7 +31,9 @@ export interface RetryPolicy {
   /** The wait before the n-th retry is uniform in [0, min(delayMaxMs, delayMinMs · 2^(n-1))). */
   readonly delayMinMs: number
   readonly delayMaxMs: number
-  /** No retry begins later than this after the first try began; a listing has it anew for each step. */
+  /**
+   * No retry begins later than this after the first try began; a listing has it anew for each step.
+   */
   readonly deadlineMs: number
 }
 
@@ -72,7 +76,8 @@ export class RetryingObjectStore implements ObjectStore {
   }
 
   put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
-    if (options.ifAbsent !== true) return this.#retry('put', options, () => this.#inner.put(key, bytes, options))
+    if (options.ifAbsent !== true)
+      return this.#retry('put', options, () => this.#inner.put(key, bytes, options))
     const own = { ...options, putId: options.putId ?? randomHex(this.#random, 16) }
     let isAmbiguous = false
     return this.#retry('put', options, async () => {
@@ -157,7 +162,12 @@ export class RetryingObjectStore implements ObjectStore {
         if (!this.#isWorthRetry(operation, tries, error)) throw error
         const delayMs = this.#delayMs(tries)
         if (this.#clock.monotonic() - startedAt + delayMs > this.#policy.deadlineMs) throw error
-        this.#logger.warn('object store: trying again', { operation, tries, delayMs, error: error.message })
+        this.#logger.warn('object store: trying again', {
+          operation,
+          tries,
+          delayMs,
+          error: error.message,
+        })
         await this.#wait(delayMs, options.signal)
       }
     }

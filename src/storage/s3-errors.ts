@@ -1,6 +1,6 @@
 /**
- * Brings what an S3 client throws to the errors of the object-store port. Pure, and by the shape of the error only, so that
- * the SDK itself enters in one file.
+ * Brings what an S3 client throws to the errors of the object-store port. Pure, and by the shape of
+ * the error only, so that the SDK itself enters in one file.
  */
 import { isStratalogError, StratalogError } from '../base/errors.ts'
 import { objectCorrupt, objectExists, objectNotFound, storeUnavailable } from './store-errors.ts'
@@ -23,11 +23,13 @@ const DENIED: Readonly<Record<string, string>> = {
     'no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or s3.credentials',
   ExpiredToken: 'the session token has expired; renew it',
   ExpiredTokenException: 'the session token has expired; renew it',
-  InvalidAccessKeyId: 'the access key id is unknown there; check AWS_ACCESS_KEY_ID and the endpoint',
+  InvalidAccessKeyId:
+    'the access key id is unknown there; check AWS_ACCESS_KEY_ID and the endpoint',
   InvalidToken: 'the session token is not valid; check AWS_SESSION_TOKEN',
   NotSignedUp: 'the account is not signed up for S3',
   RequestTimeTooSkewed: "the clock of this machine differs too much from the store's; set it (NTP)",
-  SignatureDoesNotMatch: 'the secret access key is wrong for this access key id; check AWS_SECRET_ACCESS_KEY',
+  SignatureDoesNotMatch:
+    'the secret access key is wrong for this access key id; check AWS_SECRET_ACCESS_KEY',
   TokenProviderError: 'no valid SSO token was found; sign in again',
 }
 
@@ -60,22 +62,35 @@ export function s3Error(error: unknown, context: S3ErrorContext): StratalogError
   const name = error instanceof Error ? error.name : 'Error'
   const status = httpStatusOf(error)
   if (name === 'NoSuchBucket') return bucketNotFound(context, error)
-  if (DENIED[name] !== undefined || status === 401 || status === 403) return denied(name, context, error)
-  if (WRONG_REGION.has(name) || status === 301 || isRegionMissing(error)) return wrongRegion(error, context)
-  if (TRANSIENT.has(name) || status === null || status === 429 || (status >= 500 && status !== 501)) {
+  if (DENIED[name] !== undefined || status === 401 || status === 403)
+    return denied(name, context, error)
+  if (WRONG_REGION.has(name) || status === 301 || isRegionMissing(error))
+    return wrongRegion(error, context)
+  if (
+    TRANSIENT.has(name) ||
+    status === null ||
+    status === 429 ||
+    (status >= 500 && status !== 501)
+  ) {
     return storeUnavailable(context.url, describe(error, status), error)
   }
-  if (context.key === null) return status === 404 ? bucketNotFound(context, error) : unsupported(error, status, context)
+  if (context.key === null)
+    return status === 404 ? bucketNotFound(context, error) : unsupported(error, status, context)
   if (status === 404) return objectNotFound(context.url, context.key, error)
   if (status === 409 || status === 412) return objectExists(context.url, context.key, error)
-  if (status === 416) return objectCorrupt(context.url, context.key, 'it does not have the bytes that were asked for')
+  if (status === 416)
+    return objectCorrupt(context.url, context.key, 'it does not have the bytes that were asked for')
   return unsupported(error, status, context)
 }
 
-/** The HTTP status of an error that came with an answer; null when there was none (refused, reset, timed out). */
+/**
+ * The HTTP status of an error that came with an answer; null when there was none (refused, reset,
+ * timed out).
+ */
 export function httpStatusOf(error: unknown): number | null {
   const metadata = error instanceof Error && '$metadata' in error ? error.$metadata : null
-  if (typeof metadata !== 'object' || metadata === null || !('httpStatusCode' in metadata)) return null
+  if (typeof metadata !== 'object' || metadata === null || !('httpStatusCode' in metadata))
+    return null
   return typeof metadata.httpStatusCode === 'number' ? metadata.httpStatusCode : null
 }
 
@@ -85,25 +100,43 @@ function bucketNotFound(context: S3ErrorContext, cause: unknown): StratalogError
   return new StratalogError(
     'bucket_not_found',
     `The bucket ${context.bucket} of ${context.url} does not exist${context.endpoint === null ? '' : ` at ${context.endpoint}`}. Create it, for example: ${command}`,
-    { cause, details: { url: context.url, bucket: context.bucket, endpoint: context.endpoint, command } },
+    {
+      cause,
+      details: { url: context.url, bucket: context.bucket, endpoint: context.endpoint, command },
+    },
   )
 }
 
 function denied(name: string, context: S3ErrorContext, cause: unknown): StratalogError {
-  const reason = DENIED[name] ?? 'access is forbidden; check the credentials, their policy and the bucket'
-  return new StratalogError('store_denied', `The object store ${context.url} refused: ${reason} (${name}).`, {
-    cause,
-    details: { url: context.url, key: context.key, reason: name },
-  })
+  const reason =
+    DENIED[name] ?? 'access is forbidden; check the credentials, their policy and the bucket'
+  return new StratalogError(
+    'store_denied',
+    `The object store ${context.url} refused: ${reason} (${name}).`,
+    {
+      cause,
+      details: { url: context.url, key: context.key, reason: name },
+    },
+  )
 }
 
 function wrongRegion(cause: unknown, context: S3ErrorContext): StratalogError {
-  const region = cause instanceof Error && 'Region' in cause && typeof cause.Region === 'string' ? cause.Region : null
-  const advice = region === null ? 'set s3.region (AWS_REGION) to the region of the bucket' : `set s3.region (AWS_REGION) to ${region}`
-  return new StratalogError('config_invalid', `The bucket ${context.bucket} is not in the region asked: ${advice}.`, {
-    cause,
-    details: { url: context.url, bucket: context.bucket, region },
-  })
+  const region =
+    cause instanceof Error && 'Region' in cause && typeof cause.Region === 'string'
+      ? cause.Region
+      : null
+  const advice =
+    region === null
+      ? 'set s3.region (AWS_REGION) to the region of the bucket'
+      : `set s3.region (AWS_REGION) to ${region}`
+  return new StratalogError(
+    'config_invalid',
+    `The bucket ${context.bucket} is not in the region asked: ${advice}.`,
+    {
+      cause,
+      details: { url: context.url, bucket: context.bucket, region },
+    },
+  )
 }
 
 function unsupported(error: unknown, status: number, context: S3ErrorContext): StratalogError {
@@ -122,6 +155,10 @@ function describe(error: unknown, status: number | null): string {
   const name = error instanceof Error ? error.name : 'Error'
   const message = error instanceof Error ? error.message : String(error)
   const code = error instanceof Error && 'code' in error ? String(error.code) : name
-  const parts = [status === null ? null : `HTTP ${status}`, code === 'Error' ? null : code, message === '' ? null : message]
+  const parts = [
+    status === null ? null : `HTTP ${status}`,
+    code === 'Error' ? null : code,
+    message === '' ? null : message,
+  ]
   return parts.filter((part) => part !== null).join(', ')
 }

@@ -1,13 +1,17 @@
 /**
- * The object-store port over S3 and what speaks its protocol. The only file that imports the AWS SDK; `open-object-store.ts`
- * loads it when an `s3://` URL is opened, so that others do not pay for it.
+ * The object-store port over S3 and what speaks its protocol. The only file that imports the AWS
+ * SDK; `open-object-store.ts` loads it when an `s3://` URL is opened, so that others do not pay for
+ * it.
  *
  * What the SDK does by default and why it is not left to it:
- * - it tries three times within seconds: here one try is one request, and retries belong to retrying-object-store.ts;
- * - its request time-out only warns, and nothing ends a dripping body: every request has a deadline and every body a watchdog;
- * - it returns a body without comparing it with anything: length and, where the store says it, SHA-256 are verified here;
- * - its own checksums (CRC32 in a trailer) break stores that are not AWS: an explicit SHA-256 header goes with every put, which
- *   the store checks on arrival, keeps, and says again on `head`.
+ * - it tries three times within seconds: here one try is one request, and retries belong to
+ *   retrying-object-store.ts;
+ * - its request time-out only warns, and nothing ends a dripping body: every request has a deadline
+ *   and every body a watchdog;
+ * - it returns a body without comparing it with anything: length and, where the store says it,
+ *   SHA-256 are verified here;
+ * - its own checksums (CRC32 in a trailer) break stores that are not AWS: an explicit SHA-256
+ *   header goes with every put, which the store checks on arrival, keeps, and says again on `head`.
  */
 import {
   CreateBucketCommand,
@@ -43,7 +47,10 @@ import { objectCorrupt, objectNotFound, rangeOutside, storeUnavailable } from '.
 
 export interface S3Limits {
   readonly connectMs: number
-  /** From sending a request to the head of its answer; a put has in addition the time its bytes take at the slowest rate. */
+  /**
+   * From sending a request to the head of its answer; a put has in addition the time its bytes take
+   * at the slowest rate.
+   */
   readonly responseMs: number
   readonly uploadBytesPerSecondMin: number
   /** The watchdog of answers' bodies: fewer bytes than this in a window give the body up. */
@@ -115,7 +122,8 @@ export class S3ObjectStore implements ObjectStore {
         ...(options.ifAbsent === true ? { IfNoneMatch: '*' } : {}),
         ...(options.putId === undefined ? {} : { Metadata: { [PUT_ID_METADATA]: options.putId } }),
       })
-      // The signature covers the same hash; given here, the SDK does not compute it again on this thread.
+      // The signature covers the same hash; given here, the SDK does not compute it again on this
+      // thread.
       command.middlewareStack.add(withHeader('x-amz-content-sha256', sha256), { step: 'build' })
       return this.#client.send(command, { abortSignal })
     })
@@ -124,14 +132,16 @@ export class S3ObjectStore implements ObjectStore {
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
     checkObjectKey(key)
     const { range, signal } = options
-    if (range !== undefined && range.start === range.end) return this.#getNothing(key, range, signal)
+    if (range !== undefined && range.start === range.end)
+      return this.#getNothing(key, range, signal)
     const output = await this.#send(key, signal, this.#limits.responseMs, (abortSignal) => {
       const command = new GetObjectCommand({
         Bucket: this.#bucket,
         Key: this.#prefix + key,
         ...(range === undefined ? {} : { Range: `bytes=${range.start}-${range.end - 1}` }),
       })
-      // As input `ChecksumMode` would make the SDK hash the body too; as a header only the store sees it.
+      // As input `ChecksumMode` would make the SDK hash the body too; as a header only the store
+      // sees it.
       if (range === undefined) {
         command.middlewareStack.add(withHeader('x-amz-checksum-mode', 'ENABLED'), { step: 'build' })
       }
@@ -145,22 +155,41 @@ export class S3ObjectStore implements ObjectStore {
       throw length
     }
     const sha256 = range === undefined ? hexOfChecksum(output.ChecksumSHA256) : null
-    const limits = { windowMs: this.#limits.bodyWindowMs, windowBytesMin: this.#limits.bodyWindowBytesMin }
-    return readBody(body, { url: this.url, key, length, sha256 }, { clock: this.#clock, limits, signal })
+    const limits = {
+      windowMs: this.#limits.bodyWindowMs,
+      windowBytesMin: this.#limits.bodyWindowBytesMin,
+    }
+    return readBody(
+      body,
+      { url: this.url, key, length, sha256 },
+      { clock: this.#clock, limits, signal },
+    )
   }
 
-  async head(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<ObjectHead | null> {
+  async head(
+    key: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<ObjectHead | null> {
     checkObjectKey(key)
-    const input = { Bucket: this.#bucket, Key: this.#prefix + key, ChecksumMode: 'ENABLED' } as const
+    const input = {
+      Bucket: this.#bucket,
+      Key: this.#prefix + key,
+      ChecksumMode: 'ENABLED',
+    } as const
     const output = await this.#send(key, options.signal, this.#limits.responseMs, (abortSignal) =>
       this.#client.send(new HeadObjectCommand(input), { abortSignal }).catch((error: unknown) => {
         // An answer to HEAD has no body that could tell a missing bucket from a missing object.
-        if (httpStatusOf(error) === 404 && !(error instanceof Error && error.name === 'NoSuchBucket')) return null
+        if (
+          httpStatusOf(error) === 404 &&
+          !(error instanceof Error && error.name === 'NoSuchBucket')
+        )
+          return null
         throw error
       }),
     )
     if (output === null) return null
-    if (output.ContentLength === undefined) throw objectCorrupt(this.url, key, 'the store does not say its length')
+    if (output.ContentLength === undefined)
+      throw objectCorrupt(this.url, key, 'the store does not say its length')
     return {
       length: output.ContentLength,
       sha256: hexOfChecksum(output.ChecksumSHA256),
@@ -192,13 +221,19 @@ export class S3ObjectStore implements ObjectStore {
     )
   }
 
-  /** Lists rather than asks for the bucket's head: only answers with a body name the reason of a refusal. */
+  /**
+   * Lists rather than asks for the bucket's head: only answers with a body name the reason of a
+   * refusal.
+   */
   async probe(options: { readonly write: boolean; readonly signal?: AbortSignal }): Promise<void> {
     await this.#listPage('', options, undefined, 1)
     if (options.write) await probeConditionalPut(this, this.#random, options.signal)
   }
 
-  /** Makes the bucket; one that is already ours is left as it is. For demos and tests: the engine never makes buckets. */
+  /**
+   * Makes the bucket; one that is already ours is left as it is. For demos and tests: the engine
+   * never makes buckets.
+   */
   async createBucket(): Promise<void> {
     const { isAws, region } = this.#connection
     const location = isAws && region !== null && region !== 'us-east-1' ? region : null
@@ -243,10 +278,14 @@ export class S3ObjectStore implements ObjectStore {
     return page
   }
 
-  /** The SDK reads a web page, an empty answer or half an answer as a listing with fewer keys: here that is an error. */
+  /**
+   * The SDK reads a web page, an empty answer or half an answer as a listing with fewer keys: here
+   * that is an error.
+   */
   #checkPage(page: ListObjectsV2CommandOutput): void {
     const count = page.Contents?.length ?? 0
-    if (page.IsTruncated !== undefined && (page.KeyCount === undefined || page.KeyCount === count)) return
+    if (page.IsTruncated !== undefined && (page.KeyCount === undefined || page.KeyCount === count))
+      return
     throw storeUnavailable(
       this.url,
       page.IsTruncated === undefined
@@ -255,7 +294,10 @@ export class S3ObjectStore implements ObjectStore {
     )
   }
 
-  /** One request with a deadline. The SDK learns the clock's skew from a refusal, so such a refusal is worth one more try. */
+  /**
+   * One request with a deadline. The SDK learns the clock's skew from a refusal, so such a refusal
+   * is worth one more try.
+   */
   async #send<T>(
     key: string | null,
     signal: AbortSignal | undefined,
@@ -263,8 +305,12 @@ export class S3ObjectStore implements ObjectStore {
     request: (abortSignal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const onExpired = (): StratalogError =>
-      storeUnavailable(this.url, `no answer within ${Math.round(delayMs)} ms${key === null ? '' : ` for ${key}`}`)
-    const run = (): Promise<T> => withDeadline({ clock: this.#clock, delayMs, signal, onExpired }, request)
+      storeUnavailable(
+        this.url,
+        `no answer within ${Math.round(delayMs)} ms${key === null ? '' : ` for ${key}`}`,
+      )
+    const run = (): Promise<T> =>
+      withDeadline({ clock: this.#clock, delayMs, signal, onExpired }, request)
     try {
       return await run().catch((error: unknown) => {
         if (isSkewCorrected(error)) return run()
@@ -276,16 +322,26 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   /** How long the body has to be, or why it cannot be right. */
-  #bodyLength(key: string, output: GetObjectCommandOutput, range: GetOptions['range']): number | StratalogError {
+  #bodyLength(
+    key: string,
+    output: GetObjectCommandOutput,
+    range: GetOptions['range'],
+  ): number | StratalogError {
     const length = output.ContentLength
-    if (length === undefined) return objectCorrupt(this.url, key, 'the store does not say its length')
-    if (length > BODY_BYTES_MAX) return objectCorrupt(this.url, key, `its ${length} bytes are more than any object of ours`)
+    if (length === undefined)
+      return objectCorrupt(this.url, key, 'the store does not say its length')
+    if (length > BODY_BYTES_MAX)
+      return objectCorrupt(this.url, key, `its ${length} bytes are more than any object of ours`)
     if (range === undefined) return length
     const wanted = range.end - range.start
     if (output.ContentRange === undefined && (range.start > 0 || length !== wanted)) {
-      return new StratalogError('store_unsupported', `The object store ${this.url} ignores byte ranges.`, {
-        details: { url: this.url, key },
-      })
+      return new StratalogError(
+        'store_unsupported',
+        `The object store ${this.url} ignores byte ranges.`,
+        {
+          details: { url: this.url, key },
+        },
+      )
     }
     if (length === wanted) return length
     return rangeOutside(this.url, key, range, range.start + length)
@@ -335,7 +391,9 @@ function createClient(connection: S3Connection, limits: S3Limits, logger: Logger
 
 /** A middleware that adds a header before the request is signed. */
 function withHeader(name: string, value: string) {
-  return <Arguments extends { readonly request: unknown }, Output>(next: (args: Arguments) => Promise<Output>) =>
+  return <Arguments extends { readonly request: unknown }, Output>(
+    next: (args: Arguments) => Promise<Output>,
+  ) =>
     (args: Arguments): Promise<Output> => {
       const request = args.request as { readonly headers: Record<string, string> }
       request.headers[name] = value
@@ -344,7 +402,9 @@ function withHeader(name: string, value: string) {
 }
 
 /** What the SDK would print on the console. */
-function sdkLogger(logger: Logger): Record<'trace' | 'debug' | 'info' | 'warn' | 'error', (...words: unknown[]) => void> {
+function sdkLogger(
+  logger: Logger,
+): Record<'trace' | 'debug' | 'info' | 'warn' | 'error', (...words: unknown[]) => void> {
   const say = (...words: unknown[]): void => logger.debug(words.map(String).join(' '))
   return { trace: say, debug: say, info: say, warn: say, error: say }
 }
@@ -354,7 +414,10 @@ function isSkewCorrected(error: unknown): boolean {
   return typeof metadata === 'object' && metadata !== null && 'clockSkewCorrected' in metadata
 }
 
-/** Base64 as the protocol sends it, to hex. A checksum of checksums (`…-3`, a multipart upload) says nothing of the bytes. */
+/**
+ * Base64 as the protocol sends it, to hex. A checksum of checksums (`…-3`, a multipart upload) says
+ * nothing of the bytes.
+ */
 function hexOfChecksum(checksum: string | undefined): string | null {
   if (checksum === undefined || checksum.includes('-')) return null
   const bytes = Buffer.from(checksum, 'base64')

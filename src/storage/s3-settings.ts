@@ -1,4 +1,7 @@
-/** How to reach an S3 store, from settings and environment. Values only; the SDK is not loaded to read them. */
+/**
+ * How to reach an S3 store, from settings and environment. Values only; the SDK is not loaded to
+ * read them.
+ */
 import { StratalogError } from '../base/errors.ts'
 
 export interface S3Credentials {
@@ -7,12 +10,16 @@ export interface S3Credentials {
   readonly sessionToken?: string
 }
 
-/** What a user may set; each key left out comes from the environment, then from the SDK's own chain. */
+/**
+ * What a user may set; each key left out comes from the environment, then from the SDK's own chain.
+ */
 export interface S3Settings {
   /** Base URL of an S3-compatible store, such as `http://127.0.0.1:9000`; left out for AWS. */
   readonly endpoint?: string
   readonly region?: string
-  /** Bucket in the path instead of in the host name. Default: true for an endpoint that is not AWS. */
+  /**
+   * Bucket in the path instead of in the host name. Default: true for an endpoint that is not AWS.
+   */
   readonly forcePathStyle?: boolean
   readonly credentials?: S3Credentials
 }
@@ -32,7 +39,10 @@ export interface S3Connection {
   readonly profile: string | null
 }
 
-/** Where a store is not AWS, the region is only part of the signature; this is what most of them expect. */
+/**
+ * Where a store is not AWS, the region is only part of the signature; this is what most of them
+ * expect.
+ */
 const REGION_ELSEWHERE = 'us-east-1'
 
 const AWS_HOST_PATTERN = /(?:^|\.)(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws)$/
@@ -40,12 +50,16 @@ const AWS_HOST_PATTERN = /(?:^|\.)(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws)
 /** @throws StratalogError `config_invalid` when the endpoint is no http(s) URL. */
 export function resolveS3Connection(settings: S3Settings, environment: Environment): S3Connection {
   const endpoint =
-    settings.endpoint ?? nonEmpty(environment['AWS_ENDPOINT_URL_S3']) ?? nonEmpty(environment['AWS_ENDPOINT_URL']) ?? null
+    settings.endpoint ??
+    nonEmpty(environment['AWS_ENDPOINT_URL_S3']) ??
+    nonEmpty(environment['AWS_ENDPOINT_URL']) ??
+    null
   const isAws = endpoint === null || AWS_HOST_PATTERN.test(parseEndpoint(endpoint).hostname)
   return {
     endpoint,
     isAws,
-    region: settings.region ?? nonEmpty(environment['AWS_REGION']) ?? (isAws ? null : REGION_ELSEWHERE),
+    region:
+      settings.region ?? nonEmpty(environment['AWS_REGION']) ?? (isAws ? null : REGION_ELSEWHERE),
     forcePathStyle: settings.forcePathStyle ?? !isAws,
     credentials: settings.credentials ?? environmentCredentials(environment),
     profile: nonEmpty(environment['AWS_PROFILE']) ?? null,
@@ -62,7 +76,12 @@ function environmentCredentials(environment: Environment): S3Credentials | null 
 
 function parseEndpoint(endpoint: string): URL {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : null
-  if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '') return url
+  if (
+    url !== null &&
+    (url.protocol === 'http:' || url.protocol === 'https:') &&
+    url.username === ''
+  )
+    return url
   throw new StratalogError(
     'config_invalid',
     `The S3 endpoint is not an http:// or https:// URL without credentials in it; give one such as http://127.0.0.1:9000.`,

@@ -2,11 +2,17 @@
 import { StratalogError } from '../base/errors.ts'
 
 export function objectNotFound(url: string, key: string, cause?: unknown): StratalogError {
-  return new StratalogError('object_not_found', `${url} has no object ${key}.`, { cause, details: { url, key } })
+  return new StratalogError('object_not_found', `${url} has no object ${key}.`, {
+    cause,
+    details: { url, key },
+  })
 }
 
 export function objectExists(url: string, key: string, cause?: unknown): StratalogError {
-  return new StratalogError('object_exists', `${url} already has an object ${key}.`, { cause, details: { url, key } })
+  return new StratalogError('object_exists', `${url} already has an object ${key}.`, {
+    cause,
+    details: { url, key },
+  })
 }
 
 export function objectCorrupt(
@@ -15,9 +21,13 @@ export function objectCorrupt(
   reason: string,
   details: Readonly<Record<string, unknown>> = {},
 ): StratalogError {
-  return new StratalogError('object_corrupt', `The object ${key} in ${url} came back wrong: ${reason}.`, {
-    details: { url, key, ...details },
-  })
+  return new StratalogError(
+    'object_corrupt',
+    `The object ${key} in ${url} came back wrong: ${reason}.`,
+    {
+      details: { url, key, ...details },
+    },
+  )
 }
 
 /** A range that the object does not have. */
@@ -27,16 +37,25 @@ export function rangeOutside(
   range: { readonly start: number; readonly end: number },
   length: number,
 ): StratalogError {
-  return objectCorrupt(url, key, `it has ${length} bytes; bytes ${range.start} to ${range.end} were expected`, {
-    start: range.start,
-    end: range.end,
-    length,
-  })
+  return objectCorrupt(
+    url,
+    key,
+    `it has ${length} bytes; bytes ${range.start} to ${range.end} were expected`,
+    {
+      start: range.start,
+      end: range.end,
+      length,
+    },
+  )
 }
 
 export function storeUnavailable(url: string, reason: string, cause?: unknown): StratalogError {
-  return new StratalogError('store_unavailable', `The object store ${url} is not available: ${reason}.`, {
-    cause,
-    details: { url },
-  })
+  return new StratalogError(
+    'store_unavailable',
+    `The object store ${url} is not available: ${reason}.`,
+    {
+      cause,
+      details: { url },
+    },
+  )
 }

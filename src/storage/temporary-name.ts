@@ -1,9 +1,12 @@
 /**
- * Names of files that are being written and have no meaning yet: `<name>~<number>.tmp` beside the final name.
+ * Names of files that are being written and have no meaning yet: `<name>~<number>.tmp` beside the
+ * final name.
  *
- * - '~' occurs in no object key and in no name that `format/paths.ts` builds, so a temporary file is never taken for a real one.
+ * - '~' occurs in no object key and in no name that `format/paths.ts` builds, so a temporary file
+ *   is never taken for a real one.
  * - Rivals get different numbers by exclusive create; no randomness and no process id is needed.
- * - A crash leaves some behind. Who owns a directory removes them when it opens it; readers skip them.
+ * - A crash leaves some behind. Who owns a directory removes them when it opens it; readers skip
+ *   them.
  */
 import { isStratalogError, StratalogError } from '../base/errors.ts'
 import type { FileSystem, WritableFile } from './file-system.ts'
@@ -42,8 +45,15 @@ export async function createTemporary(
   )
 }
 
-/** Writes, syncs and closes a new temporary file beside `path`; removes it again when that fails. Returns its path. */
-export async function writeTemporary(fileSystem: FileSystem, path: string, bytes: Uint8Array): Promise<string> {
+/**
+ * Writes, syncs and closes a new temporary file beside `path`; removes it again when that fails.
+ * Returns its path.
+ */
+export async function writeTemporary(
+  fileSystem: FileSystem,
+  path: string,
+  bytes: Uint8Array,
+): Promise<string> {
   const temporary = await createTemporary(fileSystem, path)
   try {
     await temporary.file.write(bytes)

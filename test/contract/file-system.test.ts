@@ -4,8 +4,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { describeFileSystem, type FileSystemFixture } from './file-system.ts'
 
 async function onDisk(fileSystem: NodeFileSystem): Promise<FileSystemFixture> {
-  const directory = await temporaryDirectory()
-  return { fileSystem, root: directory.path, [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose]() }
+  return { fileSystem, root: await temporaryDirectory() }
 }
 
 describeFileSystem('NodeFileSystem', () => onDisk(new NodeFileSystem()))
@@ -17,5 +16,5 @@ describeFileSystem('NodeFileSystem without hard links', () =>
 describeFileSystem('MemoryFileSystem', async () => {
   const fileSystem = new MemoryFileSystem()
   await fileSystem.makeDirectory('/root')
-  return { fileSystem, root: '/root', [Symbol.asyncDispose]: async () => {} }
+  return { fileSystem, root: '/root' }
 })

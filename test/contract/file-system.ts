@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import type { FileSystem } from '../../src/storage/file-system.ts'
 import { expectError } from '../support/expect-error.ts'
 
-export interface FileSystemFixture extends AsyncDisposable {
+/** Made inside the test that uses it; it cleans up by `onTestFinished`. */
+export interface FileSystemFixture {
   readonly fileSystem: FileSystem
   /** An empty directory to work in. */
   readonly root: string
@@ -22,7 +23,7 @@ async function writeFile(fileSystem: FileSystem, path: string, ...parts: string[
 export function describeFileSystem(name: string, open: () => Promise<FileSystemFixture>): void {
   describe(name, () => {
     test('what is written in parts is read back whole', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       await writeFile(fileSystem, `${root}/a`, 'one ', '', 'two ', 'three')
       expect(textOf(await fileSystem.read(`${root}/a`))).toBe('one two three')
@@ -30,7 +31,7 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('bytes in shared memory are written like any other', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const shared = new Uint8Array(new SharedArrayBuffer(10), 2, 5)
       shared.set(bytesOf('hello'))
       const file = await fixture.fileSystem.create(`${fixture.root}/shared`)
@@ -40,7 +41,7 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('a read gives exactly the range that was asked', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       await writeFile(fixture.fileSystem, `${fixture.root}/a`, '0123456789')
       const file = await fixture.fileSystem.open(`${fixture.root}/a`)
       expect(file.length).toBe(10)
@@ -52,7 +53,7 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('what is missing is file_not_found, and null to stat', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       await expectError(fileSystem.open(`${root}/none`), 'file_not_found')
       await expectError(fileSystem.read(`${root}/none`), 'file_not_found')
@@ -66,14 +67,14 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('an error names the path and the errno', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const path = `${fixture.root}/none`
       const error = await expectError(fixture.fileSystem.open(path), 'file_not_found')
       expect(error.details).toMatchObject({ path, errno: 'ENOENT' })
     })
 
     test('create refuses a taken name and leaves the file as it is', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       await writeFile(fileSystem, `${root}/a`, 'first')
       await expectError(fileSystem.create(`${root}/a`), 'file_exists')
@@ -81,7 +82,7 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('putIfAbsent makes the whole file, or refuses and leaves no trace', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       await fileSystem.putIfAbsent(`${root}/a`, bytesOf('first'))
       await expectError(fileSystem.putIfAbsent(`${root}/a`, bytesOf('second')), 'file_exists')
@@ -90,7 +91,7 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('of twenty rivals that put one name, exactly one succeeds', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       const rivals = Array.from({ length: 20 }, (_, rival) =>
         fileSystem.putIfAbsent(`${root}/a`, bytesOf(`rival ${rival}`)).then(
@@ -105,7 +106,7 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('rename replaces the target and frees the old name', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       await writeFile(fileSystem, `${root}/a`, 'new')
       await writeFile(fileSystem, `${root}/b`, 'old')
@@ -116,7 +117,7 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('makeDirectory makes parents, and again is no error', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       await fileSystem.makeDirectory(`${root}/x/y/z`)
       await fileSystem.makeDirectory(`${root}/x/y/z`)
@@ -126,13 +127,13 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('makeDirectory refuses where a file has the name', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       await writeFile(fixture.fileSystem, `${fixture.root}/a`, 'x')
       await expectError(fixture.fileSystem.makeDirectory(`${fixture.root}/a`), 'file_exists')
     })
 
     test('removeDirectory removes all below', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       await fileSystem.makeDirectory(`${root}/x/y`)
       await writeFile(fileSystem, `${root}/x/y/a`, 'x')
@@ -141,7 +142,7 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('remove removes a file and list no longer names it', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       await writeFile(fileSystem, `${root}/a`, 'x')
       await fileSystem.remove(`${root}/a`)
@@ -150,7 +151,7 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('list sorts by bytes', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       const { fileSystem, root } = fixture
       const names = ['a', 'B', 'a-b', 'a.b', '10', '9', '\u{1F600}', '\u{FF5E}', '_']
       for (const name of names) await writeFile(fileSystem, `${root}/${name}`, name)
@@ -159,9 +160,12 @@ export function describeFileSystem(name: string, open: () => Promise<FileSystemF
     })
 
     test('a directory cannot be opened as a file', async () => {
-      await using fixture = await open()
+      const fixture = await open()
       await fixture.fileSystem.makeDirectory(`${fixture.root}/x`)
-      const error = await expectError(fixture.fileSystem.open(`${fixture.root}/x`), 'file_system_failed')
+      const error = await expectError(
+        fixture.fileSystem.open(`${fixture.root}/x`),
+        'file_system_failed',
+      )
       expect(error.details['errno']).toBe('EISDIR')
     })
   })

@@ -8,14 +8,19 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { describeObjectStore } from './object-store.ts'
 
 function directoryStore(fileSystem: FileSystem, path: string, seed: number): DirectoryObjectStore {
-  return new DirectoryObjectStore({ url: `file://${path}`, path, fileSystem, random: seededRandom(seed) })
+  return new DirectoryObjectStore({
+    url: `file://${path}`,
+    path,
+    fileSystem,
+    random: seededRandom(seed),
+  })
 }
 
 describeObjectStore(
   'MemoryObjectStore',
   async () => {
     const store = new MemoryObjectStore()
-    return { store, other: store, [Symbol.asyncDispose]: async () => {} }
+    return { store, other: store }
   },
   { manyObjects: 2_500 },
 )
@@ -23,12 +28,10 @@ describeObjectStore(
 describeObjectStore(
   'DirectoryObjectStore on real files',
   async () => {
-    const directory = await temporaryDirectory()
-    const path = `${directory.path}/archive/here`
+    const path = `${await temporaryDirectory()}/archive/here`
     return {
       store: directoryStore(new NodeFileSystem(), path, 1),
       other: directoryStore(new NodeFileSystem(), path, 2),
-      [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
     }
   },
   { manyObjects: 200 },
@@ -41,7 +44,6 @@ describeObjectStore(
     return {
       store: directoryStore(fileSystem, '/archive', 1),
       other: directoryStore(fileSystem, '/archive', 2),
-      [Symbol.asyncDispose]: async () => {},
     }
   },
   { manyObjects: 1_500 },

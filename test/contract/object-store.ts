@@ -5,7 +5,8 @@ import { toStratalogError } from '../../src/base/errors.ts'
 import type { ListOptions, ObjectStore } from '../../src/storage/object-store.ts'
 import { expectError } from '../support/expect-error.ts'
 
-export interface ObjectStoreFixture extends AsyncDisposable {
+/** Made inside the test that uses it; it cleans up by `onTestFinished`. */
+export interface ObjectStoreFixture {
   /** Empty at first. */
   readonly store: ObjectStore
   /** Another client of the same place. */
@@ -29,16 +30,52 @@ function patternBytes(length: number): Uint8Array {
 }
 
 /** Every key of a listing, in the order it gives them. */
-export async function keysOf(store: ObjectStore, prefix: string, options: ListOptions = {}): Promise<string[]> {
+export async function keysOf(
+  store: ObjectStore,
+  prefix: string,
+  options: ListOptions = {},
+): Promise<string[]> {
   const keys: string[] = []
   for await (const object of store.list(prefix, options)) keys.push(object.key)
   return keys
 }
 
-const BAD_KEYS = ['', '/', '/a', 'a/', 'a//b', '.', '..', '../a', 'a/../b', 'a/.', 'a b', 'a~0.tmp', 'ä', 'a\0']
+const BAD_KEYS = [
+  '',
+  '/',
+  '/a',
+  'a/',
+  'a//b',
+  '.',
+  '..',
+  '../a',
+  'a/../b',
+  'a/.',
+  'a b',
+  'a~0.tmp',
+  'ä',
+  'a\0',
+]
 
-/** Keys whose order differs between whole keys and names in folders: '-' and '.' sort before '/', digits after it. */
-const TREE = ['a-b', 'a.b', 'a/b', 'a/b.c/d', 'a/b-c', 'a/c/1', 'a/c/10', 'a/c/9', 'a0', 'b', 'b=1/x', 'c/_', 'c/a/A']
+/**
+ * Keys whose order differs between whole keys and names in folders: '-' and '.' sort before '/',
+ * digits after it.
+ */
+const TREE = [
+  'a-b',
+  'a.b',
+  'a/b',
+  'a/b.c/d',
+  'a/b-c',
+  'a/c/1',
+  'a/c/10',
+  'a/c/9',
+  'a0',
+  'b',
+  'b=1/x',
+  'c/_',
+  'c/a/A',
+]
 
 export function describeObjectStore(
   name: string,
@@ -54,24 +91,33 @@ export function describeObjectStore(
 }
 
 function describePutAndGet(open: () => Promise<ObjectStoreFixture>): void {
-  test.each([0, 1, 1_000, 300_000, 3_000_000])('an object of %i bytes comes back as it was put', async (length) => {
-    await using fixture = await open()
-    const bytes = patternBytes(length)
-    await fixture.store.put('some/key', bytes)
-    expect(Buffer.compare(await fixture.other.get('some/key'), bytes)).toBe(0)
-    expect(await fixture.other.head('some/key')).toMatchObject({ length, sha256: sha256Of(bytes) })
-  })
+  test.each([0, 1, 1_000, 300_000, 3_000_000])(
+    'an object of %i bytes comes back as it was put',
+    async (length) => {
+      const fixture = await open()
+      const bytes = patternBytes(length)
+      await fixture.store.put('some/key', bytes)
+      expect(Buffer.compare(await fixture.other.get('some/key'), bytes)).toBe(0)
+      expect(await fixture.other.head('some/key')).toMatchObject({
+        length,
+        sha256: sha256Of(bytes),
+      })
+    },
+  )
 
-  test.each([10, 500_000])('%i bytes in shared memory are stored like any other', async (length) => {
-    await using fixture = await open()
-    const shared = new Uint8Array(new SharedArrayBuffer(length + 7), 3, length)
-    shared.set(patternBytes(length))
-    await fixture.store.put('shared', shared)
-    expect(Buffer.compare(await fixture.store.get('shared'), patternBytes(length))).toBe(0)
-  })
+  test.each([10, 500_000])(
+    '%i bytes in shared memory are stored like any other',
+    async (length) => {
+      const fixture = await open()
+      const shared = new Uint8Array(new SharedArrayBuffer(length + 7), 3, length)
+      shared.set(patternBytes(length))
+      await fixture.store.put('shared', shared)
+      expect(Buffer.compare(await fixture.store.get('shared'), patternBytes(length))).toBe(0)
+    },
+  )
 
   test('what is put stays when the buffer changes afterwards', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     const bytes = bytesOf('before')
     await fixture.store.put('a', bytes)
     bytes.set(bytesOf('after!'))
@@ -79,14 +125,14 @@ function describePutAndGet(open: () => Promise<ObjectStoreFixture>): void {
   })
 
   test('a put of the same bytes again is no error', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     await fixture.store.put('a', bytesOf('same'))
     await fixture.store.put('a', bytesOf('same'), { sha256: sha256Of(bytesOf('same')) })
     expect(textOf(await fixture.store.get('a'))).toBe('same')
   })
 
   test('a range gives exactly its bytes', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     await fixture.store.put('a', bytesOf('0123456789'))
     const range = async (start: number, end: number): Promise<string> =>
       textOf(await fixture.store.get('a', { range: { start, end } }))
@@ -98,7 +144,7 @@ function describePutAndGet(open: () => Promise<ObjectStoreFixture>): void {
   })
 
   test('a range that the object does not have is object_corrupt', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     await fixture.store.put('a', bytesOf('0123456789'))
     await expectError(fixture.store.get('a', { range: { start: 5, end: 11 } }), 'object_corrupt')
     await expectError(fixture.store.get('a', { range: { start: 20, end: 30 } }), 'object_corrupt')
@@ -106,22 +152,25 @@ function describePutAndGet(open: () => Promise<ObjectStoreFixture>): void {
   })
 
   test('a missing object is object_not_found, null to head, and nothing to remove', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     await expectError(fixture.store.get('none'), 'object_not_found')
-    await expectError(fixture.store.get('some/none', { range: { start: 0, end: 1 } }), 'object_not_found')
+    await expectError(
+      fixture.store.get('some/none', { range: { start: 0, end: 1 } }),
+      'object_not_found',
+    )
     expect(await fixture.store.head('some/none')).toBeNull()
     await fixture.store.remove('some/none')
   })
 
   test('a folder of keys is not an object', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     await fixture.store.put('folder/a', bytesOf('x'))
     await expectError(fixture.store.get('folder'), 'object_not_found')
     expect(await fixture.store.head('folder')).toBeNull()
   })
 
   test('a removed object is gone for every client, and its key is free', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     await fixture.store.put('some/a', bytesOf('first'), { ifAbsent: true })
     await fixture.store.remove('some/a')
     await expectError(fixture.other.get('some/a'), 'object_not_found')
@@ -133,20 +182,23 @@ function describePutAndGet(open: () => Promise<ObjectStoreFixture>): void {
 
 function describeConditionalPut(open: () => Promise<ObjectStoreFixture>): void {
   test('a conditional put of a taken key is object_exists and changes nothing', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     await fixture.store.put('some/a', bytesOf('first'), { ifAbsent: true })
-    await expectError(fixture.other.put('some/a', bytesOf('second'), { ifAbsent: true }), 'object_exists')
+    await expectError(
+      fixture.other.put('some/a', bytesOf('second'), { ifAbsent: true }),
+      'object_exists',
+    )
     expect(textOf(await fixture.store.get('some/a'))).toBe('first')
   })
 
   test('a conditional put of equal bytes is still object_exists', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     await fixture.store.put('a', bytesOf('same'), { ifAbsent: true })
     await expectError(fixture.other.put('a', bytesOf('same'), { ifAbsent: true }), 'object_exists')
   })
 
   test('of twenty rivals from two clients exactly one succeeds, and its bytes are what is there', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     const rivals = Array.from({ length: 20 }, (_, rival) => {
       const store = rival % 2 === 0 ? fixture.store : fixture.other
       return store.put('some/new/a', bytesOf(`rival ${rival}`), { ifAbsent: true }).then(
@@ -162,22 +214,25 @@ function describeConditionalPut(open: () => Promise<ObjectStoreFixture>): void {
   })
 
   test('a probe for writing passes and leaves nothing behind', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     await fixture.store.probe({ write: true })
     await fixture.store.probe({ write: false })
     expect(await keysOf(fixture.store, '')).toEqual([])
   })
 }
 
-function describeList(open: () => Promise<ObjectStoreFixture>, suite: ObjectStoreSuiteOptions): void {
+function describeList(
+  open: () => Promise<ObjectStoreFixture>,
+  suite: ObjectStoreSuiteOptions,
+): void {
   test('a listing of nothing is empty', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     expect(await keysOf(fixture.store, '')).toEqual([])
     expect(await keysOf(fixture.store, 'some/prefix')).toEqual([])
   })
 
   test('a listing gives every key of a prefix after a key, in byte order, with its length', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     const sorted = [...TREE].sort()
     for (const [index, key] of TREE.entries()) await fixture.store.put(key, patternBytes(index))
     const listed: [string, number][] = []
@@ -195,13 +250,18 @@ function describeList(open: () => Promise<ObjectStoreFixture>, suite: ObjectStor
   })
 
   test('a listing longer than a page is complete and may be left early', async () => {
-    await using fixture = await open()
-    const keys = Array.from({ length: suite.manyObjects }, (_, i) => `many/${String(i).padStart(6, '0')}`)
+    const fixture = await open()
+    const keys = Array.from(
+      { length: suite.manyObjects },
+      (_, i) => `many/${String(i).padStart(6, '0')}`,
+    )
     for (let i = 0; i < keys.length; i += 32) {
       await Promise.all(keys.slice(i, i + 32).map((key) => fixture.store.put(key, bytesOf(key))))
     }
     expect(await keysOf(fixture.store, 'many/')).toEqual(keys)
-    expect(await keysOf(fixture.store, 'many/', { after: keys.at(-3) ?? '' })).toEqual(keys.slice(-2))
+    expect(await keysOf(fixture.store, 'many/', { after: keys.at(-3) ?? '' })).toEqual(
+      keys.slice(-2),
+    )
     for await (const object of fixture.store.list('many/')) {
       expect(object.key).toBe(keys[0])
       break
@@ -211,7 +271,7 @@ function describeList(open: () => Promise<ObjectStoreFixture>, suite: ObjectStor
 
 function describeRefusals(open: () => Promise<ObjectStoreFixture>): void {
   test('what is no key is refused before anything happens', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     for (const key of BAD_KEYS) {
       await expectError(fixture.store.put(key, bytesOf('x')), 'argument_invalid')
       await expectError(fixture.store.get(key), 'argument_invalid')
@@ -222,7 +282,7 @@ function describeRefusals(open: () => Promise<ObjectStoreFixture>): void {
   })
 
   test('a signal that has fired is answered with aborted, and nothing is put', async () => {
-    await using fixture = await open()
+    const fixture = await open()
     const signal = AbortSignal.abort(new Error('enough'))
     await expectError(fixture.store.put('a', bytesOf('x'), { signal }), 'aborted')
     await expectError(fixture.store.get('a', { signal }), 'aborted')

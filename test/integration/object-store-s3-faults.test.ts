@@ -1,4 +1,7 @@
-/** The S3 store below its retries, and with them, against a server on loopback that misbehaves by a script. */
+/**
+ * The S3 store below its retries, and with them, against a server on loopback that misbehaves by a
+ * script.
+ */
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import type { ErrorCode } from '../../src/base/errors.ts'
@@ -33,7 +36,10 @@ async function rig(
 ): Promise<Rig> {
   const server = await startFaultyS3Server(script)
   const store = await openObjectStore(`s3://${bucket}/prefix`, {
-    s3: { endpoint: server.endpoint, credentials: { accessKeyId: 'id', secretAccessKey: 'secret' } },
+    s3: {
+      endpoint: server.endpoint,
+      credentials: { accessKeyId: 'id', secretAccessKey: 'secret' },
+    },
     fileSystem: new MemoryFileSystem(),
     clock: systemClock,
     random: seededRandom(3),
@@ -61,7 +67,8 @@ const onFirst = (method: string, fault: HttpFault) => {
   }
 }
 
-const onEvery = (method: string, fault: HttpFault) => (call: HttpCall) => (call.method === method ? fault : null)
+const onEvery = (method: string, fault: HttpFault) => (call: HttpCall) =>
+  call.method === method ? fault : null
 
 describe('a body', () => {
   test.each<[string, HttpFault, ErrorCode]>([
@@ -93,17 +100,26 @@ describe('a body', () => {
   test('of a range is counted too', async () => {
     await using fixture = await rig(onEvery('GET', { kind: 'truncate', length: 10 }), 1)
     await fixture.store.put('a', BIG)
-    await expectError(fixture.store.get('a', { range: { start: 100, end: 200 } }), 'store_unavailable')
+    await expectError(
+      fixture.store.get('a', { range: { start: 100, end: 200 } }),
+      'store_unavailable',
+    )
   })
 
   test('of the whole object in answer to a range is store_unsupported', async () => {
     await using fixture = await rig(onEvery('GET', { kind: 'ignore-range' }), 3)
     await fixture.store.put('a', BIG)
-    await expectError(fixture.store.get('a', { range: { start: 100, end: 200 } }), 'store_unsupported')
+    await expectError(
+      fixture.store.get('a', { range: { start: 100, end: 200 } }),
+      'store_unsupported',
+    )
   })
 
   test('is given up when the caller aborts', async () => {
-    await using fixture = await rig(onEvery('GET', { kind: 'drip', length: 50_000, everyMs: 1e6 }), 3)
+    await using fixture = await rig(
+      onEvery('GET', { kind: 'drip', length: 50_000, everyMs: 1e6 }),
+      3,
+    )
     await fixture.store.put('a', BIG)
     const controller = new AbortController()
     const get = fixture.store.get('a', { signal: controller.signal })
@@ -123,13 +139,20 @@ describe('a conditional put', () => {
 
   test('that was applied before its connection was reset is unknown to who does not retry', async () => {
     await using fixture = await rig(onFirst('PUT', { kind: 'apply-then-reset' }), 1)
-    await expectError(fixture.store.put('a', bytesOf('mine'), { ifAbsent: true }), 'store_unavailable')
+    await expectError(
+      fixture.store.put('a', bytesOf('mine'), { ifAbsent: true }),
+      'store_unavailable',
+    )
     expect(fixture.server.objects.has('bucket/prefix/a')).toBe(true)
   })
 
   test('that lost its first try to a reset and meets a rival is object_exists', async () => {
     await using fixture = await rig(onFirst('PUT', { kind: 'reset' }), 3)
-    fixture.server.objects.set('bucket/prefix/a', { bytes: Buffer.from('mine'), checksum: undefined, putId: 'rival' })
+    fixture.server.objects.set('bucket/prefix/a', {
+      bytes: Buffer.from('mine'),
+      checksum: undefined,
+      putId: 'rival',
+    })
     await expectError(fixture.store.put('a', bytesOf('mine'), { ifAbsent: true }), 'object_exists')
   })
 
@@ -183,7 +206,9 @@ describe('an answer', () => {
   ])('%i %s is %s', async (status, code, expected) => {
     await using fixture = await rig(() => ({ kind: 'status', status, code }), 1)
     const error = await expectError(fixture.store.get('a'), expected)
-    expect(error.message).toContain('s3://bucket/prefix'.slice(0, expected === 'config_invalid' ? 0 : 11))
+    expect(error.message).toContain(
+      's3://bucket/prefix'.slice(0, expected === 'config_invalid' ? 0 : 11),
+    )
   })
 
   test('that is a web page is an error, not an empty listing', async () => {
@@ -193,7 +218,10 @@ describe('an answer', () => {
 
   test('that lists keys and is cut off anywhere never is a shorter listing', async () => {
     let length = 0
-    await using fixture = await rig(({ method }) => (method === 'GET' ? { kind: 'truncate-chunked', length } : null), 1)
+    await using fixture = await rig(
+      ({ method }) => (method === 'GET' ? { kind: 'truncate-chunked', length } : null),
+      1,
+    )
     for (const key of ['a', 'b', 'c']) await fixture.store.put(key, bytesOf(key))
     for (; length < 280; length += 5) {
       const outcome = await keysOf(fixture.store, '').catch(() => 'refused')
@@ -217,7 +245,10 @@ describe('an answer', () => {
 
   test('of 503 a few times is waited out', async () => {
     let left = 3
-    await using fixture = await rig(() => (left-- > 0 ? { kind: 'status', status: 503, code: 'SlowDown' } : null), 5)
+    await using fixture = await rig(
+      () => (left-- > 0 ? { kind: 'status', status: 503, code: 'SlowDown' } : null),
+      5,
+    )
     await fixture.store.put('a', bytesOf('x'))
     expect(fixture.store.requests().put).toBe(4)
     expect(fixture.server.calls).toHaveLength(4)

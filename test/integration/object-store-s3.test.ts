@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { noMetrics } from '../../src/base/metrics.ts'
@@ -44,14 +44,11 @@ describeObjectStore(
     await createBucketIfMissing(url, options)
     const store = await openObjectStore(url, options)
     const other = await openObjectStore(url, options)
-    return {
-      store,
-      other,
-      async [Symbol.asyncDispose]() {
-        await store.close()
-        await other.close()
-      },
-    }
+    onTestFinished(async () => {
+      await store.close()
+      await other.close()
+    })
+    return { store, other }
   },
   { manyObjects: 1_100 },
 )
@@ -109,7 +106,10 @@ describe('S3ObjectStore on MinIO', () => {
     const options = { ...optionsOf(minio), retryPolicy: { triesMax: 1 } }
     await createBucketIfMissing(url, options)
     const store = await openObjectStore(url, options)
-    await expectError(store.put('a', bytesOf('x'), { sha256: '00'.repeat(32) }), 'store_unavailable')
+    await expectError(
+      store.put('a', bytesOf('x'), { sha256: '00'.repeat(32) }),
+      'store_unavailable',
+    )
     expect(await store.head('a')).toBeNull()
     await store.close()
   })
@@ -124,7 +124,15 @@ describe('S3ObjectStore on MinIO', () => {
     await store.head('a')
     await keysOf(store, '')
     await store.remove('a')
-    expect(store.requests()).toEqual({ put: 1, get: 1, head: 1, list: 1, delete: 1, bytesIn: 2, bytesOut: 5 })
+    expect(store.requests()).toEqual({
+      put: 1,
+      get: 1,
+      head: 1,
+      list: 1,
+      delete: 1,
+      bytesIn: 2,
+      bytesOut: 5,
+    })
     await store.close()
   })
 })

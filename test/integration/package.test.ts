@@ -61,7 +61,8 @@ describe('the installed package', () => {
       'const db = await Stratalog.memoryOnly()',
       "const clicks = await db.createLog('clicks')",
       "await clicks.append([{ user: 7, event: 'view' }, { user: 8, event: 'pay' }])",
-      "const { rows } = await db.query('SELECT count(*)::INTEGER AS n, max(user)::INTEGER AS m FROM clicks')",
+      "const result = await db.query('SELECT count(*)::INTEGER AS n, max(user)::INTEGER AS m FROM clicks')",
+      'const rows = await result.toArray()',
       'await db.close()',
       'process.stdout.write(JSON.stringify(rows))',
     ])

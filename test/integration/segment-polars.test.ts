@@ -76,14 +76,20 @@ test('polars reads the same rows, nulls and times from a segment of several bloc
   for (const name of frame.columns) {
     const expected = rows.map((row) => asPolars(name, row[name]))
     const given = frame.getColumn(name).toArray() as unknown[]
-    expect(given.map((value) => (typeof value === 'bigint' ? Number(value) : value)), name).toEqual(expected)
+    expect(
+      given.map((value) => (typeof value === 'bigint' ? Number(value) : value)),
+      name,
+    ).toEqual(expected)
   }
   expect(String(frame.getColumn('_time').dtype)).toContain('Datetime(ms,UTC)')
 })
 
 test('polars reads every block of a segment that has many', () => {
   const schema = sampleSchema({ _time: 'timestamp[ms]', number: 'int64' })
-  const rows = Array.from({ length: 200_000 }, (_, index) => ({ _time: new Date(index), number: index }))
+  const rows = Array.from({ length: 200_000 }, (_, index) => ({
+    _time: new Date(index),
+    number: index,
+  }))
   const { bytes, facts } = writeSegment([sampleBatch(schema, rows)])
   expect(facts.batches.length).toBeGreaterThan(2)
   const numbers = pl.readIPC(Buffer.from(bytes)).getColumn('number').toArray()

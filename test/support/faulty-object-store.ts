@@ -3,10 +3,12 @@
  *
  * - `error`: nothing happens, and the call is answered with an error;
  * - `drop-reply`: it happens, and the call is answered as if the store had gone away;
- * - `land-late`: nothing happens yet, the call is answered the same way, and the put takes effect just before a later call;
+ * - `land-late`: nothing happens yet, the call is answered the same way, and the put takes effect
+ *   just before a later call;
  * - `truncate`, `wrong-bytes`: a get answers with a shorter or changed body and does not say so.
  *
- * Calls are numbered from 0 in the order they come, over all operations; a listing counts as one call.
+ * Calls are numbered from 0 in the order they come, over all operations; a listing counts as one
+ * call.
  */
 import { StratalogError, type ErrorCode } from '../../src/base/errors.ts'
 import type {

@@ -1,7 +1,7 @@
 /**
- * A small S3 over HTTP on loopback that misbehaves by a script: what a real store and the network in front of it do to a
- * client, below the SDK. It keeps objects in memory, speaks path style, honours `If-None-Match: *` and byte ranges, and checks
- * no signatures.
+ * A small S3 over HTTP on loopback that misbehaves by a script: what a real store and the network
+ * in front of it do to a client, below the SDK. It keeps objects in memory, speaks path style,
+ * honours `If-None-Match: *` and byte ranges, and checks no signatures.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 
@@ -16,7 +16,9 @@ export type HttpFault =
   | { readonly kind: 'silence' }
   /** The body ends after so many bytes of those announced, and the connection is closed. */
   | { readonly kind: 'truncate'; readonly length: number }
-  /** The same with chunked encoding, which announces no length; the body then ends as if complete. */
+  /**
+   * The same with chunked encoding, which announces no length; the body then ends as if complete.
+   */
   | { readonly kind: 'truncate-chunked'; readonly length: number }
   /** So many bytes come, then one every few ms. */
   | { readonly kind: 'drip'; readonly length: number; readonly everyMs: number }

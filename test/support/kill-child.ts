@@ -1,10 +1,11 @@
 /**
  * The process that the kill test kills: opens an engine and appends without end, telling its parent each append before it
- * starts and each acknowledgement after it came. Lines are written synchronously, so what was told was told.
+ * starts and each acknowledgement after it came. It tells by a file, written synchronously: what it told before it was
+ * killed is there, and a slow parent cannot hold it up.
  *
- * Arguments: data directory, archive URL, number of this life.
+ * Arguments: data directory, archive URL, number of this life, file to tell by.
  */
-import { writeSync } from 'node:fs'
+import { openSync, writeSync } from 'node:fs'
 import process from 'node:process'
 import { Stratalog } from '../../src/index.ts'
 import { seededRandom } from '../../src/base/random.ts'
@@ -13,12 +14,13 @@ import { killRecord } from './kill-record.ts'
 const IN_FLIGHT = 4
 const ROWS_MAX = 120
 
-const [dataDir = '', archive = '', lifeText = '0'] = process.argv.slice(2)
+const [dataDir = '', archive = '', lifeText = '0', journal = ''] = process.argv.slice(2)
 const life = Number(lifeText)
+const told = openSync(journal, 'a')
 const random = seededRandom(life * 7919 + 1)
 
 function tell(line: string): void {
-  writeSync(1, `${line}\n`)
+  writeSync(told, `${line}\n`)
 }
 
 const db = await Stratalog.open({
@@ -30,7 +32,7 @@ const names = new Set(db.logs().map((log) => log.name))
 if (!names.has('events')) await db.createLog('events')
 if (!names.has('orders'))
   await db.createLog('orders', { partitions: 2, storage: { mode: 'persistent' } })
-tell('open')
+process.stdout.write('open\n')
 
 const next = new Map<string, number>()
 for (const log of db.status().logs) {

@@ -1,8 +1,10 @@
 /**
- * A vitest global setup: one MinIO for the whole run, started when the first test asks for it. Tests call `sharedMinio()`.
+ * A vitest global setup: one MinIO for the whole run, started when the first test asks for it.
+ * Tests call `sharedMinio()`.
  *
- * Test files run in processes of their own, so the setup offers a loopback address; the first request there starts MinIO, and
- * every request is answered with its settings, or with why it did not start. Runs that need no S3 never wait for it.
+ * Test files run in processes of their own, so the setup offers a loopback address; the first
+ * request there starts MinIO, and every request is answered with its settings, or with why it did
+ * not start. Runs that need no S3 never wait for it.
  */
 import { createServer, type Server } from 'node:http'
 import { inject } from 'vitest'

@@ -1,14 +1,16 @@
 /**
  * A MinIO for tests, found in the order that CONTRIBUTING and docs/object-stores.md state:
  *
- * 1. the one at STRATALOG_TEST_S3_ENDPOINT (with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), used as it is;
- * 2. a `minio` binary on the PATH, or in the cache folder (STRATALOG_CACHE, by default ~/.cache/stratalog);
+ * 1. the one at STRATALOG_TEST_S3_ENDPOINT (with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), used
+ *    as it is;
+ * 2. a `minio` binary on the PATH, or in the cache folder (STRATALOG_CACHE, by default
+ *    ~/.cache/stratalog);
  * 3. a container engine that runs (docker, podman);
  * 4. built by `go install` into the cache folder.
  *
- * With none of these it throws, saying what to install: a test that needs MinIO fails then, it never skips.
- * What is started here listens on a loopback port of its own with random credentials and a temporary data directory, and is
- * stopped by its process id.
+ * With none of these it throws, saying what to install: a test that needs MinIO fails then, it
+ * never skips. What is started here listens on a loopback port of its own with random credentials
+ * and a temporary data directory, and is stopped by its process id.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

@@ -130,10 +130,12 @@ class ImportJob {
           tell,
         )
       case 'arrow':
-        return await this.#readColumns(parseArrowIpc(await wholeInput(input)), tell)
+        return await this.#readColumns(await parseArrowIpc(await wholeInput(input)), tell)
       case 'csv':
       case 'parquet':
-        return await input.withPath(async (path) => await this.#readColumns(scanFile(path, format), tell))
+        return await input.withPath((path) =>
+          this.#readColumns(scanFile(path, { format, signal: this.#session.signal }), tell),
+        )
     }
   }
 

@@ -1,17 +1,17 @@
 /** Where records go in each format: text as it comes, Arrow as a stream, tables and Parquet when all is there. */
+import { formatCount } from '../../base/units.ts'
 import type { ColumnData } from '../../format/column.ts'
 import type { Field } from '../../format/schema.ts'
-import type { Session } from '../session.ts'
-import { note } from '../session.ts'
-import { formatCount } from '../../base/units.ts'
+import { type Session, note } from '../session.ts'
 import { renderTable } from './table.ts'
-import { csvHeader, toCells, toCsv, toNdjson } from './text-records.ts'
+import { type RecordChunk, csvHeader, toCells, toCsv, toNdjson } from './text-records.ts'
 
 export type OutputFormat = 'table' | 'ndjson' | 'csv' | 'arrow' | 'parquet'
 
-/** Records as columns; `columns[i]` belongs to `fields[i]`. */
+/** Records as columns; `columns[i]` belongs to `fields[i]` and, from a query, has the SQL type `sqlTypes[i]`. */
 export interface FieldChunk {
   readonly fields: readonly Field[]
+  readonly sqlTypes?: readonly string[]
   readonly columns: readonly ColumnData[]
   readonly length: number
 }
@@ -44,9 +44,14 @@ function namesOf(fields: readonly Field[]): readonly string[] {
   return fields.map((field) => field.name)
 }
 
+function named(chunk: FieldChunk): RecordChunk {
+  const { columns, length, sqlTypes } = chunk
+  return { names: namesOf(chunk.fields), columns, length, ...(sqlTypes === undefined ? {} : { sqlTypes }) }
+}
+
 function ndjsonOutput(session: Session): RecordOutput {
   return {
-    write: async (chunk) => await session.terminal.write(toNdjson({ ...chunk, names: namesOf(chunk.fields) })),
+    write: async (chunk) => await session.terminal.write(toNdjson(named(chunk))),
     end: async () => {},
   }
 }
@@ -60,7 +65,7 @@ function csvOutput(session: Session): RecordOutput {
   return {
     write: async (chunk) => {
       await header(chunk.fields)
-      await session.terminal.write(toCsv({ ...chunk, names: namesOf(chunk.fields) }))
+      await session.terminal.write(toCsv(named(chunk)))
     },
     end: header,
   }
@@ -77,7 +82,7 @@ function tableOutput(session: Session): RecordOutput {
       columns ??= chunk.fields
       count += chunk.length
       const left = TABLE_ROWS_MAX - rows.length
-      if (left > 0) rows.push(...toCells({ ...chunk, names: namesOf(chunk.fields) }).slice(0, left))
+      if (left > 0) rows.push(...toCells(named(chunk), left))
     },
     end: async (fields) => {
       const shown = (columns ?? fields).map(({ name, type }) => ({

@@ -1,33 +1,27 @@
 /** Records as NDJSON and as CSV (RFC 4180), a chunk of columns at a time. */
-import { columnReader } from '../../format/column-values.ts'
 import type { ColumnData } from '../../format/column.ts'
-import { toJsonValue, toText } from './values.ts'
+import { jsonValueReader } from '../../query/result-values.ts'
 
-/** Records as columns; `columns[i]` has the name `names[i]`. */
+/** Records as columns; `columns[i]` has the name `names[i]` and, from a query, the SQL type `sqlTypes[i]`. */
 export interface RecordChunk {
   readonly names: readonly string[]
+  readonly sqlTypes?: readonly string[]
   readonly columns: readonly ColumnData[]
   readonly length: number
 }
 
 /** One JSON object a line, columns in order; a null is written as null. */
-export function toNdjson({ names, columns, length }: RecordChunk): string {
-  const keys = names.map((name, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`)
-  const texts = columns.map(jsonTexts)
+export function toNdjson(chunk: RecordChunk): string {
+  const keys = chunk.names.map((name, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`)
+  const readers = valueReaders(chunk)
   let lines = ''
-  for (let row = 0; row < length; row++) {
-    for (let index = 0; index < texts.length; index++) lines += (keys[index] ?? '') + (texts[index]?.(row) ?? 'null')
-    lines += texts.length === 0 ? '{}\n' : '}\n'
+  for (let row = 0; row < chunk.length; row++) {
+    for (let index = 0; index < readers.length; index++) {
+      lines += (keys[index] ?? '') + JSON.stringify(readers[index]?.(row) ?? null)
+    }
+    lines += readers.length === 0 ? '{}\n' : '}\n'
   }
   return lines
-}
-
-/** The rows as JSON arrays of values, without brackets around them. */
-export function toJsonRows({ columns, length }: RecordChunk): string[] {
-  const texts = columns.map(jsonTexts)
-  const rows: string[] = []
-  for (let row = 0; row < length; row++) rows.push(`[${texts.map((text) => text(row)).join(',')}]`)
-  return rows
 }
 
 export function csvHeader(names: readonly string[]): string {
@@ -35,30 +29,31 @@ export function csvHeader(names: readonly string[]): string {
 }
 
 /** A null is an empty cell; an empty text is a quoted one. */
-export function toCsv({ columns, length }: RecordChunk): string {
-  const texts = columns.map((column) => {
-    const read = columnReader(column)
-    return (row: number): string => csvCell(toText(column.type, read(row)))
-  })
+export function toCsv(chunk: RecordChunk): string {
+  const readers = valueReaders(chunk)
   let lines = ''
-  for (let row = 0; row < length; row++) {
-    for (let index = 0; index < texts.length; index++) lines += (index === 0 ? '' : ',') + (texts[index]?.(row) ?? '')
+  for (let row = 0; row < chunk.length; row++) {
+    for (let index = 0; index < readers.length; index++) {
+      lines += (index === 0 ? '' : ',') + csvCell(textOf(readers[index]?.(row)))
+    }
     lines += '\r\n'
   }
   return lines
 }
 
-/** Every cell as text; null stays null. */
-export function toCells({ columns, length }: RecordChunk): Array<Array<string | null>> {
-  const readers = columns.map((column) => ({ type: column.type, read: columnReader(column) }))
-  return Array.from({ length }, (_, row) => readers.map(({ type, read }) => toText(type, read(row))))
+/** Every cell of the first `rowsMax` rows as text; null stays null. */
+export function toCells(chunk: RecordChunk, rowsMax: number): Array<Array<string | null>> {
+  const readers = valueReaders(chunk)
+  return Array.from({ length: Math.min(chunk.length, rowsMax) }, (_, row) => readers.map((read) => textOf(read(row))))
 }
 
-function jsonTexts(column: ColumnData): (row: number) => string {
-  const read = columnReader(column)
-  const { type } = column
-  if (type === 'utf8') return (row) => JSON.stringify(read(row))
-  return (row) => JSON.stringify(toJsonValue(type, read(row)))
+function valueReaders({ columns, sqlTypes }: RecordChunk): ReadonlyArray<(row: number) => unknown> {
+  return columns.map((column, index) => jsonValueReader(column, sqlTypes?.[index] ?? ''))
+}
+
+function textOf(value: unknown): string | null {
+  if (value === null || value === undefined) return null
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 function csvCell(text: string | null): string {

@@ -51,6 +51,13 @@ describe('resolvePolicy', () => {
     expect(resolvePolicy({ mode: 'hybrid', wal: false }, {}, WITH_ALL)).toMatchObject({ ack: 'memory' })
   })
 
+  test('takes from the defaults of the engine what means something in the mode that the log chose', () => {
+    const defaults: StorageOptions = { memoryTtl: 60, archiveAfter: 90, diskTtl: 150, wal: false }
+    expect(resolvePolicy({ mode: 'persistent' }, defaults, WITH_ALL)).toMatchObject({ memoryTtl: 60, diskTtl: null, wal: true })
+    expect(resolvePolicy({ mode: 'memory' }, defaults, WITH_ALL)).toMatchObject({ mode: 'memory', archiveAfter: null })
+    expect(resolvePolicy({}, defaults, WITH_ALL)).toMatchObject({ diskTtl: 150, wal: false, ack: 'memory' })
+  })
+
   const refused: readonly (readonly [string, StorageOptions, StorageSurroundings, string])[] = [
     ['a persistent log in RAM only', { mode: 'persistent' }, IN_RAM, 'storage.mode'],
     ['an archive tier without an archive', { archiveAfter: '1m' }, WITHOUT_ARCHIVE, 'storage.archiveAfter'],

@@ -6,7 +6,12 @@ import type { Row } from '../../../src/format/schema-inference.ts'
 import type { ColumnType } from '../../../src/format/schema.ts'
 import { goldenPath } from '../../support/manifests.ts'
 import { readSegment } from '../../support/read-segment.ts'
-import { EVERY_TYPE, sampleBatch, sampleSchema, writeSegment } from '../../support/sample-batches.ts'
+import {
+  EVERY_TYPE,
+  sampleBatch,
+  sampleSchema,
+  writeSegment,
+} from '../../support/sample-batches.ts'
 
 /** Run with UPDATE_GOLDEN=1 to write the files anew: only together with a new format version. */
 const isUpdate = process.env['UPDATE_GOLDEN'] === '1'
@@ -47,7 +52,12 @@ function everyType(): RecordBatch {
 
 /** Dictionary, compressed and stored buffers, nulls. */
 function orders(): RecordBatch {
-  const schema = sampleSchema({ _time: 'timestamp[ms]', city: 'utf8', note: 'utf8', amount: 'float64' })
+  const schema = sampleSchema({
+    _time: 'timestamp[ms]',
+    city: 'utf8',
+    note: 'utf8',
+    amount: 'float64',
+  })
   const rows = Array.from({ length: 800 }, (_, index) => ({
     _time: new Date(1_700_000_000_000 + index * 1000),
     city: ['Wien', 'Graz', null, 'Linz'][index % 4],
@@ -77,7 +87,9 @@ test.each([
   const { facts, batches } = readSegment(golden(name, written.bytes))
   expect(batches.flatMap((part) => batchToRows(part))).toEqual(batchToRows(batch))
   const { batches: blocks, dictionaries, preambleChecksum, preambleLength, ...rest } = facts
-  expect(rest).toEqual(expect.objectContaining({ schema: written.facts.schema, statistics: written.facts.statistics }))
+  expect(rest).toEqual(
+    expect.objectContaining({ schema: written.facts.schema, statistics: written.facts.statistics }),
+  )
   expect([blocks.length, dictionaries.length]).toEqual([1, written.facts.dictionaries.length])
   expect(preambleLength).toBeGreaterThan(0)
   expect(preambleChecksum).toBeGreaterThan(0)

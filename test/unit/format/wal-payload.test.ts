@@ -88,6 +88,12 @@ describe('the payload of an append', () => {
     )
   })
 
+  test('has zeros behind the last bit of a bitmap, as it has in every padding', () => {
+    const column = buildColumn({ type: 'bool', values: [null, true, true, true, true], lead: 0, isDictionary: false })
+    const payload = encode([column], 1, 3)
+    expect([...payload.slice(24)]).toEqual([0b11, 0, 0, 0, 0, 0, 0, 0, 0b11, 0, 0, 0, 0, 0, 0, 0])
+  })
+
   test('is written into shared memory as into any other', () => {
     const column = buildColumn({ type: 'utf8', values: [new Uint8Array(100).fill(1), null], lead: 3, isDictionary: false })
     const shared = new Uint8Array(new SharedArrayBuffer(1024))
@@ -202,7 +208,8 @@ function buildColumn(column: TestColumn): ColumnData {
   }
   if (!column.isDictionary) return { ...shared, ...variable(values, column.lead), dictionary: null }
   const entries = values.filter((value) => value instanceof Uint8Array)
-  const codes = new Int32Array(length).fill(-123_456)
+  // Under a null lies a code that the dictionary just does not have.
+  const codes = new Int32Array(length).fill(entries.length)
   let next = 0
   for (const [row, value] of values.entries()) if (value !== null) codes[row] = next++
   const dictionary = { type, length: entries.length, nullCount: 0, validity: null, ...variable(entries, column.lead), dictionary: null }

@@ -49,7 +49,7 @@ describe('the WAL', () => {
     expect(open.wal.durableLsn).toBe(ends[3])
     const frames: ReadFrame[] = []
     const result = readTestWal(fileSystem, frames)
-    expect(result).toMatchObject({ endLsn: ends[3], torn: null, files: [0] })
+    expect(result).toMatchObject({ endLsn: ends[3], torn: null, files: [0, 256] })
     expect(frames.map(({ payload }) => payload)).toEqual([0, 1, 8, 900].map((length, index) => testPayload(index, length)))
     expect(frames[3]?.frame).toMatchObject({ ...appendFields(3), lsn: 256, epoch: 1, payloadLength: 900 })
   })

@@ -16,10 +16,19 @@ describe('an archive URL', () => {
   test.each([
     ['s3://bucket', { kind: 's3', url: 's3://bucket', bucket: 'bucket', prefix: '' }],
     ['s3://bucket/', { kind: 's3', url: 's3://bucket', bucket: 'bucket', prefix: '' }],
-    ['S3://my.bucket-1/a/b=c/', { kind: 's3', url: 's3://my.bucket-1/a/b=c', bucket: 'my.bucket-1', prefix: 'a/b=c' }],
-    ['file:///var/lib/archive/', { kind: 'directory', url: 'file:///var/lib/archive', path: '/var/lib/archive' }],
+    [
+      'S3://my.bucket-1/a/b=c/',
+      { kind: 's3', url: 's3://my.bucket-1/a/b=c', bucket: 'my.bucket-1', prefix: 'a/b=c' },
+    ],
+    [
+      'file:///var/lib/archive/',
+      { kind: 'directory', url: 'file:///var/lib/archive', path: '/var/lib/archive' },
+    ],
     ['file://localhost/x', { kind: 'directory', url: 'file:///x', path: '/x' }],
-    ['file:///with%20space', { kind: 'directory', url: 'file:///with%20space', path: '/with space' }],
+    [
+      'file:///with%20space',
+      { kind: 'directory', url: 'file:///with%20space', path: '/with space' },
+    ],
     ['file:///a/../b', { kind: 'directory', url: 'file:///b', path: '/b' }],
     ['memory://one', { kind: 'memory', url: 'memory://one', name: 'one' }],
   ])('%s is understood', (text, expected) => {

@@ -13,7 +13,12 @@ async function fresh(seed = 1): Promise<MemoryFileSystem> {
   return fileSystem
 }
 
-async function write(fileSystem: MemoryFileSystem, path: string, text: string, sync: boolean): Promise<void> {
+async function write(
+  fileSystem: MemoryFileSystem,
+  path: string,
+  text: string,
+  sync: boolean,
+): Promise<void> {
   const file = await fileSystem.create(path)
   await file.write(bytesOf(text))
   if (sync) await file.sync()

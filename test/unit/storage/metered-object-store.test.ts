@@ -14,9 +14,22 @@ test('requests, bytes and errors are counted by operation', async () => {
   await store.head('a')
   await store.remove('a')
   await expectError(store.get('a'), 'object_not_found')
-  expect(store.requests()).toEqual({ put: 1, get: 3, head: 1, list: 0, delete: 1, bytesIn: 13, bytesOut: 10 })
+  expect(store.requests()).toEqual({
+    put: 1,
+    get: 3,
+    head: 1,
+    list: 0,
+    delete: 1,
+    bytesIn: 13,
+    bytesOut: 10,
+  })
   expect(metrics.value('stratalog_object_store_requests_total', { operation: 'get' })).toBe(3)
-  expect(metrics.value('stratalog_object_store_errors_total', { operation: 'get', code: 'object_not_found' })).toBe(1)
+  expect(
+    metrics.value('stratalog_object_store_errors_total', {
+      operation: 'get',
+      code: 'object_not_found',
+    }),
+  ).toBe(1)
   expect(metrics.total('stratalog_object_store_received_bytes_total')).toBe(13)
   expect(metrics.total('stratalog_object_store_sent_bytes_total')).toBe(10)
 })

@@ -50,7 +50,9 @@ test('all who ask at the same time share one fetch', async () => {
   const { store, contents } = await objects()
   const faulty = new FaultyObjectStore(store, () => null)
   const cache = await open(new MemoryFileSystem())
-  const files = await Promise.all(Array.from({ length: 10 }, () => cache.acquire(faulty, '1', at(contents, 1))))
+  const files = await Promise.all(
+    Array.from({ length: 10 }, () => cache.acquire(faulty, '1', at(contents, 1))),
+  )
   expect(new Set(files.map((file) => file.path)).size).toBe(1)
   expect(faulty.calls).toHaveLength(1)
 })
@@ -84,7 +86,8 @@ test('what was not used for longest goes first, and what is held stays', async (
   const { store, contents } = await objects()
   const cache = await open(fileSystem, 300)
   const held = await cache.acquire(store, '0', at(contents, 0))
-  for (const index of [1, 2, 1, 3]) (await cache.acquire(store, String(index), at(contents, index))).release()
+  for (const index of [1, 2, 1, 3])
+    (await cache.acquire(store, String(index), at(contents, index))).release()
   const last = await cache.acquire(store, '4', at(contents, 4))
   last.release()
   last.release()
@@ -97,7 +100,9 @@ test('what was not used for longest goes first, and what is held stays', async (
 test('held files may exceed the budget, which holds again when they are let go', async () => {
   const { store, contents } = await objects()
   const cache = await open(new MemoryFileSystem(), 250)
-  const files = await Promise.all(contents.map((content, index) => cache.acquire(store, String(index), content)))
+  const files = await Promise.all(
+    contents.map((content, index) => cache.acquire(store, String(index), content)),
+  )
   expect(cache.counts().usedBytes).toBe(1_000)
   for (const file of files) file.release()
   expect(cache.counts().usedBytes).toBe(200)
@@ -108,7 +113,8 @@ test('a cache that is opened again keeps whole files, verifies them before use, 
   const { store, contents } = await objects()
   const faulty = new FaultyObjectStore(store, () => null)
   const first = await open(fileSystem)
-  for (const index of [0, 1]) (await first.acquire(faulty, String(index), at(contents, index))).release()
+  for (const index of [0, 1])
+    (await first.acquire(faulty, String(index), at(contents, index))).release()
   const damaged = `/cache/${at(contents, 1).sha256}`
   await fileSystem.remove(damaged)
   await fileSystem.putIfAbsent(damaged, new Uint8Array(100))

@@ -6,7 +6,10 @@ import { seededRandom } from '../../../src/base/random.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import { MemoryObjectStore } from '../../../src/storage/memory-object-store.ts'
 import type { ObjectHead, ObjectStore } from '../../../src/storage/object-store.ts'
-import { RetryingObjectStore, type RetryPolicy } from '../../../src/storage/retrying-object-store.ts'
+import {
+  RetryingObjectStore,
+  type RetryPolicy,
+} from '../../../src/storage/retrying-object-store.ts'
 import { expectError } from '../../support/expect-error.ts'
 import { faultsAt, FaultyObjectStore, type FaultScript } from '../../support/faulty-object-store.ts'
 
@@ -47,12 +50,23 @@ interface Rig {
   readonly operations: () => string
 }
 
-function rig(script: FaultScript, inner: ObjectStore = new MemoryObjectStore(), policy: Partial<RetryPolicy> = {}): Rig {
+function rig(
+  script: FaultScript,
+  inner: ObjectStore = new MemoryObjectStore(),
+  policy: Partial<RetryPolicy> = {},
+): Rig {
   const faulty = new FaultyObjectStore(inner, script)
   const clock = new SkippingClock()
   const logger = new MemoryLogger()
   const store = new RetryingObjectStore(faulty, { clock, random: seededRandom(7), logger, policy })
-  return { inner, faulty, store, clock, logger, operations: () => faulty.calls.map((call) => call.operation).join(' ') }
+  return {
+    inner,
+    faulty,
+    store,
+    clock,
+    logger,
+    operations: () => faulty.calls.map((call) => call.operation).join(' '),
+  }
 }
 
 const unavailable = { kind: 'error', code: 'store_unavailable' } as const
@@ -81,7 +95,10 @@ describe.each([
   })
 
   test('that lands after its second try succeeded changes nothing', async () => {
-    const { store, inner, faulty } = rig(faultsAt({ 0: { kind: 'land-late', calls: 100 } }), makeInner())
+    const { store, inner, faulty } = rig(
+      faultsAt({ 0: { kind: 'land-late', calls: 100 } }),
+      makeInner(),
+    )
     await store.put('a', bytesOf('mine'), { ifAbsent: true })
     await faulty.landAll()
     expect(textOf(await inner.get('a'))).toBe('mine')
@@ -125,14 +142,17 @@ test('a rival with equal bytes is told apart by the put id after a lost try', as
 })
 
 describe('what is tried again', () => {
-  test.each<ErrorCode>(['store_denied', 'bucket_not_found', 'object_not_found', 'store_unsupported', 'config_invalid'])(
-    '%s is final',
-    async (code) => {
-      const { store, faulty } = rig(faultsAt({ 0: { kind: 'error', code } }))
-      await expectError(store.get('a'), code)
-      expect(faulty.calls).toHaveLength(1)
-    },
-  )
+  test.each<ErrorCode>([
+    'store_denied',
+    'bucket_not_found',
+    'object_not_found',
+    'store_unsupported',
+    'config_invalid',
+  ])('%s is final', async (code) => {
+    const { store, faulty } = rig(faultsAt({ 0: { kind: 'error', code } }))
+    await expectError(store.get('a'), code)
+    expect(faulty.calls).toHaveLength(1)
+  })
 
   test('every operation is, when the store is unavailable', async () => {
     const { store, operations } = rig((call) => (call.index % 2 === 0 ? unavailable : null))
@@ -158,7 +178,11 @@ describe('what is tried again', () => {
     const inner = new MemoryObjectStore()
     const keys = Array.from({ length: 20 }, (_, i) => `k${String(i).padStart(2, '0')}`)
     for (const key of keys) await inner.put(key, bytesOf(key))
-    const script = faultsAt({ 0: { kind: 'break-off', keys: 3 }, 1: { kind: 'break-off', keys: 0 }, 2: { kind: 'break-off', keys: 9 } })
+    const script = faultsAt({
+      0: { kind: 'break-off', keys: 3 },
+      1: { kind: 'break-off', keys: 0 },
+      2: { kind: 'break-off', keys: 9 },
+    })
     const { store, operations } = rig(script, inner)
     const listed: string[] = []
     for await (const object of store.list('k', { after: 'k01' })) listed.push(object.key)

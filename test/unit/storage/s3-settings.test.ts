@@ -21,9 +21,14 @@ describe('the connection to an S3 store', () => {
   test('to an endpoint of AWS is AWS', () => {
     const hosts = ['https://s3.eu-west-1.amazonaws.com', 'https://s3.cn-north-1.amazonaws.com.cn']
     for (const endpoint of hosts) {
-      expect(resolveS3Connection({ endpoint }, {})).toMatchObject({ isAws: true, forcePathStyle: false })
+      expect(resolveS3Connection({ endpoint }, {})).toMatchObject({
+        isAws: true,
+        forcePathStyle: false,
+      })
     }
-    expect(resolveS3Connection({ endpoint: 'https://amazonaws.com.evil.test' }, {}).isAws).toBe(false)
+    expect(resolveS3Connection({ endpoint: 'https://amazonaws.com.evil.test' }, {}).isAws).toBe(
+      false,
+    )
   })
 
   test('takes the standard environment, the S3 endpoint before the general one', () => {
@@ -57,9 +62,15 @@ describe('the connection to an S3 store', () => {
     expect(resolveS3Connection({}, { AWS_ACCESS_KEY_ID: 'id' }).credentials).toBeNull()
   })
 
-  test.each(['localhost:9000', 'ftp://x', 'http://user:secret@host', ''])("refuses the endpoint '%s'", (endpoint) => {
-    expect(() => resolveS3Connection({ endpoint }, {})).toThrow(
-      expect.objectContaining({ code: 'config_invalid', message: expect.not.stringContaining('secret') as string }),
-    )
-  })
+  test.each(['localhost:9000', 'ftp://x', 'http://user:secret@host', ''])(
+    "refuses the endpoint '%s'",
+    (endpoint) => {
+      expect(() => resolveS3Connection({ endpoint }, {})).toThrow(
+        expect.objectContaining({
+          code: 'config_invalid',
+          message: expect.not.stringContaining('secret') as string,
+        }),
+      )
+    },
+  )
 })

@@ -1,0 +1,71 @@
+/** `sql`: one question over all tiers. */
+import { parseDuration, formatBytes, formatCount, formatDuration } from '../../base/units.ts'
+import { StratalogError } from '../../base/errors.ts'
+import type { QueryParameter } from '../../query/protocol.ts'
+import type { QueryResult, QueryStats } from '../../query/query-result.ts'
+import type { FlagValues } from '../config-flags.ts'
+import { withReader } from '../engine-access.ts'
+import { type OutputFormat, openRecordOutput } from '../output/record-output.ts'
+import { type Session, note } from '../session.ts'
+
+export interface SqlFlags extends FlagValues {
+  readonly format?: OutputFormat | 'json'
+  readonly param?: readonly string[]
+  readonly timeout?: string
+  readonly maxRows?: number
+}
+
+export async function querySql(session: Session, statement: string, flags: SqlFlags): Promise<void> {
+  const format = sqlFormat(session, flags)
+  await withReader(flags, async (reading) => {
+    const result = await reading.query(statement, (flags.param ?? []).map(parameterValue), {
+      signal: session.signal,
+      ...(flags.timeout === undefined ? {} : { timeout: parseDuration(flags.timeout, '--timeout') }),
+      ...(flags.maxRows === undefined ? {} : { maxRows: flags.maxRows }),
+    })
+    if (format === 'json') await session.terminal.write(`${JSON.stringify(await result.toJson())}\n`)
+    else await writeRows(session, result, format)
+  })
+}
+
+function sqlFormat(session: Session, flags: SqlFlags): OutputFormat | 'json' {
+  if (!session.json) return flags.format ?? 'table'
+  if (flags.format === undefined || flags.format === 'json') return 'json'
+  throw new StratalogError('argument_invalid', `--json is --format json; leave --format ${flags.format} or --json out.`)
+}
+
+async function writeRows(session: Session, result: QueryResult, format: OutputFormat): Promise<void> {
+  const output = await openRecordOutput(format, session)
+  const sqlTypes = result.columns.map((column) => column.type)
+  for await (const { schema, columns, length } of result.batches()) {
+    await output.write({ fields: schema.fields, sqlTypes, columns, length })
+    if (session.terminal.outputClosed) return
+  }
+  await output.end(result.columns.map(({ name }) => ({ name, type: 'utf8', nullable: true })))
+  if (format === 'table') note(session, session.terminal.style('dim', statsText(await result.stats)))
+}
+
+/** What a query read, in a line: `12 ms; 1,000 records (memory 1,000); …`. */
+export function statsText(stats: QueryStats): string {
+  const tiers = (['memory', 'disk', 'object'] as const)
+    .filter((tier) => stats.recordsByTier[tier] > 0)
+    .map((tier) => `${tier} ${formatCount(stats.recordsByTier[tier])} records (${formatBytes(stats.bytesByTier[tier])})`)
+  const { scanned, pruned } = stats.segments
+  return [
+    formatDuration(stats.elapsedMs),
+    tiers.length === 0 ? 'nothing read' : `read from ${tiers.join(', ')}`,
+    `segments: ${scanned} scanned, ${pruned} pruned`,
+    ...(stats.requests > 0 ? [`${stats.requests} requests`] : []),
+  ].join('; ')
+}
+
+/** A parameter as its text says: a whole number, a number, true, false or null; anything else is text. */
+export function parameterValue(text: string): QueryParameter {
+  if (text === 'null') return null
+  if (text === 'true' || text === 'false') return text === 'true'
+  if (/^-?\d+$/.test(text)) {
+    const number = Number(text)
+    return Number.isSafeInteger(number) ? number : BigInt(text)
+  }
+  return /^-?\d+\.\d+(e[+-]?\d+)?$/i.test(text) ? Number(text) : text
+}

@@ -1,0 +1,198 @@
+/**
+ * An archive, read without the engine that wrote it: the bucket says by itself which logs and snapshots it holds, and a
+ * LogView of any of them reads straight from the store.
+ *
+ * What is opened is one commit of the archive's manifest. Objects are never changed, so the view stays right while the
+ * engine goes on writing.
+ */
+import { StratalogError, isStratalogError } from '../base/errors.ts'
+import { type Logger, silentLogger } from '../base/logger.ts'
+import { decodeIdentity } from '../format/identity.ts'
+import type { LogState, ManifestState, PartitionState, Snapshot } from '../format/manifest.ts'
+import { IDENTITY_FILE } from '../format/paths.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import type { LogView, PartitionView, SegmentSource } from './log-view.ts'
+import { loadManifest } from './manifest-chain.ts'
+import { manifestFilesInStore } from './manifest-files.ts'
+import { bytesInStore } from './segment-copies.ts'
+
+/** Offsets of one partition that a view is cut to: `[startOffset, endOffset)`. */
+export interface PartitionBounds {
+  readonly partition: number
+  readonly startOffset: number
+  readonly endOffset: number
+}
+
+/** Names listed to say what is there instead of an archive. */
+const FOUND_NAMES_MAX = 3
+
+/**
+ * Opens an archive for reading; writes nothing.
+ * @throws StratalogError `archive_not_found` saying what is there instead, `manifest_corrupt`, `format_unsupported`, and
+ * what the store throws.
+ */
+export async function openArchive(
+  store: ObjectStore,
+  options: { readonly logger?: Logger } = {},
+): Promise<Archive> {
+  const { position } = await loadManifest(
+    manifestFilesInStore(store),
+    options.logger ?? silentLogger,
+  )
+  if (position.number === 0) throw await notFound(store)
+  await checkIdentity(store, position.state)
+  return new Archive(store, position.number, position.state)
+}
+
+export class Archive {
+  readonly store: ObjectStore
+  /** The commit of the manifest that was opened. */
+  readonly number: number
+  readonly state: ManifestState
+
+  constructor(store: ObjectStore, number: number, state: ManifestState) {
+    this.store = store
+    this.number = number
+    this.state = state
+  }
+
+  get url(): string {
+    return this.store.url
+  }
+
+  /** By name. */
+  get logs(): readonly LogState[] {
+    return [...this.state.logs.values()].sort((a, b) =>
+      a.definition.name < b.definition.name ? -1 : 1,
+    )
+  }
+
+  /** Oldest first. */
+  get snapshots(): readonly Snapshot[] {
+    return [...this.state.snapshots.values()].sort((a, b) => a.time - b.time)
+  }
+
+  /** @throws StratalogError `log_not_found` naming the logs there are. */
+  log(name: string): LogState {
+    const { logs } = this
+    const log = logs.find((candidate) => candidate.definition.name === name)
+    if (log !== undefined) return log
+    const names = logs.map((candidate) => candidate.definition.name)
+    throw new StratalogError(
+      'log_not_found',
+      `${this.url} holds no log '${name}'; it holds ${listed(names)}.`,
+      {
+        details: { log: name, logs: names },
+      },
+    )
+  }
+
+  /** By id, or by name, of which the newest counts. @throws StratalogError `snapshot_not_found`. */
+  snapshot(nameOrId: string): Snapshot {
+    const { snapshots } = this
+    const snapshot =
+      this.state.snapshots.get(nameOrId) ??
+      snapshots.findLast((candidate) => candidate.name === nameOrId)
+    if (snapshot !== undefined) return snapshot
+    const names = snapshots.map((candidate) => candidate.name)
+    throw new StratalogError(
+      'snapshot_not_found',
+      `${this.url} holds no snapshot '${nameOrId}'; it holds ${listed(names)}.`,
+      { details: { snapshot: nameOrId, snapshots: names } },
+    )
+  }
+
+  /** A log as it lies in the archive: whole, or cut to the offsets that `bounds` names. */
+  view(log: LogState, bounds?: readonly PartitionBounds[]): LogView {
+    const { store } = this
+    return viewOfLog(log, bounds, (segment) => {
+      if (segment.object === null) return null
+      return { tier: 'object', bytes: bytesInStore(store, segment.object) }
+    })
+  }
+
+  /** Views of the named logs; of all, in the order of names, when none are named. @throws `log_not_found`. */
+  views(names?: readonly string[]): readonly LogView[] {
+    const logs = names === undefined ? this.logs : names.map((name) => this.log(name))
+    return logs.map((log) => this.view(log))
+  }
+}
+
+/**
+ * A view of a log that lies in segments only. `copyOf` names the copy to read; a segment without one is a gap.
+ * Bounds may reach beyond what there is: then the rest is a gap too, and not silently missing.
+ */
+export function viewOfLog(
+  log: LogState,
+  bounds: readonly PartitionBounds[] | undefined,
+  copyOf: (segment: SegmentSource['segment']) => Pick<SegmentSource, 'tier' | 'bytes'> | null,
+): LogView {
+  const cuts = bounds ?? log.partitions.map(wholePartition)
+  const schema = log.schemas.at(-1) ?? { id: 0, fields: [] }
+  return {
+    definition: log.definition,
+    schema,
+    schemas: log.schemas,
+    partitions: cuts.map((cut) => viewOfPartition(log.partitions[cut.partition], cut, copyOf)),
+    release: () => {},
+  }
+}
+
+function viewOfPartition(
+  state: PartitionState | undefined,
+  cut: PartitionBounds,
+  copyOf: (segment: SegmentSource['segment']) => Pick<SegmentSource, 'tier' | 'bytes'> | null,
+): PartitionView {
+  const sources: SegmentSource[] = []
+  for (const segment of state?.segments ?? []) {
+    const from = Math.max(segment.baseOffset, cut.startOffset)
+    const to = Math.min(segment.endOffset, cut.endOffset)
+    const copy = from < to ? copyOf(segment) : null
+    if (copy !== null) sources.push({ ...copy, segment, from, to })
+  }
+  return { ...cut, sources }
+}
+
+/** All that a partition holds: from its start to the end of its last segment. */
+export function wholePartition(state: PartitionState, partition: number): PartitionBounds {
+  const { startOffset, segments } = state
+  return { partition, startOffset, endOffset: segments.at(-1)?.endOffset ?? startOffset }
+}
+
+/** A lost identity is no loss of data; one of something else means that two things lie in one place. */
+async function checkIdentity(store: ObjectStore, state: ManifestState): Promise<void> {
+  let bytes: Uint8Array
+  try {
+    bytes = await store.get(IDENTITY_FILE)
+  } catch (error) {
+    if (isStratalogError(error) && error.code === 'object_not_found') return
+    throw error
+  }
+  const identity = decodeIdentity(bytes, store.url)
+  if (identity.kind === 'archive' && identity.engineId === state.engineId) return
+  throw new StratalogError(
+    'archive_not_found',
+    `${store.url} says in ${IDENTITY_FILE} that it is a ${identity.kind} of engine ${identity.engineId}, and its manifest is of engine ${state.engineId}.`,
+    { details: { url: store.url, identity, engineId: state.engineId } },
+  )
+}
+
+async function notFound(store: ObjectStore): Promise<StratalogError> {
+  const found: string[] = []
+  let isMore = false
+  for await (const { key } of store.list('')) {
+    isMore = found.length === FOUND_NAMES_MAX
+    if (isMore) break
+    found.push(key)
+  }
+  const things = found.length === 0 ? 'nothing' : `${found.join(', ')}${isMore ? ' and more' : ''}`
+  return new StratalogError(
+    'archive_not_found',
+    `${store.url} is not an archive: there is no manifest; found ${things}.`,
+    { details: { url: store.url, found } },
+  )
+}
+
+function listed(names: readonly string[]): string {
+  return names.length === 0 ? 'none' : names.join(', ')
+}
