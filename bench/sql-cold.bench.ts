@@ -188,17 +188,17 @@ function polarsGroupBy(files: readonly string[]): Contender {
   }
 }
 
-/** The bytes of all records, read once from memory: no query over every row can be faster. */
+/** The bytes of all records, passed over once in memory. Only a query that prunes can be faster. */
 function readLimit(records: readonly BenchRecord[]): Contender {
   return {
     name: 'one pass over the bytes',
     async measure() {
-      const words = new Float64Array(Math.ceil((records.length * RECORD_BYTES) / 8)).fill(1)
-      let sum = 0
+      const bytes = Buffer.alloc(records.length * RECORD_BYTES, 1)
+      let found = 0
       const seconds = await secondsOf(() => {
-        for (let index = 0; index < words.length; index++) sum += words[index] ?? 0
+        found = bytes.indexOf(2)
       })
-      return { value: sum > 0 ? seconds * 1_000 : 0, checksum: null }
+      return { value: found < 0 ? seconds * 1_000 : 0, checksum: null }
     },
   }
 }

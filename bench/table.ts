@@ -42,7 +42,9 @@ export function formatResult(result: BenchmarkResult): string {
 
 function targetText(result: BenchmarkResult, name: string): string {
   const [floor, goal] = [result.floor[name], result.goal[name]]
-  return floor === undefined || goal === undefined ? '' : `floor ${floor}, goal ${goal}`
+  return floor === undefined || goal === undefined
+    ? ''
+    : `floor ${formatNumber(floor)}, goal ${formatNumber(goal)}`
 }
 
 function formatNumber(value: number): string {

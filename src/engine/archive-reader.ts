@@ -52,7 +52,7 @@ export class ArchiveReader {
       clock: ports.clock,
       logger: ports.logger.child('query'),
       viewOf: (name) => archive.view(archive.log(parseLogName(name))),
-      logNames: () => archive.logs.map((log) => log.definition.name),
+      hasLog: (name) => archive.logs.some((log) => log.definition.name === name),
       spawn: spawnQueryWorker,
       segmentPath: (source) => this.#cache.acquire(source),
     })

@@ -153,7 +153,7 @@ async function assemble(
     clock,
     logger: logger.child('query'),
     viewOf: (name) => registry.get(name).view(),
-    logNames: () => registry.names(),
+    hasLog: (name) => registry.has(name),
     spawn: spawnQueryWorker,
     segmentPath: (source) => coldCache.acquire(source),
   })

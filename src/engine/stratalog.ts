@@ -7,6 +7,7 @@ import type { TierMove } from '../tiering/context.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { QueryOptions } from '../query/query-runner.ts'
+import type { ReplayReport } from '../replay/report.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
 import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
@@ -14,6 +15,8 @@ import type { Engine } from './engine.ts'
 import { Log, type LogPorts } from './log.ts'
 import { openEngine } from './open-engine.ts'
 import type { EnginePorts } from './ports.ts'
+import { type ReplayFromArchiveOptions, replayFromArchive } from './replay-archive.ts'
+import { type SnapshotDescription, type SnapshotOptions, createSnapshot, listSnapshots } from './snapshots.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 
 /** Appends that wait for the object store share one upload within this time. */
@@ -121,6 +124,31 @@ export class Stratalog {
   query(sql: string, parameters: QueryParameters = [], options: QueryOptions = {}): Promise<QueryResult> {
     this.#assertOpen()
     return this.#engine.queries.query(sql, parameters, options)
+  }
+
+  /**
+   * Pins every log at this instant, under a name, in the archive: whatever is not there yet is uploaded, and nothing twice.
+   * @throws StratalogError `argument_invalid` without an archive, `snapshot_exists`, `store_unavailable`.
+   */
+  async snapshot(options: SnapshotOptions = {}): Promise<SnapshotDescription> {
+    this.#assertWritable()
+    return createSnapshot(this.#engine, options)
+  }
+
+  /** The snapshots in the archive, oldest first. */
+  async snapshots(): Promise<readonly SnapshotDescription[]> {
+    this.#assertOpen()
+    return listSnapshots(this.#engine)
+  }
+
+  /**
+   * Streams an archive's history into this engine, or into a function: offsets and times stay as they were.
+   * @throws StratalogError `archive_not_found`, `log_not_found`, `log_exists`, `argument_invalid`, `aborted`; damage does
+   * not throw, it is in the report.
+   */
+  async replayFromArchive(url: string, options: ReplayFromArchiveOptions = {}): Promise<ReplayReport> {
+    if (options.into === undefined) this.#assertWritable()
+    return replayFromArchive(this.#engine, url, options)
   }
 
   /** Every log, partition and tier: bytes, records, offsets, lag, last error. */

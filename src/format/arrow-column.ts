@@ -19,7 +19,10 @@ interface ArrowType {
   readonly indices?: ArrowType
 }
 
-/** What is used of apache-arrow's Data. Only bitmaps begin `offset` rows before the first; other buffers are cut. */
+/**
+ * What is used of apache-arrow's Data. Only bitmaps begin `offset` rows before the first; other
+ * buffers are cut.
+ */
 export interface ArrowData {
   readonly type: ArrowType
   readonly length: number
@@ -190,7 +193,10 @@ export class ArrowColumnReader {
     return offsets
   }
 
-  /** Views are 16 bytes: length i32, then up to 12 bytes of value, or 4 bytes of it, buffer number i32, position i32. */
+  /**
+   * Views are 16 bytes: length i32, then up to 12 bytes of value, or 4 bytes of it, buffer number
+   * i32, position i32.
+   */
   #gatherViews(data: ArrowData): { offsets: Int32Array; values: Uint8Array } {
     const { length } = data
     const views = this.#bytes(data.values, length * 16, 4)
@@ -244,7 +250,9 @@ export class ArrowColumnReader {
     if (before > values.length) throw this.#damaged('its values end before its offsets')
   }
 
-  /** All bytes together are UTF-8, and no value begins inside a character: so each value is UTF-8. */
+  /**
+   * All bytes together are UTF-8, and no value begins inside a character: so each value is UTF-8.
+   */
   #checkText(offsets: Int32Array, values: Uint8Array): void {
     const end = offsets.at(-1) ?? 0
     let isText = isUtf8(values.subarray(offsets[0] ?? 0, end))

@@ -1,9 +1,10 @@
 /**
- * Arrow data from outside as columns: a Table or a RecordBatch of any copy of the npm package apache-arrow (told by their
- * shape, nothing of it is loaded), and IPC bytes by any Arrow writer.
+ * Arrow data from outside as columns: a Table or a RecordBatch of any copy of the npm package
+ * apache-arrow (told by their shape, nothing of it is loaded), and IPC bytes by any Arrow writer.
  *
- * Nothing of it is believed: every buffer has to be as long as its rows ask, offsets ascend, codes lie in their dictionary,
- * text is UTF-8. Columns share the input's memory where its layout is ours.
+ * Nothing of it is believed: every buffer has to be as long as its rows ask, offsets ascend, codes
+ * lie in their dictionary, text is UTF-8. Columns share the input's memory where its layout is
+ * ours.
  */
 import type { Table } from 'apache-arrow'
 import { present } from '../base/assert.ts'
@@ -46,8 +47,9 @@ export function isArrowInput(value: unknown): value is ArrowInput {
 /**
  * All rows of the input as one. Columns of Arrow's type Null are left out.
  *
- * @throws StratalogError `type_unsupported` naming the column and its type, `schema_invalid` for a name that comes twice,
- * `record_too_large`, `input_invalid` for anything that is not as Arrow lays it out.
+ * @throws StratalogError `type_unsupported` naming the column and its type, `schema_invalid` for a
+ * name that comes twice, `record_too_large`, `input_invalid` for anything that is not as Arrow lays
+ * it out.
  */
 export function readArrowInput(input: ArrowInput): ArrowColumns {
   const batches = readArrowBatches(input)

@@ -1,6 +1,7 @@
 /**
- * Reads the metadata of record batch and dictionary messages against what their holder expects of them. No count and no
- * length is taken from the bytes: each is compared, so that hostile bytes cannot ask for loops or memory.
+ * Reads the metadata of record batch and dictionary messages against what their holder expects of
+ * them. No count and no length is taken from the bytes: each is compared, so that hostile bytes
+ * cannot ask for loops or memory.
  */
 import { BodyCompressionMethod } from 'apache-arrow/fb/body-compression-method'
 import { CompressionType } from 'apache-arrow/fb/compression-type'

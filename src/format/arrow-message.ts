@@ -1,5 +1,6 @@
 /**
- * Arrow IPC messages (format version V5): what segments and Arrow streams are made of. Pure; bytes out.
+ * Arrow IPC messages (format version V5): what segments and Arrow streams are made of. Pure; bytes
+ * out.
  *
  * ```
  * 0xFFFFFFFF u32 | metadata length u32 | metadata (flatbuffers Message, padded to 8) | body: buffers, each padded to 8
@@ -33,7 +34,10 @@ export const END_OF_STREAM: Uint8Array = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0
 /** Smaller buffers gain nothing from a frame of 19 bytes and a call. */
 const COMPRESSED_BYTES_MIN = 64
 
-/** One column of a record batch as Arrow writes it: bitmap, offsets and values as the type asks, bare. */
+/**
+ * One column of a record batch as Arrow writes it: bitmap, offsets and values as the type asks,
+ * bare.
+ */
 export interface WrittenColumn {
   readonly length: number
   readonly nullCount: number

@@ -1,4 +1,7 @@
-/** Records as Arrow: an IPC stream by our own writer, uncompressed, and a Table of the npm package apache-arrow. */
+/**
+ * Records as Arrow: an IPC stream by our own writer, uncompressed, and a Table of the npm package
+ * apache-arrow.
+ */
 import type { Table } from 'apache-arrow'
 import { END_OF_STREAM, encodeBatch, encodeSchema, writtenColumn } from './arrow-message.ts'
 import { flattenColumn } from './column-concat.ts'
@@ -19,7 +22,10 @@ export function encodeStreamSchema(fields: readonly Field[]): Uint8Array {
   return encodeSchema(fields)
 }
 
-/** One batch of an Arrow IPC stream. Dictionaries are written out, since a stream would have to say them before. */
+/**
+ * One batch of an Arrow IPC stream. Dictionaries are written out, since a stream would have to say
+ * them before.
+ */
 export function encodeStreamBatch(rows: ColumnRows): Uint8Array {
   const columns = rows.columns.map((column) => writtenColumn(flattenColumn(column)))
   return encodeBatch(columns, rows.length, { compress: false }).bytes

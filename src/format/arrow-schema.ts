@@ -1,6 +1,6 @@
 /**
- * Column types as Arrow types. JSON columns are Utf8 with the field metadata `stratalog:type` = `json`; timestamps are in
- * UTC. Only the writers of Arrow messages use this file.
+ * Column types as Arrow types. JSON columns are Utf8 with the field metadata `stratalog:type` =
+ * `json`; timestamps are in UTC. Only the writers of Arrow messages use this file.
  */
 import { DateUnit } from 'apache-arrow/fb/date-unit'
 import { Binary } from 'apache-arrow/fb/binary'
@@ -32,7 +32,10 @@ import {
 /** Field metadata that tells our types from Arrow's where those are coarser. */
 export const TYPE_METADATA_KEY = 'stratalog:type'
 
-/** A field as it is written; `codeWidth` when its column is dictionary-encoded. A dictionary's id is the field's position. */
+/**
+ * A field as it is written; `codeWidth` when its column is dictionary-encoded. A dictionary's id is
+ * the field's position.
+ */
 export interface WrittenField extends Field {
   readonly codeWidth?: CodeWidth
 }

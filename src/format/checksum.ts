@@ -1,11 +1,15 @@
 /**
- * The checksums of the formats: CRC-32C finds damage in stored bytes, SHA-256 names contents. The only file that knows
- * which libraries compute them. Both take views over an ArrayBuffer or a SharedArrayBuffer.
+ * The checksums of the formats: CRC-32C finds damage in stored bytes, SHA-256 names contents. The
+ * only file that knows which libraries compute them. Both take views over an ArrayBuffer or a
+ * SharedArrayBuffer.
  */
 import { createHash, type Hash } from 'node:crypto'
 import { crc32c as nativeCrc32c } from '@node-rs/crc32'
 
-/** CRC-32C (Castagnoli) as an unsigned 32-bit number. `seed` is the checksum of the bytes before these. */
+/**
+ * CRC-32C (Castagnoli) as an unsigned 32-bit number. `seed` is the checksum of the bytes before
+ * these.
+ */
 export function crc32c(bytes: Uint8Array, seed = 0): number {
   return nativeCrc32c(bytes, seed)
 }
@@ -15,7 +19,10 @@ export function sha256Hex(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-/** Below this, bytes are gathered before they are hashed: a call into the library costs more than a copy. */
+/**
+ * Below this, bytes are gathered before they are hashed: a call into the library costs more than a
+ * copy.
+ */
 const STAGED_BYTES_MAX = 4096
 const STAGE_BYTES = 16_384
 

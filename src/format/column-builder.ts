@@ -6,14 +6,13 @@
  * bigger one takes its place and the old one stays as it was for whoever still reads it. Buffers come from a
  * BufferSource, which owns them; a builder never frees one.
  */
-import { assert } from '../base/assert.ts'
+import { assert, present } from '../base/assert.ts'
 import {
   type ColumnData,
   bitmapBytes,
   countBits,
   isValidAt,
   sliceBitmap,
-  sliceColumn,
 } from './column.ts'
 import { type ColumnType, columnLayout } from './schema.ts'
 import { type FixedWriter, fixedWriter } from './fixed-values.ts'
@@ -262,15 +261,28 @@ class VariableBuilder implements ColumnBuilder {
     }
   }
 
+  /** Copies the text of each code; the entries are short and repeat, so bytes are copied one by one. */
   #appendDictionary(column: ColumnData, dictionary: ColumnData): void {
     const codes = new Int32Array(column.values.buffer, column.values.byteOffset, column.length)
+    const entries = present(dictionary.offsets, 'a dictionary is of a variable type')
+    this.#reserveRows(column.length)
+    let byteCount = 0
     for (let row = 0; row < column.length; row++) {
-      if (!isValidAt(column, row)) {
-        this.push(null)
-        continue
-      }
       const code = codes[row] ?? 0
-      this.append(sliceColumn(dictionary, code, code + 1))
+      if (isValidAt(column, row)) byteCount += (entries[code + 1] ?? 0) - (entries[code] ?? 0)
+    }
+    let end = this.#offsets[this.length] ?? 0
+    this.#reserveBytes(end + byteCount)
+    const values = this.#values
+    const text = dictionary.values
+    for (let row = 0; row < column.length; row++) {
+      const code = codes[row] ?? 0
+      const isValid = isValidAt(column, row)
+      const entryEnd = isValid ? (entries[code + 1] ?? 0) : 0
+      for (let at = isValid ? (entries[code] ?? 0) : 0; at < entryEnd; at++) values[end++] = text[at] ?? 0
+      this.#offsets[this.length + 1] = end
+      this.#validity.set(this.length, isValid)
+      this.length++
     }
   }
 

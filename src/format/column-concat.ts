@@ -1,11 +1,14 @@
-/** Gathering columns: several into one, dictionary codes into plain bytes. What comes out shares no bitmap with what went in. */
+/**
+ * Gathering columns: several into one, dictionary codes into plain bytes. What comes out shares no
+ * bitmap with what went in.
+ */
 import { assert } from '../base/assert.ts'
 import { type ColumnData, bitmapBytes, countBits, int32View, isValidAt } from './column.ts'
 import { columnLayout } from './schema.ts'
 
 /**
- * The rows of all `columns`, in order, as one. They have one type. A dictionary is kept when all share one, else decoded.
- * Bits after the last row are 0, so equal columns give equal bytes.
+ * The rows of all `columns`, in order, as one. They have one type. A dictionary is kept when all
+ * share one, else decoded. Bits after the last row are 0, so equal columns give equal bytes.
  */
 export function concatColumns(columns: readonly ColumnData[]): ColumnData {
   const first = columns[0]

@@ -1,4 +1,6 @@
-/** Bringing data of an older schema to a newer one: added columns are null, widened ones are cast. */
+/**
+ * Bringing data of an older schema to a newer one: added columns are null, widened ones are cast.
+ */
 import { assert, present } from '../base/assert.ts'
 import { type ColumnData, bitmapBytes, float64View, int32View, isValidAt } from './column.ts'
 import type { RecordBatch } from './record-batch.ts'
@@ -24,7 +26,10 @@ export function nullColumn(type: ColumnType, length: number): ColumnData {
   }
 }
 
-/** The same values in a wider type (see `isWidening`); what lies under a null is 0. The same type gives the same column. */
+/**
+ * The same values in a wider type (see `isWidening`); what lies under a null is 0. The same type
+ * gives the same column.
+ */
 export function castColumn(column: ColumnData, type: ColumnType): ColumnData {
   if (column.type === type) return column
   assert(isWidening(column.type, type), `${column.type} widens to ${type}`)

@@ -4,8 +4,8 @@ import type { ColumnStatistics } from './segment.ts'
 import { type ColumnType, timestampUnit } from './schema.ts'
 
 /**
- * Bounds of the values of a column, both inclusive, in its own unit; text as UTF-8. A bound is null when nothing is known
- * of it: a NaN, which SQL orders above every number, leaves no upper one.
+ * Bounds of the values of a column, both inclusive, in its own unit; text as UTF-8. A bound is null
+ * when nothing is known of it: a NaN, which SQL orders above every number, leaves no upper one.
  */
 export interface ColumnRange {
   readonly min: Bound | null
@@ -31,7 +31,10 @@ export function mergeRanges(a: ColumnRange | null, b: ColumnRange | null): Colum
   }
 }
 
-/** A time column's range in whole ms since 1970, both rounded down; null when it is no range of times. */
+/**
+ * A time column's range in whole ms since 1970, both rounded down; null when it is no range of
+ * times.
+ */
 export function rangeToMs(
   type: ColumnType,
   range: ColumnRange | null,
@@ -175,7 +178,10 @@ function textPrefix(bytes: Uint8Array): string {
   return Buffer.from(bytes.subarray(0, end)).toString()
 }
 
-/** A text above every text that begins with `prefix`: its last character that has a successor, raised. */
+/**
+ * A text above every text that begins with `prefix`: its last character that has a successor,
+ * raised.
+ */
 function textAbove(prefix: string): string | undefined {
   const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0)
   for (let last = points.pop(); last !== undefined; last = points.pop()) {

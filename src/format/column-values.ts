@@ -1,6 +1,6 @@
 /**
- * Columns as JavaScript values; see the table in schema.ts. Where a Date cannot hold a timestamp or a date (beyond
- * ±8.64e15 ms), its bigint count stands in.
+ * Columns as JavaScript values; see the table in schema.ts. Where a Date cannot hold a timestamp or
+ * a date (beyond ±8.64e15 ms), its bigint count stands in.
  */
 import { isAscii } from 'node:buffer'
 import { type ColumnData, bigInt64View, float64View, int32View, isValidAt } from './column.ts'
@@ -168,8 +168,8 @@ function variableReader(column: ColumnData): ColumnReader {
 }
 
 /**
- * Strings up to this length are cut from one string of the whole column: V8 copies those, so they do not keep the whole
- * alive; longer ones would.
+ * Strings up to this length are cut from one string of the whole column: V8 copies those, so they
+ * do not keep the whole alive; longer ones would.
  */
 const COPIED_SLICE_MAX = 12
 

@@ -1,8 +1,8 @@
 import { type ColumnType, columnLayout } from './schema.ts'
 
 /**
- * One column of a record batch in Arrow's physical layout. Readonly by contract: whoever holds a ColumnData never
- * writes through it. Buffers may lie over an ArrayBuffer or a SharedArrayBuffer.
+ * One column of a record batch in Arrow's physical layout. Readonly by contract: whoever holds a
+ * ColumnData never writes through it. Buffers may lie over an ArrayBuffer or a SharedArrayBuffer.
  *
  * - `validity`: bitmap, least significant bit first, bit set = value present; null when nothing is null.
  * - `offsets`: `length + 1` int32 positions into `values`, non-decreasing; null unless the type is variable.
@@ -51,7 +51,10 @@ export function columnBytes(column: ColumnData): number {
   return own + (column.dictionary === null ? 0 : columnBytes(column.dictionary))
 }
 
-/** Rows `[start, end)` of a column. Shares buffers where alignment allows; bitmaps are copied when `start` is not a multiple of 8. */
+/**
+ * Rows `[start, end)` of a column. Shares buffers where alignment allows; bitmaps are copied when
+ * `start` is not a multiple of 8.
+ */
 export function sliceColumn(column: ColumnData, start: number, end: number): ColumnData {
   if (start === 0 && end === column.length) return column
   const length = end - start
@@ -76,7 +79,10 @@ function sliceValues(column: ColumnData, start: number, end: number): Uint8Array
   return column.values
 }
 
-/** Bits `[start, start + length)` as a bitmap that begins at bit 0; bits after the last are 0 when copied. */
+/**
+ * Bits `[start, start + length)` as a bitmap that begins at bit 0; bits after the last are 0 when
+ * copied.
+ */
 export function sliceBitmap(bitmap: Uint8Array, start: number, length: number): Uint8Array {
   const byteCount = bitmapBytes(length)
   const first = start >> 3

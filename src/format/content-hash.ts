@@ -1,10 +1,10 @@
 /**
- * The hash of a log: equal hashes mean equal records, however they came there. It covers the user columns' names, types,
- * values and nulls and the offsets, in offset order; not batch edges, dictionaries, tiers, compression, nor `_time` and the
- * other columns that are not the user's.
+ * The hash of a log: equal hashes mean equal records, however they came there. It covers the user
+ * columns' names, types, values and nulls and the offsets, in offset order; not batch edges,
+ * dictionaries, tiers, compression, nor `_time` and the other columns that are not the user's.
  *
- * All integers are little-endian, `‖` joins bytes, H is SHA-256. Columns are ordered by the UTF-8 bytes of their names.
- * For each partition and column, over its rows in offset order:
+ * All integers are little-endian, `‖` joins bytes, H is SHA-256. Columns are ordered by the UTF-8
+ * bytes of their names. For each partition and column, over its rows in offset order:
  *
  * ```
  * presence  u8 per row: 1 = has a value, 0 = null
@@ -41,7 +41,10 @@ export class LogHasher {
       .toSorted((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
   }
 
-  /** Takes the next records of a partition: batches come in offset order, in any cut, partitions in any order. */
+  /**
+   * Takes the next records of a partition: batches come in offset order, in any cut, partitions in
+   * any order.
+   */
   add(partition: number, batch: RecordBatch): void {
     let hasher = this.#partitions.get(partition)
     if (hasher === undefined) {

@@ -1,8 +1,10 @@
 /**
- * Decides from the data whether a text column is dictionary-encoded in a segment, and makes the dictionary: the distinct
- * values over the whole segment, sorted by bytes, so that codes order as the texts do.
+ * Decides from the data whether a text column is dictionary-encoded in a segment, and makes the
+ * dictionary: the distinct values over the whole segment, sorted by bytes, so that codes order as
+ * the texts do.
  *
- * Gives up as soon as there are too many values to be worth it. Work is bounded also for texts chosen to collide.
+ * Gives up as soon as there are too many values to be worth it. Work is bounded also for texts
+ * chosen to collide.
  */
 import { type ColumnData, int32View, isValidAt } from './column.ts'
 import type { Validity } from './column-concat.ts'
@@ -12,7 +14,9 @@ export interface DictionaryPlan {
   /** The distinct values, ascending by bytes, each once. */
   readonly dictionary: ColumnData
   readonly codeWidth: CodeWidth
-  /** Row by row over all columns, which entry it is in the order of discovery; anything for a null. */
+  /**
+   * Row by row over all columns, which entry it is in the order of discovery; anything for a null.
+   */
   readonly entries: Uint16Array
   /** From the order of discovery to the dictionary's. */
   readonly codes: Uint16Array
@@ -33,7 +37,10 @@ const ROWS_PER_ENTRY_MIN = 8
 /** Look-ups may cost this many comparisons a row on average; more means texts that collide. */
 const PROBES_PER_ROW_MAX = 8
 
-/** Null when the values are better stored as they are. `columns` are one column of consecutive batches. */
+/**
+ * Null when the values are better stored as they are. `columns` are one column of consecutive
+ * batches.
+ */
 export function planDictionary(columns: readonly ColumnData[]): DictionaryPlan | null {
   const rowCount = columns.reduce((sum, column) => sum + column.length, 0)
   const entriesMax = Math.min(DICTIONARY_ENTRIES_MAX, Math.floor(rowCount / ROWS_PER_ENTRY_MIN))

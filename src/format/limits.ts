@@ -1,22 +1,35 @@
-/** Every limit of the formats: its unit, its reason, and the relations that must hold between them. */
+/**
+ * Every limit of the formats: its unit, its reason, and the relations that must hold between them.
+ */
 import { assert } from '../base/assert.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 
-/** A hot batch is sealed at about this many bytes: big enough to amortise per-batch work, small enough to evict by. */
+/**
+ * A hot batch is sealed at about this many bytes: big enough to amortise per-batch work, small
+ * enough to evict by.
+ */
 export const BATCH_BYTES_TARGET: number = 1 * MIB
 
-/** Rows in one hot batch at most; keeps int32 arithmetic and per-batch statistics meaningful for tiny records. */
+/**
+ * Rows in one hot batch at most; keeps int32 arithmetic and per-batch statistics meaningful for
+ * tiny records.
+ */
 export const BATCH_ROWS_MAX: number = 65_536
 
-/** A segment is closed at about this many bytes before compression, so that a single PUT carries it. */
+/**
+ * A segment is closed at about this many bytes before compression, so that a single PUT carries it.
+ */
 export const SEGMENT_BYTES_TARGET: number = 64 * MIB
 
 /** One value at most: a bigger one belongs in an object store, with its key in the log. */
 export const VALUE_BYTES_MAX: number = 16 * MIB
 
-/** One append at most, encoded: it is one WAL frame, is copied through the ring whole, and is atomic. */
+/**
+ * One append at most, encoded: it is one WAL frame, is copied through the ring whole, and is
+ * atomic.
+ */
 export const APPEND_BYTES_MAX: number = 64 * MIB
 
 export const APPEND_ROWS_MAX: number = 1_000_000
@@ -31,7 +44,10 @@ export const PARTITIONS_MAX: number = 1_024
 /** The footer of a segment, parsed whole before anything else of it. */
 export const SEGMENT_FOOTER_BYTES_MAX: number = 64 * MIB
 
-/** One block of a segment decoded; the greatest append, and what was gathered before it, fit with room to spare. */
+/**
+ * One block of a segment decoded; the greatest append, and what was gathered before it, fit with
+ * room to spare.
+ */
 export const BLOCK_RAW_BYTES_MAX: number = 256 * MIB
 
 /** Values of one segment dictionary: above, the column is stored plain. Codes then fit int16. */
@@ -46,17 +62,26 @@ export const MANIFEST_BYTES_MAX: number = 256 * MIB
 /** After this many commits the manifest writes a new base, so that opening reads few files. */
 export const MANIFEST_COMMITS_PER_BASE: number = 64
 
-/** WAL files grow from the first size to the last by doubling: a small engine opens fast, a busy one rolls seldom. */
+/**
+ * WAL files grow from the first size to the last by doubling: a small engine opens fast, a busy one
+ * rolls seldom.
+ */
 export const WAL_FILE_BYTES_MIN: number = 1 * MIB
 export const WAL_FILE_BYTES_MAX: number = 128 * MIB
 
-/** WAL files are zeroed this far ahead of the writer: a write into bytes that exist needs no metadata in its fdatasync. */
+/**
+ * WAL files are zeroed this far ahead of the writer: a write into bytes that exist needs no
+ * metadata in its fdatasync.
+ */
 export const WAL_ZERO_AHEAD_BYTES: number = 1 * MIB
 
 /** Released WAL files that are kept for the next rolls; a recycled file needs no zeroing. */
 export const WAL_SPARE_FILES_MAX: number = 2
 
-/** Shared bytes between appends and the WAL thread: enough for what arrives during one slow fsync. A power of two. */
+/**
+ * Shared bytes between appends and the WAL thread: enough for what arrives during one slow fsync. A
+ * power of two.
+ */
 export const WAL_RING_BYTES: number = 16 * MIB
 
 /** A WAL ring at least: one piece of a large frame and some small frames beside it. */

@@ -1,10 +1,11 @@
 /**
- * LZ4 frames (lz4_Frame_format.md, magic 0x184D2204), the body compression of Arrow IPC. The only file that knows the
- * library. Takes views over an ArrayBuffer or a SharedArrayBuffer.
+ * LZ4 frames (lz4_Frame_format.md, magic 0x184D2204), the body compression of Arrow IPC. The only
+ * file that knows the library. Takes views over an ArrayBuffer or a SharedArrayBuffer.
  *
- * LZ4 has no output cap of its own: 4 MB of input may ask for 1 GiB. So a frame is only decoded against the exact length
- * that its holder declares: the frame's header and block sizes are walked first, a frame that cannot have that length is
- * refused before anything is allocated, and every block is decoded into a buffer of its exact size.
+ * LZ4 has no output cap of its own: 4 MB of input may ask for 1 GiB. So a frame is only decoded
+ * against the exact length that its holder declares: the frame's header and block sizes are walked
+ * first, a frame that cannot have that length is refused before anything is allocated, and every
+ * block is decoded into a buffer of its exact size.
  *
  * ```
  * magic u32 | flags u8 | block size code u8 | [content length u64] | [dictionary id u32] | header checksum u8
@@ -27,7 +28,10 @@ const STORED_BLOCK = 0x8000_0000
 /** One input byte asks for at most this many output bytes. */
 const EXPANSION_MAX = 255
 
-/** Why bytes were refused: `message` says what is wrong with the frame. The caller knows which file it came from. */
+/**
+ * Why bytes were refused: `message` says what is wrong with the frame. The caller knows which file
+ * it came from.
+ */
 export class Lz4FrameError extends Error {
   override readonly name = 'Lz4FrameError'
 }
@@ -51,8 +55,8 @@ interface Frame {
 }
 
 /**
- * The `length` bytes that a frame holds. Its own content checksum is not looked at when its blocks are independent: the
- * caller has verified one over the stored bytes.
+ * The `length` bytes that a frame holds. Its own content checksum is not looked at when its blocks
+ * are independent: the caller has verified one over the stored bytes.
  *
  * @throws Lz4FrameError when it is no frame, is damaged, or does not hold exactly `length` bytes.
  */
@@ -65,7 +69,10 @@ export function decompressFrame(bytes: Uint8Array, length: number): Uint8Array {
   return decoded
 }
 
-/** What a frame holds whose length nobody declares; refused when it may hold more than `lengthMax`. @throws Lz4FrameError. */
+/**
+ * What a frame holds whose length nobody declares; refused when it may hold more than `lengthMax`.
+ * @throws Lz4FrameError.
+ */
 export function decompressFrameBelow(bytes: Uint8Array, lengthMax: number): Uint8Array {
   const { view, blockLengthMax, position, flags } = parseHeader(bytes)
   let blockCount = 0
@@ -171,7 +178,10 @@ function parseHeader(bytes: Uint8Array): FrameHeader {
   return { view, flags, blockLengthMax: 1 << (8 + 2 * sizeCode), contentLength, position }
 }
 
-/** Visits every block's bytes; each lies inside the frame, and the frame ends where it should. Returns their count. */
+/**
+ * Visits every block's bytes; each lies inside the frame, and the frame ends where it should.
+ * Returns their count.
+ */
 function walkBlocks(
   view: DataView,
   first: number,

@@ -113,6 +113,9 @@ export class ManifestBuilder {
         return this.#createEngine(edit)
       case 'writer-claimed':
         return this.#claim(edit)
+      case 'log-ids-reserved':
+        this.#head = { ...this.#head, nextLogId: Math.max(this.#head.nextLogId, edit.nextLogId) }
+        return
       case 'log-created':
         return this.#createLog(edit)
       case 'schema-added':

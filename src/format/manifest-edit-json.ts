@@ -29,6 +29,7 @@ const EVICTION_POLICIES = ['fifo', 'lru', 'ttl', 'priority', 'reject'] as const
 const KINDS: readonly ManifestEdit['kind'][] = [
   'engine-created',
   'writer-claimed',
+  'log-ids-reserved',
   'log-created',
   'schema-added',
   'policy-changed',
@@ -60,6 +61,8 @@ function editJson(edit: ManifestEdit): unknown {
       return { kind: edit.kind, engineId: edit.engineId }
     case 'writer-claimed':
       return { kind: edit.kind, epoch: edit.epoch, writer: writerJson(edit.writer) }
+    case 'log-ids-reserved':
+      return { kind: edit.kind, nextLogId: edit.nextLogId }
     case 'log-created':
       return { kind: edit.kind, log: definitionJson(edit.log), startOffsets: edit.startOffsets }
     case 'schema-added':
@@ -99,6 +102,8 @@ function editOf(fields: JsonFields): ManifestEdit {
     }
     case 'writer-claimed':
       return { kind, epoch: fields.integer('epoch', 1), writer: writerOf(fields.object('writer')) }
+    case 'log-ids-reserved':
+      return { kind, nextLogId: fields.integer('nextLogId', 1) }
     case 'log-created':
       return {
         kind,

@@ -108,6 +108,8 @@ export interface Writer {
 
 export type ManifestEdit =
   | { readonly kind: 'engine-created'; readonly engineId: string }
+  /** Ids below `nextLogId` were given elsewhere: in the archive that this place was restored from. */
+  | { readonly kind: 'log-ids-reserved'; readonly nextLogId: number }
   | { readonly kind: 'writer-claimed'; readonly epoch: number; readonly writer: Writer }
   | {
       readonly kind: 'log-created'

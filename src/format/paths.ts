@@ -6,6 +6,7 @@
  * Below a data directory:
  *
  *     stratalog.json                                             who made the directory (format/identity.ts)
+ *     restoring.json                                             what is being restored here, until it is whole
  *     lock                                                       held by the process that writes
  *     manifest/NNNNNNNNNNNN.edit                                 commit number N, 12 digits, from 1
  *     manifest/NNNNNNNNNNNN.base                                 the whole state after commit N
@@ -29,6 +30,7 @@ import { assert } from '../base/assert.ts'
 import type { SegmentFormat } from './manifest.ts'
 
 export const IDENTITY_FILE = 'stratalog.json'
+export const RESTORING_FILE = 'restoring.json'
 export const LOCK_FILE = 'lock'
 export const MANIFEST_DIRECTORY = 'manifest'
 export const WAL_DIRECTORY = 'wal'
@@ -60,6 +62,7 @@ export interface SegmentName {
 /** What a name below a data directory or an archive's prefix stands for. `hash` is the start of the segment's SHA-256. */
 export type ParsedPath =
   | { readonly kind: 'identity' }
+  | { readonly kind: 'restoring' }
   | { readonly kind: 'lock' }
   | { readonly kind: 'manifest'; readonly file: ManifestFileName }
   | { readonly kind: 'wal'; readonly startLsn: number }
@@ -112,6 +115,7 @@ export function cachePath(name: string): string {
 /** What `path` stands for; null when no function of this file makes that name. */
 export function parsePath(path: string): ParsedPath | null {
   if (path === IDENTITY_FILE) return { kind: 'identity' }
+  if (path === RESTORING_FILE) return { kind: 'restoring' }
   if (path === LOCK_FILE) return { kind: 'lock' }
   const slash = path.indexOf('/')
   const rest = path.slice(slash + 1)

@@ -1,6 +1,7 @@
 /**
- * Cuts hot batches into the blocks of a segment: about 1 MiB each and at most 65,536 rows, so that many tiny batches do not
- * become many tiny blocks, and a huge one does not become a block that nobody can read a part of.
+ * Cuts hot batches into the blocks of a segment: about 1 MiB each and at most 65,536 rows, so that
+ * many tiny batches do not become many tiny blocks, and a huge one does not become a block that
+ * nobody can read a part of.
  */
 import { assert } from '../base/assert.ts'
 import { type ColumnData, bitmapBytes } from './column.ts'
@@ -51,7 +52,10 @@ export function planBlocks(batches: readonly RecordBatch[]): readonly BlockPlan[
   return blocks
 }
 
-/** A block takes what keeps it below its target, and while it is small also what brings it somewhat above. */
+/**
+ * A block takes what keeps it below its target, and while it is small also what brings it somewhat
+ * above.
+ */
 function isFull(bytes: number, added: number): boolean {
   return bytes + added > BATCH_BYTES_TARGET * (bytes < BATCH_BYTES_TARGET / 2 ? 1.5 : 1)
 }
@@ -79,7 +83,10 @@ function cutBatch(batch: RecordBatch): readonly Piece[] {
   return pieces
 }
 
-/** Bytes that the rows of a column take; what lies beside them in shared buffers and a dictionary do not count. */
+/**
+ * Bytes that the rows of a column take; what lies beside them in shared buffers and a dictionary do
+ * not count.
+ */
 function rawColumnBytes(column: ColumnData): number {
   const validity = column.nullCount === 0 ? 0 : bitmapBytes(column.length)
   const layout = columnLayout(column.type)

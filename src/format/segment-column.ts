@@ -1,4 +1,7 @@
-/** Stored buffers as columns. Every length follows from the row count or from offsets that were checked before. */
+/**
+ * Stored buffers as columns. Every length follows from the row count or from offsets that were
+ * checked before.
+ */
 import type { ColumnPlace, BufferPlace } from './arrow-message-reader.ts'
 import { type ColumnData, bitmapBytes, countBits, int32View } from './column.ts'
 import { codeWidthFor } from './dictionary-plan.ts'

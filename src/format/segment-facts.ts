@@ -1,4 +1,7 @@
-/** Strict reading of a segment's facts: every field, every type, and every relation between them, before any is used. */
+/**
+ * Strict reading of a segment's facts: every field, every type, and every relation between them,
+ * before any is used.
+ */
 import { StratalogError } from '../base/errors.ts'
 import { type Fail, JsonFields, parseJson } from './json-fields.ts'
 import { BATCH_ROWS_MAX, COLUMNS_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
@@ -110,7 +113,10 @@ function decodeBound(fields: JsonFields, name: 'min' | 'max'): number | string |
   return fields.has(name) ? fields.numberOrText(name) : null
 }
 
-/** The preamble, then the blocks, fill the file up to its tail; offsets are dense; every list fits the schema. */
+/**
+ * The preamble, then the blocks, fill the file up to its tail; offsets are dense; every list fits
+ * the schema.
+ */
 function checkRelations(facts: SegmentFacts, tailPosition: number, fail: Fail): void {
   const columnCount = facts.schema.fields.length
   if (columnCount === 0 || columnCount > COLUMNS_MAX) fail(`it has ${columnCount} columns`)

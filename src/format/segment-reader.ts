@@ -1,12 +1,15 @@
 /**
- * Reads segments; see segment-writer.ts for the layout. Pure: positions and lengths in, bytes in, columns out.
+ * Reads segments; see segment-writer.ts for the layout. Pure: positions and lengths in, bytes in,
+ * columns out.
  *
- * Nothing is believed before a checksum of ours over the stored bytes was verified: the tail's covers the facts, the
- * facts' cover the preamble and each block. Only then do bytes reach a flatbuffers or an LZ4 decoder, and these are held
- * to the lengths that the facts allow. All damage is `segment_corrupt` with the position in the segment; bytes that were
- * damaged on purpose, checksums included, give the same error or other values, never a read out of range.
+ * Nothing is believed before a checksum of ours over the stored bytes was verified: the tail's
+ * covers the facts, the facts' cover the preamble and each block. Only then do bytes reach a
+ * flatbuffers or an LZ4 decoder, and these are held to the lengths that the facts allow. All damage
+ * is `segment_corrupt` with the position in the segment; bytes that were damaged on purpose,
+ * checksums included, give the same error or other values, never a read out of range.
  *
- * Columns may lie over the bytes they were decoded from, which the caller leaves unchanged while they are in use.
+ * Columns may lie over the bytes they were decoded from, which the caller leaves unchanged while
+ * they are in use.
  */
 import { Footer } from 'apache-arrow/fb/footer'
 import { ByteBuffer, Encoding } from 'flatbuffers'
@@ -45,7 +48,8 @@ const BEFORE_FOOTER_BYTES = END_OF_STREAM.length + TAIL_MAGIC.length + 4
 /**
  * The facts of a segment of `length` bytes, from its last bytes.
  *
- * @throws StratalogError `segment_corrupt`, and `format_unsupported` for a version that this program does not know.
+ * @throws StratalogError `segment_corrupt`, and `format_unsupported` for a version that this
+ * program does not know.
  */
 export function parseSegmentTail(tail: Uint8Array, length: number): SegmentTail {
   assert(tail.length <= length, 'a tail is no longer than its segment')
@@ -145,10 +149,11 @@ function decodeDictionary(dictionary: DictionaryFacts, preamble: Uint8Array): Co
 }
 
 /**
- * The records of one block, with all columns or the wanted ones in the order they are asked for; others are not
- * decompressed. The batch's schema has the same columns.
+ * The records of one block, with all columns or the wanted ones in the order they are asked for;
+ * others are not decompressed. The batch's schema has the same columns.
  *
- * @param bytes the block's: `[position, position + metadataLength + bodyLength)` of `facts.batches[index]`.
+ * @param bytes the block's: `[position, position + metadataLength + bodyLength)` of
+ * `facts.batches[index]`.
  * @param dictionaries those of the wanted columns at least.
  * @throws StratalogError `segment_corrupt`.
  */
@@ -195,8 +200,9 @@ export function decodeBlock(
 }
 
 /**
- * Where in the segment the stored bytes of the wanted columns of a block lie, by what the block's metadata says.
- * The block's checksum does not cover the parts alone: what is read by these ranges is hints, not yet data.
+ * Where in the segment the stored bytes of the wanted columns of a block lie, by what the block's
+ * metadata says. The block's checksum does not cover the parts alone: what is read by these ranges
+ * is hints, not yet data.
  *
  * @param metadata the block's first `metadataLength` bytes.
  * @throws StratalogError `segment_corrupt`.

@@ -1,5 +1,6 @@
 /**
- * Writes segments. A segment is an Arrow IPC file that any Arrow reader opens; the layout is drawn in docs/formats.md:
+ * Writes segments. A segment is an Arrow IPC file that any Arrow reader opens; the layout is drawn
+ * in docs/formats.md:
  *
  * ```
  * preamble   "ARROW1" 0 0 | schema message | one dictionary message per encoded column
@@ -66,9 +67,10 @@ export interface EncodedSegment {
 }
 
 /**
- * The bytes of a segment of `batches`, piece by piece; the last step returns what was written. Work is done as pieces are
- * asked for: about 1 MiB of records a step, so a caller can let others run in between. The batches have one schema id,
- * follow each other without a gap, and stay unchanged until the end. A piece is the caller's.
+ * The bytes of a segment of `batches`, piece by piece; the last step returns what was written. Work
+ * is done as pieces are asked for: about 1 MiB of records a step, so a caller can let others run in
+ * between. The batches have one schema id, follow each other without a gap, and stay unchanged until
+ * the end. A piece is the caller's, and may be empty.
  */
 export function* encodeSegment(
   header: SegmentHeader,
@@ -122,7 +124,10 @@ class SegmentWriter {
     this.#totals = fields.map(() => ({ nullCount: 0, range: null }))
   }
 
-  /** One piece per column whose dictionary has to be found, which may be empty, then the preamble's messages. */
+  /**
+   * One piece per column whose dictionary has to be found, which may be empty, then the preamble's
+   * messages.
+   */
   *preamble(): Generator<Uint8Array, void, void> {
     const { fields } = this.#first.schema
     const plans: (DictionaryPlan | null)[] = []

@@ -1,18 +1,30 @@
 import type { Schema } from './schema.ts'
 
-/** The least and greatest value of a column, as JSON; absent for types without an order we prune by, and when all is null. */
+/**
+ * The least and greatest value of a column, as JSON; absent for types without an order we prune by,
+ * and when all is null.
+ */
 export interface ColumnStatistics {
   readonly nullCount: number
-  /** Numbers as numbers; int64 and timestamps beyond 2^53 as decimal text; utf8 as text cut to 64 bytes (max rounded up, or absent). */
+  /**
+   * Numbers as numbers; int64 and timestamps beyond 2^53 as decimal text; utf8 as text cut to 64
+   * bytes (max rounded up, or absent).
+   */
   readonly min?: number | string
   readonly max?: number | string
 }
 
-/** One record batch inside a segment file: where its bytes lie and what they hold. Positions count from the segment's first byte. */
+/**
+ * One record batch inside a segment file: where its bytes lie and what they hold. Positions count
+ * from the segment's first byte.
+ */
 export interface BatchFacts {
   readonly baseOffset: number
   readonly length: number
-  /** Where the IPC message begins, its metadata length and its body length, as in the Arrow footer's Block. */
+  /**
+   * Where the IPC message begins, its metadata length and its body length, as in the Arrow footer's
+   * Block.
+   */
   readonly position: number
   readonly metadataLength: number
   readonly bodyLength: number
@@ -24,7 +36,10 @@ export interface BatchFacts {
   readonly appendTimeMax: number
 }
 
-/** The dictionary of one column, in a message before the first batch. Covered by the preamble's checksum. */
+/**
+ * The dictionary of one column, in a message before the first batch. Covered by the preamble's
+ * checksum.
+ */
 export interface DictionaryFacts {
   /** Position of its column in `schema.fields`. */
   readonly column: number
@@ -43,7 +58,10 @@ export interface SegmentFacts {
   readonly logName: string
   readonly partition: number
   readonly baseOffset: number
-  /** Offset after the last record. Offsets inside a segment are dense: `endOffset - baseOffset` records. */
+  /**
+   * Offset after the last record. Offsets inside a segment are dense: `endOffset - baseOffset`
+   * records.
+   */
   readonly endOffset: number
   readonly schema: Schema
   readonly timeColumn: string

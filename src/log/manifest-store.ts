@@ -99,9 +99,13 @@ export class ManifestStore {
 
   /**
    * Makes `writer` the writer, with the next epoch. Whoever wrote before is fenced at its next commit. An empty manifest
-   * becomes that of the engine `newEngineId`.
+   * becomes that of the engine `newEngineId`. Whatever `more` says is part of the same commit.
    */
-  claim(writer: Writer, newEngineId: string): Promise<ManifestState> {
+  claim(
+    writer: Writer,
+    newEngineId: string,
+    more: readonly ManifestEdit[] = [],
+  ): Promise<ManifestState> {
     return this.#mutex.run(async () => {
       this.#checkOpen()
       for (let attempt = 0; attempt < CLAIM_ATTEMPTS_MAX; attempt++) {
@@ -110,7 +114,7 @@ export class ManifestStore {
         const claimed: ManifestEdit = { kind: 'writer-claimed', epoch: epoch + 1, writer }
         const created: readonly ManifestEdit[] =
           engineId === '' ? [{ kind: 'engine-created', engineId: newEngineId }] : []
-        const outcome = await this.#put([...created, claimed])
+        const outcome = await this.#put([...created, claimed, ...more])
         if (outcome.kind === 'rival') continue
         this.#writer = writer
         return this.state

@@ -155,6 +155,16 @@ export class Partition implements DurableListener {
     this.#wake()
   }
 
+  /** Replay into RAM: leaves offsets out, which then read as a gap. Only where no WAL and no lower tier wants them dense. */
+  skipTo(offset: number): void {
+    assert(offset >= this.#nextOffset, 'offsets are skipped forward')
+    if (offset === this.#nextOffset) return
+    this.sealOpenBatch()
+    this.#nextOffset = offset
+    this.#durableEnd = offset
+    this.#wake()
+  }
+
   sealOpenBatch(): void {
     const last = this.#batches.at(-1)
     if (last !== undefined && last.length > 0) last.seal()

@@ -37,15 +37,14 @@ export class PinnedTables {
    * Pins every log that a statement may name, in one synchronous stretch. Which words name tables only a parser knows, so
    * each word that is a log's name counts; the plan then tells which tables are scanned, and of the others nothing is read.
    */
-  static pin(sql: string, { viewOf, logNames }: Pick<QueryPorts, 'viewOf' | 'logNames'>): PinnedTables {
-    const logs = new Set(logNames())
+  static pin(sql: string, { viewOf, hasLog }: Pick<QueryPorts, 'viewOf' | 'hasLog'>): PinnedTables {
     const words = sqlWords(sql)
     const views = new Map<string, LogView>()
     try {
       const tables: PinnedTable[] = []
       for (const name of words) {
         const table = parseTableName(name)
-        if (table === null || !logs.has(table.log)) continue
+        if (table === null || !hasLog(table.log)) continue
         const view = views.get(table.log) ?? viewOf(table.log)
         views.set(table.log, view)
         const columns = tableColumns(view, (column) => words.has(column))

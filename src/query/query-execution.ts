@@ -164,8 +164,8 @@ export class QueryExecution implements QueryListener, ResultSource {
     try {
       return await this.#ask(message, 'planned')
     } catch (error) {
-      throwForUnknownLog(toStratalogError(error), this.#ports.viewOf)
-      throw error
+      this.#error = unknownLogError(toStratalogError(error), this.#ports.viewOf)
+      throw this.#error
     }
   }
 
@@ -246,8 +246,14 @@ export class QueryExecution implements QueryListener, ResultSource {
 }
 
 /** Where DuckDB knows no such table, the log's own error says it better, with the nearest name. */
-function throwForUnknownLog(error: StratalogError, viewOf: (name: string) => LogView): void {
+function unknownLogError(error: StratalogError, viewOf: (name: string) => LogView): StratalogError {
   const name = /^Catalog Error: Table with name (.+) does not exist!/.exec(error.message)?.[1]
   const table = name === undefined ? null : parseTableName(name)
-  if (table !== null) viewOf(table.log).release()
+  if (table === null) return error
+  try {
+    viewOf(table.log).release()
+    return error
+  } catch (unknown) {
+    return toStratalogError(unknown)
+  }
 }

@@ -31,8 +31,8 @@ export interface QueryPorts {
   readonly logger: Logger
   /** Pins a log's present state, synchronously. @throws StratalogError `log_not_found`, naming the nearest log. */
   readonly viewOf: (logName: string) => LogView
-  /** The names of all logs, as they are looked up. */
-  readonly logNames: () => Iterable<string>
+  /** Whether there is a log of this name; asked for every word of a statement. */
+  readonly hasLog: (logName: string) => boolean
   /** Starts a worker that runs a QueryHost. */
   readonly spawn: () => WorkerChannel
   /** A local file for a segment whose `bytes.path` is null. */

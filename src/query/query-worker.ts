@@ -13,7 +13,7 @@ export interface QueryListener {
   lost(error: StratalogError): void
 }
 
-/** How long a worker may take to end its queries and close DuckDB before it is terminated all the same. */
+/** How long a worker may take to end its queries and close DuckDB before it is left alone. */
 const CLOSE_TIMEOUT_MS = 5_000
 
 export class QueryWorker {
@@ -57,23 +57,28 @@ export class QueryWorker {
     if (!this.#hasExited) this.#channel.post(message)
   }
 
-  /** No query may be running. */
+  /**
+   * Stops the worker; no query may be running. Terminating a worker inside a call into DuckDB aborts the process, so one
+   * that does not answer is left to end with it.
+   */
   async close(): Promise<void> {
     if (this.#hasExited) return
-    await new Promise<void>((resolve) => {
-      const timer = this.#clock.setTimer(CLOSE_TIMEOUT_MS, () => {
-        this.#logger.warn('the query worker did not close in time and is terminated')
-        resolve()
-      })
+    const isClosed = await new Promise<boolean>((resolve) => {
+      const timer = this.#clock.setTimer(CLOSE_TIMEOUT_MS, () => resolve(false))
       this.#onClosed = () => {
         timer.cancel()
-        resolve()
+        resolve(true)
       }
       this.#channel.setActive(true)
       this.#channel.post({ kind: 'close' })
     })
     this.#hasExited = true
-    await this.#channel.terminate()
+    if (isClosed) {
+      await this.#channel.terminate()
+      return
+    }
+    this.#logger.warn('the query worker did not close in time', { waitedMs: CLOSE_TIMEOUT_MS })
+    this.#channel.setActive(false)
   }
 
   #receive(message: FromWorker): void {

@@ -8,7 +8,7 @@
 import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
 import { sha256Hex } from '../format/checksum.ts'
-import type { ManifestEdit, ManifestState, SegmentEntry, Snapshot } from '../format/manifest.ts'
+import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -71,12 +71,13 @@ export class ArchiveWriter {
     })
   }
 
-  async commitSnapshot(logs: readonly LiveLog[], snapshot: Snapshot): Promise<void> {
+  /** Commits a snapshot of `logs`; `make` gives its edits for the state that they will meet. */
+  async commitSnapshot(
+    logs: readonly LiveLog[],
+    make: (state: ManifestState) => readonly ManifestEdit[],
+  ): Promise<void> {
     const manifest = await this.manifest()
-    await manifest.commit((state) => [
-      ...logs.flatMap((log) => this.describe(state, log)),
-      { kind: 'snapshot-created', snapshot },
-    ])
+    await manifest.commit((state) => [...logs.flatMap((log) => this.describe(state, log)), ...make(state)])
   }
 
   /** Edits that bring the archive's idea of a log up to date: its definition, policy and schemas. */

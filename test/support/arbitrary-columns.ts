@@ -1,4 +1,6 @@
-/** Arbitrary values of every column type, as `columnReader` gives them back, and batches of them. */
+/**
+ * Arbitrary values of every column type, as `columnReader` gives them back, and batches of them.
+ */
 import fc from 'fast-check'
 import type { RecordBatch } from '../../src/format/record-batch.ts'
 import type { Row } from '../../src/format/schema-inference.ts'
@@ -7,7 +9,10 @@ import { EVERY_TYPE, sampleBatch } from './sample-batches.ts'
 
 const DAY_MS = 86_400_000
 
-/** Integers at and around the edges of a range, and any between. Beyond 2^53 they are bigints, as readers give them. */
+/**
+ * Integers at and around the edges of a range, and any between. Beyond 2^53 they are bigints, as
+ * readers give them.
+ */
 function integers(min: bigint, max: bigint): fc.Arbitrary<number | bigint> {
   const edges = fc.constantFrom(
     min,

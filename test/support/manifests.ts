@@ -74,6 +74,7 @@ export function writer(id: string): Writer {
 export const EVERY_EDIT: readonly ManifestEdit[] = [
   { kind: 'engine-created', engineId: 'engine-1' },
   { kind: 'writer-claimed', epoch: 1, writer: writer('first') },
+  { kind: 'log-ids-reserved', nextLogId: 4 },
   { kind: 'log-created', log: logDefinition(1), startOffsets: [0] },
   {
     kind: 'schema-added',

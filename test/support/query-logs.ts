@@ -172,7 +172,7 @@ export function sampleRunner(logs: readonly SampleLog[], limits: Partial<QueryLi
     {
       clock: systemClock,
       logger: silentLogger,
-      logNames: () => byName.keys(),
+      hasLog: (name) => byName.has(name),
       viewOf: (name) => {
         const log = byName.get(name)
         if (log === undefined) throw new StratalogError('log_not_found', `There is no log ${name}.`)

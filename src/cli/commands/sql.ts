@@ -1,6 +1,6 @@
 /** `sql`: one question over all tiers. */
-import { parseDuration, formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { StratalogError } from '../../base/errors.ts'
+import { formatBytes, formatCount, formatDuration, parseDuration } from '../../base/units.ts'
 import type { QueryParameter } from '../../query/protocol.ts'
 import type { QueryResult, QueryStats } from '../../query/query-result.ts'
 import type { FlagValues } from '../config-flags.ts'
@@ -20,7 +20,7 @@ export async function querySql(session: Session, statement: string, flags: SqlFl
   await withReader(flags, async (reading) => {
     const result = await reading.query(statement, (flags.param ?? []).map(parameterValue), {
       signal: session.signal,
-      ...(flags.timeout === undefined ? {} : { timeout: parseDuration(flags.timeout, '--timeout') }),
+      ...(flags.timeout === undefined ? {} : { timeoutMs: parseDuration(flags.timeout, '--timeout') }),
       ...(flags.maxRows === undefined ? {} : { maxRows: flags.maxRows }),
     })
     if (format === 'json') await session.terminal.write(`${JSON.stringify(await result.toJson())}\n`)

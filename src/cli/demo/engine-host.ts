@@ -1,5 +1,6 @@
 /** What the engine process of the demo does for each request. */
 import { assert } from '../../base/assert.ts'
+import { systemClock } from '../../base/clock.ts'
 import { silentLogger } from '../../base/logger.ts'
 import { MemoryMetrics } from '../../base/metrics.ts'
 import { LogHasher } from '../../format/content-hash.ts'
@@ -61,6 +62,10 @@ export class EngineHost {
     return this.#running.db
   }
 
+  get #requests(): number {
+    return this.#metrics.total('stratalog_object_store_requests_total')
+  }
+
   get #log(): Log {
     return this.#db.log(DEMO_LOG)
   }
@@ -88,7 +93,7 @@ export class EngineHost {
   }
 
   async #load({ source, total, to, batchRecords }: Calls['load']['request']): Promise<Calls['load']['answer']> {
-    const startedAt = performance.now()
+    const startedAt = systemClock.monotonic()
     const log = this.#log
     const end = this.#db.status().logs[0]?.partitions[0]?.endOffset ?? 0
     this.#reader ??= new FlightReader(source, total)
@@ -103,7 +108,7 @@ export class EngineHost {
       if (inFlight.length >= IN_FLIGHT_MAX) await inFlight.shift()
     }
     await Promise.all(inFlight)
-    return { elapsedMs: Math.round(performance.now() - startedAt) }
+    return { elapsedMs: Math.round(systemClock.monotonic() - startedAt) }
   }
 
   async #age(ms: number): Promise<Calls['age']['answer']> {
@@ -123,7 +128,7 @@ export class EngineHost {
       records: partitions.reduce((total, { tiers }) => total + tiers[tier].records, 0),
       bytes: partitions.reduce((total, { tiers }) => total + tiers[tier].bytes, 0),
     })
-    return { tiers: { memory: sum('memory'), disk: sum('disk'), object: sum('object') }, rawBytes: 0 }
+    return { tiers: { memory: sum('memory'), disk: sum('disk'), object: sum('object') }, requests: this.#requests }
   }
 
   async #query(sql: string): Promise<QueryAnswer> {
@@ -138,7 +143,7 @@ export class EngineHost {
   }
 
   async #hash(): Promise<Calls['hash']['answer']> {
-    const startedAt = performance.now()
+    const startedAt = systemClock.monotonic()
     const schema = { id: 0, fields: this.#log.describe().schema }
     const hasher = new LogHasher(schema)
     let records = 0
@@ -147,13 +152,13 @@ export class EngineHost {
       hasher.add(batch.partition, { ...batch, schema, appendTimeMin: 0, appendTimeMax: 0 })
       records += batch.length
     }
-    return { records, hash: hasher.digestHex(), elapsedMs: Math.round(performance.now() - startedAt) }
+    return { records, hash: hasher.digestHex(), elapsedMs: Math.round(systemClock.monotonic() - startedAt) }
   }
 
   async #archive(): Promise<Calls['archive']['answer']> {
-    const startedAt = performance.now()
+    const startedAt = systemClock.monotonic()
     const { failed } = await this.#db.tier.now({ to: 'object' })
-    return { elapsedMs: Math.round(performance.now() - startedAt), failed: failed.length }
+    return { elapsedMs: Math.round(systemClock.monotonic() - startedAt), failed: failed.length }
   }
 
   async #restore({ dataDir, archive, s3 }: Calls['restore']['request']): Promise<Calls['restore']['answer']> {
@@ -165,6 +170,6 @@ export class EngineHost {
     await this.#reader?.close()
     await this.#running?.db.close()
     this.#running = null
-    return { requests: this.#metrics.total('stratalog_object_store_requests_total') }
+    return { requests: this.#requests }
   }
 }

@@ -17,6 +17,7 @@ interface Waiting {
 export class EngineProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>
   readonly #exited: Promise<unknown>
+  readonly #outputClosed: Promise<unknown>
   #waiting: Waiting | null = null
   #hasExited = false
   #acked = 0
@@ -33,6 +34,7 @@ export class EngineProcess {
       this.#waiting?.reject(new StratalogError('internal', 'The engine process of the demo ended unexpectedly.'))
       this.#waiting = null
     })
+    this.#outputClosed = once(this.#child.stdout, 'close')
     createInterface({ input: this.#child.stdout }).on('line', (line) => this.#receive(JSON.parse(line) as AnswerLine))
   }
 
@@ -57,10 +59,9 @@ export class EngineProcess {
 
   /** SIGKILL: nothing of the process gets to run any more. What it wrote to its pipe before is still read. */
   async kill(): Promise<void> {
-    const closed = once(this.#child.stdout, 'close')
     if (!this.#hasExited) this.#child.kill('SIGKILL')
     await this.#exited
-    await closed
+    await this.#outputClosed
   }
 
   /** Lets the process end by itself. */

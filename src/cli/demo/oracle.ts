@@ -9,6 +9,8 @@ import type { FlightRows } from './flights.ts'
 export interface Truth {
   readonly records: number
   readonly hash: string
+  /** Bytes of the values: eight a number, and the text. */
+  readonly bytes: number
   readonly delaySum: number
   readonly distanceMax: number
   /** By name of the airport: departures. */
@@ -57,6 +59,7 @@ export class Oracle {
     return {
       records: this.#records,
       hash: this.#hash(),
+      bytes: Object.values(this.#columns).reduce((sum, column) => sum + column.bytes, 0),
       delaySum: this.#delaySum,
       distanceMax: this.#distanceMax,
       departures: new Map(this.#departures),
@@ -109,6 +112,7 @@ export class Oracle {
 class FixedHash {
   readonly name: string
   readonly type: string
+  bytes = 0
   readonly #presence: Hash = createHash('sha256')
   readonly #values: Hash = createHash('sha256')
 
@@ -120,6 +124,7 @@ class FixedHash {
   add(values: BigInt64Array): void {
     this.#presence.update(Buffer.alloc(values.length, 1))
     this.#values.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    this.bytes += values.byteLength
   }
 
   digest(): Buffer {
@@ -131,6 +136,7 @@ class FixedHash {
 class TextHash {
   readonly name: string
   readonly type = 'utf8'
+  bytes = 0
   readonly #presence: Hash = createHash('sha256')
   readonly #lengths: Hash = createHash('sha256')
   readonly #bytes: Hash = createHash('sha256')
@@ -141,7 +147,11 @@ class TextHash {
 
   add(texts: readonly string[]): void {
     const lengths = new Uint32Array(texts.length)
-    for (let row = 0; row < texts.length; row++) lengths[row] = Buffer.byteLength(texts[row] ?? '')
+    for (let row = 0; row < texts.length; row++) {
+      const length = Buffer.byteLength(texts[row] ?? '')
+      lengths[row] = length
+      this.bytes += length
+    }
     this.#presence.update(Buffer.alloc(texts.length, 1))
     this.#lengths.update(new Uint8Array(lengths.buffer))
     this.#bytes.update(texts.join(''))

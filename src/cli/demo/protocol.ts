@@ -26,7 +26,7 @@ export interface Calls {
   }
   /** Lets time pass and moves what comes due. */
   readonly age: { readonly request: { readonly ms: number }; readonly answer: { readonly moves: number } }
-  readonly tiers: { readonly request: object; readonly answer: { readonly tiers: TierFacts; readonly rawBytes: number } }
+  readonly tiers: { readonly request: object; readonly answer: { readonly tiers: TierFacts; readonly requests: number } }
   readonly query: { readonly request: { readonly sql: string }; readonly answer: QueryAnswer }
   readonly snapshot: { readonly request: { readonly name: string }; readonly answer: { readonly name: string } }
   /** Reads every record and hashes what is in it. */

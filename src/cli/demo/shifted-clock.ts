@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../../base/clock.ts'
 export class ShiftedClock implements Clock {
   readonly setTimer: Clock['setTimer'] = (delayMs, callback) => systemClock.setTimer(delayMs, callback)
   readonly sleep: Clock['sleep'] = (delayMs, signal) => systemClock.sleep(delayMs, signal)
+  readonly yield: Clock['yield'] = () => systemClock.yield()
   #shiftMs: number
 
   constructor(shiftMs: number) {

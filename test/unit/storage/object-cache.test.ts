@@ -86,15 +86,27 @@ test('what was not used for longest goes first, and what is held stays', async (
   const { store, contents } = await objects()
   const cache = await open(fileSystem, 300)
   const held = await cache.acquire(store, '0', at(contents, 0))
-  for (const index of [1, 2, 1, 3])
-    (await cache.acquire(store, String(index), at(contents, index))).release()
-  const last = await cache.acquire(store, '4', at(contents, 4))
-  last.release()
-  last.release()
-  await expect.poll(async () => (await fileSystem.list('/cache')).length).toBe(3)
-  const names = await fileSystem.list('/cache')
-  expect(names).toEqual([0, 3, 4].map((index) => at(contents, index).sha256).sort())
+  for (const index of [1, 2, 1, 3]) {
+    const file = await cache.acquire(store, String(index), at(contents, index))
+    file.release()
+  }
+  const kept = [0, 1, 3].map((index) => at(contents, index).sha256).sort()
+  await expect.poll(() => fileSystem.list('/cache')).toEqual(kept)
   expect(await fileSystem.read(held.path)).toHaveLength(100)
+})
+
+test('who lets a file go twice does not take it from another', async () => {
+  const { store, contents } = await objects()
+  const fileSystem = new MemoryFileSystem()
+  const cache = await open(fileSystem, 0)
+  const first = await cache.acquire(store, '0', at(contents, 0))
+  const second = await cache.acquire(store, '0', at(contents, 0))
+  first.release()
+  first.release()
+  expect(cache.counts().usedBytes).toBe(100)
+  second.release()
+  expect(cache.counts().usedBytes).toBe(0)
+  await expect.poll(() => fileSystem.list('/cache')).toEqual([])
 })
 
 test('held files may exceed the budget, which holds again when they are let go', async () => {

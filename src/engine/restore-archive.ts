@@ -1,0 +1,91 @@
+import { StratalogError } from '../base/errors.ts'
+import { randomHex } from '../base/random.ts'
+import { parseTime } from '../base/units.ts'
+import { openArchive } from '../log/archive-view.ts'
+import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/plan-restore.ts'
+import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
+import { NodeFileSystem } from '../storage/node-file-system.ts'
+import { openObjectStore } from '../storage/open-object-store.ts'
+import type { S3Options } from './config.ts'
+import { environmentVariables, hostName, processId } from './environment.ts'
+import { type EnginePorts, resolvePorts } from './ports.ts'
+
+export interface RestoreArchiveOptions {
+  /** `s3://bucket/prefix` or `file:///path`. */
+  readonly archive: string
+  readonly s3?: S3Options
+  /** A new or empty directory, or one where the same restore was interrupted. */
+  readonly dataDir: string
+  /** Name or id of a snapshot; at most one of `snapshot`, `at` and `toOffsets`. */
+  readonly snapshot?: string
+  /** A moment: what had been appended by then. */
+  readonly at?: Date | string | number
+  /** Offsets to stop before; partitions that are not named are restored whole. */
+  readonly toOffsets?: readonly { readonly log: string; readonly partition: number; readonly offset: number }[]
+  readonly logs?: readonly string[]
+  /** New names by old ones. */
+  readonly rename?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: RestoreProgress) => void
+}
+
+/**
+ * What a restore would do; nothing is written.
+ * @throws StratalogError `archive_not_found`, `snapshot_not_found`, `log_not_found`, `argument_invalid`.
+ */
+export function planRestoreArchive(
+  options: Omit<RestoreArchiveOptions, 'dataDir'>,
+  ports: Partial<EnginePorts> = {},
+): Promise<RestoreSummary> {
+  return withPlan(options, resolvePorts({}, ports), async (plan) => plan.summary)
+}
+
+/**
+ * Restores an archive, or part of it, into a data directory: every segment is verified, and what is missing or damaged is
+ * in the result. A restore of the whole archive is the same engine again and may go on with that archive.
+ * @throws StratalogError as `planRestoreArchive`, and `directory_not_empty`, `disk_full`, `aborted`.
+ * @example
+ * const report = await restoreArchive({ archive: 'file:///backups/shop', dataDir: './restored' })
+ * console.log(report.verified, report.records)
+ */
+export function restoreArchive(options: RestoreArchiveOptions, given: Partial<EnginePorts> = {}): Promise<RestoreResult> {
+  const ports = resolvePorts({}, given)
+  const { clock, logger, random } = ports
+  if (options.dataDir === '') throw new StratalogError('argument_invalid', 'Name the directory to restore into.')
+  const { signal, onProgress, dataDir } = options
+  return withPlan(options, ports, (plan) =>
+    restore(
+      plan,
+      {
+        fileSystem: new NodeFileSystem(),
+        dataDir,
+        clock,
+        logger: logger.child('restore'),
+        writer: { id: randomHex(random, 16), pid: processId(), host: hostName(), since: clock.now() },
+        newEngineId: randomHex(random, 16),
+      },
+      { signal, onProgress },
+    ),
+  )
+}
+
+async function withPlan<T>(
+  options: Omit<RestoreArchiveOptions, 'dataDir'>,
+  ports: EnginePorts,
+  use: (plan: RestorePlan) => Promise<T>,
+): Promise<T> {
+  const store = await openObjectStore(options.archive, {
+    ...ports,
+    ...(options.s3 === undefined ? {} : { s3: options.s3 }),
+    fileSystem: new NodeFileSystem(),
+    environment: environmentVariables(),
+  })
+  try {
+    const archive = await openArchive(store, { logger: ports.logger })
+    const { snapshot, toOffsets, logs, rename, signal } = options
+    const at = options.at === undefined ? undefined : parseTime(options.at, 'at')
+    return await use(await planRestore(archive, { snapshot, at, toOffsets, logs, rename, signal }))
+  } finally {
+    await store.close()
+  }
+}

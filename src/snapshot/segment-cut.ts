@@ -1,0 +1,73 @@
+/** A segment that holds some records of another: decoded, sliced and encoded again. For the edges of a restore. */
+import type { SegmentEntry } from '../format/manifest.ts'
+import { segmentPath } from '../format/paths.ts'
+import { type RecordBatch, endOffset, sliceRecordBatch } from '../format/record-batch.ts'
+import { type EncodedSegment, encodeSegment } from '../format/segment-writer.ts'
+import { SegmentReading, type SegmentOwner } from '../log/segment-reading.ts'
+
+export interface CutSegment {
+  readonly bytes: Uint8Array
+  /** With a disk copy under its path, and no other. */
+  readonly entry: SegmentEntry
+}
+
+/** @throws StratalogError `segment_corrupt`. `bytes` are the whole of `source`, checked already. */
+export async function cutSegment(
+  bytes: Uint8Array,
+  source: SegmentEntry,
+  owner: SegmentOwner & { readonly engineId: string; readonly logName: string },
+  range: { readonly from: number; readonly to: number },
+): Promise<CutSegment> {
+  const reading = SegmentReading.fromBytes(bytes, source, owner)
+  const { facts } = reading
+  const wanted = reading.blocks(
+    (block) => block.baseOffset < range.to && block.baseOffset + block.length > range.from,
+  )
+  const batches: RecordBatch[] = []
+  for await (const batch of reading.read(wanted)) {
+    batches.push(
+      sliceRecordBatch(
+        batch,
+        Math.max(range.from, batch.baseOffset),
+        Math.min(range.to, endOffset(batch)),
+      ),
+    )
+  }
+  const { engineId, logId, logName, partition } = owner
+  const { timeColumn, keyColumn } = facts
+  const header = { engineId, logId, logName, partition, timeColumn, keyColumn }
+  const pieces: Uint8Array[] = []
+  const steps = encodeSegment(header, batches)
+  for (;;) {
+    const step = steps.next()
+    if (step.done !== true) {
+      pieces.push(step.value)
+      continue
+    }
+    return { bytes: Buffer.concat(pieces), entry: entryOf(step.value, owner) }
+  }
+}
+
+function entryOf(
+  { facts, length, sha256 }: EncodedSegment,
+  { logId, partition }: SegmentOwner,
+): SegmentEntry {
+  const { baseOffset, endOffset: end } = facts
+  const object = segmentPath({ logId, partition, baseOffset, sha256, format: 'arrow' })
+  return {
+    baseOffset,
+    endOffset: end,
+    schemaId: facts.schema.id,
+    timeMin: facts.timeMin,
+    timeMax: facts.timeMax,
+    appendTimeMin: facts.appendTimeMin,
+    appendTimeMax: facts.appendTimeMax,
+    rawBytes: facts.rawBytes,
+    length,
+    sha256,
+    format: 'arrow',
+    statistics: facts.statistics,
+    disk: { object, position: 0, length },
+    object: null,
+  }
+}

@@ -1,0 +1,166 @@
+import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { expectError } from '../support/expect-error.ts'
+import { type SampleLog, sampleLog, sampleRunner } from '../support/query-logs.ts'
+import { sampleBatch, sampleSchema } from '../support/sample-batches.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+const SCHEMA = sampleSchema({ id: 'int32', name: 'utf8', _time: 'timestamp[ms]' })
+
+async function clicks(tier: 'memory' | 'disk' = 'memory'): Promise<SampleLog> {
+  const rows = Array.from({ length: 5000 }, (_, id) => ({ id, name: `a rather long name ${id}`, _time: new Date(id) }))
+  return sampleLog(await temporaryDirectory(), 'clicks', [[{ tier, batches: [sampleBatch(SCHEMA, rows, { shared: true })] }]])
+}
+
+/** More work than any test waits for. */
+const ENDLESS = 'SELECT count(*) FROM clicks a, clicks b, clicks c, clicks d WHERE a.id + b.id + c.id + d.id = 7'
+
+test('statements that do not only read are refused', async () => {
+  const { runner } = sampleRunner([await clicks()])
+  const directory = await mkdtemp(join(tmpdir(), 'stratalog-hostile-'))
+  const file = join(directory, 'secret.csv')
+  await writeFile(file, 'a,b\n1,2\n')
+  const statements = [
+    `COPY clicks TO '${directory}/out.csv'`,
+    `COPY (SELECT 1) TO '${directory}/out.csv'`,
+    `ATTACH '${directory}/x.db'`,
+    `EXPORT DATABASE '${directory}'`,
+    'INSTALL httpfs',
+    'LOAD httpfs',
+    'SET threads = 64',
+    'SET GLOBAL enable_external_access = true',
+    'RESET lock_configuration',
+    'PRAGMA version',
+    'PRAGMA threads = 64',
+    'CALL pragma_version()',
+    'CREATE TABLE t (i INTEGER)',
+    'CREATE OR REPLACE TEMP VIEW clicks AS SELECT 1',
+    'INSERT INTO clicks VALUES (1)',
+    'UPDATE clicks SET id = 1',
+    'DELETE FROM clicks',
+    'DROP VIEW clicks',
+    'BEGIN TRANSACTION',
+    'PREPARE p AS SELECT 1',
+    'USE memory',
+    'CHECKPOINT',
+    `SELECT * FROM read_csv('${file}')`,
+    `SELECT * FROM read_text('${file}')`,
+    `SELECT * FROM glob('${directory}/*')`,
+    `SELECT * FROM '${file}'`,
+    'SELECT 1; SELECT 2',
+    'SELECT 1; DROP VIEW clicks',
+    `EXPLAIN ANALYZE COPY (SELECT 1) TO '${directory}/out.csv'`,
+    '/* hello */ SET threads = 64',
+  ]
+  for (const statement of statements) {
+    const error = await runner.query(statement).then(() => null, (reason: unknown) => reason)
+    expect(error, statement).toMatchObject({ code: 'query_forbidden', kind: 'invalid' })
+  }
+  expect(await readdir(directory)).toEqual(['secret.csv'])
+  expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([{ n: 5000 }])
+})
+
+test('a statement that is wrong says where', async () => {
+  const { runner } = sampleRunner([await clicks()])
+  const syntax = await expectError(runner.query('SELECT id\nFROM clicks WHER id > 1'), 'query_invalid')
+  expect(syntax.message).toMatch(/syntax error at or near "id"/)
+  expect(syntax.details).toEqual({ line: 2, column: 18 })
+  const binder = await expectError(runner.query('SELECT nonsense FROM clicks'), 'query_invalid')
+  expect(binder.details).toMatchObject({ line: 1, column: 8 })
+  await expectError(runner.query(''), 'query_invalid')
+  await expectError(runner.query(' -- nothing'), 'query_invalid')
+  await expectError(runner.query("SELECT 'a'::INTEGER"), 'query_invalid')
+})
+
+test('a log that is not there is not found', async () => {
+  const { runner } = sampleRunner([await clicks()])
+  const error = await expectError(runner.query('SELECT * FROM clikcs'), 'log_not_found')
+  expect(error.message).toMatch(/clikcs/)
+  await expectError(runner.query('SELECT * FROM "clikcs$hot"'), 'log_not_found')
+})
+
+test('more rows than allowed end the query', async () => {
+  const log = await clicks()
+  const { runner } = sampleRunner([log])
+  const result = await runner.query('SELECT * FROM clicks', [], { maxRows: 100 })
+  const error = await expectError(result.toArray(), 'query_limit')
+  expect(error.details).toEqual({ maxRows: 100 })
+  expect(await (await runner.query('SELECT * FROM clicks LIMIT 100', [], { maxRows: 100 })).toArray()).toHaveLength(100)
+  expect(log.releases).toBe(log.pins)
+})
+
+test('a signal ends a query at any time, and others go on', async () => {
+  const log = await clicks()
+  const { runner } = sampleRunner([log])
+  const aborted = AbortSignal.abort()
+  await expectError(runner.query('SELECT 1', [], { signal: aborted }), 'aborted')
+  for (const delayMs of [0, 1, 5, 20, 100]) {
+    const started = performance.now()
+    await expectError(runner.query(ENDLESS, [], { signal: AbortSignal.timeout(delayMs) }), 'aborted')
+    expect(performance.now() - started).toBeLessThan(delayMs + 2000)
+  }
+  expect(log.releases).toBe(log.pins)
+  expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([{ n: 5000 }])
+})
+
+test('a deadline ends a query, also one that waits for its turn or for its reader', async () => {
+  const log = await clicks()
+  const { runner } = sampleRunner([log], { concurrencyMax: 1 })
+  const running = runner.query(ENDLESS, [], { timeoutMs: 500 })
+  const waiting = runner.query('SELECT 1', [], { timeoutMs: 100 })
+  await expectError(waiting, 'timeout')
+  await expectError(running, 'timeout')
+  const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b', [], { timeoutMs: 500 })
+  await expectError(unread.stats, 'timeout')
+  await expectError(unread.toArray(), 'timeout')
+  expect(log.releases).toBe(log.pins)
+})
+
+test('no more queries run at once than allowed, and the rest take their turn', async () => {
+  const log = await clicks()
+  const { runner } = sampleRunner([log], { concurrencyMax: 2, queueMax: 3 })
+  const slow = [1, 2].map(() => runner.query(ENDLESS, [], { timeoutMs: 800 }))
+  const queued = [1, 2, 3].map((n) => runner.query(`SELECT ${n} AS n`))
+  await expectError(runner.query('SELECT 4'), 'queue_full')
+  await Promise.all(slow.map((query) => expectError(query, 'timeout')))
+  const rows = await Promise.all(queued.map(async (query) => (await query).toArray()))
+  expect(rows.flat()).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }])
+})
+
+test('queries that run side by side see their own tables', async () => {
+  const { runner } = sampleRunner([await clicks()])
+  const counts = await Promise.all(
+    Array.from({ length: 20 }, async (_, index) => {
+      const result = await runner.query('SELECT count(*) AS n FROM clicks WHERE id < $1', [index * 100])
+      return (await result.toArray())[0]?.['n']
+    }),
+  )
+  expect(counts).toEqual(Array.from({ length: 20 }, (_, index) => index * 100))
+})
+
+test('closing in the middle of queries ends them and does not hang', async () => {
+  const log = await clicks()
+  const { runner } = sampleRunner([log], { concurrencyMax: 3 })
+  // Left unread with a full window: DuckDB's tasks rest in the middle of a scan.
+  const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b')
+  const queries = [1, 2, 3].map(() => runner.query(ENDLESS))
+  const failures = Promise.all(queries.map((query) => expectError(query, 'engine_closed')))
+  await runner.close()
+  await failures
+  await expectError(unread.toArray(), 'engine_closed')
+  await expectError(runner.query('SELECT 1'), 'engine_closed')
+  expect(log.releases).toBe(log.pins)
+})
+
+test('a damaged segment is named and never read as rows', async () => {
+  const log = await clicks('disk')
+  const source = log.pin().partitions[0]?.sources[0]
+  if (source === undefined || source.tier === 'memory' || source.bytes.path === null) throw new Error('a file')
+  const bytes = Buffer.from(await source.bytes.read({ start: 0, end: source.bytes.length }))
+  bytes[Math.floor(bytes.length / 2)] = (bytes[Math.floor(bytes.length / 2)] ?? 0) ^ 1
+  await writeFile(source.bytes.path, bytes)
+  const { runner } = sampleRunner([log])
+  await expectError(runner.query('SELECT sum(id) FROM clicks'), 'segment_corrupt')
+})
