@@ -4,22 +4,13 @@ import { encodeIpcStream, toArrowTable } from '../format/arrow-output.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import { type Field, SYSTEM_COLUMNS, type SystemColumn } from '../format/schema.ts'
-import { systemColumn } from './system-columns.ts'
+import { type BatchContext, systemColumn } from './system-columns.ts'
 
 /** A record as a plain object: the user's columns, then the system columns that were asked for. */
 export type RecordRow = Record<string, unknown>
 
 /** Shown when no columns are named: the user's, and where and when each record is. */
 const DEFAULT_SYSTEM_COLUMNS: readonly SystemColumn[] = ['_offset', '_partition', '_time']
-
-export interface BatchContext {
-  readonly partition: number
-  readonly tier: Tier
-  readonly timeColumn: string
-  readonly keyColumn: string | null
-  /** Names in the order asked for; null for the default. */
-  readonly columns: readonly string[] | null
-}
 
 /**
  * Records with consecutive offsets of one partition, as columns. Its buffers are leased: they are right until the

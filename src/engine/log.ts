@@ -14,7 +14,7 @@ import type { RecordRow } from './batch.ts'
 export interface AppendOptions {
   /** Default: by key on a log with one, else the partitions in turn. */
   readonly partition?: number
-  /** Wait for this level instead of the log's own; not below what the log has. */
+  /** Wait for this level instead of the one of the log. */
   readonly ack?: AckLevel
 }
 

@@ -7,19 +7,17 @@
  * its records come back into RAM; 7. a new WAL file is begun; 8. the scheduler starts.
  * A crash in any of them leaves a directory that opens to the same state.
  */
-import { StratalogError, isStratalogError } from '../base/errors.ts'
+import { isStratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import { parseBytes } from '../base/units.ts'
 import { emptyManifestState } from '../format/manifest-builder.ts'
 import type { LogState, Writer } from '../format/manifest.ts'
-import { CACHE_DIRECTORY, LOCK_FILE } from '../format/paths.ts'
+import { CACHE_DIRECTORY } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
-import { manifestFilesInDirectory } from '../log/manifest-files.ts'
-import { ManifestStore } from '../log/manifest-store.ts'
+import type { ManifestStore } from '../log/manifest-store.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
 import { SlabPool } from '../log/slab-pool.ts'
 import type { Wal } from '../log/wal.ts'
-import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
 import { QueryRunner } from '../query/query-runner.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import type { FileSystem } from '../storage/file-system.ts'
@@ -31,13 +29,13 @@ import { TieringScheduler } from '../tiering/scheduler.ts'
 import { openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { ColdCache } from './cold-cache.ts'
 import { type StratalogOptions, configError, validateOptions } from './config.ts'
-import { createDirectory, makeSubdirectories, readDirectoryIdentity, removeLeftovers } from './data-directory.ts'
 import type { Engine } from './engine.ts'
 import { availableMemoryBytes, environmentVariables, hostName, isDebug, processId, temporaryDirectory } from './environment.ts'
 import { LogRegistry } from './log-registry.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import { archiveSegmentBytes, diskSegmentBytes } from './segment-bytes.ts'
 import { resolvePolicy } from './storage-policy.ts'
+import { type Access, type Closers, openDirectory } from './open-directory.ts'
 import { openWal, scanDirectoryWal } from './wal-opening.ts'
 import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
 
@@ -45,11 +43,6 @@ import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
 const FREE_SLAB_BYTES_MAX = 64 * 1024 * 1024
 /** Disk that SQL may use for copies of archived segments. */
 const COLD_CACHE_BYTES_MAX = 4 * 1024 ** 3
-
-export type Access = 'write' | 'read'
-
-/** What is open so far; closed in reverse when a later step fails. */
-type Closers = (() => Promise<void>)[]
 
 /** @throws StratalogError `config_invalid`, `directory_foreign`, `directory_in_use`, `format_unsupported`, `corrupt` kinds. */
 export async function openEngine(
@@ -183,50 +176,6 @@ async function assemble(
     failure: () => acks.failure,
     close: () => closeAll(closers, ports),
   }
-}
-
-export interface OpenedDirectory {
-  readonly dataDir: string
-  readonly fileSystem: FileSystem
-  readonly manifest: ManifestStore
-}
-
-async function openDirectory(
-  dataDir: string,
-  fileSystem: FileSystem,
-  ports: EnginePorts,
-  access: Access,
-  writer: Writer,
-  closers: Closers,
-): Promise<OpenedDirectory> {
-  const { clock, random, logger } = ports
-  let engineId = await readDirectoryIdentity(fileSystem, dataDir)
-  if (access === 'read' && engineId === null) {
-    throw new StratalogError('file_not_found', `There is no Stratalog data directory at ${dataDir}.`, {
-      details: { path: dataDir },
-    })
-  }
-  if (access === 'write') {
-    await fileSystem.makeDirectory(dataDir)
-    const holder = { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() }
-    const lock: DirectoryLock = await lockDirectory(`${dataDir}/${LOCK_FILE}`, holder, logger)
-    closers.push(() => lock.release())
-    // Another process may have made the directory while this one waited for nothing but the lock.
-    engineId = await readDirectoryIdentity(fileSystem, dataDir)
-    if (engineId === null) {
-      engineId = randomHex(random, 16)
-      await createDirectory(fileSystem, dataDir, engineId)
-    }
-    await makeSubdirectories(fileSystem, dataDir)
-  }
-  const files = manifestFilesInDirectory(fileSystem, dataDir)
-  const manifest = await ManifestStore.open(files, { clock, logger: logger.child('manifest') })
-  closers.push(() => manifest.close())
-  if (access === 'write') {
-    await manifest.claim(writer, engineId ?? '')
-    await removeLeftovers(fileSystem, dataDir, manifest.state, logger)
-  }
-  return { dataDir, fileSystem, manifest }
 }
 
 async function openStore(

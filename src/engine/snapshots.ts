@@ -43,7 +43,7 @@ const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
  * `store_unavailable` and what else kept records from the archive; then there is no snapshot.
  */
 export async function createSnapshot(engine: Engine, options: SnapshotOptions): Promise<SnapshotDescription> {
-  const { archive, registry, scheduler, tiering, ports } = engine
+  const { archive, registry, scheduler, ports } = engine
   if (archive === null) {
     throw new StratalogError('argument_invalid', 'A snapshot lies in the archive, and this engine has none. Open it with one.')
   }

@@ -2,9 +2,19 @@
 import { columnReader } from '../format/column-values.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
 import type { ColumnData } from '../format/column.ts'
+import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import { type Field, type SystemColumn, fieldIndex } from '../format/schema.ts'
-import type { BatchContext } from './batch.ts'
+
+/** Whose records a batch holds, and which columns of them are wanted. */
+export interface BatchContext {
+  readonly partition: number
+  readonly tier: Tier
+  readonly timeColumn: string
+  readonly keyColumn: string | null
+  /** Names in the order asked for; null for the default. */
+  readonly columns: readonly string[] | null
+}
 
 export function systemColumn(
   name: SystemColumn,
@@ -45,7 +55,8 @@ function keyColumn(batch: RecordBatch, context: BatchContext): { field: Field; c
 /** A key as text: what decides its partition and names it in the latest view. */
 export function keyText(value: unknown): string | null {
   if (value === null || value === undefined) return null
-  return value instanceof Date ? value.toISOString() : String(value)
+  if (value instanceof Date) return value.toISOString()
+  return typeof value === 'object' ? JSON.stringify(value) : String(value as string | number | bigint | boolean)
 }
 
 function made(

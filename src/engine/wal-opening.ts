@@ -6,7 +6,7 @@ import { type Wal, createThreadWal } from '../log/wal.ts'
 import { type WalScanResult, scanWal } from '../log/wal-scan.ts'
 import { NodeSyncFileSystem } from '../storage/node-sync-file-system.ts'
 import type { LogRegistry } from './log-registry.ts'
-import type { OpenedDirectory } from './open-engine.ts'
+import type { Closers, OpenedDirectory } from './open-directory.ts'
 import type { EnginePorts } from './ports.ts'
 import { spawnWalThread } from './workers/spawn-wal-thread.ts'
 
@@ -35,7 +35,7 @@ export interface WalOpening {
   readonly scanned: WalScanResult
   readonly acks: AckQueue
   readonly ports: EnginePorts
-  readonly closers: (() => Promise<void>)[]
+  readonly closers: Closers
 }
 
 /** Starts the WAL thread behind what was scanned; its acknowledgements settle through `acks`. */

@@ -63,7 +63,7 @@ export class WalWriter {
     this.#options = options
     this.#ring = options.ring
     const { recovered } = options
-    this.#files = new WalFiles(options, recovered.fromLsn)
+    this.#files = failing(() => new WalFiles(options, recovered.fromLsn))
     const continued = failing(() => continueWal(options, this.#files))
     this.#file = continued.file
     this.#link = continued.link

@@ -42,14 +42,14 @@ export class RestoreDirectory {
     if (names.includes(IDENTITY_FILE)) throw this.#notEmpty('it is a data directory already')
     if (names.includes(RESTORING_FILE)) {
       const found = await this.#fileSystem.read(this.#path(RESTORING_FILE))
-      if (Buffer.compare(found, marker) === 0) return
+      if (Buffer.compare(found, marker) === 0) return this.#makeTemporary()
       throw this.#notEmpty('another restore was begun there and not finished')
     }
     const others = names.filter((name) => name !== LOCK_FILE)
     if (others.length > 0) throw this.#notEmpty(`it holds ${others.slice(0, NAMES_MAX).join(', ')}`)
     await this.#fileSystem.makeDirectory(this.#dataDir)
     await this.#fileSystem.putIfAbsent(this.#path(RESTORING_FILE), marker)
-    await this.#fileSystem.makeDirectory(this.#path(TEMPORARY_DIRECTORY))
+    await this.#makeTemporary()
   }
 
   /** Whether the file is there with exactly these bytes. */
@@ -92,6 +92,10 @@ export class RestoreDirectory {
     )
     await this.#fileSystem.remove(this.#path(RESTORING_FILE))
     await this.#fileSystem.syncDirectory(this.#dataDir)
+  }
+
+  #makeTemporary(): Promise<void> {
+    return this.#fileSystem.makeDirectory(this.#path(TEMPORARY_DIRECTORY))
   }
 
   async #names(): Promise<readonly string[]> {

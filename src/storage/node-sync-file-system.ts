@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { fileError } from './file-errors.ts'
+import { errnoOf, fileError } from './file-errors.ts'
 import type { SyncFile, SyncFileSystem } from './file-system.ts'
 import { writeFully } from './write-fully.ts'
 
@@ -30,15 +30,18 @@ export class NodeSyncFileSystem implements SyncFileSystem {
     return attempt('list', path, () => fs.readdirSync(path)).sort()
   }
 
+  /** Step by step: where a parent takes no names, node's own recursion never ends (`/proc`). */
   makeDirectory(path: string): void {
-    const first = attempt('make directory', path, () => fs.mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }))
-    if (first === undefined) return
-    // Each parent that gained a name is synced, from the new directory's own up to that of the first one made.
-    const top = dirname(resolve(first))
-    for (let parent = dirname(resolve(path)); ; parent = dirname(parent)) {
-      this.syncDirectory(parent)
-      if (parent === top || parent === dirname(parent)) return
+    const parent = dirname(resolve(path))
+    try {
+      fs.mkdirSync(path, { mode: DIRECTORY_MODE })
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST' && fs.statSync(path).isDirectory()) return
+      if (errnoOf(error) !== 'ENOENT' || fs.existsSync(parent)) throw fileError(error, 'make directory', path)
+      this.makeDirectory(parent)
+      attempt('make directory', path, () => fs.mkdirSync(path, { mode: DIRECTORY_MODE }))
     }
+    this.syncDirectory(parent)
   }
 
   syncDirectory(path: string): void {

@@ -40,8 +40,8 @@ export interface PutOptions {
   /** Fail with `object_exists` when the key is taken. */
   readonly ifAbsent?: boolean
   /**
-   * SHA-256 (hex) of the bytes, from a caller who knows it; saves hashing them again. A wrong one
-   * fails the put.
+   * SHA-256 (hex) of the bytes, from a caller who knows it; saves hashing them again. S3 checks it
+   * on arrival and refuses bytes that do not match.
    */
   readonly sha256?: string
   /**

@@ -14,7 +14,7 @@ import { type Random, randomFraction, seededRandom } from '../../src/base/random
 import { spawnWalThread } from '../../src/engine/workers/spawn-wal-thread.ts'
 import type { SpawnWalThread } from '../../src/log/wal-thread.ts'
 import { type WalScanResult, scanWal } from '../../src/log/wal-scan.ts'
-import { type Wal, createThreadWal } from '../../src/log/wal.ts'
+import { type ThreadWalOptions, type Wal, createThreadWal } from '../../src/log/wal.ts'
 import { NodeSyncFileSystem } from '../../src/storage/node-sync-file-system.ts'
 import type { Trouble } from '../support/troubled-wal-worker.ts'
 import { ENGINE_ID, type ReadFrame, appendFields, appendPayload, testPayload } from '../support/wal.ts'
@@ -100,12 +100,12 @@ describe('the WAL on real threads', () => {
   })
 
   test('that cannot open its files says so', async () => {
-    const blocked = { ...(await baseOptions()), directory: '/proc/stratalog-none', spawn: spawnWalThread }
+    const blocked = { ...baseOptions(), directory: '/proc/stratalog-none', spawn: spawnWalThread }
     await expect(createThreadWal(blocked)).rejects.toMatchObject({ code: 'disk_failed' })
   })
 
   test('takes frames larger than its ring', async () => {
-    const wal = await createThreadWal({ ...(await baseOptions()), spawn: spawnWalThread })
+    const wal = await createThreadWal({ ...baseOptions(), spawn: spawnWalThread })
     const lengths = [100, 500_000, 7, 3_000_000, 12]
     for (const [index, length] of lengths.entries()) appendPayload(wal, index, testPayload(index, length))
     await wal.close()
@@ -115,10 +115,11 @@ describe('the WAL on real threads', () => {
   })
 
   test('recycles released files and continues after being reopened', async () => {
-    let recovered = read().result
+    const base = baseOptions()
+    let { recovered } = base
     let number = 0
     for (let epoch = 1; epoch <= 4; epoch++) {
-      const wal = await createThreadWal({ ...(await baseOptions()), epoch, recovered, spawn: spawnWalThread })
+      const wal = await createThreadWal({ ...base, epoch, recovered, spawn: spawnWalThread })
       for (let round = 0; round < 10; round++) {
         for (let index = 0; index < 100; index++) appendPayload(wal, number++, testPayload(number, 1_000))
         await wal.flush()
@@ -170,13 +171,13 @@ function troubled(trouble: Trouble): SpawnWalThread {
   }
 }
 
-async function baseOptions(): Promise<Omit<Parameters<typeof createThreadWal>[0], 'spawn'>> {
+function baseOptions(): Omit<ThreadWalOptions, 'spawn'> {
   const { result } = read()
   return { directory: join(directory, 'wal'), engineId: ENGINE_ID, epoch: 1, recovered: result, ringBytes: RING_BYTES, sizes: SIZES }
 }
 
-async function open(spawnThread: SpawnWalThread): Promise<Wal> {
-  return createThreadWal({ ...(await baseOptions()), spawn: spawnThread })
+function open(spawnThread: SpawnWalThread): Promise<Wal> {
+  return createThreadWal({ ...baseOptions(), spawn: spawnThread })
 }
 
 function read(fromLsn = 0): { result: WalScanResult; frames: ReadFrame[] } {

@@ -40,6 +40,8 @@ export const PACKAGE_ENTRANCES: Readonly<Record<string, Entrance>> = {
   valibot: { folders: ['engine'] },
   commander: { folders: ['cli'] },
   'cli-table3': { folders: ['cli'] },
+  hyparquet: { folders: ['cli'] },
+  'hyparquet-writer': { folders: ['cli'] },
 }
 
 /** Packages whose types describe values that pass through every layer. */

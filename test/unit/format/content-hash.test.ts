@@ -64,6 +64,19 @@ describe('the hash of a log', () => {
     expect(hashOf([sampleBatch(SCHEMA, ROWS, { baseOffset: 40 })], 7)).toBe(expected)
   })
 
+  test('names every run of offsets', () => {
+    const schema = sampleSchema({ a: 'uint8' })
+    const rows = [{ a: 1 }, { a: 2 }, { a: 3 }]
+    const [first, second, third] = cutBatch(sampleBatch(schema, rows), [1, 1])
+    if (first === undefined || second === undefined || third === undefined) throw new Error('parts')
+    const column = sha256(sha256(Buffer.from([1, 1, 1])), sha256(Buffer.from([1, 2, 3])))
+    const runs = [uint64(0), uint64(2), uint64(9), uint64(10)]
+    const partition = sha256(uint32(0), uint32(2), ...runs, column)
+    const columns = Buffer.from('[{"name":"a","type":"uint8"}]')
+    const expected = sha256(uint32(columns.length), columns, partition).toString('hex')
+    expect(hashOf([first, second, { ...third, baseOffset: 9 }])).toBe(expected)
+  })
+
   test('does not change with batch edges, dictionaries, segments and shared memory', () => {
     fc.assert(
       fc.property(

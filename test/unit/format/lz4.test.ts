@@ -54,6 +54,22 @@ describe('LZ4 frames', () => {
     }
   })
 
+  test('of full blocks only are refused for a declared length above', () => {
+    const bytes = new Uint8Array(4 * 1024 * 1024)
+    const frame = compressFrame(bytes)
+    expect(decompressFrame(frame, bytes.length).length).toBe(bytes.length)
+    expect(() => decompressFrame(frame, bytes.length + 1)).toThrow(Lz4FrameError)
+  })
+
+  test('of many blocks of a byte each cannot declare gigabytes', () => {
+    const blockCount = 500
+    const header = compressFrame(new Uint8Array(8_000_000)).subarray(0, 7)
+    const block = Uint8Array.of(1, 0, 0, 0, 0)
+    const end = new Uint8Array(8)
+    const frame = Buffer.concat([header, ...Array.from({ length: blockCount }, () => block), end])
+    expect(() => decompressFrame(frame, blockCount * 4 * 1024 * 1024)).toThrow('cannot hold')
+  })
+
   test('are refused when they hold more than is allowed', () => {
     const frame = compressFrame(new Uint8Array(20_000_000))
     expect(() => decompressFrameBelow(frame, 1_000_000)).toThrow('may hold more')

@@ -23,7 +23,7 @@ afterEach(() => {
 /** Paths below `root` in the order they were synced; '' is `root` itself. */
 function recordSyncs(root: string): string[] {
   const synced: string[] = []
-  const sync = Reflect.get(handlePrototype, 'sync') as (this: FileHandle) => Promise<void>
+  const sync: (this: FileHandle) => Promise<void> = Reflect.get(handlePrototype, 'sync')
   vi.spyOn(handlePrototype, 'sync').mockImplementation(function (this: FileHandle) {
     const path = readlinkSync(`/proc/self/fd/${this.fd}`)
     synced.push(path.startsWith(root) ? path.slice(root.length) : path)

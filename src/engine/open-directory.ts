@@ -1,0 +1,62 @@
+/** Opens a data directory: its lock, its identity and its manifest. */
+import { StratalogError } from '../base/errors.ts'
+import { randomHex } from '../base/random.ts'
+import type { Writer } from '../format/manifest.ts'
+import { LOCK_FILE } from '../format/paths.ts'
+import { manifestFilesInDirectory } from '../log/manifest-files.ts'
+import { ManifestStore } from '../log/manifest-store.ts'
+import { lockDirectory } from '../storage/directory-lock.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+import { createDirectory, makeSubdirectories, readDirectoryIdentity, removeLeftovers } from './data-directory.ts'
+import type { EnginePorts } from './ports.ts'
+
+/** What an engine may do to its directory. */
+export type Access = 'write' | 'read'
+
+/** What is open so far; closed in reverse when a later step fails. */
+export type Closers = (() => Promise<void>)[]
+
+export interface OpenedDirectory {
+  readonly dataDir: string
+  readonly fileSystem: FileSystem
+  readonly manifest: ManifestStore
+}
+
+/** @throws StratalogError `directory_foreign`, `directory_in_use`, `file_not_found`, `manifest_corrupt`. */
+export async function openDirectory(
+  dataDir: string,
+  fileSystem: FileSystem,
+  ports: EnginePorts,
+  access: Access,
+  writer: Writer,
+  closers: Closers,
+): Promise<OpenedDirectory> {
+  const { clock, random, logger } = ports
+  let engineId = await readDirectoryIdentity(fileSystem, dataDir)
+  if (access === 'read' && engineId === null) {
+    throw new StratalogError('file_not_found', `There is no Stratalog data directory at ${dataDir}.`, {
+      details: { path: dataDir },
+    })
+  }
+  if (access === 'write') {
+    await fileSystem.makeDirectory(dataDir)
+    const holder = { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() }
+    const lock = await lockDirectory(`${dataDir}/${LOCK_FILE}`, holder, logger)
+    closers.push(() => lock.release())
+    // Another process may have made the directory while this one waited for nothing but the lock.
+    engineId = await readDirectoryIdentity(fileSystem, dataDir)
+    if (engineId === null) {
+      engineId = randomHex(random, 16)
+      await createDirectory(fileSystem, dataDir, engineId)
+    }
+    await makeSubdirectories(fileSystem, dataDir)
+  }
+  const files = manifestFilesInDirectory(fileSystem, dataDir)
+  const manifest = await ManifestStore.open(files, { clock, logger: logger.child('manifest') })
+  closers.push(() => manifest.close())
+  if (access === 'write') {
+    await manifest.claim(writer, engineId ?? '')
+    await removeLeftovers(fileSystem, dataDir, manifest.state, logger)
+  }
+  return { dataDir, fileSystem, manifest }
+}
