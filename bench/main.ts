@@ -23,6 +23,8 @@ interface Arguments {
   readonly check: boolean
 }
 
+// A reader that closed the pipe (`| head`) wants no more of it.
+process.stdout.once('error', () => process.exit(0))
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(argv: readonly string[]): Promise<number> {

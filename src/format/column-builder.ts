@@ -35,17 +35,30 @@ export interface ColumnBuilder {
   append(column: ColumnData): void
   /** Forgets the rows from `length` on: how a failed append is undone. */
   truncate(length: number): void
+  /** Rows and bytes of values so far. */
+  size(): ColumnSize
   /** Rows `[start, end)`, sharing this builder's buffers where alignment allows. */
   slice(start: number, end: number): ColumnData
 }
 
-const INITIAL_BYTES = 256
+export interface ColumnSize {
+  readonly rows: number
+  readonly valueBytes: number
+}
 
-export function createColumnBuilder(type: ColumnType, source: BufferSource): ColumnBuilder {
+const INITIAL_BYTES = 256
+const NO_SIZE: ColumnSize = { rows: 0, valueBytes: 0 }
+
+/** `expected` is what a column of the same kind came to before; a first buffer of that size saves growing into it. */
+export function createColumnBuilder(
+  type: ColumnType,
+  source: BufferSource,
+  expected: ColumnSize = NO_SIZE,
+): ColumnBuilder {
   const layout = columnLayout(type)
   if (layout.kind === 'bits') return new BitsBuilder(type, source)
-  if (layout.kind === 'fixed') return new FixedBuilder(type, layout.byteWidth, source)
-  return new VariableBuilder(type, source)
+  if (layout.kind === 'fixed') return new FixedBuilder(type, layout.byteWidth, source, expected)
+  return new VariableBuilder(type, source, expected)
 }
 
 /** The bitmap of which rows are there; takes no memory until the first null. */
@@ -55,6 +68,11 @@ class ValidityBuilder {
 
   constructor(source: BufferSource) {
     this.#source = source
+  }
+
+  /** Whether no row was null so far; then rows that are there need not be told. */
+  get isAllValid(): boolean {
+    return this.#bits === null
   }
 
   /** Says whether row `row`, the next one, is there. */
@@ -87,12 +105,12 @@ class FixedBuilder implements ColumnBuilder {
   readonly #writer: FixedWriter
   #values: Uint8Array
 
-  constructor(type: ColumnType, byteWidth: number, source: BufferSource) {
+  constructor(type: ColumnType, byteWidth: number, source: BufferSource, expected: ColumnSize) {
     this.type = type
     this.#byteWidth = byteWidth
     this.#source = source
     this.#validity = new ValidityBuilder(source)
-    this.#values = source.acquire(INITIAL_BYTES)
+    this.#values = source.acquire(Math.max(INITIAL_BYTES, expected.valueBytes))
     this.#writer = fixedWriter(type)
     this.#writer.attach(this.#values)
   }
@@ -122,6 +140,10 @@ class FixedBuilder implements ColumnBuilder {
 
   truncate(length: number): void {
     this.length = length
+  }
+
+  size(): ColumnSize {
+    return { rows: this.length, valueBytes: this.length * this.#byteWidth }
   }
 
   slice(start: number, end: number): ColumnData {
@@ -174,6 +196,10 @@ class BitsBuilder implements ColumnBuilder {
     this.length = length
   }
 
+  size(): ColumnSize {
+    return { rows: this.length, valueBytes: bitmapBytes(this.length) }
+  }
+
   slice(start: number, end: number): ColumnData {
     const { validity, nullCount } = this.#validity.slice(start, end)
     const values = sliceBitmap(this.#bits, start, end - start)
@@ -196,13 +222,13 @@ class VariableBuilder implements ColumnBuilder {
   #offsets: Int32Array
   #values: Buffer
 
-  constructor(type: ColumnType, source: BufferSource) {
+  constructor(type: ColumnType, source: BufferSource, expected: ColumnSize) {
     this.type = type
     this.#source = source
     this.#validity = new ValidityBuilder(source)
-    this.#offsets = int32Over(source.acquire(INITIAL_BYTES))
+    this.#offsets = int32Over(source.acquire(Math.max(INITIAL_BYTES, (expected.rows + 1) * 4)))
     this.#offsets[0] = 0
-    this.#values = bufferOver(source.acquire(INITIAL_BYTES))
+    this.#values = bufferOver(source.acquire(Math.max(INITIAL_BYTES, expected.valueBytes)))
   }
 
   push(value: unknown): PushResult {
@@ -245,6 +271,10 @@ class VariableBuilder implements ColumnBuilder {
 
   truncate(length: number): void {
     this.length = length
+  }
+
+  size(): ColumnSize {
+    return { rows: this.length, valueBytes: this.#offsets[this.length] ?? 0 }
   }
 
   slice(start: number, end: number): ColumnData {
@@ -323,6 +353,7 @@ function jsonText(value: unknown): string | undefined {
 }
 
 function appendValidity(validity: ValidityBuilder, column: ColumnData, base: number): void {
+  if (column.validity === null && validity.isAllValid) return
   for (let row = 0; row < column.length; row++) validity.set(base + row, isValidAt(column, row))
 }
 

@@ -42,13 +42,17 @@ export class HotBatch {
   #slabBytes = 0
   #holders = 1
 
-  constructor(schema: Schema, baseOffset: number, timeColumn: string, pool: SlabPool) {
+  constructor(schema: Schema, baseOffset: number, timeColumn: string, pool: SlabPool, previous: HotBatch | null) {
     this.schema = schema
     this.baseOffset = baseOffset
     this.#pool = pool
     this.#timeIndex = fieldIndex(schema, timeColumn)
     const source: BufferSource = { acquire: (minBytes) => this.#acquire(minBytes) }
-    this.builders = schema.fields.map((field) => createColumnBuilder(field.type, source))
+    // A batch that follows a full one will be about as big; the first of a log starts small.
+    const isAlike = previous !== null && previous.schema.id === schema.id
+    this.builders = schema.fields.map((field, index) =>
+      createColumnBuilder(field.type, source, isAlike ? previous.builders[index]?.size() : undefined),
+    )
   }
 
   get length(): number {

@@ -129,7 +129,8 @@ export class Partition implements DurableListener {
       if (last.length > 0) last.seal()
       else this.#batches.pop()?.release()
     }
-    const batch = new HotBatch(schema, this.#nextOffset, this.#timeColumn, this.#ports.pool)
+    const previous = last?.isSealed === true ? last : null
+    const batch = new HotBatch(schema, this.#nextOffset, this.#timeColumn, this.#ports.pool, previous)
     this.#batches.push(batch)
     return batch
   }

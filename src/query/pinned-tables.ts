@@ -154,7 +154,7 @@ export class PinnedTables {
 export function sqlWords(sql: string): ReadonlySet<string> {
   const words = new Set<string>()
   for (const [, word, identifier, text] of sql.matchAll(/([\p{L}_][\p{L}\p{N}_$]*)|"((?:[^"]|"")*)"|'((?:[^']|'')*)'/gu)) {
-    const name = word ?? identifier?.replaceAll('""', '"') ?? text ?? ''
+    const name = word ?? identifier?.replaceAll('""', '"') ?? text?.replaceAll("''", "'") ?? ''
     words.add(name.normalize('NFC').toLowerCase())
   }
   return words

@@ -1,5 +1,11 @@
 /** Reads DuckDB's result vectors into our columns: by bytes where the type has a layout of ours, else by values. */
-import { type DuckDBDataChunk, type DuckDBType, JsonDuckDBValueConverter } from '@duckdb/node-api'
+import {
+  type DuckDBDataChunk,
+  type DuckDBType,
+  type DuckDBValueConverter,
+  type Json,
+  JsonDuckDBValueConverter,
+} from '@duckdb/node-api'
 import duckdb from '@duckdb/node-bindings'
 import { assert } from '../base/assert.ts'
 import { type ColumnData, bitmapBytes, countBits } from '../format/column.ts'
@@ -104,10 +110,16 @@ function addressAt(words: DataView, row: number): number {
   return words.getUint32(row * 16 + 8, true) + words.getUint32(row * 16 + 12, true) * 2 ** 32
 }
 
+/** DuckDB's JSON for values inside lists and structs, but 64-bit integers are numbers where those are exact. */
+const nestedValue: DuckDBValueConverter<Json> = (value, type, converter) => {
+  const isExact = typeof value === 'bigint' && Number.isSafeInteger(Number(value))
+  return isExact ? Number(value) : JsonDuckDBValueConverter(value, type, converter)
+}
+
 function valueTexts(chunk: DuckDBDataChunk, index: number, type: ColumnType): readonly (string | null)[] {
   if (type === 'json') {
     return chunk
-      .convertColumnValues(index, JsonDuckDBValueConverter)
+      .convertColumnValues(index, nestedValue)
       .map((value) => (value === null ? null : JSON.stringify(value)))
   }
   return chunk.getColumnValues(index).map((value) => (value === null ? null : String(value)))

@@ -149,7 +149,7 @@ class ReplayRun {
       advancing.catch(() => {})
       if (taken !== null) await this.#give(cursor, taken)
       if (await this.#timed('source', advancing)) queue.push(cursor)
-      else cursor.finished()
+
     }
   }
 

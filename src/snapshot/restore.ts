@@ -32,6 +32,8 @@ export interface RestoreTarget {
   readonly writer: Writer
   /** The id of the engine that begins here, unless it is the archive's again. */
   readonly newEngineId: string
+  /** Begin another engine in any case: one that must not touch the archive, as in a drill. */
+  readonly isDetached?: boolean
 }
 
 export interface RestoreProgress {
@@ -105,6 +107,8 @@ class RestoreRun {
   readonly #target: RestoreTarget
   readonly #options: RestoreOptions
   readonly #directory: RestoreDirectory
+  /** Whether the directory becomes the archive's own engine again. */
+  readonly #isSame: boolean
   readonly #engineId: string
   /** By the place in the plan; null for what is not there. */
   readonly #entries: (SegmentEntry | null)[] = []
@@ -114,7 +118,8 @@ class RestoreRun {
     this.#target = target
     this.#options = options
     this.#directory = new RestoreDirectory(target.fileSystem, target.dataDir)
-    this.#engineId = plan.isWhole ? plan.archive.state.engineId : target.newEngineId
+    this.#isSame = plan.isWhole && target.isDetached !== true
+    this.#engineId = this.#isSame ? plan.archive.state.engineId : target.newEngineId
   }
 
   async run(): Promise<string> {
@@ -165,7 +170,7 @@ class RestoreRun {
     const { entry, partition, log, from, to } = segment
     const owner = { logId: log.source.definition.id, partition }
     const isAll = from === entry.baseOffset && to === entry.endOffset
-    const object = this.#plan.isWhole ? entry.object : null
+    const object = this.#isSame ? entry.object : null
     const path = segmentPath({ ...owner, ...entry })
     const whole = { ...entry, disk: { object: path, position: 0, length: entry.length }, object }
     if (isAll && (await this.#directory.holds(path, entry.length, entry.sha256))) return whole
@@ -180,7 +185,12 @@ class RestoreRun {
       await this.#directory.write(cut.entry.disk?.object ?? '', cut.bytes)
       return cut.entry
     }
-    this.damages.add(entry.object?.object ?? '', log.source.definition.name, partition, fetched)
+    // All of it is left out, however small the damage: what is left out is what is reported.
+    this.damages.add(entry.object?.object ?? '', log.source.definition.name, partition, {
+      ...fetched,
+      from,
+      to,
+    })
     return object === null ? null : { ...entry, disk: null, object }
   }
 

@@ -1,0 +1,103 @@
+/** What an archive's manifest should say and does not: problems that no segment by itself can show. */
+import type { LogState, Snapshot } from '../format/manifest.ts'
+import { SEGMENTS_DIRECTORY, parsePath } from '../format/paths.ts'
+import { type Archive, wholePartition } from '../log/archive-view.ts'
+import type { LogView } from '../log/log-view.ts'
+
+/** Records that the manifest names, of one log or of all. */
+export function recordsNamed(log: LogState): number {
+  return log.partitions
+    .flatMap((partition) => partition.segments)
+    .reduce((sum, segment) => sum + segment.endOffset - segment.baseOffset, 0)
+}
+
+/** Offsets between segments that no segment holds. Logs in RAM only may have evicted them; others may not. */
+export function gapReasons(log: LogState): readonly string[] {
+  const { name, policy } = log.definition
+  if (policy.mode === 'memory') return []
+  return log.partitions.flatMap(({ startOffset, segments }, partition) => {
+    const reasons: string[] = []
+    let next = startOffset
+    for (const segment of segments) {
+      if (segment.baseOffset > next)
+        reasons.push(`${place(name, partition, next, segment.baseOffset)} is in no object.`)
+      next = segment.endOffset
+    }
+    return reasons
+  })
+}
+
+/** Offsets that a snapshot promises and the manifest has no segments for. */
+export function snapshotReasons(archive: Archive, snapshot: Snapshot): readonly string[] {
+  return snapshot.logs.flatMap(({ logId, name, partitions }) => {
+    const log = archive.state.logs.get(logId)
+    if (log === undefined)
+      return [
+        `Snapshot '${snapshot.name}' holds log '${name}', which the manifest no longer names.`,
+      ]
+    return partitions.flatMap(({ partition, endOffset }) => {
+      const state = log.partitions[partition]
+      const end = state === undefined ? 0 : wholePartition(state, partition).endOffset
+      if (end >= endOffset || log.definition.policy.mode === 'memory') return []
+      return [
+        `Snapshot '${snapshot.name}' holds ${place(name, partition, end, endOffset)}, which is in no object.`,
+      ]
+    })
+  })
+}
+
+/**
+ * Objects whose records lie behind all that the manifest names: it is older than the bucket. A writer puts an object
+ * before it commits, so the manifest is read again after the listing before one is called unnamed.
+ */
+export async function unnamedReasons(
+  archive: Archive,
+  reopen: () => Promise<Archive>,
+): Promise<readonly string[]> {
+  const unnamed: string[] = []
+  for await (const { key } of archive.store.list(`${SEGMENTS_DIRECTORY}/`)) {
+    if (isBehind(archive, key)) unnamed.push(key)
+  }
+  if (unnamed.length === 0) return []
+  const newer = await reopen()
+  return unnamed
+    .filter((key) => isBehind(newer, key))
+    .map(
+      (key) =>
+        `Object ${key} holds records behind all that the manifest names: the manifest is stale.`,
+    )
+}
+
+/** Objects that a live engine counts on and the manifest does not name. */
+export function uncommittedReasons(archive: Archive, live: LogView): readonly string[] {
+  const { id, name } = live.definition
+  const log = archive.state.logs.get(id)
+  return live.partitions.flatMap(({ partition, sources }) =>
+    sources.flatMap((source) => {
+      if (source.tier === 'memory' || source.segment.object === null) return []
+      const { baseOffset, endOffset, sha256, object } = source.segment
+      const named =
+        log?.partitions[partition]?.segments.some((segment) => segment.sha256 === sha256) ?? false
+      if (named) return []
+      return [
+        `The engine has ${place(name, partition, baseOffset, endOffset)} in object ${object.object}, which the manifest does not name: it is stale.`,
+      ]
+    }),
+  )
+}
+
+/** A range of records in words. */
+export function place(log: string, partition: number, from: number, to: number): string {
+  return `log '${log}', partition ${partition}, offsets [${from}, ${to})`
+}
+
+function isBehind(archive: Archive, key: string): boolean {
+  const parsed = parsePath(key)
+  if (parsed?.kind !== 'segment') return false
+  const log = archive.state.logs.get(parsed.logId)
+  if (log === undefined) return !archive.state.deletedLogIds.has(parsed.logId)
+  const state = log.partitions[parsed.partition]
+  return (
+    state === undefined || parsed.baseOffset >= wholePartition(state, parsed.partition).endOffset
+  )
+}

@@ -1,0 +1,132 @@
+/** Compares what two engines hold of the same logs, over the offsets that both have, by content hash. */
+import { LogHasher } from '../format/content-hash.ts'
+import type { LogState } from '../format/manifest.ts'
+import type { LogView } from '../log/log-view.ts'
+import { readPartition } from '../log/view-reader.ts'
+import { place } from './archive-audit.ts'
+
+/** Offsets of one partition that are compared. */
+interface SharedRange {
+  readonly partition: number
+  readonly from: number
+  readonly to: number
+}
+
+export interface Comparison {
+  readonly isEqual: boolean
+  /** In words, with the object and the offsets. */
+  readonly reasons: readonly string[]
+  readonly liveRecords: number
+  /** Of them, how many the other side has. */
+  readonly sharedRecords: number
+  /** How far the newest shared record is behind the newest live one, by append time. */
+  readonly behindMs: number
+}
+
+/**
+ * @param live pinned before the archive was opened.
+ * @param restored the same log out of the archive; null when there is none.
+ * @param archived what the archive's manifest says of it; for naming objects and for append times.
+ */
+export async function compareLogs(
+  live: LogView,
+  restored: LogView | null,
+  archived: LogState | null,
+  signal?: AbortSignal,
+): Promise<Comparison> {
+  const liveRecords = live.partitions.reduce(
+    (sum, { startOffset, endOffset }) => sum + endOffset - startOffset,
+    0,
+  )
+  const shared = restored === null ? [] : sharedRanges(live, restored)
+  const sharedRecords = shared.reduce((sum, { from, to }) => sum + to - from, 0)
+  const counts = { liveRecords, sharedRecords, behindMs: behindMs(live, archived, shared) }
+  if (restored === null || shared.length === 0) return { isEqual: true, reasons: [], ...counts }
+  const isEqual = await areEqual(live, restored, shared, signal)
+  const reasons = isEqual ? [] : await differences(live, restored, archived, shared, signal)
+  return { isEqual, reasons, ...counts }
+}
+
+function sharedRanges(live: LogView, restored: LogView): readonly SharedRange[] {
+  return live.partitions.flatMap(({ partition, startOffset, endOffset }) => {
+    const other = restored.partitions.find((candidate) => candidate.partition === partition)
+    if (other === undefined) return []
+    const from = Math.max(startOffset, other.startOffset)
+    const to = Math.min(endOffset, other.endOffset)
+    return from < to ? [{ partition, from, to }] : []
+  })
+}
+
+/** Both sides are read in the live schema: it grew from the other. */
+async function areEqual(
+  live: LogView,
+  restored: LogView,
+  ranges: readonly SharedRange[],
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const hashes: string[] = []
+  for (const view of [live, restored]) {
+    const hasher = new LogHasher(live.schema)
+    for (const { partition, from, to } of ranges) {
+      const options = {
+        from,
+        to,
+        schema: live.schema,
+        signal,
+        onGap: 'skip',
+        onDamage: () => {},
+      } as const
+      for await (const { batch } of readPartition(view, partition, options))
+        hasher.add(partition, batch)
+    }
+    hashes.push(hasher.digestHex())
+  }
+  return hashes[0] === hashes[1]
+}
+
+/** Which objects differ. What no object of its own explains is named by its offsets. */
+async function differences(
+  live: LogView,
+  restored: LogView,
+  archived: LogState | null,
+  ranges: readonly SharedRange[],
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  const { name } = live.definition
+  const reasons: string[] = []
+  for (const { partition, from, to } of ranges) {
+    for (const segment of archived?.partitions[partition]?.segments ?? []) {
+      const range = {
+        partition,
+        from: Math.max(from, segment.baseOffset),
+        to: Math.min(to, segment.endOffset),
+      }
+      if (range.from >= range.to || (await areEqual(live, restored, [range], signal))) continue
+      const words = place(name, partition, range.from, range.to)
+      reasons.push(
+        `Object ${segment.object?.object ?? '(none)'} differs from the live engine: ${words}.`,
+      )
+    }
+  }
+  return reasons.length > 0 ? reasons : [`Log '${name}' differs from the live engine.`]
+}
+
+function behindMs(
+  live: LogView,
+  archived: LogState | null,
+  shared: readonly SharedRange[],
+): number {
+  return live.partitions.reduce((most, { partition, startOffset, endOffset, sources }) => {
+    const end = shared.find((range) => range.partition === partition)?.to ?? startOffset
+    if (end >= endOffset) return most
+    let oldest = Infinity
+    let newest = -Infinity
+    for (const source of sources) {
+      const held = source.tier === 'memory' ? source.batch : source.segment
+      oldest = Math.min(oldest, held.appendTimeMin)
+      newest = Math.max(newest, held.appendTimeMax)
+    }
+    const newestShared = archived?.partitions[partition]?.segments.at(-1)?.appendTimeMax ?? oldest
+    return Number.isFinite(newest) ? Math.max(most, newest - newestShared) : most
+  }, 0)
+}

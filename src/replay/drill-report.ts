@@ -1,0 +1,109 @@
+/** What a drill found. Field by field what `drill --json` prints: the replay's report and the verdict. */
+import { formatBytes, formatCount, formatDuration } from '../base/units.ts'
+import type { ReplayReport } from './report.ts'
+
+export interface DrillCheck {
+  readonly sql: string
+  readonly expected: unknown
+  /** Null when the query failed. */
+  readonly actual: unknown
+  readonly passed: boolean
+  readonly error: string | null
+}
+
+export interface DrillReport extends ReplayReport {
+  readonly verdict: 'PASS' | 'FAIL'
+  /** Every problem, in words that name the object or the log and the offsets. Empty on PASS. */
+  readonly reasons: readonly string[]
+  /** Part of the records that came back: of the live engine's when there is one, else of those the manifest names. */
+  readonly coverage: number
+  /** From the start to an engine that answers. */
+  readonly rtoMs: number
+  /** How far the archive's newest record is behind the live engine's; null without one. */
+  readonly rpoMs: number | null
+  /** Records of the live engine that are not in the archive; null without one. */
+  readonly rpoRecords: number | null
+  /** Stored bytes restored per second. */
+  readonly bytesPerSecond: number
+  /** Whether all that both hold is equal, by content hash; null without a live engine. */
+  readonly hashEqual: boolean | null
+  readonly checks: readonly DrillCheck[]
+}
+
+/** The report as a page for people. */
+export function drillMarkdown(report: DrillReport, title: string): string {
+  const { verdict, reasons, logs, checks, missing, corrupt } = report
+  const sections = [
+    `# Restore drill: ${verdict}`,
+    title,
+    table(['Measure', 'Value'], measures(report)),
+    reasons.length === 0
+      ? ''
+      : `## Why it failed\n\n${reasons.map((reason) => `- ${escaped(reason)}`).join('\n')}`,
+    '## Logs',
+    table(
+      ['Log', 'Records', 'Stored bytes', 'Gaps', 'Content hash'],
+      logs.map((log) => [
+        log.name,
+        formatCount(log.records),
+        formatBytes(log.bytes),
+        String(log.gaps.length),
+        `\`${log.hash}\``,
+      ]),
+    ),
+    missing.length + corrupt.length === 0 ? '' : '## Damaged objects',
+    missing.length + corrupt.length === 0
+      ? ''
+      : table(
+          ['Object', 'Log', 'Partition', 'Offsets', 'What'],
+          [...missing.map((object) => ({ ...object, kind: 'missing' })), ...corrupt].map(
+            (object) => [
+              `\`${object.key}\``,
+              object.log,
+              String(object.partition),
+              `${object.from} to ${object.to}`,
+              object.kind,
+            ],
+          ),
+        ),
+    checks.length === 0 ? '' : '## Checks',
+    checks.length === 0
+      ? ''
+      : table(
+          ['Query', 'Expected', 'Got', ''],
+          checks.map((check) => [
+            `\`${check.sql}\``,
+            JSON.stringify(check.expected),
+            check.error ?? JSON.stringify(check.actual),
+            check.passed ? 'ok' : 'FAILED',
+          ]),
+        ),
+  ]
+  return `${sections.filter((section) => section !== '').join('\n\n')}\n`
+}
+
+function measures(report: DrillReport): readonly (readonly string[])[] {
+  const { rpoMs, rpoRecords, hashEqual } = report
+  return [
+    ['Records restored', formatCount(report.records)],
+    ['Coverage', `${(report.coverage * 100).toFixed(report.coverage === 1 ? 0 : 3)} %`],
+    ['Recovery time (RTO)', formatDuration(report.rtoMs)],
+    [
+      'Recovery point (RPO)',
+      rpoMs === null
+        ? 'not measured: no live engine'
+        : `${formatDuration(rpoMs)}, ${formatCount(rpoRecords ?? 0)} records`,
+    ],
+    ['Throughput', `${formatBytes(report.bytesPerSecond)}/s`],
+    ['Equal to the live engine', hashEqual === null ? 'not compared' : hashEqual ? 'yes' : 'no'],
+  ]
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll('\n', ' ')
+}

@@ -1,0 +1,297 @@
+/**
+ * A drill: a restore that is measured and judged. It restores the archive into a scratch engine, reads every record back
+ * from it, and holds the result against the archive's manifest and, when there is one, against the live engine.
+ *
+ * PASS means: every object was there with the length, SHA-256 and row count that the manifest says; offsets are without
+ * gaps; the counts are the manifest's; snapshots can be had; the bucket holds nothing newer than its manifest; where both
+ * have records they are equal by content hash; and every check gave what was expected. Anything else is a FAIL whose
+ * reasons name the object and the offsets. How far the archive is behind the live engine is measured, not judged.
+ */
+import type { Clock } from '../base/clock.ts'
+import { isStratalogError, throwIfAborted, toStratalogError } from '../base/errors.ts'
+import type { Archive } from '../log/archive-view.ts'
+import type { LogView } from '../log/log-view.ts'
+import type { CorruptObject, MissingObject } from '../log/segment-damage.ts'
+import {
+  gapReasons,
+  place,
+  recordsNamed,
+  snapshotReasons,
+  uncommittedReasons,
+  unnamedReasons,
+} from './archive-audit.ts'
+import { type Comparison, compareLogs } from './compare.ts'
+import type { DrillCheck, DrillReport } from './drill-report.ts'
+import { type ReplayProgress, type ReplaySource, replay } from './replay.ts'
+import type { ReplayReport } from './report.ts'
+import { functionSink } from './sink.ts'
+
+/** What the restore into scratch says. */
+export interface DrillRestore {
+  readonly plan: { readonly bytes: number }
+  readonly records: number
+  readonly elapsedMs: number
+  readonly missing: readonly MissingObject[]
+  readonly corrupt: readonly CorruptObject[]
+}
+
+/** An engine on what was restored. Log names and ids are the archive's. */
+export interface DrillEngine extends ReplaySource {
+  /** The rows of a query, as `sql --json` prints them. */
+  query(sql: string, signal?: AbortSignal): Promise<unknown>
+  close(): Promise<void>
+}
+
+/** A place to restore into, which nothing else uses. The engine in it must not touch the archive. */
+export interface DrillScratch {
+  restore(archive: Archive, signal?: AbortSignal): Promise<DrillRestore>
+  open(): Promise<DrillEngine>
+  remove(): Promise<void>
+}
+
+export interface DrillSubject {
+  /** Opens the archive. Called again to tell a stale manifest from one that was just being written. */
+  readonly open: () => Promise<Archive>
+  readonly scratch: () => Promise<DrillScratch>
+  /** The live engine's logs, pinned before the drill began; null without one. The caller releases them. */
+  readonly against: readonly LogView[] | null
+  readonly checks?: readonly { readonly sql: string; readonly expected: unknown }[]
+}
+
+export interface DrillOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((progress: ReplayProgress) => void) | undefined
+}
+
+/** @throws StratalogError `archive_not_found`, `aborted`, and what says nothing about the data: an unavailable store, a full disk. */
+export async function drill(
+  subject: DrillSubject,
+  options: DrillOptions,
+  ports: { readonly clock: Clock },
+): Promise<DrillReport> {
+  const run = new DrillRun(subject, options, ports.clock)
+  return run.run()
+}
+
+const NOTHING_REPLAYED: ReplayReport = {
+  records: 0,
+  bytes: 0,
+  since: null,
+  until: null,
+  elapsedMs: 0,
+  logs: [],
+  missing: [],
+  corrupt: [],
+  limitedBy: null,
+  resumePoint: { logs: [] },
+}
+
+class DrillRun {
+  readonly #subject: DrillSubject
+  readonly #options: DrillOptions
+  readonly #clock: Clock
+  readonly #startedMs: number
+  readonly #reasons: string[] = []
+  #replayed: ReplayReport = NOTHING_REPLAYED
+  #restored: DrillRestore | null = null
+  #rtoMs = 0
+  #comparisons: readonly Comparison[] | null = null
+  #checks: readonly DrillCheck[] = []
+
+  constructor(subject: DrillSubject, options: DrillOptions, clock: Clock) {
+    this.#subject = subject
+    this.#options = options
+    this.#clock = clock
+    this.#startedMs = clock.monotonic()
+  }
+
+  async run(): Promise<DrillReport> {
+    let recordsInManifest = 0
+    await this.#asReason('The archive cannot be read', async () => {
+      const archive = await this.#subject.open()
+      recordsInManifest = archive.logs.reduce((sum, log) => sum + recordsNamed(log), 0)
+      await this.#audit(archive)
+      await this.#rehearse(archive)
+    })
+    return this.#report(recordsInManifest)
+  }
+
+  /** What the manifest and the bucket say without reading a segment. */
+  async #audit(archive: Archive): Promise<void> {
+    for (const log of archive.logs) this.#reasons.push(...gapReasons(log))
+    for (const snapshot of archive.snapshots)
+      this.#reasons.push(...snapshotReasons(archive, snapshot))
+    for (const live of this.#subject.against ?? [])
+      this.#reasons.push(...uncommittedReasons(archive, live))
+    this.#reasons.push(...(await unnamedReasons(archive, this.#subject.open)))
+  }
+
+  async #rehearse(archive: Archive): Promise<void> {
+    const { signal } = this.#options
+    const startedMs = this.#clock.monotonic()
+    const scratch = await this.#subject.scratch()
+    try {
+      this.#restored = await scratch.restore(archive, signal)
+      this.#addDamages(this.#restored.missing, this.#restored.corrupt)
+      await this.#asReason('What was restored cannot be opened', async () => {
+        const engine = await scratch.open()
+        try {
+          this.#rtoMs = this.#clock.monotonic() - startedMs
+          await this.#verify(archive, engine)
+        } finally {
+          await engine.close()
+        }
+      })
+    } finally {
+      await scratch.remove()
+    }
+  }
+
+  async #verify(archive: Archive, engine: DrillEngine): Promise<void> {
+    const { signal, onProgress } = this.#options
+    const sink = functionSink(() => {})
+    this.#replayed = await replay(engine, sink, { signal, onProgress }, { clock: this.#clock })
+    this.#addDamages(this.#replayed.missing, this.#replayed.corrupt)
+    this.#count(archive)
+    await this.#compare(archive, engine)
+    for (const { sql, expected } of this.#subject.checks ?? []) {
+      throwIfAborted(signal)
+      this.#checks = [...this.#checks, await this.#check(engine, sql, expected)]
+    }
+  }
+
+  /** Every record that the manifest names came back, but for those in objects that were named as damaged. */
+  #count(archive: Archive): void {
+    for (const log of archive.logs) {
+      const { name } = log.definition
+      const damaged = [...(this.#restored?.missing ?? []), ...(this.#restored?.corrupt ?? [])]
+      const lost = damaged
+        .filter((object) => object.log === name)
+        .reduce((sum, { from, to }) => sum + to - from, 0)
+      const records = this.#replayed.logs.find((replayed) => replayed.name === name)?.records ?? 0
+      const named = recordsNamed(log)
+      if (records === named || (lost > 0 && records < named)) continue
+      this.#reasons.push(
+        `Log '${name}' came back with ${records} records; the manifest names ${named}.`,
+      )
+    }
+  }
+
+  async #compare(archive: Archive, engine: DrillEngine): Promise<void> {
+    const { against } = this.#subject
+    if (against === null) return
+    const comparisons: Comparison[] = []
+    const restored = engine.views()
+    try {
+      for (const live of against.filter((view) => isArchived(archive, view))) {
+        const { id } = live.definition
+        const other = restored.find((view) => view.definition.id === id) ?? null
+        const compared = await compareLogs(
+          live,
+          other,
+          archive.state.logs.get(id) ?? null,
+          this.#options.signal,
+        )
+        this.#reasons.push(...compared.reasons)
+        comparisons.push(compared)
+      }
+    } finally {
+      for (const view of restored) view.release()
+    }
+    this.#comparisons = comparisons
+  }
+
+  async #check(engine: DrillEngine, sql: string, expected: unknown): Promise<DrillCheck> {
+    try {
+      const actual = await engine.query(sql, this.#options.signal)
+      const passed = canonical(actual) === canonical(expected)
+      if (!passed)
+        this.#reasons.push(
+          `Check ${sql} gave ${JSON.stringify(actual)}, not ${JSON.stringify(expected)}.`,
+        )
+      return { sql, expected, actual, passed, error: null }
+    } catch (error) {
+      throwIfAborted(this.#options.signal)
+      const { message } = toStratalogError(error)
+      this.#reasons.push(`Check ${sql} failed: ${message}`)
+      return { sql, expected, actual: null, passed: false, error: message }
+    }
+  }
+
+  #addDamages(missing: readonly MissingObject[], corrupt: readonly CorruptObject[]): void {
+    for (const object of missing) {
+      this.#reasons.push(`Object ${object.key} is missing: ${placeOf(object)}.`)
+    }
+    for (const object of corrupt) {
+      const where = object.position === null ? '' : ` near byte ${object.position}`
+      this.#reasons.push(
+        `Object ${object.key} is damaged (${object.kind})${where}: ${placeOf(object)}.`,
+      )
+    }
+  }
+
+  /** Turns damage into a reason; what is no damage goes on as an error. */
+  async #asReason(what: string, step: () => Promise<void>): Promise<void> {
+    try {
+      await step()
+    } catch (error) {
+      if (!isStratalogError(error) || error.kind !== 'corrupt') throw error
+      this.#reasons.push(`${what}: ${error.message}`)
+    }
+  }
+
+  #report(recordsInManifest: number): DrillReport {
+    if (this.#reasons.length === 0 && recordsInManifest === 0) {
+      this.#reasons.push('The archive holds no records, so nothing was proved.')
+    }
+    const comparisons = this.#comparisons
+    const live = comparisons?.reduce((sum, { liveRecords }) => sum + liveRecords, 0) ?? 0
+    const shared = comparisons?.reduce((sum, { sharedRecords }) => sum + sharedRecords, 0) ?? 0
+    const { records } = this.#replayed
+    const restored = this.#restored
+    return {
+      ...this.#replayed,
+      elapsedMs: Math.round(this.#clock.monotonic() - this.#startedMs),
+      missing: [...(restored?.missing ?? []), ...this.#replayed.missing],
+      corrupt: [...(restored?.corrupt ?? []), ...this.#replayed.corrupt],
+      verdict: this.#reasons.length === 0 ? 'PASS' : 'FAIL',
+      reasons: this.#reasons,
+      coverage:
+        comparisons === null
+          ? part(records, recordsInManifest)
+          : part(Math.min(shared, records), live),
+      rtoMs: Math.round(this.#rtoMs),
+      rpoMs:
+        comparisons === null ? null : Math.max(0, ...comparisons.map(({ behindMs }) => behindMs)),
+      rpoRecords: comparisons === null ? null : live - shared,
+      bytesPerSecond:
+        restored === null
+          ? 0
+          : Math.round((restored.plan.bytes * 1000) / Math.max(1, restored.elapsedMs)),
+      hashEqual: comparisons === null ? null : comparisons.every(({ isEqual }) => isEqual),
+      checks: this.#checks,
+    }
+  }
+}
+
+/** A log that is meant to be in the archive: one that is there, or whose policy says so. */
+function isArchived(archive: Archive, live: LogView): boolean {
+  return archive.state.logs.has(live.definition.id) || live.definition.policy.archiveAfter !== null
+}
+
+function placeOf({ log, partition, from, to }: MissingObject): string {
+  return place(log, partition, from, to)
+}
+
+function part(count: number, of: number): number {
+  return of === 0 ? 0 : count / of
+}
+
+/** JSON with the keys in order, so that equal values are equal texts. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, item: unknown) => {
+    if (typeof item === 'bigint') return item.toString()
+    if (typeof item !== 'object' || item === null || Array.isArray(item)) return item
+    return Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+  })
+}

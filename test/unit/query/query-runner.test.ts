@@ -1,0 +1,112 @@
+import { expect, test } from 'vitest'
+import { silentLogger } from '../../../src/base/logger.ts'
+import { VirtualClock } from '../../../src/base/virtual-clock.ts'
+import type { FromWorker, ToWorker, WorkerChannel } from '../../../src/query/protocol.ts'
+import { QueryRunner } from '../../../src/query/query-runner.ts'
+
+/** A worker that says what the test makes it say. */
+class ScriptedWorker implements WorkerChannel {
+  readonly posted: ToWorker[] = []
+  isActive = true
+  isTerminated = false
+  say: (message: FromWorker) => void = () => {}
+  exit: (error: Error | null) => void = () => {}
+  post(message: ToWorker): void {
+    this.posted.push(message)
+  }
+  onMessage(receive: (message: FromWorker) => void): void {
+    this.say = receive
+  }
+  onExit(exited: (error: Error | null) => void): void {
+    this.exit = exited
+  }
+  setActive(isActive: boolean): void {
+    this.isActive = isActive
+  }
+  terminate(): Promise<void> {
+    this.isTerminated = true
+    return Promise.resolve()
+  }
+}
+
+function scriptedRunner(): { runner: QueryRunner; workers: ScriptedWorker[]; clock: VirtualClock } {
+  const workers: ScriptedWorker[] = []
+  const clock = new VirtualClock()
+  const runner = new QueryRunner({
+    clock,
+    logger: silentLogger,
+    hasLog: () => false,
+    viewOf: () => {
+      throw new Error('there are no logs')
+    },
+    spawn: () => {
+      const worker = new ScriptedWorker()
+      workers.push(worker)
+      return worker
+    },
+    segmentPath: () => Promise.reject(new Error('there are no segments')),
+  })
+  return { runner, workers, clock }
+}
+
+/** Lets every promise that can go on do so. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve()
+}
+
+test('a worker that dies fails its query, and the next query starts another', async () => {
+  const { runner, workers } = scriptedRunner()
+  const first = runner.query('SELECT 1')
+  await settle()
+  workers[0]?.exit(new Error('out of luck'))
+  await expect(first).rejects.toMatchObject({ code: 'query_failed', cause: { message: 'out of luck' } })
+  const second = runner.query('SELECT 1')
+  await settle()
+  expect(workers).toHaveLength(2)
+  workers[1]?.say({ kind: 'failed', query: 1, error: { code: 'query_invalid', message: 'no', details: {} } })
+  await expect(second).rejects.toMatchObject({ code: 'query_invalid' })
+  expect(workers[1]?.isActive).toBe(false)
+})
+
+test('a cancelled query is interrupted again until the worker has ended it', async () => {
+  const { runner, workers, clock } = scriptedRunner()
+  const controller = new AbortController()
+  const query = runner.query('SELECT 1', [], { signal: controller.signal })
+  const outcome = query.catch((error: unknown) => error)
+  await settle()
+  const cancels = (): number => workers[0]?.posted.filter((message) => message.kind === 'cancel').length ?? 0
+  controller.abort()
+  expect(cancels()).toBe(1)
+  clock.advance(120)
+  expect(cancels()).toBe(3)
+  workers[0]?.say({ kind: 'failed', query: 1, error: { code: 'aborted', message: '', details: {} } })
+  clock.advance(120)
+  expect(cancels()).toBe(3)
+  expect(await outcome).toMatchObject({ code: 'aborted' })
+})
+
+test('a worker is never terminated before it says that it closed', async () => {
+  const { runner, workers, clock } = scriptedRunner()
+  const query = runner.query('SELECT 1').catch(() => {})
+  await settle()
+  workers[0]?.say({ kind: 'failed', query: 1, error: { code: 'query_invalid', message: '', details: {} } })
+  await query
+  const closing = runner.close()
+  await settle()
+  expect(workers[0]?.isTerminated).toBe(false)
+  workers[0]?.say({ kind: 'closed' })
+  await closing
+  expect(workers[0]?.isTerminated).toBe(true)
+
+  const stuck = scriptedRunner()
+  const lost = stuck.runner.query('SELECT 1').catch(() => {})
+  await settle()
+  stuck.workers[0]?.say({ kind: 'failed', query: 1, error: { code: 'query_invalid', message: '', details: {} } })
+  await lost
+  const waiting = stuck.runner.close()
+  await settle()
+  stuck.clock.advance(5_000)
+  await waiting
+  expect(stuck.workers[0]?.isTerminated).toBe(false)
+  expect(clock.now()).toBeGreaterThan(0)
+})
