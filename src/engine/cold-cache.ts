@@ -1,6 +1,6 @@
 /** Archived segments as local files, for SQL. The directory is made at the first use. */
 import type { SegmentSource } from '../log/log-view.ts'
-import type { LocalSegment } from '../query/query-runner.ts'
+import type { LocalSegment } from '../query/query-ports.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { type CacheCounts, ObjectCache } from '../storage/object-cache.ts'
 import type { ObjectStore } from '../storage/object-store.ts'

@@ -4,8 +4,8 @@
  *
  * Invariants of every state:
  * - the engine's id is set once, by the first edit; epochs grow; the WAL checkpoint never moves back;
- * - an id that a log had is never another's, though logs may come in any order of ids: an archive learns of a log when it
- *   gets its first segment; schema ids of a log are 0, 1, 2, …, and a new schema can hold every value of
+ * - an id that a log had is never another's, though logs may come in any order of ids: an archive learns of a log
+ *   when it gets its first segment; schema ids of a log are 0, 1, 2, …, and a new schema can hold every value of
  *   the one before;
  * - segments of a partition lie in offset order from its start offset on, never overlap, are never empty, and have at
  *   least one copy; every copy has the segment's length; dropping the last copy drops the segment.
@@ -54,7 +54,10 @@ export function applyEdits(state: ManifestState, edits: Iterable<ManifestEdit>):
   return builder.build()
 }
 
-/** The index of the segment that holds `offset`; of the first one after it when none does; the count when all are before. */
+/**
+ * The index of the segment that holds `offset`; of the first one after it when none does; the count
+ * when all are before.
+ */
 export function segmentIndexAt(segments: readonly SegmentEntry[], offset: number): number {
   let low = 0
   let high = segments.length

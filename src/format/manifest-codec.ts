@@ -15,8 +15,8 @@
  *
  * Head of a base: `{"number","commitHash","time","engineId","epoch","writer","nextLogId",
  * "deletedLogIds","walLsn","edits"}`, where `commitHash` is
- * the SHA-256 of commit `number`'s file. Its edits are what makes the logs and snapshots from nothing: equal states have
- * equal bases. A reader may take the lines one at a time.
+ * the SHA-256 of commit `number`'s file. Its edits are what makes the logs and snapshots from nothing: equal states
+ * have equal bases. A reader may take the lines one at a time.
  */
 import { createHash } from 'node:crypto'
 import { StratalogError, toStratalogError } from '../base/errors.ts'

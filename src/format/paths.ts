@@ -59,7 +59,10 @@ export interface SegmentName {
   readonly format: SegmentFormat
 }
 
-/** What a name below a data directory or an archive's prefix stands for. `hash` is the start of the segment's SHA-256. */
+/**
+ * What a name below a data directory or an archive's prefix stands for. `hash` is the start of the
+ * segment's SHA-256.
+ */
 export type ParsedPath =
   | { readonly kind: 'identity' }
   | { readonly kind: 'restoring' }

@@ -67,7 +67,10 @@ export function encodeWalFileHeader(header: WalFileHeader): Uint8Array {
 
 /** The salt of a file: the checksum in its header, which covers engine, epoch and start LSN. */
 export function walFileSalt(header: Uint8Array): number {
-  return new DataView(header.buffer, header.byteOffset, header.length).getUint32(POSITION.checksum, true)
+  return new DataView(header.buffer, header.byteOffset, header.length).getUint32(
+    POSITION.checksum,
+    true,
+  )
 }
 
 /**
@@ -90,23 +93,31 @@ export function decodeWalFileHeader(
   const view = new DataView(bytes.buffer, bytes.byteOffset, WAL_FILE_HEADER_BYTES)
   if (MAGIC.compare(bytes, 0, MAGIC.length) !== 0) fail('it does not begin as a WAL file does')
   const salt = view.getUint32(POSITION.checksum, true)
-  if (crc32c(bytes.subarray(POSITION.version, WAL_FILE_HEADER_BYTES)) !== salt) fail('its checksum does not hold')
+  if (crc32c(bytes.subarray(POSITION.version, WAL_FILE_HEADER_BYTES)) !== salt)
+    fail('its checksum does not hold')
   const version = view.getUint32(POSITION.version, true)
   if (version !== WAL_FORMAT_VERSION) {
-    throw new StratalogError('format_unsupported', `${where} has WAL format ${version}; this program knows 1.`, {
-      details: { file: where, given: version, known: [WAL_FORMAT_VERSION] },
-    })
+    throw new StratalogError(
+      'format_unsupported',
+      `${where} has WAL format ${version}; this program knows 1.`,
+      {
+        details: { file: where, given: version, known: [WAL_FORMAT_VERSION] },
+      },
+    )
   }
   const engine = bytes.subarray(POSITION.engine, POSITION.engine + ENGINE_BYTES)
-  if (expected.engineId !== null && engineBytes(expected.engineId).compare(engine) !== 0) fail('it belongs to another engine')
+  if (expected.engineId !== null && engineBytes(expected.engineId).compare(engine) !== 0)
+    fail('it belongs to another engine')
   const integer = (position: number): number => {
     const value = Number(view.getBigUint64(position, true))
     return Number.isSafeInteger(value) ? value : fail('a number is out of range')
   }
   const startLsn = integer(POSITION.startLsn)
-  if (expected.startLsn !== null && startLsn !== expected.startLsn) fail(`it starts at LSN ${startLsn}, not where its name says`)
+  if (expected.startLsn !== null && startLsn !== expected.startLsn)
+    fail(`it starts at LSN ${startLsn}, not where its name says`)
   const capacity = integer(POSITION.capacity)
-  if (capacity < WAL_FILE_HEADER_BYTES || view.getUint32(POSITION.reserved, true) !== 0) fail('a number is out of range')
+  if (capacity < WAL_FILE_HEADER_BYTES || view.getUint32(POSITION.reserved, true) !== 0)
+    fail('a number is out of range')
   const previousLink = view.getUint32(POSITION.previousLink, true)
   return { startLsn, capacity, epoch: integer(POSITION.epoch), previousLink, salt }
 }

@@ -60,7 +60,12 @@ const CHECKED_FROM = POSITION.kind
  */
 export type WalFrameKind = 'append' | 'schema' | 'seal' | 'roll'
 
-const KIND_CODES: Readonly<Record<WalFrameKind, number>> = { append: 1, schema: 2, seal: 3, roll: 4 }
+const KIND_CODES: Readonly<Record<WalFrameKind, number>> = {
+  append: 1,
+  schema: 2,
+  seal: 3,
+  roll: 4,
+}
 const KINDS: readonly (WalFrameKind | undefined)[] = [undefined, 'append', 'schema', 'seal', 'roll']
 
 /** What an append says of itself. For a schema, `baseOffset` and `recordCount` are 0; for a seal and a roll, all numbers are. */
@@ -158,7 +163,12 @@ export function peekFrame(
  * The header at `position`, or null unless every check holds: magic, checksum under this salt, known kind, numbers in
  * range, length within the limit. Nothing is known about the payload yet: see `isPayloadIntact`.
  */
-export function readFrameHeader(bytes: Uint8Array, view: DataView, position: number, salt: number): WalFrame | null {
+export function readFrameHeader(
+  bytes: Uint8Array,
+  view: DataView,
+  position: number,
+  salt: number,
+): WalFrame | null {
   if (position + WAL_FRAME_HEADER_BYTES > bytes.length) return null
   if (view.getUint32(position + POSITION.magic, true) !== WAL_FRAME_MAGIC) return null
   const headerChecksum = view.getUint32(position + POSITION.headerChecksum, true)
@@ -186,7 +196,8 @@ export function readFrameHeader(bytes: Uint8Array, view: DataView, position: num
 /** `payload` with its padding. */
 export function isPayloadIntact(frame: WalFrame, payload: Uint8Array): boolean {
   return (
-    payload.length === paddedPayloadBytes(frame.payloadLength) && crc32c(payload) === frame.payloadChecksum
+    payload.length === paddedPayloadBytes(frame.payloadLength) &&
+    crc32c(payload) === frame.payloadChecksum
   )
 }
 

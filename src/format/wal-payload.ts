@@ -47,7 +47,11 @@ const LOOP_BYTES_MAX = 48
 // --- Writing -------------------------------------------------------------------------------------------------------
 
 /** Bytes of the payload for rows `[start, end)`: always a multiple of 8. */
-export function appendPayloadBytes(columns: readonly ColumnData[], start: number, end: number): number {
+export function appendPayloadBytes(
+  columns: readonly ColumnData[],
+  start: number,
+  end: number,
+): number {
   let bytes = HEADER_BYTES + columns.length * ENTRY_BYTES
   for (const column of columns) {
     if (column.validity !== null) bytes += padded(bitmapBytes(end - start))
@@ -111,7 +115,8 @@ function writeValues(
   end: number,
   bytes: number,
 ): number {
-  if (column.dictionary !== null) return writePlain(into, position, column, column.dictionary, start, end)
+  if (column.dictionary !== null)
+    return writePlain(into, position, column, column.dictionary, start, end)
   const layout = columnLayout(column.type)
   if (layout.kind === 'bits') {
     writeBits(into, position, column.values, start, end)
@@ -127,11 +132,18 @@ function writeValues(
   return writePadding(into, at + bytes)
 }
 
-function writeOffsets(into: Uint8Array, position: number, offsets: Int32Array, start: number, end: number): number {
+function writeOffsets(
+  into: Uint8Array,
+  position: number,
+  offsets: Int32Array,
+  start: number,
+  end: number,
+): number {
   const count = end - start + 1
   const base = offsets[start] ?? 0
   if (count * 4 <= LOOP_BYTES_MAX) {
-    for (let row = 0; row < count; row++) setUint32(into, position + row * 4, (offsets[start + row] ?? 0) - base)
+    for (let row = 0; row < count; row++)
+      setUint32(into, position + row * 4, (offsets[start + row] ?? 0) - base)
   } else {
     const rebased = new Int32Array(into.buffer, into.byteOffset + position, count)
     for (let row = 0; row < count; row++) rebased[row] = (offsets[start + row] ?? 0) - base
@@ -140,7 +152,13 @@ function writeOffsets(into: Uint8Array, position: number, offsets: Int32Array, s
 }
 
 /** Bits `[start, end)` of a bitmap from bit 0 on; bits after the last are 0. */
-function writeBits(into: Uint8Array, position: number, bitmap: Uint8Array, start: number, end: number): void {
+function writeBits(
+  into: Uint8Array,
+  position: number,
+  bitmap: Uint8Array,
+  start: number,
+  end: number,
+): void {
   const count = bitmapBytes(end - start)
   const first = start >> 3
   const shift = start & 7
@@ -156,7 +174,12 @@ function writeBits(into: Uint8Array, position: number, bitmap: Uint8Array, start
   if (spare > 0) into[position + count - 1] = (into[position + count - 1] ?? 0) & (0xff >> spare)
 }
 
-function dictionaryValueBytes(column: ColumnData, dictionary: ColumnData, start: number, end: number): number {
+function dictionaryValueBytes(
+  column: ColumnData,
+  dictionary: ColumnData,
+  start: number,
+  end: number,
+): number {
   const offsets = present(dictionary.offsets, 'offsets of a dictionary')
   let bytes = 0
   for (let row = start; row < end; row++) {
@@ -197,11 +220,20 @@ function codeAt(column: ColumnData, row: number): number {
   const { values } = column
   const at = row * 4
   return (
-    (values[at] ?? 0) | ((values[at + 1] ?? 0) << 8) | ((values[at + 2] ?? 0) << 16) | ((values[at + 3] ?? 0) << 24)
+    (values[at] ?? 0) |
+    ((values[at + 1] ?? 0) << 8) |
+    ((values[at + 2] ?? 0) << 16) |
+    ((values[at + 3] ?? 0) << 24)
   )
 }
 
-function copyBytes(into: Uint8Array, position: number, from: Uint8Array, start: number, length: number): void {
+function copyBytes(
+  into: Uint8Array,
+  position: number,
+  from: Uint8Array,
+  start: number,
+  length: number,
+): void {
   if (length > LOOP_BYTES_MAX) {
     into.set(from.subarray(start, start + length), position)
     return
@@ -260,7 +292,13 @@ export function decodeAppendPayload(payload: Uint8Array, schema: Schema): Append
   return { schemaId, rowCount, columns }
 }
 
-function readColumn(cursor: PayloadCursor, field: Field, rows: number, flags: number, byteCount: number): ColumnData {
+function readColumn(
+  cursor: PayloadCursor,
+  field: Field,
+  rows: number,
+  flags: number,
+  byteCount: number,
+): ColumnData {
   const nullCount = flags >>> NULL_COUNT_SHIFT
   const hasValidity = (flags & 0xff) === HAS_VALIDITY
   if (!hasValidity && flags !== 0) return corrupt(`column ${field.name} has unknown bits`)
@@ -277,7 +315,8 @@ function readColumn(cursor: PayloadCursor, field: Field, rows: number, flags: nu
     checkOffsets(offsets, byteCount, field.name)
   } else {
     const expected = layout.kind === 'bits' ? bitmapBytes(rows) : rows * layout.byteWidth
-    if (byteCount !== expected) return corrupt(`column ${field.name} has ${byteCount} bytes for ${rows} rows`)
+    if (byteCount !== expected)
+      return corrupt(`column ${field.name} has ${byteCount} bytes for ${rows} rows`)
   }
   const values = cursor.take(byteCount)
   return {
@@ -297,7 +336,8 @@ function checkOffsets(offsets: Int32Array, byteCount: number, name: string): voi
     if (offset < last) corrupt(`column ${name} has offsets that fall`)
     last = offset
   }
-  if (offsets[0] !== 0 || last !== byteCount) corrupt(`column ${name} has offsets from ${offsets[0]} to ${last}`)
+  if (offsets[0] !== 0 || last !== byteCount)
+    corrupt(`column ${name} has offsets from ${offsets[0]} to ${last}`)
 }
 
 /** Hands out the parts of a payload in order; never one that is not there. */
@@ -314,12 +354,14 @@ class PayloadCursor {
   take(length: number): Uint8Array {
     const start = this.#position
     this.#position = start + padded(length)
-    if (this.#position > this.#payload.length) corrupt(`it has ${this.#payload.length} bytes, fewer than its columns`)
+    if (this.#position > this.#payload.length)
+      corrupt(`it has ${this.#payload.length} bytes, fewer than its columns`)
     return this.#payload.subarray(start, start + length)
   }
 
   end(): void {
-    if (this.#position !== this.#payload.length) corrupt(`it has ${this.#payload.length} bytes, more than its columns`)
+    if (this.#position !== this.#payload.length)
+      corrupt(`it has ${this.#payload.length} bytes, more than its columns`)
   }
 }
 
@@ -357,9 +399,13 @@ function readField(json: JsonFields): Field {
 }
 
 const corruptSchema: Fail = (reason) => {
-  throw new StratalogError('wal_corrupt', `A schema in the WAL cannot be read: ${reason}.`, { details: { reason } })
+  throw new StratalogError('wal_corrupt', `A schema in the WAL cannot be read: ${reason}.`, {
+    details: { reason },
+  })
 }
 
 function corrupt(reason: string): never {
-  throw new StratalogError('wal_corrupt', `An append in the WAL cannot be read: ${reason}.`, { details: { reason } })
+  throw new StratalogError('wal_corrupt', `An append in the WAL cannot be read: ${reason}.`, {
+    details: { reason },
+  })
 }

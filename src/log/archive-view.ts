@@ -28,8 +28,8 @@ const FOUND_NAMES_MAX = 3
 
 /**
  * Opens an archive for reading; writes nothing.
- * @throws StratalogError `archive_not_found` saying what is there instead, `manifest_corrupt`, `format_unsupported`, and
- * what the store throws.
+ * @throws StratalogError `archive_not_found` saying what is there instead, `manifest_corrupt`, `format_unsupported`,
+ * and what the store throws.
  */
 export async function openArchive(
   store: ObjectStore,

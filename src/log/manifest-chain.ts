@@ -78,7 +78,10 @@ export function commitFile(number: number): ManifestFileName {
   return { kind: 'commit', number }
 }
 
-/** A number with at most about LIST_STEP numbers after it. Numbers have no holes, so it is found by doubling and halving. */
+/**
+ * A number with at most about LIST_STEP numbers after it. Numbers have no holes, so it is found by
+ * doubling and halving.
+ */
 async function numberNearEnd(files: ManifestFiles): Promise<number> {
   let low = 0
   let step = LIST_STEP

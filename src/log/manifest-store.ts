@@ -33,7 +33,10 @@ export interface ManifestStoreOptions {
   readonly logger?: Logger
 }
 
-/** Edits, or a function that makes them from the state they will meet. It may be called again, and must not change anything. */
+/**
+ * Edits, or a function that makes them from the state they will meet. It may be called again, and
+ * must not change anything.
+ */
 export type EditsOrMaker =
   | readonly ManifestEdit[]
   | ((state: ManifestState) => readonly ManifestEdit[])
@@ -98,8 +101,8 @@ export class ManifestStore {
   }
 
   /**
-   * Makes `writer` the writer, with the next epoch. Whoever wrote before is fenced at its next commit. An empty manifest
-   * becomes that of the engine `newEngineId`. Whatever `more` says is part of the same commit.
+   * Makes `writer` the writer, with the next epoch. Whoever wrote before is fenced at its next commit. An empty
+   * manifest becomes that of the engine `newEngineId`. Whatever `more` says is part of the same commit.
    */
   claim(
     writer: Writer,

@@ -1,5 +1,5 @@
 /** What is wrong with the bytes of a segment, as facts for a report: where, what kind, and which records it costs. */
-import { StratalogError, isStratalogError } from '../base/errors.ts'
+import { type StratalogError, isStratalogError } from '../base/errors.ts'
 import { crc32c, sha256Hex } from '../format/checksum.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import { blockBytes, SegmentReading, type SegmentOwner } from './segment-reading.ts'

@@ -31,7 +31,10 @@ const WHOLE_BYTES_MAX = 512 * 1024
 /** Blocks closer to each other than this are read by one request. */
 const GAP_BYTES_MAX = 128 * 1024
 
-/** What one request asks for at most unless the caller says, beside a single block that is bigger. Two are held at a time. */
+/**
+ * What one request asks for at most unless the caller says, beside a single block that is bigger.
+ * Two are held at a time.
+ */
 const READ_BYTES_MAX = 4 * 1024 * 1024
 
 /** What one request fetches: blocks that follow each other closely, the first with the preamble where it is needed. */

@@ -2,8 +2,8 @@
  * Reads a partition of a LogView: every offset exactly once, in order, from whichever tier the view names for it.
  *
  * - Batches come in the view's schema, or the one asked for; batches of older schemas are brought to it.
- * - Only the blocks of a segment that can hold wanted offsets and times are fetched; `since` and `until` then cut to the
- *   record.
+ * - Only the blocks of a segment that can hold wanted offsets and times are fetched; `since` and `until` then cut to
+ *   the record.
  * - Offsets that no source covers are a gap. A gap ends the reading with `offset_gap` unless the caller takes gaps.
  * - Damage ends the reading with its error unless the caller takes damages; then the damaged offsets are left out, and
  *   what can be read of the segment is read. A store that is away always ends it: that says nothing about the data.
@@ -62,7 +62,10 @@ export interface ReadItem {
   readonly storedBytes: number
 }
 
-/** @throws StratalogError `partition_not_found`, `offset_gap`, `aborted`, `argument_invalid`, and what the copies throw. */
+/**
+ * @throws StratalogError `partition_not_found`, `offset_gap`, `aborted`, `argument_invalid`, and
+ * what the copies throw.
+ */
 export async function* readPartition(
   view: LogView,
   partition: number,

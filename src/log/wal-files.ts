@@ -55,7 +55,12 @@ export class OpenWalFile {
 
   constructor(
     file: SyncFile,
-    facts: { readonly path: string; readonly startLsn: number; readonly capacity: number; readonly salt: number },
+    facts: {
+      readonly path: string
+      readonly startLsn: number
+      readonly capacity: number
+      readonly salt: number
+    },
     zeroAheadBytes: number,
   ) {
     this.#file = file
@@ -99,7 +104,8 @@ export class OpenWalFile {
     if (this.#position < this.#zeroedEnd) return
     const end = Math.min(this.capacity, this.#position + this.#zeroAheadBytes)
     try {
-      if (end > this.#position) this.#file.write(new Uint8Array(end - this.#position), this.#position)
+      if (end > this.#position)
+        this.#file.write(new Uint8Array(end - this.#position), this.#position)
       this.#zeroedEnd = end
     } catch (error) {
       // Zeros are a convenience; a full disk fails the frames themselves when they no longer fit.
@@ -137,7 +143,10 @@ export class WalFiles {
       if (isTemporaryName(name)) fileSystem.remove(`${directory}/${name}`)
     }
     const all = listWalFiles(fileSystem, directory)
-    const first = Math.max(0, all.findLastIndex((startLsn) => startLsn <= fromLsn))
+    const first = Math.max(
+      0,
+      all.findLastIndex((startLsn) => startLsn <= fromLsn),
+    )
     for (const startLsn of all.slice(0, first)) fileSystem.remove(this.#path(startLsn))
     this.#startLsns = all.slice(first)
   }
@@ -146,13 +155,27 @@ export class WalFiles {
    * Makes the file that continues the WAL at `startLsn`, durable with all that `fill` writes into it. A file of that name
    * is replaced. `contentBytes` have room in it.
    */
-  create(startLsn: number, previousLink: number, contentBytes: number, fill: (file: OpenWalFile) => void): OpenWalFile {
+  create(
+    startLsn: number,
+    previousLink: number,
+    contentBytes: number,
+    fill: (file: OpenWalFile) => void,
+  ): OpenWalFile {
     const { fileSystem, directory, engineId, epoch, sizes } = this.#options
     const needed = WAL_FILE_HEADER_BYTES + contentBytes + WAL_FRAME_HEADER_BYTES
-    const wanted = Math.max(needed, Math.min(sizes.fileBytesMax, Math.max(sizes.fileBytesMin, this.#capacity * 2)))
+    const wanted = Math.max(
+      needed,
+      Math.min(sizes.fileBytesMax, Math.max(sizes.fileBytesMin, this.#capacity * 2)),
+    )
     const { path: temporary, file } = this.#takeSpare(wanted) ?? this.#newFile(startLsn)
     this.#capacity = Math.max(wanted, file.length())
-    const header = encodeWalFileHeader({ engineId, startLsn, capacity: this.#capacity, epoch, previousLink })
+    const header = encodeWalFileHeader({
+      engineId,
+      startLsn,
+      capacity: this.#capacity,
+      epoch,
+      previousLink,
+    })
     file.write(header, 0)
     const path = this.#path(startLsn)
     const facts = { path, startLsn, capacity: this.#capacity, salt: walFileSalt(header) }
@@ -174,14 +197,22 @@ export class WalFiles {
   /** Gives up the files that lie wholly below `lsn`: some are kept for the next rolls. */
   release(lsn: number): void {
     const { fileSystem } = this.#options
-    for (let next = this.#startLsns[1]; next !== undefined && next <= lsn; next = this.#startLsns[1]) {
+    for (
+      let next = this.#startLsns[1];
+      next !== undefined && next <= lsn;
+      next = this.#startLsns[1]
+    ) {
       const path = this.#path(this.#startLsns.shift() ?? 0)
       const spare = temporaryPath(path, 0)
       fileSystem.rename(path, spare)
       this.#spares.push(spare)
     }
     // The newest are kept: they are the biggest.
-    for (const spare of this.#spares.splice(0, Math.max(0, this.#spares.length - WAL_SPARE_FILES_MAX))) fileSystem.remove(spare)
+    for (const spare of this.#spares.splice(
+      0,
+      Math.max(0, this.#spares.length - WAL_SPARE_FILES_MAX),
+    ))
+      fileSystem.remove(spare)
   }
 
   /** Step 4: marks the end of the file that starts at `startLsn`, durably. */
@@ -222,9 +253,21 @@ export class WalFiles {
 function rollFrame(roll: RollMark): Uint8Array {
   const bytes = new Uint8Array(WAL_FRAME_HEADER_BYTES)
   const view = new DataView(bytes.buffer)
-  const fields = { kind: 'roll', logId: 0, partition: 0, baseOffset: 0, recordCount: 0, appendTime: 0 } as const
+  const fields = {
+    kind: 'roll',
+    logId: 0,
+    partition: 0,
+    baseOffset: 0,
+    recordCount: 0,
+    appendTime: 0,
+  } as const
   writeFrameFields(view, 0, fields, roll.lsn, 0)
-  const seal = { epoch: roll.epoch, durableLsn: roll.lsn, previousLink: roll.link, payloadChecksum: 0 }
+  const seal = {
+    epoch: roll.epoch,
+    durableLsn: roll.lsn,
+    previousLink: roll.link,
+    payloadChecksum: 0,
+  }
   finishFrameHeader(bytes, view, 0, seal, roll.salt)
   return bytes
 }

@@ -43,7 +43,10 @@ export interface RingMemory {
 
 /** Makes the shared memory of an empty ring whose stream starts at `startLsn`. */
 export function createRingBuffer(dataBytes: number, startLsn: number): SharedArrayBuffer {
-  assert((dataBytes & (dataBytes - 1)) === 0 && dataBytes >= WAL_RING_BYTES_MIN, 'a ring is a power of two')
+  assert(
+    (dataBytes & (dataBytes - 1)) === 0 && dataBytes >= WAL_RING_BYTES_MIN,
+    'a ring is a power of two',
+  )
   const buffer = new SharedArrayBuffer(CONTROL_BYTES + dataBytes)
   new BigInt64Array(buffer)[DURABLE_LSN] = BigInt(startLsn)
   return buffer
@@ -90,7 +93,10 @@ export class RingProducer extends RingSide {
    * caller's to fill until `commit`; asking again before that gives the same room.
    */
   reserve(frameBytes: number): number {
-    assert(frameBytes <= this.wholeFrameBytesMax && frameBytes % WORD_BYTES === 0, 'a frame fits the ring')
+    assert(
+      frameBytes <= this.wholeFrameBytesMax && frameBytes % WORD_BYTES === 0,
+      'a frame fits the ring',
+    )
     const position = this.position(this.#head)
     const isSplit = frameBytes > this.bytes.length - position
     const needed = frameBytes + (isSplit ? this.bytes.length - position : 0)

@@ -15,20 +15,10 @@
  * Memory: one window over a file, or the largest frame.
  */
 import { isStratalogError, StratalogError } from '../base/errors.ts'
-import { APPEND_BYTES_MAX } from '../format/limits.ts'
-import { parseWalFileName, walFileName } from '../format/paths.ts'
-import { WAL_FILE_HEADER_BYTES, type WalFileFacts, decodeWalFileHeader } from '../format/wal-file.ts'
-import {
-  WAL_FRAME_ALIGNMENT,
-  WAL_FRAME_HEADER_BYTES,
-  WAL_FRAME_MAGIC,
-  type WalFrame,
-  isPayloadIntact,
-  peekFrame,
-  readFrameHeader,
-  walFrameBytes,
-} from '../format/wal-frame.ts'
-import type { SyncFile, SyncFileSystem } from '../storage/file-system.ts'
+import { parseWalFileName } from '../format/paths.ts'
+import { type WalFrame, walFrameBytes } from '../format/wal-frame.ts'
+import type { SyncFileSystem } from '../storage/file-system.ts'
+import { type Damage, type ScannedFrame, WalFileReader } from './wal-file-reader.ts'
 
 export interface WalReadOptions {
   readonly engineId: string
@@ -57,15 +47,12 @@ export interface WalScanResult extends WalRecovered {
   readonly files: readonly number[]
 }
 
-export interface ScannedFrame {
-  readonly frame: WalFrame
-  readonly payload: Uint8Array
-}
-
-const WINDOW_BYTES = 1024 * 1024
-
 /** Reads all frames from `fromLsn` on. @throws StratalogError `wal_corrupt`, `format_unsupported`, or of the file system. */
-export function scanWal(fileSystem: SyncFileSystem, directory: string, options: WalScanOptions): WalScanResult {
+export function scanWal(
+  fileSystem: SyncFileSystem,
+  directory: string,
+  options: WalScanOptions,
+): WalScanResult {
   const frames = readWal(fileSystem, directory, options)
   for (;;) {
     const next = frames.next()
@@ -82,7 +69,12 @@ export function* readWal(
 ): Generator<ScannedFrame, WalScanResult> {
   const { fromLsn } = options
   const files = neededFiles(fileSystem, directory, fromLsn)
-  const progress: Progress = { lsn: fromLsn, durableLsn: Math.max(fromLsn, files.at(-1) ?? 0), link: null, epoch: 0 }
+  const progress: Progress = {
+    lsn: fromLsn,
+    durableLsn: Math.max(fromLsn, files.at(-1) ?? 0),
+    link: null,
+    epoch: 0,
+  }
   let torn: WalScanResult['torn'] = null
   for (const [index, startLsn] of files.entries()) {
     const endLsn = files[index + 1] ?? null
@@ -119,7 +111,11 @@ export function listWalFiles(fileSystem: SyncFileSystem, directory: string): rea
   }
 }
 
-function neededFiles(fileSystem: SyncFileSystem, directory: string, fromLsn: number): readonly number[] {
+function neededFiles(
+  fileSystem: SyncFileSystem,
+  directory: string,
+  fromLsn: number,
+): readonly number[] {
   const all = listWalFiles(fileSystem, directory)
   if (all.length === 0) return []
   const first = all.findLastIndex((startLsn) => startLsn <= fromLsn)
@@ -130,7 +126,8 @@ function neededFiles(fileSystem: SyncFileSystem, directory: string, fromLsn: num
 /** Checks that a file is the one that follows what was read. */
 function continueChain(reader: WalFileReader, progress: Progress): void {
   const { epoch, previousLink } = reader.facts
-  if (epoch < progress.epoch) throw reader.corrupt(0, 'its epoch is below that of the file before', null)
+  if (epoch < progress.epoch)
+    throw reader.corrupt(0, 'its epoch is below that of the file before', null)
   if (progress.link !== null && previousLink !== 0 && previousLink !== progress.link) {
     throw reader.corrupt(0, 'it does not follow the file before', null)
   }
@@ -150,12 +147,14 @@ function* readFile(
     const position = reader.positionOf(progress.lsn)
     const found = reader.frameAt(position, end, progress.link)
     if ('reason' in found) {
-      if (endLsn !== null) throw reader.corrupt(position, `${found.reason}, and a later file exists`, found.frame)
+      if (endLsn !== null)
+        throw reader.corrupt(position, `${found.reason}, and a later file exists`, found.frame)
       if (progress.lsn === fromLsn) checkReaches(reader, fromLsn)
       return decideTail(reader, position, found, progress)
     }
     const { frame } = found
-    if (frame.kind === 'roll') throw reader.corrupt(position, 'the file that continues it here is missing', null)
+    if (frame.kind === 'roll')
+      throw reader.corrupt(position, 'the file that continues it here is missing', null)
     yield found
     progress.lsn += walFrameBytes(frame.payloadLength)
     progress.link = frame.headerChecksum
@@ -172,11 +171,16 @@ function checkReaches(reader: WalFileReader, fromLsn: number): void {
   while (lsn < fromLsn) {
     const found = reader.frameAt(reader.positionOf(lsn), reader.facts.capacity, null)
     if ('reason' in found || found.frame.kind === 'roll') {
-      throw reader.corrupt(reader.positionOf(lsn), `the WAL ends there, and recovery starts at LSN ${fromLsn}`, null)
+      throw reader.corrupt(
+        reader.positionOf(lsn),
+        `the WAL ends there, and recovery starts at LSN ${fromLsn}`,
+        null,
+      )
     }
     lsn += walFrameBytes(found.frame.payloadLength)
   }
-  if (lsn > fromLsn) throw reader.corrupt(reader.positionOf(fromLsn), 'recovery starts inside a frame', null)
+  if (lsn > fromLsn)
+    throw reader.corrupt(reader.positionOf(fromLsn), 'recovery starts inside a frame', null)
 }
 
 /** Torn tail or corruption, at the first position of the newest file that holds no valid frame. */
@@ -186,7 +190,8 @@ function decideTail(
   damage: Damage,
   progress: Progress,
 ): WalScanResult['torn'] {
-  let traceEnd = damage.frame === null ? damage.traceEnd : position + walFrameBytes(damage.frame.payloadLength)
+  let traceEnd =
+    damage.frame === null ? damage.traceEnd : position + walFrameBytes(damage.frame.payloadLength)
   for (const later of reader.validHeadersAfter(position)) {
     if (later.durableLsn > progress.lsn) {
       const reason = `${damage.reason}, and the frame at LSN ${later.lsn} says that it was durable`
@@ -195,146 +200,30 @@ function decideTail(
     traceEnd = Math.max(traceEnd, reader.positionOf(later.lsn) + walFrameBytes(later.payloadLength))
   }
   if (progress.lsn < progress.durableLsn) {
-    throw reader.corrupt(position, `${damage.reason}, below LSN ${progress.durableLsn}, which was durable`, damage.frame)
-  }
-  return traceEnd > position ? { file: reader.path, position, bytes: traceEnd - position } : null
-}
-
-/** Why there is no valid frame somewhere; `frame` when at least its header is good. */
-interface Damage {
-  readonly reason: string
-  readonly frame: WalFrame | null
-  /** The end of the bytes that look as if a frame had been written there; 0 when none do. */
-  readonly traceEnd: number
-}
-
-/** One WAL file, read through a window. */
-class WalFileReader {
-  readonly startLsn: number
-  readonly path: string
-  readonly facts: WalFileFacts
-  readonly #file: SyncFile
-  readonly #length: number
-  #window = new Uint8Array(0)
-  #view = new DataView(this.#window.buffer)
-  #windowStart = 0
-
-  constructor(fileSystem: SyncFileSystem, directory: string, startLsn: number, engineId: string) {
-    this.startLsn = startLsn
-    this.path = `${directory}/${walFileName(startLsn)}`
-    this.#file = fileSystem.open(this.path, 'read')
-    try {
-      this.#length = this.#file.length()
-      const header = new Uint8Array(WAL_FILE_HEADER_BYTES)
-      const length = this.#file.read(header, 0)
-      this.facts = decodeWalFileHeader(header.subarray(0, length), { engineId, startLsn }, this.path)
-    } catch (error) {
-      this.close()
-      throw error
-    }
-  }
-
-  close(): void {
-    this.#file.close()
-  }
-
-  positionOf(lsn: number): number {
-    return WAL_FILE_HEADER_BYTES + lsn - this.startLsn
-  }
-
-  /** The frame at `position`, wholly below `end`, with its payload; or why there is none. `link` null is not checked. */
-  frameAt(position: number, end: number, link: number | null): ScannedFrame | Damage {
-    const at = this.#load(position, WAL_FRAME_HEADER_BYTES)
-    if (at === null) return { reason: 'the file ends', frame: null, traceEnd: 0 }
-    const lsn = this.startLsn + position - WAL_FILE_HEADER_BYTES
-    const frame = readFrameHeader(this.#window, this.#view, at, this.facts.salt)
-    if (frame === null) return { reason: 'there is no valid frame header', frame, traceEnd: this.#traceEnd(at, lsn) }
-    const bytes = walFrameBytes(frame.payloadLength)
-    const damaged = (reason: string): Damage => ({ reason, frame, traceEnd: 0 })
-    if (frame.lsn !== lsn) return damaged(`the frame there has LSN ${frame.lsn}`)
-    if (frame.epoch !== this.facts.epoch) return damaged(`the frame there has epoch ${frame.epoch}`)
-    if (link !== null && frame.previousLink !== link && frame.kind !== 'roll') return damaged('the frame there does not follow the one before')
-    if (position + bytes > end) return damaged('the frame there reaches beyond its file')
-    const start = this.#load(position, bytes)
-    if (start === null) return damaged('the file ends inside the frame')
-    const payload = this.#window.subarray(start + WAL_FRAME_HEADER_BYTES, start + bytes)
-    if (!isPayloadIntact(frame, payload)) return damaged('the payload does not match its checksum')
-    return { frame, payload: payload.subarray(0, frame.payloadLength) }
-  }
-
-  /** Every valid frame header behind `position`, wherever a frame could begin. */
-  *validHeadersAfter(position: number): Generator<WalFrame> {
-    const { salt, epoch, capacity } = this.facts
-    const end = Math.min(this.#length, capacity) - WAL_FRAME_HEADER_BYTES
-    let next = position + WAL_FRAME_ALIGNMENT
-    while (next <= end) {
-      const at = this.#load(next, WAL_FRAME_HEADER_BYTES)
-      if (at === null) return
-      const offset = nextMagic(this.#view, at)
-      next = this.#windowStart + offset
-      if (offset + WAL_FRAME_HEADER_BYTES > this.#window.length) continue
-      const lsn = this.startLsn + next - WAL_FILE_HEADER_BYTES
-      // The cheap test first: a recycled file is full of headers of other places.
-      const isHere = peekFrame(this.#view, offset)?.lsn === lsn
-      const frame = isHere ? readFrameHeader(this.#window, this.#view, offset, salt) : null
-      if (frame?.epoch === epoch) yield frame
-      next += WAL_FRAME_ALIGNMENT
-    }
-  }
-
-  corrupt(position: number, reason: string, frame: WalFrame | null): StratalogError {
-    const lsn = this.startLsn + Math.max(0, position - WAL_FILE_HEADER_BYTES)
-    const lost = frame?.kind === 'append' ? lostRange(frame) : null
-    const what = lost === null ? '' : ` It held log ${lost.logId}, partition ${lost.partition}, offsets ${lost.from} to ${lost.to}.`
-    return new StratalogError(
-      'wal_corrupt',
-      `${this.path} is damaged at byte ${position} (LSN ${lsn}): ${reason}.${what}`,
-      { details: { file: this.path, position, lsn, reason, ...(lost ?? { logId: null, partition: null, from: null, to: null }) } },
+    throw reader.corrupt(
+      position,
+      `${damage.reason}, below LSN ${progress.durableLsn}, which was durable`,
+      damage.frame,
     )
   }
-
-  /** Brings `[position, position + length)` into the window; its place there, or null when the file ends before. */
-  #load(position: number, length: number): number | null {
-    const isThere = position >= this.#windowStart && position + length <= this.#windowStart + this.#window.length
-    if (isThere) return position - this.#windowStart
-    if (position + length > this.#length) return null
-    const wanted = Math.min(Math.max(length, WINDOW_BYTES), this.#length - position)
-    const window = this.#window.buffer.byteLength >= wanted ? new Uint8Array(this.#window.buffer) : new Uint8Array(wanted)
-    const count = this.#file.read(window.subarray(0, wanted), position)
-    this.#window = window.subarray(0, count)
-    this.#view = new DataView(window.buffer, 0, count)
-    this.#windowStart = position
-    return count < length ? null : 0
-  }
-
-  #traceEnd(at: number, lsn: number): number {
-    const trace = peekFrame(this.#view, at)
-    if (trace?.lsn !== lsn || trace.payloadLength > APPEND_BYTES_MAX) return 0
-    return this.#windowStart + at + walFrameBytes(trace.payloadLength)
-  }
-}
-
-/**
- * Where the next magic with room for a header behind it lies in a window, from `start` on in steps of 8; else the first
- * place where no header has room.
- */
-function nextMagic(view: DataView, start: number): number {
-  let at = start
-  for (; at + WAL_FRAME_HEADER_BYTES <= view.byteLength; at += WAL_FRAME_ALIGNMENT) {
-    if (view.getUint32(at, true) === WAL_FRAME_MAGIC) return at
-  }
-  return at
-}
-
-function lostRange(frame: WalFrame): { logId: number; partition: number; from: number; to: number } {
-  const { logId, partition, baseOffset, recordCount } = frame
-  return { logId, partition, from: baseOffset, to: baseOffset + recordCount }
+  return traceEnd > position ? { file: reader.path, position, bytes: traceEnd - position } : null
 }
 
 function missing(directory: string, fromLsn: number, haveLsn: number): StratalogError {
   return new StratalogError(
     'wal_corrupt',
     `${directory}: WAL files are missing: recovery starts at LSN ${fromLsn}, and what is there ${haveLsn > fromLsn ? 'starts' : 'ends'} at LSN ${haveLsn}.`,
-    { details: { file: directory, position: null, lsn: fromLsn, reason: 'files are missing', logId: null, partition: null, from: null, to: null } },
+    {
+      details: {
+        file: directory,
+        position: null,
+        lsn: fromLsn,
+        reason: 'files are missing',
+        logId: null,
+        partition: null,
+        from: null,
+        to: null,
+      },
+    },
   )
 }

@@ -35,9 +35,9 @@ export interface ClonedError {
 }
 
 export interface WalThreadListener {
-  onMessage(message: WalThreadMessage): void
+  readonly onMessage: (message: WalThreadMessage) => void
   /** The thread has ended; with the error that nobody caught, if there was one. */
-  onEnd(error: Error | null): void
+  readonly onEnd: (error: Error | null) => void
 }
 
 /** A running WAL thread, seen from the main thread. It ends by itself after the ring was stopped, or after it failed. */
@@ -56,7 +56,12 @@ export function runWalThread(
 ): void {
   const ring = new RingConsumer(start.ring)
   try {
-    const writer = new WalWriter({ ...start, ring, fileSystem, onProgress: () => post({ kind: 'progress' }) })
+    const writer = new WalWriter({
+      ...start,
+      ring,
+      fileSystem,
+      onProgress: () => post({ kind: 'progress' }),
+    })
     post({ kind: 'opened' })
     for (;;) {
       // Counted before looking for work: a signal that comes in between ends the sleep at once.
@@ -68,7 +73,10 @@ export function runWalThread(
     writer.close()
   } catch (error) {
     if (!isStratalogError(error)) throw error
-    post({ kind: 'failed', failure: { code: error.code, message: error.message, details: plain(error.details) } })
+    post({
+      kind: 'failed',
+      failure: { code: error.code, message: error.message, details: plain(error.details) },
+    })
   }
 }
 

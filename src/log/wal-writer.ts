@@ -25,9 +25,10 @@ import {
   walFrameBytes,
   writeFrameFields,
 } from '../format/wal-frame.ts'
+import type { ScannedFrame } from './wal-file-reader.ts'
 import { type OpenWalFile, WalFiles, type WalFilesOptions } from './wal-files.ts'
 import type { RingConsumer } from './wal-ring.ts'
-import { type ScannedFrame, type WalRecovered, readWal } from './wal-scan.ts'
+import { type WalRecovered, readWal } from './wal-scan.ts'
 
 export interface WalWriterOptions extends WalFilesOptions {
   readonly recovered: WalRecovered
@@ -102,7 +103,10 @@ export class WalWriter {
       const { position, length } = this.#ring.readable(head)
       if (length === 0) break
       worked = true
-      const taken = this.#large === null ? this.#takeFrames(position, length) : this.#takePart(this.#large, position, length)
+      const taken =
+        this.#large === null
+          ? this.#takeFrames(position, length)
+          : this.#takePart(this.#large, position, length)
       if (this.#ring.advance(taken)) this.#options.onProgress()
     }
     this.#makeDurable()
@@ -138,7 +142,13 @@ export class WalWriter {
   #finishFrame(position: number, frameBytes: number): void {
     const { bytes, view } = this.#ring
     const payload = bytes.subarray(position + WAL_FRAME_HEADER_BYTES, position + frameBytes)
-    this.#link = finishFrameHeader(bytes, view, position, this.#seal(crc32c(payload)), this.#file.salt)
+    this.#link = finishFrameHeader(
+      bytes,
+      view,
+      position,
+      this.#seal(crc32c(payload)),
+      this.#file.salt,
+    )
   }
 
   #beginLarge(position: number, bytes: number): number {
@@ -160,15 +170,31 @@ export class WalWriter {
   #endLarge(large: LargeFrame): void {
     const { header, bytes } = large
     const view = new DataView(header.buffer, header.byteOffset, header.length)
-    this.#link = finishFrameHeader(header, view, 0, this.#seal(large.payloadChecksum), this.#file.salt)
+    this.#link = finishFrameHeader(
+      header,
+      view,
+      0,
+      this.#seal(large.payloadChecksum),
+      this.#file.salt,
+    )
     this.#file.writePart(header, 0)
     this.#file.frameWritten(bytes)
     this.#writtenLsn += bytes
     this.#large = null
   }
 
-  #seal(payloadChecksum: number): { epoch: number; durableLsn: number; previousLink: number; payloadChecksum: number } {
-    return { epoch: this.#options.epoch, durableLsn: this.#durableLsn, previousLink: this.#link, payloadChecksum }
+  #seal(payloadChecksum: number): {
+    epoch: number
+    durableLsn: number
+    previousLink: number
+    payloadChecksum: number
+  } {
+    return {
+      epoch: this.#options.epoch,
+      durableLsn: this.#durableLsn,
+      previousLink: this.#link,
+      payloadChecksum,
+    }
   }
 
   #makeDurable(): void {
@@ -201,7 +227,10 @@ export class WalWriter {
 }
 
 /** Makes the first file of this writer, with the frames that are not proven durable. */
-function continueWal(options: WalWriterOptions, files: WalFiles): { file: OpenWalFile; link: number } {
+function continueWal(
+  options: WalWriterOptions,
+  files: WalFiles,
+): { file: OpenWalFile; link: number } {
   const { recovered, fileSystem, directory, engineId } = options
   const { durableLsn, endLsn } = recovered
   const before = files.startLsns.at(-1) ?? null
@@ -213,7 +242,8 @@ function continueWal(options: WalWriterOptions, files: WalFiles): { file: OpenWa
   assert(old.epoch < options.epoch, 'every writer has an epoch above those before')
   const frames = readWal(fileSystem, directory, { engineId, fromLsn: durableLsn })
   const first = frames.next()
-  const previousLink = first.done === true ? unfollowedLink(old, durableLsn) : first.value.frame.previousLink
+  const previousLink =
+    first.done === true ? unfollowedLink(old, durableLsn) : first.value.frame.previousLink
   let link = previousLink
   const file = files.create(durableLsn, previousLink, endLsn - durableLsn, (target) => {
     for (let next = first; next.done !== true; next = frames.next()) {
@@ -222,22 +252,38 @@ function continueWal(options: WalWriterOptions, files: WalFiles): { file: OpenWa
     const written = durableLsn + target.position - WAL_FILE_HEADER_BYTES
     if (written !== endLsn) throw changed(directory, endLsn, written)
   })
-  if (before < durableLsn) files.markRolled(before, { lsn: durableLsn, epoch: old.epoch, salt: old.salt, link: previousLink })
+  if (before < durableLsn)
+    files.markRolled(before, {
+      lsn: durableLsn,
+      epoch: old.epoch,
+      salt: old.salt,
+      link: previousLink,
+    })
   return { file, link }
 }
 
 /** The link of a file that starts where the old one has no frame: known only when that is where the old one starts. */
-function unfollowedLink(old: { readonly startLsn: number; readonly previousLink: number }, lsn: number): number {
+function unfollowedLink(
+  old: { readonly startLsn: number; readonly previousLink: number },
+  lsn: number,
+): number {
   return old.startLsn === lsn ? old.previousLink : 0
 }
 
-function readFacts(options: WalWriterOptions, startLsn: number): ReturnType<typeof decodeWalFileHeader> {
+function readFacts(
+  options: WalWriterOptions,
+  startLsn: number,
+): ReturnType<typeof decodeWalFileHeader> {
   const path = `${options.directory}/${walFileName(startLsn)}`
   const file = options.fileSystem.open(path, 'read')
   try {
     const header = new Uint8Array(WAL_FILE_HEADER_BYTES)
     const length = file.read(header, 0)
-    return decodeWalFileHeader(header.subarray(0, length), { engineId: options.engineId, startLsn }, path)
+    return decodeWalFileHeader(
+      header.subarray(0, length),
+      { engineId: options.engineId, startLsn },
+      path,
+    )
   } finally {
     file.close()
   }
@@ -263,9 +309,18 @@ function rewriteFrame(
 }
 
 function changed(directory: string, expected: number, found: number): StratalogError {
-  return new StratalogError('wal_corrupt', `${directory} changed since it was read: it ended at LSN ${expected}, now at ${found}.`, {
-    details: { file: directory, position: null, lsn: found, reason: 'it changed since it was read' },
-  })
+  return new StratalogError(
+    'wal_corrupt',
+    `${directory} changed since it was read: it ended at LSN ${expected}, now at ${found}.`,
+    {
+      details: {
+        file: directory,
+        position: null,
+        lsn: found,
+        reason: 'it changed since it was read',
+      },
+    },
+  )
 }
 
 /** Runs a step; errors of the file system come out as the WAL's: `disk_full`, or `disk_failed` with the first as cause. */
@@ -273,8 +328,12 @@ function failing<T>(step: () => T): T {
   try {
     return step()
   } catch (error) {
-    if (!isStratalogError(error) || error.kind === 'corrupt' || error.code === 'disk_full') throw error
+    if (!isStratalogError(error) || error.kind === 'corrupt' || error.code === 'disk_full')
+      throw error
     if (error.code === 'format_unsupported') throw error
-    throw new StratalogError('disk_failed', `The WAL cannot go on: ${error.message}`, { cause: error, details: error.details })
+    throw new StratalogError('disk_failed', `The WAL cannot go on: ${error.message}`, {
+      cause: error,
+      details: error.details,
+    })
   }
 }

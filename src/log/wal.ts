@@ -21,12 +21,18 @@ import {
   WAL_RING_BYTES,
   WAL_ZERO_AHEAD_BYTES,
 } from '../format/limits.ts'
-import { WAL_FRAME_HEADER_BYTES, type WalFrameFields, walFrameBytes, writeFrameFields } from '../format/wal-frame.ts'
+import {
+  WAL_FRAME_HEADER_BYTES,
+  type WalFrameFields,
+  walFrameBytes,
+  writeFrameFields,
+} from '../format/wal-frame.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
+import { type DriverEvents, InlineDriver, ThreadDriver, type WalDriver } from './wal-driver.ts'
 import type { WalFileSizes } from './wal-files.ts'
 import { RingConsumer, RingProducer, createRingBuffer } from './wal-ring.ts'
 import type { WalRecovered } from './wal-scan.ts'
-import { type SpawnWalThread, type WalThread, fromClonedError } from './wal-thread.ts'
+import type { SpawnWalThread } from './wal-thread.ts'
 import { WalWriter } from './wal-writer.ts'
 
 /**
@@ -100,35 +106,34 @@ export function createInlineWal(options: InlineWalOptions): Wal {
   // Progress is looked at after each round, so the writer itself tells nobody.
   const sizes = options.sizes ?? DEFAULT_SIZES
   const writer = new WalWriter({ ...options, sizes, ring, onProgress: () => {} })
-  return new RingWal(buffer, options.recovered.endLsn, (events) => new InlineDriver(writer, ring, options.schedule, events))
+  return new RingWal(
+    buffer,
+    options.recovered.endLsn,
+    (events) => new InlineDriver(writer, ring, options.schedule, events),
+  )
 }
 
 /** A WAL whose writer has a thread of its own. Everything recovered is durable when the promise resolves. */
 export async function createThreadWal(options: ThreadWalOptions): Promise<Wal> {
   const { directory, engineId, epoch, recovered, spawn } = options
   const ring = createRingBuffer(options.ringBytes ?? WAL_RING_BYTES, recovered.endLsn)
-  const start = { ring, directory, engineId, epoch, recovered, sizes: options.sizes ?? DEFAULT_SIZES }
+  const start = {
+    ring,
+    directory,
+    engineId,
+    epoch,
+    recovered,
+    sizes: options.sizes ?? DEFAULT_SIZES,
+  }
   let driver: ThreadDriver | null = null
-  const wal = new RingWal(ring, recovered.endLsn, (events) => (driver = new ThreadDriver(start, spawn, events)))
+  const wal = new RingWal(
+    ring,
+    recovered.endLsn,
+    (events) => (driver = new ThreadDriver(start, spawn, events)),
+  )
   assert(driver !== null, 'the driver is made with the WAL')
   await (driver as ThreadDriver).opened
   return wal
-}
-
-/** What a driver tells the WAL. */
-interface DriverEvents {
-  progress(): void
-  failed(failure: StratalogError): void
-}
-
-/** Runs the consumer's side of the ring. */
-interface Driver {
-  /** There is news in the ring. */
-  wake(producer: RingProducer): void
-  /** Whether somebody waits for the writer. */
-  setHoldsProcess(holds: boolean): void
-  /** Resolves when the writer has ended after the ring was stopped; it does not throw. */
-  end(producer: RingProducer): Promise<void>
 }
 
 interface QueuedFrame {
@@ -148,7 +153,7 @@ interface FlushWaiter {
 
 class RingWal implements Wal {
   readonly #ring: RingProducer
-  readonly #driver: Driver
+  readonly #driver: WalDriver
   #appendedLsn: number
   #durableLsn: number
   #failure: StratalogError | null = null
@@ -161,11 +166,18 @@ class RingWal implements Wal {
   #flushes: FlushWaiter[] = []
   #holdsProcess = false
 
-  constructor(buffer: SharedArrayBuffer, startLsn: number, makeDriver: (events: DriverEvents) => Driver) {
+  constructor(
+    buffer: SharedArrayBuffer,
+    startLsn: number,
+    makeDriver: (events: DriverEvents) => WalDriver,
+  ) {
     this.#ring = new RingProducer(buffer)
     this.#appendedLsn = startLsn
     this.#durableLsn = startLsn
-    this.#driver = makeDriver({ progress: () => this.#progress(), failed: (failure) => this.#fail(failure) })
+    this.#driver = makeDriver({
+      progress: () => this.#progress(),
+      failed: (failure) => this.#fail(failure),
+    })
   }
 
   get durableLsn(): number {
@@ -312,7 +324,8 @@ class RingWal implements Wal {
   }
 
   #settleFlushes(durableLsn: number): void {
-    const isDone = (waiter: FlushWaiter | undefined): boolean => waiter !== undefined && waiter.lsn <= durableLsn
+    const isDone = (waiter: FlushWaiter | undefined): boolean =>
+      waiter !== undefined && waiter.lsn <= durableLsn
     while (isDone(this.#flushes[0])) this.#flushes.shift()?.resolve()
   }
 
@@ -335,109 +348,14 @@ class RingWal implements Wal {
   }
 }
 
-class InlineDriver implements Driver {
-  readonly #writer: WalWriter
-  readonly #ring: RingConsumer
-  readonly #schedule: (turn: () => void) => void
-  readonly #events: DriverEvents
-  #isScheduled = false
-  #isOver = false
-  readonly #ended = Promise.withResolvers<void>()
-
-  constructor(writer: WalWriter, ring: RingConsumer, schedule: (turn: () => void) => void, events: DriverEvents) {
-    this.#writer = writer
-    this.#ring = ring
-    this.#schedule = schedule
-    this.#events = events
-  }
-
-  wake(): void {
-    if (this.#isScheduled || this.#isOver) return
-    this.#isScheduled = true
-    this.#schedule(() => this.#run())
-  }
-
-  setHoldsProcess(): void {}
-
-  end(): Promise<void> {
-    this.wake()
-    return this.#isOver ? Promise.resolve() : this.#ended.promise
-  }
-
-  #run(): void {
-    this.#isScheduled = false
-    if (this.#isOver) return
-    try {
-      const worked = this.#writer.turn()
-      if (this.#ring.isStopped()) {
-        if (worked) this.wake()
-        else this.#over()
-      }
-    } catch (error) {
-      if (!(error instanceof StratalogError)) throw error
-      this.#over()
-      this.#events.failed(error)
-      return
-    }
-    this.#events.progress()
-  }
-
-  #over(): void {
-    this.#isOver = true
-    this.#writer.close()
-    this.#ended.resolve()
-  }
+const SEAL: WalFrameFields = {
+  kind: 'seal',
+  logId: 0,
+  partition: 0,
+  baseOffset: 0,
+  recordCount: 0,
+  appendTime: 0,
 }
-
-class ThreadDriver implements Driver {
-  readonly opened: Promise<void>
-  readonly #thread: WalThread
-  readonly #ended = Promise.withResolvers<void>()
-  #isEnding = false
-  #hasEnded = false
-
-  constructor(start: Parameters<SpawnWalThread>[0], spawn: SpawnWalThread, events: DriverEvents) {
-    const opening = Promise.withResolvers<void>()
-    this.opened = opening.promise
-    let isOpen = false
-    const fail = (failure: StratalogError): void => {
-      if (!isOpen) opening.reject(failure)
-      events.failed(failure)
-    }
-    this.#thread = spawn(start, {
-      onMessage: (message) => {
-        if (message.kind === 'progress') return events.progress()
-        if (message.kind === 'failed') return fail(fromClonedError(message.failure))
-        isOpen = true
-        this.#thread.setHoldsProcess(false)
-        opening.resolve()
-      },
-      onEnd: (error) => {
-        this.#hasEnded = true
-        this.#ended.resolve()
-        if (this.#isEnding && error === null) return
-        fail(new StratalogError('internal', 'The WAL thread has ended.', error === null ? {} : { cause: error }))
-      },
-    })
-  }
-
-  wake(producer: RingProducer): void {
-    producer.signal()
-  }
-
-  setHoldsProcess(holds: boolean): void {
-    if (!this.#hasEnded) this.#thread.setHoldsProcess(holds)
-  }
-
-  async end(producer: RingProducer): Promise<void> {
-    this.#isEnding = true
-    this.setHoldsProcess(true)
-    producer.signal()
-    await this.#ended.promise
-  }
-}
-
-const SEAL: WalFrameFields = { kind: 'seal', logId: 0, partition: 0, baseOffset: 0, recordCount: 0, appendTime: 0 }
 
 /** A frame as the producer knows it, with zeros behind its payload. */
 function writeFrame(into: Uint8Array, view: DataView, position: number, frame: QueuedFrame): void {

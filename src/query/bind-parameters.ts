@@ -1,15 +1,27 @@
-import { type DuckDBPreparedStatement, type DuckDBValue, blobValue, timestampValue } from '@duckdb/node-api'
+import {
+  type DuckDBPreparedStatement,
+  type DuckDBValue,
+  blobValue,
+  timestampValue,
+} from '@duckdb/node-api'
 import { StratalogError } from '../base/errors.ts'
 import type { QueryParameter, QueryParameters } from './protocol.ts'
 
 /** Gives a statement its parameters. @throws StratalogError `query_invalid` when they do not fit its placeholders. */
-export function bindParameters(statement: DuckDBPreparedStatement, parameters: QueryParameters): void {
+export function bindParameters(
+  statement: DuckDBPreparedStatement,
+  parameters: QueryParameters,
+): void {
   const count = statement.parameterCount
   const given = Array.isArray(parameters) ? parameters.length : Object.keys(parameters).length
   if (given !== count) {
-    throw new StratalogError('query_invalid', `The query has ${count} parameters and was given ${given}.`, {
-      details: { expected: count, given },
-    })
+    throw new StratalogError(
+      'query_invalid',
+      `The query has ${count} parameters and was given ${given}.`,
+      {
+        details: { expected: count, given },
+      },
+    )
   }
   for (let index = 1; index <= count; index++) {
     const name = statement.parameterName(index)
@@ -21,13 +33,20 @@ function parameterOf(parameters: QueryParameters, index: number, name: string): 
   if (Array.isArray(parameters)) return (parameters as readonly QueryParameter[])[index - 1] ?? null
   const named = parameters as Readonly<Record<string, QueryParameter>>
   if (Object.hasOwn(named, name)) return named[name] ?? null
-  throw new StratalogError('query_invalid', `The query's parameter $${name} was not given.`, { details: { name } })
+  throw new StratalogError('query_invalid', `The query's parameter $${name} was not given.`, {
+    details: { name },
+  })
 }
 
 const INT64_MAX = 2n ** 63n - 1n
 const INT128_MAX = 2n ** 127n - 1n
 
-function bindOne(statement: DuckDBPreparedStatement, index: number, name: string, value: QueryParameter): void {
+function bindOne(
+  statement: DuckDBPreparedStatement,
+  index: number,
+  name: string,
+  value: QueryParameter,
+): void {
   if (value === null) statement.bindNull(index)
   else if (typeof value === 'string') statement.bindVarchar(index, value)
   else if (typeof value === 'boolean') statement.bindBoolean(index, value)
@@ -41,7 +60,12 @@ function bindNumber(statement: DuckDBPreparedStatement, index: number, value: nu
   else statement.bindDouble(index, value)
 }
 
-function bindBigInt(statement: DuckDBPreparedStatement, index: number, name: string, value: bigint): void {
+function bindBigInt(
+  statement: DuckDBPreparedStatement,
+  index: number,
+  name: string,
+  value: bigint,
+): void {
   if (value <= INT64_MAX && value >= -INT64_MAX - 1n) statement.bindBigInt(index, value)
   else if (value <= INT128_MAX && value >= -INT128_MAX - 1n) statement.bindHugeInt(index, value)
   else throw unfit(name)
@@ -49,7 +73,8 @@ function bindBigInt(statement: DuckDBPreparedStatement, index: number, name: str
 
 function objectValue(name: string, value: unknown): DuckDBValue {
   if (value instanceof Uint8Array) return blobValue(value)
-  if (value instanceof Date && !Number.isNaN(value.getTime())) return timestampValue(BigInt(value.getTime()) * 1000n)
+  if (value instanceof Date && !Number.isNaN(value.getTime()))
+    return timestampValue(BigInt(value.getTime()) * 1000n)
   throw unfit(name)
 }
 

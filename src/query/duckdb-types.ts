@@ -86,7 +86,7 @@ const NESTED: ReadonlySet<DuckDBTypeId> = new Set([
   DuckDBTypeId.VARIANT,
 ])
 
-/** How a DuckDB value is carried: as it is, nested values as JSON text, and what we have no type for as DuckDB's text. */
+/** How a DuckDB value is carried: as it is, nested as JSON text, and what we have no type for as DuckDB's text. */
 export function toColumnType(type: DuckDBType): ColumnType {
   if (type instanceof DuckDBDecimalType) return `decimal(${type.width},${type.scale})`
   return COLUMN_TYPES[type.typeId] ?? (NESTED.has(type.typeId) ? 'json' : 'utf8')
@@ -100,7 +100,14 @@ export function hasOwnLayout(type: DuckDBType): boolean {
 /** Bytes of one value in a DuckDB vector of fixed width. DuckDB keeps a decimal as small as its precision allows. */
 export function vectorByteWidth(type: ColumnType): number {
   const decimal = decimalParameters(type)
-  if (decimal !== null) return decimal.precision <= 4 ? 2 : decimal.precision <= 9 ? 4 : decimal.precision <= 18 ? 8 : 16
+  if (decimal !== null)
+    return decimal.precision <= 4
+      ? 2
+      : decimal.precision <= 9
+        ? 4
+        : decimal.precision <= 18
+          ? 8
+          : 16
   if (type === 'bool' || type === 'int8' || type === 'uint8') return 1
   if (type === 'int16' || type === 'uint16') return 2
   if (type === 'int32' || type === 'uint32' || type === 'float32' || type === 'date') return 4

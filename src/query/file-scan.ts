@@ -39,7 +39,10 @@ const READERS: Readonly<Record<ScannedFormat, string>> = {
  *
  * @throws StratalogError `file_not_found`, `input_invalid` for what DuckDB cannot read as that format, `aborted`.
  */
-export async function* scanFile(path: string, options: FileScanOptions): AsyncGenerator<FileChunk, void, undefined> {
+export async function* scanFile(
+  path: string,
+  options: FileScanOptions,
+): AsyncGenerator<FileChunk, void, undefined> {
   throwIfAborted(options.signal)
   const instance = await DuckDBInstance.create(':memory:', {
     threads: String(options.threads ?? 2),
@@ -89,7 +92,10 @@ async function* readRows(
   if (parts.length > 0 || isEmpty) yield joinChunks(fields, parts)
 }
 
-function joinChunks(fields: readonly Field[], parts: readonly (readonly ColumnData[])[]): FileChunk {
+function joinChunks(
+  fields: readonly Field[],
+  parts: readonly (readonly ColumnData[])[],
+): FileChunk {
   const columns = fields.map(({ type }, index) => {
     const pieces = parts.map((part) => part[index]).filter((column) => column !== undefined)
     return pieces.length === 0 ? nullColumn(type, 0) : concatColumns(pieces)
@@ -101,5 +107,8 @@ function fileScanError(path: string, format: ScannedFormat, error: unknown): unk
   if (error instanceof StratalogError) return error
   const message = error instanceof Error ? error.message : String(error)
   const code = /No files found that match/.test(message) ? 'file_not_found' : 'input_invalid'
-  return new StratalogError(code, `${path} cannot be read as ${format}: ${message}`, { cause: error, details: { path } })
+  return new StratalogError(code, `${path} cannot be read as ${format}: ${message}`, {
+    cause: error,
+    details: { path },
+  })
 }

@@ -3,7 +3,7 @@ import type { BoundTable, ScanSource } from './protocol.ts'
 import type { LogView, SegmentSource, ViewSource } from '../log/log-view.ts'
 import { isNeeded, sourceRange } from './prune.ts'
 import type { QueryStats } from './query-result.ts'
-import type { LocalSegment, QueryPorts } from './query-runner.ts'
+import type { LocalSegment, QueryPorts } from './query-ports.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import { type TableColumn, type TableName, parseTableName, tableColumns } from './table-columns.ts'
 
@@ -34,8 +34,9 @@ export class PinnedTables {
   #requests = 0
 
   /**
-   * Pins every log that a statement may name, in one synchronous stretch. Which words name tables only a parser knows, so
-   * each word that is a log's name counts; the plan then tells which tables are scanned, and of the others nothing is read.
+   * Pins every log that a statement may name, in one synchronous stretch. Which words name tables only a parser
+   * knows, so each word that is a log's name counts; the plan then tells which tables are scanned, and of the others
+   * nothing is read.
    */
   static pin(sql: string, { viewOf, hasLog }: Pick<QueryPorts, 'viewOf' | 'hasLog'>): PinnedTables {
     const words = sqlWords(sql)
@@ -80,7 +81,11 @@ export class PinnedTables {
     await this.#fetch(needed, ports, signal)
     return Promise.all(
       needed.map((sources, table) =>
-        Promise.all(sources.map((source) => this.#describe(this.#tables[table]?.view.definition.id ?? 0, source))),
+        Promise.all(
+          sources.map((source) =>
+            this.#describe(this.#tables[table]?.view.definition.id ?? 0, source),
+          ),
+        ),
       ),
     )
   }
@@ -96,7 +101,8 @@ export class PinnedTables {
 
   /** Lets go of every view and file. */
   release(): void {
-    for (const file of this.#files.values()) void file.then((segment) => segment.release()).catch(() => {})
+    for (const file of this.#files.values())
+      void file.then((segment) => segment.release()).catch(() => {})
     for (const view of this.#views) view.release()
   }
 
@@ -105,7 +111,9 @@ export class PinnedTables {
     // No scan at all: the word was not this table, or the statement needs no row of it.
     if (bounds?.length === 0) return []
     return table.sources.filter(({ partition, source }) => {
-      const isKept = isNeeded(bounds, table.columns, (column) => sourceRange(table.view, partition, source, column))
+      const isKept = isNeeded(bounds, table.columns, (column) =>
+        sourceRange(table.view, partition, source, column),
+      )
       if (source.tier !== 'memory') {
         this.#segments.add(sourceId(logId, partition, source))
         if (isKept) this.#scanned.add(sourceId(logId, partition, source))
@@ -124,7 +132,8 @@ export class PinnedTables {
     for (const [table, sources] of tables.entries()) {
       const logId = this.#tables[table]?.view.definition.id ?? 0
       for (const { partition, source } of sources) {
-        if (source.tier !== 'memory' && source.bytes.path === null) wanted.set(sourceId(logId, partition, source), source)
+        if (source.tier !== 'memory' && source.bytes.path === null)
+          wanted.set(sourceId(logId, partition, source), source)
       }
     }
     const queue = wanted.entries()
@@ -134,7 +143,10 @@ export class PinnedTables {
         const file = segmentPath(source, signal)
         this.#files.set(id, file)
         const { isCached, requests } = await file
-        this.#cache = { hits: this.#cache.hits + (isCached ? 1 : 0), misses: this.#cache.misses + (isCached ? 0 : 1) }
+        this.#cache = {
+          hits: this.#cache.hits + (isCached ? 1 : 0),
+          misses: this.#cache.misses + (isCached ? 0 : 1),
+        }
         this.#requests += requests
       }
     }
@@ -153,7 +165,9 @@ export class PinnedTables {
 /** The identifiers and texts in a statement, in lower case: a table may be named in either way of quoting. */
 export function sqlWords(sql: string): ReadonlySet<string> {
   const words = new Set<string>()
-  for (const [, word, identifier, text] of sql.matchAll(/([\p{L}_][\p{L}\p{N}_$]*)|"((?:[^"]|"")*)"|'((?:[^']|'')*)'/gu)) {
+  for (const [, word, identifier, text] of sql.matchAll(
+    /([\p{L}_][\p{L}\p{N}_$]*)|"((?:[^"]|"")*)"|'((?:[^']|'')*)'/gu,
+  )) {
     const name = word ?? identifier?.replaceAll('""', '"') ?? text?.replaceAll("''", "'") ?? ''
     words.add(name.normalize('NFC').toLowerCase())
   }
@@ -162,7 +176,9 @@ export function sqlWords(sql: string): ReadonlySet<string> {
 
 function sourcesOf(view: LogView, table: TableName): readonly PinnedSource[] {
   return view.partitions.flatMap(({ partition, sources }) =>
-    sources.filter((source) => table.tiers.includes(source.tier)).map((source) => ({ partition, source })),
+    sources
+      .filter((source) => table.tiers.includes(source.tier))
+      .map((source) => ({ partition, source })),
   )
 }
 

@@ -100,7 +100,11 @@ export interface WorkerError {
 }
 
 export type FromWorker =
-  | { readonly kind: 'planned'; readonly query: number; readonly bounds: readonly (readonly ScanBounds[] | null)[] }
+  | {
+      readonly kind: 'planned'
+      readonly query: number
+      readonly bounds: readonly (readonly ScanBounds[] | null)[]
+    }
   | {
       readonly kind: 'header'
       readonly query: number
@@ -108,8 +112,17 @@ export type FromWorker =
       /** How the values of each column are carried. */
       readonly types: readonly ColumnType[]
     }
-  | { readonly kind: 'chunk'; readonly query: number; readonly chunk: ResultChunk; readonly bytes: number }
-  | { readonly kind: 'done'; readonly query: number; readonly reads: Readonly<Record<Tier, TierReads>> }
+  | {
+      readonly kind: 'chunk'
+      readonly query: number
+      readonly chunk: ResultChunk
+      readonly bytes: number
+    }
+  | {
+      readonly kind: 'done'
+      readonly query: number
+      readonly reads: Readonly<Record<Tier, TierReads>>
+    }
   | { readonly kind: 'failed'; readonly query: number; readonly error: WorkerError }
   | { readonly kind: 'closed' }
 

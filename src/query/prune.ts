@@ -25,7 +25,9 @@ export function isNeeded(
   rangeOf: RangeOf,
 ): boolean {
   if (scans === null) return true
-  return scans.some((bounds) => bounds.every((bound) => overlaps(bound, rangeOf(present(columns[bound.column], 'column')))))
+  return scans.some((bounds) =>
+    bounds.every((bound) => overlaps(bound, rangeOf(present(columns[bound.column], 'column')))),
+  )
 }
 
 function overlaps(bound: ColumnBounds, range: ValueRange | null): boolean {
@@ -35,12 +37,18 @@ function overlaps(bound: ColumnBounds, range: ValueRange | null): boolean {
 
 function isBelow(a: BoundValue | null, b: BoundValue | null): boolean {
   if (a === null || b === null) return false
-  if (typeof a === 'string' && typeof b === 'string') return Buffer.compare(Buffer.from(a), Buffer.from(b)) < 0
+  if (typeof a === 'string' && typeof b === 'string')
+    return Buffer.compare(Buffer.from(a), Buffer.from(b)) < 0
   return typeof a !== 'string' && typeof b !== 'string' && a < b
 }
 
 /** What the view and the manifest tell of a source, without reading it. */
-export function sourceRange(view: LogView, partition: number, source: ViewSource, column: TableColumn): ValueRange | null {
+export function sourceRange(
+  view: LogView,
+  partition: number,
+  source: ViewSource,
+  column: TableColumn,
+): ValueRange | null {
   const { origin } = column
   switch (origin.kind) {
     case 'partition':
@@ -65,7 +73,10 @@ export function sourceRange(view: LogView, partition: number, source: ViewSource
   const statistics = segment.statistics[position]
   const type = schema?.fields[position]?.type
   if (statistics === undefined || type === undefined) return null
-  return { min: statisticValue(type, statistics.min, 'min'), max: statisticValue(type, statistics.max, 'max') }
+  return {
+    min: statisticValue(type, statistics.min, 'min'),
+    max: statisticValue(type, statistics.max, 'max'),
+  }
 }
 
 function tierRange(tier: Tier): ValueRange {
@@ -83,7 +94,11 @@ export function timeRange(minMs: number, maxMs: number): ValueRange | null {
   return { min: BigInt(Math.floor(minMs)) * 1000n, max: BigInt(Math.floor(maxMs)) * 1000n + 999n }
 }
 
-function statisticValue(type: ColumnType, value: number | string | undefined, side: 'min' | 'max'): BoundValue | null {
+function statisticValue(
+  type: ColumnType,
+  value: number | string | undefined,
+  side: 'min' | 'max',
+): BoundValue | null {
   if (value === undefined) return null
   if (type === 'utf8') return String(value)
   const unit = timestampUnit(type)

@@ -9,7 +9,7 @@ import type { LogView } from '../log/log-view.ts'
 import { PinnedTables } from './pinned-tables.ts'
 import type { QueryParameters, ResultChunk, ToWorker } from './protocol.ts'
 import { QueryResult, type QueryStats, type ResultSource } from './query-result.ts'
-import type { QueryPorts } from './query-runner.ts'
+import type { QueryPorts } from './query-ports.ts'
 import type { QuerySlots } from './query-slots.ts'
 import { parseTableName } from './table-columns.ts'
 import type { QueryListener, QueryMessage, QueryWorker } from './query-worker.ts'
@@ -53,7 +53,10 @@ export class QueryExecution implements QueryListener, ResultSource {
   #error: StratalogError | null = null
   #isEnded = false
   /** Whoever waits for the worker's next message. */
-  #waiter: { readonly resolve: (message: QueryMessage) => void; readonly reject: (error: StratalogError) => void } | null = null
+  #waiter: {
+    readonly resolve: (message: QueryMessage) => void
+    readonly reject: (error: StratalogError) => void
+  } | null = null
   #reader: (() => void) | null = null
 
   constructor(ports: QueryPorts, request: QueryRequest) {
@@ -80,7 +83,7 @@ export class QueryExecution implements QueryListener, ResultSource {
       return await this.#execute()
     } catch (error) {
       const reason = this.#error ?? toStratalogError(error)
-      this.cancel(reason)
+      void this.cancel(reason)
       await this.settled
       throw reason
     }
@@ -153,9 +156,21 @@ export class QueryExecution implements QueryListener, ResultSource {
     const { sql, parameters, rowsMax } = this.#request
     const tables = PinnedTables.pin(sql, this.#ports)
     this.#tables = tables
-    const { bounds } = await this.#bind({ kind: 'bind', query: this.#id, sql, parameters, tables: tables.bound })
+    const { bounds } = await this.#bind({
+      kind: 'bind',
+      query: this.#id,
+      sql,
+      parameters,
+      tables: tables.bound,
+    })
     const sources = await tables.openSources(bounds, this.#ports, this.#cancellation.signal)
-    const run: ToWorker = { kind: 'run', query: this.#id, sources, rowsMax, windowBytes: WINDOW_BYTES }
+    const run: ToWorker = {
+      kind: 'run',
+      query: this.#id,
+      sources,
+      rowsMax,
+      windowBytes: WINDOW_BYTES,
+    }
     const { columns, types } = await this.#ask(run, 'header')
     return new QueryResult(columns, types, this)
   }
@@ -178,7 +193,8 @@ export class QueryExecution implements QueryListener, ResultSource {
     return new Promise((resolve, reject) => {
       this.#waiter = {
         resolve: (answer) => {
-          if (answer.kind === kind) resolve(answer as Extract<QueryMessage, { readonly kind: Kind }>)
+          if (answer.kind === kind)
+            resolve(answer as Extract<QueryMessage, { readonly kind: Kind }>)
         },
         reject,
       }
@@ -190,7 +206,11 @@ export class QueryExecution implements QueryListener, ResultSource {
     const { signal, timeoutMs } = this.#request
     signal?.addEventListener('abort', this.#onAbort, { once: true })
     this.#deadline = this.#ports.clock.setTimer(timeoutMs, () => {
-      void this.cancel(new StratalogError('timeout', `The query took longer than ${timeoutMs} ms.`, { details: { timeoutMs } }))
+      void this.cancel(
+        new StratalogError('timeout', `The query took longer than ${timeoutMs} ms.`, {
+          details: { timeoutMs },
+        }),
+      )
     })
   }
 
@@ -221,7 +241,10 @@ export class QueryExecution implements QueryListener, ResultSource {
     this.#tables?.release()
     this.#giveBackSlot()
     if (this.#error === null && stats !== null) this.#resolveStats(stats)
-    else this.#rejectStats(this.#error ?? new StratalogError('query_failed', 'The query ended without a result.'))
+    else
+      this.#rejectStats(
+        this.#error ?? new StratalogError('query_failed', 'The query ended without a result.'),
+      )
     if (this.#error !== null) this.#waiter?.reject(this.#error)
     this.#waiter = null
     this.#wakeReader()

@@ -64,7 +64,13 @@ export class QueryHost {
   async #bind({ query: id, sql, parameters, tables }: BindMessage): Promise<void> {
     try {
       const database = await present(this.#database, 'an open database')
-      const session = new QuerySession(id, database, present(this.#scanTables, 'tables'), sql, parameters)
+      const session = new QuerySession(
+        id,
+        database,
+        present(this.#scanTables, 'tables'),
+        sql,
+        parameters,
+      )
       const step = Promise.resolve()
       this.#queries.set(id, { session, step, unconsumedBytes: 0, wake: () => {}, isEnded: false })
     } catch (error) {
@@ -83,10 +89,13 @@ export class QueryHost {
     query.step = query.step.then(async () => {
       if (query.isEnded) return
       try {
-        if (query.session.isCancelled) throw new StratalogError('aborted', 'The query was cancelled.')
+        if (query.session.isCancelled)
+          throw new StratalogError('aborted', 'The query was cancelled.')
         await run(query)
       } catch (error) {
-        const reason = query.session.isCancelled ? new StratalogError('aborted', 'The query was cancelled.') : error
+        const reason = query.session.isCancelled
+          ? new StratalogError('aborted', 'The query was cancelled.')
+          : error
         await this.#end(id, query, query.session.report.error ?? reason)
       }
     })
@@ -141,7 +150,8 @@ export class QueryHost {
     query.isEnded = true
     this.#queries.delete(id)
     await query.session.close()
-    if (error === null) this.#channel.post({ kind: 'done', query: id, reads: query.session.report.reads })
+    if (error === null)
+      this.#channel.post({ kind: 'done', query: id, reads: query.session.report.reads })
     else this.#channel.post({ kind: 'failed', query: id, error: toWorkerError(error) })
   }
 
@@ -171,7 +181,11 @@ function chunkBuffers(chunk: ResultChunk): readonly ArrayBuffer[] {
 }
 
 function tooManyRows(rowsMax: number): StratalogError {
-  return new StratalogError('query_limit', `The query has more than ${rowsMax} rows, the limit it was given.`, {
-    details: { maxRows: rowsMax },
-  })
+  return new StratalogError(
+    'query_limit',
+    `The query has more than ${rowsMax} rows, the limit it was given.`,
+    {
+      details: { maxRows: rowsMax },
+    },
+  )
 }

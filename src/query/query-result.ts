@@ -50,10 +50,17 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
   readonly #source: ResultSource
   #isRead = false
 
-  constructor(columns: readonly ResultColumn[], types: readonly ColumnType[], source: ResultSource) {
+  constructor(
+    columns: readonly ResultColumn[],
+    types: readonly ColumnType[],
+    source: ResultSource,
+  ) {
     this.columns = columns
     const names = uniqueNames(columns.map((column) => column.name))
-    this.schema = { id: 0, fields: types.map((type, index) => ({ name: names[index] ?? '', type, nullable: true })) }
+    this.schema = {
+      id: 0,
+      fields: types.map((type, index) => ({ name: names[index] ?? '', type, nullable: true })),
+    }
     this.#source = source
   }
 
@@ -91,7 +98,7 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
     return toArrowTable(this.schema.fields, await this.#collect())
   }
 
-  /** Every row as a list of JSON values, with the columns and what the query took. @throws StratalogError `query_limit`. */
+  /** Every row as a list of JSON values, with the columns and the stats. @throws StratalogError `query_limit`. */
   async toJson(): Promise<QueryJson> {
     const read = jsonReader(this.columns)
     const rows: unknown[][] = []
@@ -113,7 +120,8 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
     if (this.#isRead) throw new StratalogError('argument_invalid', 'A query result is read once.')
     this.#isRead = true
     try {
-      for (let chunk = await this.#source.next(); chunk !== null; chunk = await this.#source.next()) yield chunk
+      for (let chunk = await this.#source.next(); chunk !== null; chunk = await this.#source.next())
+        yield chunk
     } finally {
       await this.#source.cancel()
     }

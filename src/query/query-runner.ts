@@ -5,39 +5,13 @@
  * Every query sees one consistent state: the views of all its logs are pinned in one synchronous stretch, and released
  * only after the worker said that DuckDB is done with them.
  */
-import type { Clock } from '../base/clock.ts'
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
-import type { Logger } from '../base/logger.ts'
-import type { LogView, SegmentSource } from '../log/log-view.ts'
-import type { DatabaseOptions, QueryParameters, WorkerChannel } from './protocol.ts'
+import type { DatabaseOptions, QueryParameters } from './protocol.ts'
+import type { QueryPorts } from './query-ports.ts'
 import type { QueryResult } from './query-result.ts'
 import { QueryExecution } from './query-execution.ts'
 import { QuerySlots } from './query-slots.ts'
 import { QueryWorker } from './query-worker.ts'
-
-/** A local file that holds exactly the bytes of a segment. */
-export interface LocalSegment {
-  readonly path: string
-  /** Whether it was there without asking the object store. */
-  readonly isCached: boolean
-  /** Requests that this took. */
-  readonly requests: number
-  /** The file may go when every holder has released it. */
-  release(): void
-}
-
-export interface QueryPorts {
-  readonly clock: Clock
-  readonly logger: Logger
-  /** Pins a log's present state, synchronously. @throws StratalogError `log_not_found`, naming the nearest log. */
-  readonly viewOf: (logName: string) => LogView
-  /** Whether there is a log of this name; asked for every word of a statement. */
-  readonly hasLog: (logName: string) => boolean
-  /** Starts a worker that runs a QueryHost. */
-  readonly spawn: () => WorkerChannel
-  /** A local file for a segment whose `bytes.path` is null. */
-  readonly segmentPath: (source: SegmentSource, signal: AbortSignal) => Promise<LocalSegment>
-}
 
 export interface QueryLimits extends DatabaseOptions {
   /** Queries that execute at once; each holds a thread of the process's pool. */
@@ -83,7 +57,11 @@ export class QueryRunner {
    * @throws StratalogError `query_invalid`, `query_forbidden`, `log_not_found`, `query_limit`, `queue_full`, `aborted`,
    * `timeout`, `engine_closed`, and what reading a segment can throw.
    */
-  async query(sql: string, parameters: QueryParameters = [], options: QueryOptions = {}): Promise<QueryResult> {
+  async query(
+    sql: string,
+    parameters: QueryParameters = [],
+    options: QueryOptions = {},
+  ): Promise<QueryResult> {
     if (this.#isClosed) throw closed()
     throwIfAborted(options.signal)
     const execution = new QueryExecution(this.#ports, {
@@ -102,8 +80,7 @@ export class QueryRunner {
   async close(): Promise<void> {
     this.#isClosed = true
     const running = [...this.#running]
-    for (const execution of running) execution.cancel(closed())
-    await Promise.all(running.map((execution) => execution.settled))
+    await Promise.all(running.map((execution) => execution.cancel(closed())))
     await this.#worker?.close()
     this.#worker = null
   }
@@ -111,7 +88,12 @@ export class QueryRunner {
   #openWorker(): QueryWorker {
     if (this.#isClosed) throw closed()
     if (this.#worker === null || this.#worker.hasExited) {
-      this.#worker = new QueryWorker(this.#ports.spawn(), this.#ports.clock, this.#ports.logger, this.#limits)
+      this.#worker = new QueryWorker(
+        this.#ports.spawn(),
+        this.#ports.clock,
+        this.#ports.logger,
+        this.#limits,
+      )
     }
     return this.#worker
   }

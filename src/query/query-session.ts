@@ -1,8 +1,8 @@
 /**
  * One query inside the worker, from its text to its last row. Steps follow main's messages; see protocol.ts.
  *
- * All of it is one DuckDB transaction: `now()` is the same when bounds are read from the plan and when rows are filtered,
- * and rolling back takes the query's views away.
+ * All of it is one DuckDB transaction: `now()` is the same when bounds are read from the plan and when rows are
+ * filtered, and rolling back takes the query's views away.
  */
 import {
   type DuckDBConnection,
@@ -17,7 +17,13 @@ import type { ColumnType } from '../format/schema.ts'
 import { bindParameters } from './bind-parameters.ts'
 import type { Database } from './database.ts'
 import { toColumnType } from './duckdb-types.ts'
-import type { BoundTable, QueryParameters, ResultChunk, ResultColumn, ScanSource } from './protocol.ts'
+import type {
+  BoundTable,
+  QueryParameters,
+  ResultChunk,
+  ResultColumn,
+  ScanSource,
+} from './protocol.ts'
 import { type ScanBounds, boundsFromPlan, nonceFor, scanColumnName } from './scan-bounds.ts'
 import { type Statement, prepareReadOnly, readStatement } from './statement.ts'
 import { SCAN_FUNCTION, ScanReport, type ScanTables } from './table-scan.ts'
@@ -44,7 +50,13 @@ export class QuerySession {
   #types: readonly DuckDBType[] = []
   #isCancelled = false
 
-  constructor(id: number, database: Database, scanTables: ScanTables, sql: string, parameters: QueryParameters) {
+  constructor(
+    id: number,
+    database: Database,
+    scanTables: ScanTables,
+    sql: string,
+    parameters: QueryParameters,
+  ) {
     this.#id = id
     this.#database = database
     this.#scanTables = scanTables
@@ -92,7 +104,10 @@ export class QuerySession {
     const chunk = await present(this.#result, 'a running query').fetchChunk()
     this.#throwIfCancelled()
     if (chunk === null || chunk.rowCount === 0) return null
-    return { length: chunk.rowCount, columns: this.#types.map((type, index) => readVector(chunk, index, type)) }
+    return {
+      length: chunk.rowCount,
+      columns: this.#types.map((type, index) => readVector(chunk, index, type)),
+    }
   }
 
   get isCancelled(): boolean {
@@ -133,7 +148,10 @@ export class QuerySession {
   }
 
   /** Makes the views by which the statement finds its tables; `nonce` hides the columns of the scans from it. */
-  async #createViews(nonce: string | null, sources: readonly (readonly ScanSource[])[]): Promise<void> {
+  async #createViews(
+    nonce: string | null,
+    sources: readonly (readonly ScanSource[])[],
+  ): Promise<void> {
     for (const [number, { name, columns, recordCount }] of this.#tables.entries()) {
       this.#throwIfCancelled()
       const columnNames = columns.map((column, index) =>
@@ -148,9 +166,13 @@ export class QuerySession {
         bounds: this.#bounds[number] ?? null,
         report: this.report,
       })
-      const list = columns.map(({ name: column }, index) => `${quoted(columnNames[index] ?? '')} AS ${quoted(column)}`)
+      const list = columns.map(
+        ({ name: column }, index) => `${quoted(columnNames[index] ?? '')} AS ${quoted(column)}`,
+      )
       const select = `SELECT ${list.join(', ')} FROM ${SCAN_FUNCTION}('${id}')`
-      await present(this.#connection, 'a connection').run(`CREATE OR REPLACE TEMP VIEW ${quoted(name)} AS ${select}`)
+      await present(this.#connection, 'a connection').run(
+        `CREATE OR REPLACE TEMP VIEW ${quoted(name)} AS ${select}`,
+      )
     }
   }
 
@@ -163,7 +185,9 @@ export class QuerySession {
     const columns = this.#tables.map((table) => table.columns)
     // To show a plan, nothing of any table is read.
     if (statement.isExplain && !statement.isExecuted) return columns.map(() => [])
-    const explain = await prepareReadOnly(connection, `EXPLAIN (FORMAT JSON) ${statement.query}`, [StatementType.EXPLAIN])
+    const explain = await prepareReadOnly(connection, `EXPLAIN (FORMAT JSON) ${statement.query}`, [
+      StatementType.EXPLAIN,
+    ])
     try {
       bindParameters(explain, this.#parameters)
       const reader = await explain.runAndReadAll()

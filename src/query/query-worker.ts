@@ -90,7 +90,11 @@ export class QueryWorker {
     if (this.#hasExited) return
     this.#hasExited = true
     this.#logger.error('the query worker ended by itself', { error: cause?.message })
-    const error = new StratalogError('query_failed', 'The query worker ended by itself.', cause === null ? {} : { cause })
+    const error = new StratalogError(
+      'query_failed',
+      'The query worker ended by itself.',
+      cause === null ? {} : { cause },
+    )
     for (const listener of [...this.#listeners.values()]) listener.lost(error)
     this.#onClosed()
   }

@@ -17,13 +17,18 @@ export function uniqueNames(names: readonly string[]): readonly string[] {
 }
 
 /** Rows of a chunk as objects, made as they are taken. */
-export function rowReader(columns: readonly ResultColumn[]): (chunk: ResultChunk) => Generator<Record<string, unknown>> {
+export function rowReader(
+  columns: readonly ResultColumn[],
+): (chunk: ResultChunk) => Generator<Record<string, unknown>> {
   const names = uniqueNames(columns.map((column) => column.name))
   return function* rows(chunk) {
-    const readers = chunk.columns.map((column, index) => valueReader(column, columns[index]?.type ?? ''))
+    const readers = chunk.columns.map((column, index) =>
+      valueReader(column, columns[index]?.type ?? ''),
+    )
     for (let row = 0; row < chunk.length; row++) {
       const record: Record<string, unknown> = {}
-      for (let index = 0; index < readers.length; index++) defineValue(record, names[index] ?? '', readers[index]?.(row))
+      for (let index = 0; index < readers.length; index++)
+        defineValue(record, names[index] ?? '', readers[index]?.(row))
       yield record
     }
   }
@@ -31,7 +36,13 @@ export function rowReader(columns: readonly ResultColumn[]): (chunk: ResultChunk
 
 /** A column may be called `__proto__`. */
 function defineValue(record: Record<string, unknown>, name: string, value: unknown): void {
-  if (name === '__proto__') Object.defineProperty(record, name, { value, enumerable: true, configurable: true, writable: true })
+  if (name === '__proto__')
+    Object.defineProperty(record, name, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    })
   else record[name] = value
 }
 
@@ -72,7 +83,9 @@ function microsReader(column: ColumnData): ValueReader {
 /** Rows of a chunk as lists of JSON values: see "Everywhere on the command line" in docs/cli.md. */
 export function jsonReader(columns: readonly ResultColumn[]): (chunk: ResultChunk) => unknown[][] {
   return (chunk) => {
-    const readers = chunk.columns.map((column, index) => jsonValueReader(column, columns[index]?.type ?? ''))
+    const readers = chunk.columns.map((column, index) =>
+      jsonValueReader(column, columns[index]?.type ?? ''),
+    )
     return Array.from({ length: chunk.length }, (_, row) => readers.map((read) => read(row)))
   }
 }
@@ -80,14 +93,16 @@ export function jsonReader(columns: readonly ResultColumn[]): (chunk: ResultChun
 /** Times are ISO 8601 with the digits that they have, whole numbers beyond 2^53 text, binary base64. */
 export function jsonValueReader(column: ColumnData, sqlType: string): ValueReader {
   const unit = timestampUnit(column.type)
-  if (unit === 'us' || unit === 'ns') return nullable(column, isoReader(column, unit === 'us' ? 6 : 9))
+  if (unit === 'us' || unit === 'ns')
+    return nullable(column, isoReader(column, unit === 'us' ? 6 : 9))
   const read = valueReader(column, sqlType)
   return (row) => jsonValue(read(row), column.type)
 }
 
 function jsonValue(value: unknown, type: string): unknown {
   if (typeof value === 'bigint') return String(value)
-  if (value instanceof Date) return type === 'date' ? value.toISOString().replace(/T.*$/, '') : value.toISOString()
+  if (value instanceof Date)
+    return type === 'date' ? value.toISOString().replace(/T.*$/, '') : value.toISOString()
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
   // JSON has no name for these numbers.
   if (typeof value === 'number' && !Number.isFinite(value)) return String(value)
@@ -104,6 +119,10 @@ function isoReader(column: ColumnData, digits: 6 | 9): ValueReader {
     const ms = Number((count - rest) / perMs)
     if (Math.abs(ms) > DATE_MS_MAX) return String(count)
     const text = new Date(ms).toISOString()
-    return rest === 0n ? text : `${text.slice(0, -1)}${String(rest).padStart(digits - 3, '0').replace(/0+$/, '')}Z`
+    return rest === 0n
+      ? text
+      : `${text.slice(0, -1)}${String(rest)
+          .padStart(digits - 3, '0')
+          .replace(/0+$/, '')}Z`
   }
 }

@@ -62,7 +62,10 @@ function batchBlock(source: BatchSource, fields: readonly Field[]): ScanBlock {
   }
 }
 
-function* segmentBlocks(source: SegmentFileSource, request: BlockRequest): Generator<ScanBlock, void, undefined> {
+function* segmentBlocks(
+  source: SegmentFileSource,
+  request: BlockRequest,
+): Generator<ScanBlock, void, undefined> {
   const file = SegmentFile.open(request.files, source.path, source.length)
   try {
     const { schema, batches } = file.facts
@@ -90,14 +93,19 @@ function* segmentBlocks(source: SegmentFileSource, request: BlockRequest): Gener
 }
 
 /** The column of a field, widened where its records are of an older schema. */
-function conformed(schema: Schema, columns: readonly ColumnData[], field: Field): ColumnData | null {
+function conformed(
+  schema: Schema,
+  columns: readonly ColumnData[],
+  field: Field,
+): ColumnData | null {
   const position = fieldIndex(schema, field.name)
   return position === -1 ? null : castColumn(present(columns[position], 'a column'), field.type)
 }
 
 function isBlockNeeded(facts: BatchFacts, timeColumn: string, request: BlockRequest): boolean {
   return isNeeded(request.bounds, request.columns, ({ origin }) => {
-    if (origin.kind === 'offset') return { min: facts.baseOffset, max: facts.baseOffset + facts.length - 1 }
+    if (origin.kind === 'offset')
+      return { min: facts.baseOffset, max: facts.baseOffset + facts.length - 1 }
     if (origin.kind !== 'time' || origin.field.name !== timeColumn) return null
     return timeRange(facts.timeMin, facts.timeMax)
   })

@@ -53,7 +53,9 @@ export function boundsFromPlan(
     if (!isKnown) return null
     const types = columns.map((column) => sqlColumnType(column.origin))
     const own = found.filter((scan) => scan.table === table)
-    return own.map(({ filter }) => (filter === null ? [] : parseFilter(filter, `${nonce}_${table}_`, types)))
+    return own.map(({ filter }) =>
+      filter === null ? [] : parseFilter(filter, `${nonce}_${table}_`, types),
+    )
   })
 }
 
@@ -73,11 +75,20 @@ function parsePlan(planJson: string): readonly PlanNode[] {
   try {
     return JSON.parse(planJson) as readonly PlanNode[]
   } catch (cause) {
-    throw new StratalogError('query_failed', 'DuckDB explained a query in a form that is not JSON.', { cause })
+    throw new StratalogError(
+      'query_failed',
+      'DuckDB explained a query in a form that is not JSON.',
+      { cause },
+    )
   }
 }
 
-function collectScans(nodes: readonly PlanNode[], filter: string | null, nonce: string, found: FoundScan[]): void {
+function collectScans(
+  nodes: readonly PlanNode[],
+  filter: string | null,
+  nonce: string,
+  found: FoundScan[],
+): void {
   for (const node of nodes) {
     const name = node.name.trim()
     if (name === SCAN_NODE) found.push({ table: tableOfScan(node, nonce), filter })
@@ -100,7 +111,11 @@ function tableOfScan(node: PlanNode, nonce: string): number | null {
  * The bounds in a filter as DuckDB prints it: a comparison, or comparisons joined by AND. `prefix` begins the names of the
  * scan's columns, and `types` are their types.
  */
-export function parseFilter(text: string, prefix: string, types: readonly ColumnType[]): ScanBounds {
+export function parseFilter(
+  text: string,
+  prefix: string,
+  types: readonly ColumnType[],
+): ScanBounds {
   return conjuncts(text)
     .map((part) => parseComparison(part, prefix, types))
     .filter((bound) => bound !== null)
@@ -161,7 +176,11 @@ const LITERAL = String.raw`(?:'(?:[^']|'')*'(?:::[A-Z_ ]+)?|-?\d[\d.eE+-]*)`
 const COMPARISON = new RegExp(`^${COLUMN} (?<operator>=|>=|<=|>|<) (?<value>${LITERAL})$`)
 const BETWEEN = new RegExp(`^${COLUMN} BETWEEN (?<low>${LITERAL}) AND (?<high>${LITERAL})$`)
 
-function parseComparison(text: string, prefix: string, types: readonly ColumnType[]): ColumnBounds | null {
+function parseComparison(
+  text: string,
+  prefix: string,
+  types: readonly ColumnType[],
+): ColumnBounds | null {
   const groups = (BETWEEN.exec(text) ?? COMPARISON.exec(text))?.groups
   if (groups === undefined) return null
   const name = groups['column'] ?? groups['cast'] ?? ''
@@ -173,7 +192,11 @@ function parseComparison(text: string, prefix: string, types: readonly ColumnTyp
   const value = literal('value')
   if (value === null) return null
   const operator = groups['operator'] ?? ''
-  return { column, min: operator.startsWith('<') ? null : value, max: operator.startsWith('>') ? null : value }
+  return {
+    column,
+    min: operator.startsWith('<') ? null : value,
+    max: operator.startsWith('>') ? null : value,
+  }
 }
 
 const INTEGERS = /^u?int(?:8|16|32|64)$/
@@ -183,7 +206,8 @@ const FLOATS = /^float(?:32|64)$/
 function isExactCast(type: ColumnType, cast: string | undefined): boolean {
   if (cast === undefined) return true
   // To DOUBLE, integers beyond 2^53 are rounded; `parseNumber` takes no bound from out there.
-  if (INTEGERS.test(type)) return /^(?:DOUBLE|INTEGER|BIGINT|HUGEINT|DECIMAL\(\d+,\d+\))$/.test(cast)
+  if (INTEGERS.test(type))
+    return /^(?:DOUBLE|INTEGER|BIGINT|HUGEINT|DECIMAL\(\d+,\d+\))$/.test(cast)
   if (FLOATS.test(type)) return cast === 'DOUBLE'
   return timestampUnit(type) !== null && /^TIMESTAMP(?: WITH TIME ZONE)?$/.test(cast)
 }
@@ -196,7 +220,8 @@ function parseLiteral(text: string, type: ColumnType): BoundValue | null {
   const literalType = quoted[2]
   if (literalType === undefined) return type === 'utf8' ? value : null
   if (literalType === 'DATE') return type === 'date' ? parseDays(value) : null
-  const isTime = timestampUnit(type) !== null && /^TIMESTAMP(?:_S|_MS| WITH TIME ZONE)?$/.test(literalType)
+  const isTime =
+    timestampUnit(type) !== null && /^TIMESTAMP(?:_S|_MS| WITH TIME ZONE)?$/.test(literalType)
   return isTime ? parseMicros(value) : null
 }
 

@@ -31,9 +31,14 @@ export class SegmentFile {
 
   private constructor(file: SyncFile, length: number) {
     this.#file = file
-    let tail = parseSegmentTail(this.#read(Math.max(0, length - SEGMENT_TAIL_BYTES), length), length)
-    if (tail.kind === 'more') tail = parseSegmentTail(this.#read(Math.max(0, length - tail.tailBytes), length), length)
-    if (tail.kind === 'more') throw new StratalogError('segment_corrupt', 'The footer of a segment is longer than it says.')
+    let tail = parseSegmentTail(
+      this.#read(Math.max(0, length - SEGMENT_TAIL_BYTES), length),
+      length,
+    )
+    if (tail.kind === 'more')
+      tail = parseSegmentTail(this.#read(Math.max(0, length - tail.tailBytes), length), length)
+    if (tail.kind === 'more')
+      throw new StratalogError('segment_corrupt', 'The footer of a segment is longer than it says.')
     this.facts = tail.facts
   }
 
@@ -68,6 +73,8 @@ export class SegmentFile {
   #read(start: number, end: number): Uint8Array {
     const bytes = new Uint8Array(end - start)
     if (this.#file.read(bytes, start) === bytes.length) return bytes
-    throw new StratalogError('segment_corrupt', `A segment file ends before byte ${end}.`, { details: { position: end } })
+    throw new StratalogError('segment_corrupt', `A segment file ends before byte ${end}.`, {
+      details: { position: end },
+    })
   }
 }

@@ -1,5 +1,9 @@
 /** What a statement is, and DuckDB's complaints about it as errors of ours. */
-import { type DuckDBConnection, type DuckDBPreparedStatement, StatementType } from '@duckdb/node-api'
+import {
+  type DuckDBConnection,
+  type DuckDBPreparedStatement,
+  StatementType,
+} from '@duckdb/node-api'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 
 export interface Statement {
@@ -27,7 +31,8 @@ export function readStatement(sql: string): Statement {
   const options = skipSpace(sql, start + word.length)
   let position = options
   if (sql[position] === '(') position = skipSpace(sql, sql.indexOf(')', position) + 1)
-  else if (firstWord(sql, position) === 'ANALYZE') position = skipSpace(sql, position + 'ANALYZE'.length)
+  else if (firstWord(sql, position) === 'ANALYZE')
+    position = skipSpace(sql, position + 'ANALYZE'.length)
   assertReads(firstWord(sql, position))
   const isExecuted = /analy[sz]e/i.test(sql.slice(options, position))
   return { query: sql.slice(position), isExplain: true, isExecuted }
@@ -51,7 +56,9 @@ function firstWord(sql: string, position: number): string {
 }
 
 function refused(statement: string): StratalogError {
-  return new StratalogError('query_forbidden', `Queries only read; ${statement} is refused.`, { details: { statement } })
+  return new StratalogError('query_forbidden', `Queries only read; ${statement} is refused.`, {
+    details: { statement },
+  })
 }
 
 /** The position of the first character at or after `position` that is neither space nor comment. */
@@ -75,7 +82,10 @@ export async function prepareReadOnly(
 ): Promise<DuckDBPreparedStatement> {
   const statements = await connection.extractStatements(sql)
   if (statements.count !== 1) {
-    throw new StratalogError('query_forbidden', `A query is one statement; this has ${statements.count}.`)
+    throw new StratalogError(
+      'query_forbidden',
+      `A query is one statement; this has ${statements.count}.`,
+    )
   }
   const prepared = await statements.prepare(0)
   if (allowed.includes(prepared.statementType)) return prepared
@@ -85,9 +95,18 @@ export async function prepareReadOnly(
 }
 
 /** Kinds of DuckDB's errors that say that the statement is at fault, with the code for each. */
-const STATEMENT_FAULTS: readonly (readonly [RegExp, 'query_invalid' | 'query_forbidden' | 'query_limit'])[] = [
-  [/^(?:Parser|Binder|Catalog|Conversion|Syntax|Invalid Input|Out of Range|Not implemented|Parameter [Nn]ot \w+) Error/, 'query_invalid'],
-  [/^(?:Invalid type|Mismatch Type|Constraint|Parameter Not Resolved|Parameter Not Allowed|Sequence|Expression|Unknown Type|Decimal|Divide by Zero|Settings) Error/, 'query_invalid'],
+const STATEMENT_FAULTS: readonly (readonly [
+  RegExp,
+  'query_invalid' | 'query_forbidden' | 'query_limit',
+])[] = [
+  [
+    /^(?:Parser|Binder|Catalog|Conversion|Syntax|Invalid Input|Out of Range|Not implemented|Parameter [Nn]ot \w+) Error/,
+    'query_invalid',
+  ],
+  [
+    /^(?:Invalid type|Mismatch Type|Constraint|Parameter Not Resolved|Parameter Not Allowed|Sequence|Expression|Unknown Type|Decimal|Divide by Zero|Settings) Error/,
+    'query_invalid',
+  ],
   [/^Permission Error/, 'query_forbidden'],
   [/^Out of Memory Error/, 'query_limit'],
 ]
@@ -95,7 +114,10 @@ const STATEMENT_FAULTS: readonly (readonly [RegExp, 'query_invalid' | 'query_for
 /** DuckDB's error as one of ours; `details` has the line and column of the place where it knows it. */
 export function statementError(error: unknown): StratalogError {
   if (isStratalogError(error)) return error
-  const text = (error instanceof Error ? error.message : String(error)).replace(/^Failed to extract statements: /, '')
+  const text = (error instanceof Error ? error.message : String(error)).replace(
+    /^Failed to extract statements: /,
+    '',
+  )
   const code = STATEMENT_FAULTS.find(([pattern]) => pattern.test(text))?.[1] ?? 'query_failed'
   return new StratalogError(code, text, { details: errorPlace(text) })
 }

@@ -4,7 +4,12 @@
  */
 import type { LogView } from '../log/log-view.ts'
 import type { Tier } from '../format/manifest.ts'
-import { type ColumnType, type Field, STAMPED_TIME_COLUMN, timestampUnit } from '../format/schema.ts'
+import {
+  type ColumnType,
+  type Field,
+  STAMPED_TIME_COLUMN,
+  timestampUnit,
+} from '../format/schema.ts'
 import { userFields } from '../format/schema-evolution.ts'
 
 /** Where a table's column comes from. `time` is the field in µs; `key` is the key column as text. */
@@ -51,18 +56,31 @@ export function parseTableName(name: string): TableName | null {
  * The columns of a log's table. `_offset`, `_partition` and `_time` are always there; `_key` and `_tier` only when
  * `isNamed` says that the statement names them, so that `SELECT *` stays short.
  */
-export function tableColumns(view: LogView, isNamed: (column: string) => boolean): readonly TableColumn[] {
+export function tableColumns(
+  view: LogView,
+  isNamed: (column: string) => boolean,
+): readonly TableColumn[] {
   const { timeColumn, keyColumn } = view.definition
-  const find = (name: string): Field | null => view.schema.fields.find((field) => field.name === name) ?? null
+  const find = (name: string): Field | null =>
+    view.schema.fields.find((field) => field.name === name) ?? null
   const columns: TableColumn[] = userFields(view.schema).map((field) => ({
     name: field.name,
-    origin: field.name === timeColumn && isMicrosecondTime(field.type) ? { kind: 'time', field } : { kind: 'field', field },
+    origin:
+      field.name === timeColumn && isMicrosecondTime(field.type)
+        ? { kind: 'time', field }
+        : { kind: 'field', field },
   }))
   const time = find(timeColumn ?? STAMPED_TIME_COLUMN) ?? UNSEEN_TIME
-  columns.push({ name: '_offset', origin: { kind: 'offset' } }, { name: '_partition', origin: { kind: 'partition' } })
+  columns.push(
+    { name: '_offset', origin: { kind: 'offset' } },
+    { name: '_partition', origin: { kind: 'partition' } },
+  )
   columns.push({ name: '_time', origin: { kind: 'time', field: time } })
   if (isNamed('_key')) {
-    columns.push({ name: '_key', origin: { kind: 'key', field: keyColumn === null ? null : find(keyColumn) } })
+    columns.push({
+      name: '_key',
+      origin: { kind: 'key', field: keyColumn === null ? null : find(keyColumn) },
+    })
   }
   if (isNamed('_tier')) columns.push({ name: '_tier', origin: { kind: 'tier' } })
   return columns

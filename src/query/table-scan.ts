@@ -5,7 +5,12 @@
  * DuckDB calls from its own threads, one call after the other on this thread's event loop, each for at most 2,048 rows
  * of the projected columns. Nothing is copied before it is asked for.
  */
-import { type DuckDBConnection, type DuckDBDataChunk, DuckDBTableFunction, VARCHAR } from '@duckdb/node-api'
+import {
+  type DuckDBConnection,
+  type DuckDBDataChunk,
+  DuckDBTableFunction,
+  VARCHAR,
+} from '@duckdb/node-api'
 import duckdb from '@duckdb/node-bindings'
 import { present } from '../base/assert.ts'
 import type { Tier } from '../format/manifest.ts'
@@ -107,7 +112,10 @@ export class ScanTables {
           return
         }
         for (const [index, column] of table.columns.entries()) {
-          info.addResultColumn(present(table.columnNames[index], 'a name'), toDuckDBType(sqlColumnType(column.origin)))
+          info.addResultColumn(
+            present(table.columnNames[index], 'a name'),
+            toDuckDBType(sqlColumnType(column.origin)),
+          )
         }
         info.setCardinality(table.recordCount, true)
         info.setBindData({ id })
@@ -156,7 +164,12 @@ class Scan {
   #row = 0
   #writers: readonly VectorWriter[] = []
 
-  constructor(table: ScanTable, columnIndexes: readonly number[], files: SyncFileSystem, arenas: TextArenaPool) {
+  constructor(
+    table: ScanTable,
+    columnIndexes: readonly number[],
+    files: SyncFileSystem,
+    arenas: TextArenaPool,
+  ) {
     this.#table = table
     this.#projected = columnIndexes.map((index) => table.columns[index])
     this.#fields = distinctFields(this.#projected)
@@ -212,20 +225,24 @@ class Scan {
 
   #writerOf(block: ScanBlock, column: TableColumn | undefined): VectorWriter {
     const origin = column?.origin
-    if (origin === undefined || origin.kind === 'partition') return constantInt32Writer(block.partition)
+    if (origin === undefined || origin.kind === 'partition')
+      return constantInt32Writer(block.partition)
     if (origin.kind === 'offset') return offsetWriter(block.baseOffset)
     if (origin.kind === 'tier') return constantTextWriter(block.tier)
     const data = origin.field === null ? null : block.columns[this.#fields.indexOf(origin.field)]
     if (data === null || data === undefined) return nullWriter
     if (origin.kind === 'time') return microsWriter(data, this.#references)
-    return origin.kind === 'key' ? textWriter(data, this.#references) : columnWriter(data, this.#references)
+    return origin.kind === 'key'
+      ? textWriter(data, this.#references)
+      : columnWriter(data, this.#references)
   }
 }
 
 function distinctFields(columns: readonly (TableColumn | undefined)[]): readonly Field[] {
   const fields = new Set<Field>()
   for (const column of columns) {
-    if (column !== undefined && 'field' in column.origin && column.origin.field !== null) fields.add(column.origin.field)
+    if (column !== undefined && 'field' in column.origin && column.origin.field !== null)
+      fields.add(column.origin.field)
   }
   return [...fields]
 }

@@ -29,7 +29,10 @@ export class TextArena {
     duckdb.vector_assign_string_element_len(vector, 0, bytes)
     const reference = duckdb.vector_get_data(vector, 16)
     const words = new DataView(reference.buffer, reference.byteOffset, 16)
-    assert(words.getUint32(0, true) === bytes.length, 'DuckDB keeps the length of a string in its first 4 bytes')
+    assert(
+      words.getUint32(0, true) === bytes.length,
+      'DuckDB keeps the length of a string in its first 4 bytes',
+    )
     this.address = words.getUint32(8, true) + words.getUint32(12, true) * 2 ** 32
   }
 

@@ -24,7 +24,8 @@ export class TextReferences {
 
   /** Writes the strings of rows `[start, start + count)` to `words`; returns the arena that they point into, if any. */
   write(column: ColumnData, start: number, count: number, words: Int32Array): TextArena | null {
-    if (column.dictionary !== null) return this.#writeCodes(column, column.dictionary, start, count, words)
+    if (column.dictionary !== null)
+      return this.#writeCodes(column, column.dictionary, start, count, words)
     return this.#writeTexts(column, start, count, words)
   }
 
@@ -73,7 +74,12 @@ export class TextReferences {
     return references
   }
 
-  #writeTexts(column: ColumnData, start: number, count: number, words: Int32Array): TextArena | null {
+  #writeTexts(
+    column: ColumnData,
+    start: number,
+    count: number,
+    words: Int32Array,
+  ): TextArena | null {
     const { offsets, values } = column
     assert(offsets !== null, 'a text column has offsets')
     const base = offsets[0] ?? 0

@@ -24,16 +24,22 @@ export function readVector(chunk: DuckDBDataChunk, index: number, type: DuckDBTy
   const stored = duckdb.vector_get_data(vector, length * vectorByteWidth(columnType))
   const column = { type: columnType, length, ...validity, dictionary: null }
   if (layout.kind === 'bits') return { ...column, offsets: null, values: toBitmap(stored) }
-  if (layout.kind === 'fixed') return { ...column, offsets: null, values: toFixed(stored, columnType, length) }
+  if (layout.kind === 'fixed')
+    return { ...column, offsets: null, values: toFixed(stored, columnType, length) }
   return { ...column, ...readStrings(stored, length, validity.validity) }
 }
 
-function readValidity(vector: duckdb.Vector, length: number): { validity: Uint8Array | null; nullCount: number } {
+function readValidity(
+  vector: duckdb.Vector,
+  length: number,
+): { validity: Uint8Array | null; nullCount: number } {
   // DuckDB keeps validity in words of 8 bytes; there is none when nothing is null.
   const bytes: Uint8Array | null = duckdb.vector_get_validity(vector, Math.ceil(length / 64) * 8)
   if (bytes === null || bytes.length === 0) return { validity: null, nullCount: 0 }
   const nullCount = length - countBits(bytes, length)
-  return nullCount === 0 ? { validity: null, nullCount } : { validity: new Uint8Array(bytes.subarray(0, bitmapBytes(length))), nullCount }
+  return nullCount === 0
+    ? { validity: null, nullCount }
+    : { validity: new Uint8Array(bytes.subarray(0, bitmapBytes(length))), nullCount }
 }
 
 function toBitmap(bytes: Uint8Array): Uint8Array {
@@ -98,7 +104,11 @@ function readRun(words: DataView, offsets: Int32Array, first: number, values: Ui
     end = address + lengthOf(row)
     last = row
   }
-  const run = duckdb.get_data_from_pointer(words.buffer as ArrayBuffer, words.byteOffset + first * 16 + 8, end - base)
+  const run = duckdb.get_data_from_pointer(
+    words.buffer as ArrayBuffer,
+    words.byteOffset + first * 16 + 8,
+    end - base,
+  )
   for (let row = first; row <= last; row++) {
     const start = addressAt(words, row) - base
     values.set(run.subarray(start, start + lengthOf(row)), offsets[row])
@@ -116,7 +126,11 @@ const nestedValue: DuckDBValueConverter<Json> = (value, type, converter) => {
   return isExact ? Number(value) : JsonDuckDBValueConverter(value, type, converter)
 }
 
-function valueTexts(chunk: DuckDBDataChunk, index: number, type: ColumnType): readonly (string | null)[] {
+function valueTexts(
+  chunk: DuckDBDataChunk,
+  index: number,
+  type: ColumnType,
+): readonly (string | null)[] {
   if (type === 'json') {
     return chunk
       .convertColumnValues(index, nestedValue)

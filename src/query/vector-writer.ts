@@ -3,12 +3,18 @@
  * a short loop where they do not.
  */
 import duckdb from '@duckdb/node-bindings'
-import { type ColumnData, bitmapBytes, int32View, isValidAt, sliceBitmap } from '../format/column.ts'
+import {
+  type ColumnData,
+  bitmapBytes,
+  int32View,
+  isValidAt,
+  sliceBitmap,
+} from '../format/column.ts'
 import { columnReader } from '../format/column-values.ts'
 import { decimalParameters, timestampUnit } from '../format/schema.ts'
 import { vectorByteWidth } from './duckdb-types.ts'
 import type { TextArena } from './text-arena.ts'
-import { TextReferences } from './text-references.ts'
+import type { TextReferences } from './text-references.ts'
 
 /** Rows of a DuckDB vector. */
 export const VECTOR_ROWS = 2048
@@ -90,7 +96,10 @@ function decimalWriter(values: Uint8Array, width: number): VectorWriter {
 export function microsWriter(column: ColumnData, references: TextReferences): VectorWriter {
   const unit = timestampUnit(column.type)
   if (unit === 'us' || unit === null) return columnWriter(column, references)
-  const write = unit === 'ns' ? nanosWriter(column.values) : scaledWriter(column.values, unit === 's' ? 1e6 : 1e3)
+  const write =
+    unit === 'ns'
+      ? nanosWriter(column.values)
+      : scaledWriter(column.values, unit === 's' ? 1e6 : 1e3)
   const { validity } = column
   return (vector, start, count) => {
     if (validity !== null) writeValidity(vector, validity, start, count)
@@ -192,10 +201,19 @@ export function textWriter(column: ColumnData, references: TextReferences): Vect
 function keyText(value: unknown): string {
   if (value instanceof Date) return value.toISOString()
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return typeof value === 'string'
+    ? value
+    : typeof value === 'bigint'
+      ? `${value}`
+      : JSON.stringify(value)
 }
 
-function writeValidity(vector: duckdb.Vector, validity: Uint8Array, start: number, count: number): void {
+function writeValidity(
+  vector: duckdb.Vector,
+  validity: Uint8Array,
+  start: number,
+  count: number,
+): void {
   scratchValidity.set(sliceBitmap(validity, start, count))
   duckdb.vector_ensure_validity_writable(vector)
   duckdb.copy_data_to_vector_validity(vector, 0, scratchValidity.buffer, 0, bitmapBytes(count))

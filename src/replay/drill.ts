@@ -1,11 +1,11 @@
 /**
- * A drill: a restore that is measured and judged. It restores the archive into a scratch engine, reads every record back
- * from it, and holds the result against the archive's manifest and, when there is one, against the live engine.
+ * A drill: a restore that is measured and judged. It restores the archive into a scratch engine, reads every record
+ * back from it, and holds the result against the archive's manifest and, when there is one, against the live engine.
  *
  * PASS means: every object was there with the length, SHA-256 and row count that the manifest says; offsets are without
- * gaps; the counts are the manifest's; snapshots can be had; the bucket holds nothing newer than its manifest; where both
- * have records they are equal by content hash; and every check gave what was expected. Anything else is a FAIL whose
- * reasons name the object and the offsets. How far the archive is behind the live engine is measured, not judged.
+ * gaps; the counts are the manifest's; snapshots can be had; the bucket holds nothing newer than its manifest; where
+ * both have records they are equal by content hash; and every check gave what was expected. Anything else is a FAIL
+ * whose reasons name the object and the offsets. How far the archive is behind the live engine is measured, not judged.
  */
 import type { Clock } from '../base/clock.ts'
 import { isStratalogError, throwIfAborted, toStratalogError } from '../base/errors.ts'
@@ -63,7 +63,10 @@ export interface DrillOptions {
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined
 }
 
-/** @throws StratalogError `archive_not_found`, `aborted`, and what says nothing about the data: an unavailable store, a full disk. */
+/**
+ * @throws StratalogError `archive_not_found`, `aborted`, and what says nothing about the data: an
+ * unavailable store, a full disk.
+ */
 export async function drill(
   subject: DrillSubject,
   options: DrillOptions,

@@ -25,8 +25,8 @@ export class Pace {
   }
 
   /**
-   * How long to wait before records of `time` may go out. The first that is asked for goes at once. Times that lie before
-   * those of records that went out already wait for nothing.
+   * How long to wait before records of `time` may go out. The first that is asked for goes at once. Times that lie
+   * before those of records that went out already wait for nothing.
    *
    * @param now monotonic, ms.
    */

@@ -1,11 +1,11 @@
 /**
  * Streams history out of any source of views: an archive, a snapshot, a live engine.
  *
- * The order: within a partition, batches come by offset, each record once. Across partitions and logs they are merged by
- * the time of each batch's first record: of all partitions the one whose next batch begins earliest goes first. Batches
- * are cut to MERGE_ROWS_MAX rows when more than one partition is replayed, so two records of different partitions are
- * out of time order by no more than the time that such a batch spans. Equal times keep the order of logs, then partitions.
- * The same source and options give the same sequence.
+ * The order: within a partition, batches come by offset, each record once. Across partitions and logs they are merged
+ * by the time of each batch's first record: of all partitions the one whose next batch begins earliest goes first.
+ * Batches are cut to MERGE_ROWS_MAX rows when more than one partition is replayed, so two records of different
+ * partitions are out of time order by no more than the time that such a batch spans. Equal times keep the order of
+ * logs, then partitions. The same source and options give the same sequence.
  *
  * Memory: one block per partition whose history overlaps the present moment of the replay, and two requests of
  * READ_BYTES_TOTAL divided among all partitions. Gaps and damages do not end a replay; they are in its report.
@@ -47,7 +47,10 @@ export interface ReplayOptions {
   readonly speed?: ReplaySpeed | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined
-  /** From the report or the progress of an earlier replay with the same options. The hash covers what this one gives. */
+  /**
+   * From the report or the progress of an earlier replay with the same options. The hash covers
+   * what this one gives.
+   */
   readonly resumePoint?: ResumePoint | undefined
 }
 
@@ -57,8 +60,8 @@ const READ_BYTES_MIN = 256 * 1024
 const READ_BYTES_MAX = 4 * 1024 * 1024
 
 /**
- * @throws StratalogError `log_not_found`, `argument_invalid`, `aborted`, what the sink throws, and what the source throws
- * when it is away; never for damage.
+ * @throws StratalogError `log_not_found`, `argument_invalid`, `aborted`, what the sink throws, and what the source
+ * throws when it is away; never for damage.
  */
 export async function replay(
   source: ReplaySource,
@@ -149,7 +152,7 @@ class ReplayRun {
       advancing.catch(() => {})
       if (taken !== null) await this.#give(cursor, taken)
       if (await this.#timed('source', advancing)) queue.push(cursor)
-
+      else cursor.finished()
     }
   }
 

@@ -31,7 +31,8 @@ export interface SnapshotRequest {
 
 /**
  * @param state the manifest that the snapshot is committed to.
- * @throws StratalogError `snapshot_exists`; `offset_gap` when a pinned record of a log that may have no gaps is in no segment.
+ * @throws StratalogError `snapshot_exists`; `offset_gap` when a pinned record of a log that may have no gaps is in no
+ * segment.
  */
 export function createSnapshot(
   state: ManifestState,
@@ -82,7 +83,10 @@ function logBytes(state: LogState | undefined, pinned: PinnedLog): number {
   }, 0)
 }
 
-/** A snapshot names only what can be restored. Logs in RAM only may have evicted records, which are gaps by their nature. */
+/**
+ * A snapshot names only what can be restored. Logs in RAM only may have evicted records, which are
+ * gaps by their nature.
+ */
 function assertCovered(log: string, pin: SnapshotPartition, held: readonly SegmentEntry[]): void {
   let next = pin.startOffset
   for (const segment of held) {

@@ -59,8 +59,8 @@ export interface RestorePlan {
 }
 
 /**
- * @throws StratalogError `snapshot_not_found`, `log_not_found`, `partition_not_found`, `argument_invalid` for a selection
- * that contradicts itself, and what reading the archive throws.
+ * @throws StratalogError `snapshot_not_found`, `log_not_found`, `partition_not_found`, `argument_invalid` for a
+ * selection that contradicts itself, and what reading the archive throws.
  */
 export async function planRestore(
   archive: Archive,

@@ -1,7 +1,8 @@
 /**
  * The directory that a restore writes, and how it tells its own unfinished work from anything else.
  *
- * 1. `restoring.json` says what is being restored; it is the first file. A directory that holds anything else is refused.
+ * 1. `restoring.json` says what is being restored; it is the first file. A directory that holds anything else is
+ *    refused.
  * 2. Segments are written under a temporary name, synced, renamed; then their directories are synced.
  * 3. One manifest commit names them all.
  * 4. `stratalog.json` makes it a data directory; `restoring.json` goes.

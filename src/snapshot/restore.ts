@@ -1,13 +1,13 @@
 /**
  * Restores from an archive into a new data directory, with nothing but the archive: every segment is fetched, checked
- * against the manifest's length and SHA-256, and written durably before one manifest commit names it. The order, and what
- * a restore that was killed leaves behind, is in restore-directory.ts.
+ * against the manifest's length and SHA-256, and written durably before one manifest commit names it. The order, and
+ * what a restore that was killed leaves behind, is in restore-directory.ts.
  *
  * What is missing or damaged is left out and in the result; it never stops the rest.
  *
  * Whose directory it becomes: a restore of the whole archive is the same engine again, may go on with that archive, and
- * keeps its object copies. Anything less is the beginning of another engine, `newEngineId`: the records it leaves out are
- * still in the archive, under offsets that it will give to others.
+ * keeps its object copies. Anything less is the beginning of another engine, `newEngineId`: the records it leaves out
+ * are still in the archive, under offsets that it will give to others.
  */
 import type { Clock } from '../base/clock.ts'
 import { throwIfAborted } from '../base/errors.ts'

@@ -16,7 +16,17 @@ import { writeFully } from './write-fully.ts'
 const SECTOR_BYTES = 512
 
 export interface SyncOperation {
-  readonly kind: 'open' | 'write' | 'read' | 'dataSync' | 'sync' | 'rename' | 'remove' | 'list' | 'makeDirectory' | 'syncDirectory'
+  readonly kind:
+    | 'open'
+    | 'write'
+    | 'read'
+    | 'dataSync'
+    | 'sync'
+    | 'rename'
+    | 'remove'
+    | 'list'
+    | 'makeDirectory'
+    | 'syncDirectory'
   readonly path: string
   /** Of a write or a read. */
   readonly position: number
@@ -48,8 +58,10 @@ export class MemorySyncFileSystem implements SyncFileSystem {
     this.#before('open', path)
     const { directory, name } = this.#locate(path)
     const present = directory.entries.get(name)
-    if (how === 'create' && present !== undefined) throw failure('file_exists', 'create', path, 'EEXIST')
-    if (how !== 'create' && present === undefined) throw failure('file_not_found', 'open', path, 'ENOENT')
+    if (how === 'create' && present !== undefined)
+      throw failure('file_exists', 'create', path, 'EEXIST')
+    if (how !== 'create' && present === undefined)
+      throw failure('file_not_found', 'open', path, 'ENOENT')
     const node = present ?? new MemoryNode()
     directory.entries.set(name, node)
     const generation = this.#generation
@@ -82,7 +94,8 @@ export class MemorySyncFileSystem implements SyncFileSystem {
 
   makeDirectory(path: string): void {
     this.#before('makeDirectory', path)
-    if (!this.#directories.has(path)) this.#directories.set(path, { entries: new Map(), synced: new Map() })
+    if (!this.#directories.has(path))
+      this.#directories.set(path, { entries: new Map(), synced: new Map() })
   }
 
   syncDirectory(path: string): void {
@@ -103,7 +116,9 @@ export class MemorySyncFileSystem implements SyncFileSystem {
       directory.entries = entries
       directory.synced = new Map(entries)
     }
-    const nodes = new Set([...this.#directories.values()].flatMap((directory) => [...directory.entries.values()]))
+    const nodes = new Set(
+      [...this.#directories.values()].flatMap((directory) => [...directory.entries.values()]),
+    )
     for (const node of nodes) node.crash(() => this.#isKept())
   }
 
@@ -136,7 +151,10 @@ export class MemorySyncFileSystem implements SyncFileSystem {
 
   #locate(path: string): { readonly directory: Directory; readonly name: string } {
     const slash = path.lastIndexOf('/')
-    return { directory: this.#directory(path.slice(0, Math.max(slash, 0))), name: path.slice(slash + 1) }
+    return {
+      directory: this.#directory(path.slice(0, Math.max(slash, 0))),
+      name: path.slice(slash + 1),
+    }
   }
 
   #directory(path: string): Directory {
@@ -181,11 +199,15 @@ class MemoryNode {
     this.#visible = grown(this.#visible, end)
     this.#visible.set(bytes, position)
     this.#length = Math.max(this.#length, end)
-    for (let sector = Math.floor(position / SECTOR_BYTES); sector * SECTOR_BYTES < end; sector++) this.#dirty.add(sector)
+    for (let sector = Math.floor(position / SECTOR_BYTES); sector * SECTOR_BYTES < end; sector++)
+      this.#dirty.add(sector)
   }
 
   read(into: Uint8Array, position: number): number {
-    const part = this.#visible.subarray(Math.min(position, this.#length), Math.min(position + into.length, this.#length))
+    const part = this.#visible.subarray(
+      Math.min(position, this.#length),
+      Math.min(position + into.length, this.#length),
+    )
     into.set(part)
     return part.length
   }
@@ -205,7 +227,10 @@ class MemoryNode {
     for (const sector of this.#dirty) {
       if (!isKept()) continue
       this.#keep(sector)
-      this.#syncedLength = Math.max(this.#syncedLength, Math.min(this.#length, (sector + 1) * SECTOR_BYTES))
+      this.#syncedLength = Math.max(
+        this.#syncedLength,
+        Math.min(this.#length, (sector + 1) * SECTOR_BYTES),
+      )
     }
     this.#dirty.clear()
     this.#length = this.#syncedLength
@@ -224,7 +249,11 @@ class MemoryNode {
 class MemorySyncFile implements SyncFile {
   readonly #path: string
   readonly #node: MemoryNode
-  readonly #before: (kind: SyncOperation['kind'], position: number, length: number) => number | undefined
+  readonly #before: (
+    kind: SyncOperation['kind'],
+    position: number,
+    length: number,
+  ) => number | undefined
 
   constructor(
     path: string,
@@ -288,5 +317,7 @@ function failure(
   path: string,
   errno: string,
 ): StratalogError {
-  return new StratalogError(code, `Cannot ${operation} ${path}: ${errno}.`, { details: { path, operation, errno } })
+  return new StratalogError(code, `Cannot ${operation} ${path}: ${errno}.`, {
+    details: { path, operation, errno },
+  })
 }

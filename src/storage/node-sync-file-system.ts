@@ -15,7 +15,12 @@ const OPEN_FLAGS = { create: 'wx+', read: 'r', write: 'r+' } as const
 
 export class NodeSyncFileSystem implements SyncFileSystem {
   open(path: string, how: 'create' | 'read' | 'write'): SyncFile {
-    return new NodeSyncFile(path, attempt(how === 'create' ? 'create' : 'open', path, () => fs.openSync(path, OPEN_FLAGS[how], FILE_MODE)))
+    return new NodeSyncFile(
+      path,
+      attempt(how === 'create' ? 'create' : 'open', path, () =>
+        fs.openSync(path, OPEN_FLAGS[how], FILE_MODE),
+      ),
+    )
   }
 
   rename(from: string, to: string): void {
@@ -37,7 +42,8 @@ export class NodeSyncFileSystem implements SyncFileSystem {
       fs.mkdirSync(path, { mode: DIRECTORY_MODE })
     } catch (error) {
       if (errnoOf(error) === 'EEXIST' && fs.statSync(path).isDirectory()) return
-      if (errnoOf(error) !== 'ENOENT' || fs.existsSync(parent)) throw fileError(error, 'make directory', path)
+      if (errnoOf(error) !== 'ENOENT' || fs.existsSync(parent))
+        throw fileError(error, 'make directory', path)
       this.makeDirectory(parent)
       attempt('make directory', path, () => fs.mkdirSync(path, { mode: DIRECTORY_MODE }))
     }
@@ -71,7 +77,9 @@ class NodeSyncFile implements SyncFile {
 
   write(bytes: Uint8Array, position: number): void {
     writeFully(this.#path, bytes.length, position, (from, at) =>
-      attempt('write', this.#path, () => fs.writeSync(this.#descriptor, bytes, from, bytes.length - from, at)),
+      attempt('write', this.#path, () =>
+        fs.writeSync(this.#descriptor, bytes, from, bytes.length - from, at),
+      ),
     )
   }
 

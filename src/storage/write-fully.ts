@@ -15,9 +15,13 @@ export function writeFully(
   while (written < length) {
     const count = writeOnce(written, position + written)
     if (count <= 0) {
-      throw new StratalogError('file_system_failed', `Cannot write ${path}: the system takes no more bytes.`, {
-        details: { path, operation: 'write', errno: null, position: position + written },
-      })
+      throw new StratalogError(
+        'file_system_failed',
+        `Cannot write ${path}: the system takes no more bytes.`,
+        {
+          details: { path, operation: 'write', errno: null, position: position + written },
+        },
+      )
     }
     written += count
   }

@@ -60,7 +60,8 @@ const VALUES: Readonly<Record<string, (id: number) => unknown>> = {
 
 function someRow(id: number): Row {
   const row: Record<string, unknown> = {}
-  for (const name of Object.keys(TYPES)) row[name] = name !== 'happened' && below(8) === 0 ? null : VALUES[name]?.(id)
+  for (const name of Object.keys(TYPES))
+    row[name] = name !== 'happened' && below(8) === 0 ? null : VALUES[name]?.(id)
   return row
 }
 
@@ -69,16 +70,33 @@ function literal(type: ColumnType, value: unknown): string {
   if (value === null) return 'NULL'
   if (value instanceof Uint8Array) return `from_hex('${Buffer.from(value).toString('hex')}')`
   if (type === 'json') return `'${JSON.stringify(value)}'`
-  if (type === 'timestamp[us]') return `make_timestamp(${String(value)})`
-  if (type === 'timestamp[ns]') return `make_timestamp_ns(${String(value)})`
-  if (value instanceof Date) return `TIMESTAMP '${value.toISOString().slice(0, 23).replace('T', ' ')}'`
-  return typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(value)
+  if (type === 'timestamp[us]') return `make_timestamp(${value as bigint})`
+  if (type === 'timestamp[ns]') return `make_timestamp_ns(${value as bigint})`
+  if (value instanceof Date)
+    return `TIMESTAMP '${value.toISOString().slice(0, 23).replace('T', ' ')}'`
+  return typeof value === 'string'
+    ? `'${value.replaceAll("'", "''")}'`
+    : `${value as number | bigint | boolean}`
 }
 
 const SQL_TYPES: Partial<Record<ColumnType, string>> = {
-  bool: 'BOOLEAN', int8: 'TINYINT', uint16: 'USMALLINT', int32: 'INTEGER', int64: 'BIGINT', float64: 'DOUBLE', float32: 'FLOAT',
-  utf8: 'VARCHAR', json: 'VARCHAR', binary: 'BLOB', date: 'DATE', 'timestamp[s]': 'TIMESTAMP_S', 'timestamp[us]': 'TIMESTAMP',
-  'timestamp[ns]': 'TIMESTAMP_NS', 'timestamp[ms]': 'TIMESTAMP', 'decimal(9,2)': 'DECIMAL(9,2)', 'decimal(30,4)': 'DECIMAL(30,4)',
+  bool: 'BOOLEAN',
+  int8: 'TINYINT',
+  uint16: 'USMALLINT',
+  int32: 'INTEGER',
+  int64: 'BIGINT',
+  float64: 'DOUBLE',
+  float32: 'FLOAT',
+  utf8: 'VARCHAR',
+  json: 'VARCHAR',
+  binary: 'BLOB',
+  date: 'DATE',
+  'timestamp[s]': 'TIMESTAMP_S',
+  'timestamp[us]': 'TIMESTAMP',
+  'timestamp[ns]': 'TIMESTAMP_NS',
+  'timestamp[ms]': 'TIMESTAMP',
+  'decimal(9,2)': 'DECIMAL(9,2)',
+  'decimal(30,4)': 'DECIMAL(30,4)',
 }
 
 /** The same records as a plain table in a DuckDB that knows nothing of us. */
@@ -91,7 +109,9 @@ async function plainTable(rows: readonly Row[]): Promise<(sql: string) => Promis
   })
   await connection.run("SET TimeZone = 'UTC'")
   const columns = Object.entries(TYPES).map(([name, type]) => `${name} ${SQL_TYPES[type] ?? ''}`)
-  await connection.run(`CREATE TABLE log (${columns.join(', ')}, _offset BIGINT, _partition INTEGER, _time TIMESTAMP, _tier VARCHAR)`)
+  await connection.run(
+    `CREATE TABLE log (${columns.join(', ')}, _offset BIGINT, _partition INTEGER, _time TIMESTAMP, _tier VARCHAR)`,
+  )
   for (let start = 0; start < rows.length; start += 1000) {
     const values = rows.slice(start, start + 1000).map((row) => {
       const own = Object.entries(TYPES).map(([name, type]) => literal(type, row[name]))
@@ -104,7 +124,17 @@ async function plainTable(rows: readonly Row[]): Promise<(sql: string) => Promis
 
 const NAMES = Object.keys(TYPES)
 const NUMBERS = ['tiny', 'small', 'number', 'big', 'ratio', 'price', 'total', '_offset']
-const GROUPS = ['flag', 'city', 'note', 'day', "tags->>'endpoint'", '_partition', '_tier', "date_trunc('minute', _time)", 'number % 7']
+const GROUPS = [
+  'flag',
+  'city',
+  'note',
+  'day',
+  "tags->>'endpoint'",
+  '_partition',
+  '_tier',
+  "date_trunc('minute', _time)",
+  'number % 7',
+]
 
 function someCondition(): string {
   const time = `TIMESTAMP '${new Date(START + below(1_500_000)).toISOString().slice(0, 19).replace('T', ' ')}'`
@@ -156,22 +186,38 @@ function someQuery(): string {
 test('generated queries give what plain DuckDB gives over the same records', async () => {
   const schema = sampleSchema(TYPES)
   const layout: readonly (readonly [Tier, number])[][] = [
-    [['object', 300], ['object', 201], ['disk', 333], ['memory', 500], ['memory', 77]],
-    [['disk', 5], ['memory', 2100]],
+    [
+      ['object', 300],
+      ['object', 201],
+      ['disk', 333],
+      ['memory', 500],
+      ['memory', 77],
+    ],
+    [
+      ['disk', 5],
+      ['memory', 2100],
+    ],
     [['object', 2500]],
   ]
   const rows: Row[] = []
   const partitions = layout.map((parts, partition) => {
     let offset = 0
     return parts.map(([tier, length]): TierPart => {
-      const own = Array.from({ length }, (_, index) => ({ ...someRow(offset + index), _offset: offset + index, _partition: partition, _tier: tier }))
+      const own = Array.from({ length }, (_, index) => ({
+        ...someRow(offset + index),
+        _offset: offset + index,
+        _partition: partition,
+        _tier: tier,
+      }))
       rows.push(...own)
       const batch = sampleBatch(schema, own, { baseOffset: offset, shared: tier === 'memory' })
       offset += length
       return { tier, batches: cutBatch(batch, [length >> 1]) }
     })
   })
-  const log = await sampleLog(await temporaryDirectory(), 'log', partitions, { timeColumn: 'happened' })
+  const log = await sampleLog(await temporaryDirectory(), 'log', partitions, {
+    timeColumn: 'happened',
+  })
   const { runner } = sampleRunner([log])
   const plain = await plainTable(rows)
   for (let run = 0; run < 150; run++) {
@@ -180,7 +226,9 @@ test('generated queries give what plain DuckDB gives over the same records', asy
     const sql = `SELECT list_sort(list(x)) AS rows, count(*) AS n FROM (SELECT CAST(q AS VARCHAR) AS x FROM (${query}) q)`
     const ours = await (await runner.query(sql)).toJson()
     const [[expected] = []] = await plain(`SELECT CAST(to_json(rows) AS VARCHAR) FROM (${sql})`)
-    expect(JSON.stringify(ours.rows[0]?.[0] ?? null), query).toBe(JSON.stringify(expected === null ? null : JSON.parse(String(expected))))
+    expect(JSON.stringify(ours.rows[0]?.[0] ?? null), query).toBe(
+      JSON.stringify(expected === null ? null : JSON.parse(expected as string)),
+    )
   }
   expect(log.releases).toBe(log.pins)
 })
@@ -199,13 +247,17 @@ test('values of every type pass through DuckDB unchanged', async () => {
   const { runner } = sampleRunner(logs.map(({ log }) => log))
   for (const { log, batch } of logs) {
     const fields = batch.schema.fields.filter((field) => field.name !== '_time')
-    const result = await runner.query(`SELECT ${fields.map((field) => field.name).join(', ')} FROM ${log.name} ORDER BY _offset`)
+    const result = await runner.query(
+      `SELECT ${fields.map((field) => field.name).join(', ')} FROM ${log.name} ORDER BY _offset`,
+    )
     const found: unknown[][] = []
     for await (const part of result.batches()) {
       const readers = part.columns.map((column) => columnReader(column))
       for (let row = 0; row < part.length; row++) found.push(readers.map((read) => read(row)))
     }
-    const readers = fields.map((field) => columnReader(present(batch.columns[batch.schema.fields.indexOf(field)], 'a column')))
+    const readers = fields.map((field) =>
+      columnReader(present(batch.columns[batch.schema.fields.indexOf(field)], 'a column')),
+    )
     const types = fields.map((field) => field.type)
     const expected = Array.from({ length: batch.length }, (_, row) =>
       readers.map((read, index) => {
@@ -214,7 +266,13 @@ test('values of every type pass through DuckDB unchanged', async () => {
         return types[index] === 'json' && value !== null ? JSON.stringify(value) : value
       }),
     )
-    const plainTexts = found.map((row) => row.map((value, index) => (types[index] === 'json' && typeof value === 'string' ? JSON.stringify(JSON.parse(value)) : value)))
+    const plainTexts = found.map((row) =>
+      row.map((value, index) =>
+        types[index] === 'json' && typeof value === 'string'
+          ? JSON.stringify(JSON.parse(value))
+          : value,
+      ),
+    )
     expect(plainTexts, types.join()).toEqual(expected)
   }
 })

@@ -10,12 +10,19 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 const SCHEMA = sampleSchema({ id: 'int32', name: 'utf8', _time: 'timestamp[ms]' })
 
 async function clicks(tier: 'memory' | 'disk' = 'memory'): Promise<SampleLog> {
-  const rows = Array.from({ length: 5000 }, (_, id) => ({ id, name: `a rather long name ${id}`, _time: new Date(id) }))
-  return sampleLog(await temporaryDirectory(), 'clicks', [[{ tier, batches: [sampleBatch(SCHEMA, rows, { shared: true })] }]])
+  const rows = Array.from({ length: 5000 }, (_, id) => ({
+    id,
+    name: `a rather long name ${id}`,
+    _time: new Date(id),
+  }))
+  return sampleLog(await temporaryDirectory(), 'clicks', [
+    [{ tier, batches: [sampleBatch(SCHEMA, rows, { shared: true })] }],
+  ])
 }
 
 /** More work than any test waits for. */
-const ENDLESS = 'SELECT count(*) FROM clicks a, clicks b, clicks c, clicks d WHERE a.id + b.id + c.id + d.id = 7'
+const ENDLESS =
+  'SELECT count(*) FROM clicks a, clicks b, clicks c, clicks d WHERE a.id + b.id + c.id + d.id = 7'
 
 test('statements that do not only read are refused', async () => {
   const { runner } = sampleRunner([await clicks()])
@@ -55,16 +62,24 @@ test('statements that do not only read are refused', async () => {
     '/* hello */ SET threads = 64',
   ]
   for (const statement of statements) {
-    const error = await runner.query(statement).then(() => null, (reason: unknown) => reason)
+    const error = await runner.query(statement).then(
+      () => null,
+      (reason: unknown) => reason,
+    )
     expect(error, statement).toMatchObject({ code: 'query_forbidden', kind: 'invalid' })
   }
   expect(await readdir(directory)).toEqual(['secret.csv'])
-  expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([{ n: 5000 }])
+  expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([
+    { n: 5000 },
+  ])
 })
 
 test('a statement that is wrong says where', async () => {
   const { runner } = sampleRunner([await clicks()])
-  const syntax = await expectError(runner.query('SELECT id\nFROM clicks WHER id > 1'), 'query_invalid')
+  const syntax = await expectError(
+    runner.query('SELECT id\nFROM clicks WHER id > 1'),
+    'query_invalid',
+  )
   expect(syntax.message).toMatch(/syntax error at or near "id"/)
   expect(syntax.details).toEqual({ line: 2, column: 18 })
   const binder = await expectError(runner.query('SELECT nonsense FROM clicks'), 'query_invalid')
@@ -87,7 +102,9 @@ test('more rows than allowed end the query', async () => {
   const result = await runner.query('SELECT * FROM clicks', [], { maxRows: 100 })
   const error = await expectError(result.toArray(), 'query_limit')
   expect(error.details).toEqual({ maxRows: 100 })
-  expect(await (await runner.query('SELECT * FROM clicks LIMIT 100', [], { maxRows: 100 })).toArray()).toHaveLength(100)
+  expect(
+    await (await runner.query('SELECT * FROM clicks LIMIT 100', [], { maxRows: 100 })).toArray(),
+  ).toHaveLength(100)
   expect(log.releases).toBe(log.pins)
 })
 
@@ -98,11 +115,16 @@ test('a signal ends a query at any time, and others go on', async () => {
   await expectError(runner.query('SELECT 1', [], { signal: aborted }), 'aborted')
   for (const delayMs of [0, 1, 5, 20, 100]) {
     const started = performance.now()
-    await expectError(runner.query(ENDLESS, [], { signal: AbortSignal.timeout(delayMs) }), 'aborted')
+    await expectError(
+      runner.query(ENDLESS, [], { signal: AbortSignal.timeout(delayMs) }),
+      'aborted',
+    )
     expect(performance.now() - started).toBeLessThan(delayMs + 2000)
   }
   expect(log.releases).toBe(log.pins)
-  expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([{ n: 5000 }])
+  expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([
+    { n: 5000 },
+  ])
 })
 
 test('a deadline ends a query, also one that waits for its turn or for its reader', async () => {
@@ -112,7 +134,9 @@ test('a deadline ends a query, also one that waits for its turn or for its reade
   const waiting = runner.query('SELECT 1', [], { timeoutMs: 100 })
   await expectError(waiting, 'timeout')
   await expectError(running, 'timeout')
-  const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b', [], { timeoutMs: 500 })
+  const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b', [], {
+    timeoutMs: 500,
+  })
   await expectError(unread.stats, 'timeout')
   await expectError(unread.toArray(), 'timeout')
   expect(log.releases).toBe(log.pins)
@@ -133,7 +157,9 @@ test('queries that run side by side see their own tables', async () => {
   const { runner } = sampleRunner([await clicks()])
   const counts = await Promise.all(
     Array.from({ length: 20 }, async (_, index) => {
-      const result = await runner.query('SELECT count(*) AS n FROM clicks WHERE id < $1', [index * 100])
+      const result = await runner.query('SELECT count(*) AS n FROM clicks WHERE id < $1', [
+        index * 100,
+      ])
       return (await result.toArray())[0]?.['n']
     }),
   )
@@ -157,7 +183,8 @@ test('closing in the middle of queries ends them and does not hang', async () =>
 test('a damaged segment is named and never read as rows', async () => {
   const log = await clicks('disk')
   const source = log.pin().partitions[0]?.sources[0]
-  if (source === undefined || source.tier === 'memory' || source.bytes.path === null) throw new Error('a file')
+  if (source === undefined || source.tier === 'memory' || source.bytes.path === null)
+    throw new Error('a file')
   const bytes = Buffer.from(await source.bytes.read({ start: 0, end: source.bytes.length }))
   bytes[Math.floor(bytes.length / 2)] = (bytes[Math.floor(bytes.length / 2)] ?? 0) ^ 1
   await writeFile(source.bytes.path, bytes)

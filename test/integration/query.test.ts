@@ -5,7 +5,13 @@ import { sampleLog, sampleRunner, type SampleLog } from '../support/query-logs.t
 import { sampleBatch, sampleSchema } from '../support/sample-batches.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-const SCHEMA = sampleSchema({ id: 'int32', city: 'utf8', amount: 'float64', tags: 'json', _time: 'timestamp[ms]' })
+const SCHEMA = sampleSchema({
+  id: 'int32',
+  city: 'utf8',
+  amount: 'float64',
+  tags: 'json',
+  _time: 'timestamp[ms]',
+})
 const START = Date.UTC(2026, 0, 1)
 
 function rows(from: number, to: number): Row[] {
@@ -13,7 +19,10 @@ function rows(from: number, to: number): Row[] {
     const id = from + index
     return {
       id,
-      city: id % 7 === 0 ? null : present(['Wien', 'Graz', 'a city with a long name', 'Linz'][id % 4], 'a city'),
+      city:
+        id % 7 === 0
+          ? null
+          : present(['Wien', 'Graz', 'a city with a long name', 'Linz'][id % 4], 'a city'),
       amount: id / 2,
       tags: { endpoint: `/v${id % 3}` },
       _time: new Date(START + id * 1000),
@@ -23,7 +32,8 @@ function rows(from: number, to: number): Row[] {
 
 /** 0–3000 in the archive in two segments, 3000–6000 on disk, 6000–10000 in memory in two batches. */
 async function threeTiers(): Promise<SampleLog> {
-  const batch = (from: number, to: number) => sampleBatch(SCHEMA, rows(from, to), { baseOffset: from, shared: true })
+  const batch = (from: number, to: number) =>
+    sampleBatch(SCHEMA, rows(from, to), { baseOffset: from, shared: true })
   return sampleLog(await temporaryDirectory(), 'clicks', [
     [
       { tier: 'object', batches: [batch(0, 1000)] },
@@ -37,7 +47,9 @@ async function threeTiers(): Promise<SampleLog> {
 test('one statement reads every tier once', async () => {
   const log = await threeTiers()
   const { runner } = sampleRunner([log])
-  const result = await runner.query('SELECT count(*) AS n, sum(id) AS total, min(_offset), max(_offset) FROM clicks')
+  const result = await runner.query(
+    'SELECT count(*) AS n, sum(id) AS total, min(_offset), max(_offset) FROM clicks',
+  )
   expect(await result.toArray()).toEqual([
     { n: 10_000, total: 49_995_000, 'min(_offset)': 0, 'max(_offset)': 9999 },
   ])
@@ -51,16 +63,38 @@ test('one statement reads every tier once', async () => {
 
 test('rows come with their values, nulls and system columns', async () => {
   const { runner } = sampleRunner([await threeTiers()])
-  const result = await runner.query(`SELECT *, _tier FROM clicks WHERE id IN (6, 7, 2502, 5998, 9999) ORDER BY id`)
+  const result = await runner.query(
+    `SELECT *, _tier FROM clicks WHERE id IN (6, 7, 2502, 5998, 9999) ORDER BY id`,
+  )
   expect(result.columns.map((column) => `${column.name} ${column.type}`)).toEqual([
-    'id INTEGER', 'city VARCHAR', 'amount DOUBLE', 'tags VARCHAR', '_offset BIGINT', '_partition INTEGER', '_time TIMESTAMP', '_tier VARCHAR', '_tier VARCHAR',
+    'id INTEGER',
+    'city VARCHAR',
+    'amount DOUBLE',
+    'tags VARCHAR',
+    '_offset BIGINT',
+    '_partition INTEGER',
+    '_time TIMESTAMP',
+    '_tier VARCHAR',
+    '_tier VARCHAR',
   ])
   const found = await result.toArray()
   expect(found[0]).toEqual({
-    id: 6, city: 'a city with a long name', amount: 3, tags: '{"endpoint":"/v0"}', _offset: 6, _partition: 0, _time: new Date(START + 6000), _tier: 'object', '_tier:1': 'object',
+    id: 6,
+    city: 'a city with a long name',
+    amount: 3,
+    tags: '{"endpoint":"/v0"}',
+    _offset: 6,
+    _partition: 0,
+    _time: new Date(START + 6000),
+    _tier: 'object',
+    '_tier:1': 'object',
   })
   expect(found.map((row) => [row['id'], row['city'], row['_tier']])).toEqual([
-    [6, 'a city with a long name', 'object'], [7, null, 'object'], [2502, 'a city with a long name', 'object'], [5998, 'a city with a long name', 'disk'], [9999, 'Linz', 'memory'],
+    [6, 'a city with a long name', 'object'],
+    [7, null, 'object'],
+    [2502, 'a city with a long name', 'object'],
+    [5998, 'a city with a long name', 'disk'],
+    [9999, 'Linz', 'memory'],
   ])
 })
 
@@ -71,13 +105,21 @@ test('each side of a log is a table', async () => {
     const [row] = await (await runner.query(`SELECT count(*) AS n FROM "clicks${side}"`)).toArray()
     counts[side] = row?.['n']
   }
-  expect(counts).toEqual({ '': 10_000, $hot: 4000, $cold: 6000, $memory: 4000, $disk: 3000, $object: 3000 })
+  expect(counts).toEqual({
+    '': 10_000,
+    $hot: 4000,
+    $cold: 6000,
+    $memory: 4000,
+    $disk: 3000,
+    $object: 3000,
+  })
   expect(fetched).toEqual([0, 1000, 0, 1000, 0, 1000])
 })
 
 test('a record that the statement reads twice counts once', async () => {
   const { runner } = sampleRunner([await threeTiers()])
-  const sql = 'SELECT count(*) AS n FROM clicks a JOIN clicks b USING (id) JOIN clicks$hot c USING (id)'
+  const sql =
+    'SELECT count(*) AS n FROM clicks a JOIN clicks b USING (id) JOIN clicks$hot c USING (id)'
   const result = await runner.query(sql)
   expect(await result.toArray()).toEqual([{ n: 4000 }])
   expect((await result.stats).recordsByTier).toEqual({ memory: 4000, disk: 3000, object: 3000 })
@@ -87,29 +129,41 @@ test('bounds on time and offset leave segments out before they are fetched', asy
   const { runner, fetched } = sampleRunner([await threeTiers()])
   const count = async (condition: string, parameters: (string | number | Date)[] = []) => {
     fetched.length = 0
-    const result = await runner.query(`SELECT count(*) AS n FROM clicks WHERE ${condition}`, parameters)
+    const result = await runner.query(
+      `SELECT count(*) AS n FROM clicks WHERE ${condition}`,
+      parameters,
+    )
     const [row] = await result.toArray()
     const { segments } = await result.stats
     return [row?.['n'], segments.scanned, segments.pruned, ...fetched]
   }
   expect(await count("_time < TIMESTAMP '2026-01-01 00:10:00'")).toEqual([600, 1, 2, 0])
-  expect(await count('_time BETWEEN ? AND ?', [new Date(START + 1_500_000), new Date(START + 1_600_000)])).toEqual([101, 1, 2, 1000])
+  expect(
+    await count('_time BETWEEN ? AND ?', [
+      new Date(START + 1_500_000),
+      new Date(START + 1_600_000),
+    ]),
+  ).toEqual([101, 1, 2, 1000])
   expect(await count('_offset >= 9000')).toEqual([1000, 0, 3])
   expect(await count('id = 4000')).toEqual([1, 1, 2])
   expect(await count("id = 4000 OR city = 'Wien'")).toEqual([2142, 3, 0, 0, 1000])
-  expect(await count("_time > now() + INTERVAL 100 YEARS")).toEqual([0, 0, 3])
+  expect(await count('_time > now() + INTERVAL 100 YEARS')).toEqual([0, 0, 3])
   expect(await count("_tier = 'memory'")).toEqual([4000, 0, 3])
 })
 
 test('an alias does not pass for a column when bounds are read', async () => {
   const { runner } = sampleRunner([await threeTiers()])
-  const sql = 'SELECT count(*) AS n FROM (SELECT -id AS _offset, id FROM clicks) WHERE _offset::DOUBLE > -5'
+  const sql =
+    'SELECT count(*) AS n FROM (SELECT -id AS _offset, id FROM clicks) WHERE _offset::DOUBLE > -5'
   expect(await (await runner.query(sql)).toArray()).toEqual([{ n: 5 }])
 })
 
 test('a limit ends the scan early: the log is not read first', async () => {
-  const batch = (from: number, to: number) => sampleBatch(SCHEMA, rows(from, to), { baseOffset: from, shared: true })
-  const batches = Array.from({ length: 40 }, (_, index) => batch(index * 10_000, (index + 1) * 10_000))
+  const batch = (from: number, to: number) =>
+    sampleBatch(SCHEMA, rows(from, to), { baseOffset: from, shared: true })
+  const batches = Array.from({ length: 40 }, (_, index) =>
+    batch(index * 10_000, (index + 1) * 10_000),
+  )
   const log = await sampleLog(await temporaryDirectory(), 'clicks', [[{ tier: 'memory', batches }]])
   const { runner } = sampleRunner([log])
   const result = await runner.query('SELECT id, city FROM clicks LIMIT 5')
@@ -119,89 +173,173 @@ test('a limit ends the scan early: the log is not read first', async () => {
 
 test('a log bigger than the memory of DuckDB is aggregated', async () => {
   const schema = sampleSchema({ text: 'utf8', _time: 'timestamp[ms]' })
-  const long = Array.from({ length: 20_000 }, (_, id) => ({ text: `${id}-${'x'.repeat(500)}`, _time: new Date(START) }))
-  const batches = Array.from({ length: 12 }, (_, index) => ({ ...sampleBatch(schema, long, { shared: true }), baseOffset: index * 20_000 }))
+  const long = Array.from({ length: 20_000 }, (_, id) => ({
+    text: `${id}-${'x'.repeat(500)}`,
+    _time: new Date(START),
+  }))
+  const batches = Array.from({ length: 12 }, (_, index) => ({
+    ...sampleBatch(schema, long, { shared: true }),
+    baseOffset: index * 20_000,
+  }))
   const log = await sampleLog(await temporaryDirectory(), 'texts', [[{ tier: 'memory', batches }]])
   const { runner } = sampleRunner([log], { memoryBytesMax: 32 * 1024 * 1024 })
-  const result = await runner.query('SELECT count(*) AS n, max(length(text)) AS longest, min(text) AS least FROM texts')
-  expect(await result.toArray()).toEqual([{ n: 240_000, longest: 506, least: `0-${'x'.repeat(500)}` }])
+  const result = await runner.query(
+    'SELECT count(*) AS n, max(length(text)) AS longest, min(text) AS least FROM texts',
+  )
+  expect(await result.toArray()).toEqual([
+    { n: 240_000, longest: 506, least: `0-${'x'.repeat(500)}` },
+  ])
   expect((await result.stats).bytesByTier.memory).toBeGreaterThan(100_000_000)
 })
 
 test('partitions and logs are joined', async () => {
   const schema = sampleSchema({ id: 'int64', name: 'utf8', _time: 'timestamp[ms]' })
-  const batch = (ids: number[]) => sampleBatch(schema, ids.map((id) => ({ id, name: `n${id}`, _time: new Date(START) })))
+  const batch = (ids: number[]) =>
+    sampleBatch(
+      schema,
+      ids.map((id) => ({ id, name: `n${id}`, _time: new Date(START) })),
+    )
   const names = await sampleLog(await temporaryDirectory(), 'names', [
     [{ tier: 'memory', batches: [batch([1, 2])] }],
     [{ tier: 'disk', batches: [batch([3, 4, 5])] }],
   ])
   const { runner } = sampleRunner([await threeTiers(), names])
-  const sql = 'SELECT c.id, n.name, n._partition, n._offset FROM clicks c JOIN names n ON c.id = n.id ORDER BY 1'
+  const sql =
+    'SELECT c.id, n.name, n._partition, n._offset FROM clicks c JOIN names n ON c.id = n.id ORDER BY 1'
   expect((await (await runner.query(sql)).toJson()).rows).toEqual([
-    [1, 'n1', 0, 0], [2, 'n2', 0, 1], [3, 'n3', 1, 0], [4, 'n4', 1, 1], [5, 'n5', 1, 2],
+    [1, 'n1', 0, 0],
+    [2, 'n2', 0, 1],
+    [3, 'n3', 1, 0],
+    [4, 'n4', 1, 1],
+    [5, 'n5', 1, 2],
   ])
 })
 
 test('json columns take the JSON operators, and the key is readable as text', async () => {
   const log = await threeTiers()
   const { runner } = sampleRunner([log])
-  const sql = "SELECT tags->>'endpoint' AS endpoint, count(*) AS n FROM clicks GROUP BY 1 ORDER BY 1"
-  expect((await (await runner.query(sql)).toJson()).rows).toEqual([['/v0', 3334], ['/v1', 3333], ['/v2', 3333]])
+  const sql =
+    "SELECT tags->>'endpoint' AS endpoint, count(*) AS n FROM clicks GROUP BY 1 ORDER BY 1"
+  expect((await (await runner.query(sql)).toJson()).rows).toEqual([
+    ['/v0', 3334],
+    ['/v1', 3333],
+    ['/v2', 3333],
+  ])
   const keyed = await sampleLog(
     await temporaryDirectory(),
     'keyed',
-    [[{ tier: 'memory', batches: [sampleBatch(sampleSchema({ id: 'int32', _time: 'timestamp[ms]' }), [{ id: 5, _time: new Date(0) }, { id: null, _time: new Date(1) }])] }]],
+    [
+      [
+        {
+          tier: 'memory',
+          batches: [
+            sampleBatch(sampleSchema({ id: 'int32', _time: 'timestamp[ms]' }), [
+              { id: 5, _time: new Date(0) },
+              { id: null, _time: new Date(1) },
+            ]),
+          ],
+        },
+      ],
+    ],
     { keyColumn: 'id' },
   )
   const { runner: other } = sampleRunner([keyed])
-  expect((await (await other.query('SELECT _key FROM keyed')).toJson()).rows).toEqual([['5'], [null]])
+  expect((await (await other.query('SELECT _key FROM keyed')).toJson()).rows).toEqual([
+    ['5'],
+    [null],
+  ])
 })
 
 test('records of an older schema read as the newest', async () => {
   const old = sampleSchema({ id: 'int32', price: 'float32', _time: 'timestamp[ms]' }, 0)
-  const schema = sampleSchema({ id: 'int64', price: 'float64', note: 'utf8', _time: 'timestamp[ms]' }, 1)
+  const schema = sampleSchema(
+    { id: 'int64', price: 'float64', note: 'utf8', _time: 'timestamp[ms]' },
+    1,
+  )
   const time = new Date(START)
   const log = await sampleLog(
     await temporaryDirectory(),
     'orders',
     [
       [
-        { tier: 'disk', batches: [sampleBatch(old, [{ id: 1, price: 0.5, _time: time }, { id: null, price: null, _time: time }])] },
-        { tier: 'memory', batches: [sampleBatch(schema, [{ id: 2 ** 40, price: 0.1, note: 'new', _time: time }], { baseOffset: 2 })] },
+        {
+          tier: 'disk',
+          batches: [
+            sampleBatch(old, [
+              { id: 1, price: 0.5, _time: time },
+              { id: null, price: null, _time: time },
+            ]),
+          ],
+        },
+        {
+          tier: 'memory',
+          batches: [
+            sampleBatch(schema, [{ id: 2 ** 40, price: 0.1, note: 'new', _time: time }], {
+              baseOffset: 2,
+            }),
+          ],
+        },
       ],
     ],
     { schemas: [old, schema] },
   )
   const { runner } = sampleRunner([log])
   expect((await (await runner.query('SELECT id, price, note FROM orders')).toJson()).rows).toEqual([
-    [1, 0.5, null], [null, null, null], [2 ** 40, 0.1, 'new'],
+    [1, 0.5, null],
+    [null, null, null],
+    [2 ** 40, 0.1, 'new'],
   ])
-  expect((await (await runner.query('SELECT count(*) FROM orders WHERE id = 1')).toJson()).rows).toEqual([[1]])
+  expect(
+    (await (await runner.query('SELECT count(*) FROM orders WHERE id = 1')).toJson()).rows,
+  ).toEqual([[1]])
 })
 
 test('parameters go by position and by name', async () => {
   const { runner } = sampleRunner([await threeTiers()])
-  const first = await runner.query('SELECT $1::INTEGER + $2 AS sum, $3 IS NULL AS empty', [1, 2n, null])
+  const first = await runner.query('SELECT $1::INTEGER + $2 AS sum, $3 IS NULL AS empty', [
+    1,
+    2n,
+    null,
+  ])
   expect(await first.toArray()).toEqual([{ sum: 3, empty: true }])
-  const named = await runner.query('SELECT count(*) AS n FROM clicks WHERE city = $city AND id < $below', { city: 'Graz', below: 100 })
+  const named = await runner.query(
+    'SELECT count(*) AS n FROM clicks WHERE city = $city AND id < $below',
+    { city: 'Graz', below: 100 },
+  )
   expect(await named.toArray()).toEqual([{ n: 22 }])
-  await expect(runner.query('SELECT ? + ?', [1])).rejects.toMatchObject({ code: 'query_invalid', details: { expected: 2, given: 1 } })
+  await expect(runner.query('SELECT ? + ?', [1])).rejects.toMatchObject({
+    code: 'query_invalid',
+    details: { expected: 2, given: 1 },
+  })
   await expect(runner.query('SELECT $a', { b: 1 })).rejects.toMatchObject({ code: 'query_invalid' })
 })
 
 test('a result is read as batches, an Arrow table, JSON or rows, and once', async () => {
   const { runner } = sampleRunner([await threeTiers()])
-  const sql = "SELECT id, id::HUGEINT * 10000000000000000 AS big, 1.50::DECIMAL(9,2) AS price, [id, id + 1] AS pair, TIMESTAMP '2026-01-01 00:00:00.123456' AS at, 'a'::BLOB AS bytes FROM clicks WHERE id < 2 ORDER BY id"
+  const sql =
+    "SELECT id, id::HUGEINT * 10000000000000000 AS big, 1.50::DECIMAL(9,2) AS price, [id, id + 1] AS pair, TIMESTAMP '2026-01-01 00:00:00.123456' AS at, 'a'::BLOB AS bytes FROM clicks WHERE id < 2 ORDER BY id"
   expect((await (await runner.query(sql)).toJson()).rows).toEqual([
     [0, 0, '1.50', [0, 1], '2026-01-01T00:00:00.123456Z', 'YQ=='],
     [1, '10000000000000000', '1.50', [1, 2], '2026-01-01T00:00:00.123456Z', 'YQ=='],
   ])
   expect((await (await runner.query(sql)).toArray())[1]).toEqual({
-    id: 1, big: 10n ** 16n, price: '1.50', pair: [1, 2], at: new Date('2026-01-01T00:00:00.123Z'), bytes: new Uint8Array([97]),
+    id: 1,
+    big: 10n ** 16n,
+    price: '1.50',
+    pair: [1, 2],
+    at: new Date('2026-01-01T00:00:00.123Z'),
+    bytes: new Uint8Array([97]),
   })
   const table = await (await runner.query(sql)).toArrow()
   expect(table.numRows).toBe(2)
-  expect(table.schema.fields.map((field) => String(field.type))).toEqual(['Int32', 'Decimal[38e0]', 'Decimal[9e+2]', 'Utf8', 'Timestamp<MICROSECOND, UTC>', 'Binary'])
+  expect(table.schema.fields.map((field) => String(field.type))).toEqual([
+    'Int32',
+    'Decimal[38e0]',
+    'Decimal[9e+2]',
+    'Utf8',
+    'Timestamp<MICROSECOND, UTC>',
+    'Binary',
+  ])
   const result = await runner.query('SELECT id FROM clicks ORDER BY id')
   let rowCount = 0
   for await (const batch of result.batches()) {
@@ -227,7 +365,7 @@ test('leaving a result early ends the query and releases its views', async () =>
 
 test('EXPLAIN shows the plan with the columns as they are called', async () => {
   const { runner } = sampleRunner([await threeTiers()])
-  const [row] = await (await runner.query("EXPLAIN SELECT city FROM clicks WHERE id > 5")).toArray()
+  const [row] = await (await runner.query('EXPLAIN SELECT city FROM clicks WHERE id > 5')).toArray()
   expect(row?.['explain_value']).toMatch(/STRATALOG_SCAN/)
   expect(row?.['explain_value']).toMatch(/id > 5/)
 })

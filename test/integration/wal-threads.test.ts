@@ -17,7 +17,13 @@ import { type WalScanResult, scanWal } from '../../src/log/wal-scan.ts'
 import { type ThreadWalOptions, type Wal, createThreadWal } from '../../src/log/wal.ts'
 import { NodeSyncFileSystem } from '../../src/storage/node-sync-file-system.ts'
 import type { Trouble } from '../support/troubled-wal-worker.ts'
-import { ENGINE_ID, type ReadFrame, appendFields, appendPayload, testPayload } from '../support/wal.ts'
+import {
+  ENGINE_ID,
+  type ReadFrame,
+  appendFields,
+  appendPayload,
+  testPayload,
+} from '../support/wal.ts'
 
 const ROUNDS = process.env['CI'] === 'true' ? 60 : 8
 const FRAMES = 3_000
@@ -52,7 +58,11 @@ describe('the WAL on real threads', () => {
       const frames = read().frames.filter(({ frame }) => frame.kind === 'append')
       expect(frames.length).toBe(lengths.length)
       for (const [index, { frame, payload }] of frames.entries()) {
-        if (frame.baseOffset === index && Buffer.compare(payload, testPayload(index, lengths[index] ?? 0)) === 0) continue
+        if (
+          frame.baseOffset === index &&
+          Buffer.compare(payload, testPayload(index, lengths[index] ?? 0)) === 0
+        )
+          continue
         throw new Error(`frame ${index} differs`)
       }
     },
@@ -76,10 +86,12 @@ describe('the WAL on real threads', () => {
     let next = 0
     for (; wal.failure === null; next++) {
       appendPayload(wal, next, testPayload(next, 64))
-      flushes.push(wal.flush().then(
-        () => true,
-        () => false,
-      ))
+      flushes.push(
+        wal.flush().then(
+          () => true,
+          () => false,
+        ),
+      )
       await setImmediate()
     }
     const isFlushed = await Promise.all(flushes)
@@ -107,11 +119,14 @@ describe('the WAL on real threads', () => {
   test('takes frames larger than its ring', async () => {
     const wal = await createThreadWal({ ...baseOptions(), spawn: spawnWalThread })
     const lengths = [100, 500_000, 7, 3_000_000, 12]
-    for (const [index, length] of lengths.entries()) appendPayload(wal, index, testPayload(index, length))
+    for (const [index, length] of lengths.entries())
+      appendPayload(wal, index, testPayload(index, length))
     await wal.close()
     const frames = read().frames.filter(({ frame }) => frame.kind === 'append')
     expect(frames.map(({ payload }) => payload.length)).toEqual(lengths)
-    expect(Buffer.compare(frames[3]?.payload ?? new Uint8Array(0), testPayload(3, 3_000_000))).toBe(0)
+    expect(Buffer.compare(frames[3]?.payload ?? new Uint8Array(0), testPayload(3, 3_000_000))).toBe(
+      0,
+    )
   })
 
   test('recycles released files and continues after being reopened', async () => {
@@ -121,7 +136,8 @@ describe('the WAL on real threads', () => {
     for (let epoch = 1; epoch <= 4; epoch++) {
       const wal = await createThreadWal({ ...base, epoch, recovered, spawn: spawnWalThread })
       for (let round = 0; round < 10; round++) {
-        for (let index = 0; index < 100; index++) appendPayload(wal, number++, testPayload(number, 1_000))
+        for (let index = 0; index < 100; index++)
+          appendPayload(wal, number++, testPayload(number, 1_000))
         await wal.flush()
         wal.release(wal.durableLsn)
       }
@@ -135,7 +151,10 @@ describe('the WAL on real threads', () => {
 
 describe('a process with a WAL', () => {
   test('ends by itself when nothing is pending, though the WAL is open', async () => {
-    expect(await runScript(`await wal.flush(); console.log('flushed')`)).toEqual({ code: 0, output: 'flushed\n' })
+    expect(await runScript(`await wal.flush(); console.log('flushed')`)).toEqual({
+      code: 0,
+      output: 'flushed\n',
+    })
   })
 
   test('lives until what was appended is acknowledged', async () => {
@@ -173,7 +192,14 @@ function troubled(trouble: Trouble): SpawnWalThread {
 
 function baseOptions(): Omit<ThreadWalOptions, 'spawn'> {
   const { result } = read()
-  return { directory: join(directory, 'wal'), engineId: ENGINE_ID, epoch: 1, recovered: result, ringBytes: RING_BYTES, sizes: SIZES }
+  return {
+    directory: join(directory, 'wal'),
+    engineId: ENGINE_ID,
+    epoch: 1,
+    recovered: result,
+    ringBytes: RING_BYTES,
+    sizes: SIZES,
+  }
 }
 
 function open(spawnThread: SpawnWalThread): Promise<Wal> {
@@ -192,7 +218,8 @@ function read(fromLsn = 0): { result: WalScanResult; frames: ReadFrame[] } {
 
 /** Runs a process that has a WAL open as `wal`, never closes it, and does `body`. */
 async function runScript(body: string): Promise<{ code: number | null; output: string }> {
-  const url = (path: string): string => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
+  const url = (path: string): string =>
+    JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
   const script = `
     import { createThreadWal } from ${url('log/wal.ts')}
     import { spawnWalThread } from ${url('engine/workers/spawn-wal-thread.ts')}
@@ -202,7 +229,9 @@ async function runScript(body: string): Promise<{ code: number | null; output: s
     })
     const append = () => wal.append(${JSON.stringify(appendFields(0))}, 8, (into, position) => into.fill(1, position, position + 8))
     ${body}`
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   let output = ''
   child.stdout.on('data', (text: Buffer) => (output += text.toString()))
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve))

@@ -10,7 +10,11 @@ import type { LogDefinition, SegmentEntry, Tier } from '../../src/format/manifes
 import type { RecordBatch } from '../../src/format/record-batch.ts'
 import type { Schema } from '../../src/format/schema.ts'
 import type { LogView, PartitionView, SegmentSource, ViewSource } from '../../src/log/log-view.ts'
-import { DEFAULT_QUERY_LIMITS, type QueryLimits, QueryRunner } from '../../src/query/query-runner.ts'
+import {
+  DEFAULT_QUERY_LIMITS,
+  type QueryLimits,
+  QueryRunner,
+} from '../../src/query/query-runner.ts'
 import type { WorkerChannel } from '../../src/query/protocol.ts'
 import { writeSegment } from './sample-batches.ts'
 
@@ -56,11 +60,18 @@ export async function sampleLog(
   partitions: readonly (readonly TierPart[])[],
   options: LogOptions = {},
 ): Promise<SampleLog> {
-  const views = await Promise.all(partitions.map((parts, partition) => partitionView(directory, name, partition, parts, options)))
+  const views = await Promise.all(
+    partitions.map((parts, partition) => partitionView(directory, name, partition, parts, options)),
+  )
   const batches = partitions.flatMap((parts) => parts.flatMap((part) => part.batches))
   const schemas = options.schemas ?? [batches[0]?.schema ?? { id: 0, fields: [] }]
   const schema = schemas.at(-1) ?? { id: 0, fields: [] }
-  return new SampleLog(name, { definition: definition(name, partitions.length, options), schema, schemas, partitions: views })
+  return new SampleLog(name, {
+    definition: definition(name, partitions.length, options),
+    schema,
+    schemas,
+    partitions: views,
+  })
 }
 
 async function partitionView(
@@ -98,7 +109,16 @@ async function segmentSource(
   })
   const path = join(directory, `${name}-${partition}-${facts.baseOffset}.arrow`)
   await writeFile(path, bytes)
-  const { baseOffset, endOffset, timeMin, timeMax, appendTimeMin, appendTimeMax, rawBytes, statistics } = facts
+  const {
+    baseOffset,
+    endOffset,
+    timeMin,
+    timeMax,
+    appendTimeMin,
+    appendTimeMax,
+    rawBytes,
+    statistics,
+  } = facts
   const segment: SegmentEntry = {
     baseOffset,
     endOffset,
@@ -164,7 +184,10 @@ export interface SampleRunner {
 }
 
 /** A runner over `logs` with a real worker; closed with the test. */
-export function sampleRunner(logs: readonly SampleLog[], limits: Partial<QueryLimits> = {}): SampleRunner {
+export function sampleRunner(
+  logs: readonly SampleLog[],
+  limits: Partial<QueryLimits> = {},
+): SampleRunner {
   const byName = new Map(logs.map((log) => [log.name, log]))
   const fetched: number[] = []
   const channels: WorkerChannel[] = []

@@ -20,7 +20,8 @@ let syncs = 0
 /** Nothing, a little, or long enough for the other thread to fall asleep. */
 function pause(source: Random): void {
   const choice = source.uint32() % 8
-  if (choice === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, source.uint32() % 3)
+  if (choice === 0)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, source.uint32() % 3)
   else if (choice < 4) for (let spin = source.uint32() % 20_000; spin > 0; spin--);
 }
 
@@ -44,7 +45,9 @@ class TroubledFile implements SyncFile {
   dataSync(): void {
     pause(random)
     if (trouble.goodSyncs !== null && syncs++ >= trouble.goodSyncs) {
-      throw new StratalogError('file_system_failed', 'EIO: i/o error, fdatasync', { details: { errno: 'EIO' } })
+      throw new StratalogError('file_system_failed', 'EIO: i/o error, fdatasync', {
+        details: { errno: 'EIO' },
+      })
     }
   }
   sync(): void {

@@ -5,7 +5,9 @@ import type { FromWorker, WorkerChannel } from '../../query/protocol.ts'
 export function spawnQueryWorker(): WorkerChannel {
   // From source the entry is TypeScript, from dist JavaScript, like this file.
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const worker = new Worker(new URL(`query-worker.${extension}`, import.meta.url), { name: 'query' })
+  const worker = new Worker(new URL(`query-worker.${extension}`, import.meta.url), {
+    name: 'query',
+  })
   let error: Error | null = null
   worker.on('error', (cause: unknown) => {
     error = cause instanceof Error ? cause : new Error(String(cause))

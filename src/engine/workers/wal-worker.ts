@@ -5,4 +5,6 @@ import { type WalThreadStart, runWalThread } from '../../log/wal-thread.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
 
 const port = present(parentPort, 'the port of a worker')
-runWalThread(workerData as WalThreadStart, new NodeSyncFileSystem(), (message) => port.postMessage(message))
+runWalThread(workerData as WalThreadStart, new NodeSyncFileSystem(), (message) =>
+  port.postMessage(message),
+)

@@ -9,7 +9,13 @@ import {
   walFileSalt,
 } from '../../../src/format/wal-file.ts'
 
-const HEADER: WalFileHeader = { engineId: 'engine-1', startLsn: 4096, capacity: 65_536, epoch: 3, previousLink: 99 }
+const HEADER: WalFileHeader = {
+  engineId: 'engine-1',
+  startLsn: 4096,
+  capacity: 65_536,
+  epoch: 3,
+  previousLink: 99,
+}
 
 describe('the header of a WAL file', () => {
   test('comes back as it was written', () => {
@@ -26,7 +32,10 @@ describe('the header of a WAL file', () => {
         const bytes = encodeWalFileHeader(header)
         const { engineId: _, ...facts } = header
         expect(bytes.length).toBe(WAL_FILE_HEADER_BYTES)
-        expect(decodeWalFileHeader(bytes, header, 'a.wal')).toEqual({ ...facts, salt: walFileSalt(bytes) })
+        expect(decodeWalFileHeader(bytes, header, 'a.wal')).toEqual({
+          ...facts,
+          salt: walFileSalt(bytes),
+        })
       }),
     )
   })
@@ -44,14 +53,20 @@ describe('the header of a WAL file', () => {
   test('is refused at every shorter length', () => {
     const bytes = encodeWalFileHeader(HEADER)
     for (let length = 0; length < bytes.length; length++) {
-      expect(() => decodeWalFileHeader(bytes.subarray(0, length), HEADER, 'a.wal')).toThrow(/a\.wal: the header is damaged/)
+      expect(() => decodeWalFileHeader(bytes.subarray(0, length), HEADER, 'a.wal')).toThrow(
+        /a\.wal: the header is damaged/,
+      )
     }
   })
 
   test('is refused in a file of another engine and under the name of another start', () => {
     const bytes = encodeWalFileHeader(HEADER)
-    expect(() => decodeWalFileHeader(bytes, { ...HEADER, engineId: 'engine-2' }, 'a.wal')).toThrow(/another engine/)
-    expect(() => decodeWalFileHeader(bytes, { ...HEADER, startLsn: 0 }, 'a.wal')).toThrow(/starts at LSN 4096/)
+    expect(() => decodeWalFileHeader(bytes, { ...HEADER, engineId: 'engine-2' }, 'a.wal')).toThrow(
+      /another engine/,
+    )
+    expect(() => decodeWalFileHeader(bytes, { ...HEADER, startLsn: 0 }, 'a.wal')).toThrow(
+      /starts at LSN 4096/,
+    )
   })
 
   test('of a version that is not known is refused as such', () => {
@@ -65,7 +80,12 @@ describe('the header of a WAL file', () => {
   })
 
   test('gives files of different engines, epochs and starts different salts', () => {
-    const variants = [HEADER, { ...HEADER, engineId: 'b' }, { ...HEADER, epoch: 4 }, { ...HEADER, startLsn: 8 }]
+    const variants = [
+      HEADER,
+      { ...HEADER, engineId: 'b' },
+      { ...HEADER, epoch: 4 },
+      { ...HEADER, startLsn: 8 },
+    ]
     expect(new Set(variants.map((header) => walFileSalt(encodeWalFileHeader(header)))).size).toBe(4)
   })
 })

@@ -33,9 +33,22 @@ const anySeal: fc.Arbitrary<WalFrameSeal> = fc.record({
   payloadChecksum: uint32,
 })
 
-const FIELDS: WalFrameFields = { kind: 'append', logId: 1, partition: 2, baseOffset: 3, recordCount: 4, appendTime: 5 }
+const FIELDS: WalFrameFields = {
+  kind: 'append',
+  logId: 1,
+  partition: 2,
+  baseOffset: 3,
+  recordCount: 4,
+  appendTime: 5,
+}
 
-function encode(fields: WalFrameFields, lsn: number, payloadLength: number, seal: WalFrameSeal, salt: number): Uint8Array {
+function encode(
+  fields: WalFrameFields,
+  lsn: number,
+  payloadLength: number,
+  seal: WalFrameSeal,
+  salt: number,
+): Uint8Array {
   const bytes = new Uint8Array(WAL_FRAME_HEADER_BYTES)
   const view = new DataView(bytes.buffer)
   writeFrameFields(view, 0, fields, lsn, payloadLength)
@@ -48,19 +61,38 @@ function decode(bytes: Uint8Array, salt: number): ReturnType<typeof readFrameHea
 }
 
 function goodHeader(): Uint8Array {
-  return encode(FIELDS, 1000, 24, { epoch: 9, durableLsn: 800, previousLink: 77, payloadChecksum: 88 }, 5)
+  return encode(
+    FIELDS,
+    1000,
+    24,
+    { epoch: 9, durableLsn: 800, previousLink: 77, payloadChecksum: 88 },
+    5,
+  )
 }
 
 describe('a WAL frame header', () => {
   test('comes back as it was written, whatever its numbers', () => {
     const lengths = fc.integer({ min: 0, max: APPEND_BYTES_MAX })
     fc.assert(
-      fc.property(anyFields, safe, lengths, anySeal, uint32, (fields, lsn, payloadLength, seal, salt) => {
-        const bytes = encode(fields, lsn, payloadLength, seal, salt)
-        const headerChecksum = new DataView(bytes.buffer).getUint32(4, true)
-        expect(decode(bytes, salt)).toEqual({ ...fields, ...seal, lsn, payloadLength, headerChecksum })
-        expect(peekFrame(new DataView(bytes.buffer), 0)).toEqual({ lsn, payloadLength })
-      }),
+      fc.property(
+        anyFields,
+        safe,
+        lengths,
+        anySeal,
+        uint32,
+        (fields, lsn, payloadLength, seal, salt) => {
+          const bytes = encode(fields, lsn, payloadLength, seal, salt)
+          const headerChecksum = new DataView(bytes.buffer).getUint32(4, true)
+          expect(decode(bytes, salt)).toEqual({
+            ...fields,
+            ...seal,
+            lsn,
+            payloadLength,
+            headerChecksum,
+          })
+          expect(peekFrame(new DataView(bytes.buffer), 0)).toEqual({ lsn, payloadLength })
+        },
+      ),
     )
   })
 
@@ -76,7 +108,8 @@ describe('a WAL frame header', () => {
     const bytes = goodHeader()
     expect(decode(bytes, 5)).not.toBeNull()
     expect(decode(bytes, 6)).toBeNull()
-    for (let length = 4; length < bytes.length; length++) expect(decode(bytes.slice(0, length), 5)).toBeNull()
+    for (let length = 4; length < bytes.length; length++)
+      expect(decode(bytes.slice(0, length), 5)).toBeNull()
   })
 
   test('is refused when it says what no writer says, though its checksum holds', () => {
@@ -100,7 +133,13 @@ test('a frame takes its header and its payload, padded to 8 bytes', () => {
 test('a payload with any bit flipped, or cut, does not match its frame', () => {
   const payload = Uint8Array.from({ length: 24 }, (_, index) => index)
   const frame = decode(
-    encode(FIELDS, 0, 21, { epoch: 1, durableLsn: 0, previousLink: 0, payloadChecksum: crc32c(payload) }, 5),
+    encode(
+      FIELDS,
+      0,
+      21,
+      { epoch: 1, durableLsn: 0, previousLink: 0, payloadChecksum: crc32c(payload) },
+      5,
+    ),
     5,
   )
   if (frame === null) throw new Error('the header is good')

@@ -22,7 +22,19 @@ interface TestColumn {
   readonly isDictionary: boolean
 }
 
-const TYPES: readonly ColumnType[] = ['bool', 'int8', 'int16', 'int32', 'int64', 'float64', 'decimal(30,4)', 'utf8', 'json', 'binary', 'date']
+const TYPES: readonly ColumnType[] = [
+  'bool',
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'float64',
+  'decimal(30,4)',
+  'utf8',
+  'json',
+  'binary',
+  'date',
+]
 const GARBAGE = 0xa5
 
 const anyColumn = (rows: number): fc.Arbitrary<TestColumn> =>
@@ -46,7 +58,9 @@ const anyColumn = (rows: number): fc.Arbitrary<TestColumn> =>
 const anyRows = fc.nat({ max: 40 }).chain((rows) =>
   fc.record({
     columns: fc.array(anyColumn(rows), { maxLength: 5 }),
-    range: fc.tuple(fc.nat({ max: rows }), fc.nat({ max: rows })).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const),
+    range: fc
+      .tuple(fc.nat({ max: rows }), fc.nat({ max: rows }))
+      .map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const),
   }),
 )
 
@@ -61,7 +75,9 @@ describe('the payload of an append', () => {
           const got = decoded.columns[index]
           if (got === undefined) throw new Error('every column comes back')
           expect(readValues(got)).toEqual(column.values.slice(start, end))
-          expect(got.nullCount).toBe(column.values.slice(start, end).filter((value) => value === null).length)
+          expect(got.nullCount).toBe(
+            column.values.slice(start, end).filter((value) => value === null).length,
+          )
         }
       }),
       { numRuns: 500 },
@@ -69,7 +85,12 @@ describe('the payload of an append', () => {
   })
 
   test('shares the memory of the frame that it was read from', () => {
-    const column = buildColumn({ type: 'int64', values: [new Uint8Array(8).fill(3)], lead: 0, isDictionary: false })
+    const column = buildColumn({
+      type: 'int64',
+      values: [new Uint8Array(8).fill(3)],
+      lead: 0,
+      isDictionary: false,
+    })
     const payload = encode([column], 0, 1)
     const decoded = decodeAppendPayload(payload, schemaOf([{ type: 'int64' }]))
     expect(decoded.columns[0]?.values.buffer).toBe(payload.buffer)
@@ -83,19 +104,31 @@ describe('the payload of an append', () => {
         const over = new Uint8Array(bytes + 16).fill(GARBAGE)
         expect(writeAppendPayload(over, 8, 5, built, start, end)).toBe(8 + bytes)
         expect(over.slice(8, 8 + bytes)).toEqual(encode(built, start, end))
-        expect([...over.slice(0, 8), ...over.slice(8 + bytes)].every((byte) => byte === GARBAGE)).toBe(true)
+        expect(
+          [...over.slice(0, 8), ...over.slice(8 + bytes)].every((byte) => byte === GARBAGE),
+        ).toBe(true)
       }),
     )
   })
 
   test('has zeros behind the last bit of a bitmap, as it has in every padding', () => {
-    const column = buildColumn({ type: 'bool', values: [null, true, true, true, true], lead: 0, isDictionary: false })
+    const column = buildColumn({
+      type: 'bool',
+      values: [null, true, true, true, true],
+      lead: 0,
+      isDictionary: false,
+    })
     const payload = encode([column], 1, 3)
     expect([...payload.slice(24)]).toEqual([0b11, 0, 0, 0, 0, 0, 0, 0, 0b11, 0, 0, 0, 0, 0, 0, 0])
   })
 
   test('is written into shared memory as into any other', () => {
-    const column = buildColumn({ type: 'utf8', values: [new Uint8Array(100).fill(1), null], lead: 3, isDictionary: false })
+    const column = buildColumn({
+      type: 'utf8',
+      values: [new Uint8Array(100).fill(1), null],
+      lead: 3,
+      isDictionary: false,
+    })
     const shared = new Uint8Array(new SharedArrayBuffer(1024))
     const end = writeAppendPayload(shared, 64, 5, [column], 0, 2)
     expect(Uint8Array.from(shared.subarray(64, end))).toEqual(encode([column], 0, 2))
@@ -104,9 +137,10 @@ describe('the payload of an append', () => {
   test('is refused at every other length', () => {
     const { payload, schema } = sample()
     for (let length = 0; length < payload.length; length++) {
-      expect(() => decodeAppendPayload(payload.slice(0, length), schema), `length ${length}`).toThrow(
-        expect.objectContaining({ code: 'wal_corrupt' }),
-      )
+      expect(
+        () => decodeAppendPayload(payload.slice(0, length), schema),
+        `length ${length}`,
+      ).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
     }
     const longer = new Uint8Array(payload.length + 8)
     longer.set(payload)
@@ -130,13 +164,20 @@ describe('the payload of an append', () => {
     const { payload, schema } = sample()
     expect(appendPayloadSchemaId(payload)).toBe(5)
     expect(() => decodeAppendPayload(payload, { ...schema, id: 6 })).toThrow(/schema 5, not 6/)
-    expect(() => decodeAppendPayload(payload, { ...schema, fields: schema.fields.slice(1) })).toThrow(/columns/)
+    expect(() =>
+      decodeAppendPayload(payload, { ...schema, fields: schema.fields.slice(1) }),
+    ).toThrow(/columns/)
     const strict = schema.fields.map((field) => ({ ...field, nullable: false }))
     expect(() => decodeAppendPayload(payload, { ...schema, fields: strict })).toThrow(/has nulls/)
   })
 
   test('takes 8 bytes a column and the padded buffers beside its 16 of header', () => {
-    const column = buildColumn({ type: 'int32', values: [new Uint8Array(4)], lead: 0, isDictionary: false })
+    const column = buildColumn({
+      type: 'int32',
+      values: [new Uint8Array(4)],
+      lead: 0,
+      isDictionary: false,
+    })
     expect(appendPayloadBytes([column, column], 0, 1)).toBe(16 + 2 * 8 + 2 * 8)
   })
 })
@@ -157,7 +198,9 @@ describe('the payload of a schema', () => {
   test('is refused at every shorter length', () => {
     const payload = encodeSchemaPayload(schema)
     for (let length = 0; length < payload.length; length++) {
-      expect(() => decodeSchemaPayload(payload.slice(0, length))).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
+      expect(() => decodeSchemaPayload(payload.slice(0, length))).toThrow(
+        expect.objectContaining({ code: 'wal_corrupt' }),
+      )
     }
   })
 
@@ -166,16 +209,28 @@ describe('the payload of a schema', () => {
     ['a field too many', '{"id":1,"fields":[],"more":1}'],
     ['an id that is no number', '{"id":"1","fields":[]}'],
   ])('is refused with %s', (_, json) => {
-    expect(() => decodeSchemaPayload(Buffer.from(json))).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
+    expect(() => decodeSchemaPayload(Buffer.from(json))).toThrow(
+      expect.objectContaining({ code: 'wal_corrupt' }),
+    )
   })
 })
 
 function sample(): { payload: Uint8Array; schema: Schema } {
   const text = (value: string): Uint8Array => new TextEncoder().encode(value)
   const columns: TestColumn[] = [
-    { type: 'utf8', values: [text('one'), null, text('three'), text('')], lead: 2, isDictionary: false },
+    {
+      type: 'utf8',
+      values: [text('one'), null, text('three'), text('')],
+      lead: 2,
+      isDictionary: false,
+    },
     { type: 'bool', values: [true, false, null, true], lead: 0, isDictionary: false },
-    { type: 'int32', values: [1, 2, 3, 4].map((value) => new Uint8Array([value, 0, 0, 0])), lead: 0, isDictionary: false },
+    {
+      type: 'int32',
+      values: [1, 2, 3, 4].map((value) => new Uint8Array([value, 0, 0, 0])),
+      lead: 0,
+      isDictionary: false,
+    },
   ]
   return { payload: encode(columns.map(buildColumn), 0, 4), schema: schemaOf(columns) }
 }
@@ -187,7 +242,10 @@ function encode(columns: readonly ColumnData[], start: number, end: number): Uin
 }
 
 function schemaOf(columns: readonly { readonly type: ColumnType }[]): Schema {
-  return { id: 5, fields: columns.map(({ type }, index) => ({ name: `c${index}`, type, nullable: true })) }
+  return {
+    id: 5,
+    fields: columns.map(({ type }, index) => ({ name: `c${index}`, type, nullable: true })),
+  }
 }
 
 /** Arrow's layout from values, with garbage under nulls and around what counts. */
@@ -199,11 +257,17 @@ function buildColumn(column: TestColumn): ColumnData {
   const shared = { type, length, nullCount, validity }
   const layout = columnLayout(type)
   if (layout.kind === 'bits') {
-    return { ...shared, offsets: null, values: bitmap(values.map((value) => value !== false)), dictionary: null }
+    return {
+      ...shared,
+      offsets: null,
+      values: bitmap(values.map((value) => value !== false)),
+      dictionary: null,
+    }
   }
   if (layout.kind === 'fixed') {
     const bytes = new Uint8Array(length * layout.byteWidth).fill(GARBAGE)
-    for (const [row, value] of values.entries()) if (value instanceof Uint8Array) bytes.set(value, row * layout.byteWidth)
+    for (const [row, value] of values.entries())
+      if (value instanceof Uint8Array) bytes.set(value, row * layout.byteWidth)
     return { ...shared, offsets: null, values: bytes, dictionary: null }
   }
   if (!column.isDictionary) return { ...shared, ...variable(values, column.lead), dictionary: null }
@@ -212,11 +276,21 @@ function buildColumn(column: TestColumn): ColumnData {
   const codes = new Int32Array(length).fill(entries.length)
   let next = 0
   for (const [row, value] of values.entries()) if (value !== null) codes[row] = next++
-  const dictionary = { type, length: entries.length, nullCount: 0, validity: null, ...variable(entries, column.lead), dictionary: null }
+  const dictionary = {
+    type,
+    length: entries.length,
+    nullCount: 0,
+    validity: null,
+    ...variable(entries, column.lead),
+    dictionary: null,
+  }
   return { ...shared, offsets: null, values: new Uint8Array(codes.buffer), dictionary }
 }
 
-function variable(values: readonly Value[], lead: number): { offsets: Int32Array; values: Uint8Array } {
+function variable(
+  values: readonly Value[],
+  lead: number,
+): { offsets: Int32Array; values: Uint8Array } {
   const offsets = new Int32Array(values.length + 1)
   const bytes: number[] = Array.from({ length: lead }, () => GARBAGE)
   offsets[0] = lead
@@ -230,20 +304,24 @@ function variable(values: readonly Value[], lead: number): { offsets: Int32Array
 /** Bits after the last are garbage, as Arrow allows. */
 function bitmap(bits: readonly boolean[]): Uint8Array {
   const bytes = new Uint8Array((bits.length >> 3) + 1).fill(0xff)
-  for (const [index, bit] of bits.entries()) if (!bit) bytes[index >> 3] = (bytes[index >> 3] ?? 0) & ~(1 << (index & 7))
+  for (const [index, bit] of bits.entries())
+    if (!bit) bytes[index >> 3] = (bytes[index >> 3] ?? 0) & ~(1 << (index & 7))
   return bytes
 }
 
 function readValues(column: ColumnData): Value[] {
   const layout = columnLayout(column.type)
-  const bit = (bits: Uint8Array, row: number): boolean => (((bits[row >> 3] ?? 0) >> (row & 7)) & 1) === 1
+  const bit = (bits: Uint8Array, row: number): boolean =>
+    (((bits[row >> 3] ?? 0) >> (row & 7)) & 1) === 1
   return Array.from({ length: column.length }, (_, row) => {
     if (column.validity !== null && !bit(column.validity, row)) return null
     if (layout.kind === 'bits') return bit(column.values, row)
-    if (layout.kind === 'fixed') return column.values.slice(row * layout.byteWidth, (row + 1) * layout.byteWidth)
+    if (layout.kind === 'fixed')
+      return column.values.slice(row * layout.byteWidth, (row + 1) * layout.byteWidth)
     const from = column.offsets?.[row] ?? -1
     const to = column.offsets?.[row + 1] ?? -1
-    if (from < 0 || to < from || to > column.values.length) throw new RangeError('an offset is out of bounds')
+    if (from < 0 || to < from || to > column.values.length)
+      throw new RangeError('an offset is out of bounds')
     return column.values.slice(from, to)
   })
 }

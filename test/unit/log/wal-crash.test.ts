@@ -10,7 +10,7 @@ import { type Random, randomFraction, seededRandom } from '../../../src/base/ran
 import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-system.ts'
 import { type TestWal, appendPayload, openTestWal, testPayload } from '../../support/wal.ts'
 
-const SEEDS = process.env['CI'] === 'true' ? 3_000 : 400
+const SEEDS = process.env['CI'] === 'true' ? 2_000 : 400
 const LIVES = 6
 
 interface ModelFrame {
@@ -100,7 +100,8 @@ function compare(open: TestWal, model: Model): void {
   const expected = model.frames.slice(0, found.length)
   expect(found.map(({ frame }) => frame.baseOffset)).toEqual(expected.map(({ number }) => number))
   for (const [index, { payload }] of found.entries()) {
-    if (Buffer.compare(payload, expected[index]?.payload ?? new Uint8Array(0)) !== 0) throw new Error(`payload ${index} differs`)
+    if (Buffer.compare(payload, expected[index]?.payload ?? new Uint8Array(0)) !== 0)
+      throw new Error(`payload ${index} differs`)
   }
   expect(open.recovered.endLsn).toBe(expected.at(-1)?.endLsn ?? model.fromLsn)
   expect(open.recovered.endLsn).toBeGreaterThanOrEqual(model.acknowledgedLsn)
@@ -124,5 +125,7 @@ function plantFaults(fileSystem: MemorySyncFileSystem, random: Random): void {
 
 /** What the WAL says of a fault that was planted; anything else is a finding. */
 function isPlanted(error: unknown): boolean {
-  return isStratalogError(error) && (error.code === 'disk_failed' || error.code === 'file_system_failed')
+  return (
+    isStratalogError(error) && (error.code === 'disk_failed' || error.code === 'file_system_failed')
+  )
 }

@@ -11,7 +11,8 @@ function pair(): { producer: RingProducer; consumer: RingConsumer; buffer: Share
 
 /** Fills words with numbers that count up and are never the skip word. */
 function put(producer: RingProducer, position: number, bytes: number, first: number): void {
-  for (let word = 0; word < bytes / 8; word++) producer.view.setFloat64(position + word * 8, first + word, true)
+  for (let word = 0; word < bytes / 8; word++)
+    producer.view.setFloat64(position + word * 8, first + word, true)
 }
 
 /** Takes all that is there, as numbers. */
@@ -34,7 +35,10 @@ function takeAll(consumer: RingConsumer): number[] {
 describe('the WAL ring', () => {
   test('gives back every frame, whole and in order, however sizes and turns fall', () => {
     const step = fc.oneof(
-      fc.record({ kind: fc.constant('put' as const), words: fc.integer({ min: 1, max: RING_BYTES / 4 / 8 }) }),
+      fc.record({
+        kind: fc.constant('put' as const),
+        words: fc.integer({ min: 1, max: RING_BYTES / 4 / 8 }),
+      }),
       fc.record({ kind: fc.constant('push' as const), words: fc.integer({ min: 1, max: 600 }) }),
       fc.constant({ kind: 'take' as const, words: 0 }),
     )
@@ -57,7 +61,7 @@ describe('the WAL ring', () => {
           if (kind === 'push') {
             const frame = new Float64Array(words).map((_, index) => next + index)
             const bytes = new Uint8Array(frame.buffer)
-            for (let from = 0; from < bytes.length; ) {
+            for (let from = 0; from < bytes.length;) {
               from += producer.push(bytes, from)
               if (from < bytes.length) got.push(...takeAll(consumer))
             }

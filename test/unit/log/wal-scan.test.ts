@@ -24,20 +24,29 @@ function written(groups: readonly number[], sizes = ONE_FILE): MemorySyncFileSys
   const open = openTestWal(fileSystem, { sizes })
   let next = 0
   for (const count of groups) {
-    for (let index = 0; index < count; index++, next++) appendPayload(open.wal, next, testPayload(next, 200))
+    for (let index = 0; index < count; index++, next++)
+      appendPayload(open.wal, next, testPayload(next, 200))
     open.run()
   }
   fileSystem.kill()
   return fileSystem
 }
 
-function damage(fileSystem: MemorySyncFileSystem, position: number, length = 1, path = FIRST_FILE): void {
+function damage(
+  fileSystem: MemorySyncFileSystem,
+  position: number,
+  length = 1,
+  path = FIRST_FILE,
+): void {
   const bytes = fileSystem.bytes(path)
   for (let at = position; at < position + length; at++) bytes[at] = ~(bytes[at] ?? 0)
   fileSystem.replace(path, bytes)
 }
 
-function scan(fileSystem: MemorySyncFileSystem, fromLsn = 0): { result: WalScanResult; offsets: number[] } {
+function scan(
+  fileSystem: MemorySyncFileSystem,
+  fromLsn = 0,
+): { result: WalScanResult; offsets: number[] } {
   const frames: ReadFrame[] = []
   const result = readTestWal(fileSystem, frames, fromLsn)
   return { result, offsets: frames.map(({ frame }) => frame.baseOffset) }
@@ -45,7 +54,13 @@ function scan(fileSystem: MemorySyncFileSystem, fromLsn = 0): { result: WalScanR
 
 describe('scanning a WAL', () => {
   test('finds nothing where there is nothing', () => {
-    expect(scan(new MemorySyncFileSystem()).result).toEqual({ fromLsn: 0, durableLsn: 0, endLsn: 0, torn: null, files: [] })
+    expect(scan(new MemorySyncFileSystem()).result).toEqual({
+      fromLsn: 0,
+      durableLsn: 0,
+      endLsn: 0,
+      torn: null,
+      files: [],
+    })
   })
 
   test('starts at any frame and reads to the end', () => {
@@ -55,7 +70,10 @@ describe('scanning a WAL', () => {
       expect(offsets).toEqual(Array.from({ length: 8 - first }, (_, index) => first + index))
       expect(result).toMatchObject({ endLsn: 8 * FRAME, torn: null })
     }
-    expect(scan(fileSystem, 8 * FRAME)).toMatchObject({ offsets: [], result: { endLsn: 8 * FRAME } })
+    expect(scan(fileSystem, 8 * FRAME)).toMatchObject({
+      offsets: [],
+      result: { endLsn: 8 * FRAME },
+    })
   })
 
   test('says how far the WAL proves itself durable', () => {
@@ -73,7 +91,8 @@ describe('scanning a WAL', () => {
   test('gives payloads that can be viewed in place', () => {
     const fileSystem = written([3])
     readTestWal(fileSystem, [], 0)
-    for (const { payload } of openTestWal(fileSystem, { epoch: 2 }).frames) expect(payload.byteOffset % 8).toBe(0)
+    for (const { payload } of openTestWal(fileSystem, { epoch: 2 }).frames)
+      expect(payload.byteOffset % 8).toBe(0)
   })
 
   test('refuses a directory of another engine', () => {
@@ -91,7 +110,10 @@ describe('a damaged end of the newest file', () => {
     damage(fileSystem, HEADER + 3 * FRAME + 100)
     expect(scan(fileSystem)).toMatchObject({
       offsets: [0, 1, 2],
-      result: { endLsn: 3 * FRAME, torn: { file: FIRST_FILE, position: HEADER + 3 * FRAME, bytes: FRAME } },
+      result: {
+        endLsn: 3 * FRAME,
+        torn: { file: FIRST_FILE, position: HEADER + 3 * FRAME, bytes: FRAME },
+      },
     })
   })
 
@@ -138,7 +160,9 @@ describe('a damaged end of the newest file', () => {
     for (let position = HEADER; position < HEADER + 4 * FRAME; position += 8) {
       fileSystem.replace(FIRST_FILE, whole)
       damage(fileSystem, position)
-      expect(() => scan(fileSystem), `byte ${position}`).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
+      expect(() => scan(fileSystem), `byte ${position}`).toThrow(
+        expect.objectContaining({ code: 'wal_corrupt' }),
+      )
     }
   })
 
@@ -148,7 +172,8 @@ describe('a damaged end of the newest file', () => {
     for (let length = 0; length < whole.length; length += 8) {
       fileSystem.replace(FIRST_FILE, whole.slice(0, length))
       const survivors = Math.min(5, Math.max(0, Math.floor((length - HEADER) / FRAME)))
-      if (length < HEADER) expect(() => scan(fileSystem)).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
+      if (length < HEADER)
+        expect(() => scan(fileSystem)).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
       else expect(scan(fileSystem).offsets).toEqual([0, 1, 2, 3, 4].slice(0, survivors))
     }
   })
@@ -161,7 +186,10 @@ describe('a damaged end of the newest file', () => {
       flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7))
       fileSystem.replace(FIRST_FILE, flipped)
       const frame = Math.floor(((bit >> 3) - HEADER) / FRAME)
-      if (frame < 2) expect(() => scan(fileSystem), `bit ${bit}`).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
+      if (frame < 2)
+        expect(() => scan(fileSystem), `bit ${bit}`).toThrow(
+          expect.objectContaining({ code: 'wal_corrupt' }),
+        )
       else expect(scan(fileSystem).offsets, `bit ${bit}`).toEqual([0, 1, 2, 3].slice(0, frame))
     }
   })
@@ -186,14 +214,18 @@ describe('damage before the newest file', () => {
     for (let position = 0; position < HEADER + 3 * FRAME; position += 8) {
       fileSystem.replace(FIRST_FILE, whole)
       damage(fileSystem, position)
-      expect(() => scan(fileSystem), `byte ${position}`).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
+      expect(() => scan(fileSystem), `byte ${position}`).toThrow(
+        expect.objectContaining({ code: 'wal_corrupt' }),
+      )
     }
   })
 
   test('names what was lost when the frame’s header is whole', () => {
     const fileSystem = written([4, 4], SMALL_SIZES)
     damage(fileSystem, HEADER + FRAME + 100)
-    expect(() => scan(fileSystem)).toThrow(/byte 344 \(LSN 280\).*It held log 7, partition 3, offsets 1 to 2\./)
+    expect(() => scan(fileSystem)).toThrow(
+      /byte 344 \(LSN 280\).*It held log 7, partition 3, offsets 1 to 2\./,
+    )
   })
 
   test('below where recovery starts is not looked at', () => {
@@ -212,12 +244,16 @@ describe('WAL files that are missing, cut or swapped', () => {
     for (const startLsn of files) {
       const fileSystem = written(groups, SMALL_SIZES)
       fileSystem.remove(`wal/${String(startLsn).padStart(20, '0')}.wal`)
-      expect(() => scan(fileSystem), `file ${startLsn}`).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
+      expect(() => scan(fileSystem), `file ${startLsn}`).toThrow(
+        expect.objectContaining({ code: 'wal_corrupt' }),
+      )
       const shortened = written(groups, SMALL_SIZES)
       if (startLsn === files.at(-1)) continue
       const path = `wal/${String(startLsn).padStart(20, '0')}.wal`
       shortened.replace(path, shortened.bytes(path).slice(0, 200))
-      expect(() => scan(shortened), `file ${startLsn}`).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
+      expect(() => scan(shortened), `file ${startLsn}`).toThrow(
+        expect.objectContaining({ code: 'wal_corrupt' }),
+      )
     }
   })
 
@@ -225,12 +261,16 @@ describe('WAL files that are missing, cut or swapped', () => {
     const fileSystem = written(groups, SMALL_SIZES)
     const last = scan(fileSystem).result.files.at(-1) ?? 0
     fileSystem.remove(`wal/${String(last).padStart(20, '0')}.wal`)
-    expect(() => scan(fileSystem, last + FRAME)).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
+    expect(() => scan(fileSystem, last + FRAME)).toThrow(
+      expect.objectContaining({ code: 'wal_corrupt' }),
+    )
   })
 
   test('are noticed when one lies under the name of another', () => {
     const fileSystem = written(groups, SMALL_SIZES)
-    const [, second, third] = scan(fileSystem).result.files.map((lsn) => `wal/${String(lsn).padStart(20, '0')}.wal`)
+    const [, second, third] = scan(fileSystem).result.files.map(
+      (lsn) => `wal/${String(lsn).padStart(20, '0')}.wal`,
+    )
     fileSystem.rename(third ?? '', second ?? '')
     expect(() => scan(fileSystem)).toThrow(expect.objectContaining({ code: 'wal_corrupt' }))
   })

@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
 import { APPEND_BYTES_MAX } from '../../../src/format/limits.ts'
 import { walFrameBytes } from '../../../src/format/wal-frame.ts'
-import { MemorySyncFileSystem, type SyncOperation } from '../../../src/storage/memory-sync-file-system.ts'
+import {
+  MemorySyncFileSystem,
+  type SyncOperation,
+} from '../../../src/storage/memory-sync-file-system.ts'
 import {
   SMALL_RING_BYTES,
   type ReadFrame,
@@ -30,7 +33,12 @@ function scanOffsets(fileSystem: MemorySyncFileSystem, fromLsn = 0): number[] {
 }
 
 /** Appends `count` frames of `length` bytes, letting the writer work whenever the ring is full. */
-function appendMany(open: ReturnType<typeof openTestWal>, first: number, count: number, length: number): number[] {
+function appendMany(
+  open: ReturnType<typeof openTestWal>,
+  first: number,
+  count: number,
+  length: number,
+): number[] {
   return Array.from({ length: count }, (_, index) => {
     const end = appendPayload(open.wal, first + index, testPayload(first + index, length))
     if (open.wal.backpressure !== null) open.run()
@@ -42,7 +50,9 @@ describe('the WAL', () => {
   test('gives LSNs at once, and back the frames it was given', () => {
     const fileSystem = new MemorySyncFileSystem()
     const open = openTestWal(fileSystem)
-    const ends = [0, 1, 8, 900].map((length, index) => appendPayload(open.wal, index, testPayload(index, length)))
+    const ends = [0, 1, 8, 900].map((length, index) =>
+      appendPayload(open.wal, index, testPayload(index, length)),
+    )
     expect(ends).toEqual([80, 168, 256, 256 + walFrameBytes(900)])
     expect([open.wal.appendedLsn, open.wal.durableLsn]).toEqual([ends[3], 0])
     open.run()
@@ -50,8 +60,15 @@ describe('the WAL', () => {
     const frames: ReadFrame[] = []
     const result = readTestWal(fileSystem, frames)
     expect(result).toMatchObject({ endLsn: ends[3], torn: null, files: [0, 256] })
-    expect(frames.map(({ payload }) => payload)).toEqual([0, 1, 8, 900].map((length, index) => testPayload(index, length)))
-    expect(frames[3]?.frame).toMatchObject({ ...appendFields(3), lsn: 256, epoch: 1, payloadLength: 900 })
+    expect(frames.map(({ payload }) => payload)).toEqual(
+      [0, 1, 8, 900].map((length, index) => testPayload(index, length)),
+    )
+    expect(frames[3]?.frame).toMatchObject({
+      ...appendFields(3),
+      lsn: 256,
+      epoch: 1,
+      payloadLength: 900,
+    })
   })
 
   test('acknowledges a group after the sync that covers it, and what came during that sync with the next', () => {
@@ -97,7 +114,8 @@ describe('the WAL', () => {
     const fileSystem = new MemorySyncFileSystem()
     const open = openTestWal(fileSystem)
     const count = 40
-    for (let index = 0; index < count; index++) appendPayload(open.wal, index, testPayload(index, 500))
+    for (let index = 0; index < count; index++)
+      appendPayload(open.wal, index, testPayload(index, 500))
     const room = open.wal.backpressure
     expect(room).not.toBeNull()
     open.run()
@@ -110,11 +128,14 @@ describe('the WAL', () => {
     const fileSystem = new MemorySyncFileSystem()
     const open = openTestWal(fileSystem)
     const lengths = [10, SMALL_RING_BYTES * 5 + 3, 20, SMALL_RING_BYTES / 2, 30]
-    for (const [index, length] of lengths.entries()) appendPayload(open.wal, index, testPayload(index, length))
+    for (const [index, length] of lengths.entries())
+      appendPayload(open.wal, index, testPayload(index, length))
     open.run()
     const frames: ReadFrame[] = []
     readTestWal(fileSystem, frames)
-    expect(frames.map(({ payload }) => payload)).toEqual(lengths.map((length, index) => testPayload(index, length)))
+    expect(frames.map(({ payload }) => payload)).toEqual(
+      lengths.map((length, index) => testPayload(index, length)),
+    )
   })
 
   test('refuses what is too large, and everything after it was closed', async () => {
@@ -124,7 +145,9 @@ describe('the WAL', () => {
     )
     expect(open.wal.appendedLsn).toBe(0)
     await closeTestWal(open)
-    expect(() => appendPayload(open.wal, 0, new Uint8Array(1))).toThrow(expect.objectContaining({ code: 'engine_closed' }))
+    expect(() => appendPayload(open.wal, 0, new Uint8Array(1))).toThrow(
+      expect.objectContaining({ code: 'engine_closed' }),
+    )
     await open.wal.close()
   })
 
@@ -170,7 +193,8 @@ describe('WAL files', () => {
     appendMany(open, 0, 3, 200)
     open.run()
     const operations: string[] = []
-    fileSystem.faults = ({ kind, path }): undefined => void operations.push(`${kind} ${path.replace(/^wal\/0*(?=\d)/, '')}`)
+    fileSystem.faults = ({ kind, path }): undefined =>
+      void operations.push(`${kind} ${path.replace(/^wal\/0*(?=\d)/, '')}`)
     appendMany(open, 3, 1, 200)
     open.run()
     expect(operations).toEqual([
@@ -200,13 +224,20 @@ describe('WAL files', () => {
     expect(fileSystem.list('wal').filter((name) => name.endsWith('.tmp')).length).toBe(2)
     let created = 0
     fileSystem.faults = ({ kind, path }): undefined => {
-      if (kind === 'open' && path.endsWith('.tmp') && !fileSystem.list('wal').includes(path.slice(4))) created++
+      if (
+        kind === 'open' &&
+        path.endsWith('.tmp') &&
+        !fileSystem.list('wal').includes(path.slice(4))
+      )
+        created++
     }
     const fromLsn = before.at(-1) ?? 0
     appendMany(open, 200, 60, 200)
     open.run()
     expect(created).toBe(0)
-    expect(scanOffsets(fileSystem, fromLsn).slice(-60)).toEqual(Array.from({ length: 60 }, (_, index) => 200 + index))
+    expect(scanOffsets(fileSystem, fromLsn).slice(-60)).toEqual(
+      Array.from({ length: 60 }, (_, index) => 200 + index),
+    )
   })
 
   test('that are recycled never give their old frames back', () => {
@@ -220,7 +251,9 @@ describe('WAL files', () => {
       open.wal.release(fromLsn)
       open.run()
       // Any moment might be the last: what is read is what is above the release, and nothing that was there before.
-      expect(scanOffsets(fileSystem, fromLsn)).toEqual([37, 38, 39].map((index) => round * 40 + index))
+      expect(scanOffsets(fileSystem, fromLsn)).toEqual(
+        [37, 38, 39].map((index) => round * 40 + index),
+      )
     }
   })
 
@@ -246,31 +279,36 @@ describe('a failing disk', () => {
     ['a full disk', 'write', ENOSPC, 'disk_full'],
   ] as const
 
-  test.each(failures)('%s ends the WAL: nothing after it is acknowledged', async (_, kind, error, code) => {
-    const fileSystem = new MemorySyncFileSystem()
-    const open = openTestWal(fileSystem)
-    const durable: number[] = []
-    const failed: StratalogError[] = []
-    open.wal.onDurable((lsn) => durable.push(lsn))
-    open.wal.onFailure((failure) => failed.push(failure))
-    appendMany(open, 0, 1, 8)
-    open.run()
-    fileSystem.faults = (operation): undefined => {
-      if (operation.kind === kind) throw error(operation.path)
-    }
-    appendMany(open, 1, 1, 8)
-    const flushing = open.wal.flush()
-    open.run()
-    await expect(flushing).rejects.toMatchObject({ code })
-    fileSystem.faults = (): undefined => undefined
-    expect(() => appendPayload(open.wal, 2, new Uint8Array(8))).toThrow(expect.objectContaining({ code }))
-    await expect(open.wal.flush()).rejects.toMatchObject({ code })
-    open.run()
-    await open.wal.close()
-    expect(durable).toEqual([88])
-    expect(failed.map((failure) => failure.code)).toEqual([code])
-    expect(failed[0]?.details['errno']).toBe(code === 'disk_full' ? 'ENOSPC' : 'EIO')
-  })
+  test.each(failures)(
+    '%s ends the WAL: nothing after it is acknowledged',
+    async (_, kind, error, code) => {
+      const fileSystem = new MemorySyncFileSystem()
+      const open = openTestWal(fileSystem)
+      const durable: number[] = []
+      const failed: StratalogError[] = []
+      open.wal.onDurable((lsn) => durable.push(lsn))
+      open.wal.onFailure((failure) => failed.push(failure))
+      appendMany(open, 0, 1, 8)
+      open.run()
+      fileSystem.faults = (operation): undefined => {
+        if (operation.kind === kind) throw error(operation.path)
+      }
+      appendMany(open, 1, 1, 8)
+      const flushing = open.wal.flush()
+      open.run()
+      await expect(flushing).rejects.toMatchObject({ code })
+      fileSystem.faults = (): undefined => undefined
+      expect(() => appendPayload(open.wal, 2, new Uint8Array(8))).toThrow(
+        expect.objectContaining({ code }),
+      )
+      await expect(open.wal.flush()).rejects.toMatchObject({ code })
+      open.run()
+      await open.wal.close()
+      expect(durable).toEqual([88])
+      expect(failed.map((failure) => failure.code)).toEqual([code])
+      expect(failed[0]?.details['errno']).toBe(code === 'disk_full' ? 'ENOSPC' : 'EIO')
+    },
+  )
 
   test('a failed sync is not tried again', () => {
     const fileSystem = new MemorySyncFileSystem()
@@ -332,6 +370,8 @@ describe('a failing disk', () => {
     }
     open.run()
     await room
-    expect(() => appendPayload(open.wal, 0, new Uint8Array(8))).toThrow(expect.objectContaining({ code: 'disk_failed' }))
+    expect(() => appendPayload(open.wal, 0, new Uint8Array(8))).toThrow(
+      expect.objectContaining({ code: 'disk_failed' }),
+    )
   })
 })

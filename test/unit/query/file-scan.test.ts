@@ -7,7 +7,10 @@ import { type FileChunk, type FileScanOptions, scanFile } from '../../../src/que
 import { expectError } from '../../support/expect-error.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 
-async function scan(path: string, options: FileScanOptions): Promise<{ chunks: FileChunk[]; rows: unknown[][] }> {
+async function scan(
+  path: string,
+  options: FileScanOptions,
+): Promise<{ chunks: FileChunk[]; rows: unknown[][] }> {
   const chunks: FileChunk[] = []
   const rows: unknown[][] = []
   for await (const chunk of scanFile(path, options)) {
@@ -49,7 +52,15 @@ test('a Parquet file comes in its order, in chunks that share their fields', asy
   expect(chunks.length).toBeGreaterThan(1)
   expect(new Set(chunks.map((chunk) => chunk.fields)).size).toBe(1)
   expect(chunks[0]?.fields.map((field) => field.type)).toEqual([
-    'int64', 'utf8', 'utf8', 'decimal(12,2)', 'bool', 'json', 'timestamp[us]', 'utf8', 'float64',
+    'int64',
+    'utf8',
+    'utf8',
+    'decimal(12,2)',
+    'bool',
+    'json',
+    'timestamp[us]',
+    'utf8',
+    'float64',
   ])
   expect(rows).toHaveLength(100_000)
   for (const id of [0, 1, 2047, 2048, 32_767, 32_768, 99_999]) {
@@ -72,7 +83,9 @@ test('a file without rows still has fields; one that is none has an error', asyn
   const path = join(directory, 'empty.csv')
   await writeFile(path, 'a,b\n')
   const { chunks } = await scan(path, { format: 'csv' })
-  expect(chunks.map((chunk) => [chunk.length, chunk.fields.map((field) => field.name)])).toEqual([[0, ['a', 'b']]])
+  expect(chunks.map((chunk) => [chunk.length, chunk.fields.map((field) => field.name)])).toEqual([
+    [0, ['a', 'b']],
+  ])
   await expectError(scan(path, { format: 'parquet' }), 'input_invalid')
   await expectError(scan(join(directory, 'none.csv'), { format: 'csv' }), 'file_not_found')
   await expectError(scan(path, { format: 'csv', signal: AbortSignal.abort() }), 'aborted')

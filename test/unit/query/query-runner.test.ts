@@ -59,11 +59,18 @@ test('a worker that dies fails its query, and the next query starts another', as
   const first = runner.query('SELECT 1')
   await settle()
   workers[0]?.exit(new Error('out of luck'))
-  await expect(first).rejects.toMatchObject({ code: 'query_failed', cause: { message: 'out of luck' } })
+  await expect(first).rejects.toMatchObject({
+    code: 'query_failed',
+    cause: { message: 'out of luck' },
+  })
   const second = runner.query('SELECT 1')
   await settle()
   expect(workers).toHaveLength(2)
-  workers[1]?.say({ kind: 'failed', query: 1, error: { code: 'query_invalid', message: 'no', details: {} } })
+  workers[1]?.say({
+    kind: 'failed',
+    query: 1,
+    error: { code: 'query_invalid', message: 'no', details: {} },
+  })
   await expect(second).rejects.toMatchObject({ code: 'query_invalid' })
   expect(workers[1]?.isActive).toBe(false)
 })
@@ -74,12 +81,17 @@ test('a cancelled query is interrupted again until the worker has ended it', asy
   const query = runner.query('SELECT 1', [], { signal: controller.signal })
   const outcome = query.catch((error: unknown) => error)
   await settle()
-  const cancels = (): number => workers[0]?.posted.filter((message) => message.kind === 'cancel').length ?? 0
+  const cancels = (): number =>
+    workers[0]?.posted.filter((message) => message.kind === 'cancel').length ?? 0
   controller.abort()
   expect(cancels()).toBe(1)
   clock.advance(120)
   expect(cancels()).toBe(3)
-  workers[0]?.say({ kind: 'failed', query: 1, error: { code: 'aborted', message: '', details: {} } })
+  workers[0]?.say({
+    kind: 'failed',
+    query: 1,
+    error: { code: 'aborted', message: '', details: {} },
+  })
   clock.advance(120)
   expect(cancels()).toBe(3)
   expect(await outcome).toMatchObject({ code: 'aborted' })
@@ -89,7 +101,11 @@ test('a worker is never terminated before it says that it closed', async () => {
   const { runner, workers, clock } = scriptedRunner()
   const query = runner.query('SELECT 1').catch(() => {})
   await settle()
-  workers[0]?.say({ kind: 'failed', query: 1, error: { code: 'query_invalid', message: '', details: {} } })
+  workers[0]?.say({
+    kind: 'failed',
+    query: 1,
+    error: { code: 'query_invalid', message: '', details: {} },
+  })
   await query
   const closing = runner.close()
   await settle()
@@ -101,7 +117,11 @@ test('a worker is never terminated before it says that it closed', async () => {
   const stuck = scriptedRunner()
   const lost = stuck.runner.query('SELECT 1').catch(() => {})
   await settle()
-  stuck.workers[0]?.say({ kind: 'failed', query: 1, error: { code: 'query_invalid', message: '', details: {} } })
+  stuck.workers[0]?.say({
+    kind: 'failed',
+    query: 1,
+    error: { code: 'query_invalid', message: '', details: {} },
+  })
   await lost
   const waiting = stuck.runner.close()
   await settle()

@@ -1,9 +1,23 @@
 import { expect, test } from 'vitest'
 import type { ColumnType } from '../../../src/format/schema.ts'
-import { type ScanBounds, boundsFromPlan, nonceFor, parseFilter, scanColumnName } from '../../../src/query/scan-bounds.ts'
+import {
+  type ScanBounds,
+  boundsFromPlan,
+  nonceFor,
+  parseFilter,
+  scanColumnName,
+} from '../../../src/query/scan-bounds.ts'
 import type { TableColumn } from '../../../src/query/table-columns.ts'
 
-const TYPES: readonly ColumnType[] = ['int64', 'float64', 'utf8', 'timestamp[us]', 'date', 'timestamp[ns]', 'decimal(9,2)']
+const TYPES: readonly ColumnType[] = [
+  'int64',
+  'float64',
+  'utf8',
+  'timestamp[us]',
+  'date',
+  'timestamp[ns]',
+  'decimal(9,2)',
+]
 const bounds = (filter: string): ScanBounds => parseFilter(filter, 'x_0_', TYPES)
 const NOON = BigInt(Date.UTC(2026, 0, 1, 12)) * 1000n
 
@@ -16,16 +30,26 @@ test('a comparison with a constant bounds its column', () => {
   expect(bounds("(x_0_2 = 'it''s AND (x_0_0 > 3)')")).toEqual([
     { column: 2, min: "it's AND (x_0_0 > 3)", max: "it's AND (x_0_0 > 3)" },
   ])
-  expect(bounds("(x_0_3 > '2026-01-01 12:00:00'::TIMESTAMP)")).toEqual([{ column: 3, min: NOON, max: null }])
-  expect(bounds("(x_0_3 <= '2026-01-01 12:00:00.5'::TIMESTAMP)")).toEqual([{ column: 3, min: null, max: NOON + 500_000n }])
-  expect(bounds("(CAST(x_0_3 AS TIMESTAMP WITH TIME ZONE) > '2026-01-01 12:00:00+00'::TIMESTAMP WITH TIME ZONE)")).toEqual([
+  expect(bounds("(x_0_3 > '2026-01-01 12:00:00'::TIMESTAMP)")).toEqual([
     { column: 3, min: NOON, max: null },
   ])
+  expect(bounds("(x_0_3 <= '2026-01-01 12:00:00.5'::TIMESTAMP)")).toEqual([
+    { column: 3, min: null, max: NOON + 500_000n },
+  ])
+  expect(
+    bounds(
+      "(CAST(x_0_3 AS TIMESTAMP WITH TIME ZONE) > '2026-01-01 12:00:00+00'::TIMESTAMP WITH TIME ZONE)",
+    ),
+  ).toEqual([{ column: 3, min: NOON, max: null }])
   expect(bounds("(x_0_4 >= '1970-01-11'::DATE)")).toEqual([{ column: 4, min: 10, max: null }])
 })
 
 test('conditions joined by AND each count, and what is not understood bounds nothing', () => {
-  expect(bounds("((x_0_0 > 1) AND (abs(x_0_0) < 3) AND ((x_0_1 > 1.0) OR (x_0_1 < 0.0)) AND (x_0_1 <= 9.0))")).toEqual([
+  expect(
+    bounds(
+      '((x_0_0 > 1) AND (abs(x_0_0) < 3) AND ((x_0_1 > 1.0) OR (x_0_1 < 0.0)) AND (x_0_1 <= 9.0))',
+    ),
+  ).toEqual([
     { column: 0, min: 1n, max: null },
     { column: 1, min: null, max: 9 },
   ])
@@ -35,7 +59,7 @@ test('conditions joined by AND each count, and what is not understood bounds not
     '(x_0_0 != 3)',
     '(x_0_0 IS NULL)',
     '(x_0_0 > x_0_1)',
-    "(x_0_2 > 5)",
+    '(x_0_2 > 5)',
     "prefix(x_0_2, 'A')",
     "(x_0_3 > 'infinity'::TIMESTAMP)",
     "(x_0_4 > '1970-01-11 00:00:00'::TIMESTAMP)",
@@ -51,7 +75,9 @@ test('conditions joined by AND each count, and what is not understood bounds not
   ]) {
     expect(bounds(filter), filter).toEqual([])
   }
-  expect(bounds("(x_0_1 BETWEEN 1.0 AND 'nan'::DOUBLE)")).toEqual([{ column: 1, min: 1, max: null }])
+  expect(bounds("(x_0_1 BETWEEN 1.0 AND 'nan'::DOUBLE)")).toEqual([
+    { column: 1, min: 1, max: null },
+  ])
 })
 
 test('the nonce is a word that the statement does not have', () => {
@@ -65,7 +91,11 @@ const scan = (table: number) => ({
   children: [],
   extra_info: { Function: 'STRATALOG_SCAN', Projections: scanColumnName(table, 0, 'scan0') },
 })
-const filter = (expression: string, child: object) => ({ name: 'FILTER', children: [child], extra_info: { Expression: expression } })
+const filter = (expression: string, child: object) => ({
+  name: 'FILTER',
+  children: [child],
+  extra_info: { Expression: expression },
+})
 
 test('a plan tells the bounds of each scan, from the filter directly above it', () => {
   const plan = {
@@ -86,6 +116,10 @@ test('a plan tells the bounds of each scan, from the filter directly above it', 
 
 test('a scan that cannot be told apart makes every bound unknown', () => {
   const unknown = { ...scan(0), extra_info: { Function: 'STRATALOG_SCAN' } }
-  const plan = { name: 'UNION', extra_info: {}, children: [filter('(scan0_0_0 > 5)', scan(0)), unknown] }
+  const plan = {
+    name: 'UNION',
+    extra_info: {},
+    children: [filter('(scan0_0_0 > 5)', scan(0)), unknown],
+  }
   expect(boundsFromPlan(JSON.stringify([plan]), [COLUMNS], 'scan0')).toEqual([null])
 })

@@ -14,20 +14,54 @@ test('a table name is a log, or one side of it', () => {
 })
 
 test('the words of a statement are its identifiers and texts', () => {
-  const words = sqlWords(`SELECT Ärger, "a.b-c$hot", 'it''s', x.y FROM Clicks$disk WHERE "q""q" = 1`)
-  expect([...words]).toEqual(['select', 'ärger', 'a.b-c$hot', "it's", 'x', 'y', 'from', 'clicks$disk', 'where', 'q"q'])
+  const words = sqlWords(
+    `SELECT Ärger, "a.b-c$hot", 'it''s', x.y FROM Clicks$disk WHERE "q""q" = 1`,
+  )
+  expect([...words]).toEqual([
+    'select',
+    'ärger',
+    'a.b-c$hot',
+    "it's",
+    'x',
+    'y',
+    'from',
+    'clicks$disk',
+    'where',
+    'q"q',
+  ])
 })
 
 async function names(view: LogView, named: readonly string[]): Promise<readonly string[]> {
-  return tableColumns(view, (column) => named.includes(column)).map(({ name, origin }) => `${name} ${origin.kind}`)
+  return tableColumns(view, (column) => named.includes(column)).map(
+    ({ name, origin }) => `${name} ${origin.kind}`,
+  )
 }
 
 test('the user’s columns come first, and the key and the tier only when they are named', async () => {
   const schemas = [sampleSchema({ id: 'int64', seen: 'timestamp[ns]', _time: 'timestamp[ms]' })]
   const stamped = (await sampleLog('', 'a', [], { schemas })).pin()
-  expect(await names(stamped, [])).toEqual(['id field', 'seen field', '_offset offset', '_partition partition', '_time time'])
-  const own = (await sampleLog('', 'a', [], { schemas: [sampleSchema({ at: 'timestamp[s]' })], timeColumn: 'at', keyColumn: 'at' })).pin()
-  expect(await names(own, ['_key', '_tier'])).toEqual(['at time', '_offset offset', '_partition partition', '_time time', '_key key', '_tier tier'])
+  expect(await names(stamped, [])).toEqual([
+    'id field',
+    'seen field',
+    '_offset offset',
+    '_partition partition',
+    '_time time',
+  ])
+  const own = (
+    await sampleLog('', 'a', [], {
+      schemas: [sampleSchema({ at: 'timestamp[s]' })],
+      timeColumn: 'at',
+      keyColumn: 'at',
+    })
+  ).pin()
+  expect(await names(own, ['_key', '_tier'])).toEqual([
+    'at time',
+    '_offset offset',
+    '_partition partition',
+    '_time time',
+    '_key key',
+    '_tier tier',
+  ])
   const unseen = (await sampleLog('', 'a', [], { schemas: [] })).pin()
   expect(await names(unseen, [])).toEqual(['_offset offset', '_partition partition', '_time time'])
 })

@@ -140,6 +140,12 @@ describe('a replay', () => {
       },
     ])
     expect(report.logs[0]?.gaps).toEqual([{ partition: 0, from: 300, to: 350 }])
+    expect(report.resumePoint.logs).toEqual([
+      { name: 'a', partitions: [{ partition: 0, offset: 400 }] },
+    ])
+    await fixture.store.remove(keys(a, fixture).at(-1) ?? '')
+    const cut = await run(fixture, { logs: ['a'] })
+    expect(cut.report.resumePoint).toEqual(report.resumePoint)
     expect(first).not.toBe('')
   })
 
@@ -197,7 +203,10 @@ describe('a replay', () => {
     const replaying = run(fixture, { logs: ['a'], speed: 10 })
     let isDone = false
     void replaying.then(() => (isDone = true))
-    while (!isDone) await fixture.clock.advance(1)
+    while (!isDone) {
+      fixture.clock.advance(1)
+      await Promise.resolve()
+    }
     const { report, times } = await replaying
     expect(times.map((time) => Math.round((time - (times[0] ?? 0)) / 10))).toEqual([0, 10, 20])
     expect(report.limitedBy).toBe('pace')

@@ -6,7 +6,10 @@ import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-syst
 const SECTOR = 512
 
 /** What some seeds make of the same history. */
-function outcomes(history: (fileSystem: MemorySyncFileSystem) => void, look: (fileSystem: MemorySyncFileSystem) => string): Set<string> {
+function outcomes(
+  history: (fileSystem: MemorySyncFileSystem) => void,
+  look: (fileSystem: MemorySyncFileSystem) => string,
+): Set<string> {
   const seen = new Set<string>()
   for (let seed = 1; seed <= 200; seed++) {
     const fileSystem = new MemorySyncFileSystem({ random: seededRandom(seed) })
@@ -20,7 +23,10 @@ function outcomes(history: (fileSystem: MemorySyncFileSystem) => void, look: (fi
 
 function sectors(fileSystem: MemorySyncFileSystem, path: string): string {
   const bytes = fileSystem.bytes(path)
-  return Array.from({ length: Math.ceil(bytes.length / SECTOR) }, (_, index) => bytes[index * SECTOR]).join('')
+  return Array.from(
+    { length: Math.ceil(bytes.length / SECTOR) },
+    (_, index) => bytes[index * SECTOR],
+  ).join('')
 }
 
 function create(fileSystem: MemorySyncFileSystem, path: string, fill: number, count: number): void {
@@ -92,11 +98,15 @@ describe('a crash of the synchronous file system in memory', () => {
 })
 
 test('a write that the kernel cuts short is continued, and one that makes no progress fails', () => {
-  const fileSystem = new MemorySyncFileSystem({ faults: ({ kind }) => (kind === 'write' ? 3 : undefined) })
+  const fileSystem = new MemorySyncFileSystem({
+    faults: ({ kind }) => (kind === 'write' ? 3 : undefined),
+  })
   fileSystem.makeDirectory('d')
   const file = fileSystem.open('d/a', 'create')
   file.write(Uint8Array.of(1, 2, 3, 4, 5, 6, 7), 0)
   expect([...fileSystem.bytes('d/a')]).toEqual([1, 2, 3, 4, 5, 6, 7])
   fileSystem.faults = (): number => 0
-  expect(() => file.write(Uint8Array.of(1), 0)).toThrow(expect.objectContaining({ code: 'file_system_failed' }))
+  expect(() => file.write(Uint8Array.of(1), 0)).toThrow(
+    expect.objectContaining({ code: 'file_system_failed' }),
+  )
 })

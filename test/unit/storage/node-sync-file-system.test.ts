@@ -13,7 +13,10 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-const implementations: readonly (readonly [string, () => { fileSystem: SyncFileSystem; root: string }])[] = [
+const implementations: readonly (readonly [
+  string,
+  () => { fileSystem: SyncFileSystem; root: string },
+])[] = [
   ['over node:fs', () => ({ fileSystem: new NodeSyncFileSystem(), root: join(directory, 'root') })],
   ['in memory', () => ({ fileSystem: new MemorySyncFileSystem(), root: 'root' })],
 ]
@@ -56,9 +59,13 @@ describe.each(implementations)('a synchronous file system %s', (_, make) => {
   test('creates no file whose name is taken, and opens none that is not there', () => {
     const { fileSystem, root } = made()
     fileSystem.open(`${root}/a`, 'create').close()
-    expect(() => fileSystem.open(`${root}/a`, 'create')).toThrow(expect.objectContaining({ code: 'file_exists' }))
+    expect(() => fileSystem.open(`${root}/a`, 'create')).toThrow(
+      expect.objectContaining({ code: 'file_exists' }),
+    )
     for (const how of ['read', 'write'] as const) {
-      expect(() => fileSystem.open(`${root}/b`, how)).toThrow(expect.objectContaining({ code: 'file_not_found' }))
+      expect(() => fileSystem.open(`${root}/b`, how)).toThrow(
+        expect.objectContaining({ code: 'file_not_found' }),
+      )
     }
   })
 
@@ -75,8 +82,12 @@ describe.each(implementations)('a synchronous file system %s', (_, make) => {
     fileSystem.remove(`${root}/a`)
     fileSystem.remove(`${root}/a`)
     expect(fileSystem.list(root)).toEqual(['B'])
-    expect(() => fileSystem.rename(`${root}/a`, `${root}/c`)).toThrow(expect.objectContaining({ code: 'file_not_found' }))
-    expect(() => fileSystem.list(`${root}/none`)).toThrow(expect.objectContaining({ code: 'file_not_found' }))
+    expect(() => fileSystem.rename(`${root}/a`, `${root}/c`)).toThrow(
+      expect.objectContaining({ code: 'file_not_found' }),
+    )
+    expect(() => fileSystem.list(`${root}/none`)).toThrow(
+      expect.objectContaining({ code: 'file_not_found' }),
+    )
   })
 
   test('makes a directory that is there already without harm', () => {
@@ -92,27 +103,39 @@ describe('the synchronous file system over node:fs', () => {
     const fileSystem = new NodeSyncFileSystem()
     fileSystem.makeDirectory(join(directory, 'a/b/c'))
     fileSystem.open(join(directory, 'a/b/c/file'), 'create').close()
-    expect(['a', 'a/b', 'a/b/c'].map((path) => statSync(join(directory, path)).mode & 0o777)).toEqual([0o700, 0o700, 0o700])
+    expect(
+      ['a', 'a/b', 'a/b/c'].map((path) => statSync(join(directory, path)).mode & 0o777),
+    ).toEqual([0o700, 0o700, 0o700])
     expect(statSync(join(directory, 'a/b/c/file')).mode & 0o777).toBe(0o600)
   })
 
   test('fails to make a directory below a file, and where no names are taken', () => {
     writeFileSync(join(directory, 'file'), '')
-    for (const path of [join(directory, 'file'), join(directory, 'file/below'), '/proc/stratalog/below']) {
-      expect(() => new NodeSyncFileSystem().makeDirectory(path), path).toThrow(expect.objectContaining({ name: 'StratalogError' }))
+    for (const path of [
+      join(directory, 'file'),
+      join(directory, 'file/below'),
+      '/proc/stratalog/below',
+    ]) {
+      expect(() => new NodeSyncFileSystem().makeDirectory(path), path).toThrow(
+        expect.objectContaining({ name: 'StratalogError' }),
+      )
     }
   })
 
   test('names path and errno of what failed', () => {
     const path = join(directory, 'none')
     expect(() => new NodeSyncFileSystem().open(path, 'read')).toThrow(
-      expect.objectContaining({ details: expect.objectContaining({ path, errno: 'ENOENT' }) as unknown }),
+      expect.objectContaining({
+        details: expect.objectContaining({ path, errno: 'ENOENT' }) as unknown,
+      }),
     )
   })
 
   test('a full device is disk_full', () => {
     const file = new NodeSyncFileSystem().open('/dev/full', 'write')
-    expect(() => file.write(new Uint8Array(10), 0)).toThrow(expect.objectContaining({ code: 'disk_full' }))
+    expect(() => file.write(new Uint8Array(10), 0)).toThrow(
+      expect.objectContaining({ code: 'disk_full' }),
+    )
     file.close()
   })
 })

@@ -1,0 +1,112 @@
+import type { LogView } from '../log/log-view.ts'
+import { type Archive, openArchive } from '../log/archive-view.ts'
+import { randomHex } from '../base/random.ts'
+import { type DrillEngine, type DrillScratch, drill } from '../replay/drill.ts'
+import type { DrillReport } from '../replay/drill-report.ts'
+import type { ReplayProgress } from '../replay/replay.ts'
+import { planRestore } from '../snapshot/plan-restore.ts'
+import { restore } from '../snapshot/restore.ts'
+import { NodeFileSystem } from '../storage/node-file-system.ts'
+import { openObjectStore } from '../storage/open-object-store.ts'
+import type { S3Options } from './config.ts'
+import type { Engine } from './engine.ts'
+import { environmentVariables, hostName, processId, temporaryDirectory } from './environment.ts'
+import { openEngine } from './open-engine.ts'
+import { type EnginePorts, resolvePorts } from './ports.ts'
+
+/** A query of the user's and the rows it must give: an array of arrays, as `sql --json` prints them. */
+export interface DrillCheckOptions {
+  readonly sql: string
+  readonly expected: unknown
+}
+
+export interface DrillArchiveOptions {
+  /** `s3://bucket/prefix` or `file:///path`. */
+  readonly archive: string
+  readonly s3?: S3Options
+  /** The data directory of the engine that writes the archive; it may be running. Left out, RPO is not measured. */
+  readonly against?: string
+  readonly checks?: readonly DrillCheckOptions[]
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: ReplayProgress) => void
+}
+
+/**
+ * Rehearses a restore: into a scratch directory, every byte verified, measured and judged. The archive is only read.
+ * @throws StratalogError `archive_not_found`, `store_unavailable`, `disk_full`, `aborted`; damage does not throw, it makes
+ * the verdict FAIL.
+ * @example
+ * const report = await drillArchive({ archive: 'file:///backups/shop', against: './data' })
+ * if (report.verdict !== 'PASS') console.error(report.reasons)
+ */
+export async function drillArchive(
+  options: DrillArchiveOptions,
+  given: Partial<EnginePorts> = {},
+): Promise<DrillReport> {
+  const ports = resolvePorts({}, given)
+  const { against, checks, signal, onProgress } = options
+  const live = against === undefined ? null : await openEngine({ dataDir: against }, given, 'read')
+  const views = live === null ? null : [...live.registry.all()].map((log) => log.view())
+  const store = await openObjectStore(options.archive, {
+    ...ports,
+    ...(options.s3 === undefined ? {} : { s3: options.s3 }),
+    fileSystem: new NodeFileSystem(),
+    environment: environmentVariables(),
+  })
+  try {
+    return await drill(
+      {
+        open: () => openArchive(store, { logger: ports.logger }),
+        scratch: () => openScratch(ports),
+        against: views,
+        ...(checks === undefined ? {} : { checks }),
+      },
+      { signal, onProgress },
+      ports,
+    )
+  } finally {
+    await store.close()
+    for (const view of views ?? []) view.release()
+    await live?.close()
+  }
+}
+
+/** A directory of its own, outside every data directory, that goes away with the drill. */
+async function openScratch(ports: EnginePorts): Promise<DrillScratch> {
+  const path = await temporaryDirectory()
+  const dataDir = `${path}/data`
+  const fileSystem = new NodeFileSystem()
+  const { clock, random, logger } = ports
+  return {
+    restore: async (archive: Archive, signal?: AbortSignal) => {
+      const writer = { id: randomHex(random, 16), pid: processId(), host: hostName(), since: clock.now() }
+      const target = { fileSystem, dataDir, clock, logger, writer, newEngineId: randomHex(random, 16) }
+      return restore(await planRestore(archive, { signal }), target, { signal })
+    },
+    open: async () => drillEngine(await openEngine({ dataDir }, ports, 'read')),
+    remove: () => fileSystem.removeDirectory(path),
+  }
+}
+
+function drillEngine(engine: Engine): DrillEngine {
+  return {
+    views: (names?: readonly string[]): readonly LogView[] => {
+      const logs = names === undefined ? [...engine.registry.all()] : names.map((name) => engine.registry.get(name))
+      return logs.map((log) => localOnly(log.view()))
+    },
+    query: async (sql, signal) => {
+      const result = await engine.queries.query(sql, [], signal === undefined ? {} : { signal })
+      return (await result.toJson()).rows
+    },
+    close: () => engine.close(),
+  }
+}
+
+/** What was not restored is a gap: a drill proves the scratch directory, not the archive behind it. */
+function localOnly(view: LogView): LogView {
+  const partitions = view.partitions.map((partition) => ({
+    ...partition,
+    sources: partition.sources.filter((source) => source.tier !== 'object'),
+  }))
+  return { ...view, partitions }
+}

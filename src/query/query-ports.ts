@@ -1,0 +1,29 @@
+/** What queries need of the engine. */
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/logger.ts'
+import type { LogView, SegmentSource } from '../log/log-view.ts'
+import type { WorkerChannel } from './protocol.ts'
+
+/** A local file that holds exactly the bytes of a segment. */
+export interface LocalSegment {
+  readonly path: string
+  /** Whether it was there without asking the object store. */
+  readonly isCached: boolean
+  /** Requests that this took. */
+  readonly requests: number
+  /** The file may go when every holder has released it. */
+  release(): void
+}
+
+export interface QueryPorts {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Pins a log's present state, synchronously. @throws StratalogError `log_not_found`, naming the nearest log. */
+  readonly viewOf: (logName: string) => LogView
+  /** Whether there is a log of this name; asked for every word of a statement. */
+  readonly hasLog: (logName: string) => boolean
+  /** Starts a worker that runs a QueryHost. */
+  readonly spawn: () => WorkerChannel
+  /** A local file for a segment whose `bytes.path` is null. */
+  readonly segmentPath: (source: SegmentSource, signal: AbortSignal) => Promise<LocalSegment>
+}
