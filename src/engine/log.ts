@@ -29,7 +29,7 @@ export interface LogDescription {
 }
 
 /** One record, many, an `apache-arrow` Table or RecordBatch, or columns in Arrow's layout. */
-export type Appendable = Row | readonly Row[] | ArrowInput | ColumnInput
+export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
 
 /** What a log needs of the engine around it. */
 export interface LogPorts {

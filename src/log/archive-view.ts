@@ -172,7 +172,7 @@ async function checkIdentity(store: ObjectStore, state: ManifestState): Promise<
   if (identity.kind === 'archive' && identity.engineId === state.engineId) return
   throw new StratalogError(
     'archive_not_found',
-    `${store.url} says in ${IDENTITY_FILE} that it is a ${identity.kind} of engine ${identity.engineId}, and its manifest is of engine ${state.engineId}.`,
+    `${store.url} is in ${IDENTITY_FILE} a ${identity.kind} of engine ${identity.engineId}, and in its manifest one of ${state.engineId}.`,
     { details: { url: store.url, identity, engineId: state.engineId } },
   )
 }

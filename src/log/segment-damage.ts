@@ -1,7 +1,8 @@
 /** What is wrong with the bytes of a segment, as facts for a report: where, what kind, and which records it costs. */
-import { type StratalogError, isStratalogError } from '../base/errors.ts'
+import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { crc32c, sha256Hex } from '../format/checksum.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
+import type { SegmentSource } from './log-view.ts'
 import { blockBytes, SegmentReading, type SegmentOwner } from './segment-reading.ts'
 
 /**
@@ -80,6 +81,24 @@ export function damageOf(error: unknown, from: number, to: number): SegmentDamag
     default:
       return null
   }
+}
+
+/** The error of a reading that met damage: which file or object, which records it costs, and what can still be read. */
+export function damageError(
+  log: string,
+  partition: number,
+  source: SegmentSource,
+  damage: SegmentDamage,
+  cause: unknown,
+): StratalogError {
+  const { from, to, position, kind, reason } = damage
+  const object = (source.tier === 'disk' ? source.segment.disk : source.segment.object)?.object ?? ''
+  const code = isStratalogError(cause) ? cause.code : 'segment_corrupt'
+  return new StratalogError(
+    code,
+    `${object}: ${reason} It holds log '${log}', partition ${partition}, offsets [${from}, ${to}); what lies before and after can be read.`,
+    { cause, details: { object, tier: source.tier, log, partition, from, to, position, kind } },
+  )
 }
 
 /**

@@ -200,16 +200,9 @@ function runsOf(
 
 /** The facts are those of the segment that the manifest means. */
 function checkOwner(facts: SegmentFacts, entry: SegmentEntry, owner: SegmentOwner): void {
-  if (
-    facts.logId !== owner.logId ||
-    facts.partition !== owner.partition ||
-    facts.baseOffset !== entry.baseOffset
-  ) {
-    throw mismatch(
-      `it is of log ${facts.logId}, partition ${facts.partition}, from offset ${facts.baseOffset} on, not of log ${owner.logId}, partition ${owner.partition}, from offset ${entry.baseOffset} on`,
-      'swapped',
-    )
-  }
+  const found = placeOf(facts.logId, facts.partition, facts.baseOffset)
+  const meant = placeOf(owner.logId, owner.partition, entry.baseOffset)
+  if (found !== meant) throw mismatch(`it is of ${found}, not of ${meant}`, 'swapped')
   if (facts.endOffset !== entry.endOffset) {
     throw mismatch(
       `it holds offsets up to ${facts.endOffset}, and the manifest says up to ${entry.endOffset}`,
@@ -218,6 +211,10 @@ function checkOwner(facts: SegmentFacts, entry: SegmentEntry, owner: SegmentOwne
   }
   if (facts.schema.id !== entry.schemaId)
     throw mismatch(`its schema is ${facts.schema.id}, not ${entry.schemaId}`, 'swapped')
+}
+
+function placeOf(logId: number, partition: number, baseOffset: number): string {
+  return `log ${logId}, partition ${partition}, from offset ${baseOffset} on`
 }
 
 function mismatch(reason: string, damage = 'footer'): StratalogError {

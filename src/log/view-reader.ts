@@ -23,7 +23,7 @@ import {
 import { type Field, STAMPED_TIME_COLUMN, type Schema, fieldIndex } from '../format/schema.ts'
 import type { BatchFacts, SegmentFacts } from '../format/segment.ts'
 import type { LogView, MemorySource, PartitionView, SegmentSource, ViewSource } from './log-view.ts'
-import { type SegmentDamage, damageOf } from './segment-damage.ts'
+import { type SegmentDamage, damageError, damageOf } from './segment-damage.ts'
 import { SegmentReading, blockBytes } from './segment-reading.ts'
 import { type TimeBounds, mayOverlap, withinTime } from './time-filter.ts'
 
@@ -183,9 +183,14 @@ class PartitionReading {
   /** Passes on a damage whose caller wants it, and throws everything else. */
   #damage(source: SegmentSource, error: unknown, range: Range): void {
     const { onDamage } = this.#options
-    const damage = onDamage === undefined ? null : damageOf(error, range.start, range.end)
+    const damage = damageOf(error, range.start, range.end)
     if (damage === null) throw error
-    onDamage?.(source, damage)
+    if (onDamage === undefined) {
+      // The reading of a block throws this, and the reading of its segment sees it pass.
+      if (isStratalogError(error) && error.details['object'] !== undefined) throw error
+      throw damageError(this.#view.definition.name, this.#partition.partition, source, damage, error)
+    }
+    onDamage(source, damage)
   }
 
   #isWanted(block: BatchFacts, wanted: Range): boolean {

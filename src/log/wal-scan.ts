@@ -1,7 +1,7 @@
 /**
  * Reads the WAL's frames back, in LSN order, and decides where the WAL ends. Recovery's first half; changes nothing.
  *
- * The decision (rule 3 of docs/guarantees.md). A frame that does not check out is
+ * The decision (docs/formats.md, WAL). A frame that does not check out is
  * - in a file that has a successor: corruption. A successor is made only after all before it was durable.
  * - in the newest file, with a valid frame behind it that was written when the damaged bytes were already durable:
  *   corruption. They may have been acknowledged.

@@ -16,19 +16,17 @@
 import { assert, present } from '../base/assert.ts'
 import { isStratalogError, StratalogError } from '../base/errors.ts'
 import { crc32c } from '../format/checksum.ts'
-import { walFileName } from '../format/paths.ts'
-import { WAL_FILE_HEADER_BYTES, decodeWalFileHeader } from '../format/wal-file.ts'
 import {
   WAL_FRAME_HEADER_BYTES,
+  type WalFrameSeal,
   finishFrameHeader,
   peekFrame,
   walFrameBytes,
-  writeFrameFields,
 } from '../format/wal-frame.ts'
-import type { ScannedFrame } from './wal-file-reader.ts'
+import { continueWal } from './continue-wal.ts'
 import { type OpenWalFile, WalFiles, type WalFilesOptions } from './wal-files.ts'
 import type { RingConsumer } from './wal-ring.ts'
-import { type WalRecovered, readWal } from './wal-scan.ts'
+import type { WalRecovered } from './wal-scan.ts'
 
 export interface WalWriterOptions extends WalFilesOptions {
   readonly recovered: WalRecovered
@@ -65,7 +63,7 @@ export class WalWriter {
     this.#ring = options.ring
     const { recovered } = options
     this.#files = failing(() => new WalFiles(options, recovered.fromLsn))
-    const continued = failing(() => continueWal(options, this.#files))
+    const continued = failing(() => continueWal(options, recovered, this.#files))
     this.#file = continued.file
     this.#link = continued.link
     this.#writtenLsn = recovered.endLsn
@@ -183,12 +181,7 @@ export class WalWriter {
     this.#large = null
   }
 
-  #seal(payloadChecksum: number): {
-    epoch: number
-    durableLsn: number
-    previousLink: number
-    payloadChecksum: number
-  } {
+  #seal(payloadChecksum: number): WalFrameSeal {
     return {
       epoch: this.#options.epoch,
       durableLsn: this.#durableLsn,
@@ -224,103 +217,6 @@ export class WalWriter {
       // The file is durable as far as was published, or abandoned; closing adds nothing.
     }
   }
-}
-
-/** Makes the first file of this writer, with the frames that are not proven durable. */
-function continueWal(
-  options: WalWriterOptions,
-  files: WalFiles,
-): { file: OpenWalFile; link: number } {
-  const { recovered, fileSystem, directory, engineId } = options
-  const { durableLsn, endLsn } = recovered
-  const before = files.startLsns.at(-1) ?? null
-  if (before === null) {
-    assert(endLsn === 0, 'a WAL without files starts at 0')
-    return { file: files.create(0, 0, 0, () => {}), link: 0 }
-  }
-  const old = readFacts(options, before)
-  assert(old.epoch < options.epoch, 'every writer has an epoch above those before')
-  const frames = readWal(fileSystem, directory, { engineId, fromLsn: durableLsn })
-  const first = frames.next()
-  const previousLink =
-    first.done === true ? unfollowedLink(old, durableLsn) : first.value.frame.previousLink
-  let link = previousLink
-  const file = files.create(durableLsn, previousLink, endLsn - durableLsn, (target) => {
-    for (let next = first; next.done !== true; next = frames.next()) {
-      link = rewriteFrame(target, next.value, link, durableLsn, options.epoch)
-    }
-    const written = durableLsn + target.position - WAL_FILE_HEADER_BYTES
-    if (written !== endLsn) throw changed(directory, endLsn, written)
-  })
-  if (before < durableLsn)
-    files.markRolled(before, {
-      lsn: durableLsn,
-      epoch: old.epoch,
-      salt: old.salt,
-      link: previousLink,
-    })
-  return { file, link }
-}
-
-/** The link of a file that starts where the old one has no frame: known only when that is where the old one starts. */
-function unfollowedLink(
-  old: { readonly startLsn: number; readonly previousLink: number },
-  lsn: number,
-): number {
-  return old.startLsn === lsn ? old.previousLink : 0
-}
-
-function readFacts(
-  options: WalWriterOptions,
-  startLsn: number,
-): ReturnType<typeof decodeWalFileHeader> {
-  const path = `${options.directory}/${walFileName(startLsn)}`
-  const file = options.fileSystem.open(path, 'read')
-  try {
-    const header = new Uint8Array(WAL_FILE_HEADER_BYTES)
-    const length = file.read(header, 0)
-    return decodeWalFileHeader(
-      header.subarray(0, length),
-      { engineId: options.engineId, startLsn },
-      path,
-    )
-  } finally {
-    file.close()
-  }
-}
-
-/** Appends a frame of an earlier epoch under this one; returns its link. */
-function rewriteFrame(
-  target: OpenWalFile,
-  scanned: ScannedFrame,
-  previousLink: number,
-  durableLsn: number,
-  epoch: number,
-): number {
-  const { frame, payload } = scanned
-  const bytes = new Uint8Array(walFrameBytes(frame.payloadLength))
-  const view = new DataView(bytes.buffer)
-  writeFrameFields(view, 0, frame, frame.lsn, frame.payloadLength)
-  bytes.set(payload, WAL_FRAME_HEADER_BYTES)
-  const seal = { epoch, durableLsn, previousLink, payloadChecksum: frame.payloadChecksum }
-  const link = finishFrameHeader(bytes, view, 0, seal, target.salt)
-  target.append(bytes)
-  return link
-}
-
-function changed(directory: string, expected: number, found: number): StratalogError {
-  return new StratalogError(
-    'wal_corrupt',
-    `${directory} changed since it was read: it ended at LSN ${expected}, now at ${found}.`,
-    {
-      details: {
-        file: directory,
-        position: null,
-        lsn: found,
-        reason: 'it changed since it was read',
-      },
-    },
-  )
 }
 
 /** Runs a step; errors of the file system come out as the WAL's: `disk_full`, or `disk_failed` with the first as cause. */

@@ -58,8 +58,8 @@ export class QueryWorker {
   }
 
   /**
-   * Stops the worker; no query may be running. Terminating a worker inside a call into DuckDB aborts the process, so one
-   * that does not answer is left to end with it.
+   * Stops the worker; no query may be running. Terminating a worker inside a call into DuckDB aborts the process, so
+   * one that does not answer is left to end with it.
    */
   async close(): Promise<void> {
     if (this.#hasExited) return

@@ -108,8 +108,8 @@ function tableOfScan(node: PlanNode, nonce: string): number | null {
 }
 
 /**
- * The bounds in a filter as DuckDB prints it: a comparison, or comparisons joined by AND. `prefix` begins the names of the
- * scan's columns, and `types` are their types.
+ * The bounds in a filter as DuckDB prints it: a comparison, or comparisons joined by AND. `prefix` begins the names of
+ * the scan's columns, and `types` are their types.
  */
 export function parseFilter(
   text: string,

@@ -1,4 +1,4 @@
-/** Reads one segment in a local file, block by block, for a scan. Checks are segment-reader's: nothing is used before. */
+/** Reads one segment in a local file, block by block. Checks are segment-reader's: nothing is used before. */
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { RecordBatch } from '../format/record-batch.ts'

@@ -4,7 +4,7 @@ import {
   type DuckDBPreparedStatement,
   StatementType,
 } from '@duckdb/node-api'
-import { StratalogError, isStratalogError } from '../base/errors.ts'
+import { type ErrorCode, StratalogError, isStratalogError } from '../base/errors.ts'
 
 export interface Statement {
   /** The statement itself, or what an EXPLAIN explains. */
@@ -72,8 +72,8 @@ function skipSpace(sql: string, position: number): number {
 /**
  * Prepares a statement that only reads.
  *
- * @throws StratalogError `query_invalid` for what DuckDB does not understand, `query_forbidden` for more than one statement
- * and for any that could write or change settings.
+ * @throws StratalogError `query_invalid` for what DuckDB does not understand, `query_forbidden` for more than one
+ * statement and for any that could write or change settings.
  */
 export async function prepareReadOnly(
   connection: DuckDBConnection,
@@ -94,22 +94,17 @@ export async function prepareReadOnly(
   throw refused(name)
 }
 
-/** Kinds of DuckDB's errors that say that the statement is at fault, with the code for each. */
-const STATEMENT_FAULTS: readonly (readonly [
-  RegExp,
-  'query_invalid' | 'query_forbidden' | 'query_limit',
-])[] = [
-  [
-    /^(?:Parser|Binder|Catalog|Conversion|Syntax|Invalid Input|Out of Range|Not implemented|Parameter [Nn]ot \w+) Error/,
-    'query_invalid',
-  ],
-  [
-    /^(?:Invalid type|Mismatch Type|Constraint|Parameter Not Resolved|Parameter Not Allowed|Sequence|Expression|Unknown Type|Decimal|Divide by Zero|Settings) Error/,
-    'query_invalid',
-  ],
-  [/^Permission Error/, 'query_forbidden'],
-  [/^Out of Memory Error/, 'query_limit'],
-]
+/** Kinds of DuckDB's errors that say that the statement is at fault. */
+const STATEMENT_FAULTS =
+  /^(?:Parser|Binder|Catalog|Conversion|Syntax|Invalid (?:Input|type)|Out of Range|Mismatch Type|Not implemented) Error/i
+const OTHER_FAULTS =
+  /^(?:Parameter .*|Constraint|Sequence|Expression|Unknown Type|Decimal|Divide by Zero|Settings) Error/
+
+function codeOf(text: string): ErrorCode {
+  if (STATEMENT_FAULTS.test(text) || OTHER_FAULTS.test(text)) return 'query_invalid'
+  if (text.startsWith('Permission Error')) return 'query_forbidden'
+  return text.startsWith('Out of Memory Error') ? 'query_limit' : 'query_failed'
+}
 
 /** DuckDB's error as one of ours; `details` has the line and column of the place where it knows it. */
 export function statementError(error: unknown): StratalogError {
@@ -118,8 +113,7 @@ export function statementError(error: unknown): StratalogError {
     /^Failed to extract statements: /,
     '',
   )
-  const code = STATEMENT_FAULTS.find(([pattern]) => pattern.test(text))?.[1] ?? 'query_failed'
-  return new StratalogError(code, text, { details: errorPlace(text) })
+  return new StratalogError(codeOf(text), text, { details: errorPlace(text) })
 }
 
 /** DuckDB shows the line and marks the column: `LINE 3: … ` and a caret below. */

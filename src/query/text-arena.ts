@@ -1,11 +1,11 @@
 /**
- * Memory that DuckDB can point into. DuckDB's string is 16 bytes: the length, then up to 12 bytes of text, or 4 bytes of
- * it and a pointer to all. To point at a whole batch of long strings at the cost of one copy, the batch's bytes become
- * one blob in a vector of our own, whose own 16 bytes tell the address.
+ * Memory that DuckDB can point into. DuckDB's string is 16 bytes: the length, then up to 12 bytes of text, or 4 bytes
+ * of it and a pointer to all. To point at a whole batch of long strings at the cost of one copy, the batch's bytes
+ * become one blob in a vector of our own, whose own 16 bytes tell the address.
  *
- * Invariant: an arena's bytes stay where they are from `load` until `release` by its last holder. Whoever hands a pointer
- * to DuckDB holds the arena until DuckDB is done with that vector. Arenas are taken from a pool and go back to it,
- * because their memory is not the garbage collector's to see.
+ * Invariant: an arena's bytes stay where they are from `load` until `release` by its last holder. Whoever hands a
+ * pointer to DuckDB holds the arena until DuckDB is done with that vector. Arenas are taken from a pool and go back to
+ * it, because their memory is not the garbage collector's to see.
  */
 import { BLOB } from '@duckdb/node-api'
 import duckdb from '@duckdb/node-bindings'

@@ -1,6 +1,6 @@
 /**
- * Builds DuckDB's 16-byte strings for our text and binary columns; see text-arena.ts. A dictionary's are built once, and
- * so is the arena of a column, for as long as the scan that owns this object is on that batch.
+ * Builds DuckDB's 16-byte strings for our text and binary columns; see text-arena.ts. A dictionary's are built once,
+ * and so is the arena of a column, for as long as the scan that owns this object is on that batch.
  */
 import { assert } from '../base/assert.ts'
 import { type ColumnData, int32View } from '../format/column.ts'

@@ -79,8 +79,9 @@ export function uncommittedReasons(archive: Archive, live: LogView): readonly st
       const named =
         log?.partitions[partition]?.segments.some((segment) => segment.sha256 === sha256) ?? false
       if (named) return []
+      const records = place(name, partition, baseOffset, endOffset)
       return [
-        `The engine has ${place(name, partition, baseOffset, endOffset)} in object ${object.object}, which the manifest does not name: it is stale.`,
+        `The engine has ${records} in object ${object.object}, which the manifest does not name: it is stale.`,
       ]
     }),
   )

@@ -115,7 +115,8 @@ async function plainTable(rows: readonly Row[]): Promise<(sql: string) => Promis
   for (let start = 0; start < rows.length; start += 1000) {
     const values = rows.slice(start, start + 1000).map((row) => {
       const own = Object.entries(TYPES).map(([name, type]) => literal(type, row[name]))
-      return `(${own.join(', ')}, ${String(row['_offset'])}, ${String(row['_partition'])}, ${literal('timestamp[ms]', row['happened'])}, '${String(row['_tier'])}')`
+      const time = literal('timestamp[ms]', row['happened'])
+      return `(${own.join(', ')}, ${String(row['_offset'])}, ${String(row['_partition'])}, ${time}, '${String(row['_tier'])}')`
     })
     await connection.run(`INSERT INTO log VALUES ${values.join(', ')}`)
   }
