@@ -29,18 +29,23 @@ export async function withWriter<T>(
  * @throws StratalogError `argument_invalid` when neither is named.
  */
 export async function withReader<T>(values: FlagValues, use: (reading: Reading) => Promise<T>): Promise<T> {
-  const { dataDir, archive, s3 } = readConfiguration(values)
-  const connection = s3 === undefined ? {} : { s3 }
-  if (dataDir !== undefined) {
-    const db = await Stratalog.openReadOnly({ dataDir, ...(archive === undefined ? {} : { archive }), ...connection })
+  const config = readConfiguration(values)
+  if (config.dataDir !== undefined) {
+    const db = await Stratalog.openReadOnly(config)
     return await closingAfter(db, () => use(db))
   }
-  const reader = await Stratalog.openArchive(requireArchive(archive), connection)
+  return await withArchive(values, use)
+}
+
+/** Runs with the archive by itself. @throws StratalogError `argument_invalid` when none is named. */
+export async function withArchive<T>(values: FlagValues, use: (archive: ArchiveReader) => Promise<T>): Promise<T> {
+  const { archive, s3 } = readConfiguration(values)
+  const reader = await Stratalog.openArchive(requireArchive(archive), s3 === undefined ? {} : { s3 })
   return await closingAfter(reader, () => use(reader))
 }
 
-/** The archive that the flags name. @throws StratalogError `argument_invalid` when they name none. */
-export function requireArchive(archive: string | undefined): string {
+/** @throws StratalogError `argument_invalid` when the flags name no archive. */
+function requireArchive(archive: string | undefined): string {
   if (archive !== undefined) return archive
   throw new StratalogError('argument_invalid', 'Say where the data is: --data-dir DIR or --archive URL.')
 }

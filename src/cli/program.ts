@@ -5,7 +5,6 @@
 import { createRequire } from 'node:module'
 import { Command, Option } from 'commander'
 import {
-  fraction,
   list,
   logName,
   offsetTargets,
@@ -214,9 +213,7 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--to-offset <l/p=o>', 'up to these offsets; may be given again', offsetTargets)
     .option('--logs <a,b>', 'these logs only', list)
     .option('--rename <a=b>', 'new names of logs', renames)
-    .option('--eager', 'copy everything to the disk at once')
     .option('--plan', 'say what would be done, and do nothing')
-    .option('--yes', 'go on where a person would be asked')
   addWhereFlags(restoring).action(async (options) => {
     const { restore } = await import('./commands/restore.ts')
     await restore(session, options)
@@ -236,6 +233,7 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--to <offset>', 'end before this offset', wholeNumber)
     .option('--speed <speed>', 'max, realtime or a factor such as 2x', speed, 'max')
     .option('--into <dir>', `a data directory, or '-' for NDJSON on standard output; without it records are only counted and hashed`)
+    .option('--resume <file>', 'go on where the replay that wrote this file stopped')
   addWhereFlags(replaying).action(async (options) => {
     const { replay } = await import('./commands/replay.ts')
     await replay(session, options)
@@ -249,7 +247,6 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     'drill --archive s3://bucket/prefix --against data --report drill.md',
   )
     .option('--against <dir>', 'compare with this data directory')
-    .option('--sample <part>', 'verify this part of the records, above 0 and at most 1', fraction)
     .option('--check <sql>', 'a question whose answer is checked; may be given again', repeated)
     .option('--expect <json>', 'the answer to the check before it', repeated)
     .option('--report <file>', 'write a report: .md or .html')

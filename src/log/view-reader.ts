@@ -10,7 +10,7 @@
  *
  * A batch is valid until the view is released.
  */
-import { StratalogError, throwIfAborted } from '../base/errors.ts'
+import { StratalogError, isStratalogError, throwIfAborted } from '../base/errors.ts'
 import { type Range, intersectRanges } from '../base/range.ts'
 import { conformBatch } from '../format/column-conform.ts'
 import type { Tier } from '../format/manifest.ts'

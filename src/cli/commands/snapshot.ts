@@ -1,20 +1,47 @@
 /** `snapshot create|list`. */
 import { formatBytes, formatCount } from '../../base/units.ts'
+import { type SnapshotDescription, describeSnapshot } from '../../engine/snapshots.ts'
 import type { FlagValues } from '../config-flags.ts'
-import { withReader, withWriter } from '../engine-access.ts'
+import { withArchive, withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
 import { type Session, writeDocument } from '../session.ts'
 
 export async function createSnapshot(session: Session, flags: FlagValues & { readonly name?: string }): Promise<void> {
-  const made = await withWriter(flags, (db) => db.snapshot(flags.name === undefined ? {} : { name: flags.name }))
-  const snapshot = snapshotJson(made)
+  const { name } = flags
+  const snapshot = await withWriter(flags, (db) => db.snapshot(name === undefined ? {} : { name }))
   if (session.json) await writeDocument(session, snapshot)
   else await session.terminal.write(snapshotsTable([snapshot]))
 }
 
+/** Snapshots lie in the archive, whoever writes it. */
 export async function listSnapshots(session: Session, flags: FlagValues): Promise<void> {
-  const found = await withReader(flags, async (reading) => await reading.snapshots())
-  const snapshots = found.map(snapshotJson)
+  const snapshots = await withArchive(flags, async (archive) => archive.snapshots().map(describeSnapshot))
   if (session.json) await writeDocument(session, snapshots)
   else await session.terminal.write(snapshotsTable(snapshots))
+}
+
+function snapshotsTable(snapshots: readonly SnapshotDescription[]): string {
+  const right = 'right' as const
+  const columns = [
+    { name: 'snapshot' },
+    { name: 'time' },
+    { name: 'logs', align: right },
+    { name: 'records', align: right },
+    { name: 'bytes', align: right },
+    { name: 'new', align: right },
+  ]
+  const rows = snapshots.map(({ name, time, logs, bytes, newBytes }) => [
+    name,
+    time,
+    formatCount(logs.length),
+    formatCount(recordsOf(logs)),
+    formatBytes(bytes),
+    formatBytes(newBytes),
+  ])
+  return renderTable(columns, rows)
+}
+
+function recordsOf(logs: SnapshotDescription['logs']): number {
+  const partitions = logs.flatMap((log) => log.partitions)
+  return partitions.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0)
 }

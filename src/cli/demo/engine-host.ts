@@ -6,7 +6,7 @@ import { MemoryMetrics } from '../../base/metrics.ts'
 import { LogHasher } from '../../format/content-hash.ts'
 import type { Tier } from '../../format/manifest.ts'
 import type { Log } from '../../engine/log.ts'
-import { restoreArchive } from '../../engine/restore.ts'
+import { restoreArchive } from '../../engine/restore-archive.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
 import { FlightReader } from './flight-columns.ts'
 import { FLIGHT_FIELDS, FLIGHT_TIME_COLUMN } from './flights.ts'
@@ -162,7 +162,7 @@ export class EngineHost {
   }
 
   async #restore({ dataDir, archive, s3 }: Calls['restore']['request']): Promise<Calls['restore']['answer']> {
-    const report = await restoreArchive({ dataDir, archive, eager: true, ...(s3 === null ? {} : { s3 }) })
+    const report = await restoreArchive({ dataDir, archive, ...(s3 === null ? {} : { s3 }) }, { metrics: this.#metrics })
     return { records: report.records, elapsedMs: report.elapsedMs }
   }
 
