@@ -20,17 +20,30 @@ export interface Clock {
   yield(): Promise<void>
 }
 
-/** The longest delay a platform timer takes; longer ones fire at once. */
+/** The longest delay a platform timer takes; longer ones would fire at once. */
 const PLATFORM_DELAY_MAX_MS = 2 ** 31 - 1
+
+/** A platform timer, or for a long delay one after the other. `unref`: it does not keep the process alive. */
+function startTimer(delayMs: number, callback: () => void, unref: boolean): Timer {
+  const step = Math.min(delayMs, PLATFORM_DELAY_MAX_MS)
+  let rest: Timer | null = null
+  const timer = setTimeout(() => {
+    if (step === delayMs) callback()
+    else rest = startTimer(delayMs - step, callback, unref)
+  }, step)
+  if (unref) timer.unref()
+  return {
+    cancel: () => {
+      clearTimeout(timer)
+      rest?.cancel()
+    },
+  }
+}
 
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  setTimer(delayMs, callback) {
-    const timer = setTimeout(callback, Math.min(delayMs, PLATFORM_DELAY_MAX_MS))
-    timer.unref()
-    return { cancel: () => clearTimeout(timer) }
-  },
+  setTimer: (delayMs, callback) => startTimer(delayMs, callback, true),
   sleep(delayMs, signal) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
@@ -38,16 +51,14 @@ export const systemClock: Clock = {
         return
       }
       const onAbort = (): void => {
-        clearTimeout(timer)
+        timer.cancel()
         reject(signal?.reason as Error)
       }
-      const timer = setTimeout(
-        () => {
-          signal?.removeEventListener('abort', onAbort)
-          resolve()
-        },
-        Math.min(delayMs, PLATFORM_DELAY_MAX_MS),
-      )
+      const onTime = (): void => {
+        signal?.removeEventListener('abort', onAbort)
+        resolve()
+      }
+      const timer = startTimer(delayMs, onTime, false)
       signal?.addEventListener('abort', onAbort, { once: true })
     })
   },

@@ -112,6 +112,9 @@ export function toStratalogError(error: unknown): StratalogError {
   if (error instanceof Error && error.name === 'AbortError') {
     return new StratalogError('aborted', 'The operation was aborted.', { cause: error })
   }
+  if (error instanceof Error && error.name === 'TimeoutError') {
+    return new StratalogError('timeout', 'The operation took too long.', { cause: error })
+  }
   const message = error instanceof Error ? error.message : String(error)
   return new StratalogError('internal', message, { cause: error })
 }

@@ -13,8 +13,8 @@ export function parseLogName(name: unknown): LogName {
   }
   throw new StratalogError(
     'log_name_invalid',
-    `${JSON.stringify(name)} is not a log name; it needs 1 to 128 characters of a-z, 0-9, '.', '_' and '-', the first a letter or a digit.`,
-    { details: { given: name } },
+    `${typeof name === 'string' ? JSON.stringify(name) : `A value of type ${typeof name}`} is not a log name; it needs 1 to 128 characters of a-z, 0-9, '.', '_' and '-', the first a letter or a digit.`,
+    { details: { given: typeof name === 'string' ? name : typeof name } },
   )
 }
 

@@ -71,7 +71,8 @@ export class VirtualClock implements Clock {
       this.#now = Math.max(this.#now, next.at)
       next.callback()
     }
-    this.#now = target
+    // A timer may have advanced the clock itself, and further.
+    this.#now = Math.max(this.#now, target)
   }
 
   #takeDue(target: number): PendingTimer | null {

@@ -52,7 +52,7 @@ export async function createSnapshot(engine: Engine, options: SnapshotOptions): 
   const name = checkName(options.name ?? `snapshot-${new Date(time).toISOString().replaceAll(/[:.]/g, '-')}`)
   // The instant: every partition's end in one synchronous stretch.
   const pinned = logs.map(pin)
-  const report = await scheduler.now(logs, 'object')
+  const report = await scheduler.now(logs, 'object', { forSnapshot: true })
   const [failure] = report.failed
   if (failure !== undefined) {
     throw new StratalogError(

@@ -22,6 +22,7 @@ import {
   decodeCommit,
   encodeBase,
   encodeCommit,
+  manifestFileHash,
 } from '../format/manifest-codec.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
 import { manifestPath } from '../format/paths.ts'
@@ -117,7 +118,8 @@ export class ManifestStore {
         const claimed: ManifestEdit = { kind: 'writer-claimed', epoch: epoch + 1, writer }
         const created: readonly ManifestEdit[] =
           engineId === '' ? [{ kind: 'engine-created', engineId: newEngineId }] : []
-        const outcome = await this.#put([...created, claimed, ...more])
+        const edits = [...created, claimed, ...more]
+        const outcome = await this.#put(edits, applyEdits(this.state, edits))
         if (outcome.kind === 'rival') continue
         this.#writer = writer
         return this.state
@@ -172,7 +174,7 @@ export class ManifestStore {
         const merged = this.#merge(waiting)
         waiting = merged.members
         if (waiting.length === 0) return
-        const outcome = await this.#put(merged.edits)
+        const outcome = await this.#put(merged.edits, merged.state)
         if (outcome.kind === 'rival') throw this.#fence(outcome.commit, this.#writer)
         if (outcome.kind === 'earlier') continue
         for (const { resolve } of waiting) resolve(this.state)
@@ -187,6 +189,7 @@ export class ManifestStore {
   /** The edits of all who wait. Who has none is answered, who has some that do not fit is refused. */
   #merge(waiting: readonly Waiting[]): {
     readonly edits: readonly ManifestEdit[]
+    readonly state: ManifestState
     readonly members: Waiting[]
   } {
     const merged: ManifestEdit[] = []
@@ -196,29 +199,31 @@ export class ManifestStore {
       try {
         const edits = typeof member.edits === 'function' ? member.edits(state) : member.edits
         state = applyEdits(state, edits)
-        if (edits.length === 0) {
+        // Who has none because of edits that still wait is answered with them, not before.
+        if (edits.length === 0 && merged.length === 0) {
           member.resolve(this.state)
           continue
         }
-        merged.push(...edits)
+        for (const edit of edits) merged.push(edit)
         members.push(member)
       } catch (error) {
         member.reject(error)
       }
     }
-    return { edits: merged, members }
+    return { edits: merged, state, members }
   }
 
-  /** Writes the next commit. `earlier` says that an earlier put of ours, thought failed, had taken the number. */
+  /** Writes the next commit, which leads to `state`. `earlier` says that an earlier put of ours, thought failed, had taken the number. */
   async #put(
     edits: readonly ManifestEdit[],
+    state: ManifestState,
   ): Promise<
     | { readonly kind: 'done' | 'earlier' }
     | { readonly kind: 'rival'; readonly commit: ManifestCommit }
   > {
-    const { number, hash, state } = this.#position
-    const { epoch, writer } = applyEdits(state, edits)
-    const writerId = writer?.id ?? ''
+    const { number, hash } = this.#position
+    const { epoch } = state
+    const writerId = state.writer?.id ?? ''
     const next = {
       number: number + 1,
       previousHash: hash,
@@ -229,7 +234,7 @@ export class ManifestStore {
     }
     const bytes = encodeCommit(next)
     if (await this.#putIfAbsent(next.number, bytes)) {
-      this.#position = followedBy(this.#position, bytes, next)
+      this.#position = { number: next.number, hash: manifestFileHash(bytes), state }
       return { kind: 'done' }
     }
     const found = await this.#readCommit(next.number)

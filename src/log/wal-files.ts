@@ -139,6 +139,8 @@ export class WalFiles {
     this.#options = options
     const { fileSystem, directory } = options
     fileSystem.makeDirectory(directory)
+    // A name that is seen need not be durable: its maker may have died before its sync. It must be before what it replaces goes.
+    fileSystem.syncDirectory(directory)
     for (const name of fileSystem.list(directory)) {
       if (isTemporaryName(name)) fileSystem.remove(`${directory}/${name}`)
     }

@@ -29,6 +29,7 @@ export class QueryHost {
   readonly #queries = new Map<number, RunningQuery>()
   #scanTables: ScanTables | null = null
   #database: Promise<Database> | null = null
+  #isClosing = false
 
   constructor(channel: Channel<ToWorker, FromWorker>, files: SyncFileSystem) {
     this.#channel = channel
@@ -155,9 +156,12 @@ export class QueryHost {
     else this.#channel.post({ kind: 'failed', query: id, error: toWorkerError(error) })
   }
 
+  /** Interrupts what runs, as often as it is asked to; DuckDB is closed once, when all has ended. */
   async #close(): Promise<void> {
     const running = [...this.#queries]
     for (const [id] of running) this.#cancel(id)
+    if (this.#isClosing) return
+    this.#isClosing = true
     await Promise.all(running.map(([, query]) => query.step))
     const database = await this.#database?.catch(() => null)
     database?.close()

@@ -384,7 +384,8 @@ function createClient(connection: S3Connection, limits: S3Limits, logger: Logger
     requestHandler: { connectionTimeout: limits.connectMs, logger: sdkLogger(logger) },
     ...(endpoint === null ? {} : { endpoint }),
     ...(region === null ? {} : { region }),
-    ...(credentials === null ? {} : { credentials }),
+    // A copy: the SDK writes into the object that it is given.
+    ...(credentials === null ? {} : { credentials: { ...credentials } }),
     ...(profile === null ? {} : { profile }),
   })
 }

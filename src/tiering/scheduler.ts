@@ -27,6 +27,11 @@ const RETRY_DELAY_MAX_MS = 60_000
 /** Which tier `now` brings everything to. */
 export type TierTarget = 'disk' | 'object'
 
+/** A snapshot pins records in the archive whatever their log's mode; otherwise a log moves only to tiers that it has. */
+export interface NowOptions {
+  readonly forSnapshot?: boolean
+}
+
 export interface TierReport {
   readonly moved: readonly TierMove[]
   /** Segments and batches that are still above the asked tier. */
@@ -81,14 +86,14 @@ export class TieringScheduler {
   }
 
   /** Brings all that was appended before the call to `target`, whatever its age; returns when it is there or has failed. */
-  now(logs: readonly LiveLog[], target: TierTarget): Promise<TierReport> {
+  now(logs: readonly LiveLog[], target: TierTarget, options: NowOptions = {}): Promise<TierReport> {
     return this.#rounds.run(async () => {
       const failed: { log: string; partition: number; code: string; message: string }[] = []
       const steps = logs.flatMap((log) => log.partitions.map((partition) => ({ log, partition })))
       const moves = await this.#runAll(
         steps.map(({ log, partition }) => async () => {
           try {
-            return await this.#moveDown(log, partition, target)
+            return await this.#moveDown(log, partition, lowestTier(log, target, options))
           } catch (error) {
             const code = isStratalogError(error) ? error.code : 'internal'
             failed.push({ log: log.name, partition: partition.partition, code, message: this.#failed(partition, error) })
@@ -97,7 +102,7 @@ export class TieringScheduler {
         }),
       )
       await this.#checkpoint()
-      const pending = steps.reduce((sum, { log, partition }) => sum + pendingFor(log, partition, target), 0)
+      const pending = steps.reduce((sum, { log, partition }) => sum + pendingFor(log, partition, lowestTier(log, target, options)), 0)
       return { moved: moves.flat(), pending, failed }
     })
   }
@@ -255,6 +260,10 @@ export class TieringScheduler {
     await Promise.all(Array.from({ length: Math.min(PARALLEL_MOVES, steps.length) }, work))
     return results
   }
+}
+
+function lowestTier(log: LiveLog, target: TierTarget, { forSnapshot = false }: NowOptions): TierTarget {
+  return log.policy.mode === 'persistent' && !forSnapshot ? 'disk' : target
 }
 
 function pendingFor(log: LiveLog, partition: Partition, target: TierTarget): number {

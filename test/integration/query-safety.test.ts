@@ -1,9 +1,13 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import { expectError } from '../support/expect-error.ts'
 import { type SampleLog, sampleLog, sampleRunner } from '../support/query-logs.ts'
+import { repositoryRoot } from '../support/repository.ts'
 import { sampleBatch, sampleSchema } from '../support/sample-batches.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -191,3 +195,27 @@ test('a damaged segment is named and never read as rows', async () => {
   const { runner } = sampleRunner([log])
   await expectError(runner.query('SELECT sum(id) FROM clicks'), 'segment_corrupt')
 })
+
+test('a process that exits in the middle of a query does not hang', async () => {
+  const script = `
+    import { QueryRunner } from '${sourceUrl('query/query-runner.ts')}'
+    import { spawnQueryWorker } from '${sourceUrl('engine/workers/spawn-query-worker.ts')}'
+    import { systemClock } from '${sourceUrl('base/clock.ts')}'
+    import { silentLogger } from '${sourceUrl('base/logger.ts')}'
+    const ports = { clock: systemClock, logger: silentLogger, hasLog: () => false, spawn: spawnQueryWorker }
+    const runner = new QueryRunner(ports)
+    await runner.query('SELECT 1')
+    runner.query('SELECT count(*) FROM range(100000000000) WHERE range < 0').catch(() => {})
+    setTimeout(() => process.exit(7), 100)`
+  const started = performance.now()
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: 'inherit',
+  })
+  const [status] = (await once(child, 'exit')) as [number]
+  expect(status).toBe(7)
+  expect(performance.now() - started).toBeLessThan(14_000)
+})
+
+function sourceUrl(path: string): string {
+  return pathToFileURL(join(repositoryRoot, 'src', path)).href
+}

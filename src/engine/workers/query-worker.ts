@@ -1,15 +1,22 @@
 /** The query worker's entry: builds its own ports and runs DuckDB until it is told to close. */
-import { parentPort } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { present } from '../../base/assert.ts'
 import type { ToWorker } from '../../query/protocol.ts'
 import { QueryHost } from '../../query/query-host.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
 
 const port = present(parentPort, 'the port to the thread that started this worker')
+/** Tells the thread that started this worker, even while that one is blocked, that DuckDB is at rest for good. */
+const isClosed = (workerData as { readonly isClosed: Int32Array }).isClosed
 
 new QueryHost(
   {
-    post: (message, transfer) => port.postMessage(message, transfer),
+    post: (message, transfer) => {
+      port.postMessage(message, transfer)
+      if (message.kind !== 'closed') return
+      Atomics.store(isClosed, 0, 1)
+      Atomics.notify(isClosed, 0)
+    },
     onMessage: (receive) => port.on('message', (message: ToWorker) => receive(message)),
   },
   new NodeSyncFileSystem(),

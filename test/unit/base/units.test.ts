@@ -53,7 +53,7 @@ describe('sizes', () => {
 
   test('are shown in the unit that keeps the number below 1024', () => {
     expect([0, 1023, 1536, 1024 ** 2 - 1, 64 * 1024 ** 2].map(formatBytes)).toEqual([
-      '0 B', '1023 B', '1.5 KiB', '1 MiB', '64 MiB',
+      '0 B', '1023 B', '1.5 KiB', '1.0 MiB', '64 MiB',
     ])
   })
 })

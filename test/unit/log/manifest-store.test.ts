@@ -153,6 +153,17 @@ describe('committing', () => {
     expect(store.state.walLsn).toBe(6)
   })
 
+  test('who needs no edits because another has them waits for that commit', async () => {
+    const files = new MemoryManifestFiles()
+    const store = await openWriter(files)
+    const created = (state: ManifestState): readonly ManifestEdit[] =>
+      state.logs.has(1) ? [] : [{ kind: 'log-created', log: logDefinition(1), startOffsets: [0] }]
+    files.faults.push('fail-before')
+    const results = await Promise.allSettled([store.commit(created), store.commit(created)])
+    expect(results.map((result) => result.status)).toEqual(['rejected', 'rejected'])
+    expect(store.state.logs.size).toBe(0)
+  })
+
   test('no edits commit nothing', async () => {
     const store = await openWriter(new MemoryManifestFiles())
     const before = store.number

@@ -261,6 +261,35 @@ describe('what is not there', () => {
     }
   })
 
+  test('damage inside a segment of many blocks costs the records of its block', async () => {
+    const fixture = await ArchiveFixture.create()
+    const log = await fixture.addLog('l', { at: 'timestamp[ms]', noise: 'binary' })
+    const noise = Uint8Array.from({ length: 100_000 }, (_, index) => (index * index * 31) % 251)
+    const rows = Array.from({ length: 60 }, (_, index) => ({
+      at: new Date(index),
+      noise: noise.map((x) => x ^ index),
+    }))
+    const entry = await fixture.addSegment(log, 0, 0, rows)
+    const half = Math.floor(entry.length / 2)
+    await fixture.damage(entry.object?.object ?? '', (bytes) =>
+      bytes.with(half, (bytes[half] ?? 0) ^ 4),
+    )
+    const [view] = (await openArchive(fixture.store)).views()
+    const damages: SegmentDamage[] = []
+    const batches = await read(view ?? expect.unreachable(), {
+      onDamage: (_, damage) => damages.push(damage),
+    })
+    const [damage] = damages
+    expect(damages).toHaveLength(1)
+    expect((damage?.to ?? 0) - (damage?.from ?? 0)).toBeLessThan(30)
+    const lost = (offset: number): boolean =>
+      offset >= (damage?.from ?? 0) && offset < (damage?.to ?? 0)
+    expect(offsets(batches)).toEqual(
+      rows.map((_, offset) => offset).filter((offset) => !lost(offset)),
+    )
+    expect(damage?.position).toBeLessThanOrEqual(half)
+  })
+
   test('an unavailable store is no damage', async () => {
     const { fixture, view } = await threeSegments()
     fixture.store.get = () => Promise.reject(new Error('no network'))

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { seededRandom } from '../../../src/base/random.ts'
 import type { WalScanResult } from '../../../src/log/wal-scan.ts'
 import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-system.ts'
 import {
@@ -318,6 +319,29 @@ describe('continuing a WAL', () => {
       expect(frames.map(({ frame }) => frame.baseOffset)).toEqual([0, 1, 2])
       expect(recovered.endLsn).toBe(3 * FRAME)
       fileSystem.crash()
+    }
+  })
+
+  test('does not remove a file before the one after it, left by a process that died, is durable by name', () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const fileSystem = new MemorySyncFileSystem({ random: seededRandom(seed) })
+      const first = openTestWal(fileSystem)
+      const fromLsn = appendPayload(first.wal, 0, testPayload(0, 200))
+      first.run()
+      fileSystem.faults = ({ kind }): undefined => {
+        const isRenamed = fileSystem.list('wal').includes(`${String(fromLsn).padStart(20, '0')}.wal`)
+        if (kind === 'syncDirectory' && isRenamed) throw new Error('killed')
+      }
+      expect(() => openTestWal(fileSystem, { epoch: 2, fromLsn })).toThrow('killed')
+      fileSystem.kill()
+      // The third writer finds both files and removes the first; then the power is cut.
+      fileSystem.faults = ({ kind, path }): undefined => {
+        if (kind === 'open' && path.endsWith('.tmp')) throw new Error('the power is cut')
+      }
+      expect(() => openTestWal(fileSystem, { epoch: 3, fromLsn })).toThrow('the power is cut')
+      fileSystem.faults = (): undefined => undefined
+      fileSystem.crash()
+      expect(scan(fileSystem, fromLsn).result.endLsn, `seed ${seed}`).toBe(fromLsn)
     }
   })
 
