@@ -4,7 +4,8 @@ import { randomHex } from '../base/random.ts'
 import { type DrillEngine, type DrillScratch, drill } from '../replay/drill.ts'
 import type { DrillReport } from '../replay/drill-report.ts'
 import type { ReplayProgress } from '../replay/replay.ts'
-import { planRestore } from '../snapshot/plan-restore.ts'
+import { plannedRecords, planRestore } from '../snapshot/plan-restore.ts'
+import { samplePlan } from '../snapshot/sample-plan.ts'
 import { restore } from '../snapshot/restore.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import { openObjectStore } from '../storage/open-object-store.ts'
@@ -27,6 +28,8 @@ export interface DrillArchiveOptions {
   /** The data directory of the engine that writes the archive; it may be running. Left out, RPO is not measured. */
   readonly against?: string
   readonly checks?: readonly DrillCheckOptions[]
+  /** The part of the archive to restore, above 0 and at most 1: runs of segments at random. Default 1, all of it. */
+  readonly sample?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ReplayProgress) => void
 }
@@ -44,7 +47,7 @@ export async function drillArchive(
   given: Partial<EnginePorts> = {},
 ): Promise<DrillReport> {
   const ports = resolvePorts({}, given)
-  const { against, checks, signal, onProgress } = options
+  const { against, checks, sample = 1, signal, onProgress } = options
   const live = against === undefined ? null : await openEngine({ dataDir: against }, given, 'read')
   const views = live === null ? null : [...live.registry.all()].map((log) => log.view())
   const store = await openObjectStore(options.archive, {
@@ -57,7 +60,7 @@ export async function drillArchive(
     return await drill(
       {
         open: () => openArchive(store, { logger: ports.logger }),
-        scratch: () => openScratch(ports),
+        scratch: () => openScratch(ports, sample),
         against: views,
         ...(checks === undefined ? {} : { checks }),
       },
@@ -72,7 +75,7 @@ export async function drillArchive(
 }
 
 /** A directory of its own, outside every data directory, that goes away with the drill. */
-async function openScratch(ports: EnginePorts): Promise<DrillScratch> {
+async function openScratch(ports: EnginePorts, sample: number): Promise<DrillScratch> {
   const path = await temporaryDirectory()
   const dataDir = `${path}/data`
   const fileSystem = new NodeFileSystem()
@@ -80,8 +83,10 @@ async function openScratch(ports: EnginePorts): Promise<DrillScratch> {
   return {
     restore: async (archive: Archive, signal?: AbortSignal) => {
       const writer = { id: randomHex(random, 16), pid: processId(), host: hostName(), since: clock.now() }
-      const target = { fileSystem, dataDir, clock, logger, writer, newEngineId: randomHex(random, 16) }
-      return restore(await planRestore(archive, { signal }), target, { signal })
+      const newEngineId = randomHex(random, 16)
+      const target = { fileSystem, dataDir, clock, logger, writer, newEngineId, isDetached: true }
+      const plan = samplePlan(await planRestore(archive, { signal }), sample, random)
+      return { ...(await restore(plan, target, { signal })), planned: plannedRecords(plan) }
     },
     open: async () => drillEngine(await openEngine({ dataDir }, ports, 'read')),
     remove: () => fileSystem.removeDirectory(path),
@@ -92,7 +97,7 @@ function drillEngine(engine: Engine): DrillEngine {
   return {
     views: (names?: readonly string[]): readonly LogView[] => {
       const logs = names === undefined ? [...engine.registry.all()] : names.map((name) => engine.registry.get(name))
-      return logs.map((log) => localOnly(log.view()))
+      return logs.map((log) => log.view())
     },
     query: async (sql, signal) => {
       const result = await engine.queries.query(sql, [], signal === undefined ? {} : { signal })
@@ -100,13 +105,4 @@ function drillEngine(engine: Engine): DrillEngine {
     },
     close: () => engine.close(),
   }
-}
-
-/** What was not restored is a gap: a drill proves the scratch directory, not the archive behind it. */
-function localOnly(view: LogView): LogView {
-  const partitions = view.partitions.map((partition) => ({
-    ...partition,
-    sources: partition.sources.filter((source) => source.tier !== 'object'),
-  }))
-  return { ...view, partitions }
 }

@@ -15,6 +15,7 @@ import type { LogState, Writer } from '../format/manifest.ts'
 import { CACHE_DIRECTORY } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
+import { bytesInDirectory } from '../log/segment-copies.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
 import { SlabPool } from '../log/slab-pool.ts'
 import type { Wal } from '../log/wal.ts'
@@ -33,7 +34,7 @@ import type { Engine } from './engine.ts'
 import { availableMemoryBytes, environmentVariables, hostName, isDebug, processId, temporaryDirectory } from './environment.ts'
 import { LogRegistry } from './log-registry.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
-import { archiveSegmentBytes, diskSegmentBytes } from './segment-bytes.ts'
+import { archiveSegmentBytes } from './segment-bytes.ts'
 import { resolvePolicy } from './storage-policy.ts'
 import { type Access, type Closers, openDirectory } from './open-directory.ts'
 import { openWal, scanDirectoryWal } from './wal-opening.ts'
@@ -94,7 +95,7 @@ async function assemble(
       pins,
       segmentBytes: (tier, segment, location) =>
         tier === 'disk'
-          ? diskSegmentBytes(fileSystem, options.dataDir ?? '', location)
+          ? bytesInDirectory(fileSystem, options.dataDir ?? '', location)
           : archiveSegmentBytes(store, segment, location),
     },
     {

@@ -348,8 +348,21 @@ class VariableBuilder implements ColumnBuilder {
   }
 }
 
+/** Classes whose contents JSON leaves out, without a word: `{}` is not what the caller has. */
+const OPAQUE_CLASSES = [Map, Set, WeakMap, WeakSet, Promise, RegExp] as const
+
+/**
+ * JSON of a value; undefined where there is none, as for a bigint or a circle. What a getter or a `toJSON` throws goes on
+ * to the caller, unless it is a TypeError.
+ */
 function jsonText(value: unknown): string | undefined {
-  return JSON.stringify(value)
+  if (OPAQUE_CLASSES.some((opaque) => value instanceof opaque)) return undefined
+  try {
+    return JSON.stringify(value)
+  } catch (error) {
+    if (error instanceof TypeError) return undefined
+    throw error
+  }
 }
 
 function appendValidity(validity: ValidityBuilder, column: ColumnData, base: number): void {

@@ -1,4 +1,5 @@
 /** How JavaScript values become values of the fixed-width types; see the table in schema.ts. */
+import { type ExactTime, parseExactTime, parseIsoTime } from '../base/units.ts'
 import { type ColumnType, TIMESTAMP_UNITS_PER_SECOND, decimalParameters, timestampUnit } from './schema.ts'
 
 /** Writes values of one type into a buffer by row number. */
@@ -103,21 +104,32 @@ function toInt64(value: unknown, min: bigint, max: bigint): number | bigint | nu
   return null
 }
 
-/** Dates and numbers are ms since 1970; bigints count the column's unit; text is ISO 8601. */
+/** Dates and numbers are ms since 1970; bigints count the column's unit; text is ISO 8601, exact to the ns. */
 function toTimestamp(value: unknown, perSecond: number): number | bigint | null {
-  if (typeof value === 'bigint') return value >= INT64_MIN && value <= INT64_MAX ? value : null
-  const ms = millisecondsOf(value)
-  if (ms === null) return null
-  const count = perSecond >= 1e3 ? Math.round(ms * (perSecond / 1e3)) : Math.floor(ms / 1e3)
+  if (typeof value === 'bigint') return inInt64(value)
+  const time = typeof value === 'string' ? parseExactTime(value) : exactTimeOf(value)
+  if (time === null) return null
+  if (perSecond < 1e3) return Math.floor(time.ms / 1e3)
+  const below = Math.floor(time.nanoseconds / (1e9 / perSecond))
+  const count = time.ms * (perSecond / 1e3) + below
   if (Number.isSafeInteger(count)) return count
-  const exact = BigInt(Math.trunc(ms)) * BigInt(perSecond / 1e3)
-  return exact >= INT64_MIN && exact <= INT64_MAX ? exact : null
+  return inInt64(BigInt(time.ms) * BigInt(perSecond / 1e3) + BigInt(below))
 }
 
-function millisecondsOf(value: unknown): number | null {
-  const ms = value instanceof Date ? value.getTime() : typeof value === 'string' ? Date.parse(value) : value
-  return typeof ms === 'number' && Number.isFinite(ms) ? ms : null
+function inInt64(value: bigint): bigint | null {
+  return value >= INT64_MIN && value <= INT64_MAX ? value : null
 }
+
+/** A Date or a number of ms; fractions of a ms down to the ns. */
+function exactTimeOf(value: unknown): ExactTime | null {
+  const given = value instanceof Date ? value.getTime() : value
+  if (typeof given !== 'number' || !(Math.abs(given) < MS_BOUND)) return null
+  const ms = Math.floor(given)
+  return { ms, nanoseconds: Math.floor((given - ms) * 1e6) }
+}
+
+/** No unit of int64 counts a time as far from 1970 as this, but for whole seconds, which no Date shows either. */
+const MS_BOUND = 2 ** 63
 
 const DAY_MS = 86_400_000
 
@@ -128,13 +140,16 @@ function dateWriter(): FixedWriter {
       values = new Int32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 2)
     },
     write(row, value) {
-      const ms = typeof value === 'number' ? null : millisecondsOf(value)
-      if (ms === null) return false
+      const ms = value instanceof Date ? value.getTime() : typeof value === 'string' ? parseIsoTime(value) : null
+      if (ms === null || Number.isNaN(ms)) return false
       values[row] = Math.floor(ms / DAY_MS)
       return true
     },
   }
 }
+
+/** Far above the digits of any decimal type: a number of a million digits would take long to make and be refused after all. */
+const DECIMAL_TEXT_MAX = 256
 
 function decimalWriter(precision: number, scale: number): FixedWriter {
   let wide = new BigInt64Array(0)
@@ -156,7 +171,8 @@ function decimalWriter(precision: number, scale: number): FixedWriter {
 /** The integer that a decimal stands for at `scale`; null when the text has more digits after the point. */
 function toUnscaled(value: unknown, scale: number): bigint | null {
   if (typeof value !== 'string' && typeof value !== 'bigint' && typeof value !== 'number') return null
-  const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(String(value))
+  const text = String(value)
+  const match = text.length > DECIMAL_TEXT_MAX ? null : /^(-?)(\d+)(?:\.(\d+))?$/.exec(text)
   if (match === null) return null
   const fraction = (match[3] ?? '').replace(/0+$/, '')
   if (fraction.length > scale) return null

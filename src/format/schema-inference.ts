@@ -1,5 +1,6 @@
 /** Which schema a log takes from its records, and how it may grow with them (design: additive columns, two widenings). */
 import { StratalogError } from '../base/errors.ts'
+import { parseIsoTime } from '../base/units.ts'
 import { COLUMNS_MAX, COLUMN_NAME_BYTES_MAX } from './limits.ts'
 import {
   type ColumnType,
@@ -79,7 +80,7 @@ export function schemaMismatch(row: number, field: Field, value: unknown): Strat
 }
 
 function typeOfTime(value: unknown, name: string, row: number): ColumnType {
-  const ms = value instanceof Date ? value.getTime() : typeof value === 'string' ? Date.parse(value) : value
+  const ms = value instanceof Date ? value.getTime() : typeof value === 'string' ? parseIsoTime(value) : value
   if (typeof ms === 'number' && Number.isFinite(ms)) return 'timestamp[ms]'
   throw schemaMismatch(row, { name, type: 'timestamp[ms]', nullable: false }, value)
 }

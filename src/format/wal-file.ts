@@ -11,8 +11,9 @@
  *     56  u32  previous link: header checksum of the last frame before the file, 0 when there is none
  *     60  u32  zero
  *
- * The header takes no LSN space: the byte at position p of the file has LSN `startLsn + p − 64`. So an LSN does not depend
- * on where files were cut, and file N ends exactly where file N+1 starts, whatever bytes lie behind that in file N.
+ * The header takes no LSN space: the byte at position p of the file has LSN `startLsn + p − 64`. So
+ * an LSN does not depend on where files were cut, and file N ends exactly where file N+1 starts,
+ * whatever bytes lie behind that in file N.
  *
  * A file gets its name (`walFileName`) only after its header is durable, so a file under that name with a bad header is
  * damaged, never unfinished.

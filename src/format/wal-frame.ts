@@ -18,10 +18,11 @@
  *     76  u32  zero
  *     80       payload
  *
- * - The length is trusted only after the header checksum held. The salt (`wal-file.ts`) differs in every file, so a frame
- *   that an earlier file left in recycled bytes, or that hides in somebody's payload, is not a frame here.
- * - The producer fills in what it knows (`writeFrameFields`); the writer of the file adds the rest just before the write
- *   (`finishFrameHeader`), because only it knows the watermark and the frame before.
+ * - The length is trusted only after the header checksum held. The salt (`wal-file.ts`) differs in
+ *   every file, so a frame that an earlier file left in recycled bytes, or that hides in somebody's
+ *   payload, is not a frame here.
+ * - The producer fills in what it knows (`writeFrameFields`); the writer of the file adds the rest
+ *   just before the write (`finishFrameHeader`), because only it knows the watermark and the frame before.
  */
 import { crc32c } from './checksum.ts'
 import { APPEND_BYTES_MAX } from './limits.ts'
@@ -68,7 +69,10 @@ const KIND_CODES: Readonly<Record<WalFrameKind, number>> = {
 }
 const KINDS: readonly (WalFrameKind | undefined)[] = [undefined, 'append', 'schema', 'seal', 'roll']
 
-/** What an append says of itself. For a schema, `baseOffset` and `recordCount` are 0; for a seal and a roll, all numbers are. */
+/**
+ * What an append says of itself. For a schema, `baseOffset` and `recordCount` are 0; for a seal and
+ * a roll, all numbers are.
+ */
 export interface WalFrameFields {
   readonly kind: WalFrameKind
   readonly logId: number

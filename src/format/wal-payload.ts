@@ -15,10 +15,11 @@
  *
  * Dictionary columns are written plain: a frame is read alone, long after the dictionary is gone.
  *
- * Schema: the schema as JSON, `{"id":…,"fields":[{"name":…,"type":…,"nullable":…}]}`. Rule: a frame of a schema lies in the
- * WAL before the first append that uses it, unless the manifest already has that schema; and a checkpoint moves past a
- * schema frame only with or after the manifest commit that holds the schema. So recovery knows every schema from the
- * manifest and the frames it reads, and recycling files never loses one.
+ * Schema: the schema as JSON, `{"id":…,"fields":[{"name":…,"type":…,"nullable":…}]}`. Rule: a frame
+ * of a schema lies in the WAL before the first append that uses it, unless the manifest already has
+ * that schema; and a checkpoint moves past a schema frame only with or after the manifest commit
+ * that holds the schema. So recovery knows every schema from the manifest and the frames it reads,
+ * and recycling files never loses one.
  *
  * Seal: no payload.
  */
@@ -63,7 +64,8 @@ export function appendPayloadBytes(
 
 /**
  * Writes rows `[start, end)` at `position`; it and `into.byteOffset` are multiples of 8. Returns the
- * position after: `position + appendPayloadBytes(columns, start, end)`. Every byte in between is written, zeros included.
+ * position after: `position + appendPayloadBytes(columns, start, end)`. Every byte in between is
+ * written, zeros included.
  */
 export function writeAppendPayload(
   into: Uint8Array,

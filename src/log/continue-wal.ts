@@ -1,9 +1,10 @@
 /**
  * How a writer takes over the WAL of an earlier epoch: it makes the first file of its own, which cuts the old one.
  *
- * The scan read what the kernel showed it. After a crash of the process that may not be on disk yet, and after a failed sync it
- * never gets there though it reads well. So the new file begins at the LSN up to which the frames prove themselves durable,
- * and holds once more every frame from there to the end, synced before the file gets its name:
+ * The scan read what the kernel showed it. After a crash of the process that may not be on disk
+ * yet, and after a failed sync it never gets there though it reads well. So the new file begins at
+ * the LSN up to which the frames prove themselves durable, and holds once more every frame from
+ * there to the end, synced before the file gets its name:
  * - a crash before the rename leaves the old file as it was: recovery begins again and comes to the same state;
  * - a crash after it finds the new file whole, and does not read the old one beyond the new one's start.
  */

@@ -213,7 +213,10 @@ export class ManifestStore {
     return { edits: merged, state, members }
   }
 
-  /** Writes the next commit, which leads to `state`. `earlier` says that an earlier put of ours, thought failed, had taken the number. */
+  /**
+   * Writes the next commit, which leads to `state`. `earlier` says that an earlier put of ours,
+   * thought failed, had taken the number.
+   */
   async #put(
     edits: readonly ManifestEdit[],
     state: ManifestState,

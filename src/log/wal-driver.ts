@@ -1,6 +1,6 @@
 /**
- * What runs the WAL's writer for the main thread's side (`wal.ts`): inline, when a scheduler lets it, or on a thread of its
- * own. Both run the same state machine (`wal-writer.ts`) over the same ring.
+ * What runs the WAL's writer for the main thread's side (`wal.ts`): inline, when a scheduler lets
+ * it, or on a thread of its own. Both run the same state machine (`wal-writer.ts`) over the same ring.
  */
 import { StratalogError } from '../base/errors.ts'
 import type { RingConsumer, RingProducer } from './wal-ring.ts'

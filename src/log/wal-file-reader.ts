@@ -1,6 +1,6 @@
 /**
- * Reads one WAL file through a window: the frame at a position, with every check, and any frame behind a position. What a
- * failed check means is not decided here but in `wal-scan.ts`.
+ * Reads one WAL file through a window: the frame at a position, with every check, and any frame
+ * behind a position. What a failed check means is not decided here but in `wal-scan.ts`.
  *
  * Memory: the window, or the largest frame.
  */
@@ -77,7 +77,9 @@ export class WalFileReader {
     return WAL_FILE_HEADER_BYTES + lsn - this.startLsn
   }
 
-  /** The frame at `position`, wholly below `end`, with its payload; or why there is none. `link` null is not checked. */
+  /**
+   * The frame at `position`, wholly below `end`, with its payload; or why there is none. `link` null is not checked.
+   */
   frameAt(position: number, end: number, link: number | null): ScannedFrame | Damage {
     const at = this.#load(position, WAL_FRAME_HEADER_BYTES)
     if (at === null) return { reason: 'the file ends', frame: null, traceEnd: 0 }

@@ -139,7 +139,8 @@ export class WalFiles {
     this.#options = options
     const { fileSystem, directory } = options
     fileSystem.makeDirectory(directory)
-    // A name that is seen need not be durable: its maker may have died before its sync. It must be before what it replaces goes.
+    // A name that is seen need not be durable: its maker may have died before its sync. It must be
+    // before what it replaces goes.
     fileSystem.syncDirectory(directory)
     for (const name of fileSystem.list(directory)) {
       if (isTemporaryName(name)) fileSystem.remove(`${directory}/${name}`)
@@ -154,8 +155,8 @@ export class WalFiles {
   }
 
   /**
-   * Makes the file that continues the WAL at `startLsn`, durable with all that `fill` writes into it. A file of that name
-   * is replaced. `contentBytes` have room in it.
+   * Makes the file that continues the WAL at `startLsn`, durable with all that `fill` writes into
+   * it. A file of that name is replaced. `contentBytes` have room in it.
    */
   create(
     startLsn: number,

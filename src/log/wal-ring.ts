@@ -4,16 +4,17 @@
  *     bytes [0, 512)     control words, a cache line each: who writes what is said below
  *     bytes [512, …)     data: a power of two
  *
- * Head and tail count 8-byte words, modulo 2^32; a distance is taken modulo 2^32 too. The producer alone moves the head,
- * after the bytes below it are written; the consumer alone moves the tail, after it is done with the bytes below it. So
- * neither ever reads what the other writes.
+ * Head and tail count 8-byte words, modulo 2^32; a distance is taken modulo 2^32 too. The producer
+ * alone moves the head, after the bytes below it are written; the consumer alone moves the tail,
+ * after it is done with the bytes below it. So neither ever reads what the other writes.
  *
  * Frames lie back to back, so that many go to a file in one write. A frame that does not fit before the end of the ring
- * starts at its beginning, and a skip word says so. A frame of more than a quarter of the ring comes in pieces: its header
- * as a small frame would, then the rest as bytes that wrap.
+ * starts at its beginning, and a skip word says so. A frame of more than a quarter of the ring
+ * comes in pieces: its header as a small frame would, then the rest as bytes that wrap.
  *
- * No wake is lost: who goes to sleep says so first and looks again after; who brings news first brings it and looks after
- * whether somebody sleeps. All control words are read and written by Atomics, which are sequentially consistent.
+ * No wake is lost: who goes to sleep says so first and looks again after; who brings news first
+ * brings it and looks after whether somebody sleeps. All control words are read and written by
+ * Atomics, which are sequentially consistent.
  */
 import { assert } from '../base/assert.ts'
 import { WAL_RING_BYTES_MIN } from '../format/limits.ts'

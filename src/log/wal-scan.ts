@@ -5,12 +5,13 @@
  * - in a file that has a successor: corruption. A successor is made only after all before it was durable.
  * - in the newest file, with a valid frame behind it that was written when the damaged bytes were already durable:
  *   corruption. They may have been acknowledged.
- * - in the newest file otherwise: a torn tail. Nothing there was acknowledged by a frame that we can see; the WAL ends before.
+ * - in the newest file otherwise: a torn tail. Nothing there was acknowledged by a frame that we
+ *   can see; the WAL ends before.
  * Corruption is an error that names file, position and what is lost; nothing is cut, nothing is guessed.
  *
- * `durableLsn` of the result is how far the WAL proves itself durable. What lies between that and `endLsn` was read from a
- * file that may never have been synced, or whose sync failed, so the next writer writes those frames once more before
- * anyone relies on them (`wal-writer.ts`).
+ * `durableLsn` of the result is how far the WAL proves itself durable. What lies between that and
+ * `endLsn` was read from a file that may never have been synced, or whose sync failed, so the next
+ * writer writes those frames once more before anyone relies on them (`wal-writer.ts`).
  *
  * Memory: one window over a file, or the largest frame.
  */
@@ -27,7 +28,10 @@ export interface WalReadOptions {
 }
 
 export interface WalScanOptions extends WalReadOptions {
-  /** Gets every frame from `fromLsn` on. `payload` is without padding, starts at a multiple of 8, and is good until return. */
+  /**
+   * Gets every frame from `fromLsn` on. `payload` is without padding, starts at a multiple of 8,
+   * and is good until return.
+   */
   readonly onFrame: (frame: WalFrame, payload: Uint8Array) => void
 }
 
@@ -47,7 +51,10 @@ export interface WalScanResult extends WalRecovered {
   readonly files: readonly number[]
 }
 
-/** Reads all frames from `fromLsn` on. @throws StratalogError `wal_corrupt`, `format_unsupported`, or of the file system. */
+/**
+ * Reads all frames from `fromLsn` on. @throws StratalogError `wal_corrupt`, `format_unsupported`,
+ * or of the file system.
+ */
 export function scanWal(
   fileSystem: SyncFileSystem,
   directory: string,
@@ -61,7 +68,10 @@ export function scanWal(
   }
 }
 
-/** As `scanWal`, a frame at a time, for a caller that must pause between frames. A frame is good until the next is asked for. */
+/**
+ * As `scanWal`, a frame at a time, for a caller that must pause between frames. A frame is good
+ * until the next is asked for.
+ */
 export function* readWal(
   fileSystem: SyncFileSystem,
   directory: string,
@@ -163,8 +173,8 @@ function* readFile(
 }
 
 /**
- * The newest file has no frame at `fromLsn`. Then the WAL ends there, which its frames must show: else `fromLsn` lies in a
- * file that is missing.
+ * The newest file has no frame at `fromLsn`. Then the WAL ends there, which its frames must show:
+ * else `fromLsn` lies in a file that is missing.
  */
 function checkReaches(reader: WalFileReader, fromLsn: number): void {
   let lsn = reader.startLsn
@@ -210,9 +220,10 @@ function decideTail(
 }
 
 function missing(directory: string, fromLsn: number, haveLsn: number): StratalogError {
+  const what = haveLsn > fromLsn ? 'what is there starts' : 'what is there ends'
   return new StratalogError(
     'wal_corrupt',
-    `${directory}: WAL files are missing: recovery starts at LSN ${fromLsn}, and what is there ${haveLsn > fromLsn ? 'starts' : 'ends'} at LSN ${haveLsn}.`,
+    `${directory}: WAL files are missing: recovery starts at LSN ${fromLsn}, and ${what} at LSN ${haveLsn}.`,
     {
       details: {
         file: directory,

@@ -1,6 +1,6 @@
 /**
- * What the WAL thread runs, and what it and the main thread say to each other. This file knows no threads: `engine/workers`
- * starts one and hands it over, so that `log` stays free of them.
+ * What the WAL thread runs, and what it and the main thread say to each other. This file knows no
+ * threads: `engine/workers` starts one and hands it over, so that `log` stays free of them.
  *
  * Data goes through the ring (`wal-ring.ts`); messages only wake: each says "look at the ring's control words again".
  */
@@ -40,7 +40,9 @@ export interface WalThreadListener {
   readonly onEnd: (error: Error | null) => void
 }
 
-/** A running WAL thread, seen from the main thread. It ends by itself after the ring was stopped, or after it failed. */
+/**
+ * A running WAL thread, seen from the main thread. It ends by itself after the ring was stopped, or after it failed.
+ */
 export interface WalThread {
   /** Lets the thread keep the process alive, or not: while something waits for it, it must. */
   setHoldsProcess(holds: boolean): void

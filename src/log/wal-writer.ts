@@ -2,8 +2,9 @@
  * The WAL writer: takes frames from the ring, writes them, makes them durable, says how far. A state machine without a
  * thread: `turn` does one round, on the WAL thread (`wal-thread.ts`) or inline (`wal.ts`).
  *
- * A round: take everything that is in the ring; write it, as many frames as lie in one stretch with one write; fdatasync;
- * publish the new durable LSN. What arrives during the fdatasync goes together in the next round: group commit.
+ * A round: take everything that is in the ring; write it, as many frames as lie in one stretch with
+ * one write; fdatasync; publish the new durable LSN. What arrives during the fdatasync goes
+ * together in the next round: group commit.
  *
  * Invariants:
  * - The durable LSN moves only after an fdatasync that started when every byte below it was written.
@@ -111,7 +112,9 @@ export class WalWriter {
     return worked
   }
 
-  /** Takes frames from one stretch of the ring, at least one or the skip word; returns how many bytes it is done with. */
+  /**
+   * Takes frames from one stretch of the ring, at least one or the skip word; returns how many bytes it is done with.
+   */
   #takeFrames(position: number, length: number): number {
     if (this.#ring.isSkip(position)) return length
     const end = this.#frameBytesAt(position)
@@ -219,7 +222,9 @@ export class WalWriter {
   }
 }
 
-/** Runs a step; errors of the file system come out as the WAL's: `disk_full`, or `disk_failed` with the first as cause. */
+/**
+ * Runs a step; errors of the file system come out as the WAL's: `disk_full`, or `disk_failed` with the first as cause.
+ */
 function failing<T>(step: () => T): T {
   try {
     return step()

@@ -1,8 +1,9 @@
 /**
  * The write-ahead log, as appends see it: one stream of frames for every log and partition of an engine.
  *
- * An LSN is a position in that endless stream; `append` gives it at once, though the frame is neither written nor durable.
- * Frames become durable in LSN order, and `onDurable` says how far, once per group: whoever waits keeps a queue of its own.
+ * An LSN is a position in that endless stream; `append` gives it at once, though the frame is
+ * neither written nor durable. Frames become durable in LSN order, and `onDurable` says how far,
+ * once per group: whoever waits keeps a queue of its own.
  *
  * Crash story of one append:
  * 1. `append` lays the frame into the ring; a crash now loses it, and nobody was told otherwise.
@@ -10,7 +11,8 @@
  * 3. fdatasync ends; the durable LSN passes the frame: recovery finds it, always.
  * 4. `onDurable` tells; only here may the append be acknowledged.
  *
- * After a failure nothing more becomes durable: `append` and `flush` throw it, and only a new WAL, of a new epoch, goes on.
+ * After a failure nothing more becomes durable: `append` and `flush` throw it, and only a new WAL,
+ * of a new epoch, goes on.
  */
 import { assert } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -36,8 +38,9 @@ import type { SpawnWalThread } from './wal-thread.ts'
 import { WalWriter } from './wal-writer.ts'
 
 /**
- * Writes a frame's payload, exactly the length that was announced, at `position` of `into`. Usually runs inside `append`; under
- * backpressure later, so what it reads stays unchanged until the frame is durable. It does not throw.
+ * Writes a frame's payload, exactly the length that was announced, at `position` of `into`. Usually
+ * runs inside `append`; under backpressure later, so what it reads stays unchanged until the frame
+ * is durable. It does not throw.
  */
 export type FillPayload = (into: Uint8Array, position: number) => void
 
@@ -48,8 +51,9 @@ export interface Wal {
    */
   append(fields: WalFrameFields, payloadLength: number, fill: FillPayload): number
   /**
-   * Null while there is room. Else resolves when there is; wait for it before work that ends in `append`, and look again.
-   * An `append` that does not wait is taken all the same, in order, and its `fill` runs when there is room.
+   * Null while there is room. Else resolves when there is; wait for it before work that ends in
+   * `append`, and look again. An `append` that does not wait is taken all the same, in order, and
+   * its `fill` runs when there is room.
    */
   readonly backpressure: Promise<void> | null
   /** Everything below is on disk. */

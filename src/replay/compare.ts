@@ -19,7 +19,9 @@ export interface Comparison {
   readonly liveRecords: number
   /** Of them, how many the other side has. */
   readonly sharedRecords: number
-  /** How far the newest shared record is behind the newest live one, by append time. */
+  /** Records of the live side behind all that the archive names. */
+  readonly behindRecords: number
+  /** How far the newest archived record is behind the newest live one, by append time. */
   readonly behindMs: number
 }
 
@@ -40,7 +42,12 @@ export async function compareLogs(
   )
   const shared = restored === null ? [] : sharedRanges(live, restored)
   const sharedRecords = shared.reduce((sum, { from, to }) => sum + to - from, 0)
-  const counts = { liveRecords, sharedRecords, behindMs: behindMs(live, archived, shared) }
+  const counts = {
+    liveRecords,
+    sharedRecords,
+    behindRecords: behindRecords(live, archived),
+    behindMs: behindMs(live, archived),
+  }
   if (restored === null || shared.length === 0) return { isEqual: true, reasons: [], ...counts }
   const isEqual = await areEqual(live, restored, shared, signal)
   const reasons = isEqual ? [] : await differences(live, restored, archived, shared, signal)
@@ -111,14 +118,21 @@ async function differences(
   return reasons.length > 0 ? reasons : [`Log '${name}' differs from the live engine.`]
 }
 
-function behindMs(
-  live: LogView,
-  archived: LogState | null,
-  shared: readonly SharedRange[],
-): number {
-  return live.partitions.reduce((most, { partition, startOffset, endOffset, sources }) => {
-    const end = shared.find((range) => range.partition === partition)?.to ?? startOffset
-    if (end >= endOffset) return most
+/** The offset behind the last one that the archive names. */
+function archivedEnd(archived: LogState | null, partition: number): number {
+  return archived?.partitions[partition]?.segments.at(-1)?.endOffset ?? 0
+}
+
+function behindRecords(live: LogView, archived: LogState | null): number {
+  return live.partitions.reduce((sum, { partition, startOffset, endOffset }) => {
+    const end = Math.max(startOffset, archivedEnd(archived, partition))
+    return sum + Math.max(0, endOffset - end)
+  }, 0)
+}
+
+function behindMs(live: LogView, archived: LogState | null): number {
+  return live.partitions.reduce((most, { partition, endOffset, sources }) => {
+    if (archivedEnd(archived, partition) >= endOffset) return most
     let oldest = Infinity
     let newest = -Infinity
     for (const source of sources) {
@@ -126,7 +140,7 @@ function behindMs(
       oldest = Math.min(oldest, held.appendTimeMin)
       newest = Math.max(newest, held.appendTimeMax)
     }
-    const newestShared = archived?.partitions[partition]?.segments.at(-1)?.appendTimeMax ?? oldest
-    return Number.isFinite(newest) ? Math.max(most, newest - newestShared) : most
+    const newestArchived = archived?.partitions[partition]?.segments.at(-1)?.appendTimeMax ?? oldest
+    return Number.isFinite(newest) ? Math.max(most, newest - newestArchived) : most
   }, 0)
 }

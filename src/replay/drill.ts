@@ -33,6 +33,8 @@ export interface DrillRestore {
   readonly elapsedMs: number
   readonly missing: readonly MissingObject[]
   readonly corrupt: readonly CorruptObject[]
+  /** Records that were to come back, by the name of their log: all that the archive names, or the sample. */
+  readonly planned: ReadonlyMap<string, number>
 }
 
 /** An engine on what was restored. Log names and ids are the archive's. */
@@ -172,10 +174,10 @@ class DrillRun {
         .filter((object) => object.log === name)
         .reduce((sum, { from, to }) => sum + to - from, 0)
       const records = this.#replayed.logs.find((replayed) => replayed.name === name)?.records ?? 0
-      const named = recordsNamed(log)
-      if (records === named || (lost > 0 && records < named)) continue
+      const planned = this.#restored?.planned.get(name) ?? 0
+      if (records === planned || (lost > 0 && records < planned)) continue
       this.#reasons.push(
-        `Log '${name}' came back with ${records} records; the manifest names ${named}.`,
+        `Log '${name}' came back with ${records} records; the manifest names ${planned}.`,
       )
     }
   }
@@ -266,7 +268,8 @@ class DrillRun {
       rtoMs: Math.round(this.#rtoMs),
       rpoMs:
         comparisons === null ? null : Math.max(0, ...comparisons.map(({ behindMs }) => behindMs)),
-      rpoRecords: comparisons === null ? null : live - shared,
+      rpoRecords:
+        comparisons?.reduce((sum, { behindRecords }) => sum + behindRecords, 0) ?? null,
       bytesPerSecond:
         restored === null
           ? 0

@@ -92,6 +92,16 @@ export async function planRestore(
   return { archive, isWhole: isWhole(archive, logs), logs, summary }
 }
 
+/** Records that a plan brings back, by the archive's name of their log. */
+export function plannedRecords(plan: RestorePlan): ReadonlyMap<string, number> {
+  return new Map(
+    plan.logs.map(({ source, segments }) => [
+      source.definition.name,
+      segments.reduce((sum, { from, to }) => sum + to - from, 0),
+    ]),
+  )
+}
+
 function selectedLogs(archive: Archive, { snapshot, logs }: RestoreSelection): readonly LogState[] {
   if (snapshot === undefined)
     return logs === undefined ? archive.logs : logs.map((name) => archive.log(name))

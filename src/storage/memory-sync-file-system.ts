@@ -1,9 +1,9 @@
 /**
- * The synchronous file-system port in memory, for tests and the simulator. It knows what was synced and what was not, and is
- * harsher than a kernel:
+ * The synchronous file-system port in memory, for tests and the simulator. It knows what was synced
+ * and what was not, and is harsher than a kernel:
  *
- * - `crash()` lets each unsynced 512-byte sector of a file, and each unsynced directory entry, independently of every other,
- *   be as it was synced or as it is. Of a rename both names, one or none may be left.
+ * - `crash()` lets each unsynced 512-byte sector of a file, and each unsynced directory entry,
+ *   independently of every other, be as it was synced or as it is. Of a rename both names, one or none may be left.
  * - After a failed sync the file still reads as written, but what that sync should have saved is lost at the next crash
  *   unless it is written again; the next sync succeeds.
  * - `faults` sees each operation before it happens: it throws to make it fail, and cuts a write short.

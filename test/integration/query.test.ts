@@ -151,6 +151,19 @@ test('bounds on time and offset leave segments out before they are fetched', asy
   expect(await count("_tier = 'memory'")).toEqual([4000, 0, 3])
 })
 
+test('of a segment that serves a part of its offsets, only these are read', async () => {
+  const first = sampleBatch(SCHEMA, rows(0, 3000))
+  const second = sampleBatch(SCHEMA, rows(3000, 3500), { baseOffset: 3000 })
+  const log = await sampleLog(await temporaryDirectory(), 'clicks', [
+    [{ tier: 'disk', batches: [first, second], from: 1003, to: 3201 }],
+  ])
+  const { runner } = sampleRunner([log])
+  const sql = 'SELECT min(id), max(id), count(*), count(city), bool_and(id = _offset) FROM clicks'
+  const { rows: found, stats } = await (await runner.query(sql)).toJson()
+  expect(found).toEqual([[1003, 3200, 2198, 2198 - 314, true]])
+  expect(stats.recordsByTier.disk).toBe(2198)
+})
+
 test('an alias does not pass for a column when bounds are read', async () => {
   const { runner } = sampleRunner([await threeTiers()])
   const sql =

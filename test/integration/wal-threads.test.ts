@@ -1,6 +1,7 @@
 /**
- * The WAL on real threads. What the inline WAL cannot show: wakes that get lost, acknowledgements that never come, bytes that
- * one thread overwrites under the other. Both sides are slowed down at random, and the ring is as small as it can be.
+ * The WAL on real threads. What the inline WAL cannot show: wakes that get lost, acknowledgements
+ * that never come, bytes that one thread overwrites under the other. Both sides are slowed down at
+ * random, and the ring is as small as it can be.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -227,7 +228,8 @@ async function runScript(body: string): Promise<{ code: number | null; output: s
       directory: ${JSON.stringify(join(directory, 'wal'))}, engineId: 'e', epoch: 1, spawn: spawnWalThread,
       recovered: { fromLsn: 0, durableLsn: 0, endLsn: 0 },
     })
-    const append = () => wal.append(${JSON.stringify(appendFields(0))}, 8, (into, position) => into.fill(1, position, position + 8))
+    const fields = ${JSON.stringify(appendFields(0))}
+    const append = () => wal.append(fields, 8, (into, at) => into.fill(1, at, at + 8))
     ${body}`
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -22,6 +22,9 @@ import { writeSegment } from './sample-batches.ts'
 export interface TierPart {
   readonly tier: Tier
   readonly batches: readonly RecordBatch[]
+  /** Of a cold part: the offsets that it serves, when not all. */
+  readonly from?: number
+  readonly to?: number
 }
 
 export interface LogOptions {
@@ -82,9 +85,10 @@ async function partitionView(
   options: LogOptions,
 ): Promise<PartitionView> {
   const sources: ViewSource[] = []
-  for (const { tier, batches } of parts) {
+  for (const part of parts) {
+    const { tier, batches } = part
     if (tier === 'memory') sources.push(...batches.map((batch) => ({ tier, batch }) as const))
-    else sources.push(await segmentSource(directory, name, partition, tier, batches, options))
+    else sources.push(await segmentSource(directory, name, partition, { ...part, tier }, options))
   }
   const batches = parts.flatMap((part) => part.batches)
   const last = batches.at(-1)
@@ -96,10 +100,10 @@ async function segmentSource(
   directory: string,
   name: string,
   partition: number,
-  tier: 'disk' | 'object',
-  batches: readonly RecordBatch[],
+  part: TierPart & { readonly tier: 'disk' | 'object' },
   options: LogOptions,
 ): Promise<SegmentSource> {
+  const { tier, batches } = part
   const timeColumn = options.timeColumn ?? '_time'
   const { facts, length, sha256, bytes } = writeSegment(batches, {
     logName: name,
@@ -138,8 +142,8 @@ async function segmentSource(
   return {
     tier,
     segment,
-    from: baseOffset,
-    to: endOffset,
+    from: part.from ?? baseOffset,
+    to: part.to ?? endOffset,
     bytes: {
       length,
       path: tier === 'disk' ? path : null,

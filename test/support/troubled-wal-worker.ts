@@ -1,4 +1,6 @@
-/** The WAL thread over real files that are slow at random, or whose sync fails when told to. For tests of the threads. */
+/**
+ * The WAL thread over real files that are slow at random, or whose sync fails when told to. For tests of the threads.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { present } from '../../src/base/assert.ts'
 import { StratalogError } from '../../src/base/errors.ts'

@@ -47,8 +47,6 @@ export function findFlights(records: number): FlightSource {
 function flightsPath(): string | null {
   const require = createRequire(import.meta.url)
   try {
-    // The oracle reads the file by a library that, as the data, is there in development only.
-    require.resolve('nodejs-polars')
     const path = join(dirname(require.resolve('vega-datasets')), '..', 'data', 'flights-3m.parquet')
     return existsSync(path) ? path : null
   } catch {

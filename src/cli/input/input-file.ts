@@ -4,13 +4,15 @@ import { mkdtemp, open, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { type Readable, Transform } from 'node:stream'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
-import { StratalogError } from '../../base/errors.ts'
+import { StratalogError, isStratalogError } from '../../base/errors.ts'
 
 /** Enough of a file to know its format by. */
 const HEAD_BYTES = 64 * 1024
+
+const READ_BYTES = 1024 * 1024
 
 export type Compression = 'gzip' | 'zstd'
 
@@ -34,37 +36,68 @@ export interface InputFile {
 /** @throws StratalogError `file_not_found`, `input_invalid`. */
 export async function openInput(name: string): Promise<InputFile> {
   const length = name === '-' ? null : await fileLength(name)
-  const stored: Readable = name === '-' ? process.stdin : createReadStream(name, { highWaterMark: 1024 * 1024 })
-  const counter = new ByteCounter()
-  const counted = stored.pipe(counter)
-  stored.on('error', (error) => counted.destroy(error))
-  const start = await peek(counted, 4)
-  const compression = compressionOf(start)
-  const plain = compression === null ? counted : decompressed(counted, compression)
-  const head = await peek(plain, HEAD_BYTES).catch((error: unknown) => {
-    throw unreadable(name, error)
-  })
+  const stored: Readable = name === '-' ? process.stdin : createReadStream(name, { highWaterMark: READ_BYTES })
+  const counted = new CountedBytes(stored)
+  const raw = new PeekedBytes(guarded(name, counted))
+  const compression = compressionOf(await raw.peek(4))
+  const plain = compression === null ? raw : new PeekedBytes(guarded(name, decompressed(raw, compression)))
+  const head = await plain.peek(HEAD_BYTES)
   return {
     name,
     length,
     compression,
     head,
-    bytesRead: () => counter.count,
-    bytes: () => guarded(name, plain),
-    withPath: (use) => (name !== '-' && compression === null ? use(name) : withCopy(name, plain, use)),
+    bytesRead: () => counted.count,
+    bytes: () => plain,
+    withPath: (use) => (name !== '-' && compression === null ? use(name) : withCopy(plain, use)),
     close: () => {
       stored.destroy()
-      plain.destroy()
     },
   }
 }
 
-class ByteCounter extends Transform {
+/** Bytes of a stream, counted as they are taken. */
+class CountedBytes implements AsyncIterable<Uint8Array> {
   count = 0
+  readonly #stream: Readable
 
-  override _transform(chunk: Uint8Array, _encoding: string, done: (error: null, chunk: Uint8Array) => void): void {
-    this.count += chunk.length
-    done(null, chunk)
+  constructor(stream: Readable) {
+    this.#stream = stream
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of this.#stream) {
+      const bytes = chunk as Uint8Array
+      this.count += bytes.length
+      yield bytes
+    }
+  }
+}
+
+/** Bytes that are read once, of which the first can be looked at before. */
+class PeekedBytes implements AsyncIterable<Uint8Array> {
+  readonly #source: AsyncIterator<Uint8Array>
+  readonly #peeked: Uint8Array[] = []
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#source = source[Symbol.asyncIterator]()
+  }
+
+  /** The first `length` bytes, or all there are. */
+  async peek(length: number): Promise<Uint8Array> {
+    let count = this.#peeked.reduce((sum, chunk) => sum + chunk.length, 0)
+    while (count < length) {
+      const next = await this.#source.next()
+      if (next.done === true) break
+      this.#peeked.push(next.value)
+      count += next.value.length
+    }
+    return Buffer.concat(this.#peeked).subarray(0, length)
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    yield* this.#peeked
+    for (let next = await this.#source.next(); next.done !== true; next = await this.#source.next()) yield next.value
   }
 }
 
@@ -82,44 +115,6 @@ async function fileLength(path: string): Promise<number> {
   return found.size
 }
 
-/** The first bytes of a stream, up to `length`; they stay in the stream. */
-async function peek(stream: Readable, length: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let count = 0
-  while (count < length) {
-    const chunk = (await nextChunk(stream)) as Uint8Array | null
-    if (chunk === null) break
-    chunks.push(chunk)
-    count += chunk.length
-  }
-  const head = Buffer.concat(chunks)
-  if (head.length > 0) stream.unshift(head)
-  return head.subarray(0, length)
-}
-
-/** The next chunk, or null at the end. Leaves a stream that has ended readable to the end. */
-function nextChunk(stream: Readable): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const attempt = (): void => {
-      const chunk: unknown = stream.read()
-      if (chunk !== null) settle(() => resolve(chunk))
-      else if (stream.readableEnded) settle(() => resolve(null))
-    }
-    const onEnd = (): void => settle(() => resolve(null))
-    const onError = (error: Error): void => settle(() => reject(error))
-    const settle = (act: () => void): void => {
-      stream.off('readable', attempt)
-      stream.off('end', onEnd)
-      stream.off('error', onError)
-      act()
-    }
-    stream.on('readable', attempt)
-    stream.on('end', onEnd)
-    stream.on('error', onError)
-    attempt()
-  })
-}
-
 function compressionOf(start: Uint8Array): Compression | null {
   const [a, b, c, d] = start
   if (a === 0x1f && b === 0x8b) return 'gzip'
@@ -127,27 +122,29 @@ function compressionOf(start: Uint8Array): Compression | null {
   return null
 }
 
-function decompressed(stream: Readable, compression: Compression): Transform {
+function decompressed(bytes: AsyncIterable<Uint8Array>, compression: Compression): AsyncIterable<Uint8Array> {
   const transform = compression === 'gzip' ? createGunzip() : createZstdDecompress()
-  stream.on('error', (error) => transform.destroy(error))
-  return stream.pipe(transform)
+  const source = Readable.from(bytes, { objectMode: false })
+  source.on('error', (error) => transform.destroy(error))
+  return source.pipe(transform)
 }
 
-async function* guarded(name: string, stream: Readable): AsyncGenerator<Uint8Array> {
+async function* guarded(
+  name: string,
+  bytes: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    for await (const chunk of stream) yield chunk as Uint8Array
+    for await (const chunk of bytes) yield chunk
   } catch (error) {
-    throw unreadable(name, error)
+    throw isStratalogError(error) ? error : unreadable(name, error)
   }
 }
 
-async function withCopy<T>(name: string, stream: Readable, use: (path: string) => Promise<T>): Promise<T> {
+async function withCopy<T>(bytes: AsyncIterable<Uint8Array>, use: (path: string) => Promise<T>): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), 'stratalog-import-'))
   try {
     const path = join(directory, 'input')
-    await pipeline(stream, createWriteStream(path, { mode: 0o600 })).catch((error: unknown) => {
-      throw unreadable(name, error)
-    })
+    await pipeline(bytes, createWriteStream(path, { mode: 0o600 }))
     return await use(path)
   } finally {
     await rm(directory, { recursive: true, force: true })

@@ -1,6 +1,7 @@
 /**
- * The WAL under a disk that is harsher than any kernel: power fails at any operation, also while recovering, any subset of
- * unsynced sectors and names survives, syncs fail, writes are cut short. The model is an array of what was appended.
+ * The WAL under a disk that is harsher than any kernel: power fails at any operation, also while
+ * recovering, any subset of unsynced sectors and names survives, syncs fail, writes are cut short.
+ * The model is an array of what was appended.
  *
  * Each life of a WAL: scan, compare with the model, continue, append and release at random until something stops it.
  */
@@ -94,7 +95,9 @@ function release(open: TestWal, model: Model): void {
   open.wal.release(model.fromLsn)
 }
 
-/** What was recovered is a prefix of what was appended, at least up to the last acknowledgement; now it is all durable. */
+/**
+ * What was recovered is a prefix of what was appended, at least up to the last acknowledgement; now it is all durable.
+ */
 function compare(open: TestWal, model: Model): void {
   const found = open.frames.filter(({ frame }) => frame.kind === 'append')
   const expected = model.frames.slice(0, found.length)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { silentLogger } from '../../../src/base/logger.ts'
+import { seededRandom } from '../../../src/base/random.ts'
 import { openArchive, viewOfLog } from '../../../src/log/archive-view.ts'
 import type { LogView } from '../../../src/log/log-view.ts'
 import { loadManifest } from '../../../src/log/manifest-chain.ts'
@@ -12,8 +13,9 @@ import {
   type DrillSubject,
   drill,
 } from '../../../src/replay/drill.ts'
-import { planRestore } from '../../../src/snapshot/plan-restore.ts'
+import { plannedRecords, planRestore } from '../../../src/snapshot/plan-restore.ts'
 import { restore } from '../../../src/snapshot/restore.ts'
+import { samplePlan } from '../../../src/snapshot/sample-plan.ts'
 import { MemoryFileSystem } from '../../../src/storage/memory-file-system.ts'
 import {
   ArchiveFixture,
@@ -22,6 +24,7 @@ import {
   fixtureRows,
   flipInBlock,
 } from '../../support/archive-fixture.ts'
+import { expectError } from '../../support/expect-error.ts'
 import { writer } from '../../support/manifests.ts'
 import { sampleBatch } from '../../support/sample-batches.ts'
 
@@ -49,6 +52,7 @@ async function sound(): Promise<Planted> {
 function scratchOf(
   fixture: ArchiveFixture,
   answers: Readonly<Record<string, unknown>> = {},
+  sample = 1,
 ): DrillScratch & { removed: number } {
   const fileSystem = new MemoryFileSystem()
   const dataDir = 'scratch'
@@ -64,7 +68,8 @@ function scratchOf(
         newEngineId: 'scratch',
         isDetached: true,
       }
-      return restore(await planRestore(archive), target)
+      const plan = samplePlan(await planRestore(archive), sample, seededRandom(7))
+      return { ...(await restore(plan, target)), planned: plannedRecords(plan) }
     },
     async open(): Promise<DrillEngine> {
       const { position } = await loadManifest(
@@ -127,6 +132,24 @@ function liveView(log: FixtureLog, count: number, changedRow = -1): LogView {
 }
 
 describe('a drill', () => {
+  test('of a sample restores a part of each partition, proves that part, and says how much it was', async () => {
+    const { fixture, a } = await sound()
+    const against = [liveView(a, 300)]
+    const scratch = async (): Promise<DrillScratch> => scratchOf(fixture, {}, 0.5)
+    const report = await rehearse(fixture, { scratch, against })
+    expect(report).toMatchObject({ verdict: 'PASS', reasons: [], hashEqual: true, rpoRecords: 0 })
+    expect(report.logs.map((log) => log.records)).toEqual([200, 400])
+    expect(report.coverage).toBeCloseTo(2 / 3)
+  })
+
+  test('of a sample that is no part of a whole is refused', async () => {
+    const { fixture } = await sound()
+    for (const sample of [0, -1, 1.5, Number.NaN]) {
+      const scratch = async (): Promise<DrillScratch> => scratchOf(fixture, {}, sample)
+      await expectError(rehearse(fixture, { scratch }), 'argument_invalid')
+    }
+  })
+
   test('of a sound archive passes, with the oracle hash of each log', async () => {
     const { fixture, a, b } = await sound()
     const scratch = scratchOf(fixture)

@@ -67,7 +67,7 @@ describe('a crash of the synchronous file system in memory', () => {
     expect([...seen].sort()).toEqual(['', 'a', 'a,b', 'b'])
   })
 
-  test('after a failed sync loses what that sync should have saved, though it read well and the next sync went through', () => {
+  test('after a failed sync loses what that one should have saved, though the next sync went through', () => {
     const seen = outcomes(
       (fileSystem) => {
         create(fileSystem, 'd/a', 1, 1)
