@@ -56,7 +56,7 @@ function keyColumn(batch: RecordBatch, context: BatchContext): { field: Field; c
 export function keyText(value: unknown): string | null {
   if (value === null || value === undefined) return null
   if (value instanceof Date) return value.toISOString()
-  return typeof value === 'object' ? JSON.stringify(value) : String(value as string | number | bigint | boolean)
+  return typeof value === 'object' ? JSON.stringify(value) : `${value as number | bigint | boolean | string}`
 }
 
 function made(

@@ -85,7 +85,7 @@ async function check(dataDir: string, archive: string, oracle: Oracle): Promise<
       const { _offset, _partition, _time, ...record } = row
       if (_offset !== expected) expect.fail(`${key} has offset ${String(_offset)} where ${expected} comes next`)
       expected++
-      seen.set(Number(_offset), record)
+      seen.set(_offset, record)
     }
     for (const [offset, life] of told.acknowledged) {
       if (isDeepStrictEqual(seen.get(offset), killRecord(key, offset, life))) continue

@@ -8,6 +8,9 @@ import type { FromWorker, ToWorker, WorkerChannel } from '../../query/protocol.t
 const EXIT_ATTEMPTS = 4
 const EXIT_ATTEMPT_MS = 50
 
+/** The workers of this process, each with its sign that DuckDB is at rest for good. */
+const running = new Map<Worker, Int32Array>()
+
 /** Starts a query worker. It does not keep the process alive until `setActive` says so. */
 export function spawnQueryWorker(): WorkerChannel {
   // From source the entry is TypeScript, from dist JavaScript, like this file.
@@ -23,9 +26,12 @@ export function spawnQueryWorker(): WorkerChannel {
   worker.on('error', (cause: unknown) => {
     error = cause instanceof Error ? cause : new Error(String(cause))
   })
-  const onProcessExit = (): void => closeAndWait(worker, isClosed)
-  process.on('exit', onProcessExit)
-  worker.on('exit', () => process.off('exit', onProcessExit))
+  if (running.size === 0) process.on('exit', closeAllAndWait)
+  running.set(worker, isClosed)
+  worker.on('exit', () => {
+    running.delete(worker)
+    if (running.size === 0) process.off('exit', closeAllAndWait)
+  })
   return {
     post: (message, transfer) => worker.postMessage(message, transfer),
     onMessage: (receive) => worker.on('message', (message: FromWorker) => receive(message)),
@@ -38,10 +44,11 @@ export function spawnQueryWorker(): WorkerChannel {
 }
 
 /** Blocks this thread, which has nothing left to do. Repeats, as an interrupt between two calls into DuckDB is lost. */
-function closeAndWait(worker: Worker, isClosed: Int32Array): void {
+function closeAllAndWait(): void {
   const close: ToWorker = { kind: 'close' }
-  for (let attempt = 0; attempt < EXIT_ATTEMPTS && Atomics.load(isClosed, 0) === 0; attempt++) {
-    worker.postMessage(close)
-    Atomics.wait(isClosed, 0, 0, EXIT_ATTEMPT_MS)
+  for (let attempt = 0; attempt < EXIT_ATTEMPTS; attempt++) {
+    const open = [...running].filter(([, isClosed]) => Atomics.load(isClosed, 0) === 0)
+    for (const [worker] of open) worker.postMessage(close)
+    for (const [, isClosed] of open) Atomics.wait(isClosed, 0, 0, EXIT_ATTEMPT_MS)
   }
 }

@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest'
+import { csvHeader, toCells, toCsv, toNdjson } from '../../../src/cli/output/text-records.ts'
+import { renderTable } from '../../../src/cli/output/table.ts'
+import { createColumnBuilder } from '../../../src/format/column-builder.ts'
+import type { ColumnData } from '../../../src/format/column.ts'
+import type { ColumnType } from '../../../src/format/schema.ts'
+
+function columnOf(type: ColumnType, values: readonly unknown[]): ColumnData {
+  const builder = createColumnBuilder(type, { acquire: (minBytes) => new Uint8Array(Math.ceil(minBytes / 8) * 8) })
+  for (const value of values) expect(builder.push(value)).toBe('ok')
+  return builder.slice(0, values.length)
+}
+
+function chunkOf(columns: Readonly<Record<string, ColumnData>>): Parameters<typeof toNdjson>[0] {
+  const length = Object.values(columns)[0]?.length ?? 0
+  return { names: Object.keys(columns), columns: Object.values(columns), length }
+}
+
+describe('records as text', () => {
+  test('NDJSON keeps what JSON numbers cannot: wide integers, decimals, digits of times, bytes', () => {
+    const chunk = chunkOf({
+      wide: columnOf('int64', [9007199254740993n, 5]),
+      decimal: columnOf('decimal(10,2)', ['1.50', null]),
+      ns: columnOf('timestamp[ns]', [1_700_000_000_123_456_789n, 0n]),
+      date: columnOf('date', [new Date('2024-02-29'), null]),
+      bytes: columnOf('binary', [Uint8Array.of(255, 0), null]),
+      json: columnOf('json', [{ a: [1] }, null]),
+      float: columnOf('float64', [Number.NaN, -0.5]),
+    })
+    expect(toNdjson(chunk).trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
+      {
+        wide: '9007199254740993',
+        decimal: '1.50',
+        ns: '2023-11-14T22:13:20.123456789Z',
+        date: '2024-02-29',
+        bytes: '/wA=',
+        json: { a: [1] },
+        float: 'NaN',
+      },
+      { wide: 5, decimal: null, ns: '1970-01-01T00:00:00.000Z', date: null, bytes: null, json: null, float: -0.5 },
+    ])
+  })
+
+  test('CSV quotes what would break a line or a cell, and tells a null from an empty text', () => {
+    const chunk = chunkOf({ 'a,b': columnOf('utf8', ['x', 'say "hi"', 'two\nlines', '', null]) })
+    expect(csvHeader(chunk.names) + toCsv(chunk)).toBe('"a,b"\r\nx\r\n"say ""hi"""\r\n"two\nlines"\r\n""\r\n\r\n')
+  })
+
+  test('cells are cut to the rows that are wanted', () => {
+    expect(toCells(chunkOf({ a: columnOf('int32', [1, null, 3]) }), 2)).toEqual([['1'], [null]])
+  })
+})
+
+describe('tables', () => {
+  test('columns line up, numbers to the right, wide characters counted by their width', () => {
+    const table = renderTable(
+      [{ name: 'name' }, { name: 'n', align: 'right' }],
+      [
+        ['日本', '1'],
+        [null, '1,000'],
+      ],
+    )
+    expect(table.split('\n')).toEqual(['name      n', '───────────', '日本      1', '      1,000', ''])
+  })
+
+  test('control characters and long texts do not break the lines', () => {
+    const table = renderTable([{ name: 'a' }], [['x\n\u001B[31m'], ['y'.repeat(500)]])
+    expect(table).not.toContain('\u001B')
+    expect(Math.max(...table.split('\n').map((line) => line.length))).toBe(80)
+  })
+})

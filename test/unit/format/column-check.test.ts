@@ -1,0 +1,59 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { columnProblem } from '../../../src/format/column-check.ts'
+import { type ColumnData, sliceColumn } from '../../../src/format/column.ts'
+import type { ColumnType } from '../../../src/format/schema.ts'
+import { arbitraryValue } from '../../support/arbitrary-columns.ts'
+import { EVERY_TYPE, sampleColumn, withDictionary } from '../../support/sample-batches.ts'
+
+describe('columnProblem', () => {
+  test('finds none in a column of any type, whole or cut', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...EVERY_TYPE).chain((type) =>
+          fc.tuple(fc.constant(type), fc.array(arbitraryValue(type), { maxLength: 30 }), fc.nat(30)),
+        ),
+        ([type, values, at]) => {
+          const column = sampleColumn(type, values)
+          const start = Math.min(at, values.length)
+          expect(columnProblem(column)).toBeNull()
+          expect(columnProblem(sliceColumn(column, start, values.length))).toBeNull()
+        },
+      ),
+    )
+    const texts = ['a', null, 'b', 'a']
+    expect(columnProblem(withDictionary(sampleColumn('utf8', texts), texts))).toBeNull()
+  })
+
+  test('finds every way in which a column could be read beyond its buffers', () => {
+    const int32 = sampleColumn('int32', [1, 2, null])
+    const text = sampleColumn('utf8', ['ab', 'cé'])
+    const words = withDictionary(sampleColumn('utf8', ['a', 'b']), ['a', 'b'])
+    const broken: ColumnData[] = [
+      { ...int32, type: 'int31' as ColumnType },
+      { ...int32, length: 4 },
+      { ...int32, length: -1 },
+      { ...int32, length: NaN },
+      { ...int32, nullCount: 4 },
+      { ...int32, validity: null },
+      { ...int32, validity: new Uint8Array(0) },
+      { ...int32, values: int32.values.subarray(0, 11) },
+      { ...int32, values: new Uint8Array(int32.values.buffer, 1, 12) },
+      { ...int32, values: [1, 2, 3] as unknown as Uint8Array },
+      { ...int32, offsets: new Int32Array(4) },
+      { ...text, offsets: null },
+      { ...text, offsets: Int32Array.of(0, 2) },
+      { ...text, offsets: Int32Array.of(0, 5, 2) },
+      { ...text, offsets: Int32Array.of(-1, 2, 5) },
+      { ...text, offsets: Int32Array.of(0, 2, 5000) },
+      { ...text, offsets: Int32Array.of(0, 4, 5) },
+      { ...words, values: new Uint8Array(Int32Array.of(0, 2).buffer) },
+      { ...words, values: new Uint8Array(Int32Array.of(-1, 0).buffer) },
+      { ...words, values: words.values.subarray(0, 4) },
+      { ...words, dictionary: { ...text, offsets: Int32Array.of(0, 5, 2) } },
+      { ...words, dictionary: sampleColumn('utf8', ['a', null]) },
+      { ...words, type: 'binary' },
+    ]
+    for (const [index, column] of broken.entries()) expect(columnProblem(column), String(index)).not.toBeNull()
+  })
+})
