@@ -38,22 +38,28 @@ export function sameFields(a: readonly Field[], b: readonly Field[]): boolean {
  * Checks declared fields. @throws StratalogError `schema_invalid` naming the column and what is wrong with it.
  */
 export function assertFields(fields: readonly Field[], timeColumn: string | null, keyColumn: string | null): void {
-  const names = new Set<string>()
-  if (fields.length > COLUMNS_MAX) throw invalid(`A log has at most ${COLUMNS_MAX} columns; got ${fields.length}.`)
-  for (const field of fields) {
-    assertColumnName(field.name)
-    if (names.has(field.name)) throw invalid(`Column ${JSON.stringify(field.name)} is declared twice.`)
-    if (!isColumnType(field.type)) {
-      throw invalid(`Column ${JSON.stringify(field.name)}: ${JSON.stringify(field.type)} is not a column type.`)
-    }
-    if (field.name === TOMBSTONE_COLUMN && field.type !== 'bool') throw invalid(`${TOMBSTONE_COLUMN} is of type bool.`)
-    names.add(field.name)
-  }
+  assertDistinct(fields)
+  for (const field of fields) assertField(field)
   assertRole(fields, timeColumn, 'timeColumn')
   assertRole(fields, keyColumn, 'keyColumn')
   const time = fields.find((field) => field.name === timeColumn)
   if (time !== undefined && timestampUnit(time.type) === null) {
     throw invalid(`The time column ${JSON.stringify(time.name)} is ${time.type}; it needs to be a timestamp.`)
+  }
+}
+
+function assertField({ name, type }: Field): void {
+  assertColumnName(name)
+  if (!isColumnType(type)) throw invalid(`Column ${JSON.stringify(name)}: ${JSON.stringify(type)} is not a column type.`)
+  if (name === TOMBSTONE_COLUMN && type !== 'bool') throw invalid(`${TOMBSTONE_COLUMN} is of type bool.`)
+}
+
+function assertDistinct(fields: readonly Field[]): void {
+  if (fields.length > COLUMNS_MAX) throw invalid(`A log has at most ${COLUMNS_MAX} columns; got ${fields.length}.`)
+  const names = new Set<string>()
+  for (const { name } of fields) {
+    if (names.has(name)) throw invalid(`Column ${JSON.stringify(name)} is declared twice.`)
+    names.add(name)
   }
 }
 
@@ -64,16 +70,18 @@ function assertRole(fields: readonly Field[], name: string | null, role: string)
 }
 
 /**
- * The fields a log needs to take columns of `given`: its own, widened where needed, then new nullable ones.
- * @throws StratalogError `schema_mismatch` naming the column and both types.
+ * The fields a log needs to take columns of `given`: its own, widened where needed, then new nullable ones. `own` is null
+ * for a log that has no schema yet; then the new ones may be required.
+ * @throws StratalogError `schema_mismatch` naming the column and both types; `schema_invalid` for names, types and counts.
  */
-export function mergeFields(own: readonly Field[], given: readonly Field[]): readonly Field[] {
-  const fields = new Map(own.map((field) => [field.name, field]))
+export function mergeFields(own: readonly Field[] | null, given: readonly Field[]): readonly Field[] {
+  assertDistinct(given)
+  const fields = new Map((own ?? []).map((field) => [field.name, field]))
   for (const field of given) {
     const known = fields.get(field.name)
     if (known === undefined) {
-      assertColumnName(field.name)
-      fields.set(field.name, { ...field, nullable: own.length > 0 || field.nullable })
+      assertField(field)
+      fields.set(field.name, { name: field.name, type: field.type, nullable: own !== null || field.nullable })
     } else if (isWidening(known.type, field.type)) {
       fields.set(field.name, { ...known, type: field.type })
     } else if (known.type !== field.type && !isWidening(field.type, known.type)) {
@@ -84,7 +92,9 @@ export function mergeFields(own: readonly Field[], given: readonly Field[]): rea
       )
     }
   }
-  return [...fields.values()]
+  const merged = [...fields.values()]
+  assertDistinct(merged)
+  return merged
 }
 
 function invalid(message: string): StratalogError {

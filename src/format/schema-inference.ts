@@ -16,8 +16,14 @@ export type Row = Readonly<Record<string, unknown>>
 
 const FORBIDDEN_NAMES: ReadonlySet<string> = new Set([...SYSTEM_COLUMNS, '__proto__', 'constructor', 'prototype', ''])
 
+/** Whether the name means something to the system or to JavaScript, so that no column has it. */
+export function isReservedName(name: string): boolean {
+  return FORBIDDEN_NAMES.has(name)
+}
+
 /** @throws StratalogError `schema_invalid` for a name that no column may have. */
 export function assertColumnName(name: string): void {
+  if (typeof name !== 'string') throw new StratalogError('schema_invalid', 'A column has a name, which is text.')
   if (FORBIDDEN_NAMES.has(name)) {
     throw new StratalogError('schema_invalid', `${JSON.stringify(name)} is reserved; name the column otherwise.`, {
       details: { column: name },
@@ -31,12 +37,21 @@ export function assertColumnName(name: string): void {
   }
 }
 
+/** @throws StratalogError `record_invalid` naming the row, when the value cannot be read as a record. */
+export function assertRecord(value: unknown, row: number): asserts value is Row {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return
+  throw new StratalogError('record_invalid', `Record ${row} is not an object; a record is { column: value, … }.`, {
+    details: { row },
+  })
+}
+
 /**
  * The fields that `rows` need: those of `schema` first, widened where a value asks for it, then new nullable ones in the
  * order they appear. A column whose every value is null is left out until it has one. A new time column takes ms since
  * 1970 and ISO 8601 text as times.
  *
- * @throws StratalogError `schema_mismatch` naming row, column and both types; `schema_invalid` for names and counts.
+ * @throws StratalogError `schema_mismatch` naming row, column and both types; `schema_invalid` for names and counts;
+ * `record_invalid` for what is no record.
  */
 export function inferFields(rows: readonly Row[], schema: Schema | null, timeColumn: string | null): readonly Field[] {
   const fields = new Map<string, Field>()
@@ -44,7 +59,8 @@ export function inferFields(rows: readonly Row[], schema: Schema | null, timeCol
     if (field.name !== STAMPED_TIME_COLUMN) fields.set(field.name, field)
   }
   const fixed: ReadonlySet<string> = new Set(fields.keys())
-  rows.forEach((row, index) => {
+  for (const [index, row] of rows.entries()) {
+    assertRecord(row, index)
     for (const name of Object.keys(row)) {
       const value = row[name]
       if (value === null || value === undefined) {
@@ -63,7 +79,7 @@ export function inferFields(rows: readonly Row[], schema: Schema | null, timeCol
         if (type !== known.type) fields.set(name, { ...known, type })
       }
     }
-  })
+  }
   if (fields.size > COLUMNS_MAX) {
     throw new StratalogError('schema_invalid', `A log has at most ${COLUMNS_MAX} columns; these records have ${fields.size}.`)
   }

@@ -38,6 +38,7 @@ export class AckQueue {
 
   /** Registers an append; the promise, when asked for, settles with its durability. */
   add(endLsn: number, listener: DurableListener, endOffset: number, wantsPromise: boolean): Promise<void> | null {
+    if (this.#failure !== null) return wantsPromise ? Promise.reject(this.#failure) : null
     if (!wantsPromise) {
       this.#waiting.push({ endLsn, listener, endOffset, resolve: null, reject: null })
       return null

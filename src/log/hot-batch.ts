@@ -9,6 +9,7 @@
 import { assert } from '../base/assert.ts'
 import type { BufferSource, ColumnBuilder } from '../format/column-builder.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
+import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from '../format/limits.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import { type Schema, fieldIndex, timestampUnit } from '../format/schema.ts'
 import { type TimeRange, timeRangeOf } from './time-range.ts'
@@ -21,6 +22,9 @@ export interface AppendFacts {
   readonly lsn: number
 }
 
+/** Buffers of a batch up to which the next one begins with as much. */
+const EXPECTED_BYTES_MAX = 2 * BATCH_BYTES_TARGET
+
 export class HotBatch {
   // Fixed at construction.
   readonly schema: Schema
@@ -28,6 +32,7 @@ export class HotBatch {
   readonly builders: readonly ColumnBuilder[]
   readonly #pool: SlabPool
   readonly #timeIndex: number
+  readonly #fullBytes: number
 
   // Owned by the append loop.
   #length = 0
@@ -48,11 +53,13 @@ export class HotBatch {
     this.#pool = pool
     this.#timeIndex = fieldIndex(schema, timeColumn)
     const source: BufferSource = { acquire: (minBytes) => this.#acquire(minBytes) }
-    // A batch that follows a full one will be about as big; the first of a log starts small.
-    const isAlike = previous !== null && previous.schema.id === schema.id
+    // A batch that follows a full one will be about as big; the first of a log starts small. One huge append says nothing.
+    const isAlike = previous !== null && previous.schema.id === schema.id && previous.bytes <= EXPECTED_BYTES_MAX
     this.builders = schema.fields.map((field, index) =>
       createColumnBuilder(field.type, source, isAlike ? previous.builders[index]?.size() : undefined),
     )
+    // First buffers of the whole target would make the batch full before it has a row.
+    this.#fullBytes = Math.max(BATCH_BYTES_TARGET, this.#slabBytes + 1)
   }
 
   get length(): number {
@@ -80,6 +87,14 @@ export class HotBatch {
   /** Every byte the batch holds of the pool. */
   get bytes(): number {
     return this.#slabBytes
+  }
+  /** Bytes of its values, those that are staged included. */
+  get valueBytes(): number {
+    return this.builders.reduce((sum, builder) => sum + builder.size().valueBytes, 0)
+  }
+  /** Whether the next append belongs into another batch. */
+  get isFull(): boolean {
+    return this.#length >= BATCH_ROWS_MAX || this.#slabBytes >= this.#fullBytes
   }
 
   /** Publishes the rows that the builders took since the last commit, and returns how many. */

@@ -247,7 +247,7 @@ export class LiveLog {
     current: Schema | null,
   ): { batch: HotBatch; schema: Schema; isNew: boolean } {
     const given = input.fields.filter((field) => field.name !== STAMPED_TIME_COLUMN)
-    const schema = this.#nextSchema(mergeFields(current === null ? [] : userFields(current), given))
+    const schema = this.#nextSchema(mergeFields(current === null ? null : userFields(current), given))
     const batch = partition.openBatch(schema)
     try {
       pushColumns(batch, input, appendTime)

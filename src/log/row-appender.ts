@@ -1,9 +1,9 @@
 /** Puts rows or columns behind the committed rows of a hot batch, all or nothing. */
 import { StratalogError } from '../base/errors.ts'
-import type { ColumnData } from '../format/column.ts'
+import { type ColumnData, isValidAt, int32View } from '../format/column.ts'
 import { castColumn, nullColumn } from '../format/column-values.ts'
-import { VALUE_BYTES_MAX } from '../format/limits.ts'
-import { type Row, schemaMismatch } from '../format/schema-inference.ts'
+import { APPEND_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts'
+import { type Row, assertRecord, isReservedName, schemaMismatch } from '../format/schema-inference.ts'
 import { type Field, type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
 import type { HotBatch } from './hot-batch.ts'
 
@@ -32,35 +32,55 @@ export function pushRows(batch: HotBatch, rows: readonly Row[], appendTime: numb
 function pushAll(batch: HotBatch, rows: readonly Row[], appendTime: number): AppendOutcome {
   const { fields } = batch.schema
   const known = new Set(fields.map((field) => field.name))
+  let { bytes } = batch
   for (const [index, row] of rows.entries()) {
-    if (!isRecord(row)) {
-      throw new StratalogError('record_invalid', `Record ${index} is not an object; a record is { column: value, … }.`, {
-        details: { row: index },
-      })
-    }
+    assertRecord(row, index)
     for (const name of Object.keys(row)) {
-      if (name === STAMPED_TIME_COLUMN || !known.has(name)) return 'evolve'
+      if (name === STAMPED_TIME_COLUMN || (!known.has(name) && needsColumn(row, name))) return 'evolve'
     }
     for (const [position, field] of fields.entries()) {
       const builder = batch.builders[position]
-      const value = field.name === STAMPED_TIME_COLUMN ? appendTime : row[field.name]
+      const value = field.name === STAMPED_TIME_COLUMN ? appendTime : valueOf(row, field.name)
       if (!field.nullable && (value === null || value === undefined)) throw missingValue(index, field)
       const result = builder?.push(value)
       if (result === 'mismatch') return 'evolve'
       if (result !== 'ok') throw valueRefused(index, field, result ?? 'missing')
     }
+    if (batch.bytes === bytes) continue
+    // The buffers grew: the moment to see that they do not grow without end for an append that is refused anyway.
+    bytes = batch.bytes
+    if (bytes > APPEND_BYTES_MAX && batch.valueBytes > STAGED_BYTES_MAX) throw appendTooLarge(batch.valueBytes)
   }
   return 'ok'
 }
 
-/** Whether a value can be read as a record; an own `__proto__` key would be, but names are checked with the schema. */
-function isRecord(value: unknown): value is Row {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** Value bytes of a batch and of what is staged behind it: nothing that fits an append comes near. */
+const STAGED_BYTES_MAX = 2 * APPEND_BYTES_MAX
+
+/** A null says nothing of its column; a name that no column may have is refused with the schema. */
+function needsColumn(row: Row, name: string): boolean {
+  const value = row[name]
+  return (value !== null && value !== undefined) || isReservedName(name)
+}
+
+/** A column may be named `toString`: what a record merely inherits from Object is not its value. */
+function valueOf(row: Row, name: string): unknown {
+  return name in Object.prototype && !Object.hasOwn(row, name) ? undefined : row[name]
+}
+
+export function appendTooLarge(bytes: number): StratalogError {
+  return new StratalogError(
+    'append_too_large',
+    `One append takes at most ${APPEND_BYTES_MAX} bytes; this one has ${bytes}. Split it.`,
+    { details: { bytes, limit: APPEND_BYTES_MAX } },
+  )
 }
 
 /** Appends columns behind the committed rows, cast to the schema's types; absent ones are null. */
 export function pushColumns(batch: HotBatch, input: ColumnInput, appendTime: number): void {
   const byName = new Map(input.fields.map((field, index) => [field.name, input.columns[index]]))
+  const bytes = input.columns.reduce((sum, column) => sum + plainBytes(column), 0)
+  if (bytes > APPEND_BYTES_MAX) throw appendTooLarge(bytes)
   for (const field of batch.schema.fields) {
     const column = byName.get(field.name)
     if (column !== undefined && column.nullCount > 0 && !field.nullable) throw missingValue(null, field)
@@ -75,6 +95,19 @@ export function pushColumns(batch: HotBatch, input: ColumnInput, appendTime: num
   })
 }
 
+/** Bytes of a column's values once they stand for themselves: words of a dictionary may stand for much more than it has. */
+function plainBytes({ length, values, offsets, validity, dictionary }: ColumnData): number {
+  if (offsets !== null) return (offsets[length] ?? 0) - (offsets[0] ?? 0)
+  if (dictionary?.offsets == null) return values.byteLength
+  const codes = int32View(values)
+  let bytes = 0
+  for (let row = 0; row < length; row++) {
+    const code = codes[row] ?? 0
+    if (isValidAt({ validity }, row)) bytes += (dictionary.offsets[code + 1] ?? 0) - (dictionary.offsets[code] ?? 0)
+  }
+  return bytes
+}
+
 function stampTimes(batch: HotBatch, position: number, count: number, appendTime: number): void {
   for (let row = 0; row < count; row++) batch.builders[position]?.push(appendTime)
 }
@@ -83,7 +116,7 @@ function stampTimes(batch: HotBatch, position: number, count: number, appendTime
 export function explainMismatch(rows: readonly Row[], schema: Schema, batch: HotBatch): StratalogError {
   for (const [index, row] of rows.entries()) {
     for (const [position, field] of schema.fields.entries()) {
-      const value = field.name === STAMPED_TIME_COLUMN ? 0 : row[field.name]
+      const value = field.name === STAMPED_TIME_COLUMN ? 0 : valueOf(row, field.name)
       const fits = batch.builders[position]?.push(value) === 'ok'
       if (!fits) {
         batch.rollback()

@@ -42,10 +42,11 @@ export class SlabPool {
   /** A slab of the least size class that holds `minBytes`; its contents are unspecified. */
   acquire(minBytes: number): Uint8Array {
     const size = slabSize(minBytes)
+    const free = this.#free.get(size)?.pop()
+    // An allocation that fails is no slab in use.
+    const slab = free ?? new Uint8Array(new SharedArrayBuffer(size))
+    if (free !== undefined) this.#freeBytes -= size
     this.#usedBytes += size
-    const slab = this.#free.get(size)?.pop()
-    if (slab === undefined) return new Uint8Array(new SharedArrayBuffer(size))
-    this.#freeBytes -= size
     return slab
   }
 

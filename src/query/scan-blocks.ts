@@ -3,6 +3,7 @@
  * block at a time. A block that the bounds exclude is not decoded, and of the others only the wanted columns are.
  */
 import { present } from '../base/assert.ts'
+import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { ColumnData } from '../format/column.ts'
 import { columnBytes } from '../format/column.ts'
 import { castColumn } from '../format/column-values.ts'
@@ -63,6 +64,28 @@ function batchBlock(source: BatchSource, fields: readonly Field[]): ScanBlock {
 }
 
 function* segmentBlocks(
+  source: SegmentFileSource,
+  request: BlockRequest,
+): Generator<ScanBlock, void, undefined> {
+  try {
+    yield* fileBlocks(source, request)
+  } catch (error) {
+    throw located(error, source)
+  }
+}
+
+/** Says of damage in which file it is and which records it costs. */
+function located(error: unknown, source: SegmentFileSource): unknown {
+  if (!isStratalogError(error) || error.kind !== 'corrupt') return error
+  const { path, tier, partition, from, to } = source
+  return new StratalogError(
+    error.code,
+    `${path}: ${error.message} It holds partition ${partition}, offsets [${from}, ${to}); a query bounded to other offsets can be answered.`,
+    { details: { ...error.details, path, tier, partition, from, to } },
+  )
+}
+
+function* fileBlocks(
   source: SegmentFileSource,
   request: BlockRequest,
 ): Generator<ScanBlock, void, undefined> {
