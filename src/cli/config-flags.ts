@@ -1,6 +1,7 @@
 /**
- * The configuration as flags and as a file. Every key of the configuration is a flag in kebab case of every command that
- * opens a directory, and a key of the file that `--config` names; a flag wins over the file.
+ * The configuration as flags and as a file. Every key of the configuration is a flag in kebab case
+ * of every command that opens a directory, and a key of the file that `--config` names; a flag wins
+ * over the file.
  */
 import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
@@ -74,7 +75,8 @@ export function addConfigFlags(command: Command, skip: readonly string[] = []): 
   command.optionsGroup('Policy of the logs that are made:')
   for (const flag of POLICY_FLAGS) {
     if (skip.includes(flag.path)) continue
-    // The positive flag comes first: alone, the parser would make every `--no-x` true by default and hide whether it was given.
+    // The positive flag comes first: without it the parser would make every `--no-x` true by
+    // default and hide whether it was given.
     const positive = flag.flags.replace('--no-', '--')
     if (positive !== flag.flags) command.addOption(new Option(positive).hideHelp())
     command.addOption(toOption(flag))

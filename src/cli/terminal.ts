@@ -42,11 +42,11 @@ export class ProcessTerminal implements Terminal {
   }
 
   get outputIsTerminal(): boolean {
-    return process.stdout.isTTY === true
+    return process.stdout.isTTY
   }
 
   get notesAreSeen(): boolean {
-    return process.stderr.isTTY === true
+    return process.stderr.isTTY
   }
 
   get width(): number {

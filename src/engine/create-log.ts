@@ -37,16 +37,19 @@ export async function createLog(engine: Engine, name: string, options: CreateLog
   const fields = options.schema === undefined ? null : declaredFields(options.schema, timeColumn)
   if (fields !== null) assertFields(fields, timeColumn, keyColumn)
   const partitions = options.partitions ?? 1
-  const state = await engine.commitLog((id) => {
-    // Two creations may have met: only this stretch, which the commit runs in, decides.
-    if (engine.registry.has(logName)) throw exists(logName)
-    return {
+  // Two creations may meet while the commit is under way: this stretch decides.
+  const release = engine.registry.reserve(logName)
+  if (release === null) throw exists(logName)
+  try {
+    const state = await engine.commitLog((id) => ({
       definition: { id, name: logName, partitions, timeColumn, keyColumn, policy, createdAt: engine.ports.clock.now() },
       schemas: fields === null ? [] : [storedSchema(0, fields, timeColumn)],
       partitions: Array.from({ length: partitions }, () => ({ startOffset: 0, segments: [] })),
-    }
-  })
-  return engine.registry.add(state)
+    }))
+    return engine.registry.add(state)
+  } finally {
+    release()
+  }
 }
 
 function declaredFields(schema: NonNullable<CreateLogOptions['schema']>, timeColumn: string | null): readonly Field[] {

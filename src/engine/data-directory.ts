@@ -16,6 +16,7 @@ import {
   WAL_DIRECTORY,
 } from '../format/paths.ts'
 import type { FileSystem } from '../storage/file-system.ts'
+import { isTemporaryName } from '../storage/temporary-name.ts'
 
 /**
  * The engine id of a directory, or null when it is new.
@@ -31,7 +32,10 @@ export async function readDirectoryIdentity(fileSystem: FileSystem, dataDir: str
     if (identity.kind !== 'directory') throw foreign(dataDir, 'it is an archive; open it with its file:// URL')
     return identity.engineId
   }
-  const strangers = names.filter((name) => name !== LOCK_FILE)
+  // A crash before the identity had its name leaves the lock, and the file that was to get it.
+  const isOurs = (name: string): boolean =>
+    name === LOCK_FILE || (name.startsWith(IDENTITY_FILE) && isTemporaryName(name))
+  const strangers = names.filter((name) => !isOurs(name))
   if (strangers.length > 0) throw foreign(dataDir, `it holds ${strangers.slice(0, 3).join(', ')} and no ${IDENTITY_FILE}`)
   return null
 }
@@ -56,6 +60,11 @@ export async function removeLeftovers(
 ): Promise<void> {
   for (const name of await fileSystem.list(`${dataDir}/${TEMPORARY_DIRECTORY}`)) {
     await fileSystem.remove(`${dataDir}/${TEMPORARY_DIRECTORY}/${name}`)
+  }
+  for (const directory of [dataDir, `${dataDir}/${MANIFEST_DIRECTORY}`]) {
+    for (const name of await fileSystem.list(directory)) {
+      if (isTemporaryName(name)) await fileSystem.remove(`${directory}/${name}`)
+    }
   }
   const named = new Set<string>()
   for (const log of state.logs.values()) {

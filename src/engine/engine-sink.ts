@@ -2,8 +2,10 @@
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
 import type { LogDefinition } from '../format/manifest.ts'
-import { type RecordBatch } from '../format/record-batch.ts'
+import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../format/limits.ts'
+import { type RecordBatch, sliceRecordBatch } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import { plainBytes } from '../log/row-appender.ts'
 import type { ReplayLog, ReplaySink } from '../replay/sink.ts'
 import type { Engine } from './engine.ts'
 import { resolvePolicy } from './storage-policy.ts'
@@ -21,7 +23,8 @@ export function engineSink(engine: Engine): ReplaySink {
     },
     append: async (definition, partition, batch) => {
       const target = targets.get(definition.id)
-      if (target !== undefined) await appendBatch(engine, target, definition, partition, batch)
+      if (target === undefined) return
+      for (const piece of appendable(batch)) await appendBatch(engine, target, definition, partition, piece)
     },
     end: async () => {},
   }
@@ -43,6 +46,18 @@ async function createTarget(engine: Engine, log: ReplayLog): Promise<LiveLog> {
     partitions: startOffsets.map((startOffset) => ({ startOffset, segments: [] })),
   }))
   return engine.registry.add(state)
+}
+
+/** A batch may be what was gathered before an append and the greatest append: more than one append takes. */
+function* appendable(batch: RecordBatch): Generator<RecordBatch, void, undefined> {
+  const isSmall = batch.length <= APPEND_ROWS_MAX / 2 && plainBytes(batch.columns) <= APPEND_BYTES_MAX / 2
+  if (isSmall || batch.length === 1) {
+    yield batch
+    return
+  }
+  const middle = batch.baseOffset + (batch.length >> 1)
+  yield* appendable(sliceRecordBatch(batch, batch.baseOffset, middle))
+  yield* appendable(sliceRecordBatch(batch, middle, batch.baseOffset + batch.length))
 }
 
 async function appendBatch(

@@ -10,6 +10,8 @@ import { nearestName } from './nearest-name.ts'
 export class LogRegistry {
   readonly #byName = new Map<string, LiveLog>()
   readonly #byId = new Map<number, LiveLog>()
+  /** Names of logs that are being created. */
+  readonly #reserved = new Set<string>()
   readonly #partitionPorts: PartitionPorts
   readonly #logPorts: LiveLogPorts
 
@@ -33,6 +35,13 @@ export class LogRegistry {
 
   has(name: string): boolean {
     return this.#byName.has(name)
+  }
+
+  /** Keeps a name for one creation until the returned function ends it; null when a log has it or is getting it. */
+  reserve(name: string): (() => void) | null {
+    if (this.#byName.has(name) || this.#reserved.has(name)) return null
+    this.#reserved.add(name)
+    return () => this.#reserved.delete(name)
   }
 
   /** @throws StratalogError `log_name_invalid`; `log_not_found`, with the nearest name there is. */

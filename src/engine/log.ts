@@ -2,7 +2,8 @@ import { StratalogError } from '../base/errors.ts'
 import { readArrowInput, isArrowInput, type ArrowInput } from '../format/arrow-input.ts'
 import type { AckLevel, StoragePolicy } from '../format/manifest.ts'
 import { userFields } from '../format/schema-evolution.ts'
-import type { Row } from '../format/schema-inference.ts'
+import { columnProblem } from '../format/column-check.ts'
+import { type Row, assertRecord } from '../format/schema-inference.ts'
 import { type Field, SYSTEM_COLUMNS } from '../format/schema.ts'
 import type { AppendInput, AppendResult, LiveLog } from '../log/live-log.ts'
 import type { ColumnInput } from '../log/row-appender.ts'
@@ -79,8 +80,11 @@ export class Log {
     const input = toInput(records)
     const partition = this.#choosePartition(input, options.partition)
     const ack = this.#ackLevel(options.ack)
-    const admitted = this.#ports.admit(this.#log)
-    if (admitted !== null) await admitted
+    // Others may take the room while this waits, so look again; and the engine may have closed.
+    for (let room = this.#ports.admit(this.#log); room !== null; room = this.#ports.admit(this.#log)) {
+      await room
+      this.#ports.assertOpen()
+    }
     const result = await this.#log.append(partition, input, ack === 'object' ? this.#levelBelowObject() : ack, this.#ports.now())
     if (ack === 'object') await this.#ports.archiveThrough(this.#log, partition, result.offset + result.count)
     return result
@@ -94,6 +98,7 @@ export class Log {
 
   /** The record at one offset, or null when no such offset is readable. @throws StratalogError `offset_gap`, `corrupt` kinds. */
   async get(offset: number, options: { readonly partition?: number } = {}): Promise<RecordRow | null> {
+    this.#ports.assertOpen()
     const partition = this.#log.partition(options.partition ?? 0)
     if (offset < partition.startOffset || offset >= partition.visibleEnd) return null
     const stream = this.read({ partition: partition.partition, from: offset, to: offset + 1 })
@@ -118,6 +123,9 @@ export class Log {
   #ackLevel(asked: AckLevel | undefined): AckLevel {
     const own = this.#log.policy.ack
     if (asked === undefined) return own
+    if (!ACK_LEVELS.includes(asked)) {
+      throw new StratalogError('argument_invalid', `ack is ${ACK_LEVELS.join(', ')}; got ${String(asked)}.`)
+    }
     const { mode, wal, archiveAfter } = this.#log.policy
     if (asked === 'disk' && !wal) throw ackInvalid(this.name, asked, 'it has no WAL')
     if (asked === 'object' && (mode === 'memory' || archiveAfter === null)) throw ackInvalid(this.name, asked, 'it has no archive')
@@ -128,6 +136,8 @@ export class Log {
     return this.#log.policy.wal ? 'disk' : 'memory'
   }
 }
+
+const ACK_LEVELS: readonly AckLevel[] = ['memory', 'disk', 'object']
 
 function ackInvalid(name: string, ack: AckLevel, reason: string): StratalogError {
   return new StratalogError('argument_invalid', `Log '${name}' cannot acknowledge at '${ack}': ${reason}.`)
@@ -141,7 +151,12 @@ export function partitionOfKey(key: string, partitions: number): number {
 }
 
 function keysOf(input: AppendInput, keyColumn: string): readonly string[] {
-  if (input.kind === 'rows') return input.rows.map((row) => keyText(row[keyColumn]) ?? '')
+  if (input.kind === 'rows') {
+    return input.rows.map((row, index) => {
+      assertRecord(row, index)
+      return keyText(row[keyColumn]) ?? ''
+    })
+  }
   throw new StratalogError(
     'argument_invalid',
     `Columns appended to a log with a key and several partitions need the partition to be named.`,
@@ -150,9 +165,10 @@ function keysOf(input: AppendInput, keyColumn: string): readonly string[] {
 
 function toInput(records: Appendable): AppendInput {
   if (Array.isArray(records)) return { kind: 'rows', rows: records as readonly Row[] }
+  assertRecord(records, 0)
   if (isColumnInput(records)) {
-    for (const field of records.fields) assertUserColumn(field.name)
-    return { kind: 'columns', ...records }
+    assertColumnInput(records)
+    return { kind: 'columns', fields: records.fields, columns: records.columns, length: records.length }
   }
   if (isArrowInput(records)) {
     const input = readArrowInput(records)
@@ -166,6 +182,25 @@ function assertUserColumn(name: string): void {
   if ((SYSTEM_COLUMNS as readonly string[]).includes(name)) {
     throw new StratalogError('schema_invalid', `${JSON.stringify(name)} is reserved; name the column otherwise.`)
   }
+}
+
+/** @throws StratalogError `input_invalid` naming the column: what lies outside its buffers must not be read. */
+function assertColumnInput({ fields, columns, length }: ColumnInput): void {
+  if (fields.length !== columns.length) {
+    throw new StratalogError('input_invalid', `${fields.length} fields need as many columns; got ${columns.length}.`)
+  }
+  fields.forEach(({ name, type }, index) => {
+    assertUserColumn(name)
+    const column = columns[index]
+    const problem =
+      column === undefined || column.type !== type
+        ? `it is not of type ${type}`
+        : column.length === length
+          ? columnProblem(column)
+          : `it has ${column.length} rows, and the append ${length}`
+    if (problem === null) return
+    throw new StratalogError('input_invalid', `Column ${JSON.stringify(name)}: ${problem}.`, { details: { column: name } })
+  })
 }
 
 function isColumnInput(records: unknown): records is ColumnInput {

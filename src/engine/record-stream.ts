@@ -1,5 +1,5 @@
 /** Reading as the user sees it: batches one after the other, each leased until the next is asked for. */
-import { StratalogError, throwIfAborted } from '../base/errors.ts'
+import { StratalogError, isStratalogError, throwIfAborted } from '../base/errors.ts'
 import { parseTime } from '../base/units.ts'
 import { SYSTEM_COLUMNS, type SystemColumn } from '../format/schema.ts'
 import type { LogView, PartitionView } from '../log/log-view.ts'
@@ -61,6 +61,7 @@ export class RecordStream implements AsyncIterable<Batch> {
     const { partition, limit = Infinity } = this.#options
     const partitions = partition === undefined ? [...Array(this.#log.partitionCount).keys()] : [partition]
     let left = limit
+    if (left <= 0) return
     for (const number of partitions) {
       for await (const batch of this.#partition(number, left)) {
         left -= batch.length
@@ -78,7 +79,10 @@ export class RecordStream implements AsyncIterable<Batch> {
   /** Every record as an array: for what fits in memory. */
   async toArray(): Promise<RecordRow[]> {
     const rows: RecordRow[] = []
-    for await (const batch of this) rows.push(...batch.toRows())
+    for await (const batch of this) {
+      // Not spread: one batch may have more rows than a call has arguments.
+      for (const row of batch.toRows()) rows.push(row)
+    }
     return rows
   }
 
@@ -88,12 +92,15 @@ export class RecordStream implements AsyncIterable<Batch> {
     let left = limit
     const stop = new AbortController()
     const aborted = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal])
+    let isFollowing = false
     try {
       for (;;) {
         throwIfAborted(signal)
         const view = this.#log.viewOf(partition, from, to)
-        const end = partitionOf(view, partition)?.endOffset ?? from
+        const pinned = partitionOf(view, partition)
+        const end = pinned?.endOffset ?? from
         try {
+          if (isFollowing && pinned !== undefined) this.#assertFollows(pinned, from)
           for await (const item of readPartition(view, partition, this.#readOptions())) {
             const taken = item.batch.length > left ? cut(item, left) : item
             left -= taken.batch.length
@@ -105,12 +112,27 @@ export class RecordStream implements AsyncIterable<Batch> {
         }
         from = Math.max(from, end)
         if (!live || from >= to) return
+        isFollowing = true
         await this.#log.waitFor(partition, from, aborted)
         if (aborted.aborted) return
       }
+    } catch (error) {
+      // A live tail ends by its signal, wherever the signal finds it.
+      if (!live || signal?.aborted !== true || !isStratalogError(error) || error.kind !== 'aborted') throw error
     } finally {
       stop.abort()
     }
+  }
+
+  /** Records that were evicted before a live tail came to them are a gap, not a late start. */
+  #assertFollows(pinned: PartitionView, from: number): void {
+    const { partition, startOffset, endOffset } = pinned
+    if (this.#options.onGap === 'skip' || startOffset <= from || endOffset <= from) return
+    throw new StratalogError(
+      'offset_gap',
+      `Log '${this.#log.name}', partition ${partition}: offsets [${from}, ${startOffset}) were dropped before this reader came to them.`,
+      { details: { log: this.#log.name, partition, from, to: startOffset } },
+    )
   }
 
   #firstOffset(partition: number): number {

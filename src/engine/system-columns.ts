@@ -55,7 +55,8 @@ function keyColumn(batch: RecordBatch, context: BatchContext): { field: Field; c
 /** A key as text: what decides its partition and names it in the latest view. */
 export function keyText(value: unknown): string | null {
   if (value === null || value === undefined) return null
-  if (value instanceof Date) return value.toISOString()
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
+  if (typeof value === 'symbol' || typeof value === 'function') return null
   return typeof value === 'object' ? JSON.stringify(value) : `${value as number | bigint | boolean | string}`
 }
 

@@ -1,6 +1,7 @@
 /** Whether columns from a caller are laid out as `ColumnData` says: what is taken on trust would be read beyond its end. */
 import { isUtf8 } from 'node:buffer'
 import { type ColumnData, bitmapBytes, int32View, isValidAt } from './column.ts'
+import { VALUE_BYTES_MAX } from './limits.ts'
 import { columnLayout, isColumnType } from './schema.ts'
 
 /** What is wrong with the layout of a column, or null. Looks at every offset, code and byte of text. */
@@ -29,6 +30,7 @@ function layoutProblem(column: ColumnData): string | null {
   for (let row = 0; row <= length; row++) {
     const offset = offsets[row] ?? 0
     if (offset < before) return 'its offsets do not ascend'
+    if (offset - before > VALUE_BYTES_MAX && row > 0) return `its value in row ${row - 1} is over ${VALUE_BYTES_MAX} bytes`
     before = offset
   }
   if (before > values.length) return 'its offsets lie beyond its values'

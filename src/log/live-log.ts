@@ -13,13 +13,13 @@ import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../format/limits.ts'
 import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.ts'
 import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
 import { type Row, inferFields } from '../format/schema-inference.ts'
-import { type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
+import { type Schema, STAMPED_TIME_COLUMN, timestampUnit } from '../format/schema.ts'
 import { appendPayloadBytes, encodeSchemaPayload, writeAppendPayload } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import type { HotBatch } from './hot-batch.ts'
 import type { LogView } from './log-view.ts'
 import type { Partition } from './partition.ts'
-import { type ColumnInput, explainMismatch, pushColumns, pushRows } from './row-appender.ts'
+import { type ColumnInput, appendTooLarge, explainMismatch, pushColumns, pushRows } from './row-appender.ts'
 import type { Wal } from './wal.ts'
 
 export interface RowInput {
@@ -60,6 +60,7 @@ export class LiveLog {
   #definition: LogDefinition
   #schemas: Schema[]
   #nextPartition = 0
+  #isApplying = false
 
   constructor(definition: LogDefinition, schemas: readonly Schema[], partitions: readonly Partition[], ports: LiveLogPorts) {
     this.#definition = definition
@@ -122,7 +123,17 @@ export class LiveLog {
     assertSize(input)
     // Others may append while this waits, so look again until there is room in this very stretch.
     for (let room = this.#backpressure; room !== null; room = this.#backpressure) await room
-    const { result, acked } = this.#apply(partition, input, ack, appendTime)
+    if (this.#isApplying) {
+      throw new StratalogError('record_invalid', `A record that is being appended to '${this.name}' cannot append to it.`)
+    }
+    this.#isApplying = true
+    let applied: Applied
+    try {
+      applied = partition.staging(() => this.#apply(partition, input, ack, appendTime))
+    } finally {
+      this.#isApplying = false
+    }
+    const { result, acked } = applied
     if (acked !== null) await acked
     return result
   }
@@ -177,6 +188,7 @@ export class LiveLog {
   /** Stages, logs and commits in one synchronous stretch. */
   #apply(partition: Partition, input: AppendInput, ack: AckLevel, appendTime: number): Applied {
     const { batch, schema, isNew } = this.#stage(partition, input, appendTime)
+    if (!this.hasWal && batch.bytes > APPEND_BYTES_MAX) assertStagedBytes(partition, batch)
     const offset = partition.nextOffset
     const lsns = this.hasWal ? this.#logFrames(partition, batch, isNew ? schema : null, appendTime) : NO_LSNS
     if (isNew) this.#schemas.push(schema)
@@ -201,7 +213,7 @@ export class LiveLog {
     const fields = { logId: this.id, partition: partition.partition, appendTime }
     const startLsn = wal.appendedLsn
     try {
-      if (length > APPEND_BYTES_MAX) throw tooLarge(length)
+      if (length > APPEND_BYTES_MAX) throw appendTooLarge(length)
       if (newSchema !== null) {
         const payload = encodeSchemaPayload(newSchema)
         wal.append({ ...fields, kind: 'schema', baseOffset: 0, recordCount: 0 }, payload.length, (into, position) => {
@@ -270,12 +282,41 @@ export class LiveLog {
         })
       }
     }
-    return storedSchema(this.#schemas.length, fields, timeColumn)
+    return storedSchema(this.#schemas.length, withTimeColumn(fields, timeColumn), timeColumn)
   }
+}
+
+/** A time column is of times and is never null: every record has its place in time. */
+function withTimeColumn(fields: Schema['fields'], timeColumn: string | null): Schema['fields'] {
+  return fields.map((field) => {
+    if (field.name !== timeColumn) return field
+    if (timestampUnit(field.type) === null) {
+      throw new StratalogError(
+        'schema_mismatch',
+        `Column ${JSON.stringify(field.name)} is the time column and needs to be a timestamp; got ${field.type}.`,
+        { details: { column: field.name, expected: 'timestamp[ms]', given: field.type } },
+      )
+    }
+    return { ...field, nullable: false }
+  })
+}
+
+/** What fits no WAL frame fits no block of a segment either; a log without a WAL would not be told otherwise. */
+function assertStagedBytes(partition: Partition, batch: HotBatch): void {
+  const start = batch.length
+  const end = batch.builders[0]?.length ?? start
+  const columns = batch.builders.map((builder) => builder.slice(0, end))
+  const bytes = appendPayloadBytes(columns, start, end)
+  if (bytes <= APPEND_BYTES_MAX) return
+  partition.discardStaged(batch)
+  throw appendTooLarge(bytes)
 }
 
 function assertSize(input: AppendInput): void {
   const count = input.kind === 'rows' ? input.rows.length : input.length
+  if (!Number.isSafeInteger(count) || count < 0) {
+    throw new StratalogError('argument_invalid', `An append has a whole number of records; got ${String(count)}.`)
+  }
   if (count === 0) throw new StratalogError('argument_invalid', 'An append needs at least one record; got none.')
   if (count > APPEND_ROWS_MAX) {
     throw new StratalogError(
@@ -284,12 +325,4 @@ function assertSize(input: AppendInput): void {
       { details: { count, limit: APPEND_ROWS_MAX } },
     )
   }
-}
-
-function tooLarge(bytes: number): StratalogError {
-  return new StratalogError(
-    'append_too_large',
-    `One append takes at most ${APPEND_BYTES_MAX} bytes; this one has ${bytes}. Split it.`,
-    { details: { bytes, limit: APPEND_BYTES_MAX } },
-  )
 }

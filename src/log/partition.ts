@@ -12,8 +12,8 @@
  * - every change happens in one synchronous stretch on the main thread, after the manifest commit that it follows.
  */
 import { assert, present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
 import { type Range, intersectRanges } from '../base/range.ts'
-import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from '../format/limits.ts'
 import type { AckLevel, Location, SegmentEntry } from '../format/manifest.ts'
 import type { Schema } from '../format/schema.ts'
 import type { DurableListener } from './ack-queue.ts'
@@ -55,6 +55,8 @@ export class Partition implements DurableListener {
   // Owned by the append loop.
   #nextOffset: number
   #batches: HotBatch[] = []
+  #isStaging = false
+  #isClosed = false
 
   // Moved by acknowledgements.
   #durableEnd: number
@@ -124,8 +126,7 @@ export class Partition implements DurableListener {
   openBatch(schema: Schema): HotBatch {
     const last = this.#batches.at(-1)
     if (last !== undefined && !last.isSealed) {
-      const isFull = last.bytes >= BATCH_BYTES_TARGET || last.length >= BATCH_ROWS_MAX
-      if (last.schema.id === schema.id && !isFull) return last
+      if (last.schema.id === schema.id && !last.isFull) return last
       if (last.length > 0) last.seal()
       else this.#batches.pop()?.release()
     }
@@ -133,6 +134,21 @@ export class Partition implements DurableListener {
     const batch = new HotBatch(schema, this.#nextOffset, this.#timeColumn, this.#ports.pool, previous)
     this.#batches.push(batch)
     return batch
+  }
+
+  /**
+   * Runs one append's synchronous stretch. Getters of its records run in it, and may do anything: what they do must not meet
+   * rows that are half staged, so until the stretch ends no batch is dropped.
+   */
+  staging<T>(stretch: () => T): T {
+    if (this.#isClosed) throw new StratalogError('engine_closed', 'The engine is closed.')
+    assert(!this.#isStaging, 'one append at a time is staged')
+    this.#isStaging = true
+    try {
+      return stretch()
+    } finally {
+      this.#isStaging = false
+    }
   }
 
   /** Forgets rows that were staged in the open batch, and the batch with them when they were to be its first. */
@@ -160,6 +176,8 @@ export class Partition implements DurableListener {
   skipTo(offset: number): void {
     assert(offset >= this.#nextOffset, 'offsets are skipped forward')
     if (offset === this.#nextOffset) return
+    const last = this.#batches.at(-1)
+    if (last !== undefined && last.length === 0) this.discardStaged(last)
     this.sealOpenBatch()
     this.#nextOffset = offset
     this.#durableEnd = offset
@@ -197,6 +215,7 @@ export class Partition implements DurableListener {
 
   /** Drops RAM copies that a lower tier has, of batches that end at or below `to`. Returns the bytes given back. */
   dropHot(to: number): number {
+    if (this.#isStaging) return 0
     const limit = Math.min(to, this.flushedEnd)
     let bytes = 0
     for (let first = this.#batches[0]; first !== undefined && first.endOffset <= limit; first = this.#batches[0]) {
@@ -211,7 +230,7 @@ export class Partition implements DurableListener {
   /** Drops the oldest batch though it is the only copy: memory mode's eviction. */
   evictOldest(): Eviction | null {
     const first = this.#batches[0]
-    if (first === undefined || first.length === 0) return null
+    if (first === undefined || first.length === 0 || this.#isStaging) return null
     first.seal()
     this.#batches.shift()
     const eviction = { start: first.baseOffset, end: first.endOffset, bytes: first.bytes }
@@ -249,15 +268,16 @@ export class Partition implements DurableListener {
     return { view, release: () => leases.forEach((end) => end()) }
   }
 
-  /** Resolves when an offset at or above `offset` is visible, or on abort. */
+  /** Resolves when an offset at or above `offset` is visible, on abort, or when the partition closes. */
   waitFor(offset: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      if (this.visibleEnd > offset || signal.aborted) {
+      const isOver = (): boolean => this.visibleEnd > offset || signal.aborted || this.#isClosed
+      if (isOver()) {
         resolve()
         return
       }
       const done = (): void => {
-        if (this.visibleEnd <= offset && !signal.aborted) return
+        if (!isOver()) return
         this.#waiters.delete(done)
         signal.removeEventListener('abort', done)
         resolve()
@@ -267,10 +287,13 @@ export class Partition implements DurableListener {
     })
   }
 
-  /** Gives every buffer back; nothing of the partition is used after. */
+  /** Gives every buffer back that no reader leases, and ends every wait; nothing is appended after. */
   close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
     for (const batch of this.#batches) batch.release()
     this.#batches = []
+    this.#wake()
   }
 
   #segmentSource(segment: SegmentEntry, part: Range, leases: (() => void)[]): ViewSource {

@@ -79,7 +79,7 @@ export function appendTooLarge(bytes: number): StratalogError {
 /** Appends columns behind the committed rows, cast to the schema's types; absent ones are null. */
 export function pushColumns(batch: HotBatch, input: ColumnInput, appendTime: number): void {
   const byName = new Map(input.fields.map((field, index) => [field.name, input.columns[index]]))
-  const bytes = input.columns.reduce((sum, column) => sum + plainBytes(column), 0)
+  const bytes = plainBytes(input.columns)
   if (bytes > APPEND_BYTES_MAX) throw appendTooLarge(bytes)
   for (const field of batch.schema.fields) {
     const column = byName.get(field.name)
@@ -95,8 +95,12 @@ export function pushColumns(batch: HotBatch, input: ColumnInput, appendTime: num
   })
 }
 
-/** Bytes of a column's values once they stand for themselves: words of a dictionary may stand for much more than it has. */
-function plainBytes({ length, values, offsets, validity, dictionary }: ColumnData): number {
+/** Bytes of values once they stand for themselves: words of a dictionary may stand for much more than it has. */
+export function plainBytes(columns: readonly ColumnData[]): number {
+  return columns.reduce((sum, column) => sum + plainColumnBytes(column), 0)
+}
+
+function plainColumnBytes({ length, values, offsets, validity, dictionary }: ColumnData): number {
   if (offsets !== null) return (offsets[length] ?? 0) - (offsets[0] ?? 0)
   if (dictionary?.offsets == null) return values.byteLength
   const codes = int32View(values)

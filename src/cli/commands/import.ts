@@ -34,11 +34,7 @@ export async function importFiles(session: Session, files: readonly string[], fl
     throw new StratalogError('argument_invalid', 'Standard input can be read once: give - once.')
   }
   const rejects = new Rejects(flags.rejects ?? null)
-  const report = await withWriter(flags, async (db, config) => {
-    const job = new ImportJob(session, db, config, flags, rejects)
-    for (const name of files) await job.add(name)
-    return job.report()
-  }).finally(() => rejects.close())
+  const report = await runJob(session, files, flags, rejects)
   const elapsedMs = Math.round(session.clock.monotonic() - startedAt)
   tellRejects(session, rejects, flags)
   if (report.records === 0 && rejects.count > 0) {
@@ -46,16 +42,32 @@ export async function importFiles(session: Session, files: readonly string[], fl
       details: { rejected: rejects.count, first: rejects.first },
     })
   }
-  const document = { ...report, rejected: rejects.count, elapsedMs }
   const { records, inputBytes, schema, offsets } = report
   if (session.json) {
     await writeDocument(session, { records, rejected: rejects.count, inputBytes, elapsedMs, schema, offsets })
     return
   }
-  const rate = `${formatCount((document.records / Math.max(1, elapsedMs)) * 1000)} records/s`
+  const rate = `${formatCount((records / Math.max(1, elapsedMs)) * 1000)} records/s`
   await session.terminal.write(
     `${formatCount(records)} records from ${formatBytes(inputBytes)} in ${formatDuration(elapsedMs)} (${rate}); ${formatCount(rejects.count)} rejected\n`,
   )
+}
+
+async function runJob(
+  session: Session,
+  files: readonly string[],
+  flags: ImportFlags,
+  rejects: Rejects,
+): Promise<ImportReport> {
+  try {
+    return await withWriter(flags, async (db, config) => {
+      const job = new ImportJob(session, db, config, flags, rejects)
+      for (const name of files) await job.add(name)
+      return await job.report()
+    })
+  } finally {
+    await rejects.close()
+  }
 }
 
 interface ImportReport {

@@ -4,7 +4,8 @@ import type { Field } from '../../format/schema.ts'
 import type { ReadOptions } from '../../engine/record-stream.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withReader } from '../engine-access.ts'
-import { type OutputFormat, openRecordOutput } from '../output/record-output.ts'
+import type { OutputFormat } from '../output/output-format.ts'
+import { openRecordOutput } from '../output/record-output.ts'
 import type { Session } from '../session.ts'
 
 export interface ReadFlags extends FlagValues {

@@ -37,9 +37,9 @@ export async function replay(session: Session, flags: ReplayFlags): Promise<void
     ...(resumeAt === undefined ? {} : { resumePoint: resumeAt }),
     speed: flags.speed,
     signal: session.signal,
-    onProgress: ({ records, recordsTotal, resumePoint }) => {
-      progress.update({ done: records, total: recordsTotal, unit: 'records' })
-      if (flags.resume !== undefined) resumeAt = resumePoint()
+    onProgress: (state) => {
+      progress.update({ done: state.records, total: state.recordsTotal, unit: 'records' })
+      if (flags.resume !== undefined) resumeAt = state.resumePoint()
     },
   }
   try {
@@ -93,9 +93,10 @@ function rangeOf({ logs, since, until, from, to }: ReplayFlags): Partial<ReplayF
 }
 
 async function readResumePoint(path: string): Promise<ResumePoint | undefined> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw new StratalogError('input_invalid', `${path} cannot be read: ${error.message}.`, { cause: error })
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return null
+    throw new StratalogError('input_invalid', `${path} cannot be read: ${message}.`, { cause: error })
   })
   if (text === null) return undefined
   try {

@@ -5,7 +5,8 @@ import type { QueryParameter } from '../../query/protocol.ts'
 import type { QueryResult, QueryStats } from '../../query/query-result.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withReader } from '../engine-access.ts'
-import { type OutputFormat, openRecordOutput } from '../output/record-output.ts'
+import type { OutputFormat } from '../output/output-format.ts'
+import { openRecordOutput } from '../output/record-output.ts'
 import { type Session, note } from '../session.ts'
 
 export interface SqlFlags extends FlagValues {

@@ -8,7 +8,7 @@ import { toStratalogError } from '../../base/errors.ts'
 import { EngineHost } from './engine-host.ts'
 import type { AnswerLine, RequestLine } from './protocol.ts'
 
-/** On a pipe this returns when the system has the line: an acknowledgement is told even when the process is killed next. */
+/** On a pipe this returns when the system has the line, also if the process is killed next. */
 function say(line: AnswerLine): void {
   process.stdout.write(`${JSON.stringify(line)}\n`)
 }

@@ -149,7 +149,8 @@ export class EngineHost {
     let records = 0
     const columns = schema.fields.map((field) => field.name)
     for await (const batch of this.#log.read({ columns })) {
-      hasher.add(batch.partition, { ...batch, schema, appendTimeMin: 0, appendTimeMax: 0 })
+      const { partition, baseOffset, length } = batch
+      hasher.add(partition, { schema, baseOffset, length, columns: batch.columns, appendTimeMin: 0, appendTimeMax: 0 })
       records += batch.length
     }
     return { records, hash: hasher.digestHex(), elapsedMs: Math.round(systemClock.monotonic() - startedAt) }

@@ -1,4 +1,4 @@
-/** Access logs in the `combined` format of Apache and nginx; the shorter `common` format is one without the last two. */
+/** Access logs: `combined` of Apache and nginx; the shorter `common` is one without the last two. */
 import type { ColumnType, Field } from '../../format/schema.ts'
 
 export const COMBINED_TIME_COLUMN = 'time'

@@ -1,4 +1,4 @@
-/** Files and standard input as byte streams: decompressed, with the first bytes looked at and the read bytes counted. */
+/** Files and standard input as byte streams: decompressed, looked into, and counted. */
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdtemp, open, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

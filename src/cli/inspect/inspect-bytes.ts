@@ -8,20 +8,7 @@ import type { LogState } from '../../format/manifest.ts'
 import { decodeBlock, decodeDictionaries, parseSegmentTail } from '../../format/segment-reader.ts'
 import type { SegmentFacts } from '../../format/segment.ts'
 import { inspectWal } from './inspect-wal.ts'
-
-export interface Problem {
-  readonly position: number
-  readonly reason: string
-  /** Offsets that cannot be read, where the damage has some. */
-  readonly from?: number
-  readonly to?: number
-}
-
-export interface Inspection {
-  /** One JSON document: `kind`, `file`, `length` and what the kind has to say. */
-  readonly report: Readonly<Record<string, unknown>>
-  readonly problems: readonly Problem[]
-}
+import type { CommonFacts, Inspection, Problem } from './inspection.ts'
 
 /** @throws StratalogError `input_invalid` for what is no file of ours; kind `corrupt` when nothing of it is readable. */
 export function inspectBytes(file: string, bytes: Uint8Array): Inspection {
@@ -38,12 +25,6 @@ export function inspectBytes(file: string, bytes: Uint8Array): Inspection {
   throw new StratalogError('input_invalid', `${file} is no file of Stratalog: neither segment, WAL, manifest nor identity.`, {
     details: { file },
   })
-}
-
-export interface CommonFacts {
-  readonly file: string
-  readonly length: number
-  readonly sha256: string
 }
 
 function inspectSegment(bytes: Uint8Array, common: CommonFacts): Inspection {
@@ -69,7 +50,7 @@ function inspectSegment(bytes: Uint8Array, common: CommonFacts): Inspection {
 const TIME_KEYS = ['timeMin', 'timeMax', 'appendTimeMin', 'appendTimeMax'] as const
 
 /** Facts with their times as ISO 8601; a range of no times stays as it is. */
-function withIsoTimes<T extends Readonly<Record<(typeof TIME_KEYS)[number], number>>>(facts: T): object {
+function withIsoTimes(facts: Readonly<Record<(typeof TIME_KEYS)[number], number>>): object {
   const times = TIME_KEYS.map((key) => [key, isoTime(facts[key])])
   return { ...facts, ...Object.fromEntries(times) }
 }

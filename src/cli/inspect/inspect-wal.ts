@@ -8,7 +8,7 @@ import {
   readFrameHeader,
   walFrameBytes,
 } from '../../format/wal-frame.ts'
-import type { CommonFacts, Inspection, Problem } from './inspect-bytes.ts'
+import type { CommonFacts, Inspection, Problem } from './inspection.ts'
 
 interface AppendedRange {
   readonly logId: number

@@ -1,6 +1,6 @@
 /** An inspection for people: the facts as `name  value` lines, nested ones as tables. */
 import { renderTable } from '../output/table.ts'
-import type { Inspection } from './inspect-bytes.ts'
+import type { Inspection } from './inspection.ts'
 
 const TABLE_ROWS_MAX = 40
 
@@ -33,5 +33,5 @@ function toRow(item: unknown): Readonly<Record<string, unknown>> {
 
 function cell(value: unknown): string | null {
   if (value === undefined || value === null) return null
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }

@@ -2,7 +2,7 @@
 import { ARROW_STREAM_END, encodeStreamBatch, encodeStreamSchema } from '../../format/arrow-output.ts'
 import type { Field } from '../../format/schema.ts'
 import type { Session } from '../session.ts'
-import type { RecordOutput } from './record-output.ts'
+import type { RecordOutput } from './output-format.ts'
 
 export function arrowOutput(session: Session): RecordOutput {
   let hasSchema = false

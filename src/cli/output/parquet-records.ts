@@ -5,7 +5,7 @@ import { columnReader } from '../../format/column-values.ts'
 import type { ColumnData } from '../../format/column.ts'
 import { type ColumnType, type Field, decimalParameters, timestampUnit } from '../../format/schema.ts'
 import type { Session } from '../session.ts'
-import type { RecordOutput } from './record-output.ts'
+import type { RecordOutput } from './output-format.ts'
 
 /** Rows of a row group: big enough to compress well, small enough to hold in memory. */
 const ROW_GROUP_ROWS = 100_000
@@ -52,7 +52,7 @@ class ParquetFile {
 
   async finish(): Promise<void> {
     if (this.#rows > 0) await this.#writeGroup()
-    this.#writer.finish()
+    await this.#writer.finish()
     await this.#flush()
   }
 

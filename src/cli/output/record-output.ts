@@ -1,26 +1,10 @@
 /** Where records go in each format: text as it comes, Arrow as a stream, tables and Parquet when all is there. */
 import { formatCount } from '../../base/units.ts'
-import type { ColumnData } from '../../format/column.ts'
 import type { Field } from '../../format/schema.ts'
 import { type Session, note } from '../session.ts'
+import type { FieldChunk, OutputFormat, RecordOutput } from './output-format.ts'
 import { renderTable } from './table.ts'
 import { type RecordChunk, csvHeader, toCells, toCsv, toNdjson } from './text-records.ts'
-
-export type OutputFormat = 'table' | 'ndjson' | 'csv' | 'arrow' | 'parquet'
-
-/** Records as columns; `columns[i]` belongs to `fields[i]` and, from a query, has the SQL type `sqlTypes[i]`. */
-export interface FieldChunk {
-  readonly fields: readonly Field[]
-  readonly sqlTypes?: readonly string[]
-  readonly columns: readonly ColumnData[]
-  readonly length: number
-}
-
-export interface RecordOutput {
-  write(chunk: FieldChunk): Promise<void>
-  /** `fields` are what the output has when no chunk came. */
-  end(fields: readonly Field[]): Promise<void>
-}
 
 /** Rows that a table shows: more than a screen, less than would hide the rest of the session. */
 const TABLE_ROWS_MAX = 1_000

@@ -1,4 +1,4 @@
-/** Tables for people. Plain lines, no colours of their own: they read well on dark and on light terminals, and in a pipe. */
+/** Tables for people: plain lines without colours, for dark and light terminals and for pipes. */
 import Table from 'cli-table3'
 
 export interface TableColumn {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { afterAll, describe, expect, test } from 'vitest'
-import { StratalogError } from '../../../src/base/errors.ts'
+import type { StratalogError } from '../../../src/base/errors.ts'
 import { CONFIG_FLAG_PATHS, addConfigFlags, readConfiguration } from '../../../src/cli/config-flags.ts'
 import { validateOptions } from '../../../src/engine/config.ts'
 
