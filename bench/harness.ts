@@ -1,7 +1,7 @@
 /**
  * A benchmark states its question and measures ours, its peers and the physical limit in turn within one run
- * (A B C A B C …), so that a busy moment of the machine hurts everyone alike. Every contender works on the same distinct
- * records, and ours and each peer read them back into a checksum that must be the oracle's.
+ * (A B C A B C …), so that a busy moment of the machine hurts everyone alike. Every contender works on the same
+ * distinct records, and ours and each peer read them back into a checksum that must be the oracle's.
  */
 
 /** `full` is what is published, `quick` is for a look, `tiny` runs as a test so that nothing here rots. */

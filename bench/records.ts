@@ -1,6 +1,6 @@
 /**
- * The record that the benchmarks store: a time, a key of 12 bytes, an int32, a float64, one of eight events and 100 bytes
- * of text. No two are alike, and the text does not compress to nothing.
+ * The record that the benchmarks store: a time, a key of 12 bytes, an int32, a float64, one of eight events and 100
+ * bytes of text. No two are alike, and the text does not compress to nothing.
  */
 import { randomFraction, seededRandom, type Random } from '../src/base/random.ts'
 

@@ -7,7 +7,8 @@ import { parseTime, tryParseBytes, tryParseDuration } from '../base/units.ts'
 /** A whole number of at least 0. */
 export function wholeNumber(text: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('Give a whole number of at least 0.')
+  if (!Number.isSafeInteger(value))
+    throw new InvalidArgumentError('Give a whole number of at least 0.')
   return value
 }
 
@@ -20,7 +21,8 @@ export function positiveNumber(text: string): number {
 
 export function fraction(text: string): number {
   const value = Number(text)
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('Give a number.')
+  if (text.trim() === '' || !Number.isFinite(value))
+    throw new InvalidArgumentError('Give a number.')
   return value
 }
 
@@ -32,12 +34,14 @@ export function time(text: string): number {
 
 /** A duration, left as it was written: the configuration reports it as the user gave it. */
 export function duration(text: string): string | number {
-  if (tryParseDuration(text) === null) throw new InvalidArgumentError(`Give a duration such as 250ms, 90s, 1h or 7d.`)
+  if (tryParseDuration(text) === null)
+    throw new InvalidArgumentError(`Give a duration such as 250ms, 90s, 1h or 7d.`)
   return /^\d+$/.test(text) ? Number(text) : text
 }
 
 export function byteSize(text: string): string | number {
-  if (tryParseBytes(text) === null) throw new InvalidArgumentError('Give a size such as 64MB or 4GB.')
+  if (tryParseBytes(text) === null)
+    throw new InvalidArgumentError('Give a size such as 64MB or 4GB.')
   return /^\d+$/.test(text) ? Number(text) : text
 }
 
@@ -63,22 +67,34 @@ export interface OffsetTarget {
   readonly offset: number
 }
 
-export function offsetTargets(text: string, previous: readonly OffsetTarget[] = []): readonly OffsetTarget[] {
+export function offsetTargets(
+  text: string,
+  previous: readonly OffsetTarget[] = [],
+): readonly OffsetTarget[] {
   return list(text).reduce((targets, part) => {
     const match = /^([^/=]+)\/(\d+)=(\d+)$/.exec(part)
-    if (match === null) throw new InvalidArgumentError('Give a log, a partition and an offset: orders/0=1000.')
+    if (match === null)
+      throw new InvalidArgumentError('Give a log, a partition and an offset: orders/0=1000.')
     return [
       ...targets,
-      { log: logName(match[1] ?? ''), partition: wholeNumber(match[2] ?? ''), offset: wholeNumber(match[3] ?? '') },
+      {
+        log: logName(match[1] ?? ''),
+        partition: wholeNumber(match[2] ?? ''),
+        offset: wholeNumber(match[3] ?? ''),
+      },
     ]
   }, previous)
 }
 
 /** New names of logs by old name: `a=b,c=d`. */
-export function renames(text: string, previous: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+export function renames(
+  text: string,
+  previous: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
   const pairs = list(text).map((part) => {
     const [from = '', to = '', ...rest] = part.split('=')
-    if (from === '' || to === '' || rest.length > 0) throw new InvalidArgumentError('Give old and new name: orders=orders2.')
+    if (from === '' || to === '' || rest.length > 0)
+      throw new InvalidArgumentError('Give old and new name: orders=orders2.')
     return [logName(from), logName(to)] as const
   })
   return { ...previous, ...Object.fromEntries(pairs) }

@@ -20,28 +20,85 @@ interface ConfigFlag {
 }
 
 const WHERE_FLAGS: readonly ConfigFlag[] = [
-  { path: 'dataDir', flags: '--data-dir <dir>', text: 'directory of the WAL, segments and manifest' },
+  {
+    path: 'dataDir',
+    flags: '--data-dir <dir>',
+    text: 'directory of the WAL, segments and manifest',
+  },
   { path: 'archive', flags: '--archive <url>', text: 's3://bucket/prefix or file:///path' },
   { path: 's3.endpoint', flags: '--s3-endpoint <url>', text: 'an S3 endpoint that is not AWS' },
   { path: 's3.region', flags: '--s3-region <region>', text: 'region of the bucket' },
-  { path: 's3.forcePathStyle', flags: '--s3-path-style', text: 'bucket in the path of the URL, not in the host' },
+  {
+    path: 's3.forcePathStyle',
+    flags: '--s3-path-style',
+    text: 'bucket in the path of the URL, not in the host',
+  },
 ]
 
 const ENGINE_FLAGS: readonly ConfigFlag[] = [
-  { path: 'maxMemoryBytes', flags: '--max-memory-bytes <size>', text: 'budget of records in RAM', parse: byteSize },
-  { path: 'evictionWatermark', flags: '--eviction-watermark <n>', text: 'reclaim at this part of it', parse: fraction },
-  { path: 'logLevel', flags: '--log-level <level>', text: 'what the engine says of itself', choices: LOG_LEVELS },
+  {
+    path: 'maxMemoryBytes',
+    flags: '--max-memory-bytes <size>',
+    text: 'budget of records in RAM',
+    parse: byteSize,
+  },
+  {
+    path: 'evictionWatermark',
+    flags: '--eviction-watermark <n>',
+    text: 'reclaim at this part of it',
+    parse: fraction,
+  },
+  {
+    path: 'logLevel',
+    flags: '--log-level <level>',
+    text: 'what the engine says of itself',
+    choices: LOG_LEVELS,
+  },
 ]
 
 const POLICY_FLAGS: readonly ConfigFlag[] = [
-  { path: 'defaults.mode', flags: '--mode <mode>', text: 'where records go', choices: ['memory', 'persistent', 'hybrid'] },
-  { path: 'defaults.memoryTtl', flags: '--memory-ttl <t>', text: 'RAM copy goes after this', parse: duration },
-  { path: 'defaults.diskAfter', flags: '--disk-after <t>', text: 'disk copy no later than this', parse: duration },
-  { path: 'defaults.archiveAfter', flags: '--archive-after <t>', text: 'object copy no later than this', parse: duration },
-  { path: 'defaults.diskTtl', flags: '--disk-ttl <t>', text: 'disk copy goes after this', parse: duration },
-  { path: 'defaults.localDisk', flags: '--no-local-disk', text: 'from RAM straight to the archive' },
+  {
+    path: 'defaults.mode',
+    flags: '--mode <mode>',
+    text: 'where records go',
+    choices: ['memory', 'persistent', 'hybrid'],
+  },
+  {
+    path: 'defaults.memoryTtl',
+    flags: '--memory-ttl <t>',
+    text: 'RAM copy goes after this',
+    parse: duration,
+  },
+  {
+    path: 'defaults.diskAfter',
+    flags: '--disk-after <t>',
+    text: 'disk copy no later than this',
+    parse: duration,
+  },
+  {
+    path: 'defaults.archiveAfter',
+    flags: '--archive-after <t>',
+    text: 'object copy no later than this',
+    parse: duration,
+  },
+  {
+    path: 'defaults.diskTtl',
+    flags: '--disk-ttl <t>',
+    text: 'disk copy goes after this',
+    parse: duration,
+  },
+  {
+    path: 'defaults.localDisk',
+    flags: '--no-local-disk',
+    text: 'from RAM straight to the archive',
+  },
   { path: 'defaults.wal', flags: '--no-wal', text: 'no write-ahead log' },
-  { path: 'defaults.ack', flags: '--ack <level>', text: 'when an append is done', choices: ['memory', 'disk', 'object'] },
+  {
+    path: 'defaults.ack',
+    flags: '--ack <level>',
+    text: 'when an append is done',
+    choices: ['memory', 'disk', 'object'],
+  },
   {
     path: 'evictionPolicy',
     flags: '--eviction-policy <policy>',
@@ -51,9 +108,11 @@ const POLICY_FLAGS: readonly ConfigFlag[] = [
 ]
 
 /** Every key with a flag; a test holds this to the configuration's own list. */
-export const CONFIG_FLAG_PATHS: readonly string[] = [...WHERE_FLAGS, ...ENGINE_FLAGS, ...POLICY_FLAGS].map(
-  (flag) => flag.path,
-)
+export const CONFIG_FLAG_PATHS: readonly string[] = [
+  ...WHERE_FLAGS,
+  ...ENGINE_FLAGS,
+  ...POLICY_FLAGS,
+].map((flag) => flag.path)
 
 /** What the parser makes of the flags of this file, by its own names. */
 export type FlagValues = Readonly<Record<string, unknown>>
@@ -71,7 +130,9 @@ export function addConfigFlags(command: Command, skip: readonly string[] = []): 
   addWhereFlags(command)
   command.optionsGroup('Engine:')
   for (const flag of ENGINE_FLAGS) command.addOption(toOption(flag))
-  command.addOption(new Option('--max-memory <size>', 'short for --max-memory-bytes').argParser(byteSize))
+  command.addOption(
+    new Option('--max-memory <size>', 'short for --max-memory-bytes').argParser(byteSize),
+  )
   command.optionsGroup('Policy of the logs that are made:')
   for (const flag of POLICY_FLAGS) {
     if (skip.includes(flag.path)) continue
@@ -135,10 +196,14 @@ function parseConfigFile(path: string): MutableConfig {
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
-    throw new StratalogError('file_not_found', `The configuration ${path} cannot be read: ${(error as Error).message}.`, {
-      cause: error,
-      details: { path },
-    })
+    throw new StratalogError(
+      'file_not_found',
+      `The configuration ${path} cannot be read: ${(error as Error).message}.`,
+      {
+        cause: error,
+        details: { path },
+      },
+    )
   }
   try {
     const value = JSON.parse(text) as unknown
@@ -150,9 +215,13 @@ function parseConfigFile(path: string): MutableConfig {
 }
 
 function notConfig(path: string, reason: string): StratalogError {
-  return new StratalogError('config_invalid', `The configuration ${path} is not a JSON object: ${reason}.`, {
-    details: { path, reason },
-  })
+  return new StratalogError(
+    'config_invalid',
+    `The configuration ${path} is not a JSON object: ${reason}.`,
+    {
+      details: { path, reason },
+    },
+  )
 }
 
 function setPath(config: MutableConfig, path: string, value: unknown): void {

@@ -54,16 +54,24 @@ export async function openOrCreateLog(
 /** `{"a":"int64","b":"utf8"}`, all nullable, or `[{"name":"a","type":"int64","nullable":false}]`. */
 async function readSchemaFile(path: string): Promise<readonly Field[]> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new StratalogError('file_not_found', `The schema ${path} cannot be read: ${(error as Error).message}.`, {
-      cause: error,
-      details: { path },
-    })
+    throw new StratalogError(
+      'file_not_found',
+      `The schema ${path} cannot be read: ${(error as Error).message}.`,
+      {
+        cause: error,
+        details: { path },
+      },
+    )
   })
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new StratalogError('schema_invalid', `The schema ${path} is not JSON: ${(error as Error).message}.`, { cause: error })
+    throw new StratalogError(
+      'schema_invalid',
+      `The schema ${path} is not JSON: ${(error as Error).message}.`,
+      { cause: error },
+    )
   }
   return parseSchema(value, path)
 }
@@ -74,19 +82,34 @@ export function parseSchema(value: unknown, where: string): readonly Field[] {
     : typeof value === 'object' && value !== null
       ? Object.entries(value).map(([name, type]) => ({ name, type: type as unknown }))
       : null
-  if (entries === null) throw new StratalogError('schema_invalid', `${where} is neither an object nor an array of columns.`)
+  if (entries === null)
+    throw new StratalogError(
+      'schema_invalid',
+      `${where} is neither an object nor an array of columns.`,
+    )
   return entries.map((entry, index) => parseField(entry, `${where}: column ${index}`))
 }
 
 function parseField(entry: unknown, where: string): Field {
-  const given = (typeof entry === 'object' && entry !== null ? entry : {}) as Readonly<Record<string, unknown>>
-  const { name, type, nullable = true } = given as { name?: unknown; type?: unknown; nullable?: unknown }
+  const given = (typeof entry === 'object' && entry !== null ? entry : {}) as Readonly<
+    Record<string, unknown>
+  >
+  const {
+    name,
+    type,
+    nullable = true,
+  } = given as { name?: unknown; type?: unknown; nullable?: unknown }
   if (typeof name !== 'string') throw new StratalogError('schema_invalid', `${where} has no name.`)
   if (!isColumnType(type)) {
-    throw new StratalogError('schema_invalid', `${where} (${name}): ${JSON.stringify(type)} is not a column type.`, {
-      details: { column: name, given: type },
-    })
+    throw new StratalogError(
+      'schema_invalid',
+      `${where} (${name}): ${JSON.stringify(type)} is not a column type.`,
+      {
+        details: { column: name, given: type },
+      },
+    )
   }
-  if (typeof nullable !== 'boolean') throw new StratalogError('schema_invalid', `${where} (${name}): nullable is true or false.`)
+  if (typeof nullable !== 'boolean')
+    throw new StratalogError('schema_invalid', `${where} (${name}): nullable is true or false.`)
   return { name, type: type satisfies ColumnType, nullable }
 }

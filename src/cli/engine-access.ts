@@ -18,7 +18,10 @@ export async function withWriter<T>(
 ): Promise<T> {
   const config = readConfiguration(values)
   if (config.dataDir === undefined) {
-    throw new StratalogError('argument_invalid', 'This command changes a data directory: name it with --data-dir.')
+    throw new StratalogError(
+      'argument_invalid',
+      'This command changes a data directory: name it with --data-dir.',
+    )
   }
   const db = await Stratalog.open(config)
   return await closingAfter(db, () => use(db, config))
@@ -28,7 +31,10 @@ export async function withWriter<T>(
  * Runs with an engine that only reads: a data directory, which another process may be writing, or an archive by itself.
  * @throws StratalogError `argument_invalid` when neither is named.
  */
-export async function withReader<T>(values: FlagValues, use: (reading: Reading) => Promise<T>): Promise<T> {
+export async function withReader<T>(
+  values: FlagValues,
+  use: (reading: Reading) => Promise<T>,
+): Promise<T> {
   const config = readConfiguration(values)
   if (config.dataDir !== undefined) {
     const db = await Stratalog.openReadOnly(config)
@@ -38,20 +44,32 @@ export async function withReader<T>(values: FlagValues, use: (reading: Reading) 
 }
 
 /** Runs with the archive by itself. @throws StratalogError `argument_invalid` when none is named. */
-export async function withArchive<T>(values: FlagValues, use: (archive: ArchiveReader) => Promise<T>): Promise<T> {
+export async function withArchive<T>(
+  values: FlagValues,
+  use: (archive: ArchiveReader) => Promise<T>,
+): Promise<T> {
   const { archive, s3 } = readConfiguration(values)
-  const reader = await Stratalog.openArchive(requireArchive(archive), s3 === undefined ? {} : { s3 })
+  const reader = await Stratalog.openArchive(
+    requireArchive(archive),
+    s3 === undefined ? {} : { s3 },
+  )
   return await closingAfter(reader, () => use(reader))
 }
 
 /** @throws StratalogError `argument_invalid` when the flags name no archive. */
 function requireArchive(archive: string | undefined): string {
   if (archive !== undefined) return archive
-  throw new StratalogError('argument_invalid', 'Say where the data is: --data-dir DIR or --archive URL.')
+  throw new StratalogError(
+    'argument_invalid',
+    'Say where the data is: --data-dir DIR or --archive URL.',
+  )
 }
 
 /** Closes whatever happens; a failure of the work is told before one of closing. */
-async function closingAfter<T>(opened: { close(): Promise<void> }, work: () => Promise<T>): Promise<T> {
+async function closingAfter<T>(
+  opened: { close(): Promise<void> },
+  work: () => Promise<T>,
+): Promise<T> {
   let result: T
   try {
     result = await work()

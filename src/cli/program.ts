@@ -26,7 +26,9 @@ const HELP_WIDTH_MAX = 110
 export function buildProgram(session: Session, setStatus: SetStatus): Command {
   const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
   const program = new Command('stratalog')
-    .description('A hybrid tiered log store: hot records in RAM, durable on disk, cheap in S3, one SQL over all of it.')
+    .description(
+      'A hybrid tiered log store: hot records in RAM, durable on disk, cheap in S3, one SQL over all of it.',
+    )
     .version(version, '-V, --version')
     .exitOverride()
     .configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 100, HELP_WIDTH_MAX) })
@@ -37,11 +39,19 @@ export function buildProgram(session: Session, setStatus: SetStatus): Command {
   addRecoveryCommands(program, session, setStatus)
   addLookCommands(program, session)
   addDemoCommand(program, session, setStatus)
-  program.addHelpText('after', `\nTry it:\n  stratalog demo\n\nEvery command has --help with examples.`)
+  program.addHelpText(
+    'after',
+    `\nTry it:\n  stratalog demo\n\nEvery command has --help with examples.`,
+  )
   return program
 }
 
-function command(program: Command, usage: string, text: string, ...examples: readonly string[]): Command {
+function command(
+  program: Command,
+  usage: string,
+  text: string,
+  ...examples: readonly string[]
+): Command {
   const lines = examples.map((example) => `  stratalog ${example}`)
   return program
     .command(usage)
@@ -65,7 +75,12 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
   )
     .argument('<file...>', `files, or '-' for standard input`)
     .addOption(logOption())
-    .addOption(formatOption(['auto', 'ndjson', 'csv', 'parquet', 'arrow', 'combined'], 'of the input').default('auto'))
+    .addOption(
+      formatOption(
+        ['auto', 'ndjson', 'csv', 'parquet', 'arrow', 'combined'],
+        'of the input',
+      ).default('auto'),
+    )
     .option('--rejects <file>', 'write what was refused there, with reasons, as NDJSON')
     .option('--batch-records <n>', 'records in one append', positiveNumber)
   addCreateOptions(importing)
@@ -83,7 +98,13 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     .addOption(logOption())
     .option('--batch-records <n>', 'records in one append; 1 acknowledges each', positiveNumber, 1)
     .option('--partition <p>', 'partition to append to', wholeNumber)
-    .addOption(new Option('--ack <level>', 'what an acknowledgement promises').choices(['memory', 'disk', 'object']))
+    .addOption(
+      new Option('--ack <level>', 'what an acknowledgement promises').choices([
+        'memory',
+        'disk',
+        'object',
+      ]),
+    )
   addCreateOptions(appending)
   addConfigFlags(appending, ['defaults.ack']).action(async (options) => {
     const { appendLines } = await import('./commands/append.ts')
@@ -121,7 +142,9 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     `sql --archive s3://bucket/prefix --format csv --param 100 'SELECT * FROM flights WHERE delay > ?'`,
   )
     .argument('<statement>', 'a SELECT')
-    .addOption(formatOption(['table', 'json', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'))
+    .addOption(
+      formatOption(['table', 'json', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'),
+    )
     .option('--param <value>', 'value of the next ? in the statement; may be given again', repeated)
     .option('--timeout <duration>', 'give up after this')
     .option('--max-rows <n>', 'refuse a bigger answer', positiveNumber)
@@ -142,7 +165,10 @@ function addCreateOptions(parent: Command): void {
     .option('--partitions <n>', 'partitions of a log that is made', positiveNumber)
     .option('--time-column <name>', 'column with the time of a record')
     .option('--key-column <name>', 'column with the key of a record')
-    .option('--schema <file>', 'JSON file with its columns: {"name":"type"} or [{"name","type","nullable"}]')
+    .option(
+      '--schema <file>',
+      'JSON file with its columns: {"name":"type"} or [{"name","type","nullable"}]',
+    )
 }
 
 function addLogCommands(program: Command, session: Session): void {
@@ -165,7 +191,12 @@ function addLogCommands(program: Command, session: Session): void {
     const { listLogs } = await import('./commands/logs.ts')
     await listLogs(session, options)
   })
-  const describing = command(logs, 'describe <name>', 'One log.', 'logs describe orders --data-dir data --json')
+  const describing = command(
+    logs,
+    'describe <name>',
+    'One log.',
+    'logs describe orders --data-dir data --json',
+  )
   addConfigFlags(describing).action(async (name: string, options) => {
     const { describeLog } = await import('./commands/logs.ts')
     await describeLog(session, name, options)
@@ -189,13 +220,22 @@ function addLogCommands(program: Command, session: Session): void {
 function addRecoveryCommands(program: Command, session: Session, setStatus: SetStatus): void {
   program.commandsGroup('Snapshots and recovery:')
   const snapshot = program.command('snapshot').description('Name moments of the past.')
-  const creating = command(snapshot, 'create', 'Name this moment.', 'snapshot create --data-dir data --name before-upgrade')
-    .option('--name <name>', 'a name; without one it is made from the time')
+  const creating = command(
+    snapshot,
+    'create',
+    'Name this moment.',
+    'snapshot create --data-dir data --name before-upgrade',
+  ).option('--name <name>', 'a name; without one it is made from the time')
   addConfigFlags(creating).action(async (options) => {
     const { createSnapshot } = await import('./commands/snapshot.ts')
     await createSnapshot(session, options)
   })
-  const listing = command(snapshot, 'list', 'All snapshots.', 'snapshot list --archive s3://bucket/prefix')
+  const listing = command(
+    snapshot,
+    'list',
+    'All snapshots.',
+    'snapshot list --archive s3://bucket/prefix',
+  )
   addConfigFlags(listing).action(async (options) => {
     const { listSnapshots } = await import('./commands/snapshot.ts')
     await listSnapshots(session, options)
@@ -234,7 +274,10 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--from <offset>', 'first offset', wholeNumber)
     .option('--to <offset>', 'end before this offset', wholeNumber)
     .option('--speed <speed>', 'max, realtime or a factor such as 2x', speed, 'max')
-    .option('--into <dir>', `a data directory, or '-' for NDJSON on standard output; without it records are only counted and hashed`)
+    .option(
+      '--into <dir>',
+      `a data directory, or '-' for NDJSON on standard output; without it records are only counted and hashed`,
+    )
     .option('--resume <file>', 'go on where the replay that wrote this file stopped')
   addWhereFlags(replaying).action(async (options) => {
     const { replay } = await import('./commands/replay.ts')
@@ -288,7 +331,10 @@ function addDemoCommand(program: Command, session: Session, setStatus: SetStatus
     'demo --archive s3://bucket --s3-endpoint http://127.0.0.1:9000',
   )
     .option('--records <n>', 'how many records', positiveNumber)
-    .option('--archive <url>', 'an archive to use; its bucket is made, and what was written is removed after')
+    .option(
+      '--archive <url>',
+      'an archive to use; its bucket is made, and what was written is removed after',
+    )
     .option('--keep <dir>', 'leave the data directory and the archive there for a look')
     .option('--s3-endpoint <url>', 'an S3 endpoint that is not AWS')
     .option('--s3-region <region>', 'region of the bucket')

@@ -53,21 +53,28 @@ function reportFailure(thrown: unknown, terminal: Terminal, json: boolean): numb
   } else {
     terminal.note(`${terminal.style(['red', 'bold'], 'stratalog:')} ${error.message}`)
     if (thrown instanceof CommanderError) terminal.note(`Try 'stratalog --help'.`)
-    if (error.kind === 'internal' && error.cause instanceof Error) terminal.note(error.cause.stack ?? '')
+    if (error.kind === 'internal' && error.cause instanceof Error)
+      terminal.note(error.cause.stack ?? '')
   }
   return EXIT_STATUS[error.kind]
 }
 
 function usageError(error: CommanderError): StratalogError {
   const message = error.message.replace(/^error: /, '').trim()
-  return new StratalogError('argument_invalid', message === '(outputHelp)' ? 'No command given.' : message, {
-    details: { usage: error.code },
-  })
+  return new StratalogError(
+    'argument_invalid',
+    message === '(outputHelp)' ? 'No command given.' : message,
+    {
+      details: { usage: error.code },
+    },
+  )
 }
 
 /** Details may hold bigints, which JSON does not. */
 function jsonSafe(value: unknown): unknown {
   return JSON.parse(
-    JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? String(part) : part)),
+    JSON.stringify(value, (_key, part: unknown) =>
+      typeof part === 'bigint' ? String(part) : part,
+    ),
   ) as unknown
 }

@@ -3,7 +3,14 @@ import type { Clock } from '../base/clock.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { decodeIdentity, encodeIdentity } from '../format/identity.ts'
-import type { LogDefinition, ManifestEdit, ManifestState, PartitionState, SegmentEntry, Writer } from '../format/manifest.ts'
+import type {
+  LogDefinition,
+  ManifestEdit,
+  ManifestState,
+  PartitionState,
+  SegmentEntry,
+  Writer,
+} from '../format/manifest.ts'
 import { IDENTITY_FILE } from '../format/paths.ts'
 import { manifestFilesInStore } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
@@ -19,8 +26,8 @@ export interface ArchiveConnection {
 
 /**
  * Opens the archive's manifest as its writer.
- * @throws StratalogError `archive_foreign` when it belongs to another engine; `store_unsupported` when the store lets two
- * writers win; what the store throws.
+ * @throws StratalogError `archive_foreign` when it belongs to another engine; `store_unsupported` when the store lets
+ * two writers win; what the store throws.
  */
 export async function openArchiveManifest(connection: ArchiveConnection): Promise<ManifestStore> {
   const { store, engineId, writer, clock, logger } = connection
@@ -33,7 +40,9 @@ export async function openArchiveManifest(connection: ArchiveConnection): Promis
 
 async function claimIdentity(store: ObjectStore, engineId: string): Promise<void> {
   try {
-    await store.put(IDENTITY_FILE, encodeIdentity({ kind: 'archive', engineId }), { ifAbsent: true })
+    await store.put(IDENTITY_FILE, encodeIdentity({ kind: 'archive', engineId }), {
+      ifAbsent: true,
+    })
   } catch (error) {
     if (!isStratalogError(error) || error.code !== 'object_exists') throw error
     const identity = decodeIdentity(await store.get(IDENTITY_FILE), store.url)
@@ -51,15 +60,20 @@ async function claimIdentity(store: ObjectStore, engineId: string): Promise<void
  * segments that went straight to the archive.
  * @throws StratalogError `archive_diverged` when both have other records under the same offsets.
  */
-export function pullFromArchive(local: ManifestState, archive: ManifestState): readonly ManifestEdit[] {
+export function pullFromArchive(
+  local: ManifestState,
+  archive: ManifestState,
+): readonly ManifestEdit[] {
   const edits: ManifestEdit[] = []
   for (const [logId, log] of local.logs) {
     const remote = archive.logs.get(logId)
     if (remote === undefined) continue
-    for (const schema of remote.schemas.slice(log.schemas.length)) edits.push({ kind: 'schema-added', logId, schema })
+    for (const schema of remote.schemas.slice(log.schemas.length))
+      edits.push({ kind: 'schema-added', logId, schema })
     log.partitions.forEach((partition, number) => {
       const known = remote.partitions[number]
-      if (known !== undefined) edits.push(...pullPartition(log.definition, number, partition, known))
+      if (known !== undefined)
+        edits.push(...pullPartition(log.definition, number, partition, known))
     })
   }
   return edits
@@ -83,7 +97,14 @@ function pullPartition(
       if (own.sha256 !== segment.sha256) throw diverged(logId, partition, own, segment)
       if (own.object === null && segment.object !== null) {
         const { baseOffset, object } = segment
-        edits.push({ kind: 'segment-copied', logId, partition, baseOffset, tier: 'object', location: object })
+        edits.push({
+          kind: 'segment-copied',
+          logId,
+          partition,
+          baseOffset,
+          tier: 'object',
+          location: object,
+        })
       }
     } else if (segment.baseOffset === end || (mayHaveGaps && segment.baseOffset > end)) {
       edits.push({ kind: 'segment-added', logId, partition, segment })
@@ -95,11 +116,26 @@ function pullPartition(
   return edits
 }
 
-function diverged(logId: number, partition: number, own: SegmentEntry | null, other: SegmentEntry): StratalogError {
-  const here = own === null ? 'nothing that fits' : `${own.baseOffset} to ${own.endOffset} (${own.sha256.slice(0, 12)})`
+function diverged(
+  logId: number,
+  partition: number,
+  own: SegmentEntry | null,
+  other: SegmentEntry,
+): StratalogError {
+  const here =
+    own === null
+      ? 'nothing that fits'
+      : `${own.baseOffset} to ${own.endOffset} (${own.sha256.slice(0, 12)})`
   return new StratalogError(
     'archive_diverged',
     `The data directory and the archive hold different records of log ${logId}, partition ${partition}: the archive has offsets ${other.baseOffset} to ${other.endOffset} (${other.sha256.slice(0, 12)}), the directory ${here}. Restore the archive into a new directory, or give this one an empty prefix.`,
-    { details: { logId, partition, archive: { from: other.baseOffset, to: other.endOffset }, directory: own && { from: own.baseOffset, to: own.endOffset } } },
+    {
+      details: {
+        logId,
+        partition,
+        archive: { from: other.baseOffset, to: other.endOffset },
+        directory: own && { from: own.baseOffset, to: own.endOffset },
+      },
+    },
   )
 }

@@ -97,7 +97,11 @@ export class ArchiveReader {
   }
 
   /** As `Stratalog.query`, over what the archive holds. */
-  query(sql: string, parameters: QueryParameters = [], options: QueryOptions = {}): Promise<QueryResult> {
+  query(
+    sql: string,
+    parameters: QueryParameters = [],
+    options: QueryOptions = {},
+  ): Promise<QueryResult> {
     return this.#queries.query(sql, parameters, options)
   }
 
@@ -133,7 +137,14 @@ export class ArchiveLog {
   describe(): LogDescription {
     const { name, policy, partitions, timeColumn, keyColumn } = this.#state.definition
     const schema = this.#state.schemas.at(-1)
-    return { name, schema: schema === undefined ? [] : userFields(schema), policy, partitions, timeColumn, keyColumn }
+    return {
+      name,
+      schema: schema === undefined ? [] : userFields(schema),
+      policy,
+      partitions,
+      timeColumn,
+      keyColumn,
+    }
   }
 
   /** As `Log.read`; `live` ends where the archive did when it was opened. */
@@ -142,7 +153,10 @@ export class ArchiveLog {
   }
 
   /** As `Log.get`. */
-  async get(offset: number, options: { readonly partition?: number } = {}): Promise<RecordRow | null> {
+  async get(
+    offset: number,
+    options: { readonly partition?: number } = {},
+  ): Promise<RecordRow | null> {
     const partition = options.partition ?? 0
     const rows = await this.read({ partition, from: offset, to: offset + 1 }).toArray()
     return rows[0] ?? null
@@ -156,7 +170,8 @@ export class ArchiveLog {
       partitionCount: state.partitions.length,
       viewOf: (partition, from, to) => {
         const held = state.partitions[partition]
-        const whole = held === undefined ? { startOffset: 0, endOffset: 0 } : wholePartition(held, partition)
+        const whole =
+          held === undefined ? { startOffset: 0, endOffset: 0 } : wholePartition(held, partition)
         const startOffset = Math.min(Math.max(from, whole.startOffset), whole.endOffset)
         const endOffset = Math.max(startOffset, Math.min(to, whole.endOffset))
         return archive.view(state, [{ partition, startOffset, endOffset }])

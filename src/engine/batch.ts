@@ -72,7 +72,11 @@ function userColumnNames(batch: RecordBatch): readonly string[] {
   return batch.schema.fields.map((field) => field.name).filter((name) => !isSystemColumn(name))
 }
 
-function pickColumn(name: string, batch: RecordBatch, context: BatchContext): { field: Field; column: ColumnData } {
+function pickColumn(
+  name: string,
+  batch: RecordBatch,
+  context: BatchContext,
+): { field: Field; column: ColumnData } {
   if (isSystemColumn(name)) return systemColumn(name, batch, context)
   const index = batch.schema.fields.findIndex((field) => field.name === name)
   const field = batch.schema.fields[index]

@@ -11,7 +11,10 @@ export interface ColdCacheOptions {
   readonly store: ObjectStore | null
   readonly bytesMax: number
   /** The cache's directory, and what to do with it when the engine closes. */
-  readonly directory: () => Promise<{ readonly path: string; readonly dispose: () => Promise<void> }>
+  readonly directory: () => Promise<{
+    readonly path: string
+    readonly dispose: () => Promise<void>
+  }>
 }
 
 const EMPTY_COUNTS: CacheCounts = { hits: 0, misses: 0, usedBytes: 0 }
@@ -34,12 +37,19 @@ export class ColdCache {
     const { store } = this.#options
     const location = source.segment.object
     if (store === null || location === null) {
-      throw new StratalogError('store_unavailable', 'The segment lies in the archive only, and there is no archive here.')
+      throw new StratalogError(
+        'store_unavailable',
+        'The segment lies in the archive only, and there is no archive here.',
+      )
     }
     const { cache } = await (this.#opening ??= this.#open())
     const { length, sha256 } = source.segment
     const missesBefore = cache.counts().misses
-    const file = await cache.acquire(store, location.object, { length, sha256, position: location.position })
+    const file = await cache.acquire(store, location.object, {
+      length,
+      sha256,
+      position: location.position,
+    })
     const isCached = cache.counts().misses === missesBefore
     return { path: file.path, isCached, requests: isCached ? 0 : 1, release: () => file.release() }
   }

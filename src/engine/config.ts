@@ -1,6 +1,6 @@
 /**
- * Configuration: what may be given, with every problem reported at once by its path, what was given and what is allowed.
- * The same keys come from the API, a file and the command line.
+ * Configuration: what may be given, with every problem reported at once by its path, what was given and what is
+ * allowed. The same keys come from the API, a file and the command line.
  */
 import * as v from 'valibot'
 import { StratalogError } from '../base/errors.ts'
@@ -68,7 +68,9 @@ const fraction = v.custom<number>(
 const text = v.pipe(v.string('text'), v.nonEmpty('text that is not empty'))
 const flag = v.boolean('true or false')
 
-function oneOf<const Options extends readonly string[]>(options: Options): v.PicklistSchema<Options, string> {
+function oneOf<const Options extends readonly string[]>(
+  options: Options,
+): v.PicklistSchema<Options, string> {
   return v.picklist(options, options.map((option) => `'${option}'`).join(', '))
 }
 
@@ -137,14 +139,26 @@ export function storageProblems(storage: unknown, path: string): readonly Config
 }
 
 export function configError(problems: readonly ConfigProblem[]): StratalogError {
-  const lines = problems.map(({ path, given, allowed }) => `  ${path}: expected ${allowed}; got ${shown(given)}`)
+  const lines = problems.map(
+    ({ path, given, allowed }) => `  ${path}: expected ${allowed}; got ${shown(given)}`,
+  )
   const count = problems.length === 1 ? 'One problem' : `${problems.length} problems`
-  return new StratalogError('config_invalid', `${count} with the configuration:\n${lines.join('\n')}`, {
-    details: { problems: problems.map((problem) => ({ ...problem, given: shown(problem.given) })) },
-  })
+  return new StratalogError(
+    'config_invalid',
+    `${count} with the configuration:\n${lines.join('\n')}`,
+    {
+      details: {
+        problems: problems.map((problem) => ({ ...problem, given: shown(problem.given) })),
+      },
+    },
+  )
 }
 
-function problemsOf(schema: v.GenericSchema, value: unknown, base: string): readonly ConfigProblem[] {
+function problemsOf(
+  schema: v.GenericSchema,
+  value: unknown,
+  base: string,
+): readonly ConfigProblem[] {
   const result = v.safeParse(schema, value)
   if (result.success) return []
   return result.issues.map((issue) => {
@@ -154,7 +168,11 @@ function problemsOf(schema: v.GenericSchema, value: unknown, base: string): read
       const parent = path.includes('.') ? path.slice(0, path.lastIndexOf('.')) : ''
       return { path, given: issue.input, allowed: `no such key; ${knownKeys(parent)}` }
     }
-    return { path, given: issue.input, allowed: issue.type === 'strict_object' ? 'an object' : issue.message }
+    return {
+      path,
+      given: issue.input,
+      allowed: issue.type === 'strict_object' ? 'an object' : issue.message,
+    }
   })
 }
 

@@ -26,7 +26,11 @@ const KNOWN_KEYS = ['schema', 'partitions', 'timeColumn', 'keyColumn', 'storage'
  * Creates a log; when it resolves, the log survives a crash.
  * @throws StratalogError `log_exists`, `log_name_invalid`, `schema_invalid`, `config_invalid`.
  */
-export async function createLog(engine: Engine, name: string, options: CreateLogOptions): Promise<LiveLog> {
+export async function createLog(
+  engine: Engine,
+  name: string,
+  options: CreateLogOptions,
+): Promise<LiveLog> {
   const logName = parseLogName(name)
   if (engine.registry.has(logName)) throw exists(logName)
   const problems = optionProblems(options)
@@ -42,7 +46,15 @@ export async function createLog(engine: Engine, name: string, options: CreateLog
   if (release === null) throw exists(logName)
   try {
     const state = await engine.commitLog((id) => ({
-      definition: { id, name: logName, partitions, timeColumn, keyColumn, policy, createdAt: engine.ports.clock.now() },
+      definition: {
+        id,
+        name: logName,
+        partitions,
+        timeColumn,
+        keyColumn,
+        policy,
+        createdAt: engine.ports.clock.now(),
+      },
       schemas: fields === null ? [] : [storedSchema(0, fields, timeColumn)],
       partitions: Array.from({ length: partitions }, () => ({ startOffset: 0, segments: [] })),
     }))
@@ -52,10 +64,21 @@ export async function createLog(engine: Engine, name: string, options: CreateLog
   }
 }
 
-function declaredFields(schema: NonNullable<CreateLogOptions['schema']>, timeColumn: string | null): readonly Field[] {
+function declaredFields(
+  schema: NonNullable<CreateLogOptions['schema']>,
+  timeColumn: string | null,
+): readonly Field[] {
   const fields: readonly Field[] = Array.isArray(schema)
-    ? (schema as readonly Field[]).map(({ name, type, nullable }) => ({ name, type, nullable: nullable ?? true }))
-    : Object.entries(schema as Readonly<Record<string, ColumnType>>).map(([name, type]) => ({ name, type, nullable: true }))
+    ? (schema as readonly Field[]).map(({ name, type, nullable }) => ({
+        name,
+        type,
+        nullable: nullable ?? true,
+      }))
+    : Object.entries(schema as Readonly<Record<string, ColumnType>>).map(([name, type]) => ({
+        name,
+        type,
+        nullable: true,
+      }))
   return fields.map((field) => (field.name === timeColumn ? { ...field, nullable: false } : field))
 }
 
@@ -65,22 +88,42 @@ function optionProblems(options: CreateLogOptions): readonly ConfigProblem[] {
   for (const key of Object.keys(options)) {
     if (KNOWN_KEYS.includes(key)) continue
     const given = (options as Readonly<Record<string, unknown>>)[key]
-    problems.push({ path: key, given, allowed: `no such key; the keys are ${KNOWN_KEYS.join(', ')}` })
+    problems.push({
+      path: key,
+      given,
+      allowed: `no such key; the keys are ${KNOWN_KEYS.join(', ')}`,
+    })
   }
-  if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_MAX)) {
-    problems.push({ path: 'partitions', given: partitions, allowed: `a whole number from 1 to ${PARTITIONS_MAX}` })
+  if (
+    partitions !== undefined &&
+    !(Number.isInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_MAX)
+  ) {
+    problems.push({
+      path: 'partitions',
+      given: partitions,
+      allowed: `a whole number from 1 to ${PARTITIONS_MAX}`,
+    })
   }
   for (const [path, given] of Object.entries({ timeColumn, keyColumn })) {
-    if (given !== undefined && typeof given !== 'string') problems.push({ path, given, allowed: 'the name of a column' })
+    if (given !== undefined && typeof given !== 'string')
+      problems.push({ path, given, allowed: 'the name of a column' })
   }
   if (schema !== undefined && (typeof schema !== 'object' || schema === null)) {
-    problems.push({ path: 'schema', given: schema, allowed: `columns by name, such as { user_id: 'int64' }` })
+    problems.push({
+      path: 'schema',
+      given: schema,
+      allowed: `columns by name, such as { user_id: 'int64' }`,
+    })
   }
   return problems
 }
 
 function exists(name: string): StratalogError {
-  return new StratalogError('log_exists', `There is a log '${name}' already. Open it with log('${name}').`, {
-    details: { log: name },
-  })
+  return new StratalogError(
+    'log_exists',
+    `There is a log '${name}' already. Open it with log('${name}').`,
+    {
+      details: { log: name },
+    },
+  )
 }

@@ -22,31 +22,49 @@ import { isTemporaryName } from '../storage/temporary-name.ts'
  * The engine id of a directory, or null when it is new.
  * @throws StratalogError `directory_foreign` when it holds anything that is not ours, `format_unsupported`.
  */
-export async function readDirectoryIdentity(fileSystem: FileSystem, dataDir: string): Promise<string | null> {
+export async function readDirectoryIdentity(
+  fileSystem: FileSystem,
+  dataDir: string,
+): Promise<string | null> {
   const stat = await fileSystem.stat(dataDir)
   if (stat === null) return null
   if (!stat.isDirectory) throw foreign(dataDir, 'it is a file')
   const names = await fileSystem.list(dataDir)
   if (names.includes(IDENTITY_FILE)) {
     const identity = decodeIdentity(await fileSystem.read(`${dataDir}/${IDENTITY_FILE}`), dataDir)
-    if (identity.kind !== 'directory') throw foreign(dataDir, 'it is an archive; open it with its file:// URL')
+    if (identity.kind !== 'directory')
+      throw foreign(dataDir, 'it is an archive; open it with its file:// URL')
     return identity.engineId
   }
   // A crash before the identity had its name leaves the lock, and the file that was to get it.
   const isOurs = (name: string): boolean =>
     name === LOCK_FILE || (name.startsWith(IDENTITY_FILE) && isTemporaryName(name))
   const strangers = names.filter((name) => !isOurs(name))
-  if (strangers.length > 0) throw foreign(dataDir, `it holds ${strangers.slice(0, 3).join(', ')} and no ${IDENTITY_FILE}`)
+  if (strangers.length > 0)
+    throw foreign(dataDir, `it holds ${strangers.slice(0, 3).join(', ')} and no ${IDENTITY_FILE}`)
   return null
 }
 
 /** Makes a directory ours. @throws StratalogError `file_exists` when another did so in between. */
-export async function createDirectory(fileSystem: FileSystem, dataDir: string, engineId: string): Promise<void> {
-  await fileSystem.putIfAbsent(`${dataDir}/${IDENTITY_FILE}`, encodeIdentity({ kind: 'directory', engineId }))
+export async function createDirectory(
+  fileSystem: FileSystem,
+  dataDir: string,
+  engineId: string,
+): Promise<void> {
+  await fileSystem.putIfAbsent(
+    `${dataDir}/${IDENTITY_FILE}`,
+    encodeIdentity({ kind: 'directory', engineId }),
+  )
 }
 
 export async function makeSubdirectories(fileSystem: FileSystem, dataDir: string): Promise<void> {
-  for (const name of [MANIFEST_DIRECTORY, WAL_DIRECTORY, SEGMENTS_DIRECTORY, TEMPORARY_DIRECTORY, CACHE_DIRECTORY]) {
+  for (const name of [
+    MANIFEST_DIRECTORY,
+    WAL_DIRECTORY,
+    SEGMENTS_DIRECTORY,
+    TEMPORARY_DIRECTORY,
+    CACHE_DIRECTORY,
+  ]) {
     await fileSystem.makeDirectory(`${dataDir}/${name}`)
   }
 }
@@ -69,7 +87,8 @@ export async function removeLeftovers(
   const named = new Set<string>()
   for (const log of state.logs.values()) {
     for (const partition of log.partitions) {
-      for (const segment of partition.segments) if (segment.disk !== null) named.add(segment.disk.object)
+      for (const segment of partition.segments)
+        if (segment.disk !== null) named.add(segment.disk.object)
     }
   }
   for (const path of await filesBelow(fileSystem, dataDir, SEGMENTS_DIRECTORY)) {
@@ -79,7 +98,11 @@ export async function removeLeftovers(
   }
 }
 
-async function filesBelow(fileSystem: FileSystem, dataDir: string, directory: string): Promise<readonly string[]> {
+async function filesBelow(
+  fileSystem: FileSystem,
+  dataDir: string,
+  directory: string,
+): Promise<readonly string[]> {
   const files: string[] = []
   for (const name of await fileSystem.list(`${dataDir}/${directory}`)) {
     const path = `${directory}/${name}`

@@ -36,8 +36,8 @@ export interface DrillArchiveOptions {
 
 /**
  * Rehearses a restore: into a scratch directory, every byte verified, measured and judged. The archive is only read.
- * @throws StratalogError `archive_not_found`, `store_unavailable`, `disk_full`, `aborted`; damage does not throw, it makes
- * the verdict FAIL.
+ * @throws StratalogError `archive_not_found`, `store_unavailable`, `disk_full`, `aborted`; damage does not throw, it
+ * makes the verdict FAIL.
  * @example
  * const report = await drillArchive({ archive: 'file:///backups/shop', against: './data' })
  * if (report.verdict !== 'PASS') console.error(report.reasons)
@@ -82,7 +82,12 @@ async function openScratch(ports: EnginePorts, sample: number): Promise<DrillScr
   const { clock, random, logger } = ports
   return {
     restore: async (archive: Archive, signal?: AbortSignal) => {
-      const writer = { id: randomHex(random, 16), pid: processId(), host: hostName(), since: clock.now() }
+      const writer = {
+        id: randomHex(random, 16),
+        pid: processId(),
+        host: hostName(),
+        since: clock.now(),
+      }
       const newEngineId = randomHex(random, 16)
       const target = { fileSystem, dataDir, clock, logger, writer, newEngineId, isDetached: true }
       const plan = samplePlan(await planRestore(archive, { signal }), sample, random)
@@ -96,7 +101,10 @@ async function openScratch(ports: EnginePorts, sample: number): Promise<DrillScr
 function drillEngine(engine: Engine): DrillEngine {
   return {
     views: (names?: readonly string[]): readonly LogView[] => {
-      const logs = names === undefined ? [...engine.registry.all()] : names.map((name) => engine.registry.get(name))
+      const logs =
+        names === undefined
+          ? [...engine.registry.all()]
+          : names.map((name) => engine.registry.get(name))
       return logs.map((log) => log.view())
     },
     query: async (sql, signal) => {

@@ -12,8 +12,8 @@ import { resolvePolicy } from './storage-policy.ts'
 
 /**
  * Logs get the engine's default policy, but in RAM they refuse rather than evict: a replay that does not fit says so.
- * @throws from its calls StratalogError `log_exists` before anything is appended, `memory_full`, `offset_gap` where a log
- * with a lower tier would need to leave offsets out.
+ * @throws from its calls StratalogError `log_exists` before anything is appended, `memory_full`, `offset_gap` where a
+ * log with a lower tier would need to leave offsets out.
  */
 export function engineSink(engine: Engine): ReplaySink {
   const targets = new Map<number, LiveLog>()
@@ -24,7 +24,8 @@ export function engineSink(engine: Engine): ReplaySink {
     append: async (definition, partition, batch) => {
       const target = targets.get(definition.id)
       if (target === undefined) return
-      for (const piece of appendable(batch)) await appendBatch(engine, target, definition, partition, piece)
+      for (const piece of appendable(batch))
+        await appendBatch(engine, target, definition, partition, piece)
     },
     end: async () => {},
   }
@@ -34,9 +35,13 @@ async function createTarget(engine: Engine, log: ReplayLog): Promise<LiveLog> {
   const { definition, schemas, startOffsets } = log
   const name = parseLogName(definition.name)
   if (engine.registry.has(name)) {
-    throw new StratalogError('log_exists', `The engine has a log '${name}' already; replay into one without it.`, {
-      details: { log: name },
-    })
+    throw new StratalogError(
+      'log_exists',
+      `The engine has a log '${name}' already; replay into one without it.`,
+      {
+        details: { log: name },
+      },
+    )
   }
   const storage = engine.surroundings.hasDataDir ? {} : { evictionPolicy: 'reject' as const }
   const policy = resolvePolicy(storage, engine.defaults, engine.surroundings)
@@ -50,7 +55,8 @@ async function createTarget(engine: Engine, log: ReplayLog): Promise<LiveLog> {
 
 /** A batch may be what was gathered before an append and the greatest append: more than one append takes. */
 function* appendable(batch: RecordBatch): Generator<RecordBatch, void, undefined> {
-  const isSmall = batch.length <= APPEND_ROWS_MAX / 2 && plainBytes(batch.columns) <= APPEND_BYTES_MAX / 2
+  const isSmall =
+    batch.length <= APPEND_ROWS_MAX / 2 && plainBytes(batch.columns) <= APPEND_BYTES_MAX / 2
   if (isSmall || batch.length === 1) {
     yield batch
     return
@@ -75,7 +81,14 @@ async function appendBatch(
       throw new StratalogError(
         'offset_gap',
         `Offsets ${partition.nextOffset} to ${batch.baseOffset} of '${definition.name}', partition ${number}, are missing, and a log with a lower tier cannot leave them out. Replay into an engine in RAM.`,
-        { details: { log: definition.name, partition: number, from: partition.nextOffset, to: batch.baseOffset } },
+        {
+          details: {
+            log: definition.name,
+            partition: number,
+            from: partition.nextOffset,
+            to: batch.baseOffset,
+          },
+        },
       )
     }
     partition.skipTo(batch.baseOffset)

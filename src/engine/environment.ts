@@ -29,7 +29,10 @@ export function temporaryDirectory(): Promise<string> {
 }
 
 /** Files that hold the memory limit of the process's control group, version 2 and 1. */
-const CGROUP_LIMIT_FILES = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes']
+const CGROUP_LIMIT_FILES = [
+  '/sys/fs/cgroup/memory.max',
+  '/sys/fs/cgroup/memory/memory.limit_in_bytes',
+]
 
 /** Bytes that the process may use: its control group's limit where there is one, else the machine's memory. */
 export function availableMemoryBytes(): number {

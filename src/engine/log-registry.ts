@@ -50,7 +50,9 @@ export class LogRegistry {
     if (log !== undefined) return log
     const nearest = nearestName(name, this.#byName.keys())
     const hint = nearest === null ? 'Create it with createLog.' : `Did you mean '${nearest}'?`
-    throw new StratalogError('log_not_found', `There is no log '${name}'. ${hint}`, { details: { log: name, nearest } })
+    throw new StratalogError('log_not_found', `There is no log '${name}'. ${hint}`, {
+      details: { log: name, nearest },
+    })
   }
 
   /** Makes a log live; its data is what `state` lists. */

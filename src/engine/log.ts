@@ -60,7 +60,14 @@ export class Log {
   describe(): LogDescription {
     const { name, policy, partitions, timeColumn, keyColumn } = this.#log.definition
     const schema = this.#log.schema
-    return { name, schema: schema === null ? [] : userFields(schema), policy, partitions, timeColumn, keyColumn }
+    return {
+      name,
+      schema: schema === null ? [] : userFields(schema),
+      policy,
+      partitions,
+      timeColumn,
+      keyColumn,
+    }
   }
 
   /**
@@ -75,18 +82,31 @@ export class Log {
   async append(records: Appendable, options: AppendOptions = {}): Promise<AppendResult> {
     this.#ports.assertOpen()
     if (this.#ports.readOnly) {
-      throw new StratalogError('argument_invalid', 'This engine was opened read-only; open it for writing to append.')
+      throw new StratalogError(
+        'argument_invalid',
+        'This engine was opened read-only; open it for writing to append.',
+      )
     }
-    const input = toInput(records)
+    const input = withTimes(toInput(records), this.#log.definition.timeColumn)
     const partition = this.#choosePartition(input, options.partition)
     const ack = this.#ackLevel(options.ack)
     // Others may take the room while this waits, so look again; and the engine may have closed.
-    for (let room = this.#ports.admit(this.#log); room !== null; room = this.#ports.admit(this.#log)) {
+    for (
+      let room = this.#ports.admit(this.#log);
+      room !== null;
+      room = this.#ports.admit(this.#log)
+    ) {
       await room
       this.#ports.assertOpen()
     }
-    const result = await this.#log.append(partition, input, ack === 'object' ? this.#levelBelowObject() : ack, this.#ports.now())
-    if (ack === 'object') await this.#ports.archiveThrough(this.#log, partition, result.offset + result.count)
+    const result = await this.#log.append(
+      partition,
+      input,
+      ack === 'object' ? this.#levelBelowObject() : ack,
+      this.#ports.now(),
+    )
+    if (ack === 'object')
+      await this.#ports.archiveThrough(this.#log, partition, result.offset + result.count)
     return result
   }
 
@@ -96,8 +116,14 @@ export class Log {
     return new RecordStream(readable(this.#log, this.#ports), options)
   }
 
-  /** The record at one offset, or null when no such offset is readable. @throws StratalogError `offset_gap`, `corrupt` kinds. */
-  async get(offset: number, options: { readonly partition?: number } = {}): Promise<RecordRow | null> {
+  /**
+   * The record at one offset, or null when no such offset is readable. @throws StratalogError `offset_gap`, `corrupt`
+   * kinds.
+   */
+  async get(
+    offset: number,
+    options: { readonly partition?: number } = {},
+  ): Promise<RecordRow | null> {
     this.#ports.assertOpen()
     const partition = this.#log.partition(options.partition ?? 0)
     if (offset < partition.startOffset || offset >= partition.visibleEnd) return null
@@ -110,7 +136,9 @@ export class Log {
     if (asked !== undefined) return this.#log.partition(asked)
     const { keyColumn } = this.#log.definition
     if (keyColumn === null || this.#log.partitions.length === 1) return this.#log.nextPartition()
-    const keys = new Set(keysOf(input, keyColumn).map((key) => partitionOfKey(key, this.#log.partitions.length)))
+    const keys = new Set(
+      keysOf(input, keyColumn).map((key) => partitionOfKey(key, this.#log.partitions.length)),
+    )
     const [first] = keys
     if (keys.size === 1 && first !== undefined) return this.#log.partition(first)
     throw new StratalogError(
@@ -124,11 +152,15 @@ export class Log {
     const own = this.#log.policy.ack
     if (asked === undefined) return own
     if (!ACK_LEVELS.includes(asked)) {
-      throw new StratalogError('argument_invalid', `ack is ${ACK_LEVELS.join(', ')}; got ${String(asked)}.`)
+      throw new StratalogError(
+        'argument_invalid',
+        `ack is ${ACK_LEVELS.join(', ')}; got ${String(asked)}.`,
+      )
     }
     const { mode, wal, archiveAfter } = this.#log.policy
     if (asked === 'disk' && !wal) throw ackInvalid(this.name, asked, 'it has no WAL')
-    if (asked === 'object' && (mode === 'memory' || archiveAfter === null)) throw ackInvalid(this.name, asked, 'it has no archive')
+    if (asked === 'object' && (mode === 'memory' || archiveAfter === null))
+      throw ackInvalid(this.name, asked, 'it has no archive')
     return asked
   }
 
@@ -140,7 +172,10 @@ export class Log {
 const ACK_LEVELS: readonly AckLevel[] = ['memory', 'disk', 'object']
 
 function ackInvalid(name: string, ack: AckLevel, reason: string): StratalogError {
-  return new StratalogError('argument_invalid', `Log '${name}' cannot acknowledge at '${ack}': ${reason}.`)
+  return new StratalogError(
+    'argument_invalid',
+    `Log '${name}' cannot acknowledge at '${ack}': ${reason}.`,
+  )
 }
 
 /** The partition of a key: FNV-1a over its UTF-8 text, modulo the number of partitions. */
@@ -168,7 +203,12 @@ function toInput(records: Appendable): AppendInput {
   assertRecord(records, 0)
   if (isColumnInput(records)) {
     assertColumnInput(records)
-    return { kind: 'columns', fields: records.fields, columns: records.columns, length: records.length }
+    return {
+      kind: 'columns',
+      fields: records.fields,
+      columns: records.columns,
+      length: records.length,
+    }
   }
   if (isArrowInput(records)) {
     const input = readArrowInput(records)
@@ -178,16 +218,38 @@ function toInput(records: Appendable): AppendInput {
   return { kind: 'rows', rows: [records as Row] }
 }
 
+/** Whole numbers in a time column are ms since 1970, as they are in rows; both types lie in memory alike. */
+function withTimes(input: AppendInput, timeColumn: string | null): AppendInput {
+  if (input.kind === 'rows') return input
+  const isCount = (field: Field): boolean => field.name === timeColumn && field.type === 'int64'
+  if (!input.fields.some(isCount)) return input
+  const type = 'timestamp[ms]'
+  return {
+    ...input,
+    fields: input.fields.map((field) => (isCount(field) ? { ...field, type } : field)),
+    columns: input.columns.map((column, index) => {
+      const field = input.fields[index]
+      return field !== undefined && isCount(field) ? { ...column, type } : column
+    }),
+  }
+}
+
 function assertUserColumn(name: string): void {
   if ((SYSTEM_COLUMNS as readonly string[]).includes(name)) {
-    throw new StratalogError('schema_invalid', `${JSON.stringify(name)} is reserved; name the column otherwise.`)
+    throw new StratalogError(
+      'schema_invalid',
+      `${JSON.stringify(name)} is reserved; name the column otherwise.`,
+    )
   }
 }
 
 /** @throws StratalogError `input_invalid` naming the column: what lies outside its buffers must not be read. */
 function assertColumnInput({ fields, columns, length }: ColumnInput): void {
   if (fields.length !== columns.length) {
-    throw new StratalogError('input_invalid', `${fields.length} fields need as many columns; got ${columns.length}.`)
+    throw new StratalogError(
+      'input_invalid',
+      `${fields.length} fields need as many columns; got ${columns.length}.`,
+    )
   }
   fields.forEach(({ name, type }, index) => {
     assertUserColumn(name)
@@ -199,13 +261,17 @@ function assertColumnInput({ fields, columns, length }: ColumnInput): void {
           ? columnProblem(column)
           : `it has ${column.length} rows, and the append ${length}`
     if (problem === null) return
-    throw new StratalogError('input_invalid', `Column ${JSON.stringify(name)}: ${problem}.`, { details: { column: name } })
+    throw new StratalogError('input_invalid', `Column ${JSON.stringify(name)}: ${problem}.`, {
+      details: { column: name },
+    })
   })
 }
 
 function isColumnInput(records: unknown): records is ColumnInput {
   const value = records as Partial<ColumnInput>
-  return Array.isArray(value.fields) && Array.isArray(value.columns) && typeof value.length === 'number'
+  return (
+    Array.isArray(value.fields) && Array.isArray(value.columns) && typeof value.length === 'number'
+  )
 }
 
 function readable(log: LiveLog, ports: LogPorts): ReadableLog {

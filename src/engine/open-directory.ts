@@ -7,7 +7,12 @@ import { manifestFilesInDirectory } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
 import { lockDirectory } from '../storage/directory-lock.ts'
 import type { FileSystem } from '../storage/file-system.ts'
-import { createDirectory, makeSubdirectories, readDirectoryIdentity, removeLeftovers } from './data-directory.ts'
+import {
+  createDirectory,
+  makeSubdirectories,
+  readDirectoryIdentity,
+  removeLeftovers,
+} from './data-directory.ts'
 import type { EnginePorts } from './ports.ts'
 
 /** What an engine may do to its directory. */
@@ -34,13 +39,21 @@ export async function openDirectory(
   const { clock, random, logger } = ports
   let engineId = await readDirectoryIdentity(fileSystem, dataDir)
   if (access === 'read' && engineId === null) {
-    throw new StratalogError('file_not_found', `There is no Stratalog data directory at ${dataDir}.`, {
-      details: { path: dataDir },
-    })
+    throw new StratalogError(
+      'file_not_found',
+      `There is no Stratalog data directory at ${dataDir}.`,
+      {
+        details: { path: dataDir },
+      },
+    )
   }
   if (access === 'write') {
     await fileSystem.makeDirectory(dataDir)
-    const holder = { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() }
+    const holder = {
+      pid: writer.pid,
+      host: writer.host,
+      since: new Date(writer.since).toISOString(),
+    }
     const lock = await lockDirectory(`${dataDir}/${LOCK_FILE}`, holder, logger)
     closers.push(() => lock.release())
     // Another process may have made the directory while this one waited for nothing but the lock.

@@ -2,9 +2,10 @@
  * The composition root: from configuration and ports to a running engine.
  *
  * Opening a data directory, in order, because each step relies on the one before:
- * 1. it is ours or empty; 2. the kernel lock is held; 3. the manifest is read and claimed for a new epoch; 4. what a crash
- * left half done is removed; 5. the archive, when it can be reached, teaches what only it knows; 6. the WAL is scanned and
- * its records come back into RAM; 7. a new WAL file is begun; 8. the scheduler starts.
+ * 1. it is ours or empty; 2. the kernel lock is held; 3. the manifest is read and claimed for a new epoch; 4. what a
+ *    crash
+ * left half done is removed; 5. the archive, when it can be reached, teaches what only it knows; 6. the WAL is scanned
+ * and its records come back into RAM; 7. a new WAL file is begun; 8. the scheduler starts.
  * A crash in any of them leaves a directory that opens to the same state.
  */
 import { isStratalogError } from '../base/errors.ts'
@@ -31,7 +32,14 @@ import { openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { ColdCache } from './cold-cache.ts'
 import { type StratalogOptions, configError, validateOptions } from './config.ts'
 import type { Engine } from './engine.ts'
-import { availableMemoryBytes, environmentVariables, hostName, isDebug, processId, temporaryDirectory } from './environment.ts'
+import {
+  availableMemoryBytes,
+  environmentVariables,
+  hostName,
+  isDebug,
+  processId,
+  temporaryDirectory,
+} from './environment.ts'
 import { LogRegistry } from './log-registry.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import { archiveSegmentBytes } from './segment-bytes.ts'
@@ -45,7 +53,10 @@ const FREE_SLAB_BYTES_MAX = 64 * 1024 * 1024
 /** Disk that SQL may use for copies of archived segments. */
 const COLD_CACHE_BYTES_MAX = 4 * 1024 ** 3
 
-/** @throws StratalogError `config_invalid`, `directory_foreign`, `directory_in_use`, `format_unsupported`, `corrupt` kinds. */
+/**
+ * @throws StratalogError `config_invalid`, `directory_foreign`, `directory_in_use`, `format_unsupported`, `corrupt`
+ * kinds.
+ */
 export async function openEngine(
   given: StratalogOptions,
   givenPorts: Partial<EnginePorts>,
@@ -71,17 +82,31 @@ async function assemble(
 ): Promise<Engine> {
   const { clock, random, logger, metrics } = ports
   const fileSystem: FileSystem = new NodeFileSystem()
-  const writer: Writer = { id: randomHex(random, 16), pid: processId(), host: hostName(), since: clock.now() }
+  const writer: Writer = {
+    id: randomHex(random, 16),
+    pid: processId(),
+    host: hostName(),
+    since: clock.now(),
+  }
   const store = await openStore(options, ports, fileSystem, closers)
   const directory =
-    options.dataDir === undefined ? null : await openDirectory(options.dataDir, fileSystem, ports, access, writer, closers)
+    options.dataDir === undefined
+      ? null
+      : await openDirectory(options.dataDir, fileSystem, ports, access, writer, closers)
   const engineId = directory?.manifest.state.engineId ?? randomHex(random, 16)
   const archive =
     store === null || access === 'read'
       ? null
       : new ArchiveWriter({
           store,
-          openManifest: () => openArchiveManifest({ store, engineId, writer, clock, logger: logger.child('archive') }),
+          openManifest: () =>
+            openArchiveManifest({
+              store,
+              engineId,
+              writer,
+              clock,
+              logger: logger.child('archive'),
+            }),
         })
   if (archive !== null && directory !== null) await pull(archive, directory.manifest, ports)
 
@@ -109,7 +134,8 @@ async function assemble(
   for (const state of directory?.manifest.state.logs.values() ?? []) registry.add(state)
   if (directory !== null) {
     const scanned = scanDirectoryWal(directory, registry, ports)
-    if (access === 'write') walSlot.wal = await openWal({ directory, scanned, acks, ports, closers })
+    if (access === 'write')
+      walSlot.wal = await openWal({ directory, scanned, acks, ports, closers })
   }
 
   const tiering: TieringContext = {
@@ -201,13 +227,19 @@ async function openStore(
 }
 
 /** A store that is away costs lag, not the start; anything else that is wrong with it is said now. */
-async function pull(archive: ArchiveWriter, local: ManifestStore, ports: EnginePorts): Promise<void> {
+async function pull(
+  archive: ArchiveWriter,
+  local: ManifestStore,
+  ports: EnginePorts,
+): Promise<void> {
   try {
     const remote = await archive.manifest()
     await local.commit((state) => pullFromArchive(state, remote.state))
   } catch (error) {
     if (!isStratalogError(error) || error.code !== 'store_unavailable') throw error
-    ports.logger.warn('The archive cannot be reached; uploads wait until it can.', { reason: error.message })
+    ports.logger.warn('The archive cannot be reached; uploads wait until it can.', {
+      reason: error.message,
+    })
   }
 }
 
@@ -224,8 +256,16 @@ function logCommitter(manifest: ManifestStore | null): Engine['commitLog'] {
       made = make(state.nextLogId)
       const { definition, schemas, partitions } = made
       return [
-        { kind: 'log-created', log: definition, startOffsets: partitions.map((partition) => partition.startOffset) },
-        ...schemas.map((schema) => ({ kind: 'schema-added' as const, logId: definition.id, schema })),
+        {
+          kind: 'log-created',
+          log: definition,
+          startOffsets: partitions.map((partition) => partition.startOffset),
+        },
+        ...schemas.map((schema) => ({
+          kind: 'schema-added' as const,
+          logId: definition.id,
+          schema,
+        })),
       ]
     })
     return made as unknown as LogState
@@ -253,7 +293,11 @@ function openColdCache(
 function assertPossible(options: StratalogOptions): void {
   const problems = []
   if (options.archive !== undefined && options.dataDir === undefined) {
-    problems.push({ path: 'dataDir', given: undefined, allowed: 'a directory, because there is an archive' })
+    problems.push({
+      path: 'dataDir',
+      given: undefined,
+      allowed: 'a directory, because there is an archive',
+    })
   }
   if (options.s3 !== undefined && options.archive?.startsWith('s3:') !== true) {
     problems.push({ path: 's3', given: options.s3, allowed: 'nothing without an archive on s3://' })

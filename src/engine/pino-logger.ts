@@ -1,10 +1,21 @@
-/** The logger of a running engine: structured lines on standard error, by `pino`, loaded when the first line is written. */
+/**
+ * The logger of a running engine: structured lines on standard error, by `pino`, loaded when the first line is written.
+ */
 import { createRequire } from 'node:module'
 import type { Logger as Pino } from 'pino'
-import { LOG_LEVELS, type LogFields, type LogLevel, type Logger, silentLogger } from '../base/logger.ts'
+import {
+  LOG_LEVELS,
+  type LogFields,
+  type LogLevel,
+  type Logger,
+  silentLogger,
+} from '../base/logger.ts'
 
 /** Levels by part: `info`, or `info,tiering=debug`. Unknown words are ignored. */
-export function parseLogLevels(text: string): { readonly level: LogLevel; readonly parts: ReadonlyMap<string, LogLevel> } {
+export function parseLogLevels(text: string): {
+  readonly level: LogLevel
+  readonly parts: ReadonlyMap<string, LogLevel>
+} {
   const parts = new Map<string, LogLevel>()
   let level: LogLevel = 'warn'
   for (const word of text.split(',')) {
@@ -30,7 +41,12 @@ class PartLogger implements Logger {
   readonly #parts: ReadonlyMap<string, LogLevel>
   readonly #open: () => Pino
 
-  constructor(part: string, level: LogLevel, parts: ReadonlyMap<string, LogLevel>, open: () => Pino) {
+  constructor(
+    part: string,
+    level: LogLevel,
+    parts: ReadonlyMap<string, LogLevel>,
+    open: () => Pino,
+  ) {
     this.#part = part
     this.#level = level
     this.#parts = parts
@@ -65,7 +81,10 @@ class PartLogger implements Logger {
 
 function openPino(): Pino {
   const { pino } = createRequire(import.meta.url)('pino') as typeof import('pino')
-  return pino({ level: 'trace', base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }))
+  return pino(
+    { level: 'trace', base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: 2, sync: true }),
+  )
 }
 
 function isLevel(word: string): word is LogLevel {

@@ -24,7 +24,10 @@ export interface ReadOptions {
   readonly last?: number
   /** Names of columns, the user's and the system's, in the order wanted. */
   readonly columns?: readonly string[]
-  /** Goes on with new records as they come, until the signal fires or the loop is left. Needs `partition` on a log of several. */
+  /**
+   * Goes on with new records as they come, until the signal fires or the loop is left. Needs `partition` on a log of
+   * several.
+   */
   readonly live?: boolean
   readonly signal?: AbortSignal
   /** What to do at offsets that no tier holds: fail with `offset_gap`, or go on after them. Default `fail`. */
@@ -42,7 +45,8 @@ export interface ReadableLog {
 }
 
 /**
- * Batches of a log in offset order, partition by partition. Iterate once; leaving the loop early gives every lease back.
+ * Batches of a log in offset order, partition by partition. Iterate once; leaving the loop early gives every lease
+ * back.
  *
  * @example
  * for await (const record of clicks.read({ since: '2026-01-01T00:00:00Z' }).rows()) console.log(record)
@@ -59,7 +63,8 @@ export class RecordStream implements AsyncIterable<Batch> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined> {
     const { partition, limit = Infinity } = this.#options
-    const partitions = partition === undefined ? [...Array(this.#log.partitionCount).keys()] : [partition]
+    const partitions =
+      partition === undefined ? [...Array(this.#log.partitionCount).keys()] : [partition]
     let left = limit
     if (left <= 0) return
     for (const number of partitions) {
@@ -118,7 +123,8 @@ export class RecordStream implements AsyncIterable<Batch> {
       }
     } catch (error) {
       // A live tail ends by its signal, wherever the signal finds it.
-      if (!live || signal?.aborted !== true || !isStratalogError(error) || error.kind !== 'aborted') throw error
+      if (!live || signal?.aborted !== true || !isStratalogError(error) || error.kind !== 'aborted')
+        throw error
     } finally {
       stop.abort()
     }
@@ -141,7 +147,9 @@ export class RecordStream implements AsyncIterable<Batch> {
     const view = this.#log.viewOf(partition, 0, Infinity)
     try {
       const pinned = partitionOf(view, partition)
-      return pinned === undefined ? from : Math.max(from, pinned.startOffset, pinned.endOffset - last)
+      return pinned === undefined
+        ? from
+        : Math.max(from, pinned.startOffset, pinned.endOffset - last)
     } finally {
       view.release()
     }
@@ -173,7 +181,9 @@ export class RecordStream implements AsyncIterable<Batch> {
     for (const name of columns) {
       const isKnown = isSystem(name) || view.schema.fields.some((field) => field.name === name)
       if (isKnown) continue
-      const names = view.schema.fields.map((field) => field.name).filter((other) => !isSystem(other))
+      const names = view.schema.fields
+        .map((field) => field.name)
+        .filter((other) => !isSystem(other))
       throw new StratalogError(
         'argument_invalid',
         `Log '${this.#log.name}' has no column ${JSON.stringify(name)}; it has ${names.join(', ')} and ${SYSTEM_COLUMNS.join(', ')}.`,
@@ -198,7 +208,10 @@ function cut(item: ReadItem, count: number): ReadItem {
 
 function assertOptions(log: ReadableLog, options: ReadOptions): void {
   const { partition, from, to, limit, last } = options
-  if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0 && partition < log.partitionCount)) {
+  if (
+    partition !== undefined &&
+    !(Number.isInteger(partition) && partition >= 0 && partition < log.partitionCount)
+  ) {
     throw new StratalogError(
       'partition_not_found',
       `Log '${log.name}' has partitions 0 to ${log.partitionCount - 1}; there is no partition ${String(partition)}.`,
@@ -206,7 +219,10 @@ function assertOptions(log: ReadableLog, options: ReadOptions): void {
   }
   for (const [name, value] of Object.entries({ from, to, limit, last })) {
     if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue
-    throw new StratalogError('argument_invalid', `${name} is a whole number, 0 or more; got ${String(value)}.`)
+    throw new StratalogError(
+      'argument_invalid',
+      `${name} is a whole number, 0 or more; got ${String(value)}.`,
+    )
   }
   if (from !== undefined && to !== undefined && from > to) {
     throw new StratalogError('argument_invalid', `from (${from}) is after to (${to}).`)

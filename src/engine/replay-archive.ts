@@ -34,9 +34,18 @@ export interface ReplayFromArchiveOptions {
   readonly s3?: S3Options
 }
 
-export function replayFromArchive(engine: Engine, url: string, options: ReplayFromArchiveOptions): Promise<ReplayReport> {
+export function replayFromArchive(
+  engine: Engine,
+  url: string,
+  options: ReplayFromArchiveOptions,
+): Promise<ReplayReport> {
   const { into } = options
-  return replayArchive(url, into === undefined ? engineSink(engine) : batchSink(into), options, engine.ports)
+  return replayArchive(
+    url,
+    into === undefined ? engineSink(engine) : batchSink(into),
+    options,
+    engine.ports,
+  )
 }
 
 /** A sink that sees batches as readers of a log do. */
@@ -73,7 +82,12 @@ export async function replayArchive(
     const { logs, from, to, speed, signal, onProgress, resumePoint } = options
     const since = options.since === undefined ? undefined : parseTime(options.since, 'since')
     const until = options.until === undefined ? undefined : parseTime(options.until, 'until')
-    return await replay(archive, sink, { logs, from, to, since, until, speed, signal, onProgress, resumePoint }, ports)
+    return await replay(
+      archive,
+      sink,
+      { logs, from, to, since, until, speed, signal, onProgress, resumePoint },
+      ports,
+    )
   } finally {
     await store.close()
   }

@@ -21,7 +21,11 @@ export interface RestoreArchiveOptions {
   /** A moment: what had been appended by then. */
   readonly at?: Date | string | number
   /** Offsets to stop before; partitions that are not named are restored whole. */
-  readonly toOffsets?: readonly { readonly log: string; readonly partition: number; readonly offset: number }[]
+  readonly toOffsets?: readonly {
+    readonly log: string
+    readonly partition: number
+    readonly offset: number
+  }[]
   readonly logs?: readonly string[]
   /** New names by old ones. */
   readonly rename?: Readonly<Record<string, string>>
@@ -41,17 +45,21 @@ export function planRestoreArchive(
 }
 
 /**
- * Restores an archive, or part of it, into a data directory: every segment is verified, and what is missing or damaged is
- * in the result. A restore of the whole archive is the same engine again and may go on with that archive.
+ * Restores an archive, or part of it, into a data directory: every segment is verified, and what is missing or damaged
+ * is in the result. A restore of the whole archive is the same engine again and may go on with that archive.
  * @throws StratalogError as `planRestoreArchive`, and `directory_not_empty`, `disk_full`, `aborted`.
  * @example
  * const report = await restoreArchive({ archive: 'file:///backups/shop', dataDir: './restored' })
  * console.log(report.verified, report.records)
  */
-export function restoreArchive(options: RestoreArchiveOptions, given: Partial<EnginePorts> = {}): Promise<RestoreResult> {
+export function restoreArchive(
+  options: RestoreArchiveOptions,
+  given: Partial<EnginePorts> = {},
+): Promise<RestoreResult> {
   const ports = resolvePorts({}, given)
   const { clock, logger, random } = ports
-  if (options.dataDir === '') throw new StratalogError('argument_invalid', 'Name the directory to restore into.')
+  if (options.dataDir === '')
+    throw new StratalogError('argument_invalid', 'Name the directory to restore into.')
   const { signal, onProgress, dataDir } = options
   return withPlan(options, ports, (plan) =>
     restore(
@@ -61,7 +69,12 @@ export function restoreArchive(options: RestoreArchiveOptions, given: Partial<En
         dataDir,
         clock,
         logger: logger.child('restore'),
-        writer: { id: randomHex(random, 16), pid: processId(), host: hostName(), since: clock.now() },
+        writer: {
+          id: randomHex(random, 16),
+          pid: processId(),
+          host: hostName(),
+          since: clock.now(),
+        },
         newEngineId: randomHex(random, 16),
       },
       { signal, onProgress },

@@ -24,7 +24,11 @@ export interface SnapshotDescription {
   readonly time: string
   readonly logs: readonly {
     readonly name: string
-    readonly partitions: readonly { readonly partition: number; readonly startOffset: number; readonly endOffset: number }[]
+    readonly partitions: readonly {
+      readonly partition: number
+      readonly startOffset: number
+      readonly endOffset: number
+    }[]
   }[]
   /** Stored bytes of all it refers to, and of what was uploaded for it. */
   readonly bytes: number
@@ -42,14 +46,25 @@ const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
  * @throws StratalogError `argument_invalid` without an archive or for a bad name, `snapshot_exists`, `log_not_found`,
  * `store_unavailable` and what else kept records from the archive; then there is no snapshot.
  */
-export async function createSnapshot(engine: Engine, options: SnapshotOptions): Promise<SnapshotDescription> {
+export async function createSnapshot(
+  engine: Engine,
+  options: SnapshotOptions,
+): Promise<SnapshotDescription> {
   const { archive, registry, scheduler, ports } = engine
   if (archive === null) {
-    throw new StratalogError('argument_invalid', 'A snapshot lies in the archive, and this engine has none. Open it with one.')
+    throw new StratalogError(
+      'argument_invalid',
+      'A snapshot lies in the archive, and this engine has none. Open it with one.',
+    )
   }
-  const logs = options.logs === undefined ? [...registry.all()] : options.logs.map((name) => registry.get(name))
+  const logs =
+    options.logs === undefined
+      ? [...registry.all()]
+      : options.logs.map((name) => registry.get(name))
   const time = ports.clock.now()
-  const name = checkName(options.name ?? `snapshot-${new Date(time).toISOString().replaceAll(/[:.]/g, '-')}`)
+  const name = checkName(
+    options.name ?? `snapshot-${new Date(time).toISOString().replaceAll(/[:.]/g, '-')}`,
+  )
   // The instant: every partition's end in one synchronous stretch.
   const pinned = logs.map(pin)
   const report = await scheduler.now(logs, 'object', { forSnapshot: true })
@@ -62,7 +77,10 @@ export async function createSnapshot(engine: Engine, options: SnapshotOptions): 
     )
   }
   const fromMemory = await Promise.all(pinned.flatMap((entry) => archiveFromMemory(engine, entry)))
-  const uploaded = [...report.moved.filter((move) => move.toTier === 'object'), ...fromMemory.flat()]
+  const uploaded = [
+    ...report.moved.filter((move) => move.toTier === 'object'),
+    ...fromMemory.flat(),
+  ]
   const newBytes = uploaded.reduce((sum, move) => sum + move.bytes, 0)
   const id = randomHex(ports.random, 8)
   let made: Snapshot | null = null
@@ -77,7 +95,9 @@ export async function createSnapshot(engine: Engine, options: SnapshotOptions): 
 export async function listSnapshots(engine: Engine): Promise<readonly SnapshotDescription[]> {
   if (engine.archive === null) return []
   const manifest = await engine.archive.manifest()
-  return [...manifest.state.snapshots.values()].sort((a, b) => a.time - b.time).map(describeSnapshot)
+  return [...manifest.state.snapshots.values()]
+    .sort((a, b) => a.time - b.time)
+    .map(describeSnapshot)
 }
 
 export function describeSnapshot(snapshot: Snapshot): SnapshotDescription {
@@ -105,7 +125,10 @@ function pin(log: LiveLog): Pinned {
 }
 
 /** A memory-mode log has no tier to move to by itself: the snapshot brings it to the archive. */
-function archiveFromMemory(engine: Engine, { log, partitions }: Pinned): readonly Promise<readonly TierMove[]>[] {
+function archiveFromMemory(
+  engine: Engine,
+  { log, partitions }: Pinned,
+): readonly Promise<readonly TierMove[]>[] {
   if (log.policy.mode !== 'memory') return []
   return partitions.map(({ partition, endOffset }) =>
     archiveMemory(engine.tiering, log, log.partition(partition), endOffset),

@@ -41,7 +41,11 @@ export interface EngineStatus {
   readonly version: string
   readonly source: 'directory' | 'archive' | 'server'
   readonly writer: { readonly pid: number; readonly host: string; readonly since: string } | null
-  readonly memory: { readonly usedBytes: number; readonly maxBytes: number; readonly usagePercent: number }
+  readonly memory: {
+    readonly usedBytes: number
+    readonly maxBytes: number
+    readonly usagePercent: number
+  }
   /** Why appends with a WAL are refused, or null. */
   readonly failure: string | null
   readonly logs: readonly LogStatus[]
@@ -53,7 +57,10 @@ export function engineStatus(engine: Engine): EngineStatus {
   return {
     version: PACKAGE_VERSION,
     source: 'directory',
-    writer: writer === null ? null : { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() },
+    writer:
+      writer === null
+        ? null
+        : { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() },
     memory: {
       usedBytes: governor.usedBytes,
       maxBytes: governor.maxBytes,
@@ -71,7 +78,10 @@ export function archiveStatus(archive: Archive): EngineStatus {
   return {
     version: PACKAGE_VERSION,
     source: 'archive',
-    writer: writer === null ? null : { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() },
+    writer:
+      writer === null
+        ? null
+        : { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() },
     memory: { usedBytes: 0, maxBytes: 0, usagePercent: 0 },
     failure: null,
     logs: archive.logs.map(({ definition, partitions }) => ({

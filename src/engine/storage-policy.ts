@@ -38,10 +38,23 @@ export function resolvePolicy(
 const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
   memory: ['evictionPolicy'],
   persistent: ['memoryTtl', 'diskAfter', 'evictionPolicy'],
-  hybrid: ['memoryTtl', 'diskAfter', 'archiveAfter', 'diskTtl', 'localDisk', 'ack', 'wal', 'evictionPolicy'],
+  hybrid: [
+    'memoryTtl',
+    'diskAfter',
+    'archiveAfter',
+    'diskTtl',
+    'localDisk',
+    'ack',
+    'wal',
+    'evictionPolicy',
+  ],
 }
 
-function inherited(storage: StorageOptions, defaults: StorageOptions, around: StorageSurroundings): StorageOptions {
+function inherited(
+  storage: StorageOptions,
+  defaults: StorageOptions,
+  around: StorageSurroundings,
+): StorageOptions {
   const mode = storage.mode ?? defaults.mode ?? defaultMode(around)
   const entries = INHERITED_KEYS[mode].map((key) => [key, defaults[key]] as const)
   return { mode, ...Object.fromEntries(entries.filter(([, value]) => value !== undefined)) }
@@ -85,29 +98,39 @@ function conflicts(
   const problem = (key: keyof StorageOptions, allowed: string): void => {
     problems.push({ path: `${path}.${key}`, given: given[key] ?? policy[key], allowed })
   }
-  if (policy.mode !== 'memory' && !around.hasDataDir) problem('mode', `'memory', because the engine has no dataDir`)
+  if (policy.mode !== 'memory' && !around.hasDataDir)
+    problem('mode', `'memory', because the engine has no dataDir`)
   if (policy.mode === 'memory') {
     if (policy.wal) problem('wal', `false in mode 'memory'`)
     if (policy.ack !== 'memory') problem('ack', `'memory' in mode 'memory'`)
     return problems
   }
   if (!around.hasArchive) {
-    if (given.archiveAfter !== undefined) problem('archiveAfter', 'nothing, because the engine has no archive')
-    if (given.diskTtl !== undefined) problem('diskTtl', 'nothing, because the engine has no archive')
-    if (policy.ack === 'object') problem('ack', `'memory' or 'disk', because the engine has no archive`)
+    if (given.archiveAfter !== undefined)
+      problem('archiveAfter', 'nothing, because the engine has no archive')
+    if (given.diskTtl !== undefined)
+      problem('diskTtl', 'nothing, because the engine has no archive')
+    if (policy.ack === 'object')
+      problem('ack', `'memory' or 'disk', because the engine has no archive`)
     if (!policy.localDisk) problem('localDisk', 'true, because the engine has no archive')
   }
   if (policy.mode === 'persistent') {
     if (!policy.wal) problem('wal', `true in mode 'persistent'; mode 'hybrid' can go without`)
-    if (given.archiveAfter !== undefined) problem('archiveAfter', `nothing in mode 'persistent'; use mode 'hybrid'`)
-    if (given.diskTtl !== undefined) problem('diskTtl', `nothing in mode 'persistent'; use mode 'hybrid'`)
+    if (given.archiveAfter !== undefined)
+      problem('archiveAfter', `nothing in mode 'persistent'; use mode 'hybrid'`)
+    if (given.diskTtl !== undefined)
+      problem('diskTtl', `nothing in mode 'persistent'; use mode 'hybrid'`)
     if (!policy.localDisk) problem('localDisk', `true in mode 'persistent'`)
   }
   if (!policy.wal && policy.ack === 'disk') problem('ack', `'memory' or 'object' when wal is false`)
   if (!policy.wal && policy.diskAfter > policy.memoryTtl) {
     problem('diskAfter', `at most memoryTtl (${policy.memoryTtl} ms) when wal is false`)
   }
-  if (policy.archiveAfter !== null && policy.diskTtl !== null && policy.diskTtl < policy.archiveAfter) {
+  if (
+    policy.archiveAfter !== null &&
+    policy.diskTtl !== null &&
+    policy.diskTtl < policy.archiveAfter
+  ) {
     problem('diskTtl', `at least archiveAfter (${policy.archiveAfter} ms)`)
   }
   return problems

@@ -16,7 +16,12 @@ import { Log, type LogPorts } from './log.ts'
 import { openEngine } from './open-engine.ts'
 import type { EnginePorts } from './ports.ts'
 import { type ReplayFromArchiveOptions, replayFromArchive } from './replay-archive.ts'
-import { type SnapshotDescription, type SnapshotOptions, createSnapshot, listSnapshots } from './snapshots.ts'
+import {
+  type SnapshotDescription,
+  type SnapshotOptions,
+  createSnapshot,
+  listSnapshots,
+} from './snapshots.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 
 /** Appends that wait for the object store share one upload within this time. */
@@ -24,8 +29,14 @@ const OBJECT_ACK_DELAY_MS = 250
 
 /** Control over tier moves. */
 export interface TierControl {
-  /** Brings all that was appended before the call to `to` (default `object` with an archive, else `disk`), whatever its age. */
-  now(options?: { readonly logs?: readonly string[]; readonly to?: TierTarget }): Promise<TierReport>
+  /**
+   * Brings all that was appended before the call to `to` (default `object` with an archive, else `disk`), whatever its
+   * age.
+   */
+  now(options?: {
+    readonly logs?: readonly string[]
+    readonly to?: TierTarget
+  }): Promise<TierReport>
   /** One round of the scheduler: what is due by its age moves. */
   run(): Promise<readonly TierMove[]>
   /** Stops the scheduler's own rounds until `resume`. */
@@ -53,7 +64,8 @@ export class Stratalog {
     this.#logPorts = {
       now: () => engine.ports.clock.now(),
       admit: (log) => engine.governor.admit(log),
-      archiveThrough: (log, partition, endOffset) => this.#archiveThrough(log, partition, endOffset),
+      archiveThrough: (log, partition, endOffset) =>
+        this.#archiveThrough(log, partition, endOffset),
       assertOpen: () => this.#assertOpen(),
       readOnly: engine.isReadOnly,
     }
@@ -78,16 +90,25 @@ export class Stratalog {
    * @throws StratalogError `config_invalid`, `directory_in_use`, `directory_foreign`, `format_unsupported`,
    * `archive_foreign`, `archive_diverged`, `wal_corrupt`, `manifest_corrupt`, and what an archive throws.
    */
-  static async open(options: StratalogOptions, ports: Partial<EnginePorts> = {}): Promise<Stratalog> {
+  static async open(
+    options: StratalogOptions,
+    ports: Partial<EnginePorts> = {},
+  ): Promise<Stratalog> {
     return new Stratalog(await openEngine(options, ports, 'write'))
   }
 
   /** Opens a data directory for reading, beside the process that writes it: sees what was there when it was opened. */
-  static async openReadOnly(options: StratalogOptions, ports: Partial<EnginePorts> = {}): Promise<Stratalog> {
+  static async openReadOnly(
+    options: StratalogOptions,
+    ports: Partial<EnginePorts> = {},
+  ): Promise<Stratalog> {
     return new Stratalog(await openEngine(options, ports, 'read'))
   }
 
-  /** Opens an archive for reading, from the bucket alone. @throws StratalogError `archive_not_found`, `manifest_corrupt`. */
+  /**
+   * Opens an archive for reading, from the bucket alone. @throws StratalogError `archive_not_found`,
+   * `manifest_corrupt`.
+   */
   static openArchive(
     url: string,
     options: OpenArchiveOptions = {},
@@ -121,13 +142,18 @@ export class Stratalog {
    * const result = await db.query('SELECT event, count(*) AS n FROM clicks GROUP BY event')
    * console.log(await result.toArray())
    */
-  query(sql: string, parameters: QueryParameters = [], options: QueryOptions = {}): Promise<QueryResult> {
+  query(
+    sql: string,
+    parameters: QueryParameters = [],
+    options: QueryOptions = {},
+  ): Promise<QueryResult> {
     this.#assertOpen()
     return this.#engine.queries.query(sql, parameters, options)
   }
 
   /**
-   * Pins every log at this instant, under a name, in the archive: whatever is not there yet is uploaded, and nothing twice.
+   * Pins every log at this instant, under a name, in the archive: whatever is not there yet is uploaded, and nothing
+   * twice.
    * @throws StratalogError `argument_invalid` without an archive, `snapshot_exists`, `store_unavailable`.
    */
   async snapshot(options: SnapshotOptions = {}): Promise<SnapshotDescription> {
@@ -143,10 +169,13 @@ export class Stratalog {
 
   /**
    * Streams an archive's history into this engine, or into a function: offsets and times stay as they were.
-   * @throws StratalogError `archive_not_found`, `log_not_found`, `log_exists`, `argument_invalid`, `aborted`; damage does
-   * not throw, it is in the report.
+   * @throws StratalogError `archive_not_found`, `log_not_found`, `log_exists`, `argument_invalid`, `aborted`; damage
+   * does not throw, it is in the report.
    */
-  async replayFromArchive(url: string, options: ReplayFromArchiveOptions = {}): Promise<ReplayReport> {
+  async replayFromArchive(
+    url: string,
+    options: ReplayFromArchiveOptions = {},
+  ): Promise<ReplayReport> {
     if (options.into === undefined) this.#assertWritable()
     return replayFromArchive(this.#engine, url, options)
   }
@@ -167,17 +196,29 @@ export class Stratalog {
     await this.close()
   }
 
-  async #tierNow(options: { readonly logs?: readonly string[]; readonly to?: TierTarget }): Promise<TierReport> {
+  async #tierNow(options: {
+    readonly logs?: readonly string[]
+    readonly to?: TierTarget
+  }): Promise<TierReport> {
     this.#assertWritable()
     const { registry, surroundings, scheduler } = this.#engine
     if (!surroundings.hasDataDir) {
-      throw new StratalogError('argument_invalid', 'An engine in RAM has no lower tier. Open it with a dataDir.')
+      throw new StratalogError(
+        'argument_invalid',
+        'An engine in RAM has no lower tier. Open it with a dataDir.',
+      )
     }
     const to = options.to ?? (surroundings.hasArchive ? 'object' : 'disk')
     if (to === 'object' && !surroundings.hasArchive) {
-      throw new StratalogError('argument_invalid', 'There is no archive to move to. Open the engine with one.')
+      throw new StratalogError(
+        'argument_invalid',
+        'There is no archive to move to. Open the engine with one.',
+      )
     }
-    const logs = options.logs === undefined ? [...registry.all()] : options.logs.map((name) => registry.get(name))
+    const logs =
+      options.logs === undefined
+        ? [...registry.all()]
+        : options.logs.map((name) => registry.get(name))
     return scheduler.now(logs, to)
   }
 
@@ -215,7 +256,10 @@ export class Stratalog {
   #assertWritable(): void {
     this.#assertOpen()
     if (this.#engine.isReadOnly) {
-      throw new StratalogError('argument_invalid', 'This engine was opened read-only; open it for writing.')
+      throw new StratalogError(
+        'argument_invalid',
+        'This engine was opened read-only; open it for writing.',
+      )
     }
   }
 }

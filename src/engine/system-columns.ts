@@ -36,15 +36,22 @@ export function systemColumn(
 }
 
 /** The record's time in the log's own time unit: the stamped column, or the user's time column under another name. */
-function timeColumn(batch: RecordBatch, context: BatchContext): { field: Field; column: ColumnData } {
+function timeColumn(
+  batch: RecordBatch,
+  context: BatchContext,
+): { field: Field; column: ColumnData } {
   const index = fieldIndex(batch.schema, context.timeColumn)
   const field = batch.schema.fields[index]
   const column = batch.columns[index]
-  if (field === undefined || column === undefined) return made('_time', 'timestamp[ms]', batch.length, () => null)
+  if (field === undefined || column === undefined)
+    return made('_time', 'timestamp[ms]', batch.length, () => null)
   return { field: { ...field, name: '_time' }, column }
 }
 
-function keyColumn(batch: RecordBatch, context: BatchContext): { field: Field; column: ColumnData } {
+function keyColumn(
+  batch: RecordBatch,
+  context: BatchContext,
+): { field: Field; column: ColumnData } {
   const index = context.keyColumn === null ? -1 : fieldIndex(batch.schema, context.keyColumn)
   const column = batch.columns[index]
   if (column === undefined) return made('_key', 'utf8', batch.length, () => null)
@@ -57,7 +64,9 @@ export function keyText(value: unknown): string | null {
   if (value === null || value === undefined) return null
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
   if (typeof value === 'symbol' || typeof value === 'function') return null
-  return typeof value === 'object' ? JSON.stringify(value) : `${value as number | bigint | boolean | string}`
+  return typeof value === 'object'
+    ? JSON.stringify(value)
+    : `${value as number | bigint | boolean | string}`
 }
 
 function made(
@@ -66,7 +75,9 @@ function made(
   length: number,
   value: (row: number) => unknown,
 ): { field: Field; column: ColumnData } {
-  const builder = createColumnBuilder(type, { acquire: (minBytes) => new Uint8Array(Math.ceil(minBytes / 8) * 8) })
+  const builder = createColumnBuilder(type, {
+    acquire: (minBytes) => new Uint8Array(Math.ceil(minBytes / 8) * 8),
+  })
   for (let row = 0; row < length; row++) builder.push(value(row))
   return { field: { name, type, nullable: name === '_key' }, column: builder.slice(0, length) }
 }

@@ -11,7 +11,11 @@ import type { EnginePorts } from './ports.ts'
 import { spawnWalThread } from './workers/spawn-wal-thread.ts'
 
 /** Reads the WAL from the manifest's checkpoint on and puts its records back into RAM. */
-export function scanDirectoryWal(directory: OpenedDirectory, registry: LogRegistry, ports: EnginePorts): WalScanResult {
+export function scanDirectoryWal(
+  directory: OpenedDirectory,
+  registry: LogRegistry,
+  ports: EnginePorts,
+): WalScanResult {
   const { engineId, walLsn } = directory.manifest.state
   const recovery = new Recovery(registry.byId)
   const startedAt = ports.clock.monotonic()
@@ -39,7 +43,13 @@ export interface WalOpening {
 }
 
 /** Starts the WAL thread behind what was scanned; its acknowledgements settle through `acks`. */
-export async function openWal({ directory, scanned, acks, ports, closers }: WalOpening): Promise<Wal> {
+export async function openWal({
+  directory,
+  scanned,
+  acks,
+  ports,
+  closers,
+}: WalOpening): Promise<Wal> {
   const { engineId, epoch } = directory.manifest.state
   const wal = await createThreadWal({
     directory: `${directory.dataDir}/${WAL_DIRECTORY}`,
@@ -50,7 +60,10 @@ export async function openWal({ directory, scanned, acks, ports, closers }: WalO
   })
   wal.onDurable((durableLsn) => acks.settle(durableLsn))
   wal.onFailure((failure) => {
-    ports.logger.error('The WAL failed: nothing is acknowledged any more.', { code: failure.code, reason: failure.message })
+    ports.logger.error('The WAL failed: nothing is acknowledged any more.', {
+      code: failure.code,
+      reason: failure.message,
+    })
     acks.fail(failure)
   })
   closers.push(() => wal.close())

@@ -92,7 +92,8 @@ export function damageError(
   cause: unknown,
 ): StratalogError {
   const { from, to, position, kind, reason } = damage
-  const object = (source.tier === 'disk' ? source.segment.disk : source.segment.object)?.object ?? ''
+  const object =
+    (source.tier === 'disk' ? source.segment.disk : source.segment.object)?.object ?? ''
   const code = isStratalogError(cause) ? cause.code : 'segment_corrupt'
   return new StratalogError(
     code,

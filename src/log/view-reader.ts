@@ -188,7 +188,13 @@ class PartitionReading {
     if (onDamage === undefined) {
       // The reading of a block throws this, and the reading of its segment sees it pass.
       if (isStratalogError(error) && error.details['object'] !== undefined) throw error
-      throw damageError(this.#view.definition.name, this.#partition.partition, source, damage, error)
+      throw damageError(
+        this.#view.definition.name,
+        this.#partition.partition,
+        source,
+        damage,
+        error,
+      )
     }
     onDamage(source, damage)
   }

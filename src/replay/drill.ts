@@ -268,8 +268,7 @@ class DrillRun {
       rtoMs: Math.round(this.#rtoMs),
       rpoMs:
         comparisons === null ? null : Math.max(0, ...comparisons.map(({ behindMs }) => behindMs)),
-      rpoRecords:
-        comparisons?.reduce((sum, { behindRecords }) => sum + behindRecords, 0) ?? null,
+      rpoRecords: comparisons?.reduce((sum, { behindRecords }) => sum + behindRecords, 0) ?? null,
       bytesPerSecond:
         restored === null
           ? 0

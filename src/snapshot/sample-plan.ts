@@ -10,7 +10,10 @@ import type { PlannedLog, PlannedSegment, RestorePlan } from './plan-restore.ts'
  */
 export function samplePlan(plan: RestorePlan, fraction: number, random: Random): RestorePlan {
   if (!(fraction > 0 && fraction <= 1)) {
-    throw new StratalogError('argument_invalid', `A sample is a part above 0 and at most 1; got ${fraction}.`)
+    throw new StratalogError(
+      'argument_invalid',
+      `A sample is a part above 0 and at most 1; got ${fraction}.`,
+    )
   }
   if (fraction === 1) return plan
   const logs = plan.logs.map((log) => sampleLog(log, fraction, random))

@@ -1,11 +1,11 @@
 /**
  * One writer per data directory, on one machine.
  *
- * Exclusion comes from a kernel lock on the file `lock`, held by this process's open file description for as long as the
- * process lives: it survives SIGSTOP, ends with SIGKILL, and excludes a second engine in the same process too. Node has no
- * call for it, so the `flock` program takes it on a descriptor that it inherits and shares with us. Where there is no such
- * program, `proper-lockfile` excludes other processes by a lease, and the logger says that it is the weaker of the two.
- * The file's text says who holds it, for the message that a second writer gets.
+ * Exclusion comes from a kernel lock on the file `lock`, held by this process's open file description for as long as
+ * the process lives: it survives SIGSTOP, ends with SIGKILL, and excludes a second engine in the same process too. Node
+ * has no call for it, so the `flock` program takes it on a descriptor that it inherits and shares with us. Where there
+ * is no such program, `proper-lockfile` excludes other processes by a lease, and the logger says that it is the weaker
+ * of the two. The file's text says who holds it, for the message that a second writer gets.
  */
 import { spawnSync } from 'node:child_process'
 import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
@@ -27,7 +27,11 @@ export interface DirectoryLock {
 const FLOCK_CONFLICT = 1
 
 /** @throws StratalogError `directory_in_use` naming the holder; `file_system_failed` when the lock cannot be tried. */
-export async function lockDirectory(path: string, holder: LockHolder, logger: Logger): Promise<DirectoryLock> {
+export async function lockDirectory(
+  path: string,
+  holder: LockHolder,
+  logger: Logger,
+): Promise<DirectoryLock> {
   const descriptor = openLockFile(path)
   try {
     const release = tryKernelLock(descriptor, path) ?? (await leaseLock(path, logger))
@@ -53,7 +57,9 @@ export function readLockHolder(path: string): LockHolder | null {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'))
     if (typeof value !== 'object' || value === null) return null
     const { pid, host, since } = value as Record<string, unknown>
-    return typeof pid === 'number' && typeof host === 'string' && typeof since === 'string' ? { pid, host, since } : null
+    return typeof pid === 'number' && typeof host === 'string' && typeof since === 'string'
+      ? { pid, host, since }
+      : null
   } catch {
     return null
   }
@@ -63,22 +69,32 @@ function openLockFile(path: string): number {
   try {
     return openSync(path, 'a+', 0o600)
   } catch (error) {
-    throw new StratalogError('file_system_failed', `Cannot open ${path}: ${(error as Error).message}.`, {
-      cause: error,
-      details: { path },
-    })
+    throw new StratalogError(
+      'file_system_failed',
+      `Cannot open ${path}: ${(error as Error).message}.`,
+      {
+        cause: error,
+        details: { path },
+      },
+    )
   }
 }
 
 /** Null when there is no `flock` program here. */
 function tryKernelLock(descriptor: number, path: string): (() => Promise<void>) | null {
-  const result = spawnSync('flock', ['-n', '-x', '3'], { stdio: ['ignore', 'ignore', 'ignore', descriptor] })
+  const result = spawnSync('flock', ['-n', '-x', '3'], {
+    stdio: ['ignore', 'ignore', 'ignore', descriptor],
+  })
   if (result.error !== undefined) return null
   if (result.status === FLOCK_CONFLICT) throw inUse(path)
   if (result.status !== 0) {
-    throw new StratalogError('file_system_failed', `Cannot lock ${path}: flock exited with ${result.status}.`, {
-      details: { path },
-    })
+    throw new StratalogError(
+      'file_system_failed',
+      `Cannot lock ${path}: flock exited with ${result.status}.`,
+      {
+        details: { path },
+      },
+    )
   }
   // Closing the descriptor ends the lock.
   return async () => {}
@@ -86,7 +102,9 @@ function tryKernelLock(descriptor: number, path: string): (() => Promise<void>) 
 
 async function leaseLock(path: string, logger: Logger): Promise<() => Promise<void>> {
   const { lock } = await import('proper-lockfile')
-  logger.warn('No flock program here: two writers are kept apart by a lease, which a stopped process can outlive.')
+  logger.warn(
+    'No flock program here: two writers are kept apart by a lease, which a stopped process can outlive.',
+  )
   let isCompromised = false
   try {
     const release = await lock(path, {
@@ -107,7 +125,10 @@ async function leaseLock(path: string, logger: Logger): Promise<() => Promise<vo
 
 function inUse(path: string): StratalogError {
   const holder = readLockHolder(path)
-  const who = holder === null ? 'another process' : `pid ${holder.pid} on ${holder.host} since ${holder.since}`
+  const who =
+    holder === null
+      ? 'another process'
+      : `pid ${holder.pid} on ${holder.host} since ${holder.since}`
   return new StratalogError(
     'directory_in_use',
     `The data directory is in use by ${who}. Stop that process, or open the directory read-only.`,

@@ -15,7 +15,9 @@ export async function archiveMemory(
 ): Promise<readonly TierMove[]> {
   const archive = present(context.archive, 'a snapshot needs an archive')
   const manifest = await archive.manifest()
-  const archived = manifest.state.logs.get(log.id)?.partitions[partition.partition]?.segments.at(-1)?.endOffset ?? 0
+  const archived =
+    manifest.state.logs.get(log.id)?.partitions[partition.partition]?.segments.at(-1)?.endOffset ??
+    0
   if (end <= archived) return []
   partition.sealOpenBatch()
   const batches = partition.leaseSealed(archived, partition.nextOffset)

@@ -55,17 +55,29 @@ export class ArchiveWriter {
     await this.commitSegments([{ log, partition, segment }])
   }
 
-  /** Commits segments with the logs and schemas they need. The disk copy of this machine is not the archive's business. */
+  /**
+   * Commits segments with the logs and schemas they need. The disk copy of this machine is not the archive's business.
+   */
   async commitSegments(
-    added: readonly { readonly log: LiveLog; readonly partition: number; readonly segment: SegmentEntry }[],
+    added: readonly {
+      readonly log: LiveLog
+      readonly partition: number
+      readonly segment: SegmentEntry
+    }[],
   ): Promise<void> {
     const manifest = await this.manifest()
     await manifest.commit((state) => {
       const edits: ManifestEdit[] = []
-      for (const log of new Set(added.map((entry) => entry.log))) edits.push(...this.describe(state, log))
+      for (const log of new Set(added.map((entry) => entry.log)))
+        edits.push(...this.describe(state, log))
       for (const { log, partition, segment } of added) {
         if (isKnown(state, log, partition, segment)) continue
-        edits.push({ kind: 'segment-added', logId: log.id, partition, segment: { ...segment, disk: null } })
+        edits.push({
+          kind: 'segment-added',
+          logId: log.id,
+          partition,
+          segment: { ...segment, disk: null },
+        })
       }
       return edits
     })
@@ -77,7 +89,10 @@ export class ArchiveWriter {
     make: (state: ManifestState) => readonly ManifestEdit[],
   ): Promise<void> {
     const manifest = await this.manifest()
-    await manifest.commit((state) => [...logs.flatMap((log) => this.describe(state, log)), ...make(state)])
+    await manifest.commit((state) => [
+      ...logs.flatMap((log) => this.describe(state, log)),
+      ...make(state),
+    ])
   }
 
   /** Edits that bring the archive's idea of a log up to date: its definition, policy and schemas. */
@@ -85,7 +100,9 @@ export class ArchiveWriter {
     const known = state.logs.get(log.id)
     const edits: ManifestEdit[] = []
     if (known === undefined) {
-      const startOffsets = log.partitions.map((partition) => partition.segments[0]?.baseOffset ?? partition.startOffset)
+      const startOffsets = log.partitions.map(
+        (partition) => partition.segments[0]?.baseOffset ?? partition.startOffset,
+      )
       edits.push({ kind: 'log-created', log: log.definition, startOffsets })
     } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {
       edits.push({ kind: 'policy-changed', logId: log.id, policy: log.policy })
@@ -106,13 +123,24 @@ export class ArchiveWriter {
     const stored = head?.sha256 ?? (head === null ? null : sha256Hex(await this.store.get(key)))
     if (head !== null && head.length === length && stored === sha256) return
     throw new StratalogError('object_corrupt', `${key} does not hold what was put there.`, {
-      details: { key, expected: { length, sha256 }, found: { length: head?.length ?? null, sha256: stored } },
+      details: {
+        key,
+        expected: { length, sha256 },
+        found: { length: head?.length ?? null, sha256: stored },
+      },
     })
   }
 }
 
 /** An upload that was committed and then not heard of is tried again: the manifest has it already. */
-function isKnown(state: ManifestState, log: LiveLog, partition: number, segment: SegmentEntry): boolean {
+function isKnown(
+  state: ManifestState,
+  log: LiveLog,
+  partition: number,
+  segment: SegmentEntry,
+): boolean {
   const known = state.logs.get(log.id)?.partitions[partition]?.segments ?? []
-  return known.some((entry) => entry.baseOffset === segment.baseOffset && entry.sha256 === segment.sha256)
+  return known.some(
+    (entry) => entry.baseOffset === segment.baseOffset && entry.sha256 === segment.sha256,
+  )
 }

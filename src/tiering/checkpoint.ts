@@ -1,7 +1,7 @@
 /**
- * The checkpoint: the LSN that recovery starts from. It is the least LSN that some partition still has only in RAM, taken
- * in one synchronous stretch, and it is committed, with every schema that the manifest does not have yet, before the WAL
- * lets go of anything below it.
+ * The checkpoint: the LSN that recovery starts from. It is the least LSN that some partition still has only in RAM,
+ * taken in one synchronous stretch, and it is committed, with every schema that the manifest does not have yet, before
+ * the WAL lets go of anything below it.
  */
 import { present } from '../base/assert.ts'
 import type { ManifestEdit, ManifestState } from '../format/manifest.ts'

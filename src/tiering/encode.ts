@@ -43,7 +43,11 @@ export async function encodeBatches(
 }
 
 /** The manifest's entry for an encoded segment with one copy. */
-export function segmentEntry(encoded: EncodedSegment, tier: 'disk' | 'object', location: Location): SegmentEntry {
+export function segmentEntry(
+  encoded: EncodedSegment,
+  tier: 'disk' | 'object',
+  location: Location,
+): SegmentEntry {
   const { facts } = encoded
   return {
     baseOffset: facts.baseOffset,

@@ -1,4 +1,6 @@
-/** Evict: drop the upper copy. The manifest forgets a disk copy before the file goes, and a reader of it is waited for. */
+/**
+ * Evict: drop the upper copy. The manifest forgets a disk copy before the file goes, and a reader of it is waited for.
+ */
 import { present } from '../base/assert.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
@@ -32,7 +34,10 @@ export async function dropDiskCopies(
     context.pins.whenFree(file, () => {
       // A file that cannot be removed now is an orphan; the next open removes it.
       disk.fileSystem.remove(`${disk.dataDir}/${file}`).catch((error: unknown) => {
-        context.logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
+        context.logger.warn('A dropped segment file could not be removed.', {
+          file,
+          reason: String(error),
+        })
       })
     })
   }

@@ -67,21 +67,36 @@ async function writeToDisk(
   let encoded: EncodedSegment
   const file = await disk.fileSystem.create(temporary)
   try {
-    encoded = await encodeBatches(context.engineId, log, partition.partition, batches, context.clock, (piece) =>
-      file.write(piece),
+    encoded = await encodeBatches(
+      context.engineId,
+      log,
+      partition.partition,
+      batches,
+      context.clock,
+      (piece) => file.write(piece),
     )
     await file.sync()
   } finally {
     await file.close()
   }
   const { baseOffset } = encoded.facts
-  const name = { logId: log.id, partition: partition.partition, baseOffset, sha256: encoded.sha256, format: 'arrow' } as const
+  const name = {
+    logId: log.id,
+    partition: partition.partition,
+    baseOffset,
+    sha256: encoded.sha256,
+    format: 'arrow',
+  } as const
   const path = segmentPath(name)
   const directory = `${disk.dataDir}/${segmentDirectory(log.id, partition.partition)}`
   await disk.fileSystem.makeDirectory(directory)
   await disk.fileSystem.rename(temporary, `${disk.dataDir}/${path}`)
   await disk.fileSystem.syncDirectory(directory)
-  const segment = segmentEntry(encoded, 'disk', { object: path, position: 0, length: encoded.length })
+  const segment = segmentEntry(encoded, 'disk', {
+    object: path,
+    position: 0,
+    length: encoded.length,
+  })
   await commitSegment(disk, log, partition, segment)
   return segment
 }
@@ -107,11 +122,22 @@ export async function archiveBatches(
   batches: readonly HotBatch[],
 ): Promise<SegmentEntry> {
   const { archive } = context
-  if (archive === null) throw new StratalogError('config_invalid', `Log '${log.name}' needs an archive, and there is none.`)
+  if (archive === null)
+    throw new StratalogError(
+      'config_invalid',
+      `Log '${log.name}' needs an archive, and there is none.`,
+    )
   const pieces: Uint8Array[] = []
-  const encoded = await encodeBatches(context.engineId, log, partition.partition, batches, context.clock, async (piece) => {
-    pieces.push(piece)
-  })
+  const encoded = await encodeBatches(
+    context.engineId,
+    log,
+    partition.partition,
+    batches,
+    context.clock,
+    async (piece) => {
+      pieces.push(piece)
+    },
+  )
   const key = segmentKey({
     logId: log.id,
     partition: partition.partition,
@@ -120,12 +146,21 @@ export async function archiveBatches(
     format: 'arrow',
   })
   await archive.putSegment(key, Buffer.concat(pieces), encoded.sha256)
-  const segment = segmentEntry(encoded, 'object', { object: key, position: 0, length: encoded.length })
+  const segment = segmentEntry(encoded, 'object', {
+    object: key,
+    position: 0,
+    length: encoded.length,
+  })
   await archive.commitSegment(log, partition.partition, segment)
   return segment
 }
 
-async function commitSegment(disk: DiskContext, log: LiveLog, partition: Partition, segment: SegmentEntry): Promise<void> {
+async function commitSegment(
+  disk: DiskContext,
+  log: LiveLog,
+  partition: Partition,
+  segment: SegmentEntry,
+): Promise<void> {
   await disk.manifest.commit((state) => [
     ...missingSchemas(state, log),
     { kind: 'segment-added', logId: log.id, partition: partition.partition, segment },

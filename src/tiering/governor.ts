@@ -1,9 +1,9 @@
 /**
  * The memory governor: one byte budget for every hot batch of the engine.
  *
- * Above the watermark it reclaims in this order: RAM copies with a proven lower copy go, what has a lower tier is flushed
- * early, memory-mode logs evict their oldest batches. At the budget appends wait, and are refused when waiting does not
- * help. Nothing that is the only copy is dropped except where the mode says so, and that is counted.
+ * Above the watermark it reclaims in this order: RAM copies with a proven lower copy go, what has a lower tier is
+ * flushed early, memory-mode logs evict their oldest batches. At the budget appends wait, and are refused when waiting
+ * does not help. Nothing that is the only copy is dropped except where the mode says so, and that is counted.
  */
 import { StratalogError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
@@ -102,7 +102,9 @@ export class MemoryGovernor {
       if (eviction === null) return
       this.#evictionCount++
       this.#evictedRecords += eviction.end - eviction.start
-      metrics.count('stratalog_evicted_records_total', eviction.end - eviction.start, { policy: 'fifo' })
+      metrics.count('stratalog_evicted_records_total', eviction.end - eviction.start, {
+        policy: 'fifo',
+      })
     }
   }
 

@@ -1,8 +1,8 @@
 /**
  * What to move, as a pure function of what exists and of the time. Executors carry the plan out and ask nothing.
  *
- * Moves count from the append, on the engine's clock, so an idle log tiers too. Each partition moves contiguous prefixes
- * only: a segment is archived after the one before it, and leaves the disk after the one before it.
+ * Moves count from the append, on the engine's clock, so an idle log tiers too. Each partition moves contiguous
+ * prefixes only: a segment is archived after the one before it, and leaves the disk after the one before it.
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 
@@ -47,7 +47,13 @@ export function planTiering(input: TieringInput): readonly PartitionPlan[] {
   const plans: PartitionPlan[] = []
   for (const facts of input.partitions) {
     const plan = planPartition(facts, input.now, input.hasArchive)
-    if (plan.flush !== null || plan.upload.length > 0 || plan.dropHotTo > 0 || plan.dropDisk.length > 0) plans.push(plan)
+    if (
+      plan.flush !== null ||
+      plan.upload.length > 0 ||
+      plan.dropHotTo > 0 ||
+      plan.dropDisk.length > 0
+    )
+      plans.push(plan)
   }
   return plans
 }
@@ -89,7 +95,8 @@ function dropHotTo(facts: PartitionFacts, now: number): number {
   if (facts.policy.mode === 'memory') return 0
   let to = 0
   for (const batch of facts.batches) {
-    if (batch.endOffset > facts.flushedEnd || now - batch.appendTimeMax < facts.policy.memoryTtl) break
+    if (batch.endOffset > facts.flushedEnd || now - batch.appendTimeMax < facts.policy.memoryTtl)
+      break
     to = batch.endOffset
   }
   return to
@@ -124,7 +131,8 @@ export function nextDueMs(input: TieringInput): number {
       at = Math.min(at, waiting.appendTimeMin + policy.archiveAfter)
     }
     const onDisk = segments.find((segment) => segment.disk !== null)
-    if (onDisk !== undefined && policy.diskTtl !== null) at = Math.min(at, onDisk.appendTimeMax + policy.diskTtl)
+    if (onDisk !== undefined && policy.diskTtl !== null)
+      at = Math.min(at, onDisk.appendTimeMax + policy.diskTtl)
   }
   return Math.max(0, at - input.now)
 }

@@ -14,10 +14,18 @@ import type { TierMove, TieringContext } from './context.ts'
 import { commitCheckpoint } from './checkpoint.ts'
 import { dropDiskCopies } from './evict.ts'
 import { flushPartition } from './flush.ts'
-import { type PartitionFacts, type PartitionPlan, type TieringInput, nextDueMs, planTiering } from './policy.ts'
+import {
+  type PartitionFacts,
+  type PartitionPlan,
+  type TieringInput,
+  nextDueMs,
+  planTiering,
+} from './policy.ts'
 import { uploadSegments } from './upload.ts'
 
-/** An idle scheduler looks this often whether something has come due: the least delay that policies are honoured within. */
+/**
+ * An idle scheduler looks this often whether something has come due: the least delay that policies are honoured within.
+ */
 const LOOK_INTERVAL_MS = 250
 /** Partitions that move at the same time. */
 const PARALLEL_MOVES = 2
@@ -27,7 +35,9 @@ const RETRY_DELAY_MAX_MS = 60_000
 /** Which tier `now` brings everything to. */
 export type TierTarget = 'disk' | 'object'
 
-/** A snapshot pins records in the archive whatever their log's mode; otherwise a log moves only to tiers that it has. */
+/**
+ * A snapshot pins records in the archive whatever their log's mode; otherwise a log moves only to tiers that it has.
+ */
 export interface NowOptions {
   readonly forSnapshot?: boolean
 }
@@ -37,7 +47,12 @@ export interface TierReport {
   /** Segments and batches that are still above the asked tier. */
   readonly pending: number
   /** Partitions that could not move, with why. */
-  readonly failed: readonly { readonly log: string; readonly partition: number; readonly code: string; readonly message: string }[]
+  readonly failed: readonly {
+    readonly log: string
+    readonly partition: number
+    readonly code: string
+    readonly message: string
+  }[]
 }
 
 interface Backoff {
@@ -85,7 +100,9 @@ export class TieringScheduler {
     })
   }
 
-  /** Brings all that was appended before the call to `target`, whatever its age; returns when it is there or has failed. */
+  /**
+   * Brings all that was appended before the call to `target`, whatever its age; returns when it is there or has failed.
+   */
   now(logs: readonly LiveLog[], target: TierTarget, options: NowOptions = {}): Promise<TierReport> {
     return this.#rounds.run(async () => {
       const failed: { log: string; partition: number; code: string; message: string }[] = []
@@ -96,13 +113,22 @@ export class TieringScheduler {
             return await this.#moveDown(log, partition, lowestTier(log, target, options))
           } catch (error) {
             const code = isStratalogError(error) ? error.code : 'internal'
-            failed.push({ log: log.name, partition: partition.partition, code, message: this.#failed(partition, error) })
+            failed.push({
+              log: log.name,
+              partition: partition.partition,
+              code,
+              message: this.#failed(partition, error),
+            })
             return []
           }
         }),
       )
       await this.#checkpoint()
-      const pending = steps.reduce((sum, { log, partition }) => sum + pendingFor(log, partition, lowestTier(log, target, options)), 0)
+      const pending = steps.reduce(
+        (sum, { log, partition }) =>
+          sum + pendingFor(log, partition, lowestTier(log, target, options)),
+        0,
+      )
       return { moved: moves.flat(), pending, failed }
     })
   }
@@ -116,7 +142,9 @@ export class TieringScheduler {
         const target = log.policy.localDisk ? 'disk' : 'object'
         for (const partition of log.partitions) {
           steps.push(async () => {
-            const moves = await this.#guarded(log, partition, () => flushPartition(this.#context, log, partition, target))
+            const moves = await this.#guarded(log, partition, () =>
+              flushPartition(this.#context, log, partition, target),
+            )
             partition.dropHot(partition.flushedEnd)
             return moves
           })
@@ -159,7 +187,11 @@ export class TieringScheduler {
         })
       }
     }
-    return { now: this.#context.clock.now(), hasArchive: this.#context.archive !== null, partitions }
+    return {
+      now: this.#context.clock.now(),
+      hasArchive: this.#context.archive !== null,
+      partitions,
+    }
   }
 
   async #execute(plan: PartitionPlan): Promise<readonly TierMove[]> {
@@ -168,10 +200,13 @@ export class TieringScheduler {
     if (log === undefined || partition === undefined) return []
     return this.#guarded(log, partition, async () => {
       const moves: TierMove[] = []
-      if (plan.flush !== null) moves.push(...(await flushPartition(this.#context, log, partition, plan.flush)))
-      if (plan.upload.length > 0) moves.push(...(await uploadSegments(this.#context, log, partition, plan.upload)))
+      if (plan.flush !== null)
+        moves.push(...(await flushPartition(this.#context, log, partition, plan.flush)))
+      if (plan.upload.length > 0)
+        moves.push(...(await uploadSegments(this.#context, log, partition, plan.upload)))
       if (plan.dropHotTo > 0) partition.dropHot(plan.dropHotTo)
-      if (plan.dropDisk.length > 0) moves.push(...(await dropDiskCopies(this.#context, log, partition, plan.dropDisk)))
+      if (plan.dropDisk.length > 0)
+        moves.push(...(await dropDiskCopies(this.#context, log, partition, plan.dropDisk)))
       return moves
     })
   }
@@ -184,7 +219,8 @@ export class TieringScheduler {
       if (target === 'object') {
         const waiting = partition.segments.filter((segment) => segment.object === null)
         const offsets = waiting.map((segment) => segment.baseOffset)
-        if (offsets.length > 0) moves.push(...(await uploadSegments(this.#context, log, partition, offsets)))
+        if (offsets.length > 0)
+          moves.push(...(await uploadSegments(this.#context, log, partition, offsets)))
       }
       partition.lastError = null
       return moves
@@ -204,7 +240,10 @@ export class TieringScheduler {
       return moves
     } catch (error) {
       this.#failed(partition, error)
-      const delayMs = Math.min(RETRY_DELAY_MAX_MS, (this.#backoff.get(partition)?.delayMs ?? RETRY_DELAY_MIN_MS / 2) * 2)
+      const delayMs = Math.min(
+        RETRY_DELAY_MAX_MS,
+        (this.#backoff.get(partition)?.delayMs ?? RETRY_DELAY_MIN_MS / 2) * 2,
+      )
       this.#backoff.set(partition, { until: this.#context.clock.monotonic() + delayMs, delayMs })
       this.#context.logger.warn('A tier move failed and will be tried again.', {
         log: log.name,
@@ -245,30 +284,41 @@ export class TieringScheduler {
     try {
       await commitCheckpoint(this.#context)
     } catch (error) {
-      this.#context.logger.warn('The checkpoint could not be committed; recovery starts further back.', {
-        reason: String(error),
-      })
+      this.#context.logger.warn(
+        'The checkpoint could not be committed; recovery starts further back.',
+        {
+          reason: String(error),
+        },
+      )
     }
   }
 
-  async #runAll(steps: readonly (() => Promise<readonly TierMove[]>)[]): Promise<readonly (readonly TierMove[])[]> {
+  async #runAll(
+    steps: readonly (() => Promise<readonly TierMove[]>)[],
+  ): Promise<readonly (readonly TierMove[])[]> {
     const results: (readonly TierMove[])[] = []
     const queue = [...steps]
     const work = async (): Promise<void> => {
-      for (let step = queue.shift(); step !== undefined; step = queue.shift()) results.push(await step())
+      for (let step = queue.shift(); step !== undefined; step = queue.shift())
+        results.push(await step())
     }
     await Promise.all(Array.from({ length: Math.min(PARALLEL_MOVES, steps.length) }, work))
     return results
   }
 }
 
-function lowestTier(log: LiveLog, target: TierTarget, { forSnapshot = false }: NowOptions): TierTarget {
+function lowestTier(
+  log: LiveLog,
+  target: TierTarget,
+  { forSnapshot = false }: NowOptions,
+): TierTarget {
   return log.policy.mode === 'persistent' && !forSnapshot ? 'disk' : target
 }
 
 function pendingFor(log: LiveLog, partition: Partition, target: TierTarget): number {
   if (log.policy.mode === 'memory') return 0
   const inRam = partition.batches.filter((batch) => batch.endOffset > partition.flushedEnd).length
-  const onDisk = target === 'object' ? partition.segments.filter((segment) => segment.object === null).length : 0
+  const onDisk =
+    target === 'object' ? partition.segments.filter((segment) => segment.object === null).length : 0
   return inRam + onDisk
 }

@@ -8,7 +8,10 @@ export function groupForSegments(batches: readonly HotBatch[]): readonly (readon
   for (const batch of batches) {
     const group = groups.at(-1)
     const first = group?.[0]
-    const fits = first !== undefined && first.schema.id === batch.schema.id && bytes + batch.bytes <= SEGMENT_BYTES_TARGET
+    const fits =
+      first !== undefined &&
+      first.schema.id === batch.schema.id &&
+      bytes + batch.bytes <= SEGMENT_BYTES_TARGET
     if (group !== undefined && fits) {
       group.push(batch)
       bytes += batch.bytes

@@ -27,7 +27,9 @@ export async function uploadSegments(
   const archive = present(context.archive, 'an upload needs an archive')
   const wanted = new Set(baseOffsets)
   const moves: TierMove[] = []
-  for (const segment of partition.segments.filter((entry) => wanted.has(entry.baseOffset) && entry.object === null)) {
+  for (const segment of partition.segments.filter(
+    (entry) => wanted.has(entry.baseOffset) && entry.object === null,
+  )) {
     const key = segmentKey({ ...segment, logId: log.id, partition: partition.partition })
     const location: Location = { object: key, position: 0, length: segment.length }
     await archive.putSegment(key, await readVerified(disk, segment), segment.sha256)
@@ -61,7 +63,11 @@ async function readVerified(disk: DiskContext, segment: SegmentEntry): Promise<U
   const location = present(segment.disk, 'a segment that is uploaded has a disk copy')
   const bytes = await disk.fileSystem.read(`${disk.dataDir}/${location.object}`)
   if (bytes.length === segment.length && sha256Hex(bytes) === segment.sha256) return bytes
-  throw new StratalogError('segment_corrupt', `${location.object} is damaged; it was not uploaded.`, {
-    details: { path: location.object, from: segment.baseOffset, to: segment.endOffset },
-  })
+  throw new StratalogError(
+    'segment_corrupt',
+    `${location.object} is damaged; it was not uploaded.`,
+    {
+      details: { path: location.object, from: segment.baseOffset, to: segment.endOffset },
+    },
+  )
 }

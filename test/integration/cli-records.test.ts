@@ -1,51 +1,36 @@
-/** The commands that bring records in and out, of the page "What scripts rely on" that there is, run as a child process; each field is looked at. */
+/** The commands of the page "What scripts rely on" that bring records in and out; each field is looked at. */
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { pathToFileURL } from 'node:url'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cliEntry, jsonLines, runCli, runJson, spawnCli } from '../support/cli.ts'
+import { CliPlace, EVENTS, EVENTS_NDJSON } from '../support/cli-place.ts'
+import { jsonLines, runCli, runJson, spawnCli } from '../support/cli.ts'
 
-const root = mkdtempSync(join(tmpdir(), 'stratalog-test-'))
-const dataDir = join(root, 'data')
-const archive = pathToFileURL(join(root, 'archive')).href
-const where = ['--data-dir', dataDir, '--archive', archive]
+const place = new CliPlace()
+const { root, archive, where } = place
 
-afterAll(() => rmSync(root, { recursive: true, force: true }))
-
-function file(name: string, content: string | Uint8Array): string {
-  const path = join(root, name)
-  writeFileSync(path, content)
-  return path
-}
-
-function fresh(): readonly string[] {
-  return ['--data-dir', mkdtempSync(join(root, 'data-'))]
-}
+beforeAll(() => place.fill())
+afterAll(() => place.remove())
 
 const count = expect.any(Number) as number
 const text = expect.any(String) as string
 const isoTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/) as string
-const hash = expect.stringMatching(/^[0-9a-f]{64}$/) as string
-const EVENTS = Array.from({ length: 1_000 }, (_, n) => ({ n, name: `event ${n % 7}`, price: n / 4, ok: n % 2 === 0 }))
-const EVENTS_NDJSON = EVENTS.map((event) => `${JSON.stringify(event)}\n`).join('')
-
-/** The directory and archive that the commands below look at: 1,000 events, all in the archive, and a snapshot. */
-beforeAll(async () => {
-  const path = file('events.ndjson', EVENTS_NDJSON)
-  await runJson(['import', ...where, '--log', 'events', path])
-  await runJson(['tier', 'now', ...where, '--to', 'object'])
-  await runJson(['snapshot', 'create', ...where, '--name', 'first'])
-})
 
 describe('import', () => {
   test('prints what it took, what it refused and where the records are', async () => {
-    const path = file('mixed.ndjson', '{"a":1}\nnonsense\n{"a":"text"}\n{"a":2}\n')
+    const path = place.file('mixed.ndjson', '{"a":1}\nnonsense\n{"a":"text"}\n{"a":2}\n')
     const rejects = join(root, 'rejects.ndjson')
-    const report = await runJson(['import', ...fresh(), '--log', 'l', '--rejects', rejects, path])
+    const report = await runJson([
+      'import',
+      ...place.fresh(),
+      '--log',
+      'l',
+      '--rejects',
+      rejects,
+      path,
+    ])
     expect(report).toEqual({
       records: 2,
       rejected: 2,
@@ -54,17 +39,33 @@ describe('import', () => {
       schema: [{ name: 'a', type: 'int32', nullable: true }],
       offsets: [{ partition: 0, from: 0, to: 2 }],
     })
-    const refused = jsonLines(readFileSync(rejects, 'utf8')).toSorted((a, b) => Number(a['line']) - Number(b['line']))
+    const refused = jsonLines(readFileSync(rejects, 'utf8')).toSorted(
+      (a, b) => Number(a['line']) - Number(b['line']),
+    )
     expect(refused).toEqual([
-      { file: path, line: 2, reason: expect.stringContaining('not JSON') as string, text: 'nonsense' },
-      { file: path, line: 3, reason: 'column "a": expected int32, got the text "text".', text: '{"a":"text"}' },
+      {
+        file: path,
+        line: 2,
+        reason: expect.stringContaining('not JSON') as string,
+        text: 'nonsense',
+      },
+      {
+        file: path,
+        line: 3,
+        reason: 'column "a": expected int32, got the text "text".',
+        text: '{"a":"text"}',
+      },
     ])
   })
 
   test('many bad lines among good ones cost exactly those lines, and the order stays', async () => {
-    const lines = Array.from({ length: 3_000 }, (_, n) => (n % 10 === 3 ? `{"n":"bad"}` : `{"n":${n}}`))
-    const data = fresh()
-    const report = await runJson(['import', ...data, '--log', 'l', '-'], { input: lines.join('\n') })
+    const lines = Array.from({ length: 3_000 }, (_, n) =>
+      n % 10 === 3 ? `{"n":"bad"}` : `{"n":${n}}`,
+    )
+    const data = place.fresh()
+    const report = await runJson(['import', ...data, '--log', 'l', '-'], {
+      input: lines.join('\n'),
+    })
     expect(report).toMatchObject({ records: 2_700, rejected: 300 })
     const { stdout } = await runCli(['read', ...data, '--log', 'l', '--columns', 'n', '--json'])
     const expected = Array.from({ length: 3_000 }, (_, n) => n).filter((n) => n % 10 !== 3)
@@ -76,24 +77,38 @@ describe('import', () => {
     ['gzip', gzipSync(EVENTS_NDJSON)],
     ['zstd', zstdCompressSync(EVENTS_NDJSON)],
   ])('standard input is read as it is or compressed: %s', async (_name, input) => {
-    const data = fresh()
+    const data = place.fresh()
     const report = await runJson(['import', ...data, '--log', 'l', '-'], { input })
     expect(report).toMatchObject({ records: 1_000, rejected: 0, inputBytes: input.length })
   })
 
-  test.each(['csv', 'parquet', 'arrow'])('%s that was read from a log gives the same records again', async (format) => {
-    const columns = ['--columns', 'n,name,price,ok']
-    const out = await runCli(['read', ...where, '--log', 'events', ...columns, '--format', format])
-    expect(out.status, out.stderr).toBe(0)
-    const data = fresh()
-    expect(await runJson(['import', ...data, '--log', 'l', file(`events.${format}`, out.bytes)])).toMatchObject({ records: 1_000 })
-    const again = await runCli(['read', ...data, '--log', 'l', ...columns, '--json'])
-    expect(jsonLines(again.stdout)).toEqual(EVENTS)
-  })
+  test.each(['csv', 'parquet', 'arrow'])(
+    '%s that was read from a log gives the same records again',
+    async (format) => {
+      const columns = ['--columns', 'n,name,price,ok']
+      const out = await runCli([
+        'read',
+        ...where,
+        '--log',
+        'events',
+        ...columns,
+        '--format',
+        format,
+      ])
+      expect(out.status, out.stderr).toBe(0)
+      const data = place.fresh()
+      expect(
+        await runJson(['import', ...data, '--log', 'l', place.file(`events.${format}`, out.bytes)]),
+      ).toMatchObject({ records: 1_000 })
+      const again = await runCli(['read', ...data, '--log', 'l', ...columns, '--json'])
+      expect(jsonLines(again.stdout)).toEqual(EVENTS)
+    },
+  )
 
   test('access logs get columns with types and their time as the time column', async () => {
-    const line = '127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 2326 "-" "curl/8"\n'
-    const data = fresh()
+    const line =
+      '127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 2326 "-" "curl/8"\n'
+    const data = place.fresh()
     await runJson(['import', ...data, '--log', 'l', '--format', 'combined', '-'], { input: line })
     const { stdout } = await runCli(['read', ...data, '--log', 'l', '--json'])
     expect(jsonLines(stdout)).toEqual([
@@ -117,7 +132,7 @@ describe('import', () => {
   })
 
   test('records of one key go to one partition', async () => {
-    const data = fresh()
+    const data = place.fresh()
     const flags = ['--log', 'l', '--partitions', '4', '--key-column', 'name']
     const report = await runJson<{ offsets: { partition: number; from: number; to: number }[] }>(
       ['import', ...data, ...flags, '-'],
@@ -125,13 +140,25 @@ describe('import', () => {
     )
     expect(report.offsets.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(1_000)
     expect(report.offsets.length).toBeGreaterThan(1)
-    const { stdout } = await runCli(['read', ...data, '--log', 'l', '--columns', 'name,_partition', '--json'])
+    const { stdout } = await runCli([
+      'read',
+      ...data,
+      '--log',
+      'l',
+      '--columns',
+      'name,_partition',
+      '--json',
+    ])
     const partitions = Map.groupBy(jsonLines(stdout), ({ name }) => name)
-    for (const records of partitions.values()) expect(new Set(records.map((record) => record['_partition'])).size).toBe(1)
+    for (const records of partitions.values())
+      expect(new Set(records.map((record) => record['_partition'])).size).toBe(1)
   })
 
   test('input of which nothing is taken is invalid', async () => {
-    const { status, stderr } = await runCli(['import', ...fresh(), '--log', 'l', '--format', 'ndjson', '-'], { input: 'a\nb\n' })
+    const { status, stderr } = await runCli(
+      ['import', ...place.fresh(), '--log', 'l', '--format', 'ndjson', '-'],
+      { input: 'a\nb\n' },
+    )
     expect(status).toBe(2)
     expect(stderr).toContain('None of 2 records was taken')
   })
@@ -139,8 +166,10 @@ describe('import', () => {
 
 describe('append', () => {
   test('prints a line for each acknowledged append', async () => {
-    const data = fresh()
-    const { status, stdout } = await runCli(['append', ...data, '--log', 'l', '--json'], { input: '{"a":1}\n{"a":2}' })
+    const data = place.fresh()
+    const { status, stdout } = await runCli(['append', ...data, '--log', 'l', '--json'], {
+      input: '{"a":1}\n{"a":2}',
+    })
     expect(status).toBe(0)
     expect(jsonLines(stdout)).toEqual([
       { partition: 0, offset: 0, count: 1 },
@@ -149,7 +178,10 @@ describe('append', () => {
   })
 
   test('records go in batches of the size asked for, the last with what is left', async () => {
-    const { stdout } = await runCli(['append', ...fresh(), '--log', 'l', '--batch-records', '400'], { input: EVENTS_NDJSON })
+    const { stdout } = await runCli(
+      ['append', ...place.fresh(), '--log', 'l', '--batch-records', '400'],
+      { input: EVENTS_NDJSON },
+    )
     expect(jsonLines(stdout).map(({ offset, count }) => [offset, count])).toEqual([
       [0, 400],
       [400, 400],
@@ -158,13 +190,21 @@ describe('append', () => {
   })
 
   test('acknowledges while its input goes on, also a batch that is not full, and keeps it through kill -9', async () => {
-    const data = fresh()
+    const data = place.fresh()
     const child = spawnCli(['append', ...data, '--log', 'l', '--batch-records', '100'])
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
     child.stdin.write('{"a":1}\n{"a":2}\n')
-    expect(JSON.parse((await lines.next()).value as string)).toEqual({ partition: 0, offset: 0, count: 2 })
+    expect(JSON.parse((await lines.next()).value as string)).toEqual({
+      partition: 0,
+      offset: 0,
+      count: 2,
+    })
     child.stdin.write('{"a":3}\n')
-    expect(JSON.parse((await lines.next()).value as string)).toEqual({ partition: 0, offset: 2, count: 1 })
+    expect(JSON.parse((await lines.next()).value as string)).toEqual({
+      partition: 0,
+      offset: 2,
+      count: 1,
+    })
     child.kill('SIGKILL')
     await once(child, 'close')
     const { stdout } = await runCli(['read', ...data, '--log', 'l', '--columns', 'a', '--json'])
@@ -172,17 +212,24 @@ describe('append', () => {
   })
 
   test('a bad line ends it with status 2, and what came before it counts', async () => {
-    const data = fresh()
-    const { status, stdout, stderr } = await runCli(['append', ...data, '--log', 'l', '--json'], { input: '{"a":1}\n{"a":\n{"a":3}\n' })
+    const data = place.fresh()
+    const { status, stdout, stderr } = await runCli(['append', ...data, '--log', 'l', '--json'], {
+      input: '{"a":1}\n{"a":\n{"a":3}\n',
+    })
     expect(status).toBe(2)
     expect(jsonLines(stdout)).toEqual([{ partition: 0, offset: 0, count: 1 }])
     expect(JSON.parse(stderr)).toEqual({
-      error: { kind: 'invalid', code: 'input_invalid', message: text, details: { line: 2, reason: text } },
+      error: {
+        kind: 'invalid',
+        code: 'input_invalid',
+        message: text,
+        details: { line: 2, reason: text },
+      },
     })
   })
 
   test('Ctrl-C ends it with status 130 after what was acknowledged', async () => {
-    const child = spawnCli(['append', ...fresh(), '--log', 'l'])
+    const child = spawnCli(['append', ...place.fresh(), '--log', 'l'])
     child.stdin.write('{"a":1}\n')
     await once(child.stdout, 'data')
     child.kill('SIGINT')
@@ -193,18 +240,28 @@ describe('append', () => {
 
 describe('read', () => {
   const read = async (...args: readonly string[]): Promise<readonly Record<string, unknown>[]> => {
-    const { status, stdout, stderr } = await runCli(['read', ...where, '--log', 'events', '--json', ...args])
+    const { status, stdout, stderr } = await runCli([
+      'read',
+      ...where,
+      '--log',
+      'events',
+      '--json',
+      ...args,
+    ])
     expect(status, stderr).toBe(0)
     return jsonLines(stdout)
   }
 
   test('prints the records with their offset, partition and time', async () => {
     const records = await read()
-    expect(records).toEqual(EVENTS.map((event, offset) => ({ ...event, _offset: offset, _partition: 0, _time: isoTime })))
+    expect(records).toEqual(
+      EVENTS.map((event, offset) => ({ ...event, _offset: offset, _partition: 0, _time: isoTime })),
+    )
   })
 
   test('by offsets, by the newest, by a limit, by columns', async () => {
-    const offsets = async (...args: readonly string[]): Promise<unknown[]> => (await read(...args)).map((record) => record['_offset'])
+    const offsets = async (...args: readonly string[]): Promise<unknown[]> =>
+      (await read(...args)).map((record) => record['_offset'])
     expect(await offsets('--from', '10', '--to', '13')).toEqual([10, 11, 12])
     expect(await offsets('--last', '2')).toEqual([998, 999])
     expect(await offsets('--from', '5', '--limit', '1')).toEqual([5])
@@ -225,9 +282,31 @@ describe('read', () => {
   })
 
   test('a table for people, CSV for the rest', async () => {
-    const table = await runCli(['read', ...where, '--log', 'events', '--limit', '1', '--columns', 'n,name', '--format', 'table'])
+    const table = await runCli([
+      'read',
+      ...where,
+      '--log',
+      'events',
+      '--limit',
+      '1',
+      '--columns',
+      'n,name',
+      '--format',
+      'table',
+    ])
     expect(table.stdout).toBe('n  name\n──────────\n0  event 0\n')
-    const csv = await runCli(['read', ...where, '--log', 'events', '--limit', '1', '--columns', 'n,name', '--format', 'csv'])
+    const csv = await runCli([
+      'read',
+      ...where,
+      '--log',
+      'events',
+      '--limit',
+      '1',
+      '--columns',
+      'n,name',
+      '--format',
+      'csv',
+    ])
     expect(csv.stdout).toBe('n,name\r\n0,event 0\r\n')
   })
 
@@ -243,7 +322,8 @@ describe('read', () => {
 
 describe('sql', () => {
   test('prints columns, rows and what was read', async () => {
-    const sql = 'SELECT name, count(*) AS n, sum(price) AS total FROM events WHERE n >= ? GROUP BY name ORDER BY name LIMIT 2'
+    const sql =
+      'SELECT name, count(*) AS n, sum(price) AS total FROM events WHERE n >= ? GROUP BY name ORDER BY name LIMIT 2'
     const result = await runJson(['sql', ...where, sql, '--param', '500'])
     expect(result).toEqual({
       columns: [
@@ -267,7 +347,8 @@ describe('sql', () => {
   })
 
   test('keeps what JSON numbers cannot hold as text', async () => {
-    const sql = "SELECT 9007199254740993::BIGINT AS big, 1.50::DECIMAL(5,2) AS money, 'ab'::BLOB AS bytes, TIMESTAMP '2026-01-31 12:00:00.123456' AS t"
+    const sql =
+      "SELECT 9007199254740993::BIGINT AS big, 1.50::DECIMAL(5,2) AS money, 'ab'::BLOB AS bytes, TIMESTAMP '2026-01-31 12:00:00.123456' AS t"
     expect(await runJson(['sql', ...where, sql])).toMatchObject({
       rows: [['9007199254740993', '1.50', 'YWI=', '2026-01-31T12:00:00.123456Z']],
     })
@@ -278,11 +359,18 @@ describe('sql', () => {
     ['csv', 'n\r\n7\r\n'],
     ['ndjson', '{"n":7}\n'],
   ])('prints %s', async (format, expected) => {
-    expect((await runCli(['sql', ...where, 'SELECT 7 AS n', '--format', format])).stdout).toBe(expected)
+    expect((await runCli(['sql', ...where, 'SELECT 7 AS n', '--format', format])).stdout).toBe(
+      expected,
+    )
   })
 
   test('counts each record once, in the tier that served it', async () => {
-    const alone = await runJson<{ stats: { recordsByTier: unknown } }>(['sql', '--archive', archive, 'SELECT sum(n) FROM events'])
+    const alone = await runJson<{ stats: { recordsByTier: unknown } }>([
+      'sql',
+      '--archive',
+      archive,
+      'SELECT sum(n) FROM events',
+    ])
     expect(alone.stats.recordsByTier).toEqual({ memory: 0, disk: 0, object: 1_000 })
   })
 
@@ -292,4 +380,3 @@ describe('sql', () => {
     expect(JSON.parse(stderr)).toMatchObject({ error: { kind: 'invalid', code: 'query_invalid' } })
   })
 })
-

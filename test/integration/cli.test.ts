@@ -1,51 +1,41 @@
-/** Every command of the page "What scripts rely on" that there is, run as a child process; each field is looked at. */
+/** The commands of the page "What scripts rely on" that look after logs; each field is looked at. */
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
-import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { CliPlace, EVENTS } from '../support/cli-place.ts'
 import { cliEntry, jsonLines, runCli, runJson, spawnCli } from '../support/cli.ts'
 
-const root = mkdtempSync(join(tmpdir(), 'stratalog-test-'))
-const dataDir = join(root, 'data')
-const archive = pathToFileURL(join(root, 'archive')).href
-const where = ['--data-dir', dataDir, '--archive', archive]
+const place = new CliPlace()
+const { root, dataDir, archive, where } = place
 
-afterAll(() => rmSync(root, { recursive: true, force: true }))
-
-function file(name: string, content: string | Uint8Array): string {
-  const path = join(root, name)
-  writeFileSync(path, content)
-  return path
-}
-
-function fresh(): readonly string[] {
-  return ['--data-dir', mkdtempSync(join(root, 'data-'))]
-}
+beforeAll(() => place.fill())
+afterAll(() => place.remove())
 
 const count = expect.any(Number) as number
 const text = expect.any(String) as string
 const isoTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/) as string
 const hash = expect.stringMatching(/^[0-9a-f]{64}$/) as string
-const EVENTS = Array.from({ length: 1_000 }, (_, n) => ({ n, name: `event ${n % 7}`, price: n / 4, ok: n % 2 === 0 }))
-const EVENTS_NDJSON = EVENTS.map((event) => `${JSON.stringify(event)}\n`).join('')
-
-/** The directory and archive that the commands below look at: 1,000 events, all in the archive, and a snapshot. */
-beforeAll(async () => {
-  const path = file('events.ndjson', EVENTS_NDJSON)
-  await runJson(['import', ...where, '--log', 'events', path])
-  await runJson(['tier', 'now', ...where, '--to', 'object'])
-  await runJson(['snapshot', 'create', ...where, '--name', 'first'])
-})
 
 describe('logs', () => {
   test('create prints the log, list and describe print it again', async () => {
-    const data = fresh()
-    const schema = file('schema.json', '{"at":"timestamp[ms]","user":"utf8"}')
-    const flags = ['--schema', schema, '--time-column', 'at', '--key-column', 'user', '--partitions', '2', '--memory-ttl', '90s', '--mode', 'persistent']
+    const data = place.fresh()
+    const schema = place.file('schema.json', '{"at":"timestamp[ms]","user":"utf8"}')
+    const flags = [
+      '--schema',
+      schema,
+      '--time-column',
+      'at',
+      '--key-column',
+      'user',
+      '--partitions',
+      '2',
+      '--memory-ttl',
+      '90s',
+      '--mode',
+      'persistent',
+    ]
     const log = await runJson(['logs', 'create', 'Orders', ...data, ...flags])
     expect(log).toEqual({
       name: 'orders',
@@ -53,7 +43,12 @@ describe('logs', () => {
         { name: 'at', type: 'timestamp[ms]', nullable: false },
         { name: 'user', type: 'utf8', nullable: true },
       ],
-      policy: expect.objectContaining({ mode: 'persistent', memoryTtl: 90_000, ack: 'disk', wal: true }) as object,
+      policy: expect.objectContaining({
+        mode: 'persistent',
+        memoryTtl: 90_000,
+        ack: 'disk',
+        wal: true,
+      }) as object,
       partitions: 2,
       timeColumn: 'at',
       keyColumn: 'user',
@@ -72,9 +67,17 @@ describe('logs', () => {
 
 describe('tier now', () => {
   test('prints what moved and returns when it is there', async () => {
-    const data = [...fresh(), '--archive', pathToFileURL(mkdtempSync(join(root, 'archive-'))).href]
+    const data = [...place.fresh(), '--archive', place.freshArchive()]
     await runCli(['append', ...data, '--log', 'l'], { input: '{"a":1}\n{"a":2}\n' })
-    const report = await runJson<{ moved: { bytes: number }[] }>(['tier', 'now', ...data, '--log', 'l', '--to', 'object'])
+    const report = await runJson<{ moved: { bytes: number }[] }>([
+      'tier',
+      'now',
+      ...data,
+      '--log',
+      'l',
+      '--to',
+      'object',
+    ])
     expect(report).toEqual({ moved: expect.any(Array) as [], pending: 0, failed: [] })
     expect(report.moved).toContainEqual({
       log: 'l',
@@ -108,7 +111,11 @@ describe('status', () => {
           endOffset: 1_000,
           durableOffset: 1_000,
           archivedOffset: 1_000,
-          tiers: { memory: tier, disk: { ...tier, segments: count }, object: { ...tier, records: 1_000, segments: count } },
+          tiers: {
+            memory: tier,
+            disk: { ...tier, segments: count },
+            object: { ...tier, records: 1_000, segments: count },
+          },
           lag: { flushMs: 0, uploadMs: 0 },
           gaps: [],
           lastError: null,
@@ -118,7 +125,10 @@ describe('status', () => {
   })
 
   test('of an archive by itself', async () => {
-    expect(await runJson(['status', '--archive', archive])).toMatchObject({ source: 'archive', logs: [{ name: 'events' }] })
+    expect(await runJson(['status', '--archive', archive])).toMatchObject({
+      source: 'archive',
+      logs: [{ name: 'events' }],
+    })
   })
 })
 
@@ -147,15 +157,41 @@ describe('snapshots, restore, replay, drill', () => {
     const args = ['restore', '--archive', archive, '--snapshot', 'first', '--logs', 'events']
     expect(await runJson([...args, '--plan'])).toMatchObject({ plan })
     const report = await runJson([...args, '--data-dir', restored, '--rename', 'events=again'])
-    expect(report).toMatchObject({ plan, records: 1_000, elapsedMs: count, verified: true, missing: [], corrupt: [] })
-    const { stdout } = await runCli(['read', '--data-dir', restored, '--log', 'again', '--columns', 'n,name,price,ok', '--json'])
+    expect(report).toMatchObject({
+      plan,
+      records: 1_000,
+      elapsedMs: count,
+      verified: true,
+      missing: [],
+      corrupt: [],
+    })
+    const { stdout } = await runCli([
+      'read',
+      '--data-dir',
+      restored,
+      '--log',
+      'again',
+      '--columns',
+      'n,name,price,ok',
+      '--json',
+    ])
     expect(jsonLines(stdout)).toEqual(EVENTS)
   })
 
   test('restore stops at an offset', async () => {
     const restored = join(root, 'restored-part')
-    await runJson(['restore', '--archive', archive, '--data-dir', restored, '--to-offset', 'events/0=10'])
-    expect(await runJson(['sql', '--data-dir', restored, 'SELECT count(*) FROM events'])).toMatchObject({ rows: [[10]] })
+    await runJson([
+      'restore',
+      '--archive',
+      archive,
+      '--data-dir',
+      restored,
+      '--to-offset',
+      'events/0=10',
+    ])
+    expect(
+      await runJson(['sql', '--data-dir', restored, 'SELECT count(*) FROM events']),
+    ).toMatchObject({ rows: [[10]] })
   })
 
   test('a directory with something in it is not restored into', async () => {
@@ -180,8 +216,27 @@ describe('snapshots, restore, replay, drill', () => {
 
   test('replay into a directory gives the same hash again, into a pipe the records', async () => {
     const target = join(root, 'replayed')
-    const into = await runJson<{ logs: { hash: string }[] }>(['replay', '--archive', archive, '--logs', 'events', '--into', target])
-    const piped = await runCli(['replay', '--archive', archive, '--logs', 'events', '--from', '998', '--into', '-', '--json'])
+    const into = await runJson<{ logs: { hash: string }[] }>([
+      'replay',
+      '--archive',
+      archive,
+      '--logs',
+      'events',
+      '--into',
+      target,
+    ])
+    const piped = await runCli([
+      'replay',
+      '--archive',
+      archive,
+      '--logs',
+      'events',
+      '--from',
+      '998',
+      '--into',
+      '-',
+      '--json',
+    ])
     expect(jsonLines(piped.stdout).map(({ _log, n, _offset }) => [_log, n, _offset])).toEqual([
       ['events', 998, 998],
       ['events', 999, 999],
@@ -195,12 +250,23 @@ describe('snapshots, restore, replay, drill', () => {
   test('drill prints the report and the verdict', async () => {
     const check = ['--check', 'SELECT count(*) FROM events', '--expect', '[[1000]]']
     const report = join(root, 'drill.md')
-    const found = await runJson(['drill', '--archive', archive, '--against', dataDir, ...check, '--report', report])
+    const found = await runJson([
+      'drill',
+      '--archive',
+      archive,
+      '--against',
+      dataDir,
+      ...check,
+      '--report',
+      report,
+    ])
     expect(found).toMatchObject({
       records: count,
       bytes: count,
       elapsedMs: count,
-      logs: expect.arrayContaining([expect.objectContaining({ name: 'events', records: 1_000, hash, gaps: [] })]) as unknown[],
+      logs: expect.arrayContaining([
+        expect.objectContaining({ name: 'events', records: 1_000, hash, gaps: [] }),
+      ]) as unknown[],
       missing: [],
       corrupt: [],
       verdict: 'PASS',
@@ -233,7 +299,9 @@ describe('snapshots, restore, replay, drill', () => {
 
 describe('inspect', () => {
   const files = (folder: string): readonly string[] =>
-    readdirSync(join(dataDir, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name))
+    readdirSync(join(dataDir, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
+      join(folder, name),
+    )
 
   test('a segment, by its path, its name below the directory, or its key in the archive', async () => {
     const name = files('segments').find((path) => path.endsWith('.arrow')) ?? ''
@@ -250,14 +318,24 @@ describe('inspect', () => {
       schema: { fields: expect.any(Array) as [] },
       timeMin: isoTime,
       timeMax: isoTime,
-      batches: expect.arrayContaining([expect.objectContaining({ checksum: count, length: count })]) as unknown[],
+      batches: expect.arrayContaining([
+        expect.objectContaining({ checksum: count, length: count }),
+      ]) as unknown[],
       statistics: expect.any(Array) as [],
       verified: true,
       problems: [],
     })
-    expect(await runJson(['inspect', '--data-dir', dataDir, name])).toMatchObject({ kind: 'segment', verified: true })
-    const key = readdirSync(join(root, 'archive'), { recursive: true, encoding: 'utf8' }).find((path) => path.endsWith('.arrow'))
-    expect(await runJson(['inspect', '--archive', archive, key ?? ''])).toMatchObject({ kind: 'segment', verified: true })
+    expect(await runJson(['inspect', '--data-dir', dataDir, name])).toMatchObject({
+      kind: 'segment',
+      verified: true,
+    })
+    const key = readdirSync(join(root, 'archive'), { recursive: true, encoding: 'utf8' }).find(
+      (path) => path.endsWith('.arrow'),
+    )
+    expect(await runJson(['inspect', '--archive', archive, key ?? ''])).toMatchObject({
+      kind: 'segment',
+      verified: true,
+    })
   })
 
   test('a WAL file, a manifest commit and the identity', async () => {
@@ -280,16 +358,30 @@ describe('inspect', () => {
       time: isoTime,
       edits: expect.any(Array) as [],
     })
-    expect(await runJson(['inspect', '--data-dir', dataDir, 'stratalog.json'])).toMatchObject({ kind: 'identity', of: 'directory', engineId: text })
+    expect(await runJson(['inspect', '--data-dir', dataDir, 'stratalog.json'])).toMatchObject({
+      kind: 'identity',
+      of: 'directory',
+      engineId: text,
+    })
   })
 
   test('a flipped bit is named with its place and what can still be read, status 8', async () => {
-    const bytes = readFileSync(join(dataDir, files('segments').find((path) => path.endsWith('.arrow')) ?? ''))
-    const facts = (await runJson<{ batches: { position: number; metadataLength: number }[] }>(['inspect', file('whole.arrow', bytes)]))
-      .batches[0]
+    const bytes = readFileSync(
+      join(dataDir, files('segments').find((path) => path.endsWith('.arrow')) ?? ''),
+    )
+    const facts = (
+      await runJson<{ batches: { position: number; metadataLength: number }[] }>([
+        'inspect',
+        place.file('whole.arrow', bytes),
+      ])
+    ).batches[0]
     const position = (facts?.position ?? 0) + (facts?.metadataLength ?? 0)
     bytes[position] = (bytes[position] ?? 0) ^ 1
-    const { status, stdout, stderr } = await runCli(['inspect', file('flipped.arrow', bytes), '--json'])
+    const { status, stdout, stderr } = await runCli([
+      'inspect',
+      place.file('flipped.arrow', bytes),
+      '--json',
+    ])
     expect(status).toBe(8)
     expect(JSON.parse(stdout)).toMatchObject({
       verified: false,
@@ -309,9 +401,22 @@ describe('the command line itself', () => {
   test('help names every command, and each command has examples', async () => {
     const { status, stdout } = await runCli(['--help'])
     expect(status).toBe(0)
-    for (const name of ['import', 'append', 'read', 'sql', 'restore', 'drill', 'replay', 'inspect', 'status', 'demo']) {
+    for (const name of [
+      'import',
+      'append',
+      'read',
+      'sql',
+      'restore',
+      'drill',
+      'replay',
+      'inspect',
+      'status',
+      'demo',
+    ]) {
       expect(stdout).toContain(`\n  ${name} `)
-      expect((await runCli([name, '--help'])).stdout).toMatch(new RegExp(`Examples?:\n  .*stratalog ${name}`))
+      expect((await runCli([name, '--help'])).stdout).toMatch(
+        new RegExp(`Examples?:\n  .*stratalog ${name}`),
+      )
     }
   })
 
@@ -325,7 +430,10 @@ describe('the command line itself', () => {
     [['read', '--log', 'events', '--data-dri', 'x'], 'Did you mean --data-dir?'],
     [['read'], "required option '--log <name>' not specified"],
     [['sql', 'SELECT 1'], 'Say where the data is'],
-    [['sql', 'SELECT 1', '--data-dir', dataDir, '--format', 'xml'], 'Allowed choices are table, json'],
+    [
+      ['sql', 'SELECT 1', '--data-dir', dataDir, '--format', 'xml'],
+      'Allowed choices are table, json',
+    ],
     [['logs', 'create', '!', '--data-dir', dataDir], 'is not a log name'],
     [['logs', 'create', 'x', '--data-dir', dataDir, '--archive-after', '1m'], 'archiveAfter'],
   ])('%j is a usage error with status 2', async (args, message) => {
@@ -335,12 +443,17 @@ describe('the command line itself', () => {
     const json = await runCli([...args, '--json'])
     expect([json.status, json.stdout]).toEqual([2, ''])
     expect(JSON.parse(json.stderr)).toEqual({
-      error: { kind: 'invalid', code: text, message: expect.stringContaining(message) as string, details: expect.any(Object) as object },
+      error: {
+        kind: 'invalid',
+        code: text,
+        message: expect.stringContaining(message) as string,
+        details: expect.any(Object) as object,
+      },
     })
   })
 
   test('a directory in use says who holds it, status 4', async () => {
-    const data = fresh()
+    const data = place.fresh()
     const holder = spawnCli(['append', ...data, '--log', 'l'])
     holder.stdin.write('{"a":1}\n')
     await once(holder.stdout, 'data')
@@ -348,6 +461,11 @@ describe('the command line itself', () => {
     holder.stdin.end()
     await once(holder, 'close')
     expect(status).toBe(4)
-    expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'directory_in_use', details: { holder: { pid: holder.pid, host: text, since: isoTime } } } })
+    expect(JSON.parse(stderr)).toMatchObject({
+      error: {
+        code: 'directory_in_use',
+        details: { holder: { pid: holder.pid, host: text, since: isoTime } },
+      },
+    })
   })
 })

@@ -48,7 +48,9 @@ function temporaryFolder(): string {
 describe('demo on a directory', () => {
   test('prints one document, passes, and leaves nothing', async () => {
     const TMPDIR = temporaryFolder()
-    const { status, stdout, stderr } = await runCli(['demo', '--records', '30000', '--json'], { env: { TMPDIR } })
+    const { status, stdout, stderr } = await runCli(['demo', '--records', '30000', '--json'], {
+      env: { TMPDIR },
+    })
     expect([status, stderr]).toEqual([0, ''])
     const report = JSON.parse(stdout) as { recovery: { acknowledged: number } }
     expect(report).toMatchObject(PASSED)
@@ -61,7 +63,13 @@ describe('demo on a directory', () => {
   test('tells people what happened, quietly in a pipe', async () => {
     const { status, stdout, stderr } = await runCli(['demo', '--records', '5000'])
     expect([status, stderr]).toEqual([0, ''])
-    for (const part of ['recover after kill -9', 'memory', 'from object', 'content hash', 'verdict PASS']) {
+    for (const part of [
+      'recover after kill -9',
+      'memory',
+      'from object',
+      'content hash',
+      'verdict PASS',
+    ]) {
       expect(stdout).toContain(part)
     }
     expect(stdout).not.toContain('\u001B')
@@ -71,14 +79,18 @@ describe('demo on a directory', () => {
     const keep = join(root, 'kept')
     await runJson(['demo', '--records', '5000', '--keep', keep])
     const question = 'SELECT count(*) FROM flights'
-    expect(await runJson(['sql', '--data-dir', join(keep, 'data'), question])).toMatchObject({ rows: [[5_000]] })
+    expect(await runJson(['sql', '--data-dir', join(keep, 'data'), question])).toMatchObject({
+      rows: [[5_000]],
+    })
     const url = pathToFileURL(join(keep, 'archive')).href
     expect(await runJson(['sql', '--archive', url, question])).toMatchObject({ rows: [[5_000]] })
     expect((await runCli(['demo', '--keep', keep])).status).toBe(4)
   })
 
   test('more records than the flights file has are generated, and it says so', async () => {
-    const { stderr, status } = await runCli(['demo', '--records', '3000001'], { env: { TMPDIR: join(root, 'missing') } })
+    const { stderr, status } = await runCli(['demo', '--records', '3000001'], {
+      env: { TMPDIR: join(root, 'missing') },
+    })
     // It gets no further here: there is no place to write.
     expect(status).not.toBe(0)
     expect(stderr).toContain('a generated set, seed 2001')
@@ -88,7 +100,11 @@ describe('demo on a directory', () => {
     const TMPDIR = temporaryFolder()
     const child = spawnCli(['demo'], { env: { TMPDIR } })
     // The engine has begun to write.
-    while (!readdirSync(TMPDIR, { recursive: true, encoding: 'utf8' }).some((name) => name.endsWith('.wal'))) {
+    while (
+      !readdirSync(TMPDIR, { recursive: true, encoding: 'utf8' }).some((name) =>
+        name.endsWith('.wal'),
+      )
+    ) {
       await systemClock.sleep(20)
     }
     child.kill('SIGINT')
@@ -107,9 +123,16 @@ describe('demo on S3', () => {
   test('makes its bucket, passes, and takes its objects away', async () => {
     const bucket = `demo-${randomBytes(6).toString('hex')}`
     const { endpoint, region, accessKeyId, secretAccessKey } = minio
-    const env = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region }
+    const env = {
+      AWS_ACCESS_KEY_ID: accessKeyId,
+      AWS_SECRET_ACCESS_KEY: secretAccessKey,
+      AWS_REGION: region,
+    }
     const args = ['--archive', `s3://${bucket}`, '--s3-endpoint', endpoint]
-    const report = await runJson<{ archive: string; requests: number }>(['demo', '--records', '30000', ...args], { env })
+    const report = await runJson<{ archive: string; requests: number }>(
+      ['demo', '--records', '30000', ...args],
+      { env },
+    )
     expect(report).toMatchObject(PASSED)
     expect(report.archive).toMatch(new RegExp(`^s3://${bucket}/demo-[0-9a-f]+$`))
     expect(report.requests).toBeGreaterThan(10)

@@ -21,7 +21,10 @@ export interface CliOptions {
 export const cliEntry: string = join(repositoryRoot, 'src/cli/main.ts')
 
 /** A command that runs on, for tests that talk to it. */
-export function spawnCli(args: readonly string[], options: CliOptions = {}): ChildProcessWithoutNullStreams {
+export function spawnCli(
+  args: readonly string[],
+  options: CliOptions = {},
+): ChildProcessWithoutNullStreams {
   const env = { ...process.env, ...options.env }
   return spawn(process.execPath, [cliEntry, ...args], { env, cwd: options.cwd ?? repositoryRoot })
 }
@@ -48,7 +51,8 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
 /** The one JSON document that a command with `--json` printed. @throws when it failed or printed anything else. */
 export async function runJson<T>(args: readonly string[], options: CliOptions = {}): Promise<T> {
   const { status, stdout, stderr } = await runCli([...args, '--json'], options)
-  if (status !== 0) throw new Error(`stratalog ${args.join(' ')} ended with ${status}: ${stderr}${stdout}`)
+  if (status !== 0)
+    throw new Error(`stratalog ${args.join(' ')} ended with ${status}: ${stderr}${stdout}`)
   return JSON.parse(stdout) as T
 }
 

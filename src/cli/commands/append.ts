@@ -75,5 +75,7 @@ async function appendBlock(block: LineBlock, printer: AckPrinter): Promise<Strat
 }
 
 function lineInvalid(line: number, reason: string): StratalogError {
-  return new StratalogError('input_invalid', `Standard input, line ${line}: ${reason}.`, { details: { line, reason } })
+  return new StratalogError('input_invalid', `Standard input, line ${line}: ${reason}.`, {
+    details: { line, reason },
+  })
 }

@@ -16,12 +16,20 @@ export interface DrillFlags extends FlagValues {
   readonly report?: string
 }
 
-export async function drill(session: Session, flags: DrillFlags, setStatus: (status: number) => void): Promise<void> {
+export async function drill(
+  session: Session,
+  flags: DrillFlags,
+  setStatus: (status: number) => void,
+): Promise<void> {
   const { archive, s3 } = readConfiguration(flags)
-  if (archive === undefined) throw new StratalogError('argument_invalid', 'Name the archive to rehearse with --archive.')
+  if (archive === undefined)
+    throw new StratalogError('argument_invalid', 'Name the archive to rehearse with --archive.')
   const checks = checksOf(flags)
   if (flags.report !== undefined && !/\.(md|html)$/.test(flags.report)) {
-    throw new StratalogError('argument_invalid', `--report writes .md or .html; ${flags.report} is neither.`)
+    throw new StratalogError(
+      'argument_invalid',
+      `--report writes .md or .html; ${flags.report} is neither.`,
+    )
   }
   const progress = new Progress(session, 'drill')
   const report = await drillArchive({
@@ -30,7 +38,8 @@ export async function drill(session: Session, flags: DrillFlags, setStatus: (sta
     signal: session.signal,
     ...(s3 === undefined ? {} : { s3 }),
     ...(flags.against === undefined ? {} : { against: flags.against }),
-    onProgress: ({ records, recordsTotal }) => progress.update({ done: records, total: recordsTotal, unit: 'records' }),
+    onProgress: ({ records, recordsTotal }) =>
+      progress.update({ done: records, total: recordsTotal, unit: 'records' }),
   }).finally(() => progress.end())
   if (report.verdict === 'FAIL') setStatus(EXIT_VERDICT_FAIL)
   if (flags.report !== undefined) await writeReport(flags.report, report, archive)
@@ -41,14 +50,21 @@ export async function drill(session: Session, flags: DrillFlags, setStatus: (sta
 /** The n-th `--expect` belongs to the n-th `--check`. */
 function checksOf({ check = [], expect = [] }: DrillFlags): readonly DrillCheckOptions[] {
   if (check.length !== expect.length) {
-    throw new StratalogError('argument_invalid', `Each --check needs an --expect: there are ${check.length} and ${expect.length}.`)
+    throw new StratalogError(
+      'argument_invalid',
+      `Each --check needs an --expect: there are ${check.length} and ${expect.length}.`,
+    )
   }
   return check.map((sql, index) => {
     const text = expect[index] ?? ''
     try {
       return { sql, expected: JSON.parse(text) as unknown }
     } catch (error) {
-      throw new StratalogError('argument_invalid', `--expect ${text} is not JSON; give rows such as [[42]].`, { cause: error })
+      throw new StratalogError(
+        'argument_invalid',
+        `--expect ${text} is not JSON; give rows such as [[42]].`,
+        { cause: error },
+      )
     }
   })
 }
@@ -65,14 +81,31 @@ function drillHtml(markdown: string): string {
 }
 
 function drillText(session: Session, report: DrillReport): string {
-  const { verdict, records, rtoMs, rpoMs, rpoRecords, bytesPerSecond, hashEqual, coverage, reasons } = report
-  const shown = session.terminal.style([verdict === 'PASS' ? 'green' : 'red', 'bold'], verdict, 'output')
+  const {
+    verdict,
+    records,
+    rtoMs,
+    rpoMs,
+    rpoRecords,
+    bytesPerSecond,
+    hashEqual,
+    coverage,
+    reasons,
+  } = report
+  const shown = session.terminal.style(
+    [verdict === 'PASS' ? 'green' : 'red', 'bold'],
+    verdict,
+    'output',
+  )
   const lines = [
     `${shown}  ${formatCount(records)} records restored, ${(coverage * 100).toFixed(coverage === 1 ? 0 : 3)} % of what there is`,
     `recovery time   ${formatDuration(rtoMs)}, ${formatBytes(bytesPerSecond)}/s`,
     `recovery point  ${rpoMs === null ? 'not measured; name the live engine with --against DIR' : `${formatDuration(rpoMs)}, ${formatCount(rpoRecords ?? 0)} records`}`,
     `content hash    ${hashEqual === null ? 'not compared' : hashEqual ? 'equal to the live engine' : 'DIFFERENT from the live engine'}`,
-    ...report.checks.map((check) => `check           ${check.passed ? 'ok' : `FAILED: ${check.error ?? JSON.stringify(check.actual)}`}  ${check.sql}`),
+    ...report.checks.map(
+      (check) =>
+        `check           ${check.passed ? 'ok' : `FAILED: ${check.error ?? JSON.stringify(check.actual)}`}  ${check.sql}`,
+    ),
     ...reasons.map((reason) => `- ${reason}`),
   ]
   return `${lines.join('\n')}\n`

@@ -28,7 +28,11 @@ export interface ImportFlags extends FlagValues, CreateFlags {
 
 const BATCH_RECORDS = 20_000
 
-export async function importFiles(session: Session, files: readonly string[], flags: ImportFlags): Promise<void> {
+export async function importFiles(
+  session: Session,
+  files: readonly string[],
+  flags: ImportFlags,
+): Promise<void> {
   const startedAt = session.clock.monotonic()
   if (files.filter((name) => name === '-').length > 1) {
     throw new StratalogError('argument_invalid', 'Standard input can be read once: give - once.')
@@ -38,13 +42,24 @@ export async function importFiles(session: Session, files: readonly string[], fl
   const elapsedMs = Math.round(session.clock.monotonic() - startedAt)
   tellRejects(session, rejects, flags)
   if (report.records === 0 && rejects.count > 0) {
-    throw new StratalogError('input_invalid', `None of ${formatCount(rejects.count)} records was taken: ${rejects.first[0]?.reason ?? ''}`, {
-      details: { rejected: rejects.count, first: rejects.first },
-    })
+    throw new StratalogError(
+      'input_invalid',
+      `None of ${formatCount(rejects.count)} records was taken: ${rejects.first[0]?.reason ?? ''}`,
+      {
+        details: { rejected: rejects.count, first: rejects.first },
+      },
+    )
   }
   const { records, inputBytes, schema, offsets } = report
   if (session.json) {
-    await writeDocument(session, { records, rejected: rejects.count, inputBytes, elapsedMs, schema, offsets })
+    await writeDocument(session, {
+      records,
+      rejected: rejects.count,
+      inputBytes,
+      elapsedMs,
+      schema,
+      offsets,
+    })
     return
   }
   const rate = `${formatCount((records / Math.max(1, elapsedMs)) * 1000)} records/s`
@@ -87,7 +102,13 @@ class ImportJob {
   #target: { readonly log: Log; readonly importer: LogImporter } | null = null
   #inputBytes = 0
 
-  constructor(session: Session, db: Stratalog, config: StratalogOptions, flags: ImportFlags, rejects: Rejects) {
+  constructor(
+    session: Session,
+    db: Stratalog,
+    config: StratalogOptions,
+    flags: ImportFlags,
+    rejects: Rejects,
+  ) {
     this.#session = session
     this.#db = db
     this.#config = config
@@ -101,7 +122,8 @@ class ImportJob {
     const onAbort = (): void => input.close()
     this.#session.signal.addEventListener('abort', onAbort, { once: true })
     try {
-      const format = this.#flags.format === 'auto' ? detectFormat(name, input.head) : this.#flags.format
+      const format =
+        this.#flags.format === 'auto' ? detectFormat(name, input.head) : this.#flags.format
       const tell = (): void => {
         const records = this.#target?.importer.records ?? 0
         progress.update({ done: input.bytesRead(), total: input.length, records, unit: 'bytes' })
@@ -151,18 +173,32 @@ class ImportJob {
     }
   }
 
-  async #readLines(input: InputFile, hints: LogHints, parse: ParseLine, tell: () => void): Promise<void> {
+  async #readLines(
+    input: InputFile,
+    hints: LogHints,
+    parse: ParseLine,
+    tell: () => void,
+  ): Promise<void> {
     for await (const block of splitLines(input.bytes())) {
       const { importer } = await this.#open(hints)
       for (const bad of block.bad) {
-        await this.#rejects.add({ file: input.name, line: bad.number, reason: bad.reason, text: bad.text })
+        await this.#rejects.add({
+          file: input.name,
+          line: bad.number,
+          reason: bad.reason,
+          text: bad.text,
+        })
       }
       await importer.addRows(await this.#parseBlock(input.name, block, parse))
       tell()
     }
   }
 
-  async #parseBlock(file: string, block: LineBlock, parse: ParseLine): Promise<readonly SourceRecord[]> {
+  async #parseBlock(
+    file: string,
+    block: LineBlock,
+    parse: ParseLine,
+  ): Promise<readonly SourceRecord[]> {
     const rows: SourceRecord[] = []
     for (const { number, text } of block.lines) {
       const parsed = parse(text)
@@ -172,7 +208,10 @@ class ImportJob {
     return rows
   }
 
-  async #readColumns(chunks: AsyncIterable<ColumnRecords> | Iterable<ColumnRecords>, tell: () => void): Promise<void> {
+  async #readColumns(
+    chunks: AsyncIterable<ColumnRecords> | Iterable<ColumnRecords>,
+    tell: () => void,
+  ): Promise<void> {
     for await (const chunk of chunks) {
       this.#session.signal.throwIfAborted()
       const { importer } = await this.#open(this.#target === null ? { fields: chunk.fields } : {})
@@ -183,7 +222,13 @@ class ImportJob {
 
   async #open(hints: LogHints): Promise<{ readonly log: Log; readonly importer: LogImporter }> {
     if (this.#target !== null) return this.#target
-    const log = await openOrCreateLog(this.#db, this.#flags.log, this.#flags, this.#config.defaults ?? {}, hints)
+    const log = await openOrCreateLog(
+      this.#db,
+      this.#flags.log,
+      this.#flags,
+      this.#config.defaults ?? {},
+      hints,
+    )
     const importer = new LogImporter(log, this.#rejects, {
       batchRecords: this.#flags.batchRecords ?? BATCH_RECORDS,
       signal: this.#session.signal,
@@ -201,7 +246,9 @@ function parseNdjsonLine(text: string): ReturnType<ParseLine> {
 
 function parseAccessLine(text: string): ReturnType<ParseLine> {
   const record = parseCombinedLine(text)
-  return record === null ? { reason: 'not a line of the combined or common log format' } : { record: { ...record } }
+  return record === null
+    ? { reason: 'not a line of the combined or common log format' }
+    : { record: { ...record } }
 }
 
 async function wholeInput(input: InputFile): Promise<Uint8Array> {
@@ -213,5 +260,9 @@ async function wholeInput(input: InputFile): Promise<Uint8Array> {
 function tellRejects(session: Session, rejects: Rejects, flags: ImportFlags): void {
   for (const { file, line, reason } of rejects.first) note(session, `${file}:${line}: ${reason}`)
   const more = rejects.count - rejects.first.length
-  if (more > 0) note(session, `… and ${formatCount(more)} more${flags.rejects === undefined ? '; keep them with --rejects FILE' : ''}`)
+  if (more > 0)
+    note(
+      session,
+      `… and ${formatCount(more)} more${flags.rejects === undefined ? '; keep them with --rejects FILE' : ''}`,
+    )
 }

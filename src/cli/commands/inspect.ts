@@ -27,7 +27,9 @@ export async function inspect(session: Session, name: string, flags: FlagValues)
 function throwProblem(name: string, { problems }: Inspection): void {
   const [first] = problems
   if (first === undefined) return
-  throw new StratalogError('file_corrupt', `${name} is damaged: ${first.reason}`, { details: { file: name, problems } })
+  throw new StratalogError('file_corrupt', `${name} is damaged: ${first.reason}`, {
+    details: { file: name, problems },
+  })
 }
 
 async function readNamed(session: Session, name: string, flags: FlagValues): Promise<Uint8Array> {
@@ -35,10 +37,14 @@ async function readNamed(session: Session, name: string, flags: FlagValues): Pro
   if (archive !== undefined) return await readObject(session, archive, name, s3)
   const path = dataDir !== undefined && !existsSync(name) ? join(dataDir, name) : name
   return await readFile(path).catch((error: unknown) => {
-    throw new StratalogError('file_not_found', `${path} cannot be read: ${(error as Error).message}.`, {
-      cause: error,
-      details: { path },
-    })
+    throw new StratalogError(
+      'file_not_found',
+      `${path} cannot be read: ${(error as Error).message}.`,
+      {
+        cause: error,
+        details: { path },
+      },
+    )
   })
 }
 

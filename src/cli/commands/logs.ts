@@ -8,7 +8,11 @@ import { withReader, withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
 import { type Session, writeDocument } from '../session.ts'
 
-export async function createLog(session: Session, name: string, flags: FlagValues & CreateFlags): Promise<void> {
+export async function createLog(
+  session: Session,
+  name: string,
+  flags: FlagValues & CreateFlags,
+): Promise<void> {
   const log = await withWriter(flags, async (db, { defaults }) => {
     const made = await createLogFromFlags(db, name, flags, defaults ?? {})
     return made.describe()
@@ -16,12 +20,18 @@ export async function createLog(session: Session, name: string, flags: FlagValue
   await showLog(session, log)
 }
 
-export async function describeLog(session: Session, name: string, flags: FlagValues): Promise<void> {
+export async function describeLog(
+  session: Session,
+  name: string,
+  flags: FlagValues,
+): Promise<void> {
   await showLog(session, await withReader(flags, async (reading) => reading.log(name).describe()))
 }
 
 export async function listLogs(session: Session, flags: FlagValues): Promise<void> {
-  const logs = await withReader(flags, async (reading) => reading.logs().map((log: Pick<Log, 'describe'>) => log.describe()))
+  const logs = await withReader(flags, async (reading) =>
+    reading.logs().map((log: Pick<Log, 'describe'>) => log.describe()),
+  )
   if (session.json) {
     await writeDocument(session, logs)
     return
@@ -46,9 +56,15 @@ async function showLog(session: Session, log: LogDescription): Promise<void> {
     await writeDocument(session, log)
     return
   }
-  const partitions = log.partitions === 1 ? '1 partition' : `${formatCount(log.partitions)} partitions`
+  const partitions =
+    log.partitions === 1 ? '1 partition' : `${formatCount(log.partitions)} partitions`
   await session.terminal.write(`${log.name}: ${policyText(log.policy)}; ${partitions}\n`)
-  const rows = log.schema.map(({ name, type, nullable }) => [name, type, nullable ? 'yes' : 'no', roleOf(log, name)])
+  const rows = log.schema.map(({ name, type, nullable }) => [
+    name,
+    type,
+    nullable ? 'yes' : 'no',
+    roleOf(log, name),
+  ])
   const head = [{ name: 'column' }, { name: 'type' }, { name: 'nullable' }, { name: 'role' }]
   if (rows.length > 0) await session.terminal.write(renderTable(head, rows))
   else await session.terminal.write('Its columns come with its first record.\n')
@@ -62,7 +78,8 @@ function roleOf(log: LogDescription, column: string): string {
 /** A policy in a line: the mode and when records move. */
 export function policyText(policy: StoragePolicy): string {
   if (policy.mode === 'memory') return `memory, eviction ${policy.evictionPolicy}`
-  const after = (label: string, ms: number | null): string => (ms === null ? '' : `${label} ${formatDuration(ms)}`)
+  const after = (label: string, ms: number | null): string =>
+    ms === null ? '' : `${label} ${formatDuration(ms)}`
   const steps = [
     after('disk after', policy.diskAfter),
     after('out of RAM after', policy.memoryTtl),

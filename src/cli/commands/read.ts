@@ -39,7 +39,11 @@ export async function readRecords(session: Session, flags: ReadFlags): Promise<v
       if (session.terminal.outputClosed) return
     }
     const fields = [...log.describe().schema, ...SYSTEM_FIELDS]
-    await output.end(flags.columns === undefined ? fields : fields.filter(({ name }) => flags.columns?.includes(name)))
+    await output.end(
+      flags.columns === undefined
+        ? fields
+        : fields.filter(({ name }) => flags.columns?.includes(name)),
+    )
   })
 }
 
@@ -47,11 +51,19 @@ export async function readRecords(session: Session, flags: ReadFlags): Promise<v
 function outputFormat(session: Session, flags: ReadFlags): OutputFormat {
   if (session.json) {
     if (flags.format === undefined || flags.format === 'ndjson') return 'ndjson'
-    throw new StratalogError('argument_invalid', `--json is JSON Lines; leave --format ${flags.format} or --json out.`)
+    throw new StratalogError(
+      'argument_invalid',
+      `--json is JSON Lines; leave --format ${flags.format} or --json out.`,
+    )
   }
-  const format = flags.format ?? (session.terminal.outputIsTerminal && flags.follow !== true ? 'table' : 'ndjson')
+  const format =
+    flags.format ??
+    (session.terminal.outputIsTerminal && flags.follow !== true ? 'table' : 'ndjson')
   if (flags.follow === true && format !== 'ndjson' && format !== 'csv') {
-    throw new StratalogError('argument_invalid', `--follow has no end, and ${format} needs one: use ndjson or csv.`)
+    throw new StratalogError(
+      'argument_invalid',
+      `--follow has no end, and ${format} needs one: use ndjson or csv.`,
+    )
   }
   return format
 }

@@ -4,7 +4,11 @@ import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import type { Batch } from '../../engine/batch.ts'
 import { resolvePorts } from '../../engine/ports.ts'
-import { type ReplayFromArchiveOptions, batchSink, replayArchive } from '../../engine/replay-archive.ts'
+import {
+  type ReplayFromArchiveOptions,
+  batchSink,
+  replayArchive,
+} from '../../engine/replay-archive.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
 import type { ReplaySpeed } from '../../replay/pace.ts'
 import type { ReplayReport, ResumePoint } from '../../replay/report.ts'
@@ -28,7 +32,8 @@ export interface ReplayFlags extends FlagValues {
 /** @throws StratalogError `object_corrupt` when history was missing or damaged, after the report. */
 export async function replay(session: Session, flags: ReplayFlags): Promise<void> {
   const { archive, s3 } = readConfiguration(flags)
-  if (archive === undefined) throw new StratalogError('argument_invalid', 'Name the archive to replay with --archive.')
+  if (archive === undefined)
+    throw new StratalogError('argument_invalid', 'Name the archive to replay with --archive.')
   const progress = new Progress(session, 'replay')
   let resumeAt = flags.resume === undefined ? undefined : await readResumePoint(flags.resume)
   const options: ReplayFromArchiveOptions = {
@@ -50,7 +55,8 @@ export async function replay(session: Session, flags: ReplayFlags): Promise<void
     throwDamage(report)
   } finally {
     progress.end()
-    if (flags.resume !== undefined && resumeAt !== undefined) await writeFile(flags.resume, `${JSON.stringify(resumeAt)}\n`)
+    if (flags.resume !== undefined && resumeAt !== undefined)
+      await writeFile(flags.resume, `${JSON.stringify(resumeAt)}\n`)
   }
 }
 
@@ -96,18 +102,26 @@ async function readResumePoint(path: string): Promise<ResumePoint | undefined> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     const { code, message } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return null
-    throw new StratalogError('input_invalid', `${path} cannot be read: ${message}.`, { cause: error })
+    throw new StratalogError('input_invalid', `${path} cannot be read: ${message}.`, {
+      cause: error,
+    })
   })
   if (text === null) return undefined
   try {
     return JSON.parse(text) as ResumePoint
   } catch (error) {
-    throw new StratalogError('input_invalid', `${path} is not the resume point of a replay.`, { cause: error })
+    throw new StratalogError('input_invalid', `${path} is not the resume point of a replay.`, {
+      cause: error,
+    })
   }
 }
 
 /** The records have standard output when they go there; the report then goes where notes go. */
-async function showReport(session: Session, report: ReplayReport, isOutputTaken: boolean): Promise<void> {
+async function showReport(
+  session: Session,
+  report: ReplayReport,
+  isOutputTaken: boolean,
+): Promise<void> {
   if (session.json && isOutputTaken) session.terminal.note(JSON.stringify(report))
   else if (session.json) await writeDocument(session, report)
   else if (isOutputTaken) note(session, reportText(report))
@@ -120,8 +134,20 @@ export function reportText(report: ReplayReport): string {
   const rate = formatCount((records / Math.max(1, elapsedMs)) * 1000)
   const right = 'right' as const
   const table = renderTable(
-    [{ name: 'log' }, { name: 'records', align: right }, { name: 'bytes', align: right }, { name: 'gaps', align: right }, { name: 'content hash' }],
-    report.logs.map((log) => [log.name, formatCount(log.records), formatBytes(log.bytes), String(log.gaps.length), log.hash]),
+    [
+      { name: 'log' },
+      { name: 'records', align: right },
+      { name: 'bytes', align: right },
+      { name: 'gaps', align: right },
+      { name: 'content hash' },
+    ],
+    report.logs.map((log) => [
+      log.name,
+      formatCount(log.records),
+      formatBytes(log.bytes),
+      String(log.gaps.length),
+      log.hash,
+    ]),
   )
   return `${table}${formatCount(records)} records, ${formatBytes(bytes)} in ${formatDuration(elapsedMs)} (${rate} records/s)`
 }

@@ -1,7 +1,11 @@
 /** `restore`: a data directory from an archive alone. */
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
-import { type RestoreArchiveOptions, planRestoreArchive, restoreArchive } from '../../engine/restore-archive.ts'
+import {
+  type RestoreArchiveOptions,
+  planRestoreArchive,
+  restoreArchive,
+} from '../../engine/restore-archive.ts'
 import type { RestoreSummary } from '../../snapshot/plan-restore.ts'
 import type { RestoreResult } from '../../snapshot/restore.ts'
 import type { OffsetTarget } from '../arguments.ts'
@@ -21,18 +25,29 @@ export interface RestoreFlags extends FlagValues {
 /** @throws StratalogError `object_corrupt` when part of the plan was missing or damaged, after the report. */
 export async function restore(session: Session, flags: RestoreFlags): Promise<void> {
   const { archive, dataDir, s3 } = readConfiguration(flags)
-  if (archive === undefined) throw new StratalogError('argument_invalid', 'Name the archive to restore from with --archive.')
-  const selection = { archive, signal: session.signal, ...(s3 === undefined ? {} : { s3 }), ...selectionOf(flags) }
+  if (archive === undefined)
+    throw new StratalogError('argument_invalid', 'Name the archive to restore from with --archive.')
+  const selection = {
+    archive,
+    signal: session.signal,
+    ...(s3 === undefined ? {} : { s3 }),
+    ...selectionOf(flags),
+  }
   if (flags.plan === true) {
     await showPlan(session, await planRestoreArchive(selection))
     return
   }
-  if (dataDir === undefined) throw new StratalogError('argument_invalid', 'Name a new directory to restore into with --data-dir.')
+  if (dataDir === undefined)
+    throw new StratalogError(
+      'argument_invalid',
+      'Name a new directory to restore into with --data-dir.',
+    )
   const progress = new Progress(session, 'restore')
   const result = await restoreArchive({
     ...selection,
     dataDir,
-    onProgress: ({ bytes, bytesTotal, records }) => progress.update({ done: bytes, total: bytesTotal, records, unit: 'bytes' }),
+    onProgress: ({ bytes, bytesTotal, records }) =>
+      progress.update({ done: bytes, total: bytesTotal, records, unit: 'bytes' }),
   }).finally(() => progress.end())
   await showResult(session, result)
   throwDamage(result)
@@ -50,7 +65,15 @@ function selectionOf(flags: RestoreFlags): Partial<RestoreArchiveOptions> {
 }
 
 async function showPlan(session: Session, plan: RestoreSummary): Promise<void> {
-  if (session.json) await writeDocument(session, { plan, records: 0, elapsedMs: 0, verified: false, missing: [], corrupt: [] })
+  if (session.json)
+    await writeDocument(session, {
+      plan,
+      records: 0,
+      elapsedMs: 0,
+      verified: false,
+      missing: [],
+      corrupt: [],
+    })
   else await session.terminal.write(`would restore ${planText(plan)}\n`)
 }
 

@@ -6,7 +6,10 @@ import { withArchive, withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
 import { type Session, writeDocument } from '../session.ts'
 
-export async function createSnapshot(session: Session, flags: FlagValues & { readonly name?: string }): Promise<void> {
+export async function createSnapshot(
+  session: Session,
+  flags: FlagValues & { readonly name?: string },
+): Promise<void> {
   const { name } = flags
   const snapshot = await withWriter(flags, (db) => db.snapshot(name === undefined ? {} : { name }))
   if (session.json) await writeDocument(session, snapshot)
@@ -15,7 +18,9 @@ export async function createSnapshot(session: Session, flags: FlagValues & { rea
 
 /** Snapshots lie in the archive, whoever writes it. */
 export async function listSnapshots(session: Session, flags: FlagValues): Promise<void> {
-  const snapshots = await withArchive(flags, async (archive) => archive.snapshots().map(describeSnapshot))
+  const snapshots = await withArchive(flags, async (archive) =>
+    archive.snapshots().map(describeSnapshot),
+  )
   if (session.json) await writeDocument(session, snapshots)
   else await session.terminal.write(snapshotsTable(snapshots))
 }

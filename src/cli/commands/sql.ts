@@ -16,15 +16,22 @@ export interface SqlFlags extends FlagValues {
   readonly maxRows?: number
 }
 
-export async function querySql(session: Session, statement: string, flags: SqlFlags): Promise<void> {
+export async function querySql(
+  session: Session,
+  statement: string,
+  flags: SqlFlags,
+): Promise<void> {
   const format = sqlFormat(session, flags)
   await withReader(flags, async (reading) => {
     const result = await reading.query(statement, (flags.param ?? []).map(parameterValue), {
       signal: session.signal,
-      ...(flags.timeout === undefined ? {} : { timeoutMs: parseDuration(flags.timeout, '--timeout') }),
+      ...(flags.timeout === undefined
+        ? {}
+        : { timeoutMs: parseDuration(flags.timeout, '--timeout') }),
       ...(flags.maxRows === undefined ? {} : { maxRows: flags.maxRows }),
     })
-    if (format === 'json') await session.terminal.write(`${JSON.stringify(await result.toJson())}\n`)
+    if (format === 'json')
+      await session.terminal.write(`${JSON.stringify(await result.toJson())}\n`)
     else await writeRows(session, result, format)
   })
 }
@@ -32,10 +39,17 @@ export async function querySql(session: Session, statement: string, flags: SqlFl
 function sqlFormat(session: Session, flags: SqlFlags): OutputFormat | 'json' {
   if (!session.json) return flags.format ?? 'table'
   if (flags.format === undefined || flags.format === 'json') return 'json'
-  throw new StratalogError('argument_invalid', `--json is --format json; leave --format ${flags.format} or --json out.`)
+  throw new StratalogError(
+    'argument_invalid',
+    `--json is --format json; leave --format ${flags.format} or --json out.`,
+  )
 }
 
-async function writeRows(session: Session, result: QueryResult, format: OutputFormat): Promise<void> {
+async function writeRows(
+  session: Session,
+  result: QueryResult,
+  format: OutputFormat,
+): Promise<void> {
   const output = await openRecordOutput(format, session)
   const sqlTypes = result.columns.map((column) => column.type)
   for await (const { schema, columns, length } of result.batches()) {
@@ -43,14 +57,18 @@ async function writeRows(session: Session, result: QueryResult, format: OutputFo
     if (session.terminal.outputClosed) return
   }
   await output.end(result.columns.map(({ name }) => ({ name, type: 'utf8', nullable: true })))
-  if (format === 'table') note(session, session.terminal.style('dim', statsText(await result.stats)))
+  if (format === 'table')
+    note(session, session.terminal.style('dim', statsText(await result.stats)))
 }
 
 /** What a query read, in a line: `12 ms; 1,000 records (memory 1,000); …`. */
 export function statsText(stats: QueryStats): string {
   const tiers = (['memory', 'disk', 'object'] as const)
     .filter((tier) => stats.recordsByTier[tier] > 0)
-    .map((tier) => `${tier} ${formatCount(stats.recordsByTier[tier])} records (${formatBytes(stats.bytesByTier[tier])})`)
+    .map(
+      (tier) =>
+        `${tier} ${formatCount(stats.recordsByTier[tier])} records (${formatBytes(stats.bytesByTier[tier])})`,
+    )
   const { scanned, pruned } = stats.segments
   return [
     formatDuration(stats.elapsedMs),

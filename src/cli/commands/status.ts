@@ -20,10 +20,16 @@ export function statusText(status: EngineStatus): string {
   const { memory, writer } = status
   const lines = [
     `stratalog ${status.version}, ${status.source}; memory ${formatBytes(memory.usedBytes)} of ${formatBytes(memory.maxBytes)}`,
-    writer === null ? 'no writer' : `written by pid ${writer.pid} on ${writer.host} since ${writer.since}`,
+    writer === null
+      ? 'no writer'
+      : `written by pid ${writer.pid} on ${writer.host} since ${writer.since}`,
   ]
   for (const log of status.logs) {
-    lines.push('', `${log.name}: ${policyText(log.policy)}`, partitionsTable(log.partitions).trimEnd())
+    lines.push(
+      '',
+      `${log.name}: ${policyText(log.policy)}`,
+      partitionsTable(log.partitions).trimEnd(),
+    )
     for (const { partition, lastError } of log.partitions) {
       if (lastError !== null) lines.push(`partition ${partition}: ${lastError}`)
     }
@@ -32,7 +38,17 @@ export function statusText(status: EngineStatus): string {
 }
 
 function partitionsTable(partitions: readonly PartitionStatus[]): string {
-  const names = ['partition', 'start', 'end', 'memory', 'disk', 'object', 'flush lag', 'upload lag', 'gaps']
+  const names = [
+    'partition',
+    'start',
+    'end',
+    'memory',
+    'disk',
+    'object',
+    'flush lag',
+    'upload lag',
+    'gaps',
+  ]
   const columns = names.map((name) => ({ name, align: 'right' as const }))
   const rows = partitions.map(({ partition, startOffset, endOffset, tiers, lag, gaps }) => [
     String(partition),

@@ -24,13 +24,20 @@ export async function tierNow(session: Session, flags: TierFlags): Promise<void>
     await writeDocument(session, report)
   } else {
     await session.terminal.write(movesTable(report.moved))
-    note(session, `${formatCount(report.moved.length)} moved, ${formatCount(report.pending)} pending, ${formatCount(report.failed.length)} failed`)
+    note(
+      session,
+      `${formatCount(report.moved.length)} moved, ${formatCount(report.pending)} pending, ${formatCount(report.failed.length)} failed`,
+    )
   }
   const first = report.failed[0]
   if (first !== undefined) {
-    throw new StratalogError('store_unavailable', `${first.log}/${first.partition} could not move: ${first.message}`, {
-      details: { failed: report.failed },
-    })
+    throw new StratalogError(
+      'store_unavailable',
+      `${first.log}/${first.partition} could not move: ${first.message}`,
+      {
+        details: { failed: report.failed },
+      },
+    )
   }
 }
 

@@ -11,7 +11,11 @@ import { noMetrics } from '../../base/metrics.ts'
 import { randomHex, systemRandom } from '../../base/random.ts'
 import type { S3Options } from '../../engine/config.ts'
 import { NodeFileSystem } from '../../storage/node-file-system.ts'
-import { type OpenObjectStoreOptions, createBucketIfMissing, openObjectStore } from '../../storage/open-object-store.ts'
+import {
+  type OpenObjectStoreOptions,
+  createBucketIfMissing,
+  openObjectStore,
+} from '../../storage/open-object-store.ts'
 
 export interface DemoPlaceOptions {
   readonly archive: string | null
@@ -33,7 +37,8 @@ export interface DemoPlace {
 /** @throws StratalogError `directory_not_empty` for a `keep` that has something in it, and what an archive throws. */
 export async function makeDemoPlace(options: DemoPlaceOptions): Promise<DemoPlace> {
   const { archive, keep, s3 } = options
-  const root = keep === null ? await mkdtemp(join(tmpdir(), 'stratalog-demo-')) : await emptyDirectory(keep)
+  const root =
+    keep === null ? await mkdtemp(join(tmpdir(), 'stratalog-demo-')) : await emptyDirectory(keep)
   const store: OpenObjectStoreOptions = {
     ...(s3 === null ? {} : { s3 }),
     fileSystem: new NodeFileSystem(),
@@ -44,7 +49,8 @@ export async function makeDemoPlace(options: DemoPlaceOptions): Promise<DemoPlac
     environment: process.env,
   }
   const base = archive ?? pathToFileURL(join(root, 'archive')).href
-  const url = archive === null ? base : `${base.replace(/\/+$/, '')}/demo-${randomHex(systemRandom, 8)}`
+  const url =
+    archive === null ? base : `${base.replace(/\/+$/, '')}/demo-${randomHex(systemRandom, 8)}`
   const remove = async (): Promise<void> => {
     if (keep !== null) return
     if (archive !== null) await removeArchive(url, store)
@@ -64,9 +70,13 @@ async function emptyDirectory(path: string): Promise<string> {
   await mkdir(directory, { recursive: true })
   const names = await readdir(directory)
   if (names.length === 0) return directory
-  throw new StratalogError('directory_not_empty', `${directory} is not empty; --keep needs a directory of its own.`, {
-    details: { path: directory },
-  })
+  throw new StratalogError(
+    'directory_not_empty',
+    `${directory} is not empty; --keep needs a directory of its own.`,
+    {
+      details: { path: directory },
+    },
+  )
 }
 
 async function removeArchive(url: string, options: OpenObjectStoreOptions): Promise<void> {

@@ -7,7 +7,11 @@ import type { TierFacts } from './protocol.ts'
 export interface QueryReport {
   readonly sql: string
   readonly elapsedMs: number
-  readonly recordsByTier: { readonly memory: number; readonly disk: number; readonly object: number }
+  readonly recordsByTier: {
+    readonly memory: number
+    readonly disk: number
+    readonly object: number
+  }
   /** Whether the answer is what the source rows say. */
   readonly isRight: boolean
 }
@@ -19,8 +23,17 @@ export interface DemoReport {
   /** Copies by tier, when the questions were asked. */
   readonly tiers: TierFacts
   readonly queries: readonly QueryReport[]
-  readonly recovery: { readonly acknowledged: number; readonly lost: number; readonly elapsedMs: number; readonly hashEqual: boolean }
-  readonly restore: { readonly records: number; readonly elapsedMs: number; readonly hashEqual: boolean }
+  readonly recovery: {
+    readonly acknowledged: number
+    readonly lost: number
+    readonly elapsedMs: number
+    readonly hashEqual: boolean
+  }
+  readonly restore: {
+    readonly records: number
+    readonly elapsedMs: number
+    readonly hashEqual: boolean
+  }
   readonly hash: string
   /** Bytes of the values over bytes in the archive. */
   readonly compression: number
@@ -39,7 +52,8 @@ export interface DemoTimes {
 }
 
 export function demoSummary(report: DemoReport, times: DemoTimes, terminal: Terminal): string {
-  const style = (format: 'green' | 'red' | 'dim', text: string): string => terminal.style(format, text, 'output')
+  const style = (format: 'green' | 'red' | 'dim', text: string): string =>
+    terminal.style(format, text, 'output')
   const verdict = report.verdict === 'PASS' ? style('green', 'PASS') : style('red', 'FAIL')
   const parts = [
     stepsTable(report, times),
@@ -75,11 +89,31 @@ function stepsTable(report: DemoReport, times: DemoTimes): string {
       { name: 'result' },
     ],
     [
-      row('append', times.appended.records, times.appended.elapsedMs, 'acknowledged on disk (fsync)'),
-      row('recover after kill -9', times.recovered, recovery.elapsedMs, `${formatCount(recovery.lost)} of ${formatCount(recovery.acknowledged)} acknowledged lost`),
-      row('archive', times.archived.records, times.archived.elapsedMs, `compressed ${report.compression}×, ${formatCount(report.requests)} requests`),
+      row(
+        'append',
+        times.appended.records,
+        times.appended.elapsedMs,
+        'acknowledged on disk (fsync)',
+      ),
+      row(
+        'recover after kill -9',
+        times.recovered,
+        recovery.elapsedMs,
+        `${formatCount(recovery.lost)} of ${formatCount(recovery.acknowledged)} acknowledged lost`,
+      ),
+      row(
+        'archive',
+        times.archived.records,
+        times.archived.elapsedMs,
+        `compressed ${report.compression}×, ${formatCount(report.requests)} requests`,
+      ),
       row('restore', restore.records, restore.elapsedMs, 'from the archive alone'),
-      row('verify', times.verified.records, times.verified.elapsedMs, restore.hashEqual ? 'content hash equal' : 'content hash DIFFERENT'),
+      row(
+        'verify',
+        times.verified.records,
+        times.verified.elapsedMs,
+        restore.hashEqual ? 'content hash equal' : 'content hash DIFFERENT',
+      ),
     ],
   )
 }
@@ -87,7 +121,12 @@ function stepsTable(report: DemoReport, times: DemoTimes): string {
 function tiersTable(tiers: TierFacts): string {
   const rows = (['memory', 'disk', 'object'] as const).map((tier) => {
     const { records, bytes } = tiers[tier]
-    return [tier, formatCount(records), formatBytes(bytes), records === 0 ? '-' : `${(bytes / records).toFixed(1)} B`]
+    return [
+      tier,
+      formatCount(records),
+      formatBytes(bytes),
+      records === 0 ? '-' : `${(bytes / records).toFixed(1)} B`,
+    ]
   })
   const columns = [
     { name: 'tier' },
@@ -98,7 +137,10 @@ function tiersTable(tiers: TierFacts): string {
   return `\n${renderTable(columns, rows)}`
 }
 
-function queryText(query: QueryReport, style: (format: 'green' | 'red' | 'dim', text: string) => string): string {
+function queryText(
+  query: QueryReport,
+  style: (format: 'green' | 'red' | 'dim', text: string) => string,
+): string {
   const tiers = (['memory', 'disk', 'object'] as const)
     .filter((tier) => query.recordsByTier[tier] > 0)
     .map((tier) => `${formatCount(query.recordsByTier[tier])} from ${tier}`)

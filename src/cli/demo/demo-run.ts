@@ -71,7 +71,9 @@ export class DemoRun {
     const archived = await this.#archiving('archive all', () => this.#call('archive', {}))
     const stored = (await this.#call('tiers', {})).tiers
     await this.#finish()
-    await this.#step('delete the data directory', () => rm(this.#place.dataDir, { recursive: true, force: true }))
+    await this.#step('delete the data directory', () =>
+      rm(this.#place.dataDir, { recursive: true, force: true }),
+    )
     const { restored, verified, whole } = await this.#restore()
 
     const compression = Math.round((whole.bytes / Math.max(1, stored.object.bytes)) * 100) / 100
@@ -81,7 +83,9 @@ export class DemoRun {
       ...(recovery.lost === 0 ? [] : [`${recovery.lost} acknowledged records were lost`]),
       ...(recovery.hashEqual ? [] : ['the recovered records are not those of the source']),
       ...(archived.failed === 0 ? [] : [`${archived.failed} partitions could not be archived`]),
-      ...(verified.records === this.#records ? [] : [`${verified.records} records were restored of ${this.#records}`]),
+      ...(verified.records === this.#records
+        ? []
+        : [`${verified.records} records were restored of ${this.#records}`]),
       ...(verified.hash === whole.hash ? [] : ['the restored records are not those of the source']),
     ]
     const report: DemoReport = {
@@ -90,8 +94,17 @@ export class DemoRun {
       archive: this.#place.archive,
       tiers,
       queries,
-      recovery: { acknowledged, lost: recovery.lost, elapsedMs: recovery.elapsedMs, hashEqual: recovery.hashEqual },
-      restore: { records: verified.records, elapsedMs: restored.elapsedMs, hashEqual: verified.hash === whole.hash },
+      recovery: {
+        acknowledged,
+        lost: recovery.lost,
+        elapsedMs: recovery.elapsedMs,
+        hashEqual: recovery.hashEqual,
+      },
+      restore: {
+        records: verified.records,
+        elapsedMs: restored.elapsedMs,
+        hashEqual: verified.hash === whole.hash,
+      },
       hash: verified.hash,
       compression,
       requests: this.#requests,
@@ -155,7 +168,9 @@ export class DemoRun {
     readonly elapsedMs: number
     readonly hashEqual: boolean
   }> {
-    const { endOffset, elapsedMs } = await this.#step('recover', () => this.#start({ create: false }))
+    const { endOffset, elapsedMs } = await this.#step('recover', () =>
+      this.#start({ create: false }),
+    )
     const found = await this.#step('compare with the source', () => this.#call('hash', {}))
     const truth = await this.#oracle.truthAt(endOffset)
     return {
@@ -173,7 +188,9 @@ export class DemoRun {
   }> {
     const engine = new EngineProcess()
     this.#engine = engine
-    const restored = await this.#step('restore from the archive alone', () => this.#call('restore', this.#placeRequest()))
+    const restored = await this.#step('restore from the archive alone', () =>
+      this.#call('restore', this.#placeRequest()),
+    )
     await this.#call('open', { ...this.#placeRequest(), shiftMs: this.#shiftMs, create: false })
     const verified = await this.#step('compare with the source', () => this.#call('hash', {}))
     const whole = await this.#oracle.truthAt(this.#records)
@@ -183,7 +200,11 @@ export class DemoRun {
 
   async #start(options: { readonly create: boolean }): Promise<Calls['open']['answer']> {
     this.#engine = new EngineProcess()
-    return await this.#call('open', { ...this.#placeRequest(), shiftMs: this.#shiftMs, create: options.create })
+    return await this.#call('open', {
+      ...this.#placeRequest(),
+      shiftMs: this.#shiftMs,
+      create: options.create,
+    })
   }
 
   async #finish(): Promise<void> {
@@ -235,10 +256,14 @@ export class DemoRun {
   /** A finished step, for people who watch. */
   #tell(label: string, elapsedMs: number): void {
     const { terminal, json } = this.#session
-    if (terminal.notesAreSeen && !json) terminal.note(`${label}  ${terminal.style('dim', formatDuration(elapsedMs))}`)
+    if (terminal.notesAreSeen && !json)
+      terminal.note(`${label}  ${terminal.style('dim', formatDuration(elapsedMs))}`)
   }
 
-  #call<Name extends CallName>(name: Name, request: Calls[Name]['request']): Promise<Calls[Name]['answer']> {
+  #call<Name extends CallName>(
+    name: Name,
+    request: Calls[Name]['request'],
+  ): Promise<Calls[Name]['answer']> {
     this.#session.signal.throwIfAborted()
     return this.#running.call(name, request)
   }

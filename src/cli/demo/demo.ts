@@ -20,11 +20,18 @@ export interface DemoFlags {
   readonly s3PathStyle?: true
 }
 
-export async function runDemo(session: Session, flags: DemoFlags, setStatus: (status: number) => void): Promise<void> {
+export async function runDemo(
+  session: Session,
+  flags: DemoFlags,
+  setStatus: (status: number) => void,
+): Promise<void> {
   const records = flags.records ?? FLIGHTS_FILE_RECORDS
   const source = findFlights(records)
   if (source.kind === 'generated') {
-    note(session, `The flights of vega-datasets are not there (or fewer than asked for): a generated set, seed ${source.seed}.`)
+    note(
+      session,
+      `The flights of vega-datasets are not there (or fewer than asked for): a generated set, seed ${source.seed}.`,
+    )
   }
   const place = await makeDemoPlace({
     archive: flags.archive ?? null,
@@ -40,12 +47,19 @@ export async function runDemo(session: Session, flags: DemoFlags, setStatus: (st
   }
   await session.terminal.write(demoSummary(outcome.report, outcome.times, session.terminal))
   if (place.isKept) {
-    note(session, `Kept ${formatCount(records)} records: try  stratalog sql --data-dir ${place.dataDir} 'SELECT count(*) FROM flights'`)
+    note(
+      session,
+      `Kept ${formatCount(records)} records: try  stratalog sql --data-dir ${place.dataDir} 'SELECT count(*) FROM flights'`,
+    )
   }
 }
 
 /** Nothing of the demo is left, whether it ends, fails or is interrupted. */
-async function runAndRemove(session: Session, place: DemoPlace, run: DemoRun): Promise<DemoOutcome> {
+async function runAndRemove(
+  session: Session,
+  place: DemoPlace,
+  run: DemoRun,
+): Promise<DemoOutcome> {
   const stop = (): void => {
     run.stop().catch(() => {})
   }

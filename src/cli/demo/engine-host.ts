@@ -41,7 +41,8 @@ export class EngineHost {
     age: ({ ms }) => this.#age(ms),
     tiers: () => this.#tiers(),
     query: ({ sql }) => this.#query(sql),
-    snapshot: ({ name }) => this.#db.snapshot({ name }).then((snapshot) => ({ name: snapshot.name })),
+    snapshot: ({ name }) =>
+      this.#db.snapshot({ name }).then((snapshot) => ({ name: snapshot.name })),
     hash: () => this.#hash(),
     archive: () => this.#archive(),
     restore: (request) => this.#restore(request),
@@ -52,8 +53,12 @@ export class EngineHost {
     this.#acked = acked
   }
 
-  call<Name extends CallName>(name: Name, request: Calls[Name]['request']): Promise<Calls[Name]['answer']> {
-    const handler: (request: Calls[Name]['request']) => Promise<Calls[Name]['answer']> = this.#handlers[name]
+  call<Name extends CallName>(
+    name: Name,
+    request: Calls[Name]['request'],
+  ): Promise<Calls[Name]['answer']> {
+    const handler: (request: Calls[Name]['request']) => Promise<Calls[Name]['answer']> =
+      this.#handlers[name]
     return handler(request)
   }
 
@@ -85,14 +90,28 @@ export class EngineHost {
       await db.createLog(DEMO_LOG, {
         schema: FLIGHT_FIELDS,
         timeColumn: FLIGHT_TIME_COLUMN,
-        storage: { mode: 'hybrid', memoryTtl: '1h', diskAfter: '5m', archiveAfter: '6h', diskTtl: '1d' },
+        storage: {
+          mode: 'hybrid',
+          memoryTtl: '1h',
+          diskAfter: '5m',
+          archiveAfter: '6h',
+          diskTtl: '1d',
+        },
       })
     }
     const partition = db.status().logs[0]?.partitions[0]
-    return { elapsedMs: Math.round(clock.monotonic() - startedAt), endOffset: partition?.endOffset ?? 0 }
+    return {
+      elapsedMs: Math.round(clock.monotonic() - startedAt),
+      endOffset: partition?.endOffset ?? 0,
+    }
   }
 
-  async #load({ source, total, to, batchRecords }: Calls['load']['request']): Promise<Calls['load']['answer']> {
+  async #load({
+    source,
+    total,
+    to,
+    batchRecords,
+  }: Calls['load']['request']): Promise<Calls['load']['answer']> {
     const startedAt = systemClock.monotonic()
     const log = this.#log
     const end = this.#db.status().logs[0]?.partitions[0]?.endOffset ?? 0
@@ -128,7 +147,10 @@ export class EngineHost {
       records: partitions.reduce((total, { tiers }) => total + tiers[tier].records, 0),
       bytes: partitions.reduce((total, { tiers }) => total + tiers[tier].bytes, 0),
     })
-    return { tiers: { memory: sum('memory'), disk: sum('disk'), object: sum('object') }, requests: this.#requests }
+    return {
+      tiers: { memory: sum('memory'), disk: sum('disk'), object: sum('object') },
+      requests: this.#requests,
+    }
   }
 
   async #query(sql: string): Promise<QueryAnswer> {
@@ -150,10 +172,21 @@ export class EngineHost {
     const columns = schema.fields.map((field) => field.name)
     for await (const batch of this.#log.read({ columns })) {
       const { partition, baseOffset, length } = batch
-      hasher.add(partition, { schema, baseOffset, length, columns: batch.columns, appendTimeMin: 0, appendTimeMax: 0 })
+      hasher.add(partition, {
+        schema,
+        baseOffset,
+        length,
+        columns: batch.columns,
+        appendTimeMin: 0,
+        appendTimeMax: 0,
+      })
       records += batch.length
     }
-    return { records, hash: hasher.digestHex(), elapsedMs: Math.round(systemClock.monotonic() - startedAt) }
+    return {
+      records,
+      hash: hasher.digestHex(),
+      elapsedMs: Math.round(systemClock.monotonic() - startedAt),
+    }
   }
 
   async #archive(): Promise<Calls['archive']['answer']> {
@@ -162,8 +195,15 @@ export class EngineHost {
     return { elapsedMs: Math.round(systemClock.monotonic() - startedAt), failed: failed.length }
   }
 
-  async #restore({ dataDir, archive, s3 }: Calls['restore']['request']): Promise<Calls['restore']['answer']> {
-    const report = await restoreArchive({ dataDir, archive, ...(s3 === null ? {} : { s3 }) }, { metrics: this.#metrics })
+  async #restore({
+    dataDir,
+    archive,
+    s3,
+  }: Calls['restore']['request']): Promise<Calls['restore']['answer']> {
+    const report = await restoreArchive(
+      { dataDir, archive, ...(s3 === null ? {} : { s3 }) },
+      { metrics: this.#metrics },
+    )
     return { records: report.records, elapsedMs: report.elapsedMs }
   }
 

@@ -25,17 +25,23 @@ export class EngineProcess {
 
   constructor() {
     // From source the entry is TypeScript, from the package JavaScript.
-    const entry = fileURLToPath(new URL(`./engine-child${import.meta.url.slice(-3)}`, import.meta.url))
+    const entry = fileURLToPath(
+      new URL(`./engine-child${import.meta.url.slice(-3)}`, import.meta.url),
+    )
     this.#child = spawn(process.execPath, [entry], { stdio: ['pipe', 'pipe', 'inherit'] })
     // A write to a process that was killed fails; the exit is what is told.
     this.#child.stdin.on('error', () => {})
     this.#exited = once(this.#child, 'exit').then(() => {
       this.#hasExited = true
-      this.#waiting?.reject(new StratalogError('internal', 'The engine process of the demo ended unexpectedly.'))
+      this.#waiting?.reject(
+        new StratalogError('internal', 'The engine process of the demo ended unexpectedly.'),
+      )
       this.#waiting = null
     })
     this.#outputClosed = once(this.#child.stdout, 'close')
-    createInterface({ input: this.#child.stdout }).on('line', (line) => this.#receive(JSON.parse(line) as AnswerLine))
+    createInterface({ input: this.#child.stdout }).on('line', (line) =>
+      this.#receive(JSON.parse(line) as AnswerLine),
+    )
   }
 
   /** All records below this number are acknowledged, as far as the process could tell. */
@@ -43,9 +49,15 @@ export class EngineProcess {
     return this.#acked
   }
 
-  call<Name extends CallName>(name: Name, request: Calls[Name]['request']): Promise<Calls[Name]['answer']> {
+  call<Name extends CallName>(
+    name: Name,
+    request: Calls[Name]['request'],
+  ): Promise<Calls[Name]['answer']> {
     assert(this.#waiting === null, 'one request at a time')
-    if (this.#hasExited) return Promise.reject(new StratalogError('internal', 'The engine process of the demo is gone.'))
+    if (this.#hasExited)
+      return Promise.reject(
+        new StratalogError('internal', 'The engine process of the demo is gone.'),
+      )
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve: (answer) => resolve(answer as Calls[Name]['answer']), reject }
       this.#child.stdin.write(`${JSON.stringify({ call: name, request })}\n`)
@@ -79,6 +91,11 @@ export class EngineProcess {
     const waiting = this.#waiting
     this.#waiting = null
     if (line.kind === 'answer') waiting?.resolve(line.answer)
-    else waiting?.reject(new StratalogError('internal', `${line.code}: ${line.message}`, { details: { code: line.code } }))
+    else
+      waiting?.reject(
+        new StratalogError('internal', `${line.code}: ${line.message}`, {
+          details: { code: line.code },
+        }),
+      )
   }
 }

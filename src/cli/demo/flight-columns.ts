@@ -15,7 +15,10 @@ export class FlightReader {
   position = 0
 
   constructor(source: FlightSource, records: number) {
-    const chunks = source.kind === 'generated' ? generatedColumns(source.seed, records) : scanFile(source.path, { format: 'parquet' })
+    const chunks =
+      source.kind === 'generated'
+        ? generatedColumns(source.seed, records)
+        : scanFile(source.path, { format: 'parquet' })
     this.#chunks = chunks[Symbol.asyncIterator]()
   }
 
@@ -31,7 +34,11 @@ export class FlightReader {
     const end = Math.min(this.#chunk.length, start + rowsMax)
     this.#taken = end
     this.position += end - start
-    return { fields: FLIGHT_FIELDS, columns: this.#chunk.columns.map((column) => sliceColumn(column, start, end)), length: end - start }
+    return {
+      fields: FLIGHT_FIELDS,
+      columns: this.#chunk.columns.map((column) => sliceColumn(column, start, end)),
+      length: end - start,
+    }
   }
 
   async skipTo(position: number): Promise<void> {
@@ -43,7 +50,10 @@ export class FlightReader {
   }
 }
 
-async function* generatedColumns(seed: number, records: number): AsyncGenerator<ColumnRecords, void, undefined> {
+async function* generatedColumns(
+  seed: number,
+  records: number,
+): AsyncGenerator<ColumnRecords, void, undefined> {
   for (const rows of generateFlights(seed, records)) yield toColumns(rows)
 }
 
@@ -60,7 +70,15 @@ function toColumns(rows: FlightRows): ColumnRecords {
 
 function integerColumn(type: ColumnType, values: BigInt64Array): ColumnData {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-  return { type, length: values.length, nullCount: 0, validity: null, offsets: null, values: bytes, dictionary: null }
+  return {
+    type,
+    length: values.length,
+    nullCount: 0,
+    validity: null,
+    offsets: null,
+    values: bytes,
+    dictionary: null,
+  }
 }
 
 function textColumn(texts: readonly string[]): ColumnData {
@@ -71,5 +89,13 @@ function textColumn(texts: readonly string[]): ColumnData {
     offsets[row + 1] = end
   }
   const values = new Uint8Array(Buffer.from(texts.join('')))
-  return { type: 'utf8', length: texts.length, nullCount: 0, validity: null, offsets, values, dictionary: null }
+  return {
+    type: 'utf8',
+    length: texts.length,
+    nullCount: 0,
+    validity: null,
+    offsets,
+    values,
+    dictionary: null,
+  }
 }

@@ -2,15 +2,26 @@
 import { zstdDecompressSync } from 'node:zlib'
 import { type ColumnData, asyncBufferFromFile, parquetMetadataAsync, parquetRead } from 'hyparquet'
 import { present } from '../../base/assert.ts'
-import { type FlightRows, type FlightSource, FLIGHTS_FILE_RECORDS, generateFlights } from './flights.ts'
+import {
+  type FlightRows,
+  type FlightSource,
+  FLIGHTS_FILE_RECORDS,
+  generateFlights,
+} from './flights.ts'
 
-export async function* readFlightRows(source: FlightSource, records: number): AsyncGenerator<FlightRows, void, undefined> {
+export async function* readFlightRows(
+  source: FlightSource,
+  records: number,
+): AsyncGenerator<FlightRows, void, undefined> {
   if (source.kind === 'generated') yield* generateFlights(source.seed, records)
   else yield* readFile(source.path, Math.min(records, FLIGHTS_FILE_RECORDS))
 }
 
 /** A row group of the file at a time. */
-async function* readFile(path: string, records: number): AsyncGenerator<FlightRows, void, undefined> {
+async function* readFile(
+  path: string,
+  records: number,
+): AsyncGenerator<FlightRows, void, undefined> {
   const file = await asyncBufferFromFile(path)
   const metadata = await parquetMetadataAsync(file)
   let start = 0
@@ -39,8 +50,10 @@ function wanted(chunk: ColumnData, start: number, end: number): readonly unknown
 }
 
 function toRows(columns: ReadonlyMap<string, readonly unknown[]>, length: number): FlightRows {
-  const values = (name: string): readonly unknown[] => present(columns.get(name), `the column ${name} of the flights`)
-  const integers = (name: string): BigInt64Array => BigInt64Array.from(values(name) as readonly bigint[])
+  const values = (name: string): readonly unknown[] =>
+    present(columns.get(name), `the column ${name} of the flights`)
+  const integers = (name: string): BigInt64Array =>
+    BigInt64Array.from(values(name) as readonly bigint[])
   const texts = (name: string): readonly string[] => values(name) as readonly string[]
   return {
     length,

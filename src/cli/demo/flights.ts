@@ -54,13 +54,32 @@ function flightsPath(): string | null {
   }
 }
 
-const AIRPORTS = ['ATL', 'ORD', 'DFW', 'LAX', 'PHX', 'DEN', 'STL', 'MSP', 'DTW', 'SFO', 'IAH', 'LAS', 'PHL', 'CLT', 'SEA']
+const AIRPORTS = [
+  'ATL',
+  'ORD',
+  'DFW',
+  'LAX',
+  'PHX',
+  'DEN',
+  'STL',
+  'MSP',
+  'DTW',
+  'SFO',
+  'IAH',
+  'LAS',
+  'PHL',
+  'CLT',
+  'SEA',
+]
 const CHUNK_ROWS = 50_000
 const YEAR_START_US = 978_307_200_000_000n
 const HALF_YEAR_US = 15_638_400_000_000
 
 /** The same records for the same seed, in order of time, over half a year. */
-export function* generateFlights(seed: number, records: number): Generator<FlightRows, void, undefined> {
+export function* generateFlights(
+  seed: number,
+  records: number,
+): Generator<FlightRows, void, undefined> {
   const random = seededRandom(seed)
   for (let start = 0; start < records; start += CHUNK_ROWS) {
     const length = Math.min(CHUNK_ROWS, records - start)

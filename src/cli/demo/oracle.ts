@@ -128,7 +128,10 @@ class FixedHash {
   }
 
   digest(): Buffer {
-    return createHash('sha256').update(this.#presence.copy().digest()).update(this.#values.copy().digest()).digest()
+    return createHash('sha256')
+      .update(this.#presence.copy().digest())
+      .update(this.#values.copy().digest())
+      .digest()
   }
 }
 
@@ -159,7 +162,9 @@ class TextHash {
 
   digest(): Buffer {
     const parts = [this.#presence, this.#lengths, this.#bytes]
-    return parts.reduce((hash, part) => hash.update(part.copy().digest()), createHash('sha256')).digest()
+    return parts
+      .reduce((hash, part) => hash.update(part.copy().digest()), createHash('sha256'))
+      .digest()
   }
 }
 

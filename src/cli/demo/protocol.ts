@@ -21,22 +21,42 @@ export interface Calls {
   }
   /** Appends records of the source up to number `to`. Each acknowledgement is told when it comes. */
   readonly load: {
-    readonly request: { readonly source: FlightSource; readonly total: number; readonly to: number; readonly batchRecords: number }
+    readonly request: {
+      readonly source: FlightSource
+      readonly total: number
+      readonly to: number
+      readonly batchRecords: number
+    }
     readonly answer: { readonly elapsedMs: number }
   }
   /** Lets time pass and moves what comes due. */
-  readonly age: { readonly request: { readonly ms: number }; readonly answer: { readonly moves: number } }
-  readonly tiers: { readonly request: object; readonly answer: { readonly tiers: TierFacts; readonly requests: number } }
+  readonly age: {
+    readonly request: { readonly ms: number }
+    readonly answer: { readonly moves: number }
+  }
+  readonly tiers: {
+    readonly request: object
+    readonly answer: { readonly tiers: TierFacts; readonly requests: number }
+  }
   readonly query: { readonly request: { readonly sql: string }; readonly answer: QueryAnswer }
-  readonly snapshot: { readonly request: { readonly name: string }; readonly answer: { readonly name: string } }
+  readonly snapshot: {
+    readonly request: { readonly name: string }
+    readonly answer: { readonly name: string }
+  }
   /** Reads every record and hashes what is in it. */
   readonly hash: {
     readonly request: object
     readonly answer: { readonly records: number; readonly hash: string; readonly elapsedMs: number }
   }
   /** Brings everything to the archive. */
-  readonly archive: { readonly request: object; readonly answer: { readonly elapsedMs: number; readonly failed: number } }
-  readonly restore: { readonly request: Place; readonly answer: { readonly records: number; readonly elapsedMs: number } }
+  readonly archive: {
+    readonly request: object
+    readonly answer: { readonly elapsedMs: number; readonly failed: number }
+  }
+  readonly restore: {
+    readonly request: Place
+    readonly answer: { readonly records: number; readonly elapsedMs: number }
+  }
   /** Closes the engine and tells how many requests the object store got from this process. */
   readonly close: { readonly request: object; readonly answer: { readonly requests: number } }
 }

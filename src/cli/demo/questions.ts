@@ -12,7 +12,8 @@ export const QUESTIONS: readonly Question[] = [
   {
     text: 'How many flights, and how late on average?',
     sql: 'SELECT count(*) AS flights, sum(delay) AS minutes_late, max(distance) AS farthest FROM flights',
-    isRight: ({ rows }, truth) => isDeepEqual(rows, [[truth.records, truth.delaySum, truth.distanceMax]]),
+    isRight: ({ rows }, truth) =>
+      isDeepEqual(rows, [[truth.records, truth.delaySum, truth.distanceMax]]),
   },
   {
     text: 'From where do most flights leave?',
@@ -37,7 +38,11 @@ function byMonth(truth: Truth): ReadonlyArray<readonly unknown[]> {
 }
 
 /** Whole numbers come as numbers, or as text beyond 2^53; both are compared as text. */
-function isDeepEqual(given: ReadonlyArray<readonly unknown[]>, expected: ReadonlyArray<readonly unknown[]>): boolean {
-  const asText = (rows: ReadonlyArray<readonly unknown[]>): string => JSON.stringify(rows.map((row) => row.map(String)))
+function isDeepEqual(
+  given: ReadonlyArray<readonly unknown[]>,
+  expected: ReadonlyArray<readonly unknown[]>,
+): boolean {
+  const asText = (rows: ReadonlyArray<readonly unknown[]>): string =>
+    JSON.stringify(rows.map((row) => row.map(String)))
   return asText(given) === asText(expected)
 }

@@ -5,7 +5,8 @@ import { type Clock, systemClock } from '../../base/clock.ts'
  * deadlines and retries of a real object store run on them.
  */
 export class ShiftedClock implements Clock {
-  readonly setTimer: Clock['setTimer'] = (delayMs, callback) => systemClock.setTimer(delayMs, callback)
+  readonly setTimer: Clock['setTimer'] = (delayMs, callback) =>
+    systemClock.setTimer(delayMs, callback)
   readonly sleep: Clock['sleep'] = (delayMs, signal) => systemClock.sleep(delayMs, signal)
   readonly yield: Clock['yield'] = () => systemClock.yield()
   #shiftMs: number

@@ -68,7 +68,8 @@ export class AckPrinter {
     this.#batch = []
     if (batch.length === 0) return
     const { partition } = this.#options
-    const groups = partition === undefined ? groupByPartition(this.#log, batch, (record) => record) : [batch]
+    const groups =
+      partition === undefined ? groupByPartition(this.#log, batch, (record) => record) : [batch]
     for (const group of groups) this.#append(group)
   }
 

@@ -66,14 +66,29 @@ export function parseCombinedLine(line: string): AccessRecord | null {
   }
 }
 
-const MONTHS: readonly string[] = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+const MONTHS: readonly string[] = [
+  'Jan',
+  'Feb',
+  'Mar',
+  'Apr',
+  'May',
+  'Jun',
+  'Jul',
+  'Aug',
+  'Sep',
+  'Oct',
+  'Nov',
+  'Dec',
+]
 const TIME = /^(\d{2})\/([A-Z][a-z]{2})\/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})$/
 
 /** `10/Oct/2000:13:55:36 -0700` as a Date; null when it is none. */
 function parseAccessTime(text: string): Date | null {
   const match = TIME.exec(text)
   if (match === null) return null
-  const [day, year, hour, minute, second] = [match[1], match[3], match[4], match[5], match[6]].map(Number)
+  const [day, year, hour, minute, second] = [match[1], match[3], match[4], match[5], match[6]].map(
+    Number,
+  )
   const month = MONTHS.indexOf(match[2] ?? '')
   const offsetMinutes = (Number(match[8]) * 60 + Number(match[9])) * (match[7] === '-' ? -1 : 1)
   if (month < 0) return null

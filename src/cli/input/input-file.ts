@@ -36,11 +36,13 @@ export interface InputFile {
 /** @throws StratalogError `file_not_found`, `input_invalid`. */
 export async function openInput(name: string): Promise<InputFile> {
   const length = name === '-' ? null : await fileLength(name)
-  const stored: Readable = name === '-' ? process.stdin : createReadStream(name, { highWaterMark: READ_BYTES })
+  const stored: Readable =
+    name === '-' ? process.stdin : createReadStream(name, { highWaterMark: READ_BYTES })
   const counted = new CountedBytes(stored)
   const raw = new PeekedBytes(guarded(name, counted))
   const compression = compressionOf(await raw.peek(4))
-  const plain = compression === null ? raw : new PeekedBytes(guarded(name, decompressed(raw, compression)))
+  const plain =
+    compression === null ? raw : new PeekedBytes(guarded(name, decompressed(raw, compression)))
   const head = await plain.peek(HEAD_BYTES)
   return {
     name,
@@ -97,16 +99,22 @@ class PeekedBytes implements AsyncIterable<Uint8Array> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     yield* this.#peeked
-    for (let next = await this.#source.next(); next.done !== true; next = await this.#source.next()) yield next.value
+    for (let next = await this.#source.next(); next.done !== true; next = await this.#source.next())
+      yield next.value
   }
 }
 
 async function fileLength(path: string): Promise<number> {
   const found = await stat(path).catch((error: unknown) => {
-    throw new StratalogError('file_not_found', `There is no file ${path}.`, { cause: error, details: { path } })
+    throw new StratalogError('file_not_found', `There is no file ${path}.`, {
+      cause: error,
+      details: { path },
+    })
   })
   if (found.isDirectory()) {
-    throw new StratalogError('input_invalid', `${path} is a directory; give files.`, { details: { path } })
+    throw new StratalogError('input_invalid', `${path} is a directory; give files.`, {
+      details: { path },
+    })
   }
   const file = await open(path).catch((error: unknown) => {
     throw unreadable(path, error)
@@ -122,7 +130,10 @@ function compressionOf(start: Uint8Array): Compression | null {
   return null
 }
 
-function decompressed(bytes: AsyncIterable<Uint8Array>, compression: Compression): AsyncIterable<Uint8Array> {
+function decompressed(
+  bytes: AsyncIterable<Uint8Array>,
+  compression: Compression,
+): AsyncIterable<Uint8Array> {
   const transform = compression === 'gzip' ? createGunzip() : createZstdDecompress()
   const source = Readable.from(bytes, { objectMode: false })
   source.on('error', (error) => transform.destroy(error))
@@ -140,7 +151,10 @@ async function* guarded(
   }
 }
 
-async function withCopy<T>(bytes: AsyncIterable<Uint8Array>, use: (path: string) => Promise<T>): Promise<T> {
+async function withCopy<T>(
+  bytes: AsyncIterable<Uint8Array>,
+  use: (path: string) => Promise<T>,
+): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), 'stratalog-import-'))
   try {
     const path = join(directory, 'input')
@@ -153,8 +167,12 @@ async function withCopy<T>(bytes: AsyncIterable<Uint8Array>, use: (path: string)
 
 function unreadable(name: string, cause: unknown): StratalogError {
   const shown = name === '-' ? 'Standard input' : name
-  return new StratalogError('input_invalid', `${shown} cannot be read: ${(cause as Error).message}.`, {
-    cause,
-    details: { path: name },
-  })
+  return new StratalogError(
+    'input_invalid',
+    `${shown} cannot be read: ${(cause as Error).message}.`,
+    {
+      cause,
+      details: { path: name },
+    },
+  )
 }

@@ -29,8 +29,11 @@ export function detectFormat(name: string, head: Uint8Array): InputFormat {
 }
 
 function formatOfName(name: string): InputFormat | null {
-  const extension = /\.([a-z0-9]+)$/i.exec(name.replace(/\.(gz|zst)$/i, ''))?.[1]?.toLowerCase() ?? ''
-  return Object.hasOwn(FORMAT_BY_EXTENSION, extension) ? (FORMAT_BY_EXTENSION[extension] ?? null) : null
+  const extension =
+    /\.([a-z0-9]+)$/i.exec(name.replace(/\.(gz|zst)$/i, ''))?.[1]?.toLowerCase() ?? ''
+  return Object.hasOwn(FORMAT_BY_EXTENSION, extension)
+    ? (FORMAT_BY_EXTENSION[extension] ?? null)
+    : null
 }
 
 function formatOfHead(head: Uint8Array): InputFormat | null {
@@ -49,6 +52,9 @@ function formatOfHead(head: Uint8Array): InputFormat | null {
 function firstLine(bytes: Buffer): string | null {
   const text = bytes.toString('utf8')
   if (text.includes('\u0000')) return null
-  const line = text.replace(/^\uFEFF/, '').split(/\r?\n/).find((candidate) => candidate.trim() !== '')
+  const line = text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .find((candidate) => candidate.trim() !== '')
   return line === undefined ? null : line.trim()
 }

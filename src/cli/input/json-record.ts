@@ -14,9 +14,14 @@ export function parseJsonRecord(text: string): ParsedRecord {
   } catch (error) {
     return { reason: `not JSON: ${(error as Error).message}` }
   }
-  if (typeof value !== 'object' || value === null) return { reason: `not an object but ${typeName(value)}` }
+  if (typeof value !== 'object' || value === null)
+    return { reason: `not an object but ${typeName(value)}` }
   if (Array.isArray(value)) return { reason: 'not an object but an array' }
-  return { record: LONG_INTEGER.test(text) ? withExactIntegers(value as JsonRecord, text) : (value as JsonRecord) }
+  return {
+    record: LONG_INTEGER.test(text)
+      ? withExactIntegers(value as JsonRecord, text)
+      : (value as JsonRecord),
+  }
 }
 
 /** The record with every top-level integer beyond 2^53 as the bigint that the text says. */
@@ -25,13 +30,21 @@ function withExactIntegers(record: JsonRecord, text: string): JsonRecord {
     (value) => typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value),
   )
   if (!isInexact) return record
-  const exact: Array<{ readonly holder: unknown; readonly key: string; readonly value: bigint }> = []
-  const parsed = JSON.parse(text, function (this: unknown, key: string, value: unknown, context?: { source?: string }) {
-    if (typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '')) {
-      exact.push({ holder: this, key, value: BigInt(context?.source ?? '0') })
-    }
-    return value
-  }) as Record<string, unknown>
+  const exact: Array<{ readonly holder: unknown; readonly key: string; readonly value: bigint }> =
+    []
+  const parsed = JSON.parse(
+    text,
+    function (this: unknown, key: string, value: unknown, context?: { source?: string }) {
+      if (
+        typeof value === 'number' &&
+        !Number.isSafeInteger(value) &&
+        /^-?\d+$/.test(context?.source ?? '')
+      ) {
+        exact.push({ holder: this, key, value: BigInt(context?.source ?? '0') })
+      }
+      return value
+    },
+  ) as Record<string, unknown>
   for (const { holder, key, value } of exact) {
     if (holder === parsed) parsed[key] = value
   }

@@ -118,7 +118,7 @@ class LineSplitter {
   }
 
   #takeOneByOne(block: Buffer, lines: Line[], bad: BadLine[]): void {
-    for (let start = 0; start < block.length; ) {
+    for (let start = 0; start < block.length;) {
       const end = block.indexOf(NEWLINE, start)
       this.#keep(block.subarray(start, end))
       this.#takeRest(lines, bad)

@@ -78,7 +78,9 @@ export class LogImporter {
     for (let start = 0; start < rows.length; start += this.#options.batchRecords) {
       const batch = rows.slice(start, start + this.#options.batchRecords)
       const groups =
-        this.#options.partition === undefined ? groupByPartition(this.#log, batch, ({ record }) => record) : [batch]
+        this.#options.partition === undefined
+          ? groupByPartition(this.#log, batch, ({ record }) => record)
+          : [batch]
       for (const group of groups) await this.#enqueue(() => this.#appendRows(group))
     }
   }
@@ -93,7 +95,9 @@ export class LogImporter {
     for (let start = 0; start < input.length; start += rowsMax) {
       const end = Math.min(input.length, start + rowsMax)
       const columns = input.columns.map((column) => sliceColumn(column, start, end))
-      await this.#enqueue(() => this.#append({ fields: input.fields, columns, length: end - start }))
+      await this.#enqueue(() =>
+        this.#append({ fields: input.fields, columns, length: end - start }),
+      )
     }
   }
 
@@ -149,7 +153,9 @@ export class LogImporter {
 
 /** `Record 0, column "a": expected …. Nothing of this append was applied.` without what a reject knows by itself. */
 function reasonOf(message: string): string {
-  return message.replace(/^Record \d+,? ?/, '').replace(/ Nothing of this append was applied\.$/, '')
+  return message
+    .replace(/^Record \d+,? ?/, '')
+    .replace(/ Nothing of this append was applied\.$/, '')
 }
 
 /** Half of an append's limit, so that what the log adds to the columns has room. */
@@ -162,7 +168,9 @@ function columnRowsMax(input: ColumnRecords): number {
 function toRecords({ fields, columns, length }: ColumnRecords): readonly SourceRecord[] {
   const readers = columns.map((column) => columnReader(column))
   return Array.from({ length }, (_, row) => {
-    const record = Object.fromEntries(fields.map((field, index) => [field.name, readers[index]?.(row)]))
+    const record = Object.fromEntries(
+      fields.map((field, index) => [field.name, readers[index]?.(row)]),
+    )
     return { file: '', line: row + 1, record, text: '' }
   })
 }

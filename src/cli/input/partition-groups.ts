@@ -13,6 +13,8 @@ export function groupByPartition<T>(
 ): ReadonlyArray<readonly T[]> {
   const { partitions, keyColumn } = log.describe()
   if (keyColumn === null || partitions === 1) return [items]
-  const groups = Map.groupBy(items, (item) => partitionOfKey(keyText(recordOf(item)[keyColumn]) ?? '', partitions))
+  const groups = Map.groupBy(items, (item) =>
+    partitionOfKey(keyText(recordOf(item)[keyColumn]) ?? '', partitions),
+  )
   return [...groups.values()]
 }

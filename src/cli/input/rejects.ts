@@ -30,7 +30,8 @@ export class Rejects {
   async add(reject: Reject): Promise<void> {
     this.count++
     if (this.#kept.length < KEPT_MAX) this.#kept.push(reject)
-    if (this.#file !== null && !this.#file.write(`${JSON.stringify(reject)}\n`)) await once(this.#file, 'drain')
+    if (this.#file !== null && !this.#file.write(`${JSON.stringify(reject)}\n`))
+      await once(this.#file, 'drain')
   }
 
   async close(): Promise<void> {

@@ -12,7 +12,9 @@ import type { CommonFacts, Inspection, Problem } from './inspection.ts'
 
 /** @throws StratalogError `input_invalid` for what is no file of ours; kind `corrupt` when nothing of it is readable. */
 export function inspectBytes(file: string, bytes: Uint8Array): Inspection {
-  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).toString('latin1')
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).toString(
+    'latin1',
+  )
   const common = { file, length: bytes.length, sha256: sha256Hex(bytes) }
   if (head.startsWith('STRATWAL')) return inspectWal(bytes, common)
   if (head.startsWith('ARROW1')) return inspectSegment(bytes, common)
@@ -20,16 +22,27 @@ export function inspectBytes(file: string, bytes: Uint8Array): Inspection {
   if (head.startsWith('{"stratalog":"manifest-base"')) return inspectBase(bytes, common)
   if (head.startsWith('{"stratalog":"')) {
     const identity = decodeIdentity(bytes, file)
-    return { report: { kind: 'identity', ...common, of: identity.kind, engineId: identity.engineId }, problems: [] }
+    return {
+      report: { kind: 'identity', ...common, of: identity.kind, engineId: identity.engineId },
+      problems: [],
+    }
   }
-  throw new StratalogError('input_invalid', `${file} is no file of Stratalog: neither segment, WAL, manifest nor identity.`, {
-    details: { file },
-  })
+  throw new StratalogError(
+    'input_invalid',
+    `${file} is no file of Stratalog: neither segment, WAL, manifest nor identity.`,
+    {
+      details: { file },
+    },
+  )
 }
 
 function inspectSegment(bytes: Uint8Array, common: CommonFacts): Inspection {
   const tail = parseSegmentTail(bytes, bytes.length)
-  if (tail.kind !== 'facts') throw new StratalogError('segment_corrupt', `${common.file} is damaged: its footer is not whole.`)
+  if (tail.kind !== 'facts')
+    throw new StratalogError(
+      'segment_corrupt',
+      `${common.file} is damaged: its footer is not whole.`,
+    )
   const { facts } = tail
   const problems = segmentProblems(bytes, facts)
   const unreadable = problems.reduce((sum, { from = 0, to = 0 }) => sum + to - from, 0)
@@ -68,14 +81,23 @@ function segmentProblems(bytes: Uint8Array, facts: SegmentFacts): readonly Probl
     const { baseOffset: from, endOffset: to } = facts
     return [{ position: 0, reason: corruptReason(error), from, to }]
   }
-  return facts.batches.flatMap(({ position, metadataLength, bodyLength, baseOffset, length }, index) => {
-    try {
-      decodeBlock(facts, index, bytes.subarray(position, position + metadataLength + bodyLength), dictionaries)
-      return []
-    } catch (error) {
-      return [{ position, reason: corruptReason(error), from: baseOffset, to: baseOffset + length }]
-    }
-  })
+  return facts.batches.flatMap(
+    ({ position, metadataLength, bodyLength, baseOffset, length }, index) => {
+      try {
+        decodeBlock(
+          facts,
+          index,
+          bytes.subarray(position, position + metadataLength + bodyLength),
+          dictionaries,
+        )
+        return []
+      } catch (error) {
+        return [
+          { position, reason: corruptReason(error), from: baseOffset, to: baseOffset + length },
+        ]
+      }
+    },
+  )
 }
 
 function corruptReason(error: unknown): string {
@@ -119,7 +141,11 @@ function inspectBase(bytes: Uint8Array, common: CommonFacts): Inspection {
   return { report, problems: [] }
 }
 
-function logReport({ definition, schemas, partitions }: LogState): Readonly<Record<string, unknown>> {
+function logReport({
+  definition,
+  schemas,
+  partitions,
+}: LogState): Readonly<Record<string, unknown>> {
   const segments = partitions.flatMap((partition) => partition.segments)
   return {
     id: definition.id,

@@ -45,10 +45,19 @@ export function inspectWal(bytes: Uint8Array, common: CommonFacts): Inspection {
     startLsn: header.startLsn,
     epoch: header.epoch,
     capacity: header.capacity,
-    endLsn: header.startLsn + position - WAL_FILE_HEADER_BYTES - (last?.kind === 'roll' ? WAL_FRAME_HEADER_BYTES : 0),
+    endLsn:
+      header.startLsn +
+      position -
+      WAL_FILE_HEADER_BYTES -
+      (last?.kind === 'roll' ? WAL_FRAME_HEADER_BYTES : 0),
     usedBytes: position,
     durableLsn: last?.durableLsn ?? header.startLsn,
-    end: last?.kind === 'roll' || last?.kind === 'seal' ? last.kind : problems.length > 0 ? 'unfinished' : 'open',
+    end:
+      last?.kind === 'roll' || last?.kind === 'seal'
+        ? last.kind
+        : problems.length > 0
+          ? 'unfinished'
+          : 'open',
     frames: counts,
     appends: [...ranges.values()],
     unfinished: problems,
@@ -57,17 +66,31 @@ export function inspectWal(bytes: Uint8Array, common: CommonFacts): Inspection {
   return { report, problems: [] }
 }
 
-function intactFrame(bytes: Uint8Array, view: DataView, position: number, salt: number): WalFrame | null {
+function intactFrame(
+  bytes: Uint8Array,
+  view: DataView,
+  position: number,
+  salt: number,
+): WalFrame | null {
   const frame = readFrameHeader(bytes, view, position, salt)
   if (frame === null) return null
-  const payload = bytes.subarray(position + WAL_FRAME_HEADER_BYTES, position + walFrameBytes(frame.payloadLength))
+  const payload = bytes.subarray(
+    position + WAL_FRAME_HEADER_BYTES,
+    position + walFrameBytes(frame.payloadLength),
+  )
   return isPayloadIntact(frame, payload) ? frame : null
 }
 
 function addRange(ranges: Map<string, AppendedRange>, frame: WalFrame): void {
   const { logId, partition, baseOffset, recordCount } = frame
   const key = `${logId}/${partition}`
-  const range = ranges.get(key) ?? { logId, partition, from: baseOffset, to: baseOffset, records: 0 }
+  const range = ranges.get(key) ?? {
+    logId,
+    partition,
+    from: baseOffset,
+    to: baseOffset,
+    records: 0,
+  }
   range.from = Math.min(range.from, baseOffset)
   range.to = Math.max(range.to, baseOffset + recordCount)
   range.records += recordCount
@@ -77,5 +100,7 @@ function addRange(ranges: Map<string, AppendedRange>, frame: WalFrame): void {
 /** Bytes of a frame that begins where the last intact one ended, and is not intact. */
 function endProblems(view: DataView, position: number, last: WalFrame | null): readonly Problem[] {
   if (last?.kind === 'roll' || position + WAL_FRAME_HEADER_BYTES > view.byteLength) return []
-  return peekFrame(view, position) === null ? [] : [{ position, reason: 'a frame begins here and is not intact' }]
+  return peekFrame(view, position) === null
+    ? []
+    : [{ position, reason: 'a frame begins here and is not intact' }]
 }

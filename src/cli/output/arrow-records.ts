@@ -1,5 +1,9 @@
 /** Records as an Arrow IPC stream on standard output. */
-import { ARROW_STREAM_END, encodeStreamBatch, encodeStreamSchema } from '../../format/arrow-output.ts'
+import {
+  ARROW_STREAM_END,
+  encodeStreamBatch,
+  encodeStreamSchema,
+} from '../../format/arrow-output.ts'
 import type { Field } from '../../format/schema.ts'
 import type { Session } from '../session.ts'
 import type { RecordOutput } from './output-format.ts'

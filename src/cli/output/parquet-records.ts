@@ -3,7 +3,12 @@ import type { SchemaElement } from 'hyparquet'
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
 import { columnReader } from '../../format/column-values.ts'
 import type { ColumnData } from '../../format/column.ts'
-import { type ColumnType, type Field, decimalParameters, timestampUnit } from '../../format/schema.ts'
+import {
+  type ColumnType,
+  type Field,
+  decimalParameters,
+  timestampUnit,
+} from '../../format/schema.ts'
 import type { Session } from '../session.ts'
 import type { RecordOutput } from './output-format.ts'
 
@@ -36,7 +41,10 @@ class ParquetFile {
     this.#session = session
     this.#fields = fields
     const root = { name: 'root', num_children: fields.length }
-    this.#writer = new ParquetWriter({ writer: this.#bytes, schema: [root, ...fields.map(toElement)] })
+    this.#writer = new ParquetWriter({
+      writer: this.#bytes,
+      schema: [root, ...fields.map(toElement)],
+    })
     this.#values = fields.map(() => [])
   }
 
@@ -57,7 +65,10 @@ class ParquetFile {
   }
 
   async #writeGroup(): Promise<void> {
-    const columnData = this.#fields.map(({ name }, index) => ({ name, data: this.#values[index] ?? [] }))
+    const columnData = this.#fields.map(({ name }, index) => ({
+      name,
+      data: this.#values[index] ?? [],
+    }))
     await this.#writer.write({ columnData, rowGroupSize: this.#rows })
     this.#values = this.#fields.map(() => [])
     this.#rows = 0
@@ -98,11 +109,15 @@ function physicalType(type: ColumnType): Omit<SchemaElement, 'name'> {
   const known = PHYSICAL_TYPES[type]
   if (known !== undefined) return known
   const decimal = decimalParameters(type)
-  if (decimal !== null) return { type: 'FIXED_LEN_BYTE_ARRAY', type_length: 16, converted_type: 'DECIMAL', ...decimal }
+  if (decimal !== null)
+    return { type: 'FIXED_LEN_BYTE_ARRAY', type_length: 16, converted_type: 'DECIMAL', ...decimal }
   const unit = timestampUnit(type)
   // Parquet has no seconds.
   const parquetUnit = unit === 'us' ? 'MICROS' : unit === 'ns' ? 'NANOS' : 'MILLIS'
-  return { type: 'INT64', logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: parquetUnit } }
+  return {
+    type: 'INT64',
+    logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: parquetUnit },
+  }
 }
 
 /** Values as the writer takes them for the column's physical type. */

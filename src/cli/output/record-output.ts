@@ -9,7 +9,10 @@ import { type RecordChunk, csvHeader, toCells, toCsv, toNdjson } from './text-re
 /** Rows that a table shows: more than a screen, less than would hide the rest of the session. */
 const TABLE_ROWS_MAX = 1_000
 
-export async function openRecordOutput(format: OutputFormat, session: Session): Promise<RecordOutput> {
+export async function openRecordOutput(
+  format: OutputFormat,
+  session: Session,
+): Promise<RecordOutput> {
   switch (format) {
     case 'ndjson':
       return ndjsonOutput(session)
@@ -30,7 +33,12 @@ function namesOf(fields: readonly Field[]): readonly string[] {
 
 function named(chunk: FieldChunk): RecordChunk {
   const { columns, length, sqlTypes } = chunk
-  return { names: namesOf(chunk.fields), columns, length, ...(sqlTypes === undefined ? {} : { sqlTypes }) }
+  return {
+    names: namesOf(chunk.fields),
+    columns,
+    length,
+    ...(sqlTypes === undefined ? {} : { sqlTypes }),
+  }
 }
 
 function ndjsonOutput(session: Session): RecordOutput {
@@ -75,7 +83,10 @@ function tableOutput(session: Session): RecordOutput {
       }))
       await session.terminal.write(renderTable(shown, rows))
       if (count > rows.length) {
-        note(session, `… and ${formatCount(count - rows.length)} more; see all of them with --format csv or --format ndjson.`)
+        note(
+          session,
+          `… and ${formatCount(count - rows.length)} more; see all of them with --format csv or --format ndjson.`,
+        )
       }
     },
   }

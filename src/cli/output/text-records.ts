@@ -12,7 +12,9 @@ export interface RecordChunk {
 
 /** One JSON object a line, columns in order; a null is written as null. */
 export function toNdjson(chunk: RecordChunk): string {
-  const keys = chunk.names.map((name, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`)
+  const keys = chunk.names.map(
+    (name, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`,
+  )
   const readers = valueReaders(chunk)
   let lines = ''
   for (let row = 0; row < chunk.length; row++) {
@@ -44,7 +46,9 @@ export function toCsv(chunk: RecordChunk): string {
 /** Every cell of the first `rowsMax` rows as text; null stays null. */
 export function toCells(chunk: RecordChunk, rowsMax: number): Array<Array<string | null>> {
   const readers = valueReaders(chunk)
-  return Array.from({ length: Math.min(chunk.length, rowsMax) }, (_, row) => readers.map((read) => textOf(read(row))))
+  return Array.from({ length: Math.min(chunk.length, rowsMax) }, (_, row) =>
+    readers.map((read) => textOf(read(row))),
+  )
 }
 
 function valueReaders({ columns, sqlTypes }: RecordChunk): ReadonlyArray<(row: number) => unknown> {

@@ -13,7 +13,8 @@ import {
 describe('arguments', () => {
   test('whole numbers', () => {
     expect(wholeNumber('0')).toBe(0)
-    for (const text of ['', '-1', '1.5', '1e3', '9007199254740993']) expect(() => wholeNumber(text)).toThrow(/whole number/)
+    for (const text of ['', '-1', '1.5', '1e3', '9007199254740993'])
+      expect(() => wholeNumber(text)).toThrow(/whole number/)
     expect(() => positiveNumber('0')).toThrow(/at least 1/)
   })
 
@@ -47,7 +48,12 @@ describe('arguments', () => {
   })
 
   test('speeds', () => {
-    expect([speed('max'), speed('realtime'), speed('2x'), speed('0.5x')]).toEqual(['max', 'realtime', 2, 0.5])
+    expect([speed('max'), speed('realtime'), speed('2x'), speed('0.5x')]).toEqual([
+      'max',
+      'realtime',
+      2,
+      0.5,
+    ])
     for (const text of ['fast', '0x', '2']) expect(() => speed(text)).toThrow(/factor/)
   })
 })

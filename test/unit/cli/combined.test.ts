@@ -20,19 +20,37 @@ describe('access log lines', () => {
   })
 
   test('a common line has neither referrer nor agent', () => {
-    const record = parseCombinedLine('::1 - - [01/Jan/2024:00:00:00 +0000] "POST /a?b=c HTTP/2" 304 -')
-    expect(record).toMatchObject({ remote: '::1', method: 'POST', path: '/a?b=c', bytes: null, referrer: null, agent: null })
+    const record = parseCombinedLine(
+      '::1 - - [01/Jan/2024:00:00:00 +0000] "POST /a?b=c HTTP/2" 304 -',
+    )
+    expect(record).toMatchObject({
+      remote: '::1',
+      method: 'POST',
+      path: '/a?b=c',
+      bytes: null,
+      referrer: null,
+      agent: null,
+    })
   })
 
   test('a request that is not of HTTP is kept as the path', () => {
-    const record = parseCombinedLine(String.raw`10.0.0.1 - - [01/Jan/2024:00:00:00 +0000] "\x16\x03\x01" 400 150 "-" "-"`)
-    expect(record).toMatchObject({ method: null, path: String.raw`\x16\x03\x01`, protocol: null, status: 400 })
+    const record = parseCombinedLine(
+      String.raw`10.0.0.1 - - [01/Jan/2024:00:00:00 +0000] "\x16\x03\x01" 400 150 "-" "-"`,
+    )
+    expect(record).toMatchObject({
+      method: null,
+      path: String.raw`\x16\x03\x01`,
+      protocol: null,
+      status: 400,
+    })
   })
 
-  test.each(['', 'hello', '{"a":1}', '1.1.1.1 - - [32/Foo/2024:00:00:00 +0000] "GET / HTTP/1.1" 200 1'])(
-    'is none: %s',
-    (line) => {
-      expect(parseCombinedLine(line)).toBeNull()
-    },
-  )
+  test.each([
+    '',
+    'hello',
+    '{"a":1}',
+    '1.1.1.1 - - [32/Foo/2024:00:00:00 +0000] "GET / HTTP/1.1" 200 1',
+  ])('is none: %s', (line) => {
+    expect(parseCombinedLine(line)).toBeNull()
+  })
 })

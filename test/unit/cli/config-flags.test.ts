@@ -4,7 +4,11 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { StratalogError } from '../../../src/base/errors.ts'
-import { CONFIG_FLAG_PATHS, addConfigFlags, readConfiguration } from '../../../src/cli/config-flags.ts'
+import {
+  CONFIG_FLAG_PATHS,
+  addConfigFlags,
+  readConfiguration,
+} from '../../../src/cli/config-flags.ts'
 import { validateOptions } from '../../../src/engine/config.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'stratalog-test-'))
@@ -37,7 +41,8 @@ describe('configuration from flags', () => {
   })
 
   test('flags become keys, grouped as the configuration has them', () => {
-    const args = '--data-dir d --archive s3://b/p --s3-endpoint http://x --s3-path-style --max-memory 1GB --memory-ttl 90s --no-wal --local-disk'
+    const args =
+      '--data-dir d --archive s3://b/p --s3-endpoint http://x --s3-path-style --max-memory 1GB --memory-ttl 90s --no-wal --local-disk'
     expect(configOf(...args.split(' '))).toEqual({
       dataDir: 'd',
       archive: 's3://b/p',
@@ -48,7 +53,9 @@ describe('configuration from flags', () => {
   })
 
   test('a file gives the same keys, policy keys also at its top, and a flag wins', () => {
-    const path = configFile('{"dataDir":"from-file","memoryTtl":"1h","defaults":{"diskAfter":"5m"},"s3":{"region":"r"}}')
+    const path = configFile(
+      '{"dataDir":"from-file","memoryTtl":"1h","defaults":{"diskAfter":"5m"},"s3":{"region":"r"}}',
+    )
     expect(configOf('--config', path, '--data-dir', 'from-flag', '--disk-after', '1m')).toEqual({
       dataDir: 'from-flag',
       s3: { region: 'r' },
@@ -57,7 +64,9 @@ describe('configuration from flags', () => {
   })
 
   test('an unknown key in a file is refused with the keys there are', () => {
-    expect(() => configOf('--config', configFile('{"dataDirr":"x"}'))).toThrow(/dataDirr: expected no such key; the keys are dataDir/)
+    expect(() => configOf('--config', configFile('{"dataDirr":"x"}'))).toThrow(
+      /dataDirr: expected no such key; the keys are dataDir/,
+    )
   })
 
   test.each([

@@ -11,11 +11,17 @@ test.each([
   ['-', 'PAR1…', 'parquet'],
   ['-', 'ARROW1\u0000\u0000', 'arrow'],
   ['-', '\xff\xff\xff\xff\x10', 'arrow'],
-  ['access.log', '::1 - - [01/Jan/2024:00:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "curl"\n', 'combined'],
+  [
+    'access.log',
+    '::1 - - [01/Jan/2024:00:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "curl"\n',
+    'combined',
+  ],
 ])('%s with %j is %s', (name, head, format) => {
   expect(detectFormat(name, Buffer.from(head, 'latin1'))).toBe(format)
 })
 
 test.each(['', 'hello\nworld\n', 'a,b\u0000c'])('what is not recognised is refused: %j', (head) => {
-  expect(() => detectFormat('file', Buffer.from(head))).toThrow(/not recognised; name it with --format/)
+  expect(() => detectFormat('file', Buffer.from(head))).toThrow(
+    /not recognised; name it with --format/,
+  )
 })

@@ -2,13 +2,22 @@ import { expect, test } from 'vitest'
 import { parseJsonRecord } from '../../../src/cli/input/json-record.ts'
 
 test('a line of JSON is a record', () => {
-  expect(parseJsonRecord('{"a":1,"b":{"c":[null]}}')).toEqual({ record: { a: 1, b: { c: [null] } } })
+  expect(parseJsonRecord('{"a":1,"b":{"c":[null]}}')).toEqual({
+    record: { a: 1, b: { c: [null] } },
+  })
 })
 
 test('integers beyond 2^53 keep their digits, others stay numbers', () => {
-  const text = '{"big":9007199254740993,"low":-9007199254740993,"small":9007199254740991,"float":1.0000000000000001,"text":"9007199254740993"}'
+  const text =
+    '{"big":9007199254740993,"low":-9007199254740993,"small":9007199254740991,"float":1.0000000000000001,"text":"9007199254740993"}'
   expect(parseJsonRecord(text)).toEqual({
-    record: { big: 9007199254740993n, low: -9007199254740993n, small: 9007199254740991, float: 1, text: '9007199254740993' },
+    record: {
+      big: 9007199254740993n,
+      low: -9007199254740993n,
+      small: 9007199254740991,
+      float: 1,
+      text: '9007199254740993',
+    },
   })
 })
 
@@ -18,7 +27,9 @@ test('an integer beyond 2^53 inside a nested value stays what JSON makes of it',
 })
 
 test('a number with an exponent stays a number', () => {
-  expect(parseJsonRecord('{"a":1e30,"b":12345678901234567890}')).toEqual({ record: { a: 1e30, b: 12345678901234567890n } })
+  expect(parseJsonRecord('{"a":1e30,"b":12345678901234567890}')).toEqual({
+    record: { a: 1e30, b: 12345678901234567890n },
+  })
 })
 
 test.each([

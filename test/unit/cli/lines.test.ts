@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { type LineBlock, splitLines } from '../../../src/cli/input/lines.ts'
 
-async function split(chunks: readonly (string | Uint8Array)[], lineBytesMax?: number): Promise<LineBlock> {
+async function split(
+  chunks: readonly (string | Uint8Array)[],
+  lineBytesMax?: number,
+): Promise<LineBlock> {
   const bytes = (async function* () {
     for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk
   })()
@@ -30,34 +33,49 @@ describe('splitting lines', () => {
     const whole = await split([text])
     for (let size = 1; size <= text.length; size++) {
       const chunks = []
-      for (let start = 0; start < text.length; start += size) chunks.push(text.subarray(start, start + size))
+      for (let start = 0; start < text.length; start += size)
+        chunks.push(text.subarray(start, start + size))
       expect(await split(chunks)).toEqual(whole)
     }
   })
 
   test('a byte order mark before the first line is no part of it', async () => {
-    expect((await split(['\uFEFFa\n\uFEFFb\n'])).lines.map(({ text }) => text)).toEqual(['a', '\uFEFFb'])
+    expect((await split(['\uFEFFa\n\uFEFFb\n'])).lines.map(({ text }) => text)).toEqual([
+      'a',
+      '\uFEFFb',
+    ])
   })
 
   test('a line that is not UTF-8 is bad, and those around it are not', async () => {
-    const { lines, bad } = await split([Buffer.concat([Buffer.from('a\n'), Buffer.of(0xff, 0x0a), Buffer.from('b\n')])])
+    const { lines, bad } = await split([
+      Buffer.concat([Buffer.from('a\n'), Buffer.of(0xff, 0x0a), Buffer.from('b\n')]),
+    ])
     expect(lines.map(({ number, text }) => [number, text])).toEqual([
       [1, 'a'],
       [3, 'b'],
     ])
-    expect(bad.map(({ number, reason }) => [number, reason])).toEqual([[2, 'the line is not UTF-8']])
+    expect(bad.map(({ number, reason }) => [number, reason])).toEqual([
+      [2, 'the line is not UTF-8'],
+    ])
   })
 
   test('a line above the limit is bad, whether it comes in one chunk or in many', async () => {
     const long = 'x'.repeat(20)
-    for (const chunks of [[`a\n${long}\nb\n`], ['a\n', 'x'.repeat(10), 'x'.repeat(10), '\nb\n'], [`a\n`, `${long}\nb`]]) {
+    for (const chunks of [
+      [`a\n${long}\nb\n`],
+      ['a\n', 'x'.repeat(10), 'x'.repeat(10), '\nb\n'],
+      [`a\n`, `${long}\nb`],
+    ]) {
       const { lines, bad } = await split(chunks, 16)
       expect(lines.map(({ number, text }) => [number, text])).toEqual([
         [1, 'a'],
         [3, 'b'],
       ])
       expect(bad).toHaveLength(1)
-      expect(bad[0]).toMatchObject({ number: 2, reason: 'the line has 20 bytes; at most 16 are taken' })
+      expect(bad[0]).toMatchObject({
+        number: 2,
+        reason: 'the line has 20 bytes; at most 16 are taken',
+      })
     }
   })
 })

@@ -17,7 +17,14 @@ async function engineHash(records: number, pieceRows: number): Promise<string> {
     const baseOffset = reader.position
     const piece = await reader.next(Math.min(pieceRows, records - baseOffset))
     if (piece === null) break
-    hasher.add(0, { schema, baseOffset, length: piece.length, columns: piece.columns, appendTimeMin: 0, appendTimeMax: 0 })
+    hasher.add(0, {
+      schema,
+      baseOffset,
+      length: piece.length,
+      columns: piece.columns,
+      appendTimeMin: 0,
+      appendTimeMax: 0,
+    })
   }
   return hasher.digestHex()
 }

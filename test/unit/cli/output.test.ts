@@ -6,7 +6,9 @@ import type { ColumnData } from '../../../src/format/column.ts'
 import type { ColumnType } from '../../../src/format/schema.ts'
 
 function columnOf(type: ColumnType, values: readonly unknown[]): ColumnData {
-  const builder = createColumnBuilder(type, { acquire: (minBytes) => new Uint8Array(Math.ceil(minBytes / 8) * 8) })
+  const builder = createColumnBuilder(type, {
+    acquire: (minBytes) => new Uint8Array(Math.ceil(minBytes / 8) * 8),
+  })
   for (const value of values) expect(builder.push(value)).toBe('ok')
   return builder.slice(0, values.length)
 }
@@ -27,7 +29,12 @@ describe('records as text', () => {
       json: columnOf('json', [{ a: [1] }, null]),
       float: columnOf('float64', [Number.NaN, -0.5]),
     })
-    expect(toNdjson(chunk).trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
+    expect(
+      toNdjson(chunk)
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual([
       {
         wide: '9007199254740993',
         decimal: '1.50',
@@ -37,13 +44,23 @@ describe('records as text', () => {
         json: { a: [1] },
         float: 'NaN',
       },
-      { wide: 5, decimal: null, ns: '1970-01-01T00:00:00.000Z', date: null, bytes: null, json: null, float: -0.5 },
+      {
+        wide: 5,
+        decimal: null,
+        ns: '1970-01-01T00:00:00.000Z',
+        date: null,
+        bytes: null,
+        json: null,
+        float: -0.5,
+      },
     ])
   })
 
   test('CSV quotes what would break a line or a cell, and tells a null from an empty text', () => {
     const chunk = chunkOf({ 'a,b': columnOf('utf8', ['x', 'say "hi"', 'two\nlines', '', null]) })
-    expect(csvHeader(chunk.names) + toCsv(chunk)).toBe('"a,b"\r\nx\r\n"say ""hi"""\r\n"two\nlines"\r\n""\r\n\r\n')
+    expect(csvHeader(chunk.names) + toCsv(chunk)).toBe(
+      '"a,b"\r\nx\r\n"say ""hi"""\r\n"two\nlines"\r\n""\r\n\r\n',
+    )
   })
 
   test('cells are cut to the rows that are wanted', () => {
@@ -60,7 +77,13 @@ describe('tables', () => {
         [null, '1,000'],
       ],
     )
-    expect(table.split('\n')).toEqual(['name      n', '───────────', '日本      1', '      1,000', ''])
+    expect(table.split('\n')).toEqual([
+      'name      n',
+      '───────────',
+      '日本      1',
+      '      1,000',
+      '',
+    ])
   })
 
   test('control characters and long texts do not break the lines', () => {
