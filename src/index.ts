@@ -5,8 +5,16 @@ export { QueryResult, type QueryRow, type QueryStats } from './query/query-resul
 export type { QueryOptions } from './query/query-runner.ts'
 export type { QueryParameter, QueryParameters } from './query/protocol.ts'
 export type { SnapshotDescription, SnapshotOptions } from './engine/snapshots.ts'
-export { planRestoreArchive, restoreArchive, type RestoreArchiveOptions } from './engine/restore-archive.ts'
-export { drillArchive, type DrillArchiveOptions, type DrillCheckOptions } from './engine/drill-archive.ts'
+export {
+  planRestoreArchive,
+  restoreArchive,
+  type RestoreArchiveOptions,
+} from './engine/restore-archive.ts'
+export {
+  drillArchive,
+  type DrillArchiveOptions,
+  type DrillCheckOptions,
+} from './engine/drill-archive.ts'
 export type { DrillReport } from './replay/drill-report.ts'
 export type { RestoreSummary } from './snapshot/plan-restore.ts'
 export type { RestoreProgress, RestoreResult } from './snapshot/restore.ts'

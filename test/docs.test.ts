@@ -1,4 +1,6 @@
-/** The examples of README and docs run as they stand: each fenced block that opens with three backticks and `ts run`. */
+/**
+ * The examples of README and docs run as they stand: each fenced block that opens with three backticks and `ts run`.
+ */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

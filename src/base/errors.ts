@@ -97,7 +97,12 @@ export class StratalogError extends Error {
     this.details = options.details ?? {}
   }
 
-  toJSON(): { kind: ErrorKind; code: ErrorCode; message: string; details: Readonly<Record<string, unknown>> } {
+  toJSON(): {
+    kind: ErrorKind
+    code: ErrorCode
+    message: string
+    details: Readonly<Record<string, unknown>>
+  } {
     return { kind: this.kind, code: this.code, message: this.message, details: this.details }
   }
 }

@@ -56,7 +56,11 @@ export function parseBytes(value: ByteSize, what = 'size'): number {
   )
 }
 
-function parseQuantity(value: unknown, units: Readonly<Record<string, number>>, bareUnit: string): number | null {
+function parseQuantity(
+  value: unknown,
+  units: Readonly<Record<string, number>>,
+  bareUnit: string,
+): number | null {
   if (typeof value === 'number') return Number.isSafeInteger(value) && value >= 0 ? value : null
   if (typeof value !== 'string') return null
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(value)
@@ -98,7 +102,12 @@ export function formatCount(count: number): string {
 
 /** A time given as a Date, ISO 8601 text or ms since 1970, in ms. @throws StratalogError `argument_invalid`. */
 export function parseTime(value: Date | string | number, what = 'time'): number {
-  const ms = value instanceof Date ? value.getTime() : typeof value === 'string' ? parseIsoTime(value) : value
+  const ms =
+    value instanceof Date
+      ? value.getTime()
+      : typeof value === 'string'
+        ? parseIsoTime(value)
+        : value
   if (typeof ms === 'number' && Number.isFinite(ms)) return Math.floor(ms)
   throw new StratalogError(
     'argument_invalid',
@@ -117,13 +126,15 @@ export interface ExactTime {
 }
 
 /**
- * ISO 8601 text as a time; null for anything else. Text without a zone is UTC: what is stored must not depend on where the
- * process runs, and `Date.parse` takes nearly any text that has a number in it.
+ * ISO 8601 text as a time; null for anything else. Text without a zone is UTC: what is stored must not depend on where
+ * the process runs, and `Date.parse` takes nearly any text that has a number in it.
  */
 export function parseExactTime(text: string): ExactTime | null {
   const match = ISO_TIME_PATTERN.exec(text)
   if (match === null) return null
-  const [year, month, day, hour, minute, second] = match.slice(1, 7).map((part) => Number(part ?? 0))
+  const [year, month, day, hour, minute, second] = match
+    .slice(1, 7)
+    .map((part) => Number(part ?? 0))
   if (year === undefined || month === undefined || day === undefined) return null
   if ((hour ?? 0) > 23 || (minute ?? 0) > 59 || (second ?? 0) > 59) return null
   const date = new Date(0)

@@ -30,7 +30,11 @@ export class VirtualClock implements Clock {
   }
 
   setTimer(delayMs: number, callback: () => void): Timer {
-    const timer: PendingTimer = { at: this.#now + Math.max(0, delayMs), sequence: this.#sequence++, callback }
+    const timer: PendingTimer = {
+      at: this.#now + Math.max(0, delayMs),
+      sequence: this.#sequence++,
+      callback,
+    }
     this.#timers.push(timer)
     return {
       cancel: () => {
@@ -79,7 +83,12 @@ export class VirtualClock implements Clock {
     let due: PendingTimer | null = null
     for (const timer of this.#timers) {
       if (timer.at > target) continue
-      if (due === null || timer.at < due.at || (timer.at === due.at && timer.sequence < due.sequence)) due = timer
+      if (
+        due === null ||
+        timer.at < due.at ||
+        (timer.at === due.at && timer.sequence < due.sequence)
+      )
+        due = timer
     }
     if (due !== null) this.#timers = this.#timers.filter((timer) => timer !== due)
     return due

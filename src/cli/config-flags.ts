@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { StratalogError } from '../base/errors.ts'
 import { LOG_LEVELS } from '../base/logger.ts'
-import { type StorageOptions, type StratalogOptions, validateOptions } from '../engine/config.ts'
+import { type StratalogOptions, validateOptions } from '../engine/config.ts'
 import { byteSize, duration, fraction } from './arguments.ts'
 
 interface ConfigFlag {
@@ -157,11 +157,6 @@ export function readConfiguration(values: FlagValues): StratalogOptions {
     if (given !== undefined) setPath(config, flag.path, given)
   }
   return validateOptions(config)
-}
-
-/** The policy that a log is made with: what file and flags say of policies. */
-export function readStorage(values: FlagValues): StorageOptions {
-  return readConfiguration(values).defaults ?? {}
 }
 
 function toOption(flag: ConfigFlag): Option {

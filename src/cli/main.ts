@@ -8,7 +8,15 @@ import process from 'node:process'
  */
 const POOL_THREADS = '8'
 
-process.env['UV_THREADPOOL_SIZE'] ??= POOL_THREADS
+const NODE_MAJOR_MIN = 24
 
-const { runCommandLine } = await import('./run.ts')
-process.exitCode = await runCommandLine(process.argv.slice(2))
+if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
+  process.stderr.write(
+    `stratalog: this is Node ${process.version}; Node ${NODE_MAJOR_MIN} is needed.\n`,
+  )
+  process.exitCode = 2
+} else {
+  process.env['UV_THREADPOOL_SIZE'] ??= POOL_THREADS
+  const { runCommandLine } = await import('./run.ts')
+  process.exitCode = await runCommandLine(process.argv.slice(2))
+}

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module'
 import { Command, Option } from 'commander'
 import {
+  fraction,
   list,
   logName,
   offsetTargets,
@@ -291,6 +292,7 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     'drill --archive s3://bucket/prefix',
     'drill --archive s3://bucket/prefix --against data --report drill.md',
   )
+    .option('--sample <part>', 'restore and verify only this part of it, such as 0.1', fraction)
     .option('--against <dir>', 'compare with this data directory')
     .option('--check <sql>', 'a question whose answer is checked; may be given again', repeated)
     .option('--expect <json>', 'the answer to the check before it', repeated)

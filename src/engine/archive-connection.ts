@@ -5,6 +5,7 @@ import type { Logger } from '../base/logger.ts'
 import { decodeIdentity, encodeIdentity } from '../format/identity.ts'
 import type {
   LogDefinition,
+  LogState,
   ManifestEdit,
   ManifestState,
   PartitionState,
@@ -22,18 +23,21 @@ export interface ArchiveConnection {
   readonly writer: Writer
   readonly clock: Clock
   readonly logger: Logger
+  /** Throws when the archive does not fit the data directory. Called before the archive is claimed. */
+  readonly check: (archive: ManifestState) => void
 }
 
 /**
  * Opens the archive's manifest as its writer.
  * @throws StratalogError `archive_foreign` when it belongs to another engine; `store_unsupported` when the store lets
- * two writers win; what the store throws.
+ * two writers win; what `check` and the store throw.
  */
 export async function openArchiveManifest(connection: ArchiveConnection): Promise<ManifestStore> {
-  const { store, engineId, writer, clock, logger } = connection
+  const { store, engineId, writer, clock, logger, check } = connection
   await store.probe({ write: true })
   await claimIdentity(store, engineId)
   const manifest = await ManifestStore.open(manifestFilesInStore(store), { clock, logger })
+  check(manifest.state)
   await manifest.claim(writer, engineId)
   return manifest
 }
@@ -57,8 +61,10 @@ async function claimIdentity(store: ObjectStore, engineId: string): Promise<void
 
 /**
  * Edits that teach the local manifest what only the archive knows: uploads whose local commit a crash swallowed, and
- * segments that went straight to the archive.
- * @throws StratalogError `archive_diverged` when both have other records under the same offsets.
+ * segments that went straight to the archive. What the archive does not name is uploaded again, so its copy is
+ * forgotten.
+ * @throws StratalogError `archive_diverged` when both have other records under the same offsets, or the archive lacks
+ * records that the directory has nowhere else.
  */
 export function pullFromArchive(
   local: ManifestState,
@@ -67,14 +73,75 @@ export function pullFromArchive(
   const edits: ManifestEdit[] = []
   for (const [logId, log] of local.logs) {
     const remote = archive.logs.get(logId)
-    if (remote === undefined) continue
-    for (const schema of remote.schemas.slice(log.schemas.length))
-      edits.push({ kind: 'schema-added', logId, schema })
+    if (remote !== undefined) edits.push(...pullSchemas(log, remote))
     log.partitions.forEach((partition, number) => {
-      const known = remote.partitions[number]
-      if (known !== undefined)
-        edits.push(...pullPartition(log.definition, number, partition, known))
+      const known = remote?.partitions[number] ?? NOTHING
+      edits.push(...forgetCopies(log.definition, number, partition, known))
+      edits.push(...pullPartition(log.definition, number, partition, known))
     })
+  }
+  return edits
+}
+
+/**
+ * For an archive that was away when the engine opened. What it holds beyond the directory would have been taken over
+ * then; by now its offsets may belong to other records.
+ * @throws StratalogError `archive_diverged`.
+ */
+export function assertNothingNew(local: ManifestState, archive: ManifestState): void {
+  // A copy whose local commit a crash swallowed is found again by its upload.
+  const edit = pullFromArchive(local, archive).find(({ kind }) => kind !== 'segment-copied')
+  if (edit === undefined) return
+  throw new StratalogError(
+    'archive_diverged',
+    'The archive was away when the engine opened, and is not what the data directory knows of it. Close the engine and open it again: then both are compared.',
+    { details: { edit } },
+  )
+}
+
+const NOTHING: PartitionState = { startOffset: 0, segments: [] }
+
+/** A segment says by number which schema it has, so both must mean the same by it. */
+function pullSchemas(local: LogState, remote: LogState): readonly ManifestEdit[] {
+  const logId = local.definition.id
+  const other = local.schemas.find(
+    (schema, index) =>
+      index < remote.schemas.length &&
+      JSON.stringify(schema) !== JSON.stringify(remote.schemas[index]),
+  )
+  if (other !== undefined) {
+    throw new StratalogError(
+      'archive_diverged',
+      `The data directory and the archive have different columns in schema ${other.id} of log '${local.definition.name}'. Restore the archive into a new directory, or give this one an empty prefix.`,
+      { details: { logId, schemaId: other.id } },
+    )
+  }
+  return remote.schemas
+    .slice(local.schemas.length)
+    .map((schema) => ({ kind: 'schema-added', logId, schema }))
+}
+
+/** Object copies that the archive's manifest does not name: it is another archive than the one they were put into. */
+function forgetCopies(
+  log: LogDefinition,
+  partition: number,
+  local: PartitionState,
+  remote: PartitionState,
+): readonly ManifestEdit[] {
+  const named = new Map(remote.segments.map((segment) => [segment.baseOffset, segment.sha256]))
+  const edits: ManifestEdit[] = []
+  for (const { baseOffset, endOffset, sha256, disk, object } of local.segments) {
+    if (object === null || named.has(baseOffset)) continue
+    if (disk !== null) {
+      const copy = { logId: log.id, partition, baseOffset, tier: 'object' } as const
+      edits.push({ kind: 'segment-copy-dropped', ...copy })
+      continue
+    }
+    throw new StratalogError(
+      'archive_diverged',
+      `The archive lacks offsets ${baseOffset} to ${endOffset} of log '${log.name}', partition ${partition}, and the data directory has them nowhere else. Open it with the archive that it was written with.`,
+      { details: { logId: log.id, partition, from: baseOffset, to: endOffset, sha256 } },
+    )
   }
   return edits
 }

@@ -1,4 +1,3 @@
-import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
 import { PARTITIONS_MAX } from '../format/limits.ts'
 import { assertFields, storedSchema } from '../format/schema-evolution.ts'
@@ -6,6 +5,7 @@ import type { ColumnType, Field } from '../format/schema.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { type ConfigProblem, type StorageOptions, configError } from './config.ts'
 import type { Engine } from './engine.ts'
+import { logExists } from './log-registry.ts'
 import { resolvePolicy } from './storage-policy.ts'
 
 export interface CreateLogOptions {
@@ -32,7 +32,7 @@ export async function createLog(
   options: CreateLogOptions,
 ): Promise<LiveLog> {
   const logName = parseLogName(name)
-  if (engine.registry.has(logName)) throw exists(logName)
+  if (engine.registry.has(logName)) throw logExists(logName)
   const problems = optionProblems(options)
   if (problems.length > 0) throw configError(problems)
   const policy = resolvePolicy(options.storage ?? {}, engine.defaults, engine.surroundings)
@@ -43,7 +43,7 @@ export async function createLog(
   const partitions = options.partitions ?? 1
   // Two creations may meet while the commit is under way: this stretch decides.
   const release = engine.registry.reserve(logName)
-  if (release === null) throw exists(logName)
+  if (release === null) throw logExists(logName)
   try {
     const state = await engine.commitLog((id) => ({
       definition: {
@@ -116,14 +116,4 @@ function optionProblems(options: CreateLogOptions): readonly ConfigProblem[] {
     })
   }
   return problems
-}
-
-function exists(name: string): StratalogError {
-  return new StratalogError(
-    'log_exists',
-    `There is a log '${name}' already. Open it with log('${name}').`,
-    {
-      details: { log: name },
-    },
-  )
 }

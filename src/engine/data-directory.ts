@@ -14,7 +14,10 @@ import {
   SEGMENTS_DIRECTORY,
   TEMPORARY_DIRECTORY,
   WAL_DIRECTORY,
+  parseWalFileName,
+  walFileName,
 } from '../format/paths.ts'
+import { WAL_FILE_HEADER_BYTES, decodeWalFileHeader } from '../format/wal-file.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { isTemporaryName } from '../storage/temporary-name.ts'
 
@@ -69,13 +72,49 @@ export async function makeSubdirectories(fileSystem: FileSystem, dataDir: string
   }
 }
 
-/** Removes what a crash left: temporary files, and segments that no manifest names. Only the writer may call it. */
-export async function removeLeftovers(
+/**
+ * Called before the directory is claimed: a claim would hide the loss.
+ * @throws StratalogError `manifest_corrupt` when the directory holds more than its manifest can know of: the manifest,
+ * or its last commits, are lost.
+ */
+export async function assertManifestIsWhole(
   fileSystem: FileSystem,
   dataDir: string,
-  state: ManifestState,
-  logger: Logger,
+  { number, state }: { readonly number: number; readonly state: ManifestState },
 ): Promise<void> {
+  const walEpoch = await newestWalEpoch(fileSystem, dataDir)
+  if (walEpoch > state.epoch) {
+    throw lostManifest(dataDir, `its WAL is of epoch ${walEpoch}, the manifest of ${state.epoch}`)
+  }
+  const [segment] = number === 0 ? await filesBelow(fileSystem, dataDir, SEGMENTS_DIRECTORY) : []
+  if (segment !== undefined) throw lostManifest(dataDir, `there is ${segment} and no manifest`)
+}
+
+/** The epoch that wrote the newest WAL file; 0 without one. */
+async function newestWalEpoch(fileSystem: FileSystem, dataDir: string): Promise<number> {
+  const names = await fileSystem.list(`${dataDir}/${WAL_DIRECTORY}`)
+  const startLsn = Math.max(-1, ...names.flatMap((name) => parseWalFileName(name) ?? []))
+  if (startLsn === -1) return 0
+  const path = `${dataDir}/${WAL_DIRECTORY}/${walFileName(startLsn)}`
+  const file = await fileSystem.open(path)
+  try {
+    const header = await file.read(0, Math.min(file.length, WAL_FILE_HEADER_BYTES))
+    return decodeWalFileHeader(header, { engineId: null, startLsn }, path).epoch
+  } finally {
+    await file.close()
+  }
+}
+
+function lostManifest(dataDir: string, reason: string): StratalogError {
+  return new StratalogError(
+    'manifest_corrupt',
+    `${dataDir} has lost its manifest or the end of it: ${reason}. Nothing was touched; bring ${MANIFEST_DIRECTORY} back from where it went, or restore the archive into a new directory.`,
+    { details: { file: `${dataDir}/${MANIFEST_DIRECTORY}`, reason } },
+  )
+}
+
+/** Removes the unfinished files that a crash left. Only the writer may call it. */
+export async function removeTemporaries(fileSystem: FileSystem, dataDir: string): Promise<void> {
   for (const name of await fileSystem.list(`${dataDir}/${TEMPORARY_DIRECTORY}`)) {
     await fileSystem.remove(`${dataDir}/${TEMPORARY_DIRECTORY}/${name}`)
   }
@@ -84,6 +123,15 @@ export async function removeLeftovers(
       if (isTemporaryName(name)) await fileSystem.remove(`${directory}/${name}`)
     }
   }
+}
+
+/** Removes segments that no manifest names: a crash came between their rename and their commit. Only for the writer. */
+export async function removeOrphans(
+  fileSystem: FileSystem,
+  dataDir: string,
+  state: ManifestState,
+  logger: Logger,
+): Promise<void> {
   const named = new Set<string>()
   for (const log of state.logs.values()) {
     for (const partition of log.partitions) {

@@ -55,9 +55,13 @@ export class LogRegistry {
     })
   }
 
-  /** Makes a log live; its data is what `state` lists. */
+  /**
+   * Makes a log live; its data is what `state` lists.
+   * @throws StratalogError `log_exists`: of two creations that share a commit, one comes second.
+   */
   add(state: LogState): LiveLog {
     const { definition, schemas } = state
+    if (this.#byName.has(definition.name)) throw logExists(definition.name)
     const partitions = state.partitions.map(
       ({ startOffset, segments }, partition) =>
         new Partition(
@@ -83,4 +87,12 @@ export class LogRegistry {
     this.#byName.clear()
     this.#byId.clear()
   }
+}
+
+export function logExists(name: string): StratalogError {
+  return new StratalogError(
+    'log_exists',
+    `There is a log '${name}' already. Open it with log('${name}').`,
+    { details: { log: name } },
+  )
 }

@@ -154,7 +154,7 @@ export class Log {
     if (!ACK_LEVELS.includes(asked)) {
       throw new StratalogError(
         'argument_invalid',
-        `ack is ${ACK_LEVELS.join(', ')}; got ${String(asked)}.`,
+        `ack is ${ACK_LEVELS.join(', ')}; got ${asked as string}.`,
       )
     }
     const { mode, wal, archiveAfter } = this.#log.policy
@@ -215,7 +215,7 @@ function toInput(records: Appendable): AppendInput {
     for (const field of input.fields) assertUserColumn(field.name)
     return { kind: 'columns', ...input }
   }
-  return { kind: 'rows', rows: [records as Row] }
+  return { kind: 'rows', rows: [records] }
 }
 
 /** Whole numbers in a time column are ms since 1970, as they are in rows; both types lie in memory alike. */

@@ -8,10 +8,11 @@ import { ManifestStore } from '../log/manifest-store.ts'
 import { lockDirectory } from '../storage/directory-lock.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import {
+  assertManifestIsWhole,
   createDirectory,
   makeSubdirectories,
   readDirectoryIdentity,
-  removeLeftovers,
+  removeTemporaries,
 } from './data-directory.ts'
 import type { EnginePorts } from './ports.ts'
 
@@ -63,13 +64,14 @@ export async function openDirectory(
       await createDirectory(fileSystem, dataDir, engineId)
     }
     await makeSubdirectories(fileSystem, dataDir)
+    await removeTemporaries(fileSystem, dataDir)
   }
   const files = manifestFilesInDirectory(fileSystem, dataDir)
   const manifest = await ManifestStore.open(files, { clock, logger: logger.child('manifest') })
   closers.push(() => manifest.close())
   if (access === 'write') {
+    await assertManifestIsWhole(fileSystem, dataDir, manifest)
     await manifest.claim(writer, engineId ?? '')
-    await removeLeftovers(fileSystem, dataDir, manifest.state, logger)
   }
   return { dataDir, fileSystem, manifest }
 }

@@ -11,11 +11,10 @@
 import { isStratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import { parseBytes } from '../base/units.ts'
-import { emptyManifestState } from '../format/manifest-builder.ts'
-import type { LogState, Writer } from '../format/manifest.ts'
+import { applyEdits } from '../format/manifest-builder.ts'
+import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
 import { CACHE_DIRECTORY } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
-import type { ManifestStore } from '../log/manifest-store.ts'
 import { bytesInDirectory } from '../log/segment-copies.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
 import { SlabPool } from '../log/slab-pool.ts'
@@ -28,8 +27,10 @@ import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TieringContext } from '../tiering/context.ts'
 import { MemoryGovernor } from '../tiering/governor.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
-import { openArchiveManifest, pullFromArchive } from './archive-connection.ts'
+import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { ColdCache } from './cold-cache.ts'
+import { logCommitter } from './log-committer.ts'
+import { removeOrphans } from './data-directory.ts'
 import { type StratalogOptions, configError, validateOptions } from './config.ts'
 import type { Engine } from './engine.ts'
 import {
@@ -94,6 +95,8 @@ async function assemble(
       ? null
       : await openDirectory(options.dataDir, fileSystem, ports, access, writer, closers)
   const engineId = directory?.manifest.state.engineId ?? randomHex(random, 16)
+  /** From here on, what the archive knows more can no longer be taken over. */
+  let isOpen = false
   const archive =
     store === null || access === 'read'
       ? null
@@ -106,9 +109,18 @@ async function assemble(
               writer,
               clock,
               logger: logger.child('archive'),
+              check: (known) => {
+                if (directory === null) return
+                if (isOpen) assertNothingNew(directory.manifest.state, known)
+                else pullFromArchive(directory.manifest.state, known)
+              },
             }),
         })
-  if (archive !== null && directory !== null) await pull(archive, directory.manifest, ports)
+  const pulled =
+    archive === null || directory === null
+      ? []
+      : await pull(archive, directory.manifest.state, ports)
+  isOpen = true
 
   const pool = new SlabPool({ freeBytesMax: FREE_SLAB_BYTES_MAX, poison: isDebug() })
   const pins = new SegmentPins()
@@ -131,11 +143,17 @@ async function assemble(
     },
   )
   closers.push(async () => registry.close())
-  for (const state of directory?.manifest.state.logs.values() ?? []) registry.add(state)
   if (directory !== null) {
+    const state = applyEdits(directory.manifest.state, pulled)
+    for (const log of state.logs.values()) registry.add(log)
     const scanned = scanDirectoryWal(directory, registry, ports)
-    if (access === 'write')
+    // Only now: the scan refuses an archive that holds other records than the WAL does.
+    if (pulled.length > 0) await directory.manifest.commit(pulled)
+    if (access === 'write') {
       walSlot.wal = await openWal({ directory, scanned, acks, ports, closers })
+      // Last: what no manifest names is evidence until the WAL has shown that nothing is missing.
+      await removeOrphans(fileSystem, directory.dataDir, directory.manifest.state, logger)
+    }
   }
 
   const tiering: TieringContext = {
@@ -229,46 +247,18 @@ async function openStore(
 /** A store that is away costs lag, not the start; anything else that is wrong with it is said now. */
 async function pull(
   archive: ArchiveWriter,
-  local: ManifestStore,
+  local: ManifestState,
   ports: EnginePorts,
-): Promise<void> {
+): Promise<readonly ManifestEdit[]> {
   try {
     const remote = await archive.manifest()
-    await local.commit((state) => pullFromArchive(state, remote.state))
+    return pullFromArchive(local, remote.state)
   } catch (error) {
     if (!isStratalogError(error) || error.code !== 'store_unavailable') throw error
     ports.logger.warn('The archive cannot be reached; uploads wait until it can.', {
       reason: error.message,
     })
-  }
-}
-
-function logCommitter(manifest: ManifestStore | null): Engine['commitLog'] {
-  let ramState = emptyManifestState()
-  return async (make) => {
-    if (manifest === null) {
-      const log = make(ramState.nextLogId)
-      ramState = { ...ramState, nextLogId: ramState.nextLogId + 1 }
-      return log
-    }
-    let made: LogState | null = null
-    await manifest.commit((state) => {
-      made = make(state.nextLogId)
-      const { definition, schemas, partitions } = made
-      return [
-        {
-          kind: 'log-created',
-          log: definition,
-          startOffsets: partitions.map((partition) => partition.startOffset),
-        },
-        ...schemas.map((schema) => ({
-          kind: 'schema-added' as const,
-          logId: definition.id,
-          schema,
-        })),
-      ]
-    })
-    return made as unknown as LogState
+    return []
   }
 }
 

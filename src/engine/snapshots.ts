@@ -4,7 +4,6 @@ import { StratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import type { Snapshot } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import { archiveMemory } from '../tiering/archive-memory.ts'
 import type { TierMove } from '../tiering/context.ts'
 import { type PinnedLog, createSnapshot as planSnapshot } from '../snapshot/create.ts'
 import type { Engine } from './engine.ts'
@@ -131,7 +130,7 @@ function archiveFromMemory(
 ): readonly Promise<readonly TierMove[]>[] {
   if (log.policy.mode !== 'memory') return []
   return partitions.map(({ partition, endOffset }) =>
-    archiveMemory(engine.tiering, log, log.partition(partition), endOffset),
+    engine.scheduler.archiveMemory(log, log.partition(partition), endOffset),
   )
 }
 

@@ -71,7 +71,10 @@ export class Stratalog {
     }
     this.tier = {
       now: (options = {}) => this.#tierNow(options),
-      run: () => engine.scheduler.run(),
+      run: async () => {
+        this.#assertWritable()
+        return engine.scheduler.run()
+      },
       pause: () => engine.scheduler.pause(),
       resume: () => engine.scheduler.resume(),
     }

@@ -7,13 +7,7 @@
  * BufferSource, which owns them; a builder never frees one.
  */
 import { assert, present } from '../base/assert.ts'
-import {
-  type ColumnData,
-  bitmapBytes,
-  countBits,
-  isValidAt,
-  sliceBitmap,
-} from './column.ts'
+import { type ColumnData, bitmapBytes, countBits, isValidAt, sliceBitmap } from './column.ts'
 import { type ColumnType, columnLayout } from './schema.ts'
 import { type FixedWriter, fixedWriter } from './fixed-values.ts'
 import { VALUE_BYTES_MAX } from './limits.ts'
@@ -149,7 +143,15 @@ class FixedBuilder implements ColumnBuilder {
   slice(start: number, end: number): ColumnData {
     const { validity, nullCount } = this.#validity.slice(start, end)
     const values = this.#values.subarray(start * this.#byteWidth, end * this.#byteWidth)
-    return { type: this.type, length: end - start, nullCount, validity, offsets: null, values, dictionary: null }
+    return {
+      type: this.type,
+      length: end - start,
+      nullCount,
+      validity,
+      offsets: null,
+      values,
+      dictionary: null,
+    }
   }
 
   #reserve(rows: number): void {
@@ -203,7 +205,15 @@ class BitsBuilder implements ColumnBuilder {
   slice(start: number, end: number): ColumnData {
     const { validity, nullCount } = this.#validity.slice(start, end)
     const values = sliceBitmap(this.#bits, start, end - start)
-    return { type: this.type, length: end - start, nullCount, validity, offsets: null, values, dictionary: null }
+    return {
+      type: this.type,
+      length: end - start,
+      nullCount,
+      validity,
+      offsets: null,
+      values,
+      dictionary: null,
+    }
   }
 
   #pushBit(isSet: boolean): void {
@@ -237,7 +247,8 @@ class VariableBuilder implements ColumnBuilder {
     let end = start
     const isNull = value === null || value === undefined
     if (!isNull) {
-      const written = this.type === 'binary' ? this.#writeBytes(value, start) : this.#writeText(value, start)
+      const written =
+        this.type === 'binary' ? this.#writeBytes(value, start) : this.#writeText(value, start)
       if (typeof written === 'string') return written
       end = start + written
     }
@@ -309,7 +320,8 @@ class VariableBuilder implements ColumnBuilder {
       const code = codes[row] ?? 0
       const isValid = isValidAt(column, row)
       const entryEnd = isValid ? (entries[code + 1] ?? 0) : 0
-      for (let at = isValid ? (entries[code] ?? 0) : 0; at < entryEnd; at++) values[end++] = text[at] ?? 0
+      for (let at = isValid ? (entries[code] ?? 0) : 0; at < entryEnd; at++)
+        values[end++] = text[at] ?? 0
       this.#offsets[this.length + 1] = end
       this.#validity.set(this.length, isValid)
       this.length++
@@ -339,12 +351,17 @@ class VariableBuilder implements ColumnBuilder {
   #reserveRows(rows: number): void {
     const needed = (this.length + rows + 1) * 4
     if (needed <= this.#offsets.byteLength) return
-    const bytes = new Uint8Array(this.#offsets.buffer, this.#offsets.byteOffset, this.#offsets.byteLength)
+    const bytes = new Uint8Array(
+      this.#offsets.buffer,
+      this.#offsets.byteOffset,
+      this.#offsets.byteLength,
+    )
     this.#offsets = int32Over(grown(bytes, needed, this.#source))
   }
 
   #reserveBytes(needed: number): void {
-    if (needed > this.#values.length) this.#values = bufferOver(grown(this.#values, needed, this.#source))
+    if (needed > this.#values.length)
+      this.#values = bufferOver(grown(this.#values, needed, this.#source))
   }
 }
 
@@ -352,8 +369,8 @@ class VariableBuilder implements ColumnBuilder {
 const OPAQUE_CLASSES = [Map, Set, WeakMap, WeakSet, Promise, RegExp] as const
 
 /**
- * JSON of a value; undefined where there is none, as for a bigint or a circle. What a getter or a `toJSON` throws goes on
- * to the caller, unless it is a TypeError.
+ * JSON of a value; undefined where there is none, as for a bigint or a circle. What a getter or a `toJSON` throws goes
+ * on to the caller, unless it is a TypeError.
  */
 function jsonText(value: unknown): string | undefined {
   if (OPAQUE_CLASSES.some((opaque) => value instanceof opaque)) return undefined

@@ -1,4 +1,6 @@
-/** Whether columns from a caller are laid out as `ColumnData` says: what is taken on trust would be read beyond its end. */
+/**
+ * Whether columns from a caller are laid out as `ColumnData` says: what is taken on trust would be read beyond its end.
+ */
 import { isUtf8 } from 'node:buffer'
 import { type ColumnData, bitmapBytes, int32View, isValidAt } from './column.ts'
 import { VALUE_BYTES_MAX } from './limits.ts'
@@ -10,9 +12,12 @@ export function columnProblem(column: ColumnData): string | null {
   if (!isColumnType(type)) return `${JSON.stringify(type)} is not a column type`
   if (!isCount(length)) return 'its length is not a count'
   if (!isCount(nullCount) || nullCount > length) return 'its null count is not a count of its rows'
-  if (validity === null ? nullCount > 0 : !isBytes(validity, bitmapBytes(length))) return 'its validity is too short'
+  if (validity === null ? nullCount > 0 : !isBytes(validity, bitmapBytes(length)))
+    return 'its validity is too short'
   if (!(values instanceof Uint8Array)) return 'its values are not bytes'
-  return column.dictionary === null ? layoutProblem(column) : dictionaryProblem(column, column.dictionary)
+  return column.dictionary === null
+    ? layoutProblem(column)
+    : dictionaryProblem(column, column.dictionary)
 }
 
 function layoutProblem(column: ColumnData): string | null {
@@ -22,15 +27,20 @@ function layoutProblem(column: ColumnData): string | null {
     if (offsets !== null) return 'it has offsets'
     const width = layout.kind === 'bits' ? null : layout.byteWidth
     const needed = width === null ? bitmapBytes(length) : length * width
-    if (values.length < needed) return `its values take ${values.length} bytes; ${length} rows need ${needed}`
-    return width !== null && values.byteOffset % Math.min(width, 8) !== 0 ? 'its values are not aligned' : null
+    if (values.length < needed)
+      return `its values take ${values.length} bytes; ${length} rows need ${needed}`
+    return width !== null && values.byteOffset % Math.min(width, 8) !== 0
+      ? 'its values are not aligned'
+      : null
   }
-  if (!(offsets instanceof Int32Array) || offsets.length < length + 1) return 'it has too few offsets'
+  if (!(offsets instanceof Int32Array) || offsets.length < length + 1)
+    return 'it has too few offsets'
   let before = 0
   for (let row = 0; row <= length; row++) {
     const offset = offsets[row] ?? 0
     if (offset < before) return 'its offsets do not ascend'
-    if (offset - before > VALUE_BYTES_MAX && row > 0) return `its value in row ${row - 1} is over ${VALUE_BYTES_MAX} bytes`
+    if (offset - before > VALUE_BYTES_MAX && row > 0)
+      return `its value in row ${row - 1} is over ${VALUE_BYTES_MAX} bytes`
     before = offset
   }
   if (before > values.length) return 'its offsets lie beyond its values'
@@ -41,7 +51,8 @@ function layoutProblem(column: ColumnData): string | null {
 function textProblem({ length, values, validity }: ColumnData, offsets: Int32Array): string | null {
   for (let row = 0; row < length; row++) {
     if (validity !== null && !isValidAt({ validity }, row)) continue
-    if (!isUtf8(values.subarray(offsets[row] ?? 0, offsets[row + 1] ?? 0))) return `its text in row ${row} is not UTF-8`
+    if (!isUtf8(values.subarray(offsets[row] ?? 0, offsets[row + 1] ?? 0)))
+      return `its text in row ${row} is not UTF-8`
   }
   return null
 }
@@ -50,14 +61,16 @@ function dictionaryProblem(column: ColumnData, dictionary: ColumnData): string |
   const { length, offsets, values } = column
   if (column.type !== 'utf8' || dictionary.type !== 'utf8') return 'only text has a dictionary'
   if (offsets !== null) return 'it has offsets'
-  if (dictionary.dictionary !== null || dictionary.nullCount > 0) return 'its dictionary is not plain'
+  if (dictionary.dictionary !== null || dictionary.nullCount > 0)
+    return 'its dictionary is not plain'
   const problem = columnProblem(dictionary)
   if (problem !== null) return `its dictionary: ${problem}`
   if (values.length < length * 4 || values.byteOffset % 4 !== 0) return 'it has too few codes'
   const codes = int32View(values)
   for (let row = 0; row < length; row++) {
     const code = codes[row] ?? -1
-    if ((code < 0 || code >= dictionary.length) && isValidAt(column, row)) return 'a code is not in its dictionary'
+    if ((code < 0 || code >= dictionary.length) && isValidAt(column, row))
+      return 'a code is not in its dictionary'
   }
   return null
 }

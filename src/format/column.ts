@@ -47,7 +47,10 @@ export function float64View(bytes: Uint8Array): Float64Array {
 
 /** Bytes that the column's values, offsets and validity take; a dictionary counts in full. */
 export function columnBytes(column: ColumnData): number {
-  const own = column.values.byteLength + (column.offsets?.byteLength ?? 0) + (column.validity?.byteLength ?? 0)
+  const own =
+    column.values.byteLength +
+    (column.offsets?.byteLength ?? 0) +
+    (column.validity?.byteLength ?? 0)
   return own + (column.dictionary === null ? 0 : columnBytes(column.dictionary))
 }
 
@@ -75,7 +78,8 @@ function sliceValues(column: ColumnData, start: number, end: number): Uint8Array
   if (column.dictionary !== null) return column.values.subarray(start * 4, end * 4)
   const layout = columnLayout(column.type)
   if (layout.kind === 'bits') return sliceBitmap(column.values, start, end - start)
-  if (layout.kind === 'fixed') return column.values.subarray(start * layout.byteWidth, end * layout.byteWidth)
+  if (layout.kind === 'fixed')
+    return column.values.subarray(start * layout.byteWidth, end * layout.byteWidth)
   return column.values
 }
 

@@ -1,6 +1,11 @@
 /** How JavaScript values become values of the fixed-width types; see the table in schema.ts. */
 import { type ExactTime, parseExactTime, parseIsoTime } from '../base/units.ts'
-import { type ColumnType, TIMESTAMP_UNITS_PER_SECOND, decimalParameters, timestampUnit } from './schema.ts'
+import {
+  type ColumnType,
+  TIMESTAMP_UNITS_PER_SECOND,
+  decimalParameters,
+  timestampUnit,
+} from './schema.ts'
 
 /** Writes values of one type into a buffer by row number. */
 export interface FixedWriter {
@@ -12,21 +17,46 @@ export interface FixedWriter {
 type NumberArray = Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array
 
 const INTEGER_ARRAYS: Readonly<
-  Record<string, { readonly over: (bytes: Uint8Array) => NumberArray; readonly min: number; readonly max: number }>
+  Record<
+    string,
+    {
+      readonly over: (bytes: Uint8Array) => NumberArray
+      readonly min: number
+      readonly max: number
+    }
+  >
 > = {
   int8: { over: (b) => new Int8Array(b.buffer, b.byteOffset, b.length), min: -128, max: 127 },
   uint8: { over: (b) => b, min: 0, max: 255 },
-  int16: { over: (b) => new Int16Array(b.buffer, b.byteOffset, b.length >> 1), min: -32768, max: 32767 },
-  uint16: { over: (b) => new Uint16Array(b.buffer, b.byteOffset, b.length >> 1), min: 0, max: 65535 },
-  int32: { over: (b) => new Int32Array(b.buffer, b.byteOffset, b.length >> 2), min: -(2 ** 31), max: 2 ** 31 - 1 },
-  uint32: { over: (b) => new Uint32Array(b.buffer, b.byteOffset, b.length >> 2), min: 0, max: 2 ** 32 - 1 },
+  int16: {
+    over: (b) => new Int16Array(b.buffer, b.byteOffset, b.length >> 1),
+    min: -32768,
+    max: 32767,
+  },
+  uint16: {
+    over: (b) => new Uint16Array(b.buffer, b.byteOffset, b.length >> 1),
+    min: 0,
+    max: 65535,
+  },
+  int32: {
+    over: (b) => new Int32Array(b.buffer, b.byteOffset, b.length >> 2),
+    min: -(2 ** 31),
+    max: 2 ** 31 - 1,
+  },
+  uint32: {
+    over: (b) => new Uint32Array(b.buffer, b.byteOffset, b.length >> 2),
+    min: 0,
+    max: 2 ** 32 - 1,
+  },
 }
 
 export function fixedWriter(type: ColumnType): FixedWriter {
   const integer = INTEGER_ARRAYS[type]
   if (integer !== undefined) return smallIntegerWriter(integer.over, integer.min, integer.max)
-  if (type === 'float64') return floatWriter((b) => new Float64Array(b.buffer, b.byteOffset, b.length >> 3))
-  if (type === 'float32') return floatWriter((b) => new Float32Array(b.buffer, b.byteOffset, b.length >> 2))
+  if (type === 'float64')
+    return floatWriter((b) => new Float64Array(b.buffer, b.byteOffset, b.length >> 3))
+  if (type === 'float32')
+    return floatWriter((b) => new Float32Array(b.buffer, b.byteOffset, b.length >> 2))
   if (type === 'int64') return wideWriter((value) => toInt64(value, INT64_MIN, INT64_MAX))
   if (type === 'uint64') return wideWriter((value) => toInt64(value, 0n, UINT64_MAX))
   if (type === 'date') return dateWriter()
@@ -35,18 +65,27 @@ export function fixedWriter(type: ColumnType): FixedWriter {
     const perSecond = TIMESTAMP_UNITS_PER_SECOND[unit]
     return wideWriter((value) => toTimestamp(value, perSecond))
   }
-  return decimalWriter(decimalParameters(type)?.precision ?? 38, decimalParameters(type)?.scale ?? 0)
+  return decimalWriter(
+    decimalParameters(type)?.precision ?? 38,
+    decimalParameters(type)?.scale ?? 0,
+  )
 }
 
-function smallIntegerWriter(over: (bytes: Uint8Array) => NumberArray, min: number, max: number): FixedWriter {
+function smallIntegerWriter(
+  over: (bytes: Uint8Array) => NumberArray,
+  min: number,
+  max: number,
+): FixedWriter {
   let values = over(new Uint8Array(0))
   return {
     attach(bytes) {
       values = over(bytes)
     },
     write(row, value) {
-      const number = typeof value === 'bigint' && value >= min && value <= max ? Number(value) : value
-      if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max) return false
+      const number =
+        typeof value === 'bigint' && value >= min && value <= max ? Number(value) : value
+      if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max)
+        return false
       values[row] = number
       return true
     },
@@ -140,7 +179,12 @@ function dateWriter(): FixedWriter {
       values = new Int32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 2)
     },
     write(row, value) {
-      const ms = value instanceof Date ? value.getTime() : typeof value === 'string' ? parseIsoTime(value) : null
+      const ms =
+        value instanceof Date
+          ? value.getTime()
+          : typeof value === 'string'
+            ? parseIsoTime(value)
+            : null
       if (ms === null || Number.isNaN(ms)) return false
       values[row] = Math.floor(ms / DAY_MS)
       return true
@@ -148,7 +192,10 @@ function dateWriter(): FixedWriter {
   }
 }
 
-/** Far above the digits of any decimal type: a number of a million digits would take long to make and be refused after all. */
+/**
+ * Far above the digits of any decimal type: a number of a million digits would take long to make and be refused after
+ * all.
+ */
 const DECIMAL_TEXT_MAX = 256
 
 function decimalWriter(precision: number, scale: number): FixedWriter {
@@ -170,7 +217,8 @@ function decimalWriter(precision: number, scale: number): FixedWriter {
 
 /** The integer that a decimal stands for at `scale`; null when the text has more digits after the point. */
 function toUnscaled(value: unknown, scale: number): bigint | null {
-  if (typeof value !== 'string' && typeof value !== 'bigint' && typeof value !== 'number') return null
+  if (typeof value !== 'string' && typeof value !== 'bigint' && typeof value !== 'number')
+    return null
   const text = String(value)
   const match = text.length > DECIMAL_TEXT_MAX ? null : /^(-?)(\d+)(?:\.(\d+))?$/.exec(text)
   if (match === null) return null

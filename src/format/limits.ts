@@ -88,12 +88,24 @@ export const WAL_RING_BYTES: number = 16 * MIB
 export const WAL_RING_BYTES_MIN: number = 4 * KIB
 
 assert(VALUE_BYTES_MAX < APPEND_BYTES_MAX, 'a single value of the greatest size fits an append')
-assert(APPEND_BYTES_MAX + MIB < WAL_FILE_BYTES_MAX, 'a frame of the greatest size fits a WAL file of the greatest size')
+assert(
+  APPEND_BYTES_MAX + MIB < WAL_FILE_BYTES_MAX,
+  'a frame of the greatest size fits a WAL file of the greatest size',
+)
 assert(BATCH_BYTES_TARGET * 2 < SEGMENT_BYTES_TARGET, 'a segment holds several batches')
 assert(APPEND_BYTES_MAX * 2 < 2 ** 31, 'positions inside a batch fit int32')
 assert(WAL_FILE_BYTES_MIN <= WAL_FILE_BYTES_MAX, 'WAL files grow')
-assert(WAL_ZERO_AHEAD_BYTES <= WAL_FILE_BYTES_MIN, 'a WAL file is not zeroed beyond its capacity at once')
+assert(
+  WAL_ZERO_AHEAD_BYTES <= WAL_FILE_BYTES_MIN,
+  'a WAL file is not zeroed beyond its capacity at once',
+)
 assert((WAL_RING_BYTES & (WAL_RING_BYTES - 1)) === 0, 'positions in the WAL ring are masked')
-assert(WAL_RING_BYTES_MIN <= WAL_RING_BYTES && WAL_RING_BYTES / 8 < 2 ** 31, 'distances in the WAL ring fit int32 words')
+assert(
+  WAL_RING_BYTES_MIN <= WAL_RING_BYTES && WAL_RING_BYTES / 8 < 2 ** 31,
+  'distances in the WAL ring fit int32 words',
+)
 assert(APPEND_ROWS_MAX < 2 ** 24, 'a count of nulls in a WAL payload fits 24 bits')
-assert(APPEND_BYTES_MAX + BATCH_BYTES_TARGET * 2 < BLOCK_RAW_BYTES_MAX, 'any append fits a block of a segment')
+assert(
+  APPEND_BYTES_MAX + BATCH_BYTES_TARGET * 2 < BLOCK_RAW_BYTES_MAX,
+  'any append fits a block of a segment',
+)

@@ -12,10 +12,18 @@ import {
 } from './schema.ts'
 import { assertColumnName } from './schema-inference.ts'
 
-const STAMPED_TIME_FIELD: Field = { name: STAMPED_TIME_COLUMN, type: 'timestamp[ms]', nullable: false }
+const STAMPED_TIME_FIELD: Field = {
+  name: STAMPED_TIME_COLUMN,
+  type: 'timestamp[ms]',
+  nullable: false,
+}
 
 /** The stored schema of a log: `fields`, and `_time` unless the log names a time column. */
-export function storedSchema(id: number, fields: readonly Field[], timeColumn: string | null): Schema {
+export function storedSchema(
+  id: number,
+  fields: readonly Field[],
+  timeColumn: string | null,
+): Schema {
   return { id, fields: timeColumn === null ? [...fields, STAMPED_TIME_FIELD] : fields }
 }
 
@@ -29,7 +37,9 @@ export function sameFields(a: readonly Field[], b: readonly Field[]): boolean {
     a.length === b.length &&
     a.every((field, index) => {
       const other = b[index]
-      return other?.name === field.name && other.type === field.type && other.nullable === field.nullable
+      return (
+        other?.name === field.name && other.type === field.type && other.nullable === field.nullable
+      )
     })
   )
 }
@@ -37,25 +47,34 @@ export function sameFields(a: readonly Field[], b: readonly Field[]): boolean {
 /**
  * Checks declared fields. @throws StratalogError `schema_invalid` naming the column and what is wrong with it.
  */
-export function assertFields(fields: readonly Field[], timeColumn: string | null, keyColumn: string | null): void {
+export function assertFields(
+  fields: readonly Field[],
+  timeColumn: string | null,
+  keyColumn: string | null,
+): void {
   assertDistinct(fields)
   for (const field of fields) assertField(field)
   assertRole(fields, timeColumn, 'timeColumn')
   assertRole(fields, keyColumn, 'keyColumn')
   const time = fields.find((field) => field.name === timeColumn)
   if (time !== undefined && timestampUnit(time.type) === null) {
-    throw invalid(`The time column ${JSON.stringify(time.name)} is ${time.type}; it needs to be a timestamp.`)
+    throw invalid(
+      `The time column ${JSON.stringify(time.name)} is ${time.type}; it needs to be a timestamp.`,
+    )
   }
 }
 
 function assertField({ name, type }: Field): void {
   assertColumnName(name)
-  if (!isColumnType(type)) throw invalid(`Column ${JSON.stringify(name)}: ${JSON.stringify(type)} is not a column type.`)
-  if (name === TOMBSTONE_COLUMN && type !== 'bool') throw invalid(`${TOMBSTONE_COLUMN} is of type bool.`)
+  if (!isColumnType(type))
+    throw invalid(`Column ${JSON.stringify(name)}: ${JSON.stringify(type)} is not a column type.`)
+  if (name === TOMBSTONE_COLUMN && type !== 'bool')
+    throw invalid(`${TOMBSTONE_COLUMN} is of type bool.`)
 }
 
 function assertDistinct(fields: readonly Field[]): void {
-  if (fields.length > COLUMNS_MAX) throw invalid(`A log has at most ${COLUMNS_MAX} columns; got ${fields.length}.`)
+  if (fields.length > COLUMNS_MAX)
+    throw invalid(`A log has at most ${COLUMNS_MAX} columns; got ${fields.length}.`)
   const names = new Set<string>()
   for (const { name } of fields) {
     if (names.has(name)) throw invalid(`Column ${JSON.stringify(name)} is declared twice.`)
@@ -70,18 +89,26 @@ function assertRole(fields: readonly Field[], name: string | null, role: string)
 }
 
 /**
- * The fields a log needs to take columns of `given`: its own, widened where needed, then new nullable ones. `own` is null
- * for a log that has no schema yet; then the new ones may be required.
- * @throws StratalogError `schema_mismatch` naming the column and both types; `schema_invalid` for names, types and counts.
+ * The fields a log needs to take columns of `given`: its own, widened where needed, then new nullable ones. `own` is
+ * null for a log that has no schema yet; then the new ones may be required.
+ * @throws StratalogError `schema_mismatch` naming the column and both types; `schema_invalid` for names, types and
+ * counts.
  */
-export function mergeFields(own: readonly Field[] | null, given: readonly Field[]): readonly Field[] {
+export function mergeFields(
+  own: readonly Field[] | null,
+  given: readonly Field[],
+): readonly Field[] {
   assertDistinct(given)
   const fields = new Map((own ?? []).map((field) => [field.name, field]))
   for (const field of given) {
     const known = fields.get(field.name)
     if (known === undefined) {
       assertField(field)
-      fields.set(field.name, { name: field.name, type: field.type, nullable: own !== null || field.nullable })
+      fields.set(field.name, {
+        name: field.name,
+        type: field.type,
+        nullable: own !== null || field.nullable,
+      })
     } else if (isWidening(known.type, field.type)) {
       fields.set(field.name, { ...known, type: field.type })
     } else if (known.type !== field.type && !isWidening(field.type, known.type)) {

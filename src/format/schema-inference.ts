@@ -1,4 +1,6 @@
-/** Which schema a log takes from its records, and how it may grow with them (design: additive columns, two widenings). */
+/**
+ * Which schema a log takes from its records, and how it may grow with them (design: additive columns, two widenings).
+ */
 import { StratalogError } from '../base/errors.ts'
 import { parseIsoTime } from '../base/units.ts'
 import { COLUMNS_MAX, COLUMN_NAME_BYTES_MAX } from './limits.ts'
@@ -14,7 +16,13 @@ import {
 
 export type Row = Readonly<Record<string, unknown>>
 
-const FORBIDDEN_NAMES: ReadonlySet<string> = new Set([...SYSTEM_COLUMNS, '__proto__', 'constructor', 'prototype', ''])
+const FORBIDDEN_NAMES: ReadonlySet<string> = new Set([
+  ...SYSTEM_COLUMNS,
+  '__proto__',
+  'constructor',
+  'prototype',
+  '',
+])
 
 /** Whether the name means something to the system or to JavaScript, so that no column has it. */
 export function isReservedName(name: string): boolean {
@@ -23,11 +31,16 @@ export function isReservedName(name: string): boolean {
 
 /** @throws StratalogError `schema_invalid` for a name that no column may have. */
 export function assertColumnName(name: string): void {
-  if (typeof name !== 'string') throw new StratalogError('schema_invalid', 'A column has a name, which is text.')
+  if (typeof name !== 'string')
+    throw new StratalogError('schema_invalid', 'A column has a name, which is text.')
   if (FORBIDDEN_NAMES.has(name)) {
-    throw new StratalogError('schema_invalid', `${JSON.stringify(name)} is reserved; name the column otherwise.`, {
-      details: { column: name },
-    })
+    throw new StratalogError(
+      'schema_invalid',
+      `${JSON.stringify(name)} is reserved; name the column otherwise.`,
+      {
+        details: { column: name },
+      },
+    )
   }
   if (Buffer.byteLength(name) > COLUMN_NAME_BYTES_MAX || !name.isWellFormed()) {
     throw new StratalogError(
@@ -40,20 +53,28 @@ export function assertColumnName(name: string): void {
 /** @throws StratalogError `record_invalid` naming the row, when the value cannot be read as a record. */
 export function assertRecord(value: unknown, row: number): asserts value is Row {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return
-  throw new StratalogError('record_invalid', `Record ${row} is not an object; a record is { column: value, … }.`, {
-    details: { row },
-  })
+  throw new StratalogError(
+    'record_invalid',
+    `Record ${row} is not an object; a record is { column: value, … }.`,
+    {
+      details: { row },
+    },
+  )
 }
 
 /**
- * The fields that `rows` need: those of `schema` first, widened where a value asks for it, then new nullable ones in the
- * order they appear. A column whose every value is null is left out until it has one. A new time column takes ms since
- * 1970 and ISO 8601 text as times.
+ * The fields that `rows` need: those of `schema` first, widened where a value asks for it, then new nullable ones in
+ * the order they appear. A column whose every value is null is left out until it has one. A new time column takes ms
+ * since 1970 and ISO 8601 text as times.
  *
  * @throws StratalogError `schema_mismatch` naming row, column and both types; `schema_invalid` for names and counts;
  * `record_invalid` for what is no record.
  */
-export function inferFields(rows: readonly Row[], schema: Schema | null, timeColumn: string | null): readonly Field[] {
+export function inferFields(
+  rows: readonly Row[],
+  schema: Schema | null,
+  timeColumn: string | null,
+): readonly Field[] {
   const fields = new Map<string, Field>()
   for (const field of schema?.fields ?? []) {
     if (field.name !== STAMPED_TIME_COLUMN) fields.set(field.name, field)
@@ -81,7 +102,10 @@ export function inferFields(rows: readonly Row[], schema: Schema | null, timeCol
     }
   }
   if (fields.size > COLUMNS_MAX) {
-    throw new StratalogError('schema_invalid', `A log has at most ${COLUMNS_MAX} columns; these records have ${fields.size}.`)
+    throw new StratalogError(
+      'schema_invalid',
+      `A log has at most ${COLUMNS_MAX} columns; these records have ${fields.size}.`,
+    )
   }
   return [...fields.values()]
 }
@@ -96,7 +120,12 @@ export function schemaMismatch(row: number, field: Field, value: unknown): Strat
 }
 
 function typeOfTime(value: unknown, name: string, row: number): ColumnType {
-  const ms = value instanceof Date ? value.getTime() : typeof value === 'string' ? parseIsoTime(value) : value
+  const ms =
+    value instanceof Date
+      ? value.getTime()
+      : typeof value === 'string'
+        ? parseIsoTime(value)
+        : value
   if (typeof ms === 'number' && Number.isFinite(ms)) return 'timestamp[ms]'
   throw schemaMismatch(row, { name, type: 'timestamp[ms]', nullable: false }, value)
 }
@@ -121,7 +150,11 @@ export function typeOfValue(value: unknown): ColumnType | null {
     case 'number':
       return typeOfNumber(value)
     case 'bigint':
-      return value >= -(2n ** 63n) && value < 2n ** 63n ? 'int64' : value >= 0n && value < 2n ** 64n ? 'uint64' : null
+      return value >= -(2n ** 63n) && value < 2n ** 63n
+        ? 'int64'
+        : value >= 0n && value < 2n ** 64n
+          ? 'uint64'
+          : null
     case 'object':
       if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : 'timestamp[ms]'
       return value instanceof Uint8Array || value instanceof ArrayBuffer ? 'binary' : 'json'
@@ -136,7 +169,9 @@ function typeOfNumber(value: number): ColumnType {
   return Number.isSafeInteger(value) ? 'int64' : 'float64'
 }
 
-/** The type a column needs so that it also holds `value`: its own, a wider one, or null for a change that is refused. */
+/**
+ * The type a column needs so that it also holds `value`: its own, a wider one, or null for a change that is refused.
+ */
 function typeToHold(type: ColumnType, value: unknown, isDeclared: boolean): ColumnType | null {
   if (type === 'json') return typeof value === 'function' || typeof value === 'symbol' ? null : type
   const wanted = typeOfValue(value)
@@ -150,7 +185,11 @@ function typeToHold(type: ColumnType, value: unknown, isDeclared: boolean): Colu
 /** Types first seen in this very append may still meet in float64: `[2 ** 40, 0.5]` is a column of floats. */
 function mergesInference(type: ColumnType, wanted: ColumnType): boolean {
   const numbers: readonly ColumnType[] = ['int32', 'int64', 'float64']
-  return numbers.includes(type) && numbers.includes(wanted) && (type === 'float64' || wanted === 'float64')
+  return (
+    numbers.includes(type) &&
+    numbers.includes(wanted) &&
+    (type === 'float64' || wanted === 'float64')
+  )
 }
 
 /** Values that a column takes without being the type that inference would choose; the column itself checks ranges. */
@@ -163,8 +202,10 @@ function acceptsAsIs(type: ColumnType, value: unknown): boolean {
 
 export function describeValue(value: unknown): string {
   if (value === null) return 'null'
-  if (typeof value === 'string') return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`
-  if (typeof value === 'number' || typeof value === 'boolean') return `the ${typeof value} ${String(value)}`
+  if (typeof value === 'string')
+    return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`
+  if (typeof value === 'number' || typeof value === 'boolean')
+    return `the ${typeof value} ${String(value)}`
   if (typeof value === 'bigint') return `the bigint ${value}`
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid Date' : 'a Date'
   if (value instanceof Uint8Array) return 'bytes'

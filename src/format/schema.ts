@@ -51,7 +51,9 @@ export interface Schema {
 /** The column that the engine stamps with its clock when a log names no time column. Hidden from the user's schema. */
 export const STAMPED_TIME_COLUMN = '_time'
 
-/** Set to true on a record, it says that the record's key is gone from the latest view. A user column like any other. */
+/**
+ * Set to true on a record, it says that the record's key is gone from the latest view. A user column like any other.
+ */
 export const TOMBSTONE_COLUMN = '_deleted'
 
 /** Readable beside the user's columns; refused as names of user columns. */
@@ -102,7 +104,9 @@ export function columnLayout(type: ColumnType): ColumnLayout {
 const DECIMAL_PATTERN = /^decimal\((\d{1,2}),(\d{1,2})\)$/
 
 /** Precision (1 to 38 digits) and scale of a decimal type; null for every other type. */
-export function decimalParameters(type: string): { readonly precision: number; readonly scale: number } | null {
+export function decimalParameters(
+  type: string,
+): { readonly precision: number; readonly scale: number } | null {
   const match = DECIMAL_PATTERN.exec(type)
   if (match === null) return null
   const precision = Number(match[1])
@@ -115,7 +119,12 @@ export function timestampUnit(type: ColumnType): TimestampUnit | null {
 }
 
 /** Units of each timestamp type in one second. */
-export const TIMESTAMP_UNITS_PER_SECOND: Readonly<Record<TimestampUnit, number>> = { s: 1, ms: 1e3, us: 1e6, ns: 1e9 }
+export const TIMESTAMP_UNITS_PER_SECOND: Readonly<Record<TimestampUnit, number>> = {
+  s: 1,
+  ms: 1e3,
+  us: 1e6,
+  ns: 1e9,
+}
 
 export function isColumnType(value: unknown): value is ColumnType {
   if (typeof value !== 'string') return false
@@ -126,7 +135,8 @@ export function isColumnType(value: unknown): value is ColumnType {
 /** Whether every value of `from` is a value of `to`: the only type changes that a live log takes. */
 export function isWidening(from: ColumnType, to: ColumnType): boolean {
   return (
-    (from === 'int32' && (to === 'int64' || to === 'float64')) || (from === 'float32' && to === 'float64')
+    (from === 'int32' && (to === 'int64' || to === 'float64')) ||
+    (from === 'float32' && to === 'float64')
   )
 }
 

@@ -2,8 +2,9 @@
  * Appends that wait for the WAL, in LSN order, for the whole engine.
  *
  * Invariant: an append is settled as durable exactly when the WAL says that its last byte is, in the order the WAL took
- * them, so a partition's durable watermark moves only over records that survive a crash. After a failure nothing is ever
- * settled as durable again: every waiting append is refused with that failure, and its fate is unknown to the caller.
+ * them, so a partition's durable watermark moves only over records that survive a crash. After a failure nothing is
+ * ever settled as durable again: every waiting append is refused with that failure, and its fate is unknown to the
+ * caller.
  */
 import type { StratalogError } from '../base/errors.ts'
 
@@ -37,7 +38,12 @@ export class AckQueue {
   }
 
   /** Registers an append; the promise, when asked for, settles with its durability. */
-  add(endLsn: number, listener: DurableListener, endOffset: number, wantsPromise: boolean): Promise<void> | null {
+  add(
+    endLsn: number,
+    listener: DurableListener,
+    endOffset: number,
+    wantsPromise: boolean,
+  ): Promise<void> | null {
     if (this.#failure !== null) return wantsPromise ? Promise.reject(this.#failure) : null
     if (!wantsPromise) {
       this.#waiting.push({ endLsn, listener, endOffset, resolve: null, reject: null })

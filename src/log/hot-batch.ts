@@ -22,8 +22,8 @@ export interface AppendFacts {
   readonly lsn: number
 }
 
-/** Buffers of a batch up to which the next one begins with as much. */
-const EXPECTED_BYTES_MAX = 2 * BATCH_BYTES_TARGET
+/** Values of a batch up to which the next one begins with room for as many. */
+const EXPECTED_BYTES_MAX = 0.625 * BATCH_BYTES_TARGET
 
 export class HotBatch {
   // Fixed at construction.
@@ -47,19 +47,33 @@ export class HotBatch {
   #slabBytes = 0
   #holders = 1
 
-  constructor(schema: Schema, baseOffset: number, timeColumn: string, pool: SlabPool, previous: HotBatch | null) {
+  constructor(
+    schema: Schema,
+    baseOffset: number,
+    timeColumn: string,
+    pool: SlabPool,
+    previous: HotBatch | null,
+  ) {
     this.schema = schema
     this.baseOffset = baseOffset
     this.#pool = pool
     this.#timeIndex = fieldIndex(schema, timeColumn)
     const source: BufferSource = { acquire: (minBytes) => this.#acquire(minBytes) }
-    // A batch that follows a full one will be about as big; the first of a log starts small. One huge append says nothing.
-    const isAlike = previous !== null && previous.schema.id === schema.id && previous.bytes <= EXPECTED_BYTES_MAX
+    // A batch that follows a full one will be about as big; the first of a log starts small. One huge append says
+    // nothing.
+    const isAlike =
+      previous !== null &&
+      previous.schema.id === schema.id &&
+      previous.valueBytes <= EXPECTED_BYTES_MAX
     this.builders = schema.fields.map((field, index) =>
-      createColumnBuilder(field.type, source, isAlike ? previous.builders[index]?.size() : undefined),
+      createColumnBuilder(
+        field.type,
+        source,
+        isAlike ? previous.builders[index]?.size() : undefined,
+      ),
     )
     // First buffers of the whole target would make the batch full before it has a row.
-    this.#fullBytes = Math.max(BATCH_BYTES_TARGET, this.#slabBytes + 1)
+    this.#fullBytes = Math.max(BATCH_BYTES_TARGET, this.#slabBytes + BATCH_BYTES_TARGET / 2)
   }
 
   get length(): number {
@@ -101,7 +115,10 @@ export class HotBatch {
   commit(facts: AppendFacts): number {
     assert(!this.#isSealed, 'a sealed batch takes no rows')
     const length = this.builders[0]?.length ?? 0
-    assert(this.builders.every((builder) => builder.length === length), 'columns of a batch have equal lengths')
+    assert(
+      this.builders.every((builder) => builder.length === length),
+      'columns of a batch have equal lengths',
+    )
     const added = length - this.#length
     const times = this.builders[this.#timeIndex]?.slice(this.#length, length)
     if (times !== undefined) this.#time = timeRangeOf(times, timestampUnit(times.type), this.#time)
@@ -123,7 +140,10 @@ export class HotBatch {
 
   /** The records with offsets `[from, to)` of those committed. Valid while the caller holds a lease. */
   view(from: number, to: number): RecordBatch {
-    assert(from >= this.baseOffset && to <= this.endOffset && from <= to, 'a view lies inside its batch')
+    assert(
+      from >= this.baseOffset && to <= this.endOffset && from <= to,
+      'a view lies inside its batch',
+    )
     const start = from - this.baseOffset
     const end = to - this.baseOffset
     return {

@@ -4,7 +4,8 @@
  * Invariants:
  * - rows are staged behind the committed ones of the open batch, written to the WAL, and committed in one synchronous
  *   stretch; what fails on the way leaves no trace, in RAM or in the WAL;
- * - a schema is in the WAL before the first frame that uses it, and in the manifest before the WAL lets go of that frame.
+ * - a schema is in the WAL before the first frame that uses it, and in the manifest before the WAL lets go of that
+ *   frame.
  */
 import { assert, present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -14,12 +15,22 @@ import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.
 import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
 import { type Row, inferFields } from '../format/schema-inference.ts'
 import { type Schema, STAMPED_TIME_COLUMN, timestampUnit } from '../format/schema.ts'
-import { appendPayloadBytes, encodeSchemaPayload, writeAppendPayload } from '../format/wal-payload.ts'
+import {
+  appendPayloadBytes,
+  encodeSchemaPayload,
+  writeAppendPayload,
+} from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import type { HotBatch } from './hot-batch.ts'
 import type { LogView } from './log-view.ts'
 import type { Partition } from './partition.ts'
-import { type ColumnInput, appendTooLarge, explainMismatch, pushColumns, pushRows } from './row-appender.ts'
+import {
+  type ColumnInput,
+  appendTooLarge,
+  explainMismatch,
+  pushColumns,
+  pushRows,
+} from './row-appender.ts'
 import type { Wal } from './wal.ts'
 
 export interface RowInput {
@@ -54,6 +65,10 @@ const NO_LSNS = { start: Infinity, end: Infinity }
 export class LiveLog {
   // Fixed at construction.
   readonly partitions: readonly Partition[]
+  /**
+   * How many of the schemas came from the manifest; those after them may be in the WAL only, and not yet durable there.
+   */
+  readonly givenSchemas: number
   readonly #ports: LiveLogPorts
 
   // Owned by the append loop.
@@ -62,9 +77,15 @@ export class LiveLog {
   #nextPartition = 0
   #isApplying = false
 
-  constructor(definition: LogDefinition, schemas: readonly Schema[], partitions: readonly Partition[], ports: LiveLogPorts) {
+  constructor(
+    definition: LogDefinition,
+    schemas: readonly Schema[],
+    partitions: readonly Partition[],
+    ports: LiveLogPorts,
+  ) {
     this.#definition = definition
     this.#schemas = [...schemas]
+    this.givenSchemas = schemas.length
     this.partitions = partitions
     this.#ports = ports
   }
@@ -119,12 +140,20 @@ export class LiveLog {
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, and the failure
    * of the WAL (`disk_failed`, `disk_full`), after which the fate of the append is unknown.
    */
-  async append(partition: Partition, input: AppendInput, ack: AckLevel, appendTime: number): Promise<AppendResult> {
+  async append(
+    partition: Partition,
+    input: AppendInput,
+    ack: AckLevel,
+    appendTime: number,
+  ): Promise<AppendResult> {
     assertSize(input)
     // Others may append while this waits, so look again until there is room in this very stretch.
     for (let room = this.#backpressure; room !== null; room = this.#backpressure) await room
     if (this.#isApplying) {
-      throw new StratalogError('record_invalid', `A record that is being appended to '${this.name}' cannot append to it.`)
+      throw new StratalogError(
+        'record_invalid',
+        `A record that is being appended to '${this.name}' cannot append to it.`,
+      )
     }
     this.#isApplying = true
     let applied: Applied
@@ -142,7 +171,9 @@ export class LiveLog {
   view(ranges?: ReadonlyMap<number, Range>): LogView {
     const pinned = this.partitions.map((partition) => {
       const range = ranges?.get(partition.partition)
-      return ranges !== undefined && range === undefined ? partition.view({ start: 0, end: 0 }) : partition.view(range)
+      return ranges !== undefined && range === undefined
+        ? partition.view({ start: 0, end: 0 })
+        : partition.view(range)
     })
     let isReleased = false
     return {
@@ -166,7 +197,12 @@ export class LiveLog {
   }
 
   /** Recovery and replay: takes records that have their offsets and times already. Nothing is written to the WAL. */
-  restoreColumns(partition: Partition, schema: Schema, columns: ColumnInput, facts: { appendTime: number; lsn: number }): void {
+  restoreColumns(
+    partition: Partition,
+    schema: Schema,
+    columns: ColumnInput,
+    facts: { appendTime: number; lsn: number },
+  ): void {
     const batch = partition.openBatch(schema)
     pushColumns(batch, columns, facts.appendTime)
     partition.applied(batch.commit(facts), false)
@@ -190,11 +226,15 @@ export class LiveLog {
     const { batch, schema, isNew } = this.#stage(partition, input, appendTime)
     if (!this.hasWal && batch.bytes > APPEND_BYTES_MAX) assertStagedBytes(partition, batch)
     const offset = partition.nextOffset
-    const lsns = this.hasWal ? this.#logFrames(partition, batch, isNew ? schema : null, appendTime) : NO_LSNS
+    const lsns = this.hasWal
+      ? this.#logFrames(partition, batch, isNew ? schema : null, appendTime)
+      : NO_LSNS
     if (isNew) this.#schemas.push(schema)
     const count = batch.commit({ appendTime, lsn: lsns.start })
     partition.applied(count, this.hasWal)
-    const acked = this.hasWal ? this.#ports.acks.add(lsns.end, partition, offset + count, ack !== 'memory') : null
+    const acked = this.hasWal
+      ? this.#ports.acks.add(lsns.end, partition, offset + count, ack !== 'memory')
+      : null
     return { result: { partition: partition.partition, offset, count }, acked }
   }
 
@@ -216,11 +256,20 @@ export class LiveLog {
       if (length > APPEND_BYTES_MAX) throw appendTooLarge(length)
       if (newSchema !== null) {
         const payload = encodeSchemaPayload(newSchema)
-        wal.append({ ...fields, kind: 'schema', baseOffset: 0, recordCount: 0 }, payload.length, (into, position) => {
-          into.set(payload, position)
-        })
+        wal.append(
+          { ...fields, kind: 'schema', baseOffset: 0, recordCount: 0 },
+          payload.length,
+          (into, position) => {
+            into.set(payload, position)
+          },
+        )
       }
-      const frame = { ...fields, kind: 'append', baseOffset: partition.nextOffset, recordCount: end - start } as const
+      const frame = {
+        ...fields,
+        kind: 'append',
+        baseOffset: partition.nextOffset,
+        recordCount: end - start,
+      } as const
       const endLsn = wal.append(frame, length, (into, position) => {
         writeAppendPayload(into, position, batch.schema.id, columns, start, end)
       })
@@ -232,19 +281,26 @@ export class LiveLog {
   }
 
   /** Puts the input behind the committed rows of a batch of a schema that holds it. */
-  #stage(partition: Partition, input: AppendInput, appendTime: number): { batch: HotBatch; schema: Schema; isNew: boolean } {
+  #stage(
+    partition: Partition,
+    input: AppendInput,
+    appendTime: number,
+  ): { batch: HotBatch; schema: Schema; isNew: boolean } {
     const current = this.schema
     if (input.kind === 'columns') return this.#stageColumns(partition, input, appendTime, current)
     if (current !== null) {
       const batch = partition.openBatch(current)
-      if (pushRows(batch, input.rows, appendTime) === 'ok') return { batch, schema: current, isNew: false }
+      if (pushRows(batch, input.rows, appendTime) === 'ok')
+        return { batch, schema: current, isNew: false }
     }
     const fields = inferFields(input.rows, current, this.#definition.timeColumn)
     const schema = this.#nextSchema(fields)
     const batch = partition.openBatch(schema)
-    if (current !== null && schema.id === current.id) throw explainMismatch(input.rows, schema, batch)
+    if (current !== null && schema.id === current.id)
+      throw explainMismatch(input.rows, schema, batch)
     try {
-      if (pushRows(batch, input.rows, appendTime) !== 'ok') throw explainMismatch(input.rows, schema, batch)
+      if (pushRows(batch, input.rows, appendTime) !== 'ok')
+        throw explainMismatch(input.rows, schema, batch)
     } catch (error) {
       partition.discardStaged(batch)
       throw error
@@ -259,7 +315,9 @@ export class LiveLog {
     current: Schema | null,
   ): { batch: HotBatch; schema: Schema; isNew: boolean } {
     const given = input.fields.filter((field) => field.name !== STAMPED_TIME_COLUMN)
-    const schema = this.#nextSchema(mergeFields(current === null ? null : userFields(current), given))
+    const schema = this.#nextSchema(
+      mergeFields(current === null ? null : userFields(current), given),
+    )
     const batch = partition.openBatch(schema)
     try {
       pushColumns(batch, input, appendTime)
@@ -277,9 +335,13 @@ export class LiveLog {
     const { timeColumn, keyColumn } = this.#definition
     for (const [role, name] of Object.entries({ timeColumn, keyColumn })) {
       if (name !== null && !fields.some((field) => field.name === name)) {
-        throw new StratalogError('schema_mismatch', `The first records of '${this.name}' lack ${role} '${name}'.`, {
-          details: { log: this.name, column: name },
-        })
+        throw new StratalogError(
+          'schema_mismatch',
+          `The first records of '${this.name}' lack ${role} '${name}'.`,
+          {
+            details: { log: this.name, column: name },
+          },
+        )
       }
     }
     return storedSchema(this.#schemas.length, withTimeColumn(fields, timeColumn), timeColumn)
@@ -315,9 +377,13 @@ function assertStagedBytes(partition: Partition, batch: HotBatch): void {
 function assertSize(input: AppendInput): void {
   const count = input.kind === 'rows' ? input.rows.length : input.length
   if (!Number.isSafeInteger(count) || count < 0) {
-    throw new StratalogError('argument_invalid', `An append has a whole number of records; got ${String(count)}.`)
+    throw new StratalogError(
+      'argument_invalid',
+      `An append has a whole number of records; got ${String(count)}.`,
+    )
   }
-  if (count === 0) throw new StratalogError('argument_invalid', 'An append needs at least one record; got none.')
+  if (count === 0)
+    throw new StratalogError('argument_invalid', 'An append needs at least one record; got none.')
   if (count > APPEND_ROWS_MAX) {
     throw new StratalogError(
       'append_too_large',

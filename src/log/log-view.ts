@@ -1,6 +1,6 @@
 /**
- * A fixed, readable view of one log across its tiers. `query`, `snapshot` and `replay` read through this interface only,
- * so live logs, archives, snapshots and test doubles are interchangeable.
+ * A fixed, readable view of one log across its tiers. `query`, `snapshot` and `replay` read through this interface
+ * only, so live logs, archives, snapshots and test doubles are interchangeable.
  *
  * Invariants: in each partition the sources lie in offset order and never overlap, so every offset is served by exactly
  * one copy however data moves underneath. Offsets of `[startOffset, endOffset)` that no source covers are gaps: evicted
@@ -52,7 +52,10 @@ export interface SegmentSource {
 /** The stored bytes of one copy of a segment; positions count from the segment's first byte. */
 export interface SegmentBytes {
   readonly length: number
-  /** Exactly that range. @throws StratalogError `object_not_found`, `file_not_found`, `object_corrupt`, `file_corrupt`, `store_unavailable`. */
+  /**
+   * Exactly that range. @throws StratalogError `object_not_found`, `file_not_found`, `object_corrupt`, `file_corrupt`,
+   * `store_unavailable`.
+   */
   read(range: Range, signal?: AbortSignal): Promise<Uint8Array>
   /** An absolute path when these bytes are a whole local file, else null: lets a worker read it by itself. */
   readonly path: string | null

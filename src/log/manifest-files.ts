@@ -21,7 +21,7 @@ export interface ManifestFiles {
   list(after: number): AsyncIterable<ManifestFileName>
   /** The whole file; null when there is none. */
   read(file: ManifestFileName): Promise<Uint8Array | null>
-  /** Durably writes the file and returns true, or returns false and changes nothing when the name is taken. */
+  /** Durably writes the file and returns true; returns false when the name is taken, durably too. */
   putIfAbsent(file: ManifestFileName, bytes: Uint8Array): Promise<boolean>
 }
 
@@ -42,10 +42,15 @@ export function manifestFilesInDirectory(fileSystem: FileSystem, dataDir: string
     async putIfAbsent(file, bytes) {
       if (!isMade) await fileSystem.makeDirectory(directory)
       isMade = true
-      return orWhen('file_exists', false, async () => {
+      try {
         await fileSystem.putIfAbsent(`${dataDir}/${manifestPath(file)}`, bytes)
         return true
-      })
+      } catch (error) {
+        if (!isStratalogError(error) || error.code !== 'file_exists') throw error
+        // A name that is seen need not be durable: whoever made it may have failed right before its sync.
+        await fileSystem.syncDirectory(directory)
+        return false
+      }
     },
   }
 }

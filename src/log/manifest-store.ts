@@ -260,7 +260,8 @@ export class ManifestStore {
     } catch (error) {
       const found = await this.#files.read(commitFile(number)).catch(() => null)
       if (found === null) throw error
-      return false
+      // It can be read, which does not make it durable: only a put that finds the name taken says that.
+      return this.#files.putIfAbsent(commitFile(number), bytes)
     }
   }
 

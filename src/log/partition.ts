@@ -27,7 +27,11 @@ export interface PartitionPorts {
   readonly pool: SlabPool
   readonly pins: SegmentPins
   /** The stored bytes of one copy. */
-  readonly segmentBytes: (tier: 'disk' | 'object', segment: SegmentEntry, location: Location) => SegmentBytes
+  readonly segmentBytes: (
+    tier: 'disk' | 'object',
+    segment: SegmentEntry,
+    location: Location,
+  ) => SegmentBytes
 }
 
 export interface PartitionOptions {
@@ -131,14 +135,20 @@ export class Partition implements DurableListener {
       else this.#batches.pop()?.release()
     }
     const previous = last?.isSealed === true ? last : null
-    const batch = new HotBatch(schema, this.#nextOffset, this.#timeColumn, this.#ports.pool, previous)
+    const batch = new HotBatch(
+      schema,
+      this.#nextOffset,
+      this.#timeColumn,
+      this.#ports.pool,
+      previous,
+    )
     this.#batches.push(batch)
     return batch
   }
 
   /**
-   * Runs one append's synchronous stretch. Getters of its records run in it, and may do anything: what they do must not meet
-   * rows that are half staged, so until the stretch ends no batch is dropped.
+   * Runs one append's synchronous stretch. Getters of its records run in it, and may do anything: what they do must not
+   * meet rows that are half staged, so until the stretch ends no batch is dropped.
    */
   staging<T>(stretch: () => T): T {
     if (this.#isClosed) throw new StratalogError('engine_closed', 'The engine is closed.')
@@ -167,12 +177,18 @@ export class Partition implements DurableListener {
   }
 
   durableTo(endOffset: number): void {
-    assert(endOffset >= this.#durableEnd && endOffset <= this.#nextOffset, 'the durable watermark moves forward only')
+    assert(
+      endOffset >= this.#durableEnd && endOffset <= this.#nextOffset,
+      'the durable watermark moves forward only',
+    )
     this.#durableEnd = endOffset
     this.#wake()
   }
 
-  /** Replay into RAM: leaves offsets out, which then read as a gap. Only where no WAL and no lower tier wants them dense. */
+  /**
+   * Replay into RAM: leaves offsets out, which then read as a gap. Only where no WAL and no lower tier wants them
+   * dense.
+   */
   skipTo(offset: number): void {
     assert(offset >= this.#nextOffset, 'offsets are skipped forward')
     if (offset === this.#nextOffset) return
@@ -201,7 +217,10 @@ export class Partition implements DurableListener {
   }
 
   addSegment(segment: SegmentEntry): void {
-    assert(segment.baseOffset === this.flushedEnd || this.#segments.length === 0, 'segments are contiguous as flushed')
+    assert(
+      segment.baseOffset === this.flushedEnd || this.#segments.length === 0,
+      'segments are contiguous as flushed',
+    )
     this.#segments.push(segment)
     this.#moveArchivedEnd()
   }
@@ -218,7 +237,11 @@ export class Partition implements DurableListener {
     if (this.#isStaging) return 0
     const limit = Math.min(to, this.flushedEnd)
     let bytes = 0
-    for (let first = this.#batches[0]; first !== undefined && first.endOffset <= limit; first = this.#batches[0]) {
+    for (
+      let first = this.#batches[0];
+      first !== undefined && first.endOffset <= limit;
+      first = this.#batches[0]
+    ) {
       if (!first.isSealed) first.seal()
       this.#batches.shift()
       bytes += first.bytes
@@ -254,7 +277,10 @@ export class Partition implements DurableListener {
     const sources: ViewSource[] = []
     const hotStart = this.hotStart
     for (const segment of this.#segments) {
-      const part = intersectRanges({ start: segment.baseOffset, end: Math.min(segment.endOffset, hotStart) }, wanted)
+      const part = intersectRanges(
+        { start: segment.baseOffset, end: Math.min(segment.endOffset, hotStart) },
+        wanted,
+      )
       if (part !== null) sources.push(this.#segmentSource(segment, part, leases))
     }
     for (const batch of this.#batches) {
@@ -264,7 +290,12 @@ export class Partition implements DurableListener {
       leases.push(() => batch.release())
       sources.push({ tier: 'memory', batch: batch.view(part.start, part.end) })
     }
-    const view = { partition: this.partition, startOffset: wanted.start, endOffset: wanted.end, sources }
+    const view = {
+      partition: this.partition,
+      startOffset: wanted.start,
+      endOffset: wanted.end,
+      sources,
+    }
     return { view, release: () => leases.forEach((end) => end()) }
   }
 
@@ -303,7 +334,13 @@ export class Partition implements DurableListener {
       this.#ports.pins.pin(location.object)
       leases.push(() => this.#ports.pins.unpin(location.object))
     }
-    return { tier, segment, from: part.start, to: part.end, bytes: this.#ports.segmentBytes(tier, segment, location) }
+    return {
+      tier,
+      segment,
+      from: part.start,
+      to: part.end,
+      bytes: this.#ports.segmentBytes(tier, segment, location),
+    }
   }
 
   #moveArchivedEnd(): void {
@@ -325,4 +362,3 @@ function archivedPrefixEnd(segments: readonly SegmentEntry[], startOffset: numbe
   }
   return end
 }
-

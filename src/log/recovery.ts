@@ -1,15 +1,21 @@
 /**
  * Recovery: what the WAL holds beyond the manifest comes back into RAM.
  *
- * Frames are applied in LSN order. A record below its partition's end is in a segment already and is passed over; the next
- * one must begin exactly at that end, because the WAL has every record since the checkpoint. So recovery applied twice, or
- * killed and begun again, comes to the same state.
+ * Frames are applied in LSN order. A record below its partition's end is in a segment already and is passed over; the
+ * next one must begin exactly at that end, because the WAL has every record since the checkpoint. So recovery applied
+ * twice, or killed and begun again, comes to the same state.
  */
 import { StratalogError } from '../base/errors.ts'
-import { appendPayloadSchemaId, decodeAppendPayload, decodeSchemaPayload } from '../format/wal-payload.ts'
+import {
+  appendPayloadSchemaId,
+  decodeAppendPayload,
+  decodeSchemaPayload,
+} from '../format/wal-payload.ts'
 import type { WalFrame } from '../format/wal-frame.ts'
 import { sliceColumn } from '../format/column.ts'
+import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { LiveLog } from './live-log.ts'
+import type { Partition } from './partition.ts'
 
 export interface RecoveryReport {
   frames: number
@@ -30,18 +36,31 @@ export class Recovery {
     const log = this.#logs.get(frame.logId)
     // A log that is not in the manifest was deleted after these frames.
     if (log === undefined || frame.kind === 'seal') return
-    if (frame.kind === 'schema') log.restoreSchema(decodeSchemaPayload(payload))
+    if (frame.kind === 'schema') this.#applySchema(log, frame, payload)
     else this.#applyRecords(log, frame, payload)
   }
 
+  #applySchema(log: LiveLog, frame: WalFrame, payload: Uint8Array): void {
+    const schema = decodeSchemaPayload(payload)
+    if (schema.id > log.schemas.length)
+      throw contradiction(
+        frame,
+        `schema ${log.schemas.length} comes before its schema ${schema.id}`,
+      )
+    log.restoreSchema(schema)
+  }
+
   #applyRecords(log: LiveLog, frame: WalFrame, payload: Uint8Array): void {
-    const partition = log.partition(frame.partition)
+    const partition = log.partitions[frame.partition]
+    if (partition === undefined) throw contradiction(frame, 'the log has no such partition')
     const end = frame.baseOffset + frame.recordCount
     const next = partition.nextOffset
+    checkSameHistory(log, partition, frame)
     if (end <= next) return
     if (frame.baseOffset > next) throw contradiction(frame, `offset ${next} comes next`)
     const schema = log.schemas[appendPayloadSchemaId(payload)]
-    if (schema === undefined) throw contradiction(frame, `its schema ${appendPayloadSchemaId(payload)} is unknown`)
+    if (schema === undefined)
+      throw contradiction(frame, `its schema ${appendPayloadSchemaId(payload)} is unknown`)
     const { columns, rowCount } = decodeAppendPayload(payload, schema)
     const skip = next - frame.baseOffset
     log.restoreColumns(
@@ -58,10 +77,36 @@ export class Recovery {
   }
 }
 
+/**
+ * A segment that only the archive has was flushed here and its commit lost, or comes from another life of this
+ * directory: an old copy of it, or a second machine. Then it holds other records than the WAL, which were acknowledged
+ * as well. Segments end where an append ends, and say when their first and last records were appended.
+ */
+function checkSameHistory(log: LiveLog, partition: Partition, frame: WalFrame): void {
+  const { segments } = partition
+  const { baseOffset, appendTime } = frame
+  const segment = segments[segmentIndexAt(segments, baseOffset)]
+  if (segment === undefined || segment.disk !== null || segment.baseOffset > baseOffset) return
+  const isWithin = baseOffset + frame.recordCount <= segment.endOffset
+  if (isWithin && segment.appendTimeMin <= appendTime && appendTime <= segment.appendTimeMax) return
+  throw new StratalogError(
+    'archive_diverged',
+    `The WAL and the archive hold different records of log '${log.name}', partition ${frame.partition}, from offset ${baseOffset} on. Restore the archive into a new directory, or give this one an empty prefix.`,
+    { details: { logId: log.id, partition: frame.partition, from: baseOffset } },
+  )
+}
+
 function contradiction(frame: WalFrame, reason: string): StratalogError {
   return new StratalogError(
     'wal_corrupt',
     `WAL frame at LSN ${frame.lsn} holds offsets from ${frame.baseOffset} of log ${frame.logId}, partition ${frame.partition}, but ${reason}.`,
-    { details: { lsn: frame.lsn, logId: frame.logId, partition: frame.partition, from: frame.baseOffset } },
+    {
+      details: {
+        lsn: frame.lsn,
+        logId: frame.logId,
+        partition: frame.partition,
+        from: frame.baseOffset,
+      },
+    },
   )
 }

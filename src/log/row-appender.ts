@@ -3,7 +3,12 @@ import { StratalogError } from '../base/errors.ts'
 import { type ColumnData, isValidAt, int32View } from '../format/column.ts'
 import { castColumn, nullColumn } from '../format/column-values.ts'
 import { APPEND_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts'
-import { type Row, assertRecord, isReservedName, schemaMismatch } from '../format/schema-inference.ts'
+import {
+  type Row,
+  assertRecord,
+  isReservedName,
+  schemaMismatch,
+} from '../format/schema-inference.ts'
 import { type Field, type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
 import type { HotBatch } from './hot-batch.ts'
 
@@ -17,7 +22,10 @@ export interface ColumnInput {
 /** `evolve`: the rows have a column or a type that the schema does not; the batch is as it was. */
 export type AppendOutcome = 'ok' | 'evolve'
 
-/** Appends rows behind the committed ones. @throws what a getter throws, and `schema_mismatch`, with the batch rolled back. */
+/**
+ * Appends rows behind the committed ones. @throws what a getter throws, and `schema_mismatch`, with the batch rolled
+ * back.
+ */
 export function pushRows(batch: HotBatch, rows: readonly Row[], appendTime: number): AppendOutcome {
   try {
     const outcome = pushAll(batch, rows, appendTime)
@@ -36,12 +44,14 @@ function pushAll(batch: HotBatch, rows: readonly Row[], appendTime: number): App
   for (const [index, row] of rows.entries()) {
     assertRecord(row, index)
     for (const name of Object.keys(row)) {
-      if (name === STAMPED_TIME_COLUMN || (!known.has(name) && needsColumn(row, name))) return 'evolve'
+      if (name === STAMPED_TIME_COLUMN || (!known.has(name) && needsColumn(row, name)))
+        return 'evolve'
     }
     for (const [position, field] of fields.entries()) {
       const builder = batch.builders[position]
       const value = field.name === STAMPED_TIME_COLUMN ? appendTime : valueOf(row, field.name)
-      if (!field.nullable && (value === null || value === undefined)) throw missingValue(index, field)
+      if (!field.nullable && (value === null || value === undefined))
+        throw missingValue(index, field)
       const result = builder?.push(value)
       if (result === 'mismatch') return 'evolve'
       if (result !== 'ok') throw valueRefused(index, field, result ?? 'missing')
@@ -49,7 +59,8 @@ function pushAll(batch: HotBatch, rows: readonly Row[], appendTime: number): App
     if (batch.bytes === bytes) continue
     // The buffers grew: the moment to see that they do not grow without end for an append that is refused anyway.
     bytes = batch.bytes
-    if (bytes > APPEND_BYTES_MAX && batch.valueBytes > STAGED_BYTES_MAX) throw appendTooLarge(batch.valueBytes)
+    if (bytes > APPEND_BYTES_MAX && batch.valueBytes > STAGED_BYTES_MAX)
+      throw appendTooLarge(batch.valueBytes)
   }
   return 'ok'
 }
@@ -83,14 +94,18 @@ export function pushColumns(batch: HotBatch, input: ColumnInput, appendTime: num
   if (bytes > APPEND_BYTES_MAX) throw appendTooLarge(bytes)
   for (const field of batch.schema.fields) {
     const column = byName.get(field.name)
-    if (column !== undefined && column.nullCount > 0 && !field.nullable) throw missingValue(null, field)
-    if (column === undefined && !field.nullable && field.name !== STAMPED_TIME_COLUMN) throw missingValue(null, field)
+    if (column !== undefined && column.nullCount > 0 && !field.nullable)
+      throw missingValue(null, field)
+    if (column === undefined && !field.nullable && field.name !== STAMPED_TIME_COLUMN)
+      throw missingValue(null, field)
   }
   batch.schema.fields.forEach((field, position) => {
     const builder = batch.builders[position]
     const column = byName.get(field.name)
-    if (column !== undefined) builder?.append(column.type === field.type ? column : castColumn(column, field.type))
-    else if (field.name === STAMPED_TIME_COLUMN) stampTimes(batch, position, input.length, appendTime)
+    if (column !== undefined)
+      builder?.append(column.type === field.type ? column : castColumn(column, field.type))
+    else if (field.name === STAMPED_TIME_COLUMN)
+      stampTimes(batch, position, input.length, appendTime)
     else builder?.append(nullColumn(field.type, input.length))
   })
 }
@@ -102,12 +117,13 @@ export function plainBytes(columns: readonly ColumnData[]): number {
 
 function plainColumnBytes({ length, values, offsets, validity, dictionary }: ColumnData): number {
   if (offsets !== null) return (offsets[length] ?? 0) - (offsets[0] ?? 0)
-  if (dictionary?.offsets == null) return values.byteLength
+  const starts = dictionary?.offsets
+  if (starts === null || starts === undefined) return values.byteLength
   const codes = int32View(values)
   let bytes = 0
   for (let row = 0; row < length; row++) {
     const code = codes[row] ?? 0
-    if (isValidAt({ validity }, row)) bytes += (dictionary.offsets[code + 1] ?? 0) - (dictionary.offsets[code] ?? 0)
+    if (isValidAt({ validity }, row)) bytes += (starts[code + 1] ?? 0) - (starts[code] ?? 0)
   }
   return bytes
 }
@@ -117,7 +133,11 @@ function stampTimes(batch: HotBatch, position: number, count: number, appendTime
 }
 
 /** The first value of `rows` that does not fit `schema`, as the error to throw. */
-export function explainMismatch(rows: readonly Row[], schema: Schema, batch: HotBatch): StratalogError {
+export function explainMismatch(
+  rows: readonly Row[],
+  schema: Schema,
+  batch: HotBatch,
+): StratalogError {
   for (const [index, row] of rows.entries()) {
     for (const [position, field] of schema.fields.entries()) {
       const value = field.name === STAMPED_TIME_COLUMN ? 0 : valueOf(row, field.name)
@@ -137,7 +157,14 @@ function missingValue(row: number | null, field: Field): StratalogError {
   return new StratalogError(
     'schema_mismatch',
     `${where}column ${JSON.stringify(field.name)}: a value of type ${field.type} is required, got null. Nothing of this append was applied.`,
-    { details: { ...(row === null ? {} : { row }), column: field.name, expected: field.type, given: 'null' } },
+    {
+      details: {
+        ...(row === null ? {} : { row }),
+        column: field.name,
+        expected: field.type,
+        given: 'null',
+      },
+    },
   )
 }
 

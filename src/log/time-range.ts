@@ -10,7 +10,11 @@ export interface TimeRange {
 export const NO_TIMES: TimeRange = { min: Infinity, max: -Infinity }
 
 /** `initial` widened by the times of a timestamp column. Null times count for nothing. */
-export function timeRangeOf(column: ColumnData, unit: TimestampUnit | null, initial: TimeRange = NO_TIMES): TimeRange {
+export function timeRangeOf(
+  column: ColumnData,
+  unit: TimestampUnit | null,
+  initial: TimeRange = NO_TIMES,
+): TimeRange {
   if (unit === null) return initial
   const halves = new Int32Array(column.values.buffer, column.values.byteOffset, column.length * 2)
   const perMs = { s: 1e-3, ms: 1, us: 1e3, ns: 1e6 }[unit]

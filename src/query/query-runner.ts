@@ -13,8 +13,6 @@ import { QueryExecution } from './query-execution.ts'
 import { QuerySlots } from './query-slots.ts'
 import { QueryWorker } from './query-worker.ts'
 
-export type { LocalSegment, QueryPorts } from './query-ports.ts'
-
 export interface QueryLimits extends DatabaseOptions {
   /** Queries that execute at once; each holds a thread of the process's pool. */
   readonly concurrencyMax: number

@@ -10,6 +10,8 @@
  *   key.
  * - One process's failing disk looks to callers like a store that is unavailable; nothing here
  *   retries a sync.
+ * - The root is made at the first write and never again: a root that went away took its objects
+ *   along, and writing on in a new one would tear the history apart. The store is then unavailable.
  * - A key that is another key's folder (`a` beside `a/b`) cannot be stored; no layout of ours has
  *   that.
  */
@@ -48,6 +50,8 @@ export class DirectoryObjectStore implements ObjectStore {
   readonly #random: Random
   /** Directories known to exist durably, so that a put makes and syncs each of them once. */
   readonly #made = new Set<string>()
+  /** Whether the root was there: when it is gone, its disk is, and what is made in its place is another store. */
+  #hadRoot = false
 
   constructor(options: DirectoryObjectStoreOptions) {
     this.url = options.url
@@ -227,8 +231,11 @@ export class DirectoryObjectStore implements ObjectStore {
 
   async #makeDirectory(path: string): Promise<void> {
     if (this.#made.has(path)) return
+    if (this.#hadRoot && (await this.#fileSystem.stat(this.#root)) === null)
+      throw storeUnavailable(this.url, `the directory ${this.#root} is gone`)
     await this.#fileSystem.makeDirectory(path)
     this.#made.add(path)
+    this.#hadRoot = true
   }
 
   async #guarded<T>(work: () => Promise<T>): Promise<T> {

@@ -12,6 +12,7 @@ import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manife
 import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { hasSegment } from './committed.ts'
 
 export interface ArchiveWriterOptions {
   readonly store: ObjectStore
@@ -48,7 +49,7 @@ export class ArchiveWriter {
       const isThere = error instanceof StratalogError && error.code === 'object_exists'
       if (!isThere) throw error
     }
-    await this.#verify(key, bytes.length, sha256)
+    await this.verify(key, bytes.length, sha256)
   }
 
   async commitSegment(log: LiveLog, partition: number, segment: SegmentEntry): Promise<void> {
@@ -68,10 +69,14 @@ export class ArchiveWriter {
     const manifest = await this.manifest()
     await manifest.commit((state) => {
       const edits: ManifestEdit[] = []
-      for (const log of new Set(added.map((entry) => entry.log)))
-        edits.push(...this.describe(state, log))
+      for (const log of new Set(added.map((entry) => entry.log))) {
+        const segments = added.filter((entry) => entry.log === log)
+        const used = Math.max(...segments.map(({ segment }) => segment.schemaId)) + 1
+        edits.push(...this.describe(state, log, used))
+      }
       for (const { log, partition, segment } of added) {
-        if (isKnown(state, log, partition, segment)) continue
+        // An upload that was committed and then not heard of is tried again.
+        if (hasSegment(state, log, partition, segment)) continue
         edits.push({
           kind: 'segment-added',
           logId: log.id,
@@ -95,8 +100,11 @@ export class ArchiveWriter {
     ])
   }
 
-  /** Edits that bring the archive's idea of a log up to date: its definition, policy and schemas. */
-  describe(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
+  /**
+   * Edits that bring the archive's idea of a log up to date: its definition, policy and schemas. Of the schemas those
+   * that its segments use: a newer one may be lost with the machine, and its number given to another.
+   */
+  describe(state: ManifestState, log: LiveLog, usedSchemas = 0): readonly ManifestEdit[] {
     const known = state.logs.get(log.id)
     const edits: ManifestEdit[] = []
     if (known === undefined) {
@@ -107,7 +115,8 @@ export class ArchiveWriter {
     } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {
       edits.push({ kind: 'policy-changed', logId: log.id, policy: log.policy })
     }
-    for (const schema of log.schemas.slice(known?.schemas.length ?? 0)) {
+    const end = Math.max(log.givenSchemas, usedSchemas)
+    for (const schema of log.schemas.slice(known?.schemas.length ?? 0, end)) {
       edits.push({ kind: 'schema-added', logId: log.id, schema })
     }
     return edits
@@ -117,8 +126,11 @@ export class ArchiveWriter {
     await this.store.close()
   }
 
-  /** Existence is not evidence: the length and checksum come from the store, or the bytes are fetched and hashed. */
-  async #verify(key: string, length: number, sha256: string): Promise<void> {
+  /**
+   * Existence is not evidence: the length and checksum come from the store, or the bytes are fetched and hashed.
+   * @throws StratalogError `object_corrupt`.
+   */
+  async verify(key: string, length: number, sha256: string): Promise<void> {
     const head = await this.store.head(key)
     const stored = head?.sha256 ?? (head === null ? null : sha256Hex(await this.store.get(key)))
     if (head !== null && head.length === length && stored === sha256) return
@@ -130,17 +142,4 @@ export class ArchiveWriter {
       },
     })
   }
-}
-
-/** An upload that was committed and then not heard of is tried again: the manifest has it already. */
-function isKnown(
-  state: ManifestState,
-  log: LiveLog,
-  partition: number,
-  segment: SegmentEntry,
-): boolean {
-  const known = state.logs.get(log.id)?.partitions[partition]?.segments ?? []
-  return known.some(
-    (entry) => entry.baseOffset === segment.baseOffset && entry.sha256 === segment.sha256,
-  )
 }

@@ -1,12 +1,18 @@
 /**
- * Evict: drop the upper copy. The manifest forgets a disk copy before the file goes, and a reader of it is waited for.
+ * Evict: drop the upper copy. The object copy is read back first, for what was there after its upload need not be there
+ * now. The manifest forgets a disk copy before the file goes, and a reader of it is waited for.
  */
 import { present } from '../base/assert.ts'
+import type { SegmentEntry } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
-import type { TierMove, TieringContext } from './context.ts'
+import type { DiskContext, TierMove, TieringContext } from './context.ts'
+import { readVerified } from './upload.ts'
 
-/** Drops the disk copies of segments that have a proven object copy. */
+/**
+ * Drops the disk copies of segments that have a proven object copy.
+ * @throws StratalogError `object_corrupt` when the archive holds something else for one of them; then none is dropped.
+ */
 export async function dropDiskCopies(
   context: TieringContext,
   log: LiveLog,
@@ -19,15 +25,27 @@ export async function dropDiskCopies(
     (segment) => wanted.has(segment.baseOffset) && segment.disk !== null && segment.object !== null,
   )
   if (segments.length === 0) return []
-  await disk.manifest.commit(
-    segments.map(({ baseOffset }) => ({
-      kind: 'segment-copy-dropped',
-      logId: log.id,
-      partition: partition.partition,
-      baseOffset,
-      tier: 'disk',
-    })),
-  )
+  for (const segment of segments) await proveObjectCopy(context, disk, segment)
+  const number = partition.partition
+  await disk.manifest.commit((state) => {
+    // What an earlier commit dropped though it was answered with an error is not dropped again.
+    const onDisk = new Set(
+      state.logs
+        .get(log.id)
+        ?.partitions[number]?.segments.flatMap((segment) =>
+          segment.disk === null ? [] : [segment.baseOffset],
+        ),
+    )
+    return segments
+      .filter(({ baseOffset }) => onDisk.has(baseOffset))
+      .map(({ baseOffset }) => ({
+        kind: 'segment-copy-dropped',
+        logId: log.id,
+        partition: number,
+        baseOffset,
+        tier: 'disk',
+      }))
+  })
   for (const segment of segments) {
     const file = present(segment.disk, 'a disk copy').object
     partition.setCopy(segment.baseOffset, 'disk', null)
@@ -43,11 +61,30 @@ export async function dropDiskCopies(
   }
   return segments.map((segment) => ({
     log: log.name,
-    partition: partition.partition,
+    partition: number,
     from: segment.baseOffset,
     to: segment.endOffset,
     fromTier: 'disk',
     toTier: 'object',
     bytes: segment.length,
   }))
+}
+
+/**
+ * Reads the object copy back. One that is gone is put again, from the disk copy; one that is damaged stays as evidence.
+ */
+async function proveObjectCopy(
+  context: TieringContext,
+  disk: DiskContext,
+  segment: SegmentEntry,
+): Promise<void> {
+  const archive = present(context.archive, 'an object copy is in an archive')
+  const { object } = present(segment.object, 'an object copy')
+  try {
+    await archive.verify(object, segment.length, segment.sha256)
+  } catch (error) {
+    if ((await archive.store.head(object)) !== null) throw error
+    context.logger.warn('A segment is gone from the archive and is put there again.', { object })
+    await archive.putSegment(object, await readVerified(disk, segment), segment.sha256)
+  }
 }

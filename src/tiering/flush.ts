@@ -16,6 +16,7 @@ import { present } from '../base/assert.ts'
 import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { committedEnd, hasSegment } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 import { type EncodedSegment, encodeBatches, segmentEntry } from './encode.ts'
 import { groupForSegments } from './segment-groups.ts'
@@ -32,9 +33,10 @@ export async function flushPartition(
   partition.sealOpenBatch()
   if (log.hasWal) await context.wal?.flush()
   const batches = partition.leaseSealed(partition.flushedEnd, partition.durableEnd)
+  const cutAt = committedEnd([context.disk?.manifest.state, context.archive?.state], log, partition)
   try {
     const moves: TierMove[] = []
-    for (const group of groupForSegments(batches)) {
+    for (const group of groupForSegments(batches, cutAt)) {
       const segment = await (target === 'disk'
         ? writeToDisk(context, log, partition, group)
         : writeToArchive(context, log, partition, group))
@@ -64,6 +66,23 @@ async function writeToDisk(
 ): Promise<SegmentEntry> {
   const disk = present(context.disk, 'an engine that flushes to disk has one')
   const temporary = `${disk.dataDir}/${temporaryPath(randomHex(context.random, 8))}`
+  try {
+    return await writeThrough(context, disk, temporary, log, partition, batches)
+  } catch (error) {
+    // On a full disk, what a failed flush leaves behind would be in the way of the next.
+    await disk.fileSystem.remove(temporary).catch(() => {})
+    throw error
+  }
+}
+
+async function writeThrough(
+  context: TieringContext,
+  disk: DiskContext,
+  temporary: string,
+  log: LiveLog,
+  partition: Partition,
+  batches: readonly HotBatch[],
+): Promise<SegmentEntry> {
   let encoded: EncodedSegment
   const file = await disk.fileSystem.create(temporary)
   try {
@@ -161,10 +180,14 @@ async function commitSegment(
   partition: Partition,
   segment: SegmentEntry,
 ): Promise<void> {
-  await disk.manifest.commit((state) => [
-    ...missingSchemas(state, log),
-    { kind: 'segment-added', logId: log.id, partition: partition.partition, segment },
-  ])
+  await disk.manifest.commit((state) =>
+    hasSegment(state, log, partition.partition, segment)
+      ? []
+      : [
+          ...missingSchemas(state, log),
+          { kind: 'segment-added', logId: log.id, partition: partition.partition, segment },
+        ],
+  )
 }
 
 /** Edits for the schemas of a log that a manifest does not know yet. */

@@ -30,7 +30,7 @@ export interface GovernorOptions {
 
 export class MemoryGovernor {
   readonly #options: GovernorOptions
-  #relief: Promise<void> | null = null
+  #isRelieving = false
   #evictionCount = 0
   #evictedRecords = 0
 
@@ -57,7 +57,8 @@ export class MemoryGovernor {
     const { pool, maxBytes, watermark } = this.#options
     if (pool.usedBytes < maxBytes * watermark) return null
     this.#dropProven()
-    this.#evict()
+    // What can be flushed is not lost, so it goes before what can only be evicted, as long as there is room meanwhile.
+    if (pool.usedBytes >= maxBytes || !this.#hasFlushable()) this.#evict()
     if (pool.usedBytes < maxBytes * watermark) return null
     this.#startRelief()
     if (pool.usedBytes < maxBytes) return null
@@ -71,18 +72,31 @@ export class MemoryGovernor {
     const deadline = clock.monotonic() + ADMISSION_WAIT_MAX_MS
     while (pool.usedBytes >= maxBytes) {
       this.#startRelief()
-      await Promise.race([this.#relief, clock.sleep(ADMISSION_LOOK_MS)])
-      if (pool.usedBytes < maxBytes) return
-      if (clock.monotonic() >= deadline) throw this.#full(log)
+      // Never less: relief that finds nothing to do ends at once, and readers who hold leases want their turn.
+      await clock.sleep(ADMISSION_LOOK_MS)
+      this.#dropProven()
+      this.#evict()
+      if (pool.usedBytes >= maxBytes && clock.monotonic() >= deadline) throw this.#full(log)
     }
   }
 
+  #hasFlushable(): boolean {
+    for (const log of this.#options.logs()) {
+      if (log.policy.mode === 'memory') continue
+      if (log.partitions.some((partition) => partition.nextOffset > partition.flushedEnd))
+        return true
+    }
+    return false
+  }
+
   #startRelief(): void {
-    this.#relief ??= this.#options
+    if (this.#isRelieving) return
+    this.#isRelieving = true
+    void this.#options
       .relieve()
       .catch(() => {})
       .finally(() => {
-        this.#relief = null
+        this.#isRelieving = false
       })
   }
 

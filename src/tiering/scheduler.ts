@@ -1,19 +1,20 @@
 /**
  * The scheduler: asks the policy what to move and has the executors move it, round by round.
  *
- * - One move at a time in a partition; partitions move side by side, within a limit.
+ * - Two lanes (see lane.ts): `local` needs the disk only, `remote` needs the object store. Neither waits for the other.
  * - Each partition fails alone: its error is kept for `status`, and it is tried again after a growing pause.
  * - A round ends with one checkpoint for the whole engine, after which the WAL may let go of what was flushed.
  */
 import type { Timer } from '../base/clock.ts'
-import { isStratalogError } from '../base/errors.ts'
-import { Mutex } from '../base/mutex.ts'
+import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { archiveMemory } from './archive-memory.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { commitCheckpoint } from './checkpoint.ts'
 import { dropDiskCopies } from './evict.ts'
 import { flushPartition } from './flush.ts'
+import { Lane } from './lane.ts'
 import {
   type PartitionFacts,
   type PartitionPlan,
@@ -27,10 +28,6 @@ import { uploadSegments } from './upload.ts'
  * An idle scheduler looks this often whether something has come due: the least delay that policies are honoured within.
  */
 const LOOK_INTERVAL_MS = 250
-/** Partitions that move at the same time. */
-const PARALLEL_MOVES = 2
-const RETRY_DELAY_MIN_MS = 1_000
-const RETRY_DELAY_MAX_MS = 60_000
 
 /** Which tier `now` brings everything to. */
 export type TierTarget = 'disk' | 'object'
@@ -47,30 +44,36 @@ export interface TierReport {
   /** Segments and batches that are still above the asked tier. */
   readonly pending: number
   /** Partitions that could not move, with why. */
-  readonly failed: readonly {
-    readonly log: string
-    readonly partition: number
-    readonly code: string
-    readonly message: string
-  }[]
+  readonly failed: readonly TierFailure[]
 }
 
-interface Backoff {
-  readonly until: number
-  readonly delayMs: number
+export interface TierFailure {
+  readonly log: string
+  readonly partition: number
+  readonly code: string
+  readonly message: string
 }
+
+type LaneName = 'local' | 'remote'
+
+interface Step {
+  readonly log: LiveLog
+  readonly partition: Partition
+}
+
+/** Of one step: what moved, or why nothing did. */
+type Outcome = { readonly moves: readonly TierMove[] } | { readonly failure: TierFailure }
 
 export class TieringScheduler {
   readonly #context: TieringContext
-  readonly #rounds = new Mutex()
-  readonly #partitions = new WeakMap<Partition, Mutex>()
-  readonly #backoff = new WeakMap<Partition, Backoff>()
+  readonly #lanes: Readonly<Record<LaneName, Lane>>
   #timer: Timer | null = null
   #isPaused = false
   #isClosed = false
 
   constructor(context: TieringContext) {
     this.#context = context
+    this.#lanes = { local: new Lane(context.clock), remote: new Lane(context.clock) }
   }
 
   /** Begins to look for work; nothing moves before. */
@@ -90,76 +93,99 @@ export class TieringScheduler {
     return this.#isPaused
   }
 
-  /** One round: everything that is due now. Rounds never overlap. */
-  run(): Promise<readonly TierMove[]> {
-    return this.#rounds.run(async () => {
-      const plans = planTiering(this.#input()).filter((plan) => !this.#isBackingOff(plan))
-      const moves = await this.#runAll(plans.map((plan) => () => this.#execute(plan)))
-      if (plans.length > 0) await this.#checkpoint()
-      return moves.flat()
-    })
+  /** One round: everything that is due now. @throws StratalogError `engine_closed`. */
+  async run(): Promise<readonly TierMove[]> {
+    this.#assertOpen()
+    return [...(await this.#runDue('local')), ...(await this.#runDue('remote'))]
   }
 
   /**
    * Brings all that was appended before the call to `target`, whatever its age; returns when it is there or has failed.
+   * @throws StratalogError `engine_closed`.
    */
-  now(logs: readonly LiveLog[], target: TierTarget, options: NowOptions = {}): Promise<TierReport> {
-    return this.#rounds.run(async () => {
-      const failed: { log: string; partition: number; code: string; message: string }[] = []
-      const steps = logs.flatMap((log) => log.partitions.map((partition) => ({ log, partition })))
-      const moves = await this.#runAll(
-        steps.map(({ log, partition }) => async () => {
-          try {
-            return await this.#moveDown(log, partition, lowestTier(log, target, options))
-          } catch (error) {
-            const code = isStratalogError(error) ? error.code : 'internal'
-            failed.push({
-              log: log.name,
-              partition: partition.partition,
-              code,
-              message: this.#failed(partition, error),
-            })
-            return []
-          }
-        }),
-      )
-      await this.#checkpoint()
-      const pending = steps.reduce(
-        (sum, { log, partition }) =>
-          sum + pendingFor(log, partition, lowestTier(log, target, options)),
+  async now(
+    logs: readonly LiveLog[],
+    target: TierTarget,
+    options: NowOptions = {},
+  ): Promise<TierReport> {
+    this.#assertOpen()
+    const steps = stepsOf(logs)
+    const local = await this.#runSteps('local', steps.filter(flushesToDisk), (step) =>
+      flushPartition(this.#context, step.log, step.partition, 'disk'),
+    )
+    const failed = new Set(failuresOf(local).map(({ log, partition }) => `${log}/${partition}`))
+    const isRemote = (step: Step): boolean =>
+      (!step.log.policy.localDisk || lowestTier(step.log, target, options) === 'object') &&
+      !failed.has(`${step.log.name}/${step.partition.partition}`)
+    const remote = await this.#runSteps('remote', steps.filter(isRemote), (step) =>
+      this.#archiveAll(step),
+    )
+    const outcomes = [...local, ...remote]
+    return {
+      moved: movesOf(outcomes),
+      pending: steps.reduce(
+        (sum, step) => sum + pendingFor(step, lowestTier(step.log, target, options)),
         0,
+      ),
+      failed: failuresOf(outcomes),
+    }
+  }
+
+  /** For a snapshot: archives what a memory-mode log has in RAM below `end`, one call at a time in a partition. */
+  archiveMemory(log: LiveLog, partition: Partition, end: number): Promise<readonly TierMove[]> {
+    return this.#lanes.remote.attempt(partition, () =>
+      archiveMemory(this.#context, log, partition, end),
+    )
+  }
+
+  /**
+   * Under memory pressure: flushes what has a disk to go to and drops every RAM copy that is proven below. What goes
+   * straight to the object store is sent off as well, and not waited for.
+   */
+  async relieve(): Promise<void> {
+    if (this.#isClosed) return
+    const steps = stepsOf(this.#context.logs())
+    const { local, remote } = this.#lanes
+    const mayFlush = (lane: Lane) => (step: Step) =>
+      step.partition.nextOffset > step.partition.flushedEnd && !lane.isBackingOff(step.partition)
+    const toObject = steps.filter((step) => !step.log.policy.localDisk).filter(mayFlush(remote))
+    if (toObject.length > 0 && !remote.isBusy) {
+      this.#runInBackground('remote', () =>
+        this.#runSteps('remote', toObject, (step) => this.#flushAndDrop(step, 'object')),
       )
-      return { moved: moves.flat(), pending, failed }
-    })
+    }
+    const toDisk = steps.filter(flushesToDisk).filter(mayFlush(local))
+    await this.#runSteps('local', toDisk, (step) => this.#flushAndDrop(step, 'disk'))
   }
 
-  /** Under memory pressure: flushes what has a lower tier to go to and drops every RAM copy that is proven below. */
-  relieve(): Promise<void> {
-    return this.#rounds.run(async () => {
-      const steps: (() => Promise<readonly TierMove[]>)[] = []
-      for (const log of this.#context.logs()) {
-        if (log.policy.mode === 'memory') continue
-        const target = log.policy.localDisk ? 'disk' : 'object'
-        for (const partition of log.partitions) {
-          steps.push(async () => {
-            const moves = await this.#guarded(log, partition, () =>
-              flushPartition(this.#context, log, partition, target),
-            )
-            partition.dropHot(partition.flushedEnd)
-            return moves
-          })
-        }
-      }
-      await this.#runAll(steps)
-      await this.#checkpoint()
-    })
-  }
-
-  /** Stops looking, and waits for a round that runs. */
+  /** Stops looking, waits for what runs, and brings down what no WAL would bring back. */
   async close(): Promise<void> {
+    if (this.#isClosed) return
     this.#isClosed = true
     this.#timer?.cancel()
-    await this.#rounds.run(async () => {})
+    await Promise.all(Object.values(this.#lanes).map((lane) => lane.round(async () => {})))
+    const isOnlyInRam = ({ log, partition }: Step): boolean =>
+      !log.policy.wal && partition.nextOffset > partition.flushedEnd
+    const steps = stepsOf(this.#context.logs()).filter(isOnlyInRam)
+    const flushTo = (target: TierTarget) => (step: Step) =>
+      flushPartition(this.#context, step.log, step.partition, target)
+    const outcomes = [
+      ...(await this.#runSteps('local', steps.filter(flushesToDisk), flushTo('disk'))),
+      ...(await this.#runSteps(
+        'remote',
+        steps.filter((step) => !step.log.policy.localDisk),
+        flushTo('object'),
+      )),
+    ]
+    for (const failure of failuresOf(outcomes)) {
+      this.#context.logger.error('Records of a log without a WAL were lost at closing.', {
+        ...failure,
+      })
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new StratalogError('engine_closed', 'The engine is closed.')
   }
 
   #arm(): void {
@@ -167,25 +193,30 @@ export class TieringScheduler {
       if (this.#isClosed) return
       this.#arm()
       if (this.#isPaused || nextDueMs(this.#input()) > 0) return
-      this.run().catch((error: unknown) => {
-        this.#context.logger.error('A tiering round failed.', { reason: String(error) })
-      })
+      for (const lane of ['local', 'remote'] as const) {
+        // A round that takes long is not followed by all those that came due meanwhile.
+        if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runDue(lane))
+      }
+    })
+  }
+
+  #runInBackground(lane: LaneName, round: () => Promise<unknown>): void {
+    round().catch((error: unknown) => {
+      this.#context.logger.error('A tiering round failed.', { lane, reason: String(error) })
     })
   }
 
   #input(): TieringInput {
     const partitions: PartitionFacts[] = []
-    for (const log of this.#context.logs()) {
-      for (const partition of log.partitions) {
-        partitions.push({
-          logId: log.id,
-          partition: partition.partition,
-          policy: log.policy,
-          flushedEnd: partition.flushedEnd,
-          batches: partition.batches,
-          segments: partition.segments,
-        })
-      }
+    for (const { log, partition } of stepsOf(this.#context.logs())) {
+      partitions.push({
+        logId: log.id,
+        partition: partition.partition,
+        policy: log.policy,
+        flushedEnd: partition.flushedEnd,
+        batches: partition.batches,
+        segments: partition.segments,
+      })
     }
     return {
       now: this.#context.clock.now(),
@@ -194,90 +225,111 @@ export class TieringScheduler {
     }
   }
 
-  async #execute(plan: PartitionPlan): Promise<readonly TierMove[]> {
-    const log = [...this.#context.logs()].find((candidate) => candidate.id === plan.logId)
-    const partition = log?.partitions[plan.partition]
-    if (log === undefined || partition === undefined) return []
-    return this.#guarded(log, partition, async () => {
-      const moves: TierMove[] = []
-      if (plan.flush !== null)
-        moves.push(...(await flushPartition(this.#context, log, partition, plan.flush)))
-      if (plan.upload.length > 0)
-        moves.push(...(await uploadSegments(this.#context, log, partition, plan.upload)))
-      if (plan.dropHotTo > 0) partition.dropHot(plan.dropHotTo)
-      if (plan.dropDisk.length > 0)
-        moves.push(...(await dropDiskCopies(this.#context, log, partition, plan.dropDisk)))
-      return moves
-    })
-  }
-
-  #moveDown(log: LiveLog, partition: Partition, target: TierTarget): Promise<readonly TierMove[]> {
-    if (log.policy.mode === 'memory') return Promise.resolve([])
-    return this.#lockOf(partition).run(async () => {
-      const flushTo = log.policy.localDisk ? 'disk' : 'object'
-      const moves = [...(await flushPartition(this.#context, log, partition, flushTo))]
-      if (target === 'object') {
-        const waiting = partition.segments.filter((segment) => segment.object === null)
-        const offsets = waiting.map((segment) => segment.baseOffset)
-        if (offsets.length > 0)
-          moves.push(...(await uploadSegments(this.#context, log, partition, offsets)))
+  /** One round of a lane: its part of what is due. */
+  #runDue(name: LaneName): Promise<readonly TierMove[]> {
+    const lane = this.#lanes[name]
+    return lane.round(async () => {
+      const logs = new Map([...this.#context.logs()].map((log) => [log.id, log]))
+      const due: { readonly step: Step; readonly plan: PartitionPlan }[] = []
+      for (const plan of planTiering(this.#input())) {
+        const log = logs.get(plan.logId)
+        const partition = log?.partitions[plan.partition]
+        if (log === undefined || partition === undefined) continue
+        // To drop what is proven below needs no tier that could fail.
+        if (name === 'local') partition.dropHot(plan.dropHotTo)
+        if (!hasPart(name, plan) || lane.isBackingOff(partition)) continue
+        due.push({ step: { log, partition }, plan })
       }
-      partition.lastError = null
-      return moves
+      const outcomes = await lane.all(
+        due.map(
+          ({ step, plan }) =>
+            () =>
+              this.#attempt(name, step, () => this.#execute(name, step, plan)),
+        ),
+      )
+      if (due.length > 0) await this.#checkpoint()
+      return movesOf(outcomes)
     })
   }
 
-  /** Runs one partition's move; a failure is kept with the partition and waits longer each time. */
-  async #guarded(
-    log: LiveLog,
-    partition: Partition,
-    move: () => Promise<readonly TierMove[]>,
+  async #execute(
+    name: LaneName,
+    { log, partition }: Step,
+    plan: PartitionPlan,
   ): Promise<readonly TierMove[]> {
-    try {
-      const moves = await this.#lockOf(partition).run(move)
-      this.#backoff.delete(partition)
-      partition.lastError = null
-      return moves
-    } catch (error) {
-      this.#failed(partition, error)
-      const delayMs = Math.min(
-        RETRY_DELAY_MAX_MS,
-        (this.#backoff.get(partition)?.delayMs ?? RETRY_DELAY_MIN_MS / 2) * 2,
+    if (name === 'local') return flushPartition(this.#context, log, partition, 'disk')
+    const moves: TierMove[] = []
+    if (plan.dropDisk.length > 0) {
+      moves.push(...(await dropDiskCopies(this.#context, log, partition, plan.dropDisk)))
+    }
+    if (plan.flush === 'object') {
+      moves.push(...(await flushPartition(this.#context, log, partition, 'object')))
+    }
+    if (plan.upload.length > 0) {
+      moves.push(...(await uploadSegments(this.#context, log, partition, plan.upload)))
+    }
+    return moves
+  }
+
+  async #archiveAll({ log, partition }: Step): Promise<readonly TierMove[]> {
+    const isDirect = !log.policy.localDisk
+    const moves = isDirect
+      ? [...(await flushPartition(this.#context, log, partition, 'object'))]
+      : []
+    const waiting = partition.segments.filter((segment) => segment.object === null)
+    const offsets = waiting.map((segment) => segment.baseOffset)
+    if (offsets.length > 0) {
+      moves.push(...(await uploadSegments(this.#context, log, partition, offsets)))
+    }
+    return moves
+  }
+
+  async #flushAndDrop({ log, partition }: Step, target: TierTarget): Promise<readonly TierMove[]> {
+    const moves = await flushPartition(this.#context, log, partition, target)
+    partition.dropHot(partition.flushedEnd)
+    return moves
+  }
+
+  /** A round of one move for each of the steps. */
+  async #runSteps(
+    name: LaneName,
+    steps: readonly Step[],
+    move: (step: Step) => Promise<readonly TierMove[]>,
+  ): Promise<readonly Outcome[]> {
+    if (steps.length === 0) return []
+    const lane = this.#lanes[name]
+    return lane.round(async () => {
+      const outcomes = await lane.all(
+        steps.map((step) => () => this.#attempt(name, step, () => move(step))),
       )
-      this.#backoff.set(partition, { until: this.#context.clock.monotonic() + delayMs, delayMs })
+      await this.#checkpoint()
+      return outcomes
+    })
+  }
+
+  /** Runs one partition's move; a failure is said, kept with the partition, and not thrown. */
+  async #attempt(
+    name: LaneName,
+    { log, partition }: Step,
+    move: () => Promise<readonly TierMove[]>,
+  ): Promise<Outcome> {
+    const { local, remote } = this.#lanes
+    try {
+      return { moves: await this.#lanes[name].attempt(partition, move) }
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      this.#context.metrics.count('stratalog_tier_failures_total', 1)
       this.#context.logger.warn('A tier move failed and will be tried again.', {
         log: log.name,
         partition: partition.partition,
-        reason: partition.lastError,
-        retryMs: delayMs,
+        lane: name,
+        reason: message,
       })
-      return []
+      const code = isStratalogError(error) ? error.code : 'internal'
+      return { failure: { log: log.name, partition: partition.partition, code, message } }
+    } finally {
+      partition.lastError = local.errorOf(partition) ?? remote.errorOf(partition)
     }
-  }
-
-  #failed(partition: Partition, error: unknown): string {
-    const message = error instanceof Error ? error.message : String(error)
-    partition.lastError = message
-    this.#context.metrics.count('stratalog_tier_failures_total', 1)
-    return message
-  }
-
-  #isBackingOff(plan: PartitionPlan): boolean {
-    for (const log of this.#context.logs()) {
-      if (log.id !== plan.logId) continue
-      const partition = log.partitions[plan.partition]
-      const until = partition === undefined ? undefined : this.#backoff.get(partition)?.until
-      return until !== undefined && until > this.#context.clock.monotonic()
-    }
-    return false
-  }
-
-  #lockOf(partition: Partition): Mutex {
-    const known = this.#partitions.get(partition)
-    if (known !== undefined) return known
-    const lock = new Mutex()
-    this.#partitions.set(partition, lock)
-    return lock
   }
 
   async #checkpoint(): Promise<void> {
@@ -286,25 +338,37 @@ export class TieringScheduler {
     } catch (error) {
       this.#context.logger.warn(
         'The checkpoint could not be committed; recovery starts further back.',
-        {
-          reason: String(error),
-        },
+        { reason: String(error) },
       )
     }
   }
+}
 
-  async #runAll(
-    steps: readonly (() => Promise<readonly TierMove[]>)[],
-  ): Promise<readonly (readonly TierMove[])[]> {
-    const results: (readonly TierMove[])[] = []
-    const queue = [...steps]
-    const work = async (): Promise<void> => {
-      for (let step = queue.shift(); step !== undefined; step = queue.shift())
-        results.push(await step())
-    }
-    await Promise.all(Array.from({ length: Math.min(PARALLEL_MOVES, steps.length) }, work))
-    return results
+/** Partitions of logs that have a tier below RAM. */
+function stepsOf(logs: Iterable<LiveLog>): readonly Step[] {
+  const steps: Step[] = []
+  for (const log of logs) {
+    if (log.policy.mode === 'memory') continue
+    for (const partition of log.partitions) steps.push({ log, partition })
   }
+  return steps
+}
+
+function flushesToDisk({ log }: Step): boolean {
+  return log.policy.localDisk
+}
+
+function hasPart(name: LaneName, plan: PartitionPlan): boolean {
+  if (name === 'local') return plan.flush === 'disk'
+  return plan.flush === 'object' || plan.upload.length > 0 || plan.dropDisk.length > 0
+}
+
+function movesOf(outcomes: readonly Outcome[]): readonly TierMove[] {
+  return outcomes.flatMap((outcome) => ('moves' in outcome ? outcome.moves : []))
+}
+
+function failuresOf(outcomes: readonly Outcome[]): readonly TierFailure[] {
+  return outcomes.flatMap((outcome) => ('failure' in outcome ? [outcome.failure] : []))
 }
 
 function lowestTier(
@@ -315,8 +379,7 @@ function lowestTier(
   return log.policy.mode === 'persistent' && !forSnapshot ? 'disk' : target
 }
 
-function pendingFor(log: LiveLog, partition: Partition, target: TierTarget): number {
-  if (log.policy.mode === 'memory') return 0
+function pendingFor({ partition }: Step, target: TierTarget): number {
   const inRam = partition.batches.filter((batch) => batch.endOffset > partition.flushedEnd).length
   const onDisk =
     target === 'object' ? partition.segments.filter((segment) => segment.object === null).length : 0

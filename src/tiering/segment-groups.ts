@@ -1,8 +1,14 @@
 import { SEGMENT_BYTES_TARGET } from '../format/limits.ts'
 import type { HotBatch } from '../log/hot-batch.ts'
 
-/** Cuts a run of batches into segments: one schema each, up to the target size, in order. */
-export function groupForSegments(batches: readonly HotBatch[]): readonly (readonly HotBatch[])[] {
+/**
+ * Cuts a run of batches into segments: one schema each, up to the target size, in order. A segment ends at `cutAt`
+ * where a batch begins there.
+ */
+export function groupForSegments(
+  batches: readonly HotBatch[],
+  cutAt: number | null = null,
+): readonly (readonly HotBatch[])[] {
   const groups: HotBatch[][] = []
   let bytes = 0
   for (const batch of batches) {
@@ -10,6 +16,7 @@ export function groupForSegments(batches: readonly HotBatch[]): readonly (readon
     const first = group?.[0]
     const fits =
       first !== undefined &&
+      batch.baseOffset !== cutAt &&
       first.schema.id === batch.schema.id &&
       bytes + batch.bytes <= SEGMENT_BYTES_TARGET
     if (group !== undefined && fits) {

@@ -59,7 +59,8 @@ export async function uploadSegments(
   return moves
 }
 
-async function readVerified(disk: DiskContext, segment: SegmentEntry): Promise<Uint8Array> {
+/** The disk copy's bytes. @throws StratalogError `segment_corrupt` when they are not what the manifest says. */
+export async function readVerified(disk: DiskContext, segment: SegmentEntry): Promise<Uint8Array> {
   const location = present(segment.disk, 'a segment that is uploaded has a disk copy')
   const bytes = await disk.fileSystem.read(`${disk.dataDir}/${location.object}`)
   if (bytes.length === segment.length && sha256Hex(bytes) === segment.sha256) return bytes

@@ -1,6 +1,6 @@
 /**
- * The whole way of a record on a real object store: RAM, disk, MinIO; the machine is lost; everything comes back from the
- * bucket alone and is equal, by the hash of an oracle that saw only the plain records.
+ * The whole way of a record on a real object store: RAM, disk, MinIO; the machine is lost; everything comes back from
+ * the bucket alone and is equal, by the hash of an oracle that saw only the plain records.
  */
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
@@ -44,7 +44,10 @@ function record(id: number): Record<string, unknown> {
   }
 }
 
-async function newArchive(): Promise<{ archive: string; s3: NonNullable<Parameters<typeof Stratalog.open>[0]['s3']> }> {
+async function newArchive(): Promise<{
+  archive: string
+  s3: NonNullable<Parameters<typeof Stratalog.open>[0]['s3']>
+}> {
   const { endpoint, region, accessKeyId, secretAccessKey } = minio
   const s3 = { endpoint, region, credentials: { accessKeyId, secretAccessKey } }
   const archive = `s3://test-${randomBytes(6).toString('hex')}/shop`
@@ -63,37 +66,71 @@ test('a lost machine is restored from the bucket alone, to the record, and goes 
   const root = await temporaryDirectory()
   const { archive, s3 } = await newArchive()
   const rows = Array.from({ length: RECORDS }, (_, id) => record(id))
-  const expected = oracleHash(FIELDS, rows.map((values, offset) => ({ partition: 0, offset, values })))
+  const expected = oracleHash(
+    FIELDS,
+    rows.map((values, offset) => ({ partition: 0, offset, values })),
+  )
 
   const db = await Stratalog.open({ dataDir: `${root}/lost`, archive, s3 })
-  const orders = await db.createLog('orders', { schema: FIELDS.map((field) => ({ ...field, nullable: true })), timeColumn: 'at' })
+  const orders = await db.createLog('orders', {
+    schema: FIELDS.map((field) => ({ ...field, nullable: true })),
+    timeColumn: 'at',
+  })
   for (let at = 0; at < RECORDS; at += BATCH) {
     await orders.append(rows.slice(at, at + BATCH))
     if (at === RECORDS / 2) await db.tier.now()
   }
   const snapshot = await db.snapshot({ name: 'before-the-fire' })
-  expect(snapshot.logs).toEqual([{ name: 'orders', partitions: [{ partition: 0, startOffset: 0, endOffset: RECORDS }] }])
+  expect(snapshot.logs).toEqual([
+    { name: 'orders', partitions: [{ partition: 0, startOffset: 0, endOffset: RECORDS }] },
+  ])
   expect(snapshot.newBytes).toBeGreaterThan(0)
   expect(snapshot.newBytes).toBeLessThan(snapshot.bytes)
   await db.close()
   await rm(`${root}/lost`, { recursive: true })
 
-  const drill = await drillArchive({ archive, s3, checks: [{ sql: 'SELECT count(*) FROM orders', expected: [[RECORDS]] }] })
-  expect(drill).toMatchObject({ verdict: 'PASS', reasons: [], records: RECORDS, coverage: 1, hashEqual: null })
+  const drill = await drillArchive({
+    archive,
+    s3,
+    checks: [{ sql: 'SELECT count(*) FROM orders', expected: [[RECORDS]] }],
+  })
+  expect(drill).toMatchObject({
+    verdict: 'PASS',
+    reasons: [],
+    records: RECORDS,
+    coverage: 1,
+    hashEqual: null,
+  })
   expect(drill.logs).toMatchObject([{ name: 'orders', hash: expected, gaps: [] }])
 
-  const restored = await restoreArchive({ archive, s3, dataDir: `${root}/new`, snapshot: 'before-the-fire' })
+  const restored = await restoreArchive({
+    archive,
+    s3,
+    dataDir: `${root}/new`,
+    snapshot: 'before-the-fire',
+  })
   expect(restored).toMatchObject({ records: RECORDS, verified: true, missing: [], corrupt: [] })
 
   await using again = await Stratalog.open({ dataDir: `${root}/new`, archive, s3 })
   const read = await again.log('orders').read().toArray()
-  expect(oracleHash(FIELDS, read.map((values) => ({ partition: 0, offset: Number(values['_offset']), values })))).toBe(expected)
-  expect(await again.log('orders').append(record(RECORDS))).toEqual({ partition: 0, offset: RECORDS, count: 1 })
+  expect(
+    oracleHash(
+      FIELDS,
+      read.map((values) => ({ partition: 0, offset: Number(values['_offset']), values })),
+    ),
+  ).toBe(expected)
+  expect(await again.log('orders').append(record(RECORDS))).toEqual({
+    partition: 0,
+    offset: RECORDS,
+    count: 1,
+  })
   expect(await again.tier.now()).toMatchObject({ pending: 0, failed: [] })
 
   await using reader = await Stratalog.openArchive(archive, { s3 })
   const result = await reader.query('SELECT count(*) AS n, count(note) AS notes FROM orders')
-  expect(await result.toArray()).toEqual([{ n: RECORDS + 1, notes: rows.filter((row) => row['note'] !== null).length + 1 }])
+  expect(await result.toArray()).toEqual([
+    { n: RECORDS + 1, notes: rows.filter((row) => row['note'] !== null).length + 1 },
+  ])
   expect((await result.stats).recordsByTier).toEqual({ memory: 0, disk: 0, object: RECORDS + 1 })
 
   await using scratch = await Stratalog.memoryOnly()
@@ -107,9 +144,15 @@ test('a missing bucket, wrong credentials and a dead endpoint are told apart', a
   const root = await temporaryDirectory()
   const { archive, s3 } = await newArchive()
   const missing = 's3://no-such-bucket-here/shop'
-  await expectError(Stratalog.open({ dataDir: `${root}/a`, archive: missing, s3 }), 'bucket_not_found')
+  await expectError(
+    Stratalog.open({ dataDir: `${root}/a`, archive: missing, s3 }),
+    'bucket_not_found',
+  )
   const credentials = { accessKeyId: minio.accessKeyId, secretAccessKey: 'wrong-secret-key' }
-  await expectError(Stratalog.open({ dataDir: `${root}/b`, archive, s3: { ...s3, credentials } }), 'store_denied')
+  await expectError(
+    Stratalog.open({ dataDir: `${root}/b`, archive, s3: { ...s3, credentials } }),
+    'store_denied',
+  )
   await expectError(Stratalog.openArchive(archive, { s3 }), 'archive_not_found')
 })
 

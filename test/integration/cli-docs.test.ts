@@ -30,11 +30,11 @@ test('the examples run one after the other', async () => {
   }
 })
 
-test('every command and every example flag is there', async () => {
+test('every command has an example', async () => {
   const { stdout } = await runCli(['--help'])
   const commands = [...stdout.matchAll(/^ {2}(\w+) .*\w/gm)]
     .map((match) => match[1] ?? '')
-    .filter((name) => name !== 'help')
+    .filter((name) => name !== 'help' && name !== 'stratalog')
   const examples = blocks.join('\n')
   expect(commands.length).toBeGreaterThan(10)
   expect(commands.filter((name) => !examples.includes(`stratalog ${name} `))).toEqual([])

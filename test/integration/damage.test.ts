@@ -30,10 +30,18 @@ test('a damaged segment is named by reads, SQL and uploads, and the records arou
   const orders = again.log('orders')
   const read = await expectError(orders.read().toArray(), 'segment_corrupt')
   expect(read.message).toContain(name)
-  expect(read.details).toMatchObject({ log: 'orders', partition: 0, from: 0, to: FLUSHED, tier: 'disk' })
+  expect(read.details).toMatchObject({
+    log: 'orders',
+    partition: 0,
+    from: 0,
+    to: FLUSHED,
+    tier: 'disk',
+  })
   expect(await orders.get(FLUSHED)).toMatchObject({ id: FLUSHED, note: 'after' })
 
-  const summing = again.query('SELECT sum(length(note)) AS letters FROM orders').then((result) => result.toArray())
+  const summing = again
+    .query('SELECT sum(length(note)) AS letters FROM orders')
+    .then((result) => result.toArray())
   const sql = await expectError(summing, 'segment_corrupt')
   expect(sql.message).toContain(name)
   expect(sql.details).toMatchObject({ partition: 0, from: 0, to: FLUSHED })

@@ -52,7 +52,12 @@ class Oracle {
   }
 }
 
-async function live(root: string, life: number, oracle: Oracle, killAfterMs: number): Promise<void> {
+async function live(
+  root: string,
+  life: number,
+  oracle: Oracle,
+  killAfterMs: number,
+): Promise<void> {
   const journal = `${root}/life-${life}`
   const child: ChildProcess = spawn(
     process.execPath,
@@ -63,7 +68,9 @@ async function live(root: string, life: number, oracle: Oracle, killAfterMs: num
   child.stderr?.on('data', (chunk: Buffer) => {
     stderr += chunk.toString()
   })
-  const ended = new Promise<NodeJS.Signals | null>((resolve) => child.once('exit', (_code, signal) => resolve(signal)))
+  const ended = new Promise<NodeJS.Signals | null>((resolve) =>
+    child.once('exit', (_code, signal) => resolve(signal)),
+  )
   const opened = new Promise<void>((resolve) => child.stdout?.once('data', () => resolve()))
   // Every fourth life is killed while it starts, which is while it recovers.
   if (life % 4 !== 3) await Promise.race([opened, ended])
@@ -81,20 +88,31 @@ async function check(dataDir: string, archive: string, oracle: Oracle): Promise<
     const [name = '', partitionText] = key.split('/')
     const seen = new Map<number, Record<string, unknown>>()
     let expected = 0
-    for await (const row of db.log(name).read({ partition: Number(partitionText) }).rows()) {
+    for await (const row of db
+      .log(name)
+      .read({ partition: Number(partitionText) })
+      .rows()) {
       const { _offset, _partition, _time, ...record } = row
-      if (_offset !== expected) expect.fail(`${key} has offset ${String(_offset)} where ${expected} comes next`)
+      if (_offset !== expected)
+        expect.fail(`${key} has offset ${String(_offset)} where ${expected} comes next`)
       expected++
       seen.set(_offset, record)
     }
     for (const [offset, life] of told.acknowledged) {
       if (isDeepStrictEqual(seen.get(offset), killRecord(key, offset, life))) continue
-      expect(seen.get(offset), `${key} offset ${offset} was acknowledged by life ${life}`).toEqual(killRecord(key, offset, life))
+      expect(seen.get(offset), `${key} offset ${offset} was acknowledged by life ${life}`).toEqual(
+        killRecord(key, offset, life),
+      )
     }
     for (const [offset, record] of seen) {
       const life = Number(record['life'])
-      if (told.submitted.get(offset)?.has(life) !== true || !isDeepStrictEqual(record, killRecord(key, offset, life))) {
-        expect.fail(`${key} offset ${offset} holds what nobody submitted: ${JSON.stringify(record)}`)
+      if (
+        told.submitted.get(offset)?.has(life) !== true ||
+        !isDeepStrictEqual(record, killRecord(key, offset, life))
+      ) {
+        expect.fail(
+          `${key} offset ${offset} holds what nobody submitted: ${JSON.stringify(record)}`,
+        )
       }
       // From here on this very record is there to stay.
       told.acknowledged.set(offset, life)
@@ -104,16 +122,21 @@ async function check(dataDir: string, archive: string, oracle: Oracle): Promise<
   return checked
 }
 
-test(`${KILLS} kills at random moments lose no acknowledged record and invent none`, { timeout: 300_000 }, async () => {
-  const root = await temporaryDirectory()
-  const [dataDir, archive] = [`${root}/data`, `file://${root}/archive`]
-  const random = seededRandom(20_260)
-  const oracle = new Oracle()
-  let checked = 0
-  for (let life = 0; life < KILLS; life++) {
-    await live(root, life, oracle, random.uint32() % 220)
-    if (life % LIVES_PER_CHECK === LIVES_PER_CHECK - 1) checked = await check(dataDir, archive, oracle)
-  }
-  expect(oracle.acknowledgements).toBeGreaterThan(KILLS)
-  expect(checked).toBeGreaterThan(1_000)
-})
+test(
+  `${KILLS} kills at random moments lose no acknowledged record and invent none`,
+  { timeout: 300_000 },
+  async () => {
+    const root = await temporaryDirectory()
+    const [dataDir, archive] = [`${root}/data`, `file://${root}/archive`]
+    const random = seededRandom(20_260)
+    const oracle = new Oracle()
+    let checked = 0
+    for (let life = 0; life < KILLS; life++) {
+      await live(root, life, oracle, random.uint32() % 220)
+      if (life % LIVES_PER_CHECK === LIVES_PER_CHECK - 1)
+        checked = await check(dataDir, archive, oracle)
+    }
+    expect(oracle.acknowledgements).toBeGreaterThan(KILLS)
+    expect(checked).toBeGreaterThan(1_000)
+  },
+)

@@ -40,10 +40,8 @@ export const PACKAGE_ENTRANCES: Readonly<Record<string, Entrance>> = {
   valibot: { folders: ['engine'] },
   commander: { folders: ['cli'] },
   'cli-table3': { folders: ['cli'] },
-  hyparquet: { folders: ['format', 'cli'] },
-  'hyparquet-writer': { folders: ['format', 'cli'] },
-  // A development dependency: the demo's oracle, loaded only beside the data set that is one too.
-  'nodejs-polars': { folders: ['cli'], oneFile: true },
+  hyparquet: { folders: ['cli'] },
+  'hyparquet-writer': { folders: ['cli'] },
 }
 
 /** Packages whose types describe values that pass through every layer. */

@@ -1,7 +1,7 @@
 /**
- * The process that the kill test kills: opens an engine and appends without end, telling its parent each append before it
- * starts and each acknowledgement after it came. It tells by a file, written synchronously: what it told before it was
- * killed is there, and a slow parent cannot hold it up.
+ * The process that the kill test kills: opens an engine and appends without end, telling its parent each append before
+ * it starts and each acknowledgement after it came. It tells by a file, written synchronously: what it told before it
+ * was killed is there, and a slow parent cannot hold it up.
  *
  * Arguments: data directory, archive URL, number of this life, file to tell by.
  */

@@ -11,6 +11,7 @@ import { type Session, writeDocument } from '../session.ts'
 
 export interface DrillFlags extends FlagValues {
   readonly against?: string
+  readonly sample?: number
   readonly check?: readonly string[]
   readonly expect?: readonly string[]
   readonly report?: string
@@ -38,6 +39,7 @@ export async function drill(
     signal: session.signal,
     ...(s3 === undefined ? {} : { s3 }),
     ...(flags.against === undefined ? {} : { against: flags.against }),
+    ...(flags.sample === undefined ? {} : { sample: flags.sample }),
     onProgress: ({ records, recordsTotal }) =>
       progress.update({ done: records, total: recordsTotal, unit: 'records' }),
   }).finally(() => progress.end())
@@ -80,6 +82,11 @@ function drillHtml(markdown: string): string {
   return `<!doctype html>\n<meta charset="utf-8">\n<title>Restore drill</title>\n<pre>${text}</pre>\n`
 }
 
+function hashText(hashEqual: boolean | null): string {
+  if (hashEqual === null) return 'not compared'
+  return hashEqual ? 'equal to the live engine' : 'DIFFERENT from the live engine'
+}
+
 function drillText(session: Session, report: DrillReport): string {
   const {
     verdict,
@@ -101,7 +108,7 @@ function drillText(session: Session, report: DrillReport): string {
     `${shown}  ${formatCount(records)} records restored, ${(coverage * 100).toFixed(coverage === 1 ? 0 : 3)} % of what there is`,
     `recovery time   ${formatDuration(rtoMs)}, ${formatBytes(bytesPerSecond)}/s`,
     `recovery point  ${rpoMs === null ? 'not measured; name the live engine with --against DIR' : `${formatDuration(rpoMs)}, ${formatCount(rpoRecords ?? 0)} records`}`,
-    `content hash    ${hashEqual === null ? 'not compared' : hashEqual ? 'equal to the live engine' : 'DIFFERENT from the live engine'}`,
+    `content hash    ${hashText(hashEqual)}`,
     ...report.checks.map(
       (check) =>
         `check           ${check.passed ? 'ok' : `FAILED: ${check.error ?? JSON.stringify(check.actual)}`}  ${check.sql}`,

@@ -84,8 +84,9 @@ async function showResult(session: Session, result: RestoreResult): Promise<void
   }
   const { records, elapsedMs, plan } = result
   const rate = formatBytes((plan.bytes / Math.max(1, elapsedMs)) * 1000)
+  const verified = result.verified ? 'every segment verified' : 'NOT whole'
   await session.terminal.write(
-    `${formatCount(records)} records in ${formatDuration(elapsedMs)} (${rate}/s): ${planText(plan)}; ${result.verified ? 'every segment verified' : 'NOT whole'}\n`,
+    `${formatCount(records)} records in ${formatDuration(elapsedMs)} (${rate}/s): ${planText(plan)}; ${verified}\n`,
   )
   for (const { key, log, partition, from, to } of [...result.missing, ...result.corrupt]) {
     note(session, `not restored: ${log}/${partition}, offsets ${from} to ${to} (${key})`)
@@ -93,7 +94,9 @@ async function showResult(session: Session, result: RestoreResult): Promise<void
 }
 
 function planText(plan: RestoreSummary): string {
-  return `${formatCount(plan.logs)} logs, ${formatCount(plan.segments)} segments, ${formatBytes(plan.bytes)}, ${formatCount(plan.requests)} requests`
+  const { logs, segments, bytes, requests } = plan
+  const counts = `${formatCount(logs)} logs, ${formatCount(segments)} segments`
+  return `${counts}, ${formatBytes(bytes)}, ${formatCount(requests)} requests`
 }
 
 function throwDamage({ verified, missing, corrupt }: RestoreResult): void {

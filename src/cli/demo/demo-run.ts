@@ -5,11 +5,12 @@ import { Progress } from '../progress.ts'
 import type { Session } from '../session.ts'
 import type { DemoPlace } from './demo-place.ts'
 import type { DemoReport, DemoTimes, QueryReport } from './demo-report.ts'
+import { type DemoFindings, judgeDemo } from './demo-verdict.ts'
 import { EngineProcess } from './engine-process.ts'
 import { readFlightRows } from './flight-rows.ts'
 import type { FlightSource } from './flights.ts'
 import { Oracle, type Truth } from './oracle.ts'
-import type { CallName, Calls, TierFacts } from './protocol.ts'
+import type { CallName, Calls } from './protocol.ts'
 import { QUESTIONS } from './questions.ts'
 
 const HOUR_MS = 3_600_000
@@ -66,62 +67,39 @@ export class DemoRun {
     const queries = await this.#askQuestions(await truth)
     await this.#archiving('snapshot', () => this.#call('snapshot', { name: 'demo' }))
     const acknowledged = await this.#killDuringWrite(loaded)
-    const recovery = await this.#recover(acknowledged)
+    const recovery = await this.#recover()
     await this.#load(this.#records, BATCH_RECORDS, 'append the rest')
-    const archived = await this.#archiving('archive all', () => this.#call('archive', {}))
-    const stored = (await this.#call('tiers', {})).tiers
+    const { failed } = await this.#archiving('archive all', () => this.#call('archive', {}))
+    const { bytes } = (await this.#call('tiers', {})).tiers.object
     await this.#finish()
     await this.#step('delete the data directory', () =>
       rm(this.#place.dataDir, { recursive: true, force: true }),
     )
-    const { restored, verified, whole } = await this.#restore()
+    const restore = await this.#restore()
 
-    const compression = Math.round((whole.bytes / Math.max(1, stored.object.bytes)) * 100) / 100
-    const reasons = [
-      ...tierProblems(tiers),
-      ...queries.filter((query) => !query.isRight).map((query) => `wrong answer: ${query.sql}`),
-      ...(recovery.lost === 0 ? [] : [`${recovery.lost} acknowledged records were lost`]),
-      ...(recovery.hashEqual ? [] : ['the recovered records are not those of the source']),
-      ...(archived.failed === 0 ? [] : [`${archived.failed} partitions could not be archived`]),
-      ...(verified.records === this.#records
-        ? []
-        : [`${verified.records} records were restored of ${this.#records}`]),
-      ...(verified.hash === whole.hash ? [] : ['the restored records are not those of the source']),
-    ]
-    const report: DemoReport = {
+    const report = judgeDemo({
       records: this.#records,
       source: this.#source.kind,
       archive: this.#place.archive,
       tiers,
       queries,
-      recovery: {
-        acknowledged,
-        lost: recovery.lost,
-        elapsedMs: recovery.elapsedMs,
-        hashEqual: recovery.hashEqual,
-      },
-      restore: {
-        records: verified.records,
-        elapsedMs: restored.elapsedMs,
-        hashEqual: verified.hash === whole.hash,
-      },
-      hash: verified.hash,
-      compression,
+      acknowledged,
+      recovery,
+      archiving: { failed, bytes },
+      restore,
       requests: this.#requests,
-      verdict: reasons.length === 0 ? 'PASS' : 'FAIL',
-      reasons,
       elapsedMs: Math.round(clock.monotonic() - startedAt),
-    }
+    })
     const times: DemoTimes = {
       appended: { records: this.#records, elapsedMs: this.#appendMs },
       archived: { records: this.#records, elapsedMs: this.#archiveMs },
-      recovered: recovery.records,
-      verified: { records: verified.records, elapsedMs: verified.elapsedMs },
+      recovered: recovery.found.records,
+      verified: restore.found,
     }
     return { report, times }
   }
 
-  /** A third of the records ages until only the archive has it, a third until only the disk has, a third stays in RAM. */
+  /** A third ages until only the archive has it, a third until only the disk has, a third stays. */
   async #fillTiers(loaded: number): Promise<void> {
     await this.#load(Math.ceil(loaded / 3), BATCH_RECORDS, 'append, then two days pass')
     await this.#archiving('move to the archive', () => this.#age(2 * DAY_MS))
@@ -162,40 +140,24 @@ export class DemoRun {
     return engine.acked
   }
 
-  async #recover(acknowledged: number): Promise<{
-    readonly records: number
-    readonly lost: number
-    readonly elapsedMs: number
-    readonly hashEqual: boolean
-  }> {
+  async #recover(): Promise<DemoFindings['recovery']> {
     const { endOffset, elapsedMs } = await this.#step('recover', () =>
       this.#start({ create: false }),
     )
     const found = await this.#step('compare with the source', () => this.#call('hash', {}))
-    const truth = await this.#oracle.truthAt(endOffset)
-    return {
-      records: endOffset,
-      lost: Math.max(0, acknowledged - endOffset),
-      elapsedMs,
-      hashEqual: found.records === endOffset && found.hash === truth.hash,
-    }
+    return { elapsedMs, found, truth: await this.#oracle.truthAt(endOffset) }
   }
 
-  async #restore(): Promise<{
-    readonly restored: Calls['restore']['answer']
-    readonly verified: Calls['hash']['answer']
-    readonly whole: Truth
-  }> {
-    const engine = new EngineProcess()
-    this.#engine = engine
-    const restored = await this.#step('restore from the archive alone', () =>
+  async #restore(): Promise<DemoFindings['restore'] & { readonly found: Calls['hash']['answer'] }> {
+    this.#engine = new EngineProcess()
+    const { elapsedMs } = await this.#step('restore from the archive alone', () =>
       this.#call('restore', this.#placeRequest()),
     )
     await this.#call('open', { ...this.#placeRequest(), shiftMs: this.#shiftMs, create: false })
-    const verified = await this.#step('compare with the source', () => this.#call('hash', {}))
-    const whole = await this.#oracle.truthAt(this.#records)
+    const found = await this.#step('compare with the source', () => this.#call('hash', {}))
+    const truth = await this.#oracle.truthAt(this.#records)
     await this.#finish()
-    return { restored, verified, whole }
+    return { elapsedMs, found, truth }
   }
 
   async #start(options: { readonly create: boolean }): Promise<Calls['open']['answer']> {
@@ -281,11 +243,4 @@ export class DemoRun {
     const { dataDir, archive, s3 } = this.#place
     return { dataDir, archive, s3 }
   }
-}
-
-/** Every tier has a part of the records, or the demo showed less than it says. */
-function tierProblems(tiers: TierFacts): readonly string[] {
-  return (['memory', 'disk', 'object'] as const)
-    .filter((tier) => tiers[tier].records === 0)
-    .map((tier) => `no record was in ${tier} when the questions were asked`)
 }

@@ -20,7 +20,7 @@ const IN_FLIGHT_MAX = 4
 /** More rounds than any record has tiers to go through. */
 const ROUNDS_MAX = 20
 
-type Handlers = {
+type Answers = {
   readonly [Name in CallName]: (request: Calls[Name]['request']) => Promise<Calls[Name]['answer']>
 }
 
@@ -35,7 +35,7 @@ export class EngineHost {
   #running: Running | null = null
   #reader: FlightReader | null = null
 
-  readonly #handlers: Handlers = {
+  readonly #answers: Answers = {
     open: (request) => this.#open(request),
     load: (request) => this.#load(request),
     age: ({ ms }) => this.#age(ms),
@@ -57,9 +57,9 @@ export class EngineHost {
     name: Name,
     request: Calls[Name]['request'],
   ): Promise<Calls[Name]['answer']> {
-    const handler: (request: Calls[Name]['request']) => Promise<Calls[Name]['answer']> =
-      this.#handlers[name]
-    return handler(request)
+    const answer: (request: Calls[Name]['request']) => Promise<Calls[Name]['answer']> =
+      this.#answers[name]
+    return answer(request)
   }
 
   get #db(): Stratalog {

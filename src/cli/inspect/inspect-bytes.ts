@@ -10,7 +10,7 @@ import type { SegmentFacts } from '../../format/segment.ts'
 import { inspectWal } from './inspect-wal.ts'
 import type { CommonFacts, Inspection, Problem } from './inspection.ts'
 
-/** @throws StratalogError `input_invalid` for what is no file of ours; kind `corrupt` when nothing of it is readable. */
+/** @throws StratalogError `input_invalid` for no file of ours, kind `corrupt` when all is lost. */
 export function inspectBytes(file: string, bytes: Uint8Array): Inspection {
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64)).toString(
     'latin1',

@@ -12,9 +12,17 @@ import {
 describe('StratalogError', () => {
   test('takes its kind from its code', () => {
     const error = new StratalogError('memory_full', 'full', { details: { log: 'a' }, cause: 'why' })
-    expect(error).toMatchObject({ kind: 'overloaded', code: 'memory_full', message: 'full', cause: 'why' })
+    expect(error).toMatchObject({
+      kind: 'overloaded',
+      code: 'memory_full',
+      message: 'full',
+      cause: 'why',
+    })
     expect(JSON.parse(JSON.stringify(error))).toEqual({
-      kind: 'overloaded', code: 'memory_full', message: 'full', details: { log: 'a' },
+      kind: 'overloaded',
+      code: 'memory_full',
+      message: 'full',
+      details: { log: 'a' },
     })
   })
 
@@ -39,7 +47,9 @@ describe('toStratalogError', () => {
     const aborted = new AbortController()
     aborted.abort()
     expect(toStratalogError(aborted.signal.reason)).toMatchObject({ code: 'aborted' })
-    expect(toStratalogError(new DOMException('late', 'TimeoutError'))).toMatchObject({ code: 'timeout' })
+    expect(toStratalogError(new DOMException('late', 'TimeoutError'))).toMatchObject({
+      code: 'timeout',
+    })
   })
 
   test('makes everything else internal and keeps it as the cause', () => {

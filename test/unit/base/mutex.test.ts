@@ -30,13 +30,14 @@ test('a section that fails tells its caller and does not block the next', async 
 test('a section that asks from inside another waits for it', async () => {
   const mutex = new Mutex()
   const steps: string[] = []
-  let inner: Promise<void> | null = null
+  const inner: Promise<void>[] = []
   await mutex.run(async () => {
-    inner = mutex.run(async () => {
+    const later = mutex.run(async () => {
       steps.push('inner')
     })
+    inner.push(later)
     steps.push('outer')
   })
-  await inner
+  await Promise.all(inner)
   expect(steps).toEqual(['outer', 'inner'])
 })

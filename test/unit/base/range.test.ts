@@ -3,7 +3,9 @@ import { expect, test } from 'vitest'
 import { intersectRanges, rangeLength } from '../../../src/base/range.ts'
 
 test('an intersection holds exactly the numbers that both ranges hold', () => {
-  const range = fc.tuple(fc.nat(12), fc.nat(6)).map(([start, length]) => ({ start, end: start + length }))
+  const range = fc
+    .tuple(fc.nat(12), fc.nat(6))
+    .map(([start, length]) => ({ start, end: start + length }))
   const numbers = ({ start, end }: { start: number; end: number }): number[] =>
     Array.from({ length: end - start }, (_, index) => start + index)
   fc.assert(

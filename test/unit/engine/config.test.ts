@@ -3,7 +3,12 @@ import { isStratalogError } from '../../../src/base/errors.ts'
 import { type StorageOptions, validateOptions } from '../../../src/engine/config.ts'
 import { type StorageSurroundings, resolvePolicy } from '../../../src/engine/storage-policy.ts'
 
-const WITH_ALL: StorageSurroundings = { hasDataDir: true, hasArchive: true, evictionPolicy: 'fifo', evictionWatermark: 0.9 }
+const WITH_ALL: StorageSurroundings = {
+  hasDataDir: true,
+  hasArchive: true,
+  evictionPolicy: 'fifo',
+  evictionWatermark: 0.9,
+}
 const WITHOUT_ARCHIVE: StorageSurroundings = { ...WITH_ALL, hasArchive: false }
 const IN_RAM: StorageSurroundings = { ...WITHOUT_ARCHIVE, hasDataDir: false }
 
@@ -19,7 +24,12 @@ function problemsOf(action: () => unknown): readonly { path: string; allowed: st
 
 describe('validateOptions', () => {
   test('reports every problem at once, with path, what was given and what is allowed', () => {
-    const given = { dataDirr: '/x', maxMemoryBytes: 'lots', s3: { regoin: 1 }, defaults: { memoryTtl: -1, mode: 'warm' } }
+    const given = {
+      dataDirr: '/x',
+      maxMemoryBytes: 'lots',
+      s3: { regoin: 1 },
+      defaults: { memoryTtl: -1, mode: 'warm' },
+    }
     const problems = problemsOf(() => validateOptions(given))
     expect(problems.map(({ path }) => path).sort()).toEqual([
       'dataDirr',
@@ -28,7 +38,9 @@ describe('validateOptions', () => {
       'maxMemoryBytes',
       's3.regoin',
     ])
-    expect(problems.find(({ path }) => path === 'dataDirr')?.allowed).toContain('the keys are dataDir')
+    expect(problems.find(({ path }) => path === 'dataDirr')?.allowed).toContain(
+      'the keys are dataDir',
+    )
     expect(problems.find(({ path }) => path === 'defaults.mode')?.allowed).toContain("'hybrid'")
     expect(() => validateOptions(given)).toThrow(/maxMemoryBytes: expected a size.*got "lots"/)
   })
@@ -41,39 +53,98 @@ describe('validateOptions', () => {
 
 describe('resolvePolicy', () => {
   test('fills in the defaults of each mode', () => {
-    expect(resolvePolicy({}, {}, IN_RAM)).toMatchObject({ mode: 'memory', wal: false, ack: 'memory', archiveAfter: null })
-    expect(resolvePolicy({}, {}, WITHOUT_ARCHIVE)).toMatchObject({ mode: 'hybrid', ack: 'disk', diskTtl: null })
+    expect(resolvePolicy({}, {}, IN_RAM)).toMatchObject({
+      mode: 'memory',
+      wal: false,
+      ack: 'memory',
+      archiveAfter: null,
+    })
+    expect(resolvePolicy({}, {}, WITHOUT_ARCHIVE)).toMatchObject({
+      mode: 'hybrid',
+      ack: 'disk',
+      diskTtl: null,
+    })
     expect(resolvePolicy({ memoryTtl: '2m' }, {}, WITH_ALL)).toMatchObject({
       diskAfter: 120_000,
       archiveAfter: 900_000,
       diskTtl: 86_400_000,
     })
-    expect(resolvePolicy({ mode: 'hybrid', wal: false }, {}, WITH_ALL)).toMatchObject({ ack: 'memory' })
+    expect(resolvePolicy({ mode: 'hybrid', wal: false }, {}, WITH_ALL)).toMatchObject({
+      ack: 'memory',
+    })
   })
 
   test('takes from the defaults of the engine what means something in the mode that the log chose', () => {
     const defaults: StorageOptions = { memoryTtl: 60, archiveAfter: 90, diskTtl: 150, wal: false }
-    expect(resolvePolicy({ mode: 'persistent' }, defaults, WITH_ALL)).toMatchObject({ memoryTtl: 60, diskTtl: null, wal: true })
-    expect(resolvePolicy({ mode: 'memory' }, defaults, WITH_ALL)).toMatchObject({ mode: 'memory', archiveAfter: null })
-    expect(resolvePolicy({}, defaults, WITH_ALL)).toMatchObject({ diskTtl: 150, wal: false, ack: 'memory' })
+    expect(resolvePolicy({ mode: 'persistent' }, defaults, WITH_ALL)).toMatchObject({
+      memoryTtl: 60,
+      diskTtl: null,
+      wal: true,
+    })
+    expect(resolvePolicy({ mode: 'memory' }, defaults, WITH_ALL)).toMatchObject({
+      mode: 'memory',
+      archiveAfter: null,
+    })
+    expect(resolvePolicy({}, defaults, WITH_ALL)).toMatchObject({
+      diskTtl: 150,
+      wal: false,
+      ack: 'memory',
+    })
   })
 
   const refused: readonly (readonly [string, StorageOptions, StorageSurroundings, string])[] = [
     ['a persistent log in RAM only', { mode: 'persistent' }, IN_RAM, 'storage.mode'],
-    ['an archive tier without an archive', { archiveAfter: '1m' }, WITHOUT_ARCHIVE, 'storage.archiveAfter'],
+    [
+      'an archive tier without an archive',
+      { archiveAfter: '1m' },
+      WITHOUT_ARCHIVE,
+      'storage.archiveAfter',
+    ],
     ['a disk TTL without an archive', { diskTtl: '1m' }, WITHOUT_ARCHIVE, 'storage.diskTtl'],
     ['an object ack without an archive', { ack: 'object' }, WITHOUT_ARCHIVE, 'storage.ack'],
-    ['no local disk without an archive', { localDisk: false }, WITHOUT_ARCHIVE, 'storage.localDisk'],
-    ['diskAfter above memoryTtl without a WAL', { wal: false, memoryTtl: 10, diskAfter: 20 }, WITH_ALL, 'storage.diskAfter'],
+    [
+      'no local disk without an archive',
+      { localDisk: false },
+      WITHOUT_ARCHIVE,
+      'storage.localDisk',
+    ],
+    [
+      'diskAfter above memoryTtl without a WAL',
+      { wal: false, memoryTtl: 10, diskAfter: 20 },
+      WITH_ALL,
+      'storage.diskAfter',
+    ],
     ['a disk ack without a WAL', { wal: false, ack: 'disk' }, WITH_ALL, 'storage.ack'],
     ['a memory log with a WAL', { mode: 'memory', wal: true }, WITH_ALL, 'storage.wal'],
-    ['a memory log that acknowledges on disk', { mode: 'memory', ack: 'disk' }, WITH_ALL, 'storage.ack'],
+    [
+      'a memory log that acknowledges on disk',
+      { mode: 'memory', ack: 'disk' },
+      WITH_ALL,
+      'storage.ack',
+    ],
     ['a persistent log without a WAL', { mode: 'persistent', wal: false }, WITH_ALL, 'storage.wal'],
-    ['a persistent log that archives', { mode: 'persistent', archiveAfter: 1 }, WITH_ALL, 'storage.archiveAfter'],
-    ['a disk TTL below archiveAfter', { archiveAfter: 20, diskTtl: 10 }, WITH_ALL, 'storage.diskTtl'],
-    ['a key that does not exist', { memoryTll: 1 } as StorageOptions, WITH_ALL, 'storage.memoryTll'],
+    [
+      'a persistent log that archives',
+      { mode: 'persistent', archiveAfter: 1 },
+      WITH_ALL,
+      'storage.archiveAfter',
+    ],
+    [
+      'a disk TTL below archiveAfter',
+      { archiveAfter: 20, diskTtl: 10 },
+      WITH_ALL,
+      'storage.diskTtl',
+    ],
+    [
+      'a key that does not exist',
+      { memoryTll: 1 } as StorageOptions,
+      WITH_ALL,
+      'storage.memoryTll',
+    ],
   ]
   test.each(refused)('refuses %s', (_what, storage, around, path) => {
-    expect(problemsOf(() => resolvePolicy(storage, {}, around)).map((problem) => problem.path)).toContain(path)
+    expect(
+      problemsOf(() => resolvePolicy(storage, {}, around)).map((problem) => problem.path),
+    ).toContain(path)
   })
 })

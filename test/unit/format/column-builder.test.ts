@@ -10,7 +10,8 @@ import { EVERY_TYPE, sampleColumn } from '../../support/sample-batches.ts'
 
 /** Hands out no byte more than the contract says, full of what a recycled slab may hold. */
 const poisoned: BufferSource = {
-  acquire: (minBytes) => new Uint8Array(new SharedArrayBuffer(Math.ceil(minBytes / 8) * 8)).fill(0xdb),
+  acquire: (minBytes) =>
+    new Uint8Array(new SharedArrayBuffer(Math.ceil(minBytes / 8) * 8)).fill(0xdb),
 }
 
 function valuesOf(column: ColumnData): unknown[] {
@@ -29,11 +30,19 @@ interface Step {
 function steps(type: ColumnType): fc.Arbitrary<readonly Step[]> {
   return fc.array(
     fc.record({
-      kind: fc.constantFrom('push', 'push', 'append', 'append', 'refuse', 'truncate', 'view'),
+      kind: fc.constantFrom<Step['kind']>(
+        'push',
+        'push',
+        'append',
+        'append',
+        'refuse',
+        'truncate',
+        'view',
+      ),
       values: fc.array(arbitraryValue(type), { maxLength: 40 }),
       from: fc.double({ min: 0, max: 1, noNaN: true }),
       to: fc.double({ min: 0, max: 1, noNaN: true }),
-    }) as fc.Arbitrary<Step>,
+    }),
     { minLength: 1, maxLength: 12 },
   )
 }
@@ -49,10 +58,16 @@ describe.each(EVERY_TYPE)('a column of %s', (type) => {
       fc.property(steps(type), (given) => {
         const builder = createColumnBuilder(type, poisoned)
         let model: unknown[] = []
-        let views: { readonly end: number; readonly column: ColumnData; readonly values: unknown[] }[] = []
+        let views: {
+          readonly end: number
+          readonly column: ColumnData
+          readonly values: unknown[]
+        }[] = []
         for (const step of given) {
           if (step.kind === 'push') {
-            expect(step.values.map((value) => builder.push(value))).toEqual(step.values.map(() => 'ok'))
+            expect(step.values.map((value) => builder.push(value))).toEqual(
+              step.values.map(() => 'ok'),
+            )
             model.push(...step.values)
           } else if (step.kind === 'append') {
             const [start, end] = cut(step, step.values.length)
@@ -143,9 +158,11 @@ describe('a text column', () => {
 
   test('refuses a lone surrogate, and takes a pair', () => {
     const builder = createColumnBuilder('utf8', poisoned)
-    expect([builder.push('\ud83d'), builder.push('a\ude00b'), builder.push('\ud83d\ude00')]).toEqual([
-      'ill_formed', 'ill_formed', 'ok',
-    ])
+    expect([
+      builder.push('\ud83d'),
+      builder.push('a\ude00b'),
+      builder.push('\ud83d\ude00'),
+    ]).toEqual(['ill_formed', 'ill_formed', 'ok'])
     expect(valuesOf(builder.slice(0, builder.length))).toEqual(['😀'])
   })
 
@@ -179,7 +196,14 @@ describe('a json column', () => {
   test('refuses what JSON cannot say, and stays as it was', () => {
     const circular: Record<string, unknown> = {}
     circular['self'] = circular
-    const refused = [() => 1, Symbol('s'), 5n, { deep: [5n] }, circular, { toJSON: () => undefined }]
+    const refused = [
+      () => 1,
+      Symbol('s'),
+      5n,
+      { deep: [5n] },
+      circular,
+      { toJSON: () => undefined },
+    ]
     const builder = createColumnBuilder('json', poisoned)
     builder.push({ a: 1 })
     expect(refused.map((value) => builder.push(value))).toEqual(refused.map(() => 'mismatch'))

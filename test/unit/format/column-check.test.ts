@@ -10,9 +10,15 @@ describe('columnProblem', () => {
   test('finds none in a column of any type, whole or cut', () => {
     fc.assert(
       fc.property(
-        fc.constantFrom(...EVERY_TYPE).chain((type) =>
-          fc.tuple(fc.constant(type), fc.array(arbitraryValue(type), { maxLength: 30 }), fc.nat(30)),
-        ),
+        fc
+          .constantFrom(...EVERY_TYPE)
+          .chain((type) =>
+            fc.tuple(
+              fc.constant(type),
+              fc.array(arbitraryValue(type), { maxLength: 30 }),
+              fc.nat(30),
+            ),
+          ),
         ([type, values, at]) => {
           const column = sampleColumn(type, values)
           const start = Math.min(at, values.length)
@@ -54,6 +60,7 @@ describe('columnProblem', () => {
       { ...words, dictionary: sampleColumn('utf8', ['a', null]) },
       { ...words, type: 'binary' },
     ]
-    for (const [index, column] of broken.entries()) expect(columnProblem(column), String(index)).not.toBeNull()
+    for (const [index, column] of broken.entries())
+      expect(columnProblem(column), String(index)).not.toBeNull()
   })
 })

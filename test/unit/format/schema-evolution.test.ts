@@ -1,7 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { COLUMNS_MAX } from '../../../src/format/limits.ts'
-import { assertFields, mergeFields, sameFields, storedSchema, userFields } from '../../../src/format/schema-evolution.ts'
+import {
+  assertFields,
+  mergeFields,
+  sameFields,
+  storedSchema,
+  userFields,
+} from '../../../src/format/schema-evolution.ts'
 import { type ColumnType, type Field, isWidening } from '../../../src/format/schema.ts'
 import { EVERY_TYPE } from '../../support/sample-batches.ts'
 
@@ -22,7 +28,9 @@ describe('mergeFields', () => {
     const own = [field('a', 'int32', false), field('b', 'int64')]
     const given = [field('new', 'utf8', false), field('a', 'float64'), field('b', 'int32')]
     expect(mergeFields(own, given)).toEqual([
-      field('a', 'float64', false), field('b', 'int64'), field('new', 'utf8', true),
+      field('a', 'float64', false),
+      field('b', 'int64'),
+      field('new', 'utf8', true),
     ])
   })
 
@@ -43,7 +51,10 @@ describe('mergeFields', () => {
         if (isTaken) expect(merge()[0]?.type).toBe(isWidening(from, to) ? to : from)
         else {
           expect(merge).toThrow(
-            expect.objectContaining({ code: 'schema_mismatch', details: { column: 'a', expected: from, given: to } }),
+            expect.objectContaining({
+              code: 'schema_mismatch',
+              details: { column: 'a', expected: from, given: to },
+            }),
           )
         }
       }),
@@ -52,11 +63,20 @@ describe('mergeFields', () => {
 
   test('refuses names twice, names of the system, and more columns than a log may have', () => {
     const many = Array.from({ length: COLUMNS_MAX + 1 }, (_, index) => field(`c${index}`, 'int8'))
-    const given = [[field('a', 'int8'), field('a', 'int8')], [field('_offset', 'int64')], [field('__proto__', 'int8')], many]
+    const given = [
+      [field('a', 'int8'), field('a', 'int8')],
+      [field('_offset', 'int64')],
+      [field('__proto__', 'int8')],
+      many,
+    ]
     for (const fields of given) {
-      expect(() => mergeFields(null, fields)).toThrow(expect.objectContaining({ code: 'schema_invalid' }))
+      expect(() => mergeFields(null, fields)).toThrow(
+        expect.objectContaining({ code: 'schema_invalid' }),
+      )
     }
-    expect(() => mergeFields([], [field('_deleted', 'utf8')])).toThrow(expect.objectContaining({ code: 'schema_invalid' }))
+    expect(() => mergeFields([], [field('_deleted', 'utf8')])).toThrow(
+      expect.objectContaining({ code: 'schema_invalid' }),
+    )
     expect(() => mergeFields([], [field('a', 'varchar' as ColumnType)])).toThrow(
       expect.objectContaining({ code: 'schema_invalid' }),
     )
@@ -66,17 +86,33 @@ describe('mergeFields', () => {
     const own = EVERY_TYPE.map((type, index) => field(`c${index}`, type))
     expect(sameFields(mergeFields(own, own.slice(3, 5)), own)).toBe(true)
     expect(sameFields(own, own.slice(1))).toBe(false)
-    expect(sameFields(own, own.map((one) => ({ ...one, nullable: false })))).toBe(false)
+    expect(
+      sameFields(
+        own,
+        own.map((one) => ({ ...one, nullable: false })),
+      ),
+    ).toBe(false)
   })
 })
 
 describe('assertFields', () => {
-  const check = (fields: readonly Field[], time: string | null = null, key: string | null = null) => () =>
-    assertFields(fields, time, key)
+  const check =
+    (fields: readonly Field[], time: string | null = null, key: string | null = null) =>
+    () =>
+      assertFields(fields, time, key)
   const invalid = expect.objectContaining({ code: 'schema_invalid' })
 
   test('takes a column of every type', () => {
-    expect(check([...EVERY_TYPE.map((type, index) => field(`c${index}`, type)), field('at', 'timestamp[us]')], 'at', 'c0')).not.toThrow()
+    expect(
+      check(
+        [
+          ...EVERY_TYPE.map((type, index) => field(`c${index}`, type)),
+          field('at', 'timestamp[us]'),
+        ],
+        'at',
+        'c0',
+      ),
+    ).not.toThrow()
   })
 
   test('refuses what no log can have', () => {
@@ -87,7 +123,9 @@ describe('assertFields', () => {
     expect(check([field('_time', 'timestamp[ms]')])).toThrow(invalid)
     expect(check([field('_deleted', 'int8')])).toThrow(invalid)
     expect(check([field(5 as unknown as string, 'int8')])).toThrow(invalid)
-    expect(check(Array.from({ length: COLUMNS_MAX + 1 }, (_, index) => field(`c${index}`, 'int8')))).toThrow(invalid)
+    expect(
+      check(Array.from({ length: COLUMNS_MAX + 1 }, (_, index) => field(`c${index}`, 'int8'))),
+    ).toThrow(invalid)
   })
 
   test('wants the columns that have a role, and a time column of times', () => {

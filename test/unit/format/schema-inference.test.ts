@@ -10,11 +10,18 @@ function types(fields: readonly Field[]): Record<string, ColumnType> {
   return Object.fromEntries(fields.map(({ name, type }) => [name, type]))
 }
 
-function inferred(rows: readonly Record<string, unknown>[], schema: Schema | null = null): Record<string, ColumnType> {
+function inferred(
+  rows: readonly Record<string, unknown>[],
+  schema: Schema | null = null,
+): Record<string, ColumnType> {
   return types(inferFields(rows, schema, null))
 }
 
-function refusal(rows: readonly unknown[], schema: Schema | null = null, timeColumn: string | null = null): unknown {
+function refusal(
+  rows: readonly unknown[],
+  schema: Schema | null = null,
+  timeColumn: string | null = null,
+): unknown {
   try {
     return inferFields(rows as Record<string, unknown>[], schema, timeColumn)
   } catch (error) {
@@ -25,10 +32,25 @@ function refusal(rows: readonly unknown[], schema: Schema | null = null, timeCol
 describe('a new column', () => {
   test('takes the narrowest type of its values', () => {
     const values: readonly [unknown, ColumnType][] = [
-      [true, 'bool'], [0, 'int32'], [-(2 ** 31), 'int32'], [2 ** 31, 'int64'], [-(2 ** 31) - 1, 'int64'],
-      [Number.MAX_SAFE_INTEGER, 'int64'], [2 ** 53, 'float64'], [0.5, 'float64'], [-0, 'float64'], [NaN, 'float64'],
-      [Infinity, 'float64'], [5n, 'int64'], [2n ** 63n, 'uint64'], ['', 'utf8'], [new Date(0), 'timestamp[ms]'],
-      [new Uint8Array(1), 'binary'], [new ArrayBuffer(1), 'binary'], [[1], 'json'], [{ a: 1 }, 'json'],
+      [true, 'bool'],
+      [0, 'int32'],
+      [-(2 ** 31), 'int32'],
+      [2 ** 31, 'int64'],
+      [-(2 ** 31) - 1, 'int64'],
+      [Number.MAX_SAFE_INTEGER, 'int64'],
+      [2 ** 53, 'float64'],
+      [0.5, 'float64'],
+      [-0, 'float64'],
+      [NaN, 'float64'],
+      [Infinity, 'float64'],
+      [5n, 'int64'],
+      [2n ** 63n, 'uint64'],
+      ['', 'utf8'],
+      [new Date(0), 'timestamp[ms]'],
+      [new Uint8Array(1), 'binary'],
+      [new ArrayBuffer(1), 'binary'],
+      [[1], 'json'],
+      [{ a: 1 }, 'json'],
     ]
     expect(values.map(([value]) => typeOfValue(value))).toEqual(values.map(([, type]) => type))
   })
@@ -42,7 +64,10 @@ describe('a new column', () => {
   })
 
   test('waits for its first value: nulls say nothing', () => {
-    expect(inferred([{ a: null, b: undefined, c: 1 }, { a: 'x' }])).toEqual({ c: 'int32', a: 'utf8' })
+    expect(inferred([{ a: null, b: undefined, c: 1 }, { a: 'x' }])).toEqual({
+      c: 'int32',
+      a: 'utf8',
+    })
     expect(inferred([{ a: null }])).toEqual({})
   })
 
@@ -71,15 +96,27 @@ describe('names', () => {
   test('of the system and of JavaScript are refused, with a value and without', () => {
     const proto: unknown = JSON.parse('{"__proto__":1}')
     const given: unknown[] = [
-      proto, { constructor: 1 }, { prototype: 1 }, { '': 1 }, { _offset: 1 }, { _partition: null }, { _time: 1 },
-      { _key: 1 }, { _tier: 'disk' }, { 'a\ud800': 1 }, { ['x'.repeat(257)]: 1 },
+      proto,
+      { constructor: 1 },
+      { prototype: 1 },
+      { '': 1 },
+      { _offset: 1 },
+      { _partition: null },
+      { _time: 1 },
+      { _key: 1 },
+      { _tier: 'disk' },
+      { 'a\ud800': 1 },
+      { ['x'.repeat(257)]: 1 },
     ]
-    for (const row of given) expect(refusal([row]), JSON.stringify(row)).toMatchObject({ code: 'schema_invalid' })
+    for (const row of given)
+      expect(refusal([row]), JSON.stringify(row)).toMatchObject({ code: 'schema_invalid' })
   })
 
   test('that objects inherit are names like any other', () => {
     expect(inferred([{ toString: 1, hasOwnProperty: 'x', valueOf: true }])).toEqual({
-      toString: 'int32', hasOwnProperty: 'utf8', valueOf: 'bool',
+      toString: 'int32',
+      hasOwnProperty: 'utf8',
+      valueOf: 'bool',
     })
   })
 
@@ -92,7 +129,15 @@ describe('names', () => {
 })
 
 describe('a column that is there', () => {
-  const schema = sampleSchema({ i: 'int32', l: 'int64', f: 'float32', d: 'float64', s: 'utf8', t: 'timestamp[ms]', j: 'json' })
+  const schema = sampleSchema({
+    i: 'int32',
+    l: 'int64',
+    f: 'float32',
+    d: 'float64',
+    s: 'utf8',
+    t: 'timestamp[ms]',
+    j: 'json',
+  })
 
   test('widens for a value that needs it, and keeps its place', () => {
     expect(inferred([{ i: 2 ** 31 }], schema)['i']).toBe('int64')
@@ -102,13 +147,25 @@ describe('a column that is there', () => {
   })
 
   test('takes values that it holds without being of the type they would choose', () => {
-    const rows = [{ l: 1, d: 1, t: 1_700_000_000_000 }, { t: '2026-01-01', j: 5 }, { t: 5n, j: 'text' }]
+    const rows = [
+      { l: 1, d: 1, t: 1_700_000_000_000 },
+      { t: '2026-01-01', j: 5 },
+      { t: 5n, j: 'text' },
+    ]
     expect(inferred(rows, schema)).toEqual(types(schema.fields))
   })
 
   test('refuses every other change, naming record, column and both types', () => {
     const given: readonly [string, unknown][] = [
-      ['s', 1], ['s', {}], ['i', 'text'], ['i', true], ['l', 'text'], ['d', 'text'], ['t', true], ['j', () => 1], ['i', new Date(0)],
+      ['s', 1],
+      ['s', {}],
+      ['i', 'text'],
+      ['i', true],
+      ['l', 'text'],
+      ['d', 'text'],
+      ['t', true],
+      ['j', () => 1],
+      ['i', new Date(0)],
     ]
     for (const [column, value] of given) {
       expect(refusal([{}, { [column]: value }], schema)).toMatchObject({
@@ -122,13 +179,18 @@ describe('a column that is there', () => {
 describe('a time column', () => {
   test('takes ms, text and Dates for times, and is required', () => {
     for (const at of [1_700_000_000_000, '2026-01-01T00:00:00Z', new Date(0)]) {
-      expect(inferFields([{ at }], null, 'at')).toEqual([{ name: 'at', type: 'timestamp[ms]', nullable: false }])
+      expect(inferFields([{ at }], null, 'at')).toEqual([
+        { name: 'at', type: 'timestamp[ms]', nullable: false },
+      ])
     }
   })
 
   test('refuses what is no time', () => {
     for (const at of ['soon', '12', true, {}, NaN, new Date(NaN)]) {
-      expect(refusal([{ at }], null, 'at')).toMatchObject({ code: 'schema_mismatch', details: { column: 'at' } })
+      expect(refusal([{ at }], null, 'at')).toMatchObject({
+        code: 'schema_mismatch',
+        details: { column: 'at' },
+      })
     }
   })
 })
@@ -142,7 +204,11 @@ test('what is no record is refused by its number', () => {
 test('values read back from a column of any type fit that column', () => {
   fc.assert(
     fc.property(
-      fc.constantFrom(...EVERY_TYPE).chain((type) => fc.tuple(fc.constant(type), fc.array(arbitraryValue(type), { maxLength: 5 }))),
+      fc
+        .constantFrom(...EVERY_TYPE)
+        .chain((type) =>
+          fc.tuple(fc.constant(type), fc.array(arbitraryValue(type), { maxLength: 5 })),
+        ),
       ([type, values]) => {
         const rows = values.map((value) => ({ a: value }))
         // Only what may widen is another type afterwards.

@@ -54,9 +54,19 @@ test('a put makes its directory again when someone removed it', async () => {
   const fileSystem = new MemoryFileSystem()
   const store = storeOn(fileSystem)
   await store.put('a/b', bytesOf('x'))
-  await fileSystem.removeDirectory('/archive')
+  await fileSystem.removeDirectory('/archive/a')
   await store.put('a/c', bytesOf('y'), { ifAbsent: true })
   expect(await keysOf(store, '')).toEqual(['a/c'])
+})
+
+test('a store whose root went away is unavailable, and is not begun anew in its place', async () => {
+  const fileSystem = new MemoryFileSystem()
+  const store = storeOn(fileSystem)
+  await store.put('a/b', bytesOf('x'))
+  await fileSystem.removeDirectory('/archive')
+  await expectError(store.put('a/c', bytesOf('y')), 'store_unavailable')
+  await expectError(store.put('b/c', bytesOf('y'), { ifAbsent: true }), 'store_unavailable')
+  expect(await fileSystem.stat('/archive')).toBeNull()
 })
 
 test('a missing directory is bucket_not_found to a reader and made for a writer', async () => {

@@ -22,7 +22,11 @@ const POLICY: StoragePolicy = {
 
 const COPY = { object: 'o', position: 0, length: 1 }
 
-function segment(baseOffset: number, appendTime: number, tiers: { disk?: boolean; object?: boolean }): SegmentEntry {
+function segment(
+  baseOffset: number,
+  appendTime: number,
+  tiers: { disk?: boolean; object?: boolean },
+): SegmentEntry {
   return {
     baseOffset,
     endOffset: baseOffset + 10,
@@ -42,7 +46,15 @@ function segment(baseOffset: number, appendTime: number, tiers: { disk?: boolean
 }
 
 function facts(overrides: Partial<PartitionFacts>): PartitionFacts {
-  return { logId: 1, partition: 0, policy: POLICY, flushedEnd: 0, batches: [], segments: [], ...overrides }
+  return {
+    logId: 1,
+    partition: 0,
+    policy: POLICY,
+    flushedEnd: 0,
+    batches: [],
+    segments: [],
+    ...overrides,
+  }
 }
 
 function batch(endOffset: number, appendTime: number): PartitionFacts['batches'][number] {
@@ -53,7 +65,9 @@ describe('planTiering', () => {
   test('flushes when the oldest record without a lower copy is diskAfter old, and not before', () => {
     const partitions = [facts({ batches: [batch(10, 1_000)] })]
     expect(planTiering({ now: 1_099, hasArchive: true, partitions })).toEqual([])
-    expect(planTiering({ now: 1_100, hasArchive: true, partitions })).toMatchObject([{ flush: 'disk' }])
+    expect(planTiering({ now: 1_100, hasArchive: true, partitions })).toMatchObject([
+      { flush: 'disk' },
+    ])
   })
 
   test('never flushes a memory-mode log by age', () => {
@@ -67,12 +81,22 @@ describe('planTiering', () => {
     const policy: StoragePolicy = { ...POLICY, localDisk: false }
     const partitions = [facts({ policy, batches: [batch(10, 0)] })]
     expect(planTiering({ now: 499, hasArchive: true, partitions })).toEqual([])
-    expect(planTiering({ now: 500, hasArchive: true, partitions })).toMatchObject([{ flush: 'object' }])
+    expect(planTiering({ now: 500, hasArchive: true, partitions })).toMatchObject([
+      { flush: 'object' },
+    ])
   })
 
   test('uploads a contiguous prefix: a young segment holds back older-looking ones behind it', () => {
-    const segments = [segment(0, 0, { disk: true }), segment(10, 900, { disk: true }), segment(20, 0, { disk: true })]
-    const [plan] = planTiering({ now: 1_000, hasArchive: true, partitions: [facts({ segments, flushedEnd: 30 })] })
+    const segments = [
+      segment(0, 0, { disk: true }),
+      segment(10, 900, { disk: true }),
+      segment(20, 0, { disk: true }),
+    ]
+    const [plan] = planTiering({
+      now: 1_000,
+      hasArchive: true,
+      partitions: [facts({ segments, flushedEnd: 30 })],
+    })
     expect(plan?.upload).toEqual([0])
   })
 

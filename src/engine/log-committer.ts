@@ -1,0 +1,58 @@
+/** How a new log becomes durable: its id and its name in one commit, before anything is appended to it. */
+import { present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import { emptyManifestState } from '../format/manifest-builder.ts'
+import type { LogState, ManifestEdit, ManifestState } from '../format/manifest.ts'
+import type { ManifestStore } from '../log/manifest-store.ts'
+import type { Engine } from './engine.ts'
+
+/** Without a manifest, for an engine in RAM, ids are counted and nothing is written. */
+export function logCommitter(manifest: ManifestStore | null): Engine['commitLog'] {
+  if (manifest === null) {
+    let { nextLogId } = emptyManifestState()
+    return async (make) => make(nextLogId++)
+  }
+  return async (make) => {
+    let made: LogState | null = null
+    await manifest.commit((state) => {
+      const wanted = make(state.nextLogId)
+      const found = committedBefore(state, wanted)
+      made = found ?? wanted
+      return found === null ? creationOf(wanted) : []
+    })
+    return present<LogState>(made, 'a committed log was made')
+  }
+}
+
+/**
+ * A log of the same name that the manifest has and the engine does not know: an earlier creation was answered with an
+ * error and done all the same. It is the one that is wanted when nothing but its id and time differ.
+ * @throws StratalogError `log_exists` when more differs.
+ */
+function committedBefore(state: ManifestState, wanted: LogState): LogState | null {
+  for (const log of state.logs.values()) {
+    if (log.definition.name !== wanted.definition.name) continue
+    if (likenessOf(log) === likenessOf(wanted)) return log
+    throw new StratalogError(
+      'log_exists',
+      `A log '${wanted.definition.name}' was created otherwise before, by a call that failed. Close the engine and open it again to use that one.`,
+      { details: { log: wanted.definition.name } },
+    )
+  }
+  return null
+}
+
+function likenessOf({ definition, schemas, partitions }: LogState): string {
+  return JSON.stringify([{ ...definition, id: 0, createdAt: 0 }, schemas, partitions])
+}
+
+function creationOf({ definition, schemas, partitions }: LogState): readonly ManifestEdit[] {
+  return [
+    {
+      kind: 'log-created',
+      log: definition,
+      startOffsets: partitions.map((partition) => partition.startOffset),
+    },
+    ...schemas.map((schema) => ({ kind: 'schema-added' as const, logId: definition.id, schema })),
+  ]
+}

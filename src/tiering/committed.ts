@@ -1,0 +1,37 @@
+/**
+ * What a manifest has of a partition that the partition does not know of: a commit that was answered with an error may
+ * have been done. The move is then made again, of the same records, and finds its segment there.
+ */
+import type { ManifestState, SegmentEntry } from '../format/manifest.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { Partition } from '../log/partition.ts'
+
+/** Whether the manifest names these very bytes already. */
+export function hasSegment(
+  state: ManifestState,
+  log: LiveLog,
+  partition: number,
+  segment: SegmentEntry,
+): boolean {
+  const known = state.logs.get(log.id)?.partitions[partition]?.segments ?? []
+  return known.some(
+    (entry) => entry.baseOffset === segment.baseOffset && entry.sha256 === segment.sha256,
+  )
+}
+
+/**
+ * Where the segment ends that one of the manifests names as the partition's next, or null. The next flush ends its
+ * first segment there, so that it comes to the same bytes.
+ */
+export function committedEnd(
+  states: readonly (ManifestState | null | undefined)[],
+  log: LiveLog,
+  partition: Partition,
+): number | null {
+  for (const state of states) {
+    const segments = state?.logs.get(log.id)?.partitions[partition.partition]?.segments ?? []
+    const next = segments.findLast((segment) => segment.baseOffset === partition.flushedEnd)
+    if (next !== undefined) return next.endOffset
+  }
+  return null
+}

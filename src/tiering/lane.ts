@@ -1,0 +1,97 @@
+/**
+ * A lane: the moves that wait for the same thing. What needs the object store is in another lane than what needs only
+ * the disk, so a store that hangs or fails delays no flush, and no append that waits for one.
+ *
+ * - Rounds of a lane never overlap.
+ * - One move at a time in a partition; partitions move side by side, within a limit.
+ * - Each partition fails alone, and is tried again after a growing pause.
+ */
+import type { Clock } from '../base/clock.ts'
+import { Mutex } from '../base/mutex.ts'
+import type { Partition } from '../log/partition.ts'
+
+/** Partitions that move at the same time. */
+const PARALLEL_MOVES = 2
+const RETRY_DELAY_MIN_MS = 1_000
+const RETRY_DELAY_MAX_MS = 60_000
+
+interface Failure {
+  readonly message: string
+  /** Monotonic time of the next try. */
+  readonly until: number
+  readonly delayMs: number
+}
+
+export class Lane {
+  readonly #clock: Clock
+  readonly #rounds = new Mutex()
+  readonly #locks = new WeakMap<Partition, Mutex>()
+  readonly #failures = new WeakMap<Partition, Failure>()
+  #roundCount = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Whether a round runs, or waits to. */
+  get isBusy(): boolean {
+    return this.#roundCount > 0
+  }
+
+  async round<T>(section: () => Promise<T>): Promise<T> {
+    this.#roundCount++
+    try {
+      return await this.#rounds.run(section)
+    } finally {
+      this.#roundCount--
+    }
+  }
+
+  /** Whether the partition's last move here failed and its pause is not over. */
+  isBackingOff(partition: Partition): boolean {
+    const failure = this.#failures.get(partition)
+    return failure !== undefined && failure.until > this.#clock.monotonic()
+  }
+
+  /** Why the partition's last move here failed; null when it did not. */
+  errorOf(partition: Partition): string | null {
+    return this.#failures.get(partition)?.message ?? null
+  }
+
+  /** Runs one move of a partition, after those before it. A failure is kept, and thrown. */
+  async attempt<T>(partition: Partition, move: () => Promise<T>): Promise<T> {
+    try {
+      const result = await this.#lockOf(partition).run(move)
+      this.#failures.delete(partition)
+      return result
+    } catch (error) {
+      const before = this.#failures.get(partition)?.delayMs ?? RETRY_DELAY_MIN_MS / 2
+      const delayMs = Math.min(RETRY_DELAY_MAX_MS, before * 2)
+      const message = error instanceof Error ? error.message : String(error)
+      const until = this.#clock.monotonic() + delayMs
+      this.#failures.set(partition, { message, until, delayMs })
+      throw error
+    }
+  }
+
+  /** Runs all steps, some at a time. A step does not throw. */
+  async all<T>(steps: readonly (() => Promise<T>)[]): Promise<readonly T[]> {
+    const results: T[] = []
+    let next = 0
+    const work = async (): Promise<void> => {
+      for (let step = steps[next++]; step !== undefined; step = steps[next++]) {
+        results.push(await step())
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(PARALLEL_MOVES, steps.length) }, work))
+    return results
+  }
+
+  #lockOf(partition: Partition): Mutex {
+    const known = this.#locks.get(partition)
+    if (known !== undefined) return known
+    const lock = new Mutex()
+    this.#locks.set(partition, lock)
+    return lock
+  }
+}
