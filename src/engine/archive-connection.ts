@@ -193,9 +193,10 @@ function diverged(
     own === null
       ? 'nothing that fits'
       : `${own.baseOffset} to ${own.endOffset} (${own.sha256.slice(0, 12)})`
+  const there = `${other.baseOffset} to ${other.endOffset} (${other.sha256.slice(0, 12)})`
   return new StratalogError(
     'archive_diverged',
-    `The data directory and the archive hold different records of log ${logId}, partition ${partition}: the archive has offsets ${other.baseOffset} to ${other.endOffset} (${other.sha256.slice(0, 12)}), the directory ${here}. Restore the archive into a new directory, or give this one an empty prefix.`,
+    `The data directory and the archive hold different records of log ${logId}, partition ${partition}: the archive has offsets ${there}, the directory ${here}. Restore the archive into a new directory, or give this one an empty prefix.`,
     {
       details: {
         logId,
