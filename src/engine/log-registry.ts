@@ -55,13 +55,9 @@ export class LogRegistry {
     })
   }
 
-  /**
-   * Makes a log live; its data is what `state` lists.
-   * @throws StratalogError `log_exists`: of two creations that share a commit, one comes second.
-   */
+  /** Makes a log live; its data is what `state` lists. */
   add(state: LogState): LiveLog {
     const { definition, schemas } = state
-    if (this.#byName.has(definition.name)) throw logExists(definition.name)
     const partitions = state.partitions.map(
       ({ startOffset, segments }, partition) =>
         new Partition(

@@ -90,13 +90,10 @@ export class Log {
     const input = withTimes(toInput(records), this.#log.definition.timeColumn)
     const partition = this.#choosePartition(input, options.partition)
     const ack = this.#ackLevel(options.ack)
-    // Others may take the room while this waits, so look again; and the engine may have closed.
-    for (
-      let room = this.#ports.admit(this.#log);
-      room !== null;
-      room = this.#ports.admit(this.#log)
-    ) {
-      await room
+    const admitted = this.#ports.admit(this.#log)
+    if (admitted !== null) {
+      await admitted
+      // The engine may have closed meanwhile.
       this.#ports.assertOpen()
     }
     const result = await this.#log.append(

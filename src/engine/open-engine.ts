@@ -2,13 +2,14 @@
  * The composition root: from configuration and ports to a running engine.
  *
  * Opening a data directory, in order, because each step relies on the one before:
- * 1. it is ours or empty; 2. the kernel lock is held; 3. the manifest is read and claimed for a new epoch; 4. what a
- *    crash
- * left half done is removed; 5. the archive, when it can be reached, teaches what only it knows; 6. the WAL is scanned
- * and its records come back into RAM; 7. a new WAL file is begun; 8. the scheduler starts.
+ * 1. it is ours or empty; 2. the kernel lock is held, and unfinished files are removed; 3. the manifest is read, is not
+ *    behind the WAL, and is claimed for a new epoch;
+ * 4. the archive, when it can be reached, says what only it knows; 5. the WAL is scanned and its records come back into
+ *    RAM; 6. the manifest learns what the archive said;
+ * 7. a new WAL file is begun; 8. segments that no manifest names are removed; 9. the scheduler starts.
  * A crash in any of them leaves a directory that opens to the same state.
  */
-import { isStratalogError } from '../base/errors.ts'
+import { type ErrorCode, isStratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import { parseBytes } from '../base/units.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
@@ -43,7 +44,7 @@ import {
 } from './environment.ts'
 import { LogRegistry } from './log-registry.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
-import { archiveSegmentBytes } from './segment-bytes.ts'
+import { archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
 import { resolvePolicy } from './storage-policy.ts'
 import { type Access, type Closers, openDirectory } from './open-directory.ts'
 import { openWal, scanDirectoryWal } from './wal-opening.ts'
@@ -53,6 +54,8 @@ import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
 const FREE_SLAB_BYTES_MAX = 64 * 1024 * 1024
 /** Disk that SQL may use for copies of archived segments. */
 const COLD_CACHE_BYTES_MAX = 4 * 1024 ** 3
+/** How often a directory is opened for reading while its writer lets go of what is being read. */
+const READ_ATTEMPTS_MAX = 5
 
 /**
  * @throws StratalogError `config_invalid`, `directory_foreign`, `directory_in_use`, `format_unsupported`, `corrupt`
@@ -66,13 +69,21 @@ export async function openEngine(
   const options = validateOptions(given)
   assertPossible(options)
   const ports = resolvePorts(options, givenPorts)
-  const closers: Closers = []
-  try {
-    return await assemble(options, ports, access, closers)
-  } catch (error) {
-    await closeAll(closers, ports)
-    throw error
+  for (let attempt = 1; ; attempt++) {
+    const closers: Closers = []
+    try {
+      return await assemble(options, ports, access, closers)
+    } catch (error) {
+      await closeAll(closers, ports)
+      if (access === 'write' || attempt === READ_ATTEMPTS_MAX || !mayHaveMoved(error)) throw error
+    }
   }
+}
+
+/** Whether a writer that went on between two looks at its directory explains the error. */
+function mayHaveMoved(error: unknown): boolean {
+  const codes: readonly ErrorCode[] = ['wal_corrupt', 'manifest_corrupt', 'file_not_found']
+  return isStratalogError(error) && codes.includes(error.code)
 }
 
 async function assemble(
@@ -131,9 +142,11 @@ async function assemble(
       pool,
       pins,
       segmentBytes: (tier, segment, location) =>
-        tier === 'disk'
-          ? bytesInDirectory(fileSystem, options.dataDir ?? '', location)
-          : archiveSegmentBytes(store, segment, location),
+        tier === 'object'
+          ? archiveSegmentBytes(store, segment, location)
+          : access === 'write'
+            ? bytesInDirectory(fileSystem, options.dataDir ?? '', location)
+            : unpinnedSegmentBytes(fileSystem, options.dataDir ?? '', store, segment, location),
     },
     {
       get wal() {

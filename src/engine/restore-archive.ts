@@ -1,9 +1,13 @@
 import { StratalogError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
 import { randomHex } from '../base/random.ts'
 import { parseTime } from '../base/units.ts'
+import type { Writer } from '../format/manifest.ts'
+import { LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
 import { openArchive } from '../log/archive-view.ts'
 import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/plan-restore.ts'
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
+import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import { openObjectStore } from '../storage/open-object-store.ts'
 import type { S3Options } from './config.ts'
@@ -47,7 +51,8 @@ export function planRestoreArchive(
 /**
  * Restores an archive, or part of it, into a data directory: every segment is verified, and what is missing or damaged
  * is in the result. A restore of the whole archive is the same engine again and may go on with that archive.
- * @throws StratalogError as `planRestoreArchive`, and `directory_not_empty`, `disk_full`, `aborted`.
+ * @throws StratalogError as `planRestoreArchive`, and `directory_not_empty`, `directory_in_use`, `disk_full`,
+ * `aborted`.
  * @example
  * const report = await restoreArchive({ archive: 'file:///backups/shop', dataDir: './restored' })
  * console.log(report.verified, report.records)
@@ -57,29 +62,49 @@ export function restoreArchive(
   given: Partial<EnginePorts> = {},
 ): Promise<RestoreResult> {
   const ports = resolvePorts({}, given)
-  const { clock, logger, random } = ports
+  const { clock, random } = ports
+  const logger = ports.logger.child('restore')
   if (options.dataDir === '')
     throw new StratalogError('argument_invalid', 'Name the directory to restore into.')
   const { signal, onProgress, dataDir } = options
-  return withPlan(options, ports, (plan) =>
-    restore(
-      plan,
-      {
-        fileSystem: new NodeFileSystem(),
-        dataDir,
-        clock,
-        logger: logger.child('restore'),
-        writer: {
-          id: randomHex(random, 16),
-          pid: processId(),
-          host: hostName(),
-          since: clock.now(),
-        },
-        newEngineId: randomHex(random, 16),
-      },
-      { signal, onProgress },
-    ),
-  )
+  const fileSystem = new NodeFileSystem()
+  const writer: Writer = {
+    id: randomHex(random, 16),
+    pid: processId(),
+    host: hostName(),
+    since: clock.now(),
+  }
+  return withPlan(options, ports, async (plan) => {
+    const lock = await lockTarget(fileSystem, dataDir, writer, logger)
+    try {
+      const newEngineId = randomHex(random, 16)
+      const target = { fileSystem, dataDir, clock, logger, writer, newEngineId }
+      return await restore(plan, target, { signal, onProgress })
+    } finally {
+      await lock?.release()
+    }
+  })
+}
+
+/**
+ * Two restores would write each other's files, so the one that comes second is refused as an engine would be. Null for
+ * a directory that no restore may write: nothing in it is touched, and the restore says why.
+ * @throws StratalogError `directory_in_use`.
+ */
+async function lockTarget(
+  fileSystem: NodeFileSystem,
+  dataDir: string,
+  { pid, host, since }: Writer,
+  logger: Logger,
+): Promise<DirectoryLock | null> {
+  const stat = await fileSystem.stat(dataDir)
+  if (stat !== null && !stat.isDirectory) return null
+  const names = stat === null ? [] : await fileSystem.list(dataDir)
+  const isEmpty = names.every((name) => name === LOCK_FILE)
+  if (!isEmpty && !names.includes(RESTORING_FILE)) return null
+  await fileSystem.makeDirectory(dataDir)
+  const holder = { pid, host, since: new Date(since).toISOString() }
+  return lockDirectory(`${dataDir}/${LOCK_FILE}`, holder, logger)
 }
 
 async function withPlan<T>(

@@ -25,6 +25,11 @@ export interface ColumnBuilder {
   readonly length: number
   /** Appends a value; null and undefined append a null. Anything but `ok` leaves the column unchanged. */
   push(value: unknown): PushResult
+  /**
+   * Appends `values[0..count)`. Returns how many were null, or -1 when not all were taken: then the column holds
+   * anything behind its old rows, and the caller truncates it.
+   */
+  pushAll(values: readonly unknown[], count: number): number
   /** Appends a column of the same type; a dictionary column is decoded. */
   append(column: ColumnData): void
   /** Forgets the rows from `length` on: how a failed append is undone. */
@@ -41,6 +46,8 @@ export interface ColumnSize {
 }
 
 const INITIAL_BYTES = 256
+/** Texts above this are not joined: a huge value is looked at by itself, and refused by itself. */
+const JOINED_LENGTH_MAX = VALUE_BYTES_MAX
 const NO_SIZE: ColumnSize = { rows: 0, valueBytes: 0 }
 
 /** `expected` is what a column of the same kind came to before; a first buffer of that size saves growing into it. */
@@ -82,6 +89,15 @@ class ValidityBuilder {
     setBit(this.#bits, row, isValid)
   }
 
+  /** Says which of the next rows are there: those whose value is not null. */
+  setAll(first: number, values: readonly unknown[], count: number, nullCount: number): void {
+    if (nullCount === 0 && this.#bits === null) return
+    for (let index = 0; index < count; index++) {
+      const value = values[index]
+      this.set(first + index, value !== null && value !== undefined)
+    }
+  }
+
   slice(start: number, end: number): { validity: Uint8Array | null; nullCount: number } {
     if (this.#bits === null) return { validity: null, nullCount: 0 }
     const validity = sliceBitmap(this.#bits, start, end - start)
@@ -121,6 +137,15 @@ class FixedBuilder implements ColumnBuilder {
     this.#validity.set(this.length, !isNull)
     this.length++
     return 'ok'
+  }
+
+  pushAll(values: readonly unknown[], count: number): number {
+    this.#reserve(count)
+    const nullCount = this.#writer.writeAll(this.length, values, count)
+    if (nullCount < 0) return -1
+    this.#validity.setAll(this.length, values, count, nullCount)
+    this.length += count
+    return nullCount
   }
 
   append(column: ColumnData): void {
@@ -183,6 +208,16 @@ class BitsBuilder implements ColumnBuilder {
     this.#validity.set(this.length, !isNull)
     this.length++
     return 'ok'
+  }
+
+  pushAll(values: readonly unknown[], count: number): number {
+    let nullCount = 0
+    for (let index = 0; index < count; index++) {
+      const value = values[index]
+      if (value === null || value === undefined) nullCount++
+      if (this.push(value) !== 'ok') return -1
+    }
+    return nullCount
   }
 
   append(column: ColumnData): void {
@@ -258,6 +293,10 @@ class VariableBuilder implements ColumnBuilder {
     return 'ok'
   }
 
+  pushAll(values: readonly unknown[], count: number): number {
+    return this.type === 'utf8' ? this.#pushTexts(values, count) : this.#pushEach(values, count)
+  }
+
   append(column: ColumnData): void {
     assert(column.type === this.type, 'a column is appended to one of its type')
     if (column.dictionary !== null) {
@@ -300,6 +339,48 @@ class VariableBuilder implements ColumnBuilder {
       values: this.#values.subarray(0, byteEnd),
       dictionary: null,
     }
+  }
+
+  /**
+   * Texts in one stretch: joined, so that one native call encodes them all. When every character is ASCII, which the
+   * byte count shows, the lengths of the texts are the lengths of their bytes.
+   */
+  #pushTexts(values: readonly unknown[], count: number): number {
+    let length = 0
+    let nullCount = 0
+    for (let index = 0; index < count; index++) {
+      const value = values[index]
+      if (typeof value === 'string') length += value.length
+      else if (value === null || value === undefined) nullCount++
+      else return -1
+    }
+    if (length > JOINED_LENGTH_MAX) return -1
+    const joined = (values.length === count ? values : values.slice(0, count)).join('')
+    if (Buffer.byteLength(joined) !== length) return this.#pushEach(values, count)
+    this.#reserveRows(count)
+    let end = this.#offsets[this.length] ?? 0
+    this.#reserveBytes(end + length)
+    this.#values.write(joined, end, length, 'latin1')
+    const offsets = this.#offsets
+    const first = this.length + 1
+    for (let index = 0; index < count; index++) {
+      const value = values[index]
+      if (typeof value === 'string') end += value.length
+      offsets[first + index] = end
+    }
+    this.#validity.setAll(this.length, values, count, nullCount)
+    this.length += count
+    return nullCount
+  }
+
+  #pushEach(values: readonly unknown[], count: number): number {
+    let nullCount = 0
+    for (let index = 0; index < count; index++) {
+      const value = values[index]
+      if (value === null || value === undefined) nullCount++
+      if (this.push(value) !== 'ok') return -1
+    }
+    return nullCount
   }
 
   /** Copies the text of each code; the entries are short and repeat, so bytes are copied one by one. */

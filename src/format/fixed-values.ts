@@ -12,6 +12,31 @@ export interface FixedWriter {
   attach(values: Uint8Array): void
   /** False when the value is not one of the type; nothing is written then. */
   write(row: number, value: unknown): boolean
+  /**
+   * Writes `values[0..count)` from row `first` on; nulls become zeros. Returns how many were null, or -1 when a value is
+   * not one of the type: then rows from `first` on hold anything.
+   */
+  writeAll(first: number, values: readonly unknown[], count: number): number
+}
+
+/** `writeAll` by `write`, for types that rows seldom have. */
+function oneByOne(
+  write: FixedWriter['write'],
+  zero: (row: number) => void,
+): FixedWriter['writeAll'] {
+  return (first, values, count) => {
+    let nullCount = 0
+    for (let index = 0; index < count; index++) {
+      const value = values[index]
+      if (value === null || value === undefined) {
+        zero(first + index)
+        nullCount++
+      } else if (!write(first + index, value)) {
+        return -1
+      }
+    }
+    return nullCount
+  }
 }
 
 type NumberArray = Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array
@@ -57,13 +82,18 @@ export function fixedWriter(type: ColumnType): FixedWriter {
     return floatWriter((b) => new Float64Array(b.buffer, b.byteOffset, b.length >> 3))
   if (type === 'float32')
     return floatWriter((b) => new Float32Array(b.buffer, b.byteOffset, b.length >> 2))
-  if (type === 'int64') return wideWriter((value) => toInt64(value, INT64_MIN, INT64_MAX))
-  if (type === 'uint64') return wideWriter((value) => toInt64(value, 0n, UINT64_MAX))
+  if (type === 'int64')
+    return wideWriter((value) => toInt64(value, INT64_MIN, INT64_MAX), -Infinity)
+  if (type === 'uint64') return wideWriter((value) => toInt64(value, 0n, UINT64_MAX), 0)
   if (type === 'date') return dateWriter()
   const unit = timestampUnit(type)
   if (unit !== null) {
     const perSecond = TIMESTAMP_UNITS_PER_SECOND[unit]
-    return wideWriter((value) => toTimestamp(value, perSecond))
+    // Numbers are ms, which only a column of ms counts as they are.
+    return wideWriter(
+      (value) => toTimestamp(value, perSecond),
+      unit === 'ms' ? -Infinity : Infinity,
+    )
   }
   return decimalWriter(
     decimalParameters(type)?.precision ?? 38,
@@ -77,17 +107,32 @@ function smallIntegerWriter(
   max: number,
 ): FixedWriter {
   let values = over(new Uint8Array(0))
+  const write = (row: number, value: unknown): boolean => {
+    const number = typeof value === 'bigint' && value >= min && value <= max ? Number(value) : value
+    if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max)
+      return false
+    values[row] = number
+    return true
+  }
   return {
     attach(bytes) {
       values = over(bytes)
     },
-    write(row, value) {
-      const number =
-        typeof value === 'bigint' && value >= min && value <= max ? Number(value) : value
-      if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max)
-        return false
-      values[row] = number
-      return true
+    write,
+    writeAll(first, given, count) {
+      let nullCount = 0
+      for (let index = 0; index < count; index++) {
+        const value = given[index]
+        if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
+          values[first + index] = value
+        } else if (value === null || value === undefined) {
+          values[first + index] = 0
+          nullCount++
+        } else if (!write(first + index, value)) {
+          return -1
+        }
+      }
+      return nullCount
     },
   }
 }
@@ -103,6 +148,21 @@ function floatWriter(over: (bytes: Uint8Array) => Float32Array | Float64Array): 
       values[row] = value
       return true
     },
+    writeAll(first, given, count) {
+      let nullCount = 0
+      for (let index = 0; index < count; index++) {
+        const value = given[index]
+        if (typeof value === 'number') {
+          values[first + index] = value
+        } else if (value === null || value === undefined) {
+          values[first + index] = 0
+          nullCount++
+        } else {
+          return -1
+        }
+      }
+      return nullCount
+    },
   }
 }
 
@@ -110,26 +170,48 @@ const INT64_MIN = -(2n ** 63n)
 const INT64_MAX = 2n ** 63n - 1n
 const UINT64_MAX = 2n ** 64n - 1n
 
-/** Writes 64-bit values: safe integers as two halves, without a bigint; others as bigint. */
-function wideWriter(convert: (value: unknown) => number | bigint | null): FixedWriter {
+/**
+ * Writes 64-bit values: safe integers as two halves, without a bigint; others as bigint. A safe integer of at least
+ * `directMin` is its own value; others are converted.
+ */
+function wideWriter(
+  convert: (value: unknown) => number | bigint | null,
+  directMin: number,
+): FixedWriter {
   let halves = new Int32Array(0)
   let wide = new BigInt64Array(0)
+  const put = (row: number, value: number): void => {
+    // ToInt32 is exact modulo 2^32 for every safe integer.
+    halves[row * 2] = value | 0
+    halves[row * 2 + 1] = Math.floor(value / 2 ** 32)
+  }
+  const write = (row: number, value: unknown): boolean => {
+    const converted = convert(value)
+    if (converted === null) return false
+    if (typeof converted === 'bigint') wide[row] = BigInt.asIntN(64, converted)
+    else put(row, converted)
+    return true
+  }
   return {
     attach(bytes) {
       halves = new Int32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 2)
       wide = new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 3)
     },
-    write(row, value) {
-      const converted = convert(value)
-      if (converted === null) return false
-      if (typeof converted === 'bigint') {
-        wide[row] = BigInt.asIntN(64, converted)
-      } else {
-        // ToInt32 is exact modulo 2^32 for every safe integer.
-        halves[row * 2] = converted | 0
-        halves[row * 2 + 1] = Math.floor(converted / 2 ** 32)
+    write,
+    writeAll(first, values, count) {
+      let nullCount = 0
+      for (let index = 0; index < count; index++) {
+        const value = values[index]
+        if (typeof value === 'number' && Number.isSafeInteger(value) && value >= directMin) {
+          put(first + index, value)
+        } else if (value === null || value === undefined) {
+          put(first + index, 0)
+          nullCount++
+        } else if (!write(first + index, value)) {
+          return -1
+        }
       }
-      return true
+      return nullCount
     },
   }
 }
@@ -174,21 +256,25 @@ const DAY_MS = 86_400_000
 
 function dateWriter(): FixedWriter {
   let values = new Int32Array(0)
+  const write = (row: number, value: unknown): boolean => {
+    const ms =
+      value instanceof Date
+        ? value.getTime()
+        : typeof value === 'string'
+          ? parseIsoTime(value)
+          : null
+    if (ms === null || Number.isNaN(ms)) return false
+    values[row] = Math.floor(ms / DAY_MS)
+    return true
+  }
   return {
     attach(bytes) {
       values = new Int32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 2)
     },
-    write(row, value) {
-      const ms =
-        value instanceof Date
-          ? value.getTime()
-          : typeof value === 'string'
-            ? parseIsoTime(value)
-            : null
-      if (ms === null || Number.isNaN(ms)) return false
-      values[row] = Math.floor(ms / DAY_MS)
-      return true
-    },
+    write,
+    writeAll: oneByOne(write, (row) => {
+      values[row] = 0
+    }),
   }
 }
 
@@ -201,17 +287,22 @@ const DECIMAL_TEXT_MAX = 256
 function decimalWriter(precision: number, scale: number): FixedWriter {
   let wide = new BigInt64Array(0)
   const limit = 10n ** BigInt(precision)
+  const put = (row: number, unscaled: bigint): void => {
+    wide[row * 2] = BigInt.asIntN(64, unscaled)
+    wide[row * 2 + 1] = unscaled >> 64n
+  }
+  const write = (row: number, value: unknown): boolean => {
+    const unscaled = toUnscaled(value, scale)
+    if (unscaled === null || unscaled >= limit || unscaled <= -limit) return false
+    put(row, unscaled)
+    return true
+  }
   return {
     attach(bytes) {
       wide = new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 3)
     },
-    write(row, value) {
-      const unscaled = toUnscaled(value, scale)
-      if (unscaled === null || unscaled >= limit || unscaled <= -limit) return false
-      wide[row * 2] = BigInt.asIntN(64, unscaled)
-      wide[row * 2 + 1] = unscaled >> 64n
-      return true
-    },
+    write,
+    writeAll: oneByOne(write, (row) => put(row, 0n)),
   }
 }
 

@@ -10,6 +10,7 @@ import {
   schemaMismatch,
 } from '../format/schema-inference.ts'
 import { type Field, type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
+import { type RowGatherer, createRowGatherer } from '../format/row-gatherer.ts'
 import type { HotBatch } from './hot-batch.ts'
 
 /** Columns of one append: `columns[i]` belongs to `fields[i]`, all of `length` rows. */
@@ -28,6 +29,8 @@ export type AppendOutcome = 'ok' | 'evolve'
  */
 export function pushRows(batch: HotBatch, rows: readonly Row[], appendTime: number): AppendOutcome {
   try {
+    if (pushPlain(batch, rows, appendTime)) return 'ok'
+    batch.rollback()
     const outcome = pushAll(batch, rows, appendTime)
     if (outcome !== 'ok') batch.rollback()
     return outcome
@@ -35,6 +38,65 @@ export function pushRows(batch: HotBatch, rows: readonly Row[], appendTime: numb
     batch.rollback()
     throw error
   }
+}
+
+/** What gathering the rows of a schema takes: a generated reader, and arrays that it fills. */
+interface Gathering {
+  readonly gather: RowGatherer
+  readonly columns: unknown[][]
+  /** A getter of a record may append to the log as well; it must not find these arrays. */
+  isBusy: boolean
+}
+
+/** By schema; null for one that has no gatherer. */
+const gatherings = new WeakMap<Schema, Gathering | null>()
+
+/** Arrays of more values than this are not kept for the next append. */
+const KEPT_VALUES_MAX = 8_192
+
+/**
+ * The quick way, for plain records of exactly this schema: column by column, and all or nothing. False says only that
+ * the rows need a closer look.
+ */
+function pushPlain(batch: HotBatch, rows: readonly Row[], appendTime: number): boolean {
+  const gathering = gatheringOf(batch.schema)
+  if (gathering === null || gathering.isBusy) return false
+  const { gather, columns } = gathering
+  const count = rows.length
+  gathering.isBusy = true
+  try {
+    if (gather(rows, count, columns) !== -1) return false
+    return batch.schema.fields.every((field, position) => {
+      const values = columns[position] ?? []
+      if (field.name === STAMPED_TIME_COLUMN) {
+        values.length = count
+        values.fill(appendTime)
+      }
+      const nullCount = batch.builders[position]?.pushAll(values, count) ?? -1
+      return nullCount === 0 || (nullCount > 0 && field.nullable)
+    })
+  } finally {
+    gathering.isBusy = false
+    // What the arrays hold is the caller's; nothing of it is kept alive.
+    for (const values of columns) {
+      if (values.length > KEPT_VALUES_MAX) values.length = 0
+      else values.fill(undefined)
+    }
+  }
+}
+
+function gatheringOf(schema: Schema): Gathering | null {
+  const known = gatherings.get(schema)
+  if (known !== undefined) return known
+  const names = schema.fields.map((field) => field.name)
+  const own = names.filter((name) => name !== STAMPED_TIME_COLUMN)
+  const gather =
+    names.length === own.length || names.at(-1) === STAMPED_TIME_COLUMN
+      ? createRowGatherer(own)
+      : null
+  const gathering = gather === null ? null : { gather, columns: names.map(() => []), isBusy: false }
+  gatherings.set(schema, gathering)
+  return gathering
 }
 
 function pushAll(batch: HotBatch, rows: readonly Row[], appendTime: number): AppendOutcome {

@@ -28,9 +28,19 @@ export interface GovernorOptions {
   readonly relieve: () => Promise<void>
 }
 
+/** An append that waits for room. */
+interface Waiting {
+  readonly log: LiveLog
+  /** Monotonic time at which it is refused. */
+  readonly until: number
+  readonly resolve: () => void
+  readonly reject: (error: StratalogError) => void
+}
+
 export class MemoryGovernor {
   readonly #options: GovernorOptions
   #isRelieving = false
+  #waiting: Waiting[] = []
   #evictionCount = 0
   #evictedRecords = 0
 
@@ -52,32 +62,50 @@ export class MemoryGovernor {
     return this.#evictedRecords
   }
 
-  /** Null when the append may go on at once; else a promise of room. @throws through it `memory_full`. */
+  /**
+   * Null when the append may go on at once, in this very stretch; else a promise of room. Who waits goes on in the order of
+   * asking, and nobody passes who asks later. @throws through it `memory_full`.
+   */
   admit(log: LiveLog): Promise<void> | null {
-    const { pool, maxBytes, watermark } = this.#options
-    if (pool.usedBytes < maxBytes * watermark) return null
-    this.#dropProven()
-    // What can be flushed is not lost, so it goes before what can only be evicted, as long as there is room meanwhile.
-    if (pool.usedBytes >= maxBytes || !this.#hasFlushable()) this.#evict()
-    if (pool.usedBytes < maxBytes * watermark) return null
-    this.#startRelief()
-    if (pool.usedBytes < maxBytes) return null
-    return log.policy.evictionPolicy === 'reject' && log.policy.mode === 'memory'
-      ? Promise.reject(this.#full(log))
-      : this.#wait(log)
+    const { pool, maxBytes, watermark, clock } = this.#options
+    const isQueued = this.#waiting.length > 0
+    if (!isQueued && pool.usedBytes < maxBytes * watermark) return null
+    if (!isQueued) this.#reclaim()
+    if (!isQueued && pool.usedBytes < maxBytes) return null
+    const isRefusing = log.policy.evictionPolicy === 'reject' && log.policy.mode === 'memory'
+    if (isRefusing && pool.usedBytes >= maxBytes) return Promise.reject(this.#full(log))
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#waiting.push({ log, until: clock.monotonic() + ADMISSION_WAIT_MAX_MS, resolve, reject })
+    if (!isQueued) void this.#serve()
+    return promise
   }
 
-  async #wait(log: LiveLog): Promise<void> {
+  /** Lets those who wait go on, one after the other, while there is room. */
+  async #serve(): Promise<void> {
     const { pool, maxBytes, clock } = this.#options
-    const deadline = clock.monotonic() + ADMISSION_WAIT_MAX_MS
-    while (pool.usedBytes >= maxBytes) {
-      this.#startRelief()
-      // Never less: relief that finds nothing to do ends at once, and readers who hold leases want their turn.
-      await clock.sleep(ADMISSION_LOOK_MS)
-      this.#dropProven()
-      this.#evict()
-      if (pool.usedBytes >= maxBytes && clock.monotonic() >= deadline) throw this.#full(log)
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      if (pool.usedBytes < maxBytes) {
+        first.resolve()
+        // Its append takes the room before the next one is looked at.
+        await clock.yield()
+        this.#waiting.shift()
+      } else if (clock.monotonic() >= first.until) {
+        first.reject(this.#full(first.log))
+        this.#waiting.shift()
+      } else {
+        // Relief that finds nothing to do ends at once, and readers who hold leases want their turn.
+        await clock.sleep(ADMISSION_LOOK_MS)
+        this.#reclaim()
+      }
     }
+  }
+
+  /** What can be flushed is not lost, so it goes before what can only be evicted, as long as there is room meanwhile. */
+  #reclaim(): void {
+    const { pool, maxBytes, watermark } = this.#options
+    this.#dropProven()
+    if (pool.usedBytes >= maxBytes || !this.#hasFlushable()) this.#evict()
+    if (pool.usedBytes >= maxBytes * watermark) this.#startRelief()
   }
 
   #hasFlushable(): boolean {

@@ -103,12 +103,10 @@ test('a snapshot never names records of an earlier life for those in RAM', async
   await first.snapshot({ name: 'first' })
   await first.close()
   const bringBack = await away(root)
-  const second = await Stratalog.open(options)
+  await using second = await Stratalog.open(options)
   await second.log('live').append([{ id: 3 }, { id: 4 }])
   await bringBack()
-  await expectError(second.snapshot({ name: 'second' }), 'archive_diverged').finally(() =>
-    second.close(),
-  )
+  await expectError(second.snapshot({ name: 'second' }), 'archive_diverged')
 })
 
 test('records acknowledged by an old copy of a directory are not replaced by those of the archive', async () => {
@@ -130,20 +128,6 @@ test('records acknowledged by an old copy of a directory are not replaced by tho
   await old.close()
   await bringBack()
   await expectError(Stratalog.open({ ...options, dataDir: `${root}/copy` }), 'archive_diverged')
-})
-
-test('an append that waits for the archive ends when the engine closes', async () => {
-  const root = await temporaryDirectory()
-  const db = await Stratalog.open({ dataDir: `${root}/data`, archive: `file://${root}/archive` })
-  const log = await db.createLog('orders')
-  const appended = log.append({ id: 1 }, { ack: 'object' }).then(
-    () => 'acknowledged',
-    (error: { code: string }) => error.code,
-  )
-  await new Promise((resolve) => setTimeout(resolve, 50))
-  await db.close()
-  const late = new Promise((resolve) => setTimeout(() => resolve('never'), 3_000))
-  expect(['acknowledged', 'engine_closed']).toContain(await Promise.race([appended, late]))
 })
 
 async function makeDirectory(root: string): Promise<string> {
@@ -198,11 +182,9 @@ test('a log whose creation was left unknown is created once', async () => {
   const root = await temporaryDirectory()
   const dataDir = `${root}/data`
   await using db = await Stratalog.open({ dataDir })
-  const putIfAbsent = NodeFileSystem.prototype.putIfAbsent
-  const failing = vi.spyOn(NodeFileSystem.prototype, 'putIfAbsent')
-  failing.mockImplementation(async function (this: NodeFileSystem, path, bytes) {
-    await putIfAbsent.call(this, path, bytes).catch(() => {})
-    throw new StratalogError('disk_failed', `Cannot sync the directory of ${path}.`)
+  const failing = vi.spyOn(NodeFileSystem.prototype, 'syncDirectory')
+  failing.mockImplementation(async (path) => {
+    throw new StratalogError('disk_failed', `Cannot sync the directory ${path}.`)
   })
   onTestFinished(() => failing.mockRestore())
   await expectError(db.createLog('orders'), 'disk_failed')
@@ -222,4 +204,25 @@ test('of two creations of one log at the same time one comes second', async () =
   await (await first).append({ id: 1 })
   expect(db.logs().map(({ name }) => name)).toEqual(['orders'])
   expect(await db.log('orders').read().toArray()).toMatchObject([{ id: 1 }])
+})
+
+test('a restore that is begun again while it runs is refused, and the first one is whole', async () => {
+  const root = await temporaryDirectory()
+  const archive = `file://${root}/archive`
+  const db = await Stratalog.open({ dataDir: `${root}/data`, archive })
+  const log = await db.createLog('orders')
+  for (let id = 0; id < 40; id++) {
+    await log.append({ id })
+    await db.tier.now()
+  }
+  await db.close()
+  const options = { archive, dataDir: `${root}/restored` }
+  const others: Promise<unknown>[] = []
+  const onProgress = (): void => {
+    if (others.length === 0) others.push(expectError(restoreArchive(options), 'directory_in_use'))
+  }
+  expect(await restoreArchive({ ...options, onProgress })).toMatchObject({ records: 40 })
+  expect(await Promise.all(others)).toHaveLength(1)
+  await using restored = await Stratalog.open(options)
+  expect(await restored.log('orders').read().toArray()).toHaveLength(40)
 })

@@ -20,7 +20,7 @@ function valuesOf(column: ColumnData): unknown[] {
 }
 
 interface Step {
-  readonly kind: 'push' | 'append' | 'refuse' | 'truncate' | 'view'
+  readonly kind: 'push' | 'pushAll' | 'refuseAll' | 'append' | 'refuse' | 'truncate' | 'view'
   readonly values: readonly unknown[]
   /** Says where to cut, between 0 and 1. */
   readonly from: number
@@ -32,7 +32,9 @@ function steps(type: ColumnType): fc.Arbitrary<readonly Step[]> {
     fc.record({
       kind: fc.constantFrom<Step['kind']>(
         'push',
-        'push',
+        'pushAll',
+        'pushAll',
+        'refuseAll',
         'append',
         'append',
         'refuse',
@@ -69,6 +71,14 @@ describe.each(EVERY_TYPE)('a column of %s', (type) => {
               step.values.map(() => 'ok'),
             )
             model.push(...step.values)
+          } else if (step.kind === 'pushAll') {
+            const nulls = step.values.filter((value) => value === null).length
+            const spare = [...step.values, 'more than is asked for']
+            expect(builder.pushAll(spare, step.values.length)).toBe(nulls)
+            model.push(...step.values)
+          } else if (step.kind === 'refuseAll') {
+            expect(builder.pushAll([...step.values, () => 1], step.values.length + 1)).toBe(-1)
+            builder.truncate(model.length)
           } else if (step.kind === 'append') {
             const [start, end] = cut(step, step.values.length)
             builder.append(sliceColumn(sampleColumn(type, step.values), start, end))
@@ -92,7 +102,7 @@ describe.each(EVERY_TYPE)('a column of %s', (type) => {
           expect(column.nullCount).toBe(values.filter((value) => value === null).length)
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 100 },
     )
   })
 })
