@@ -46,8 +46,10 @@ export interface ColumnSize {
 }
 
 const INITIAL_BYTES = 256
-/** Texts above this are not joined: a huge value is looked at by itself, and refused by itself. */
-const JOINED_LENGTH_MAX = VALUE_BYTES_MAX
+/** More text at once is looked at value by value: a huge one is refused by itself. */
+const STRETCH_BYTES_MAX = VALUE_BYTES_MAX
+/** Texts of more characters than this on average are written one by one. */
+const JOINED_MEAN_MAX = 24
 const NO_SIZE: ColumnSize = { rows: 0, valueBytes: 0 }
 
 /** `expected` is what a column of the same kind came to before; a first buffer of that size saves growing into it. */
@@ -342,27 +344,35 @@ class VariableBuilder implements ColumnBuilder {
   }
 
   /**
-   * Texts in one stretch: joined, so that one native call encodes them all. When every character is ASCII, which the
-   * byte count shows, the lengths of the texts are the lengths of their bytes.
+   * Texts that are ASCII, which is seen by their byte counts; others go one by one. Short ones are joined, so that one
+   * native call encodes them all; joining long ones would only make garbage.
    */
   #pushTexts(values: readonly unknown[], count: number): number {
     let length = 0
+    let longest = 0
     let nullCount = 0
     for (let index = 0; index < count; index++) {
       const value = values[index]
-      if (typeof value === 'string') length += value.length
-      else if (value === null || value === undefined) nullCount++
+      if (typeof value === 'string') {
+        length += value.length
+        if (value.length > longest) longest = value.length
+      } else if (value === null || value === undefined) nullCount++
       else return -1
     }
-    if (length > JOINED_LENGTH_MAX) return -1
-    const joined = (values.length === count ? values : values.slice(0, count)).join('')
-    if (Buffer.byteLength(joined) !== length) return this.#pushEach(values, count)
+    if (length > STRETCH_BYTES_MAX) return -1
     this.#reserveRows(count)
-    let end = this.#offsets[this.length] ?? 0
-    this.#reserveBytes(end + length)
-    this.#values.write(joined, end, length, 'latin1')
+    const start = this.#offsets[this.length] ?? 0
+    const isLong = length > count * JOINED_MEAN_MAX
+    // Up to the first text that is not ASCII there is room for all of it: one cut off by the end could be as long as if it
+    // were ASCII.
+    this.#reserveBytes(start + length + (isLong ? 2 * longest : 0))
+    const isAscii = isLong
+      ? this.#writeEachAscii(values, count, start)
+      : this.#writeJoinedAscii(values, count, start, length)
+    if (!isAscii) return this.#pushEach(values, count)
     const offsets = this.#offsets
     const first = this.length + 1
+    let end = start
     for (let index = 0; index < count; index++) {
       const value = values[index]
       if (typeof value === 'string') end += value.length
@@ -371,6 +381,30 @@ class VariableBuilder implements ColumnBuilder {
     this.#validity.setAll(this.length, values, count, nullCount)
     this.length += count
     return nullCount
+  }
+
+  #writeEachAscii(values: readonly unknown[], count: number, start: number): boolean {
+    let position = start
+    for (let index = 0; index < count; index++) {
+      const value = values[index]
+      if (typeof value !== 'string') continue
+      if (this.#values.write(value, position, 'utf8') !== value.length) return false
+      position += value.length
+    }
+    return true
+  }
+
+  #writeJoinedAscii(
+    values: readonly unknown[],
+    count: number,
+    start: number,
+    length: number,
+  ): boolean {
+    // Nulls join as nothing.
+    const joined = (values.length === count ? values : values.slice(0, count)).join('')
+    if (Buffer.byteLength(joined) !== length) return false
+    this.#values.write(joined, start, length, 'latin1')
+    return true
   }
 
   #pushEach(values: readonly unknown[], count: number): number {

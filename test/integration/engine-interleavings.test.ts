@@ -143,7 +143,7 @@ test('reads during appends, flushes, uploads, evictions and restarts give exactl
         await db.close()
       },
     ),
-    { numRuns: 40, timeout: 20_000 },
+    { numRuns: 4, timeout: 20_000, endOnFailure: true },
   )
 })
 

@@ -246,3 +246,14 @@ describe('a json column', () => {
     expect(({} as Record<string, unknown>)['admin']).toBeUndefined()
   })
 })
+
+test('long texts keep every character, also where the last one fills the buffer', () => {
+  for (const last of ['é'.repeat(40), `${'x'.repeat(39)}é`, '日'.repeat(64), '🌊'.repeat(32)]) {
+    for (const before of [1, 2, 5, 40]) {
+      const builder = createColumnBuilder('utf8', poisoned)
+      const values = [...Array.from({ length: before }, (_, row) => `${row}`.padEnd(32, '.')), last]
+      expect(builder.pushAll(values, values.length)).toBe(0)
+      expect(valuesOf(builder.slice(0, values.length))).toEqual(values)
+    }
+  }
+})
