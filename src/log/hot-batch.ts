@@ -7,7 +7,7 @@
  * - the buffers go back to the pool when the partition and every lease have let go, not before.
  */
 import { assert } from '../base/assert.ts'
-import type { BufferSource, ColumnBuilder } from '../format/column-builder.ts'
+import type { BufferSource, ColumnBuilder } from '../format/growing-column.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from '../format/limits.ts'
 import type { RecordBatch } from '../format/record-batch.ts'

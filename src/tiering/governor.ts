@@ -63,8 +63,8 @@ export class MemoryGovernor {
   }
 
   /**
-   * Null when the append may go on at once, in this very stretch; else a promise of room. Who waits goes on in the order of
-   * asking, and nobody passes who asks later. @throws through it `memory_full`.
+   * Null when the append may go on at once, in this very stretch; else a promise of room. Who waits goes on in the
+   * order of asking, and nobody passes who asks later. @throws through it `memory_full`.
    */
   admit(log: LiveLog): Promise<void> | null {
     const { pool, maxBytes, watermark, clock } = this.#options
@@ -100,7 +100,9 @@ export class MemoryGovernor {
     }
   }
 
-  /** What can be flushed is not lost, so it goes before what can only be evicted, as long as there is room meanwhile. */
+  /**
+   * What can be flushed is not lost, so it goes before what can only be evicted, as long as there is room meanwhile.
+   */
   #reclaim(): void {
     const { pool, maxBytes, watermark } = this.#options
     this.#dropProven()

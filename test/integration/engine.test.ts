@@ -1,4 +1,6 @@
-/** The engine as its users have it: modes, appends, reads, keys, time, and what it refuses. Real files, real threads. */
+/**
+ * The engine as its users have it: modes, appends, reads, keys, time, and what it refuses. Real files, real threads.
+ */
 import { Table, tableFromArrays, tableToIPC, vectorFromArray } from 'apache-arrow'
 import { describe, expect, test } from 'vitest'
 import { VirtualClock, type StratalogOptions, Stratalog } from '../../src/index.ts'

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type BufferSource, createColumnBuilder } from '../../../src/format/column-builder.ts'
+import { createColumnBuilder } from '../../../src/format/column-builder.ts'
+import type { BufferSource } from '../../../src/format/growing-column.ts'
 import { type ColumnData, sliceColumn } from '../../../src/format/column.ts'
 import { columnReader } from '../../../src/format/column-values.ts'
 import { VALUE_BYTES_MAX } from '../../../src/format/limits.ts'
