@@ -2,7 +2,7 @@
 export { Stratalog, type TierControl } from './engine/stratalog.ts'
 export { ArchiveReader, ArchiveLog, type OpenArchiveOptions } from './engine/archive-reader.ts'
 export { QueryResult, type QueryRow, type QueryStats } from './query/query-result.ts'
-export type { QueryOptions } from './query/query-runner.ts'
+export type { QueryOptions } from './engine/query-options.ts'
 export type { QueryParameter, QueryParameters } from './query/protocol.ts'
 export type { SnapshotDescription, SnapshotOptions } from './engine/snapshots.ts'
 export {

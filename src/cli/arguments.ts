@@ -6,16 +6,23 @@ import { parseTime, tryParseBytes, tryParseDuration } from '../base/units.ts'
 
 /** A whole number of at least 0. */
 export function wholeNumber(text: string): number {
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(value))
-    throw new InvalidArgumentError('Give a whole number of at least 0.')
-  return value
+  return numberFrom(0, text)
 }
 
 /** A whole number of at least 1. */
 export function positiveNumber(text: string): number {
-  const value = wholeNumber(text)
-  if (value < 1) throw new InvalidArgumentError('Give a whole number of at least 1.')
+  return numberFrom(1, text)
+}
+
+/** The demo's parts are shares of its records; with fewer, one of them would be empty. */
+export function demoRecords(text: string): number {
+  return numberFrom(1_000, text)
+}
+
+function numberFrom(min: number, text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(value) || value < min)
+    throw new InvalidArgumentError(`Give a whole number of at least ${min}.`)
   return value
 }
 

@@ -159,6 +159,15 @@ export function readConfiguration(values: FlagValues): StratalogOptions {
   return validateOptions(config)
 }
 
+/** The policy that flags name, by the keys of a policy: what a file gives as default is not among it. */
+export function givenPolicy(values: FlagValues): FlagValues {
+  const given = POLICY_FLAGS.map((flag) => [
+    flag.path.replace('defaults.', ''),
+    flagValue(flag, values),
+  ])
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as FlagValues
+}
+
 function toOption(flag: ConfigFlag): Option {
   const option = new Option(flag.flags, flag.text)
   if (flag.choices !== undefined) option.choices(flag.choices)

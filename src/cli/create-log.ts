@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
+import { tryParseDuration } from '../base/units.ts'
 import { type ColumnType, type Field, isColumnType } from '../format/schema.ts'
 import type { StorageOptions } from '../engine/config.ts'
 import type { Log } from '../engine/log.ts'
@@ -39,16 +40,54 @@ export async function createLogFromFlags(
   })
 }
 
+export interface LogWishes {
+  /** The policy of a log that is made. */
+  readonly storage: StorageOptions
+  /** What flags alone say of the policy: it must hold for a log that is there. */
+  readonly given: Readonly<Record<string, unknown>>
+  readonly hints?: LogHints
+}
+
+/** @throws StratalogError `argument_invalid` when the log is there and flags say that it is another one. */
 export async function openOrCreateLog(
   db: Stratalog,
   name: string,
   flags: CreateFlags,
-  storage: StorageOptions,
-  hints: LogHints = {},
+  { storage, given, hints }: LogWishes,
 ): Promise<Log> {
   const wanted = parseLogName(name)
   const isThere = db.logs().some((log) => log.name === wanted)
-  return isThere ? db.log(name) : await createLogFromFlags(db, name, flags, storage, hints)
+  if (!isThere) return await createLogFromFlags(db, name, flags, storage, hints)
+  const log = db.log(name)
+  assertIsAsAsked(log, flags, given)
+  return log
+}
+
+function assertIsAsAsked(log: Log, flags: CreateFlags, given: LogWishes['given']): void {
+  const { policy, partitions, timeColumn, keyColumn } = log.describe()
+  const actual: Readonly<Record<string, unknown>> = { ...policy, partitions, timeColumn, keyColumn }
+  const asked = {
+    ...given,
+    partitions: flags.partitions,
+    timeColumn: flags.timeColumn,
+    keyColumn: flags.keyColumn,
+  }
+  for (const [key, value] of Object.entries(asked)) {
+    if (value === undefined || isSame(value, actual[key])) continue
+    throw new StratalogError(
+      'argument_invalid',
+      `The log '${log.name}' exists with its own policy: its ${key} is ${String(actual[key])}, not ${String(value)}. Leave the flag out, or name another log.`,
+      { details: { log: log.name, key, given: value, actual: actual[key] } },
+    )
+  }
+}
+
+/** Durations are given as text such as `1h`, and kept as milliseconds. */
+function isSame(given: unknown, actual: unknown): boolean {
+  if (given === actual) return true
+  return (
+    typeof given === 'string' && typeof actual === 'number' && tryParseDuration(given) === actual
+  )
 }
 
 /** `{"a":"int64","b":"utf8"}`, all nullable, or `[{"name":"a","type":"int64","nullable":false}]`. */

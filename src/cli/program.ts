@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module'
 import { Command, Option } from 'commander'
 import {
+  demoRecords,
   fraction,
   list,
   logName,
@@ -332,7 +333,7 @@ function addDemoCommand(program: Command, session: Session, setStatus: SetStatus
     'demo',
     'demo --archive s3://bucket --s3-endpoint http://127.0.0.1:9000',
   )
-    .option('--records <n>', 'how many records', positiveNumber)
+    .option('--records <n>', 'how many records, at least 1000', demoRecords)
     .option(
       '--archive <url>',
       'an archive to use; its bucket is made, and what was written is removed after',

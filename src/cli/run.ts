@@ -49,14 +49,23 @@ function reportFailure(thrown: unknown, terminal: Terminal, json: boolean): numb
   if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT_DONE
   const error = thrown instanceof CommanderError ? usageError(thrown) : toStratalogError(thrown)
   if (json) {
-    terminal.note(JSON.stringify({ error: jsonSafe(error.toJSON()) }))
+    terminal.note(
+      JSON.stringify({
+        error: jsonSafe({ ...error.toJSON(), message: inCommands(error.message) }),
+      }),
+    )
   } else {
-    terminal.note(`${terminal.style(['red', 'bold'], 'stratalog:')} ${error.message}`)
+    terminal.note(`${terminal.style(['red', 'bold'], 'stratalog:')} ${inCommands(error.message)}`)
     if (thrown instanceof CommanderError) terminal.note(`Try 'stratalog --help'.`)
     if (error.kind === 'internal' && error.cause instanceof Error)
       terminal.note(error.cause.stack ?? '')
   }
   return EXIT_STATUS[error.kind]
+}
+
+/** What the engine says of its functions, said of commands. */
+function inCommands(message: string): string {
+  return message.replace('Create it with createLog.', `Create it with 'stratalog logs create'.`)
 }
 
 function usageError(error: CommanderError): StratalogError {

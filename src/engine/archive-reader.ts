@@ -4,7 +4,7 @@ import { userFields } from '../format/schema-evolution.ts'
 import { type Archive, openArchive, wholePartition } from '../log/archive-view.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
-import { type QueryOptions, QueryRunner } from '../query/query-runner.ts'
+import { QueryRunner } from '../query/query-runner.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import { openObjectStore } from '../storage/open-object-store.ts'
 import type { RecordRow } from './batch.ts'
@@ -13,6 +13,7 @@ import type { S3Options } from './config.ts'
 import { environmentVariables, temporaryDirectory } from './environment.ts'
 import type { LogDescription } from './log.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
+import { type QueryOptions, runnerOptions } from './query-options.ts'
 import { type ReadOptions, type ReadableLog, RecordStream } from './record-stream.ts'
 import { type EngineStatus, archiveStatus } from './status.ts'
 import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
@@ -97,12 +98,12 @@ export class ArchiveReader {
   }
 
   /** As `Stratalog.query`, over what the archive holds. */
-  query(
+  async query(
     sql: string,
     parameters: QueryParameters = [],
     options: QueryOptions = {},
   ): Promise<QueryResult> {
-    return this.#queries.query(sql, parameters, options)
+    return this.#queries.query(sql, parameters, runnerOptions(options))
   }
 
   status(): EngineStatus {

@@ -3,9 +3,10 @@
  * allowed. The same keys come from the API, a file and the command line.
  */
 import * as v from 'valibot'
-import { StratalogError } from '../base/errors.ts'
+import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { LOG_LEVELS } from '../base/logger.ts'
 import { type ByteSize, type Duration, tryParseBytes, tryParseDuration } from '../base/units.ts'
+import { parseArchiveUrl } from '../storage/archive-url.ts'
 import type { AckLevel, EvictionPolicy, StorageMode } from '../format/manifest.ts'
 
 /** A log's storage policy as the user writes it; what is left out takes its default. See docs/configuration.md. */
@@ -128,9 +129,54 @@ export interface ConfigProblem {
 
 /** @throws StratalogError `config_invalid` with every problem. */
 export function validateOptions(options: unknown): StratalogOptions {
-  const problems = problemsOf(engineSchema, options, '')
+  const problems = optionProblems(options)
   if (problems.length > 0) throw configError(problems)
   return options as StratalogOptions
+}
+
+/** Every problem of a key by itself. */
+export function optionProblems(options: unknown): readonly ConfigProblem[] {
+  const problems = problemsOf(engineSchema, options, '')
+  const archive =
+    typeof options === 'object' && options !== null && 'archive' in options ? options.archive : null
+  return typeof archive === 'string' && archive !== ''
+    ? [...problems, ...archiveProblems(archive)]
+    : problems
+}
+
+function archiveProblems(url: string): readonly ConfigProblem[] {
+  try {
+    parseArchiveUrl(url)
+    return []
+  } catch (error) {
+    if (!isStratalogError(error)) throw error
+    const { given, reason } = error.details
+    // As the error shows it: without a password that someone put in it.
+    return [
+      { path: 'archive', given, allowed: `s3://bucket/prefix or file:///path: ${String(reason)}` },
+    ]
+  }
+}
+
+/** The options without the keys that the problems are about, so that the rest can be judged together. */
+export function withoutProblems(
+  options: unknown,
+  problems: readonly ConfigProblem[],
+): StratalogOptions {
+  if (typeof options !== 'object' || options === null) return {}
+  const isSound = (path: string): boolean =>
+    !problems.some((problem) => problem.path === path || problem.path.startsWith(`${path}.`))
+  const sound = (value: object, base: string): object =>
+    Object.fromEntries(
+      Object.entries(value).flatMap(([key, entry]: [string, unknown]) => {
+        const path = `${base}${key}`
+        if (isSound(path)) return [[key, entry]]
+        const isPartlySound =
+          typeof entry === 'object' && entry !== null && !problems.some((it) => it.path === path)
+        return isPartlySound ? [[key, sound(entry, `${path}.`)]] : []
+      }),
+    )
+  return sound(options, '')
 }
 
 /** Problems of a log's storage options, with paths below `path`. */
@@ -166,7 +212,9 @@ function problemsOf(
     const path = [base, own].filter((part) => part !== '').join('.') || '(options)'
     if (issue.type === 'strict_object' && issue.expected === 'never') {
       const parent = path.includes('.') ? path.slice(0, path.lastIndexOf('.')) : ''
-      return { path, given: issue.input, allowed: `no such key; ${knownKeys(parent)}` }
+      // The issue is about the key; what was given is its value.
+      const given = issue.path?.at(-1)?.value
+      return { path, given, allowed: `no such key; ${knownKeys(parent)}` }
     }
     return {
       path,

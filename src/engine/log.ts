@@ -41,6 +41,8 @@ export interface LogPorts {
   readonly assertOpen: () => void
   /** Null when the engine takes appends; else why not. */
   readonly readOnly: boolean
+  /** The log as it grows in a directory that another process writes; null where appends come to this engine. */
+  readonly follow: ((log: LiveLog) => ReadableLog) | null
 }
 
 /** A handle on one log of a running engine. Cheap; any number of them may exist. */
@@ -110,7 +112,12 @@ export class Log {
   /** Reads records in offset order across every tier. See ReadOptions. */
   read(options: ReadOptions = {}): RecordStream {
     this.#ports.assertOpen()
-    return new RecordStream(readable(this.#log, this.#ports), options)
+    const { follow } = this.#ports
+    const log =
+      options.live === true && follow !== null
+        ? follow(this.#log)
+        : readable(this.#log, this.#ports)
+    return new RecordStream(log, options)
   }
 
   /**

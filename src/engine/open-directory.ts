@@ -5,7 +5,7 @@ import type { Writer } from '../format/manifest.ts'
 import { LOCK_FILE } from '../format/paths.ts'
 import { manifestFilesInDirectory } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
-import { lockDirectory } from '../storage/directory-lock.ts'
+import { type LockHolder, lockDirectory } from '../storage/directory-lock.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import {
   assertManifestIsWhole,
@@ -50,12 +50,7 @@ export async function openDirectory(
   }
   if (access === 'write') {
     await fileSystem.makeDirectory(dataDir)
-    const holder = {
-      pid: writer.pid,
-      host: writer.host,
-      since: new Date(writer.since).toISOString(),
-    }
-    const lock = await lockDirectory(`${dataDir}/${LOCK_FILE}`, holder, logger)
+    const lock = await lockDirectory(`${dataDir}/${LOCK_FILE}`, lockHolder(writer), logger)
     closers.push(() => lock.release())
     // Another process may have made the directory while this one waited for nothing but the lock.
     engineId = await readDirectoryIdentity(fileSystem, dataDir)
@@ -74,4 +69,9 @@ export async function openDirectory(
     await manifest.claim(writer, engineId ?? '')
   }
   return { dataDir, fileSystem, manifest }
+}
+
+/** The writer as the lock file names it. */
+export function lockHolder({ pid, host, since }: Writer): LockHolder {
+  return { pid, host, since: new Date(since).toISOString() }
 }

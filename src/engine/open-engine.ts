@@ -14,13 +14,14 @@ import { randomHex } from '../base/random.ts'
 import { parseBytes } from '../base/units.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
-import { CACHE_DIRECTORY } from '../format/paths.ts'
+import { CACHE_DIRECTORY, LOCK_FILE } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import { bytesInDirectory } from '../log/segment-copies.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
 import { SlabPool } from '../log/slab-pool.ts'
 import type { Wal } from '../log/wal.ts'
 import { QueryRunner } from '../query/query-runner.ts'
+import { currentLockHolder } from '../storage/directory-lock.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { type OpenedObjectStore, openObjectStore } from '../storage/open-object-store.ts'
@@ -32,7 +33,13 @@ import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archiv
 import { ColdCache } from './cold-cache.ts'
 import { logCommitter } from './log-committer.ts'
 import { removeOrphans } from './data-directory.ts'
-import { type StratalogOptions, configError, validateOptions } from './config.ts'
+import {
+  type ConfigProblem,
+  type StratalogOptions,
+  configError,
+  optionProblems,
+  withoutProblems,
+} from './config.ts'
 import type { Engine } from './engine.ts'
 import {
   availableMemoryBytes,
@@ -44,9 +51,9 @@ import {
 } from './environment.ts'
 import { LogRegistry } from './log-registry.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
-import { archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
-import { resolvePolicy } from './storage-policy.ts'
-import { type Access, type Closers, openDirectory } from './open-directory.ts'
+import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
+import { policyProblems } from './storage-policy.ts'
+import { type Access, type Closers, lockHolder, openDirectory } from './open-directory.ts'
 import { openWal, scanDirectoryWal } from './wal-opening.ts'
 import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
 
@@ -66,8 +73,7 @@ export async function openEngine(
   givenPorts: Partial<EnginePorts>,
   access: Access,
 ): Promise<Engine> {
-  const options = validateOptions(given)
-  assertPossible(options)
+  const options = checkOptions(given)
   const ports = resolvePorts(options, givenPorts)
   for (let attempt = 1; ; attempt++) {
     const closers: Closers = []
@@ -147,6 +153,7 @@ async function assemble(
           : access === 'write'
             ? bytesInDirectory(fileSystem, options.dataDir ?? '', location)
             : unpinnedSegmentBytes(fileSystem, options.dataDir ?? '', store, segment, location),
+      fallback: archiveFallback(store, logger.child('segments'), access === 'write'),
     },
     {
       get wal() {
@@ -229,7 +236,12 @@ async function assemble(
       evictionWatermark,
     },
     isReadOnly: access === 'read',
-    writer: directory === null ? null : directory.manifest.state.writer,
+    writer: () => {
+      if (directory === null) return null
+      return access === 'write'
+        ? lockHolder(writer)
+        : currentLockHolder(`${directory.dataDir}/${LOCK_FILE}`)
+    },
     commitLog: logCommitter(directory?.manifest ?? null),
     failure: () => acks.failure,
     close: () => closeAll(closers, ports),
@@ -292,31 +304,47 @@ function openColdCache(
   return new ColdCache({ fileSystem, store, bytesMax: COLD_CACHE_BYTES_MAX, directory })
 }
 
-/** Combinations that no single key shows. */
-function assertPossible(options: StratalogOptions): void {
-  const problems = []
-  if (options.archive !== undefined && options.dataDir === undefined) {
+/**
+ * Combinations that no single key shows are judged too when keys are wrong, over the keys that are right.
+ * @throws StratalogError `config_invalid` with every problem.
+ */
+function checkOptions(given: unknown): StratalogOptions {
+  const problems = optionProblems(given)
+  const sound = withoutProblems(given, problems)
+  // A key that is there but wrong is not a key that is missing.
+  const isWrong = (key: string): boolean => problems.some(({ path }) => path === key)
+  const all = [...problems, ...combinationProblems(sound, isWrong)]
+  if (all.length > 0) throw configError(all)
+  return given as StratalogOptions
+}
+
+function combinationProblems(
+  options: StratalogOptions,
+  isWrong: (key: string) => boolean,
+): readonly ConfigProblem[] {
+  const problems: ConfigProblem[] = []
+  const hasDataDir = options.dataDir !== undefined || isWrong('dataDir')
+  const hasArchive = options.archive !== undefined || isWrong('archive')
+  if (hasArchive && !hasDataDir) {
     problems.push({
       path: 'dataDir',
       given: undefined,
       allowed: 'a directory, because there is an archive',
     })
   }
-  if (options.s3 !== undefined && options.archive?.startsWith('s3:') !== true) {
+  const isOnS3 = options.archive?.toLowerCase().startsWith('s3:') === true || isWrong('archive')
+  if (options.s3 !== undefined && !isOnS3) {
     problems.push({ path: 's3', given: options.s3, allowed: 'nothing without an archive on s3://' })
   }
-  if (problems.length > 0) throw configError(problems)
-  resolvePolicy(
-    options.defaults ?? {},
-    {},
-    {
-      hasDataDir: options.dataDir !== undefined,
-      hasArchive: options.archive !== undefined,
-      evictionPolicy: options.evictionPolicy ?? 'fifo',
-      evictionWatermark: options.evictionWatermark ?? 0.9,
-    },
-    'defaults',
-  )
+  const around = {
+    hasDataDir,
+    hasArchive,
+    evictionPolicy: options.evictionPolicy ?? 'fifo',
+    evictionWatermark: options.evictionWatermark ?? 0.9,
+  } as const
+  // What goes with a mode that nobody can tell is not known.
+  if (isWrong('defaults.mode')) return problems
+  return [...problems, ...policyProblems(options.defaults ?? {}, around, 'defaults')]
 }
 
 async function closeAll(closers: Closers, ports: EnginePorts): Promise<void> {

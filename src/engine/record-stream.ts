@@ -42,6 +42,8 @@ export interface ReadableLog {
   viewOf(partition: number, from: number, to: number): LogView
   /** Resolves when the offset is visible, or on abort. */
   waitFor(partition: number, offset: number, signal: AbortSignal): Promise<void>
+  /** Called once when the stream has ended, with every view released. */
+  close?(): Promise<void>
 }
 
 /**
@@ -67,12 +69,16 @@ export class RecordStream implements AsyncIterable<Batch> {
       partition === undefined ? [...Array(this.#log.partitionCount).keys()] : [partition]
     let left = limit
     if (left <= 0) return
-    for (const number of partitions) {
-      for await (const batch of this.#partition(number, left)) {
-        left -= batch.length
-        yield batch
-        if (left <= 0) return
+    try {
+      for (const number of partitions) {
+        for await (const batch of this.#partition(number, left)) {
+          left -= batch.length
+          yield batch
+          if (left <= 0) return
+        }
       }
+    } finally {
+      await this.#log.close?.()
     }
   }
 

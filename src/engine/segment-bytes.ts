@@ -1,8 +1,9 @@
 /** The stored bytes of a segment as an engine reads them, or why they cannot be had. */
+import type { Logger } from '../base/logger.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
 import { parsePath, segmentKey } from '../format/paths.ts'
-import type { SegmentBytes } from '../log/log-view.ts'
+import type { SegmentBytes, SegmentFallback } from '../log/log-view.ts'
 import { bytesInDirectory, bytesInStore } from '../log/segment-copies.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -28,8 +29,38 @@ export function archiveSegmentBytes(
 }
 
 /**
- * The disk copy as an engine reads it that is not the writer: the writer drops a copy once the archive has the segment, and
- * the archive's copy has a key that follows from the segment.
+ * What serves in place of a damaged disk copy: the archive's copy, where there is an archive. Each segment that needs
+ * it is logged once; nothing is repaired, so that the damaged file stays as evidence. Without pins a file that is gone
+ * is no damage: its writer dropped it.
+ */
+export function archiveFallback(
+  store: ObjectStore | null,
+  logger: Logger,
+  hasPins: boolean,
+): (segment: SegmentEntry, location: Location) => SegmentFallback | null {
+  const told = new Set<string>()
+  return (segment, location) => {
+    if (store === null) return null
+    return {
+      tier: 'object',
+      bytes: bytesInStore(store, location),
+      onUse: (error) => {
+        const isDropped = !hasPins && isStratalogError(error) && error.code === 'file_not_found'
+        if (isDropped || told.has(location.object)) return
+        told.add(location.object)
+        logger.warn('A segment on disk is damaged; the archive serves it. The file is kept.', {
+          file: segment.disk?.object ?? '',
+          object: location.object,
+          reason: error instanceof Error ? error.message : String(error),
+        })
+      },
+    }
+  }
+}
+
+/**
+ * The disk copy as an engine reads it that is not the writer: the writer drops a copy once the archive has the segment,
+ * and the archive's copy has a key that follows from the segment.
  */
 export function unpinnedSegmentBytes(
   fileSystem: FileSystem,
@@ -47,7 +78,8 @@ export function unpinnedSegmentBytes(
       } catch (error) {
         const path = parsePath(location.object)
         const isGone = isStratalogError(error) && error.code === 'file_not_found'
-        if (!isGone || path?.kind !== 'segment') throw error
+        // An archive's copy that was known when the view was pinned is the source's fallback.
+        if (!isGone || segment.object !== null || path?.kind !== 'segment') throw error
         const key = segmentKey({ ...path, sha256: segment.sha256 })
         const archived = { object: key, position: 0, length: segment.length }
         return archiveSegmentBytes(store, segment, archived).read(range, signal)

@@ -40,6 +40,7 @@ export interface LogStatus {
 export interface EngineStatus {
   readonly version: string
   readonly source: 'directory' | 'archive' | 'server'
+  /** Who holds the directory's lock now. Of an archive: who last claimed it, as nothing tells whether it lives. */
   readonly writer: { readonly pid: number; readonly host: string; readonly since: string } | null
   readonly memory: {
     readonly usedBytes: number
@@ -52,15 +53,12 @@ export interface EngineStatus {
 }
 
 export function engineStatus(engine: Engine): EngineStatus {
-  const { governor, writer } = engine
+  const { governor } = engine
   const now = engine.ports.clock.now()
   return {
     version: PACKAGE_VERSION,
     source: 'directory',
-    writer:
-      writer === null
-        ? null
-        : { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() },
+    writer: engine.writer(),
     memory: {
       usedBytes: governor.usedBytes,
       maxBytes: governor.maxBytes,

@@ -34,6 +34,16 @@ export function resolvePolicy(
   return policy
 }
 
+/** What of a log's options, each right by itself, cannot be combined. */
+export function policyProblems(
+  storage: StorageOptions,
+  around: StorageSurroundings,
+  path: string,
+): readonly ConfigProblem[] {
+  const given = { ...inherited(storage, {}, around), ...storage }
+  return conflicts(given, withDefaults(given, around), around, path)
+}
+
 /** Which of the engine's defaults mean something in a mode; the rest do not reach a log that chose that mode. */
 const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
   memory: ['evictionPolicy'],

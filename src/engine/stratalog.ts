@@ -6,15 +6,16 @@ import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
 import type { TierMove } from '../tiering/context.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
-import type { QueryOptions } from '../query/query-runner.ts'
 import type { ReplayReport } from '../replay/report.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
 import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
 import type { Engine } from './engine.ts'
+import { LiveDirectory } from './live-directory.ts'
 import { Log, type LogPorts } from './log.ts'
 import { openEngine } from './open-engine.ts'
 import type { EnginePorts } from './ports.ts'
+import { type QueryOptions, runnerOptions } from './query-options.ts'
 import { type ReplayFromArchiveOptions, replayFromArchive } from './replay-archive.ts'
 import {
   type SnapshotDescription,
@@ -59,7 +60,8 @@ export class Stratalog {
   readonly #objectWaits = new Map<LiveLog, Promise<TierReport>>()
   #closing: Promise<void> | null = null
 
-  private constructor(engine: Engine) {
+  /** `reopen` opens the directory for reading anew; null for the engine that writes it. */
+  private constructor(engine: Engine, reopen: (() => Promise<Engine>) | null = null) {
     this.#engine = engine
     this.#logPorts = {
       now: () => engine.ports.clock.now(),
@@ -68,6 +70,17 @@ export class Stratalog {
         this.#archiveThrough(log, partition, endOffset),
       assertOpen: () => this.#assertOpen(),
       readOnly: engine.isReadOnly,
+      follow:
+        reopen === null
+          ? null
+          : ({ name }) =>
+              new LiveDirectory({
+                name,
+                clock: engine.ports.clock,
+                first: engine,
+                reopen,
+                assertOpen: () => this.#assertOpen(),
+              }),
     }
     this.tier = {
       now: (options = {}) => this.#tierNow(options),
@@ -100,12 +113,16 @@ export class Stratalog {
     return new Stratalog(await openEngine(options, ports, 'write'))
   }
 
-  /** Opens a data directory for reading, beside the process that writes it: sees what was there when it was opened. */
+  /**
+   * Opens a data directory for reading, beside the process that writes it: sees what was there when it was opened.
+   * Reading with `live` looks again and again, and goes on with what was written since.
+   */
   static async openReadOnly(
     options: StratalogOptions,
     ports: Partial<EnginePorts> = {},
   ): Promise<Stratalog> {
-    return new Stratalog(await openEngine(options, ports, 'read'))
+    const engine = await openEngine(options, ports, 'read')
+    return new Stratalog(engine, () => openEngine(options, engine.ports, 'read'))
   }
 
   /**
@@ -145,13 +162,13 @@ export class Stratalog {
    * const result = await db.query('SELECT event, count(*) AS n FROM clicks GROUP BY event')
    * console.log(await result.toArray())
    */
-  query(
+  async query(
     sql: string,
     parameters: QueryParameters = [],
     options: QueryOptions = {},
   ): Promise<QueryResult> {
     this.#assertOpen()
-    return this.#engine.queries.query(sql, parameters, options)
+    return this.#engine.queries.query(sql, parameters, runnerOptions(options))
   }
 
   /**

@@ -13,8 +13,8 @@ export interface FixedWriter {
   /** False when the value is not one of the type; nothing is written then. */
   write(row: number, value: unknown): boolean
   /**
-   * Writes `values[0..count)` from row `first` on; nulls become zeros. Returns how many were null, or -1 when a value is
-   * not one of the type: then rows from `first` on hold anything.
+   * Writes `values[0..count)` from row `first` on; nulls become zeros. Returns how many were null, or -1 when a value
+   * is not one of the type: then rows from `first` on hold anything.
    */
   writeAll(first: number, values: readonly unknown[], count: number): number
 }

@@ -121,8 +121,8 @@ export class VariableBuilder implements ColumnBuilder {
     this.#reserveRows(count)
     const start = this.#offsets[this.length] ?? 0
     const isLong = length > count * JOINED_MEAN_MAX
-    // Up to the first text that is not ASCII there is room for all of it: one cut off by the end could be as long as if it
-    // were ASCII.
+    // Up to the first text that is not ASCII there is room for all of it: one cut off by the end could be as long as if
+    // it were ASCII.
     this.#reserveBytes(start + length + (isLong ? 2 * longest : 0))
     const isAscii = isLong
       ? this.#writeEachAscii(values, count, start)
@@ -166,11 +166,14 @@ export class VariableBuilder implements ColumnBuilder {
   }
 
   #pushEach(values: readonly unknown[], count: number): number {
+    const start = this.size().valueBytes
     let nullCount = 0
     for (let index = 0; index < count; index++) {
       const value = values[index]
       if (value === null || value === undefined) nullCount++
       if (this.push(value) !== 'ok') return -1
+      // One value may stand in every row; that it is too much is said by who looks at row after row.
+      if ((this.#offsets[this.length] ?? 0) - start > STRETCH_BYTES_MAX) return -1
     }
     return nullCount
   }

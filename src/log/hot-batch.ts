@@ -29,12 +29,13 @@ export class HotBatch {
   // Fixed at construction.
   readonly schema: Schema
   readonly baseOffset: number
-  readonly builders: readonly ColumnBuilder[]
+  readonly #source: BufferSource
   readonly #pool: SlabPool
   readonly #timeIndex: number
   readonly #fullBytes: number
 
   // Owned by the append loop.
+  #builders: readonly ColumnBuilder[]
   #length = 0
   #isSealed = false
   #appendTimeMin = Infinity
@@ -44,6 +45,9 @@ export class HotBatch {
 
   // Owned by whoever leases.
   #slabs: Uint8Array[] = []
+  /** How many of the slabs were there at the last commit, and when the last view was taken. */
+  #committedSlabs = 0
+  #viewedSlabs = 0
   #slabBytes = 0
   #holders = 1
 
@@ -58,17 +62,17 @@ export class HotBatch {
     this.baseOffset = baseOffset
     this.#pool = pool
     this.#timeIndex = fieldIndex(schema, timeColumn)
-    const source: BufferSource = { acquire: (minBytes) => this.#acquire(minBytes) }
+    this.#source = { acquire: (minBytes) => this.#acquire(minBytes) }
     // A batch that follows a full one will be about as big; the first of a log starts small. One huge append says
     // nothing.
     const isAlike =
       previous !== null &&
       previous.schema.id === schema.id &&
       previous.valueBytes <= EXPECTED_BYTES_MAX
-    this.builders = schema.fields.map((field, index) =>
+    this.#builders = schema.fields.map((field, index) =>
       createColumnBuilder(
         field.type,
-        source,
+        this.#source,
         isAlike ? previous.builders[index]?.size() : undefined,
       ),
     )
@@ -76,6 +80,10 @@ export class HotBatch {
     this.#fullBytes = Math.max(BATCH_BYTES_TARGET, this.#slabBytes + BATCH_BYTES_TARGET / 2)
   }
 
+  /** By field. They take rows behind the committed ones; a rollback may put others in their place. */
+  get builders(): readonly ColumnBuilder[] {
+    return this.#builders
+  }
   get length(): number {
     return this.#length
   }
@@ -123,15 +131,28 @@ export class HotBatch {
     const times = this.builders[this.#timeIndex]?.slice(this.#length, length)
     if (times !== undefined) this.#time = timeRangeOf(times, timestampUnit(times.type), this.#time)
     this.#length = length
+    this.#committedSlabs = this.#slabs.length
     this.#appendTimeMin = Math.min(this.#appendTimeMin, facts.appendTime)
     this.#appendTimeMax = Math.max(this.#appendTimeMax, facts.appendTime)
     this.#firstLsn = Math.min(this.#firstLsn, facts.lsn)
     return added
   }
 
-  /** Forgets rows that were pushed and not committed. */
+  /** Forgets rows that were pushed and not committed. Buffers that grew huge for them go back to the pool. */
   rollback(): void {
     for (const builder of this.builders) builder.truncate(this.#length)
+    const staged = this.#slabs.slice(this.#committedSlabs)
+    const bytes = staged.reduce((sum, slab) => sum + slab.length, 0)
+    // A getter of a record may have taken a view meanwhile, which reads from the buffers of now.
+    if (bytes <= BATCH_BYTES_TARGET || this.#viewedSlabs > this.#committedSlabs) return
+    this.#slabs.length = this.#committedSlabs
+    this.#slabBytes -= bytes
+    this.#builders = this.#builders.map((builder) => {
+      const copy = createColumnBuilder(builder.type, this.#source, builder.size())
+      copy.append(builder.slice(0, this.#length))
+      return copy
+    })
+    for (const slab of staged) this.#pool.release(slab)
   }
 
   seal(): void {
@@ -146,6 +167,7 @@ export class HotBatch {
     )
     const start = from - this.baseOffset
     const end = to - this.baseOffset
+    this.#viewedSlabs = this.#slabs.length
     return {
       schema: this.schema,
       baseOffset: from,

@@ -47,6 +47,15 @@ export interface SegmentSource {
   readonly from: number
   readonly to: number
   readonly bytes: SegmentBytes
+  /** Another copy of the same segment, read from where this one is damaged on. */
+  readonly fallback?: SegmentFallback
+}
+
+export interface SegmentFallback {
+  readonly tier: 'disk' | 'object'
+  readonly bytes: SegmentBytes
+  /** Is told when it is turned to, with what is wrong with the first copy. */
+  readonly onUse: (error: unknown) => void
 }
 
 /** The stored bytes of one copy of a segment; positions count from the segment's first byte. */

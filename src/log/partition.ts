@@ -18,7 +18,7 @@ import type { AckLevel, Location, SegmentEntry } from '../format/manifest.ts'
 import type { Schema } from '../format/schema.ts'
 import type { DurableListener } from './ack-queue.ts'
 import { HotBatch } from './hot-batch.ts'
-import type { PartitionView, SegmentBytes, ViewSource } from './log-view.ts'
+import type { PartitionView, SegmentBytes, SegmentFallback, ViewSource } from './log-view.ts'
 import type { SegmentPins } from './segment-pins.ts'
 import type { SlabPool } from './slab-pool.ts'
 
@@ -32,6 +32,8 @@ export interface PartitionPorts {
     segment: SegmentEntry,
     location: Location,
   ) => SegmentBytes
+  /** The archive's copy, for when the disk's is damaged; null where there is no archive to read from. */
+  readonly fallback?: (segment: SegmentEntry, location: Location) => SegmentFallback | null
 }
 
 export interface PartitionOptions {
@@ -334,12 +336,17 @@ export class Partition implements DurableListener {
       this.#ports.pins.pin(location.object)
       leases.push(() => this.#ports.pins.unpin(location.object))
     }
+    const fallback =
+      tier === 'disk' && segment.object !== null
+        ? (this.#ports.fallback?.(segment, segment.object) ?? null)
+        : null
     return {
       tier,
       segment,
       from: part.start,
       to: part.end,
       bytes: this.#ports.segmentBytes(tier, segment, location),
+      ...(fallback === null ? {} : { fallback }),
     }
   }
 

@@ -73,7 +73,8 @@ function pushPlain(batch: HotBatch, rows: readonly Row[], appendTime: number): b
         values.fill(appendTime)
       }
       const nullCount = batch.builders[position]?.pushAll(values, count) ?? -1
-      return nullCount === 0 || (nullCount > 0 && field.nullable)
+      if (nullCount < 0 || (nullCount > 0 && !field.nullable)) return false
+      return batch.bytes <= APPEND_BYTES_MAX || batch.valueBytes <= STAGED_BYTES_MAX
     })
   } finally {
     gathering.isBusy = false

@@ -5,8 +5,10 @@
  * - Only the blocks of a segment that can hold wanted offsets and times are fetched; `since` and `until` then cut to
  *   the record.
  * - Offsets that no source covers are a gap. A gap ends the reading with `offset_gap` unless the caller takes gaps.
- * - Damage ends the reading with its error unless the caller takes damages; then the damaged offsets are left out, and
- *   what can be read of the segment is read. A store that is away always ends it: that says nothing about the data.
+ * - From where a copy is damaged on, the rest of its segment is read from the source's other copy, where it has one.
+ * - Damage of the last copy ends the reading with its error unless the caller takes damages; then the damaged offsets
+ *   are left out, and what can be read of the segment is read. A store that is away always ends it: that says nothing
+ *   about the data.
  *
  * A batch is valid until the view is released.
  */
@@ -150,33 +152,54 @@ class PartitionReading {
     source: SegmentSource,
     wanted: Range,
   ): AsyncGenerator<ReadItem, void, undefined> {
-    const { segment } = source
+    const { segment, fallback } = source
     if (this.#bounds !== null && !mayOverlap(this.#bounds, segment.timeMin, segment.timeMax)) return
-    const owner = { logId: this.#view.definition.id, partition: this.#partition.partition }
-    let next = wanted.start
+    const cursor = { next: wanted.start }
     try {
-      const reading = await SegmentReading.open(source.bytes, segment, owner, this.#options.signal)
-      const { facts } = reading
-      const columns = this.#columnsIn(facts)
-      const { signal, readBytesMax } = this.#options
-      const onDamage = (block: BatchFacts, error: unknown): void => {
-        const range = intersectRanges(blockRange(block), wanted)
-        if (range !== null) this.#damage(source, error, range)
-        next = block.baseOffset + block.length
-      }
-      const blocks = reading.blocks((block) => this.#isWanted(block, wanted))
-      for await (const batch of reading.read(blocks, { columns, signal, readBytesMax, onDamage })) {
-        throwIfAborted(signal)
-        const range = intersectRanges({ start: batch.baseOffset, end: endOffset(batch) }, wanted)
-        next = endOffset(batch)
-        if (range === null) continue
-        const block = facts.batches.find((candidate) => candidate.baseOffset === batch.baseOffset)
-        const storedBytes = block === undefined ? 0 : blockBytes(block)
-        const cut = sliceRecordBatch(batch, range.start, range.end)
-        yield* this.#give(cut, source.tier, storedBytes, this.#mustFilter(facts, block))
-      }
+      // Damage of a block is passed over only where no other copy can have the block.
+      const onDamage =
+        fallback === undefined
+          ? (block: BatchFacts, error: unknown): void => {
+              const range = intersectRanges(blockRange(block), wanted)
+              if (range !== null) this.#damage(source, error, range)
+              cursor.next = block.baseOffset + block.length
+            }
+          : undefined
+      yield* this.#readCopy(source, wanted, cursor, onDamage)
     } catch (error) {
-      this.#damage(source, error, { start: next, end: wanted.end })
+      const rest = { start: cursor.next, end: wanted.end }
+      if (fallback === undefined || damageOf(error, rest.start, rest.end) === null) {
+        this.#damage(source, error, rest)
+        return
+      }
+      fallback.onUse(error)
+      const { tier, bytes } = fallback
+      yield* this.#readSegment({ tier, bytes, segment, from: source.from, to: source.to }, rest)
+    }
+  }
+
+  /** The wanted records of one copy; `cursor` follows what was given. */
+  async *#readCopy(
+    { tier, segment, bytes }: SegmentSource,
+    wanted: Range,
+    cursor: { next: number },
+    onDamage: ((block: BatchFacts, error: unknown) => void) | undefined,
+  ): AsyncGenerator<ReadItem, void, undefined> {
+    const { signal, readBytesMax } = this.#options
+    const owner = { logId: this.#view.definition.id, partition: this.#partition.partition }
+    const reading = await SegmentReading.open(bytes, segment, owner, signal)
+    const { facts } = reading
+    const columns = this.#columnsIn(facts)
+    const blocks = reading.blocks((block) => this.#isWanted(block, wanted))
+    for await (const batch of reading.read(blocks, { columns, signal, readBytesMax, onDamage })) {
+      throwIfAborted(signal)
+      const range = intersectRanges({ start: batch.baseOffset, end: endOffset(batch) }, wanted)
+      cursor.next = endOffset(batch)
+      if (range === null) continue
+      const block = facts.batches.find((candidate) => candidate.baseOffset === batch.baseOffset)
+      const storedBytes = block === undefined ? 0 : blockBytes(block)
+      const cut = sliceRecordBatch(batch, range.start, range.end)
+      yield* this.#give(cut, tier, storedBytes, this.#mustFilter(facts, block))
     }
   }
 

@@ -12,8 +12,18 @@ import { readVector } from './vector-reader.ts'
 
 export type ScannedFormat = 'csv' | 'parquet'
 
+/** A line of a CSV file that is no record of it. */
+export interface RejectedLine {
+  /** From 1. */
+  readonly line: number
+  readonly reason: string
+  readonly text: string
+}
+
 export interface FileScanOptions {
   readonly format: ScannedFormat
+  /** Called after the last chunk with each line that is no record; without it such a line is `input_invalid`. */
+  readonly onRejected?: (rejected: RejectedLine) => Promise<void>
   readonly signal?: AbortSignal
   /** DuckDB's threads; 2 by default. */
   readonly threads?: number
@@ -29,13 +39,21 @@ export interface FileChunk {
 /** DuckDB gives 2,048 rows at a time; this many of its chunks make one of ours. */
 const CHUNKS_TOGETHER = 16
 
-const READERS: Readonly<Record<ScannedFormat, string>> = {
-  csv: 'SELECT * FROM read_csv($1)',
-  parquet: 'SELECT * FROM read_parquet($1)',
-}
+/** Left to itself, DuckDB passes over lines that do not fit what it guessed: here each is a record or a reject. */
+const CSV_SETTINGS = `skip = 0, comment = '', quote = '"', escape = '"', strict_mode = true, null_padding = false,
+  store_rejects = true`
+
+/** What separates fields, where a header alone has to tell. */
+const DELIMITER = /[,;\t|]/
+
+/** A line may have several errors; the first of them is told. */
+const REJECTED_LINES = `
+  SELECT line::INTEGER, first(error_message ORDER BY coalesce(column_idx, 0)), first(coalesce(csv_line, ''))
+  FROM reject_errors GROUP BY line ORDER BY line`
 
 /**
- * The rows of a file. An empty file gives one chunk without rows, so that its fields are known.
+ * The rows of a file; every line of a CSV file is one of them, its header, blank, or told to `onRejected`.
+ * An empty file gives one chunk without rows, so that its fields are known.
  *
  * @throws StratalogError `file_not_found`, `input_invalid` for what DuckDB cannot read as that format, `aborted`.
  */
@@ -70,10 +88,13 @@ export async function* scanFile(
 async function* readRows(
   connection: DuckDBConnection,
   path: string,
-  { format, signal }: FileScanOptions,
+  { format, signal, onRejected }: FileScanOptions,
 ): AsyncGenerator<FileChunk, void, undefined> {
   await connection.run("SET TimeZone = 'UTC'")
-  const result = await connection.stream(READERS[format], [path])
+  const result = await connection.stream(
+    format === 'csv' ? await csvQuery(connection, path) : 'SELECT * FROM read_parquet($1)',
+    [path],
+  )
   const types: readonly DuckDBType[] = result.columnTypes()
   const fields = result.deduplicatedColumnNames().map((name, index): Field => {
     const type = types[index]
@@ -90,6 +111,38 @@ async function* readRows(
     isEmpty = false
   }
   if (parts.length > 0 || isEmpty) yield joinChunks(fields, parts)
+  if (format === 'csv') await tellRejected(connection, path, onRejected)
+}
+
+/** DuckDB takes lines that disagree for one column each; then the header's own separator decides. */
+async function csvQuery(connection: DuckDBConnection, path: string): Promise<string> {
+  const reader = (settings: string): string => `SELECT * FROM read_csv($1, ${settings})`
+  const guessed = await connection.runAndReadAll(`DESCRIBE ${reader(CSV_SETTINGS)}`, [path])
+  const names = guessed.getRowsJS().map((row) => asText(row[0]))
+  const delimiter = names.length === 1 ? DELIMITER.exec(names[0] ?? '')?.[0] : undefined
+  const pinned = delimiter === undefined ? '' : `, delim = '${delimiter}'`
+  return reader(`${CSV_SETTINGS}${pinned}`)
+}
+
+async function tellRejected(
+  connection: DuckDBConnection,
+  path: string,
+  onRejected: FileScanOptions['onRejected'],
+): Promise<void> {
+  const found = await connection.stream(REJECTED_LINES)
+  for await (const rows of found.yieldRowsJs()) {
+    for (const row of rows) {
+      const rejected = { line: Number(row[0]), reason: asText(row[1]), text: asText(row[2]) }
+      if (onRejected === undefined) throw lineInvalid(path, rejected)
+      await onRejected(rejected)
+    }
+  }
+}
+
+function lineInvalid(path: string, { line, reason }: RejectedLine): StratalogError {
+  return new StratalogError('input_invalid', `${path}, line ${line}: ${reason}`, {
+    details: { path, line, reason },
+  })
 }
 
 function joinChunks(
@@ -107,8 +160,18 @@ function fileScanError(path: string, format: ScannedFormat, error: unknown): unk
   if (error instanceof StratalogError) return error
   const message = error instanceof Error ? error.message : String(error)
   const code = /No files found that match/.test(message) ? 'file_not_found' : 'input_invalid'
-  return new StratalogError(code, `${path} cannot be read as ${format}: ${message}`, {
+  return new StratalogError(code, `${path} cannot be read as ${format}: ${shortened(message)}`, {
     cause: error,
     details: { path },
   })
+}
+
+/** DuckDB adds its settings and advice about them; neither can be followed here. */
+function shortened(message: string): string {
+  const [told = message] = message.split(/\n\s*\n|\nThe search space|\nPossible/)
+  return told.replaceAll(/\s*\n\s*/g, '; ')
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : ''
 }

@@ -1,5 +1,7 @@
 /** The tables of one query: which logs they are, their views pinned at one instant, and what of them is read. */
 import type { BoundTable, ScanSource } from './protocol.ts'
+import type { StratalogError } from '../base/errors.ts'
+import { damageOf } from '../log/segment-damage.ts'
 import type { LogView, SegmentSource, ViewSource } from '../log/log-view.ts'
 import { isNeeded, sourceRange } from './prune.ts'
 import type { QueryStats } from './query-result.ts'
@@ -28,6 +30,8 @@ export class PinnedTables {
   readonly #views: readonly LogView[]
   /** By segment, so that two tables of one log share the file. */
   readonly #files = new Map<string, Promise<LocalSegment>>()
+  /** Paths of damaged files; known to every query of the engine. */
+  readonly #damaged: Set<string>
   readonly #scanned = new Set<string>()
   readonly #segments = new Set<string>()
   #cache = { hits: 0, misses: 0 }
@@ -38,7 +42,11 @@ export class PinnedTables {
    * knows, so each word that is a log's name counts; the plan then tells which tables are scanned, and of the others
    * nothing is read.
    */
-  static pin(sql: string, { viewOf, hasLog }: Pick<QueryPorts, 'viewOf' | 'hasLog'>): PinnedTables {
+  static pin(
+    sql: string,
+    { viewOf, hasLog }: Pick<QueryPorts, 'viewOf' | 'hasLog'>,
+    damaged: Set<string>,
+  ): PinnedTables {
     const words = sqlWords(sql)
     const views = new Map<string, LogView>()
     try {
@@ -51,14 +59,19 @@ export class PinnedTables {
         const columns = tableColumns(view, (column) => words.has(column))
         tables.push({ name, view, columns, sources: sourcesOf(view, table) })
       }
-      return new PinnedTables(tables, [...views.values()])
+      return new PinnedTables(tables, [...views.values()], damaged)
     } catch (error) {
       for (const view of views.values()) view.release()
       throw error
     }
   }
 
-  private constructor(tables: readonly PinnedTable[], views: readonly LogView[]) {
+  private constructor(
+    tables: readonly PinnedTable[],
+    views: readonly LogView[],
+    damaged: Set<string>,
+  ) {
+    this.#damaged = damaged
     this.#tables = tables
     this.#views = views
   }
@@ -99,6 +112,26 @@ export class PinnedTables {
     }
   }
 
+  /**
+   * Whether the error is of a damaged file whose segment has another copy, which is what `openSources` takes from then
+   * on.
+   */
+  turnToFallback(error: StratalogError): boolean {
+    const { path } = error.details
+    if (typeof path !== 'string' || damageOf(error, 0, 0) === null || this.#damaged.has(path))
+      return false
+    for (const { sources } of this.#tables) {
+      for (const { source } of sources) {
+        if (source.tier === 'memory' || source.bytes.path !== path) continue
+        if (source.fallback === undefined) return false
+        this.#damaged.add(path)
+        source.fallback.onUse(error)
+        return true
+      }
+    }
+    return false
+  }
+
   /** Lets go of every view and file. */
   release(): void {
     for (const file of this.#files.values())
@@ -132,8 +165,9 @@ export class PinnedTables {
     for (const [table, sources] of tables.entries()) {
       const logId = this.#tables[table]?.view.definition.id ?? 0
       for (const { partition, source } of sources) {
-        if (source.tier !== 'memory' && source.bytes.path === null)
-          wanted.set(sourceId(logId, partition, source), source)
+        const id = sourceId(logId, partition, source)
+        if (source.tier !== 'memory' && this.#path(source) === null && !this.#files.has(id))
+          wanted.set(id, source)
       }
     }
     const queue = wanted.entries()
@@ -153,11 +187,19 @@ export class PinnedTables {
     await Promise.all(Array.from({ length: Math.min(FETCHES_MAX, wanted.size) }, fetchNext))
   }
 
+  /** The file that the worker reads as it is; null where a copy has to be fetched. */
+  #path({ bytes, fallback }: SegmentSource): string | null {
+    const isDamaged = fallback !== undefined && this.#damaged.has(bytes.path ?? '')
+    return isDamaged ? null : bytes.path
+  }
+
   async #describe(logId: number, { partition, source }: PinnedSource): Promise<ScanSource> {
     const id = sourceId(logId, partition, source)
     if (source.tier === 'memory') return { kind: 'batch', id, partition, batch: source.batch }
-    const { tier, from, to, bytes } = source
-    const path = bytes.path ?? (await this.#files.get(id))?.path ?? ''
+    const { from, to, bytes } = source
+    const own = this.#path(source)
+    const tier = own === null ? (source.fallback?.tier ?? source.tier) : source.tier
+    const path = own ?? (await this.#files.get(id))?.path ?? ''
     return { kind: 'segment', id, tier, partition, path, length: bytes.length, from, to }
   }
 }

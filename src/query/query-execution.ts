@@ -17,6 +17,8 @@ import type { QueryListener, QueryMessage, QueryWorker } from './query-worker.ts
 export interface QueryRequest {
   readonly sql: string
   readonly parameters: QueryParameters
+  /** Paths of files that are known to be damaged; the query adds what it finds. */
+  readonly damaged: Set<string>
   readonly rowsMax: number
   readonly timeoutMs: number
   readonly signal?: AbortSignal
@@ -52,6 +54,7 @@ export class QueryExecution implements QueryListener, ResultSource {
   #chunks: ReceivedChunk[] = []
   #error: StratalogError | null = null
   #isEnded = false
+  #hasGivenRows = false
   /** Whoever waits for the worker's next message. */
   #waiter: {
     readonly resolve: (message: QueryMessage) => void
@@ -106,6 +109,7 @@ export class QueryExecution implements QueryListener, ResultSource {
       if (this.#error !== null) throw this.#error
       const received = this.#chunks.shift()
       if (received !== undefined) {
+        this.#hasGivenRows = true
         this.#post({ kind: 'consumed', query: this.#id, bytes: received.bytes })
         return received.chunk
       }
@@ -132,8 +136,7 @@ export class QueryExecution implements QueryListener, ResultSource {
         return
       case 'failed': {
         const { code, details } = message.error
-        this.#error ??= new StratalogError(code, message.error.message, { details })
-        this.#end()
+        this.#failed(new StratalogError(code, message.error.message, { details }))
       }
     }
   }
@@ -141,6 +144,31 @@ export class QueryExecution implements QueryListener, ResultSource {
   lost(error: StratalogError): void {
     this.#error ??= error
     this.#end()
+  }
+
+  /** Ends the query, unless another copy of a damaged segment can be read and none of the rows was given yet. */
+  #failed(failure: StratalogError): void {
+    const worker = this.#worker
+    const hasOtherCopy = this.#error === null && this.#tables?.turnToFallback(failure) === true
+    if (!hasOtherCopy || this.#hasGivenRows || worker === null) {
+      this.#error ??= failure
+      this.#end()
+      return
+    }
+    const waiter = this.#waiter
+    this.#waiter = null
+    this.#chunks = []
+    const former = this.#id
+    this.#id = worker.add(this)
+    worker.forget(former)
+    // Whoever waits for the header gets that of the new run; the rows come as if there had been no other.
+    this.#plan(present(this.#tables, 'the tables of a query that ran')).then(
+      (header) => waiter?.resolve(header),
+      (reason: unknown) => {
+        if (waiter === null) void this.cancel(toStratalogError(reason))
+        else waiter.reject(toStratalogError(reason))
+      },
+    )
   }
 
   async #takeSlot(slots: QuerySlots): Promise<void> {
@@ -153,9 +181,14 @@ export class QueryExecution implements QueryListener, ResultSource {
 
   /** The steps of protocol.ts, up to the header. */
   async #execute(): Promise<QueryResult> {
-    const { sql, parameters, rowsMax } = this.#request
-    const tables = PinnedTables.pin(sql, this.#ports)
+    const tables = PinnedTables.pin(this.#request.sql, this.#ports, this.#request.damaged)
     this.#tables = tables
+    const { columns, types } = await this.#plan(tables)
+    return new QueryResult(columns, types, this)
+  }
+
+  async #plan(tables: PinnedTables): Promise<Extract<QueryMessage, { readonly kind: 'header' }>> {
+    const { sql, parameters, rowsMax } = this.#request
     const { bounds } = await this.#bind({
       kind: 'bind',
       query: this.#id,
@@ -171,8 +204,7 @@ export class QueryExecution implements QueryListener, ResultSource {
       rowsMax,
       windowBytes: WINDOW_BYTES,
     }
-    const { columns, types } = await this.#ask(run, 'header')
-    return new QueryResult(columns, types, this)
+    return this.#ask(run, 'header')
   }
 
   async #bind(message: ToWorker): Promise<Extract<QueryMessage, { readonly kind: 'planned' }>> {

@@ -24,6 +24,6 @@ export interface QueryPorts {
   readonly hasLog: (logName: string) => boolean
   /** Starts a worker that runs a QueryHost. */
   readonly spawn: () => WorkerChannel
-  /** A local file for a segment whose `bytes.path` is null. */
+  /** A local file for a segment whose `bytes.path` is null, or damaged while there is a fallback. */
   readonly segmentPath: (source: SegmentSource, signal: AbortSignal) => Promise<LocalSegment>
 }

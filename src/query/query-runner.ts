@@ -42,6 +42,8 @@ export class QueryRunner {
   readonly #limits: QueryLimits
   readonly #slots: QuerySlots
   readonly #running = new Set<QueryExecution>()
+  /** Files that queries found damaged while the archive has their segments. */
+  readonly #damaged = new Set<string>()
   #worker: QueryWorker | null = null
   #isClosed = false
 
@@ -67,6 +69,7 @@ export class QueryRunner {
     const execution = new QueryExecution(this.#ports, {
       sql,
       parameters,
+      damaged: this.#damaged,
       rowsMax: options.maxRows ?? Infinity,
       timeoutMs: options.timeoutMs ?? this.#limits.timeoutMs,
       ...(options.signal === undefined ? {} : { signal: options.signal }),

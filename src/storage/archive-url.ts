@@ -90,6 +90,12 @@ function urlInvalid(shown: string, reason: string): StratalogError {
   return new StratalogError(
     'url_invalid',
     `${JSON.stringify(shown)} is not an archive URL: ${reason}. Allowed are s3://bucket/prefix, file:///absolute/path and, in tests, memory://name.`,
-    { details: { given: shown, allowed: ['s3://bucket/prefix', 'file:///path', 'memory://name'] } },
+    {
+      details: {
+        given: shown,
+        reason,
+        allowed: ['s3://bucket/prefix', 'file:///path', 'memory://name'],
+      },
+    },
   )
 }

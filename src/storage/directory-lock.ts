@@ -7,7 +7,7 @@
  * is no such program, `proper-lockfile` excludes other processes by a lease, and the logger says that it is the weaker
  * of the two. The file's text says who holds it, for the message that a second writer gets.
  */
-import { spawnSync } from 'node:child_process'
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
@@ -25,6 +25,9 @@ export interface DirectoryLock {
 
 /** `flock` exits with this when another holds the lock. */
 const FLOCK_CONFLICT = 1
+
+/** Who only asks who writes has the lock for some milliseconds; a writer has it for longer than this many tries. */
+const LOCK_ATTEMPTS = 3
 
 /** @throws StratalogError `directory_in_use` naming the holder; `file_system_failed` when the lock cannot be tried. */
 export async function lockDirectory(
@@ -51,7 +54,7 @@ export async function lockDirectory(
   }
 }
 
-/** Who holds the directory, as its lock file says; null when nobody does. A crashed holder is still named. */
+/** Who holds the directory, as its lock file says; null when it says nobody. A crashed holder is still named. */
 export function readLockHolder(path: string): LockHolder | null {
   try {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'))
@@ -63,6 +66,37 @@ export function readLockHolder(path: string): LockHolder | null {
   } catch {
     return null
   }
+}
+
+/**
+ * Who holds the directory now; null when nobody does, also after a crash. Only the kernel knows, and it tells by a
+ * shared lock that is had for a moment or not: LOCK_ATTEMPTS is why that does not turn a writer away. Without `flock`
+ * the file's text is all there is.
+ */
+export function currentLockHolder(path: string): LockHolder | null {
+  const holder = readLockHolder(path)
+  return holder === null || !isHeld(path) ? null : holder
+}
+
+function isHeld(path: string): boolean {
+  let descriptor
+  try {
+    descriptor = openSync(path, 'r')
+  } catch {
+    return false
+  }
+  try {
+    const { error, status } = flock(descriptor, '-s')
+    return error !== undefined || status === FLOCK_CONFLICT
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function flock(descriptor: number, mode: '-s' | '-x'): SpawnSyncReturns<Buffer> {
+  return spawnSync('flock', ['-n', mode, '3'], {
+    stdio: ['ignore', 'ignore', 'ignore', descriptor],
+  })
 }
 
 function openLockFile(path: string): number {
@@ -82,9 +116,9 @@ function openLockFile(path: string): number {
 
 /** Null when there is no `flock` program here. */
 function tryKernelLock(descriptor: number, path: string): (() => Promise<void>) | null {
-  const result = spawnSync('flock', ['-n', '-x', '3'], {
-    stdio: ['ignore', 'ignore', 'ignore', descriptor],
-  })
+  let result = flock(descriptor, '-x')
+  for (let left = LOCK_ATTEMPTS; result.status === FLOCK_CONFLICT && left > 1; left--)
+    result = flock(descriptor, '-x')
   if (result.error !== undefined) return null
   if (result.status === FLOCK_CONFLICT) throw inUse(path)
   if (result.status !== 0) {

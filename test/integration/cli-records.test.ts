@@ -1,6 +1,6 @@
 /** The commands of the page "What scripts rely on" that bring records in and out; each field is looked at. */
 import { once } from 'node:events'
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
@@ -164,7 +164,98 @@ describe('import', () => {
   })
 })
 
+describe('import of files with something wrong', () => {
+  test('every line of a CSV file is a record or a reject with its line', async () => {
+    const data = place.fresh()
+    const path = place.file('bad.csv', 'a,b\n1,x\n2,y\nz,w\n4\n5,6,7\n')
+    const rejects = join(root, 'csv-rejects.ndjson')
+    const flags = ['--log', 'cs', '--rejects', rejects]
+    const report = await runJson(['import', ...data, ...flags, path])
+    expect(report).toMatchObject({ records: 3, rejected: 2 })
+    expect(jsonLines(readFileSync(rejects, 'utf8'))).toEqual([
+      { file: path, line: 5, reason: 'Expected Number of Columns: 2 Found: 1', text: '4' },
+      { file: path, line: 6, reason: 'Expected Number of Columns: 2 Found: 3', text: '5,6,7' },
+    ])
+    const { stdout } = await runCli(['read', ...data, '--log', 'cs', '--columns', 'a', '--json'])
+    expect(jsonLines(stdout).map(({ a }) => a)).toEqual(['1', '2', 'z'])
+  })
+
+  test.each([
+    ['objects.ndjson', 'csv', '{"a":1,"b":2}\n{"a":2,"b":3}\n', 'import it with --format ndjson'],
+    ['array.json', 'auto', '[{"a":1,"b":2},\n{"a":2,"b":3}]\n', 'give NDJSON'],
+    ['cut.arrow', 'auto', 'ARROW1\0\0cut off', 'cannot be read as arrow'],
+    ['quote.csv', 'auto', 'a,b\n1,"x\n', 'quote.csv'],
+  ])('%s as %s is invalid and nothing is taken', async (name, format, content, message) => {
+    const path = place.file(name, content)
+    const { status, stdout, stderr } = await runCli([
+      'import',
+      ...place.fresh(),
+      ...['--log', 'l', '--format', format, path, '--json'],
+    ])
+    expect([status, stdout]).toEqual([2, ''])
+    expect(JSON.parse(stderr)).toMatchObject({
+      error: { code: 'input_invalid', message: expect.stringContaining(message) as string },
+    })
+  })
+
+  test('a file that is not there is told before any other is taken', async () => {
+    const data = place.fresh()
+    const good = place.file('good.ndjson', '{"a":1}\n')
+    const { status } = await runCli(['import', ...data, '--log', 'l', good, join(root, 'none.csv')])
+    expect(status).toBe(3)
+    expect(readdirSync(data[1] ?? '')).toEqual([])
+  })
+
+  test('a later failure says what was taken before', async () => {
+    const good = place.file('before.ndjson', '{"a":1}\n{"a":2}\n')
+    const cut = place.file('broken.arrow', 'ARROW1\0\0cut off')
+    const args = ['import', ...place.fresh(), '--log', 'l', good, cut, '--json']
+    const { status, stderr } = await runCli(args)
+    expect(status).toBe(2)
+    const last = stderr.trimEnd().split('\n').at(-1) ?? ''
+    expect(JSON.parse(last)).toMatchObject({
+      error: {
+        details: { path: cut, records: 2, offsets: [{ partition: 0, from: 0, to: 2 }] },
+      },
+    })
+  })
+
+  test('a policy for a log that is there is refused unless it is the one it has', async () => {
+    const data = place.fresh()
+    const importing = (...flags: string[]) =>
+      runCli(['import', ...data, '--log', 'l', ...flags, '--json', '-'], { input: '{"a":1}\n' })
+    expect((await importing('--memory-ttl', '1h')).status).toBe(0)
+    expect((await importing('--memory-ttl', '60m')).status).toBe(0)
+    const refused = await importing('--memory-ttl', '2h')
+    expect(refused.status).toBe(2)
+    expect(refused.stderr).toContain('exists with its own policy')
+    const appended = await runCli(['append', ...data, '--log', 'l', '--mode', 'memory'], {
+      input: '{"a":1}\n',
+    })
+    expect([appended.status, appended.stdout]).toEqual([2, ''])
+    const { stdout } = await runCli(['read', ...data, '--log', 'l', '--json'])
+    expect(jsonLines(stdout)).toHaveLength(2)
+  })
+})
+
 describe('append', () => {
+  test.each(['1', '2'])(
+    'nothing is appended after a refused record, in batches of %s',
+    async (size) => {
+      const data = place.fresh()
+      const lines = ['{"a":1}', '{"a":2}', '{"a":"s"}', '{"a":4}', '{"a":5}']
+      const { status, stdout } = await runCli(
+        ['append', ...data, '--log', 'w', '--batch-records', size],
+        { input: `${lines.join('\n')}\n` },
+      )
+      expect(status).toBe(2)
+      const acknowledged = jsonLines(stdout).reduce((sum, line) => sum + Number(line['count']), 0)
+      expect(acknowledged).toBe(2)
+      const read = await runCli(['read', ...data, '--log', 'w', '--json'])
+      expect(jsonLines(read.stdout).map(({ a }) => a)).toEqual([1, 2])
+    },
+  )
+
   test('prints a line for each acknowledged append', async () => {
     const data = place.fresh()
     const { status, stdout } = await runCli(['append', ...data, '--log', 'l', '--json'], {

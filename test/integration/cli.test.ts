@@ -388,7 +388,9 @@ describe('inspect', () => {
       readableRecords: count,
       problems: [{ position: facts?.position, reason: text, from: count, to: count }],
     })
-    expect(JSON.parse(stderr)).toMatchObject({ error: { kind: 'corrupt', code: 'file_corrupt' } })
+    expect(JSON.parse(stderr)).toMatchObject({
+      error: { kind: 'corrupt', code: 'segment_corrupt' },
+    })
   })
 
   test('what is no file of ours is invalid, and one that is not there is not found', async () => {
@@ -434,6 +436,9 @@ describe('the command line itself', () => {
       ['sql', 'SELECT 1', '--data-dir', dataDir, '--format', 'xml'],
       'Allowed choices are table, json',
     ],
+    [['drill', '--archive', archive, '--data-dir', dataDir], 'has no use for --data-dir'],
+    [['demo', '--records', '10'], 'at least 1000'],
+    [['demo', '--records', 'x'], 'at least 1000'],
     [['logs', 'create', '!', '--data-dir', dataDir], 'is not a log name'],
     [['logs', 'create', 'x', '--data-dir', dataDir, '--archive-after', '1m'], 'archiveAfter'],
   ])('%j is a usage error with status 2', async (args, message) => {

@@ -1,11 +1,16 @@
 /** A damaged file is named, with what it costs, and everything else stays readable. */
-import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
+import { MemoryLogger } from '../../src/base/logger.ts'
 import { Stratalog } from '../../src/index.ts'
 import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const FLUSHED = 2_000
+
+function lettersOf(count: number): number {
+  return Array.from({ length: count }, (_, id) => `note ${id * 7919}`).join('').length
+}
 
 async function flipBit(directory: string, position: number): Promise<string> {
   const [name = ''] = await readdir(directory)
@@ -52,6 +57,82 @@ test('a damaged segment is named by reads, SQL and uploads, and the records arou
   expect(report.failed).toMatchObject([{ log: 'orders', partition: 0, code: 'segment_corrupt' }])
   expect(report.failed[0]?.message).toContain(name)
   expect(again.status().logs[0]?.partitions[0]?.lastError).toContain(name)
+})
+
+test.each(['damaged', 'missing', 'cut short'])(
+  'a segment file that is %s is read from the archive, once each record, and told of once',
+  async (kind) => {
+    const root = await temporaryDirectory()
+    const options = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
+    const db = await Stratalog.open(options)
+    const log = await db.createLog('orders')
+    // Many blocks, so that the first ones are given from the disk before the damage is met.
+    for (let from = 0; from < 40_000; from += 4_000) {
+      const ids = Array.from({ length: 4_000 }, (_, index) => from + index)
+      await log.append(ids.map((id) => ({ id, note: `note ${id * 7919}` })))
+    }
+    await db.tier.now()
+    await db.close()
+    const directory = `${root}/data/segments/1/0`
+    const [name = ''] = await readdir(directory)
+    const bytes = await readFile(`${directory}/${name}`)
+    if (kind === 'missing') await rm(`${directory}/${name}`)
+    else if (kind === 'damaged') await flipBit(directory, Math.floor(bytes.length * 0.8))
+    else await writeFile(`${directory}/${name}`, bytes.subarray(0, bytes.length / 2))
+
+    const logger = new MemoryLogger()
+    await using again = await Stratalog.open(options, { logger })
+    const orders = again.log('orders')
+    for (let round = 0; round < 2; round++) {
+      const tiers = new Set<string>()
+      const ids: unknown[] = []
+      for await (const batch of orders.read()) {
+        tiers.add(batch.tier)
+        for (const row of batch.toRows()) ids.push(row['id'])
+      }
+      expect(ids).toEqual(Array.from({ length: 40_000 }, (_, id) => id))
+      expect(tiers).toContain('object')
+    }
+    expect(await orders.get(39_000)).toMatchObject({ id: 39_000 })
+    const told = logger.entries.filter(({ message }) => message.includes('the archive serves it'))
+    expect(told).toMatchObject([{ level: 'warn', fields: { file: `segments/1/0/${name}` } }])
+
+    // The sum is told once, of all records; the second query knows where not to look.
+    for (const cacheMisses of [1, 0]) {
+      const result = await again.query('SELECT count(*) AS n, sum(length(note)) AS s FROM orders')
+      expect(await result.toArray()).toEqual([{ n: 40_000, s: lettersOf(40_000) }])
+      expect((await result.stats).recordsByTier).toEqual({ memory: 0, disk: 0, object: 40_000 })
+      expect((await result.stats).cache.misses).toBe(cacheMisses)
+    }
+
+    // To an engine beside the writer a file that is missing is no damage: the writer may have dropped it rightly.
+    const quiet = new MemoryLogger()
+    await using beside = await Stratalog.openReadOnly(options, { logger: quiet })
+    expect(await beside.log('orders').get(39_999)).toMatchObject({ id: 39_999 })
+    const [sum] = await (await beside.query('SELECT max(id) AS id FROM orders')).toArray()
+    expect(sum).toEqual({ id: 39_999 })
+    expect(quiet.entries.length).toBe(kind === 'missing' ? 0 : 1)
+  },
+)
+
+test('a segment that is damaged on disk and in the archive is an error that names the last copy', async () => {
+  const root = await temporaryDirectory()
+  const options = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
+  const db = await Stratalog.open(options)
+  const log = await db.createLog('orders')
+  await log.append(Array.from({ length: FLUSHED }, (_, id) => ({ id, note: `note ${id * 7919}` })))
+  await db.tier.now()
+  await db.close()
+  await flipBit(`${root}/data/segments/1/0`, 3_000)
+  const [object = ''] = (await readdir(`${root}/archive`, { recursive: true })).filter((name) =>
+    name.endsWith('.arrow'),
+  )
+  const bytes = await readFile(`${root}/archive/${object}`)
+  bytes[3_000] = (bytes[3_000] ?? 0) ^ 1
+  await writeFile(`${root}/archive/${object}`, bytes)
+  await using again = await Stratalog.openReadOnly(options)
+  const error = await expectError(again.log('orders').read().toArray(), 'segment_corrupt')
+  expect(error.details).toMatchObject({ tier: 'object', from: 0, to: FLUSHED })
 })
 
 test('a damaged manifest stops the opening and names its file', async () => {

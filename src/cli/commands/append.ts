@@ -5,7 +5,7 @@
 import process from 'node:process'
 import { StratalogError } from '../../base/errors.ts'
 import type { AckLevel } from '../../format/manifest.ts'
-import type { FlagValues } from '../config-flags.ts'
+import { type FlagValues, givenPolicy } from '../config-flags.ts'
 import { type CreateFlags, openOrCreateLog } from '../create-log.ts'
 import { withWriter } from '../engine-access.ts'
 import { AckPrinter } from '../input/ack-printer.ts'
@@ -24,7 +24,10 @@ export async function appendLines(session: Session, flags: AppendFlags): Promise
   // The level is that of these appends, not the policy of a log that is made.
   const { ack, ...config } = flags
   await withWriter(config, async (db, { defaults }) => {
-    const log = await openOrCreateLog(db, flags.log, flags, defaults ?? {})
+    const log = await openOrCreateLog(db, flags.log, flags, {
+      storage: defaults ?? {},
+      given: givenPolicy(config),
+    })
     const printer = new AckPrinter(session, log, {
       batchRecords: flags.batchRecords,
       ...(flags.partition === undefined ? {} : { partition: flags.partition }),

@@ -22,6 +22,12 @@ export async function drill(
   flags: DrillFlags,
   setStatus: (status: number) => void,
 ): Promise<void> {
+  if (flags['dataDir'] !== undefined) {
+    throw new StratalogError(
+      'argument_invalid',
+      'A drill reads an archive alone and has no use for --data-dir; name a live engine to compare with by --against DIR.',
+    )
+  }
   const { archive, s3 } = readConfiguration(flags)
   if (archive === undefined)
     throw new StratalogError('argument_invalid', 'Name the archive to rehearse with --archive.')

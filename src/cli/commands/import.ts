@@ -2,7 +2,7 @@
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { withWriter } from '../engine-access.ts'
-import { type ImportFlags, ImportJob, type ImportReport } from '../input/import-job.ts'
+import { type ImportFlags, ImportJob, type ImportReport, checkInputs } from '../input/import-job.ts'
 import { Rejects } from '../input/rejects.ts'
 import { type Session, note, writeDocument } from '../session.ts'
 
@@ -15,6 +15,7 @@ export async function importFiles(
   if (files.filter((name) => name === '-').length > 1) {
     throw new StratalogError('argument_invalid', 'Standard input can be read once: give - once.')
   }
+  await checkInputs(files, flags.format)
   const rejects = new Rejects(flags.rejects ?? null)
   const report = await runJob(session, files, flags, rejects)
   const elapsedMs = Math.round(session.clock.monotonic() - startedAt)

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
-import { StratalogError } from '../../base/errors.ts'
+import { type ErrorCode, StratalogError } from '../../base/errors.ts'
 import { silentLogger } from '../../base/logger.ts'
 import { noMetrics } from '../../base/metrics.ts'
 import { systemRandom } from '../../base/random.ts'
@@ -24,10 +24,16 @@ export async function inspect(session: Session, name: string, flags: FlagValues)
   throwProblem(name, inspection)
 }
 
-function throwProblem(name: string, { problems }: Inspection): void {
+const CORRUPT_CODES: Readonly<Record<string, ErrorCode>> = {
+  segment: 'segment_corrupt',
+  wal: 'wal_corrupt',
+}
+
+function throwProblem(name: string, { report, problems }: Inspection): void {
   const [first] = problems
   if (first === undefined) return
-  throw new StratalogError('file_corrupt', `${name} is damaged: ${first.reason}`, {
+  const code = CORRUPT_CODES[String(report['kind'])] ?? 'file_corrupt'
+  throw new StratalogError(code, `${name} is damaged: ${first.reason}`, {
     details: { file: name, problems },
   })
 }

@@ -27,7 +27,7 @@ export async function querySql(
       signal: session.signal,
       ...(flags.timeout === undefined
         ? {}
-        : { timeoutMs: parseDuration(flags.timeout, '--timeout') }),
+        : { timeout: parseDuration(flags.timeout, '--timeout') }),
       ...(flags.maxRows === undefined ? {} : { maxRows: flags.maxRows }),
     })
     if (format === 'json')

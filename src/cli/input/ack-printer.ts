@@ -1,6 +1,7 @@
 /**
  * Appends records in batches and prints each acknowledgement, in order. Several appends are under way at once, so that
- * they share an fsync. The first failure ends the printing: no line after it could be trusted to be in order.
+ * they share an fsync. The first failure ends the printing, and nothing is sent after it was seen: an append goes out
+ * only when the one before had the time to be refused.
  */
 import type { Timer } from '../../base/clock.ts'
 import type { AckLevel } from '../../format/manifest.ts'
@@ -30,6 +31,9 @@ export class AckPrinter {
   readonly #inFlight = new Set<Promise<void>>()
   /** Settles when the newest append is acknowledged and printed, as all before it. */
   #printed: Promise<void> = Promise.resolve()
+  /** Settles when all that was given to `#send` is handed to the log, or rejects with what was refused. */
+  #sent: Promise<void> = Promise.resolve()
+  #hasFailed = false
 
   constructor(session: Session, log: Log, options: AckPrinterOptions) {
     this.#session = session
@@ -41,36 +45,51 @@ export class AckPrinter {
     this.#session.signal.throwIfAborted()
     this.#batch.push(record)
     if (this.#batch.length < this.#options.batchRecords) {
-      this.#timer ??= this.#session.clock.setTimer(PARTIAL_BATCH_MS, () => this.#send())
+      this.#timer ??= this.#session.clock.setTimer(PARTIAL_BATCH_MS, () => {
+        // What fails is told by the next `add` or `drain`, which wait for it.
+        this.#send().catch(() => {})
+      })
       return
     }
-    this.#send()
+    await this.#send()
     const [oldest] = this.#inFlight
     if (oldest !== undefined && this.#inFlight.size >= IN_FLIGHT_MAX) await oldest
   }
 
   /** Resolves when every line is out; rejects with the first failure. */
   async drain(): Promise<void> {
-    this.#send()
+    await this.#send()
     await this.#printed
   }
 
   /** Waits for what is under way, whatever comes of it. */
   async settle(): Promise<void> {
     this.#timer?.cancel()
+    await Promise.allSettled([this.#sent])
     await Promise.allSettled(this.#inFlight)
   }
 
-  #send(): void {
+  #send(): Promise<void> {
     this.#timer?.cancel()
     this.#timer = null
     const batch = this.#batch
     this.#batch = []
-    if (batch.length === 0) return
+    if (batch.length > 0) this.#sent = this.#sent.then(() => this.#sendBatch(batch))
+    return this.#sent
+  }
+
+  /** @throws the refusal of an append of this batch or before it. */
+  async #sendBatch(batch: readonly JsonRecord[]): Promise<void> {
     const { partition } = this.#options
     const groups =
       partition === undefined ? groupByPartition(this.#log, batch, (record) => record) : [batch]
-    for (const group of groups) this.#append(group)
+    for (const group of groups) {
+      if (this.#hasFailed) await this.#printed
+      this.#append(group)
+      // The log refuses a record before it waits for anything, so one turn tells.
+      await this.#session.clock.yield()
+    }
+    if (this.#hasFailed) await this.#printed
   }
 
   #append(records: readonly JsonRecord[]): void {
@@ -79,6 +98,9 @@ export class AckPrinter {
     const appended = this.#log.append(records, {
       ...(partition === undefined ? {} : { partition }),
       ...(ack === undefined ? {} : { ack }),
+    })
+    appended.catch(() => {
+      this.#hasFailed = true
     })
     const printed = Promise.all([appended, before]).then(([{ partition, offset, count }]) =>
       this.#session.terminal.write(`${JSON.stringify({ partition, offset, count })}\n`),

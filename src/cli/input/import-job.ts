@@ -1,17 +1,19 @@
 /** One import of several files into one log, which is made when the first records are known. */
+import { stat } from 'node:fs/promises'
+import { StratalogError, toStratalogError } from '../../base/errors.ts'
 import { formatCount } from '../../base/units.ts'
 import { parseArrowIpc } from '../../format/arrow-input.ts'
 import { scanFile } from '../../query/file-scan.ts'
 import type { StratalogOptions } from '../../engine/config.ts'
 import type { Log, LogDescription } from '../../engine/log.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
-import type { FlagValues } from '../config-flags.ts'
+import { type FlagValues, givenPolicy } from '../config-flags.ts'
 import { type CreateFlags, type LogHints, openOrCreateLog } from '../create-log.ts'
 import { Progress } from '../progress.ts'
 import { type Session, note } from '../session.ts'
 import { COMBINED_FIELDS, COMBINED_TIME_COLUMN, parseCombinedLine } from './combined.ts'
 import { type InputFile, openInput } from './input-file.ts'
-import { type InputFormat, detectFormat } from './input-format.ts'
+import { type InputFormat, assertNotJson, detectFormat } from './input-format.ts'
 import { parseJsonRecord } from './json-record.ts'
 import { type LineBlock, splitLines } from './lines.ts'
 import { type ColumnRecords, LogImporter, type SourceRecord } from './log-importer.ts'
@@ -32,6 +34,38 @@ export interface ImportReport {
   readonly inputBytes: number
   readonly schema: LogDescription['schema']
   readonly offsets: LogImporter['ranges']
+}
+
+/**
+ * Opens each file and looks into it, so that nothing of any is taken when one cannot be.
+ * @throws StratalogError `file_not_found`, `input_invalid`.
+ */
+export async function checkInputs(
+  names: readonly string[],
+  format: ImportFlags['format'],
+): Promise<void> {
+  for (const name of names) {
+    // What can be read once, such as a pipe, is not looked into before its turn.
+    if (name === '-' || (await isPipe(name))) continue
+    const input = await openInput(name)
+    try {
+      formatOf(name, input, format)
+    } finally {
+      input.close()
+    }
+  }
+}
+
+/** False also for what is not there: opening it says so. */
+async function isPipe(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => null)
+  return found !== null && !found.isFile() && !found.isDirectory()
+}
+
+function formatOf(name: string, { head }: InputFile, asked: ImportFlags['format']): InputFormat {
+  const format = asked === 'auto' ? detectFormat(name, head) : asked
+  if (format === 'csv') assertNotJson(name, head)
+  return format
 }
 
 export class ImportJob {
@@ -63,8 +97,7 @@ export class ImportJob {
     const onAbort = (): void => input.close()
     this.#session.signal.addEventListener('abort', onAbort, { once: true })
     try {
-      const format =
-        this.#flags.format === 'auto' ? detectFormat(name, input.head) : this.#flags.format
+      const format = formatOf(name, input, this.#flags.format)
       // DuckDB reads these by itself, and does not say how far it is.
       const total = format === 'csv' || format === 'parquet' ? null : input.length
       const tell = (): void => {
@@ -76,14 +109,25 @@ export class ImportJob {
       this.#inputBytes += input.length ?? input.bytesRead()
     } catch (error) {
       this.#session.signal.throwIfAborted()
-      const records = this.#target?.importer.records ?? 0
-      if (records > 0) note(this.#session, `${formatCount(records)} records were imported before.`)
-      throw error
+      throw await this.#withTaken(error, name)
     } finally {
       this.#session.signal.removeEventListener('abort', onAbort)
       progress.end()
       input.close()
     }
+  }
+
+  /** The error, with what was acknowledged before it: those records stay. */
+  async #withTaken(thrown: unknown, path: string): Promise<StratalogError> {
+    const importer = this.#target?.importer
+    await importer?.flush().catch(() => {})
+    const records = importer?.records ?? 0
+    if (records > 0) note(this.#session, `${formatCount(records)} records were imported before.`)
+    const error = toStratalogError(thrown)
+    return new StratalogError(error.code, error.message, {
+      cause: error.cause ?? error,
+      details: { path, ...error.details, records, offsets: importer?.ranges ?? [] },
+    })
   }
 
   /** The log is made even when no input had a record: the command says that it will be there. */
@@ -98,6 +142,8 @@ export class ImportJob {
   }
 
   async #read(format: InputFormat, input: InputFile, tell: () => void): Promise<void> {
+    // DuckDB would make up a column for it.
+    if (format === 'csv' && input.head.length === 0) return
     switch (format) {
       case 'ndjson':
         return await this.#readLines(input, {}, parseNdjsonLine, tell)
@@ -109,11 +155,18 @@ export class ImportJob {
           tell,
         )
       case 'arrow':
-        return await this.#readColumns(await parseArrowIpc(await wholeInput(input)), tell)
+        return await this.#readColumns(await parseArrow(input), tell)
       case 'csv':
       case 'parquet':
         return await input.withPath((path) =>
-          this.#readColumns(scanFile(path, { format, signal: this.#session.signal }), tell),
+          this.#readColumns(
+            scanFile(path, {
+              format,
+              signal: this.#session.signal,
+              onRejected: (line) => this.#rejects.add({ file: input.name, ...line }),
+            }),
+            tell,
+          ),
         )
     }
   }
@@ -167,13 +220,11 @@ export class ImportJob {
 
   async #open(hints: LogHints): Promise<{ readonly log: Log; readonly importer: LogImporter }> {
     if (this.#target !== null) return this.#target
-    const log = await openOrCreateLog(
-      this.#db,
-      this.#flags.log,
-      this.#flags,
-      this.#config.defaults ?? {},
+    const log = await openOrCreateLog(this.#db, this.#flags.log, this.#flags, {
+      storage: this.#config.defaults ?? {},
+      given: givenPolicy(this.#flags),
       hints,
-    )
+    })
     const importer = new LogImporter(log, this.#rejects, {
       batchRecords: this.#flags.batchRecords ?? BATCH_RECORDS,
       signal: this.#session.signal,
@@ -194,6 +245,20 @@ function parseAccessLine(text: string): ReturnType<ParseLine> {
   return record === null
     ? { reason: 'not a line of the combined or common log format' }
     : { record: { ...record } }
+}
+
+async function parseArrow(input: InputFile): ReturnType<typeof parseArrowIpc> {
+  const bytes = await wholeInput(input)
+  try {
+    return await parseArrowIpc(bytes)
+  } catch (error) {
+    const { code, message, details } = toStratalogError(error)
+    throw new StratalogError(
+      code === 'internal' ? 'input_invalid' : code,
+      `${input.name === '-' ? 'Standard input' : input.name} cannot be read as arrow: ${message}`,
+      { cause: error, details: { ...details, path: input.name } },
+    )
+  }
 }
 
 async function wholeInput(input: InputFile): Promise<Uint8Array> {

@@ -21,9 +21,26 @@ const FORMAT_BY_EXTENSION: Readonly<Record<string, InputFormat>> = {
 export function detectFormat(name: string, head: Uint8Array): InputFormat {
   const format = formatOfName(name) ?? formatOfHead(head)
   if (format !== null) return format
+  assertNotJson(name, head)
   throw new StratalogError(
     'input_invalid',
     `What ${name === '-' ? 'standard input' : name} holds is not recognised; name it with --format ${INPUT_FORMATS.join('|')}.`,
+    { details: { path: name, allowed: INPUT_FORMATS } },
+  )
+}
+
+/** @throws StratalogError `input_invalid` for JSON that is about to be taken for something else. */
+export function assertNotJson(name: string, head: Uint8Array): void {
+  const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength)
+  const first = firstLine(bytes) ?? ''
+  const isArray = /^\[\s*(\{|$)/.test(first)
+  if (!isArray && !/^\{\s*("|\}|$)/.test(first)) return
+  const shown = name === '-' ? 'Standard input' : name
+  throw new StratalogError(
+    'input_invalid',
+    isArray
+      ? `${shown} holds a JSON array; give NDJSON, one object a line.`
+      : `${shown} holds JSON objects; import it with --format ndjson, one object a line.`,
     { details: { path: name, allowed: INPUT_FORMATS } },
   )
 }
@@ -45,6 +62,7 @@ function formatOfHead(head: Uint8Array): InputFormat | null {
   if (first === null) return null
   if (first.startsWith('{')) return 'ndjson'
   if (parseCombinedLine(first) !== null) return 'combined'
+  if (first.startsWith('[')) return null
   return /[,;\t]/.test(first) ? 'csv' : null
 }
 

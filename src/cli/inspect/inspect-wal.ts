@@ -1,6 +1,11 @@
 /** A WAL file by itself: its header, then frame by frame until one does not check out. */
-import { WAL_FILE_HEADER_BYTES, decodeWalFileHeader } from '../../format/wal-file.ts'
 import {
+  WAL_FILE_HEADER_BYTES,
+  type WalFileFacts,
+  decodeWalFileHeader,
+} from '../../format/wal-file.ts'
+import {
+  WAL_FRAME_ALIGNMENT,
   WAL_FRAME_HEADER_BYTES,
   type WalFrame,
   isPayloadIntact,
@@ -19,8 +24,8 @@ interface AppendedRange {
 }
 
 /**
- * Frames that end before the file does are normal: files are made longer than what was written. Where a frame begins
- * and does not check out, only the whole WAL tells a torn tail from corruption; it is shown as `end`.
+ * Frames that end before the file does are normal: files are made longer than what was written. So is a last frame that
+ * is not whole: a crash leaves one. Intact frames of this file behind such a place are damage.
  */
 export function inspectWal(bytes: Uint8Array, common: CommonFacts): Inspection {
   const header = decodeWalFileHeader(bytes, { engineId: null, startLsn: null }, common.file)
@@ -38,7 +43,9 @@ export function inspectWal(bytes: Uint8Array, common: CommonFacts): Inspection {
     position += walFrameBytes(frame.payloadLength)
     if (frame.kind === 'roll') break
   }
-  const problems = endProblems(view, position, last)
+  const unfinished = endProblems(view, position, last)
+  const behind = last?.kind === 'roll' ? null : nextIntact(bytes, view, position, header)
+  const problems = behind === null ? [] : [damageBefore(position, behind)]
   const report = {
     kind: 'wal',
     ...common,
@@ -52,18 +59,46 @@ export function inspectWal(bytes: Uint8Array, common: CommonFacts): Inspection {
       (last?.kind === 'roll' ? WAL_FRAME_HEADER_BYTES : 0),
     usedBytes: position,
     durableLsn: last?.durableLsn ?? header.startLsn,
-    end:
-      last?.kind === 'roll' || last?.kind === 'seal'
-        ? last.kind
-        : problems.length > 0
-          ? 'unfinished'
-          : 'open',
+    end: endOf(last, unfinished, problems),
     frames: counts,
     appends: [...ranges.values()],
-    unfinished: problems,
+    unfinished: problems.length > 0 ? [] : unfinished,
+    problems,
   }
-  // Unfinished bytes at the end of the newest file are what a crash leaves; they are told, and are no damage.
-  return { report, problems: [] }
+  return { report, problems }
+}
+
+function endOf(
+  last: WalFrame | null,
+  unfinished: readonly Problem[],
+  problems: readonly Problem[],
+): string {
+  if (problems.length > 0) return 'damaged'
+  if (last?.kind === 'roll' || last?.kind === 'seal') return last.kind
+  return unfinished.length > 0 ? 'unfinished' : 'open'
+}
+
+/** The first intact frame behind `position` that was written to this place of this file, not left by an earlier use. */
+function nextIntact(
+  bytes: Uint8Array,
+  view: DataView,
+  position: number,
+  { salt, startLsn, epoch }: WalFileFacts,
+): WalFrame | null {
+  const end = bytes.length - WAL_FRAME_HEADER_BYTES
+  for (let at = position + WAL_FRAME_ALIGNMENT; at <= end; at += WAL_FRAME_ALIGNMENT) {
+    if (peekFrame(view, at)?.lsn !== startLsn + at - WAL_FILE_HEADER_BYTES) continue
+    const frame = intactFrame(bytes, view, at, salt)
+    if (frame?.epoch === epoch) return frame
+  }
+  return null
+}
+
+function damageBefore(position: number, { lsn, durableLsn }: WalFrame): Problem {
+  return {
+    position,
+    reason: `the frame at byte ${position} is not intact, and the one at LSN ${lsn} behind it is (it was written when all before LSN ${durableLsn} was durable)`,
+  }
 }
 
 function intactFrame(

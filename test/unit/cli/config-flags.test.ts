@@ -42,10 +42,10 @@ describe('configuration from flags', () => {
 
   test('flags become keys, grouped as the configuration has them', () => {
     const args =
-      '--data-dir d --archive s3://b/p --s3-endpoint http://x --s3-path-style --max-memory 1GB --memory-ttl 90s --no-wal --local-disk'
+      '--data-dir d --archive s3://bucket/p --s3-endpoint http://x --s3-path-style --max-memory 1GB --memory-ttl 90s --no-wal --local-disk'
     expect(configOf(...args.split(' '))).toEqual({
       dataDir: 'd',
-      archive: 's3://b/p',
+      archive: 's3://bucket/p',
       s3: { endpoint: 'http://x', forcePathStyle: true },
       maxMemoryBytes: '1GB',
       defaults: { memoryTtl: '90s', wal: false, localDisk: true },

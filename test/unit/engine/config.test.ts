@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { isStratalogError } from '../../../src/base/errors.ts'
 import { type StorageOptions, validateOptions } from '../../../src/engine/config.ts'
+import { Stratalog } from '../../../src/engine/stratalog.ts'
 import { type StorageSurroundings, resolvePolicy } from '../../../src/engine/storage-policy.ts'
 
 const WITH_ALL: StorageSurroundings = {
@@ -11,6 +12,10 @@ const WITH_ALL: StorageSurroundings = {
 }
 const WITHOUT_ARCHIVE: StorageSurroundings = { ...WITH_ALL, hasArchive: false }
 const IN_RAM: StorageSurroundings = { ...WITHOUT_ARCHIVE, hasDataDir: false }
+
+function expectThrown(error: unknown): never {
+  throw error
+}
 
 function problemsOf(action: () => unknown): readonly { path: string; allowed: string }[] {
   try {
@@ -43,6 +48,33 @@ describe('validateOptions', () => {
     )
     expect(problems.find(({ path }) => path === 'defaults.mode')?.allowed).toContain("'hybrid'")
     expect(() => validateOptions(given)).toThrow(/maxMemoryBytes: expected a size.*got "lots"/)
+  })
+
+  test('reports a bad archive among the others, without a password in it, and the value of an unknown key', () => {
+    const given = { archive: 'ftp://x', bogus: 1, s3: { endpoint: 5 } }
+    const problems = problemsOf(() => validateOptions(given))
+    expect(problems.map(({ path }) => path).sort()).toEqual(['archive', 'bogus', 's3.endpoint'])
+    expect(problems.find(({ path }) => path === 'bogus')).toMatchObject({ given: '1' })
+    expect(problems.find(({ path }) => path === 'archive')?.allowed).toContain('no such scheme')
+    const secret = problemsOf(() => validateOptions({ archive: 's3://me:secret@bucket' }))
+    expect(JSON.stringify(secret)).not.toContain('secret')
+  })
+
+  test('opening reports what cannot be combined along with keys that are wrong', async () => {
+    const opened = (options: object): Promise<readonly string[]> =>
+      Stratalog.open(options).then(
+        () => [],
+        (error: unknown) => problemsOf(() => expectThrown(error)).map(({ path }) => path),
+      )
+    const archive = 'memory://combined'
+    expect(await opened({ evictionWatermark: 7, archive, s3: { region: 'x', regoin: 1 } })).toEqual(
+      ['s3.regoin', 'evictionWatermark', 'dataDir', 's3'],
+    )
+    expect(
+      await opened({ logLevel: 'loud', dataDir: '/nowhere', defaults: { diskTtl: '1d', wal: 1 } }),
+    ).toEqual(['defaults.wal', 'logLevel', 'defaults.diskTtl'])
+    // What is wrong by itself is there, and nothing else is wrong for want of it.
+    expect(await opened({ dataDir: '/nowhere', archive: 'ftp://x', s3: {} })).toEqual(['archive'])
   })
 
   test('takes durations and sizes as numbers and as text', () => {

@@ -74,6 +74,28 @@ describe('a hot batch', () => {
     expect(batch.appendTimeMax).toBe(7)
   })
 
+  test('gives back what grew for rows that it then forgets, unless a view was taken of it', () => {
+    for (const isViewed of [false, true]) {
+      const pool = newPool()
+      const batch = newBatch(pool)
+      add(batch, rows(50))
+      const before = pool.usedBytes
+      const view = batch.view(0, 50)
+      batch.builders[1]?.push('x'.repeat(4 << 20))
+      const during = isViewed ? batch.view(10, 20) : null
+      batch.rollback()
+      if (isViewed) expect(pool.usedBytes).toBeGreaterThan(4 << 20)
+      else expect(pool.usedBytes).toBeLessThan(before * 3)
+      expect(batch.bytes).toBe(pool.usedBytes)
+      add(batch, rows(50, 50))
+      expect(batchRows(batch.view(0, 100))).toEqual(expected(100))
+      expect(batchRows(view)).toEqual(expected(50))
+      if (during !== null) expect(batchRows(during)).toEqual(expected(10, 10))
+      batch.release()
+      expect(pool.usedBytes).toBe(0)
+    }
+  })
+
   test('knows its times and the LSN that recovery would need', () => {
     const batch = newBatch(newPool())
     expect([batch.firstLsn, batch.time]).toEqual([Infinity, { min: Infinity, max: -Infinity }])

@@ -190,6 +190,33 @@ describe('appending rows', () => {
     expect(around.pool.usedBytes).toBe(0)
   })
 
+  test('stops early when one value stands for many, and keeps nothing of it', async () => {
+    const around = new Surroundings()
+    const log = liveLog(around)
+    const b = new Uint8Array(VALUE_BYTES_MAX)
+    await appendRows(log, [{ b: new Uint8Array(1) }])
+    const given = Array.from({ length: 300 }, () => ({ b }))
+    await expectError(appendRows(log, given), 'append_too_large')
+    expect(visibleRows(log)).toHaveLength(1)
+    expect(around.pool.usedBytes).toBeLessThan(2 ** 20)
+  })
+
+  test('loses no column of an object whose class has getters of others', async () => {
+    class Reading {
+      readonly extra = 'own'
+      get a(): number {
+        return 7
+      }
+    }
+    const log = liveLog(new Surroundings())
+    await appendRows(log, [{ a: 1 }])
+    await appendRows(log, [new Reading() as unknown as Row])
+    expect(visibleRows(log)).toEqual([
+      { _offset: 0, a: 1 },
+      { _offset: 1, a: 7, extra: 'own' },
+    ])
+  })
+
   test('stamps the time of the append, and lets nobody else stamp it', async () => {
     const around = new Surroundings()
     const log = liveLog(around)

@@ -229,6 +229,8 @@ describe('batches', () => {
     expect(leased.map((batch) => batch.baseOffset)).toEqual([4])
     for (const batch of leased) batch.release()
     expect(given.partition.leaseSealed(0, 9).map((batch) => batch.baseOffset)).toEqual([0, 4])
+    given.partition.sealOpenBatch()
+    expect(given.partition.leaseSealed(4, 8).map((batch) => batch.baseOffset)).toEqual([4])
   })
 
   test('of another schema begin anew; an empty one gives way', async () => {

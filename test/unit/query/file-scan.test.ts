@@ -3,7 +3,12 @@ import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { expect, test } from 'vitest'
 import { columnReader } from '../../../src/format/column-values.ts'
-import { type FileChunk, type FileScanOptions, scanFile } from '../../../src/query/file-scan.ts'
+import {
+  type FileChunk,
+  type FileScanOptions,
+  type RejectedLine,
+  scanFile,
+} from '../../../src/query/file-scan.ts'
 import { expectError } from '../../support/expect-error.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 
@@ -98,4 +103,22 @@ test('a scan that is left early closes its DuckDB', async () => {
     expect(chunk.length).toBeGreaterThan(0)
     break
   }
+})
+
+test('a line that is no record is told with its place, or ends the scan when nobody asks', async () => {
+  const path = join(await temporaryDirectory(), 'late.csv')
+  const good = Array.from({ length: 30_000 }, (_, n) => `${n},x\n`).join('')
+  await writeFile(path, `a,b\n${good}7,"late, quoted"\nz,w\n8\n`)
+  const rejected: RejectedLine[] = []
+  const { rows } = await scan(path, {
+    format: 'csv',
+    onRejected: async (line) => void rejected.push(line),
+  })
+  expect(rows).toHaveLength(30_001)
+  expect(rows.at(-1)).toEqual([7, 'late, quoted'])
+  expect(rejected.map(({ line, text }) => [line, text])).toEqual([
+    [30_003, 'z,w'],
+    [30_004, '8'],
+  ])
+  await expectError(scan(path, { format: 'csv' }), 'input_invalid')
 })

@@ -1,0 +1,80 @@
+/**
+ * A log of a directory that another process writes, followed as it grows. An engine opened for reading sees what was
+ * there when it was opened, so following opens it anew until there is more.
+ *
+ * One reader follows through one of these. It holds no view while it waits, which is when an engine is let go of.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { LogView } from '../log/log-view.ts'
+import type { Engine } from './engine.ts'
+import type { ReadableLog } from './record-stream.ts'
+
+/** How long what was written may stay unseen, beside the time that opening takes. */
+const REOPEN_INTERVAL_MS = 250
+/** Opening takes at most one part in this many of the time, however long the WAL is. */
+const OPENING_SHARE = 4
+
+export interface LiveDirectoryOptions {
+  readonly name: string
+  readonly clock: Clock
+  /** The engine that the reader began with; it stays its owner's. */
+  readonly first: Engine
+  readonly reopen: () => Promise<Engine>
+  /** @throws StratalogError `engine_closed` once the engine that the reader began with is closed. */
+  readonly assertOpen: () => void
+}
+
+export class LiveDirectory implements ReadableLog {
+  readonly name: string
+  readonly partitionCount: number
+  readonly #options: LiveDirectoryOptions
+  #newest: Engine
+
+  constructor(options: LiveDirectoryOptions) {
+    this.name = options.name
+    this.partitionCount = options.first.registry.get(options.name).partitions.length
+    this.#options = options
+    this.#newest = options.first
+  }
+
+  viewOf(partition: number, from: number, to: number): LogView {
+    this.#options.assertOpen()
+    const range = { start: from, end: to }
+    return this.#newest.registry.get(this.name).view(new Map([[partition, range]]))
+  }
+
+  async waitFor(partition: number, offset: number, signal: AbortSignal): Promise<void> {
+    const { clock, reopen, assertOpen } = this.#options
+    let pause = REOPEN_INTERVAL_MS
+    while (!this.#isVisible(this.#newest, partition, offset)) {
+      try {
+        // Unlike a wait for an append, this keeps the process alive: nothing else in it is going on.
+        await clock.sleep(pause, signal)
+      } catch (error) {
+        if (signal.aborted) return
+        throw error
+      }
+      assertOpen()
+      const startedAt = clock.monotonic()
+      const engine = await reopen()
+      pause = Math.max(REOPEN_INTERVAL_MS, OPENING_SHARE * (clock.monotonic() - startedAt))
+      if (this.#isVisible(engine, partition, offset)) await this.#follow(engine)
+      else await engine.close()
+    }
+  }
+
+  /** Lets go of what was opened for following. */
+  async close(): Promise<void> {
+    await this.#follow(this.#options.first)
+  }
+
+  async #follow(engine: Engine): Promise<void> {
+    const former = this.#newest
+    this.#newest = engine
+    if (former !== this.#options.first && former !== engine) await former.close()
+  }
+
+  #isVisible(engine: Engine, partition: number, offset: number): boolean {
+    return engine.registry.get(this.name).partition(partition).visibleEnd > offset
+  }
+}
