@@ -56,7 +56,9 @@ export function planDictionary(columns: readonly ColumnData[]): DictionaryPlan |
     if (!isDone) return null
     row += column.length
   }
-  return table.savedBytes(rowCount) < SAVED_BYTES_MIN ? null : { ...table.sorted(), entries }
+  // A dictionary has at least one value; a column of nulls has none to give.
+  const isWorthIt = table.count > 0 && table.savedBytes(rowCount) >= SAVED_BYTES_MIN
+  return isWorthIt ? { ...table.sorted(), entries } : null
 }
 
 function findPlain(
@@ -122,6 +124,10 @@ class EntryTable {
     this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(entriesMax * 2 + 1)))
     this.#hashes = new Int32Array(entriesMax)
     this.#ends = new Int32Array(entriesMax + 1)
+  }
+
+  get count(): number {
+    return this.#count
   }
 
   /** The entry of these bytes, added when new; -1 when there are too many. */

@@ -37,6 +37,9 @@ export const APPEND_ROWS_MAX: number = 1_000_000
 /** Columns of one log: every record pays for each, and every footer names each. */
 export const COLUMNS_MAX: number = 1_024
 
+/** Columns as they are stored: the user's, and the time that the engine stamps. */
+export const STORED_COLUMNS_MAX: number = COLUMNS_MAX + 1
+
 export const COLUMN_NAME_BYTES_MAX: number = 256
 
 export const PARTITIONS_MAX: number = 1_024

@@ -9,7 +9,7 @@ import { assert } from '../base/assert.ts'
 import { isLogName } from '../base/log-name.ts'
 import { isEngineId } from './identity.ts'
 import { type Fail, JsonFields } from './json-fields.ts'
-import { COLUMNS_MAX, PARTITIONS_MAX } from './limits.ts'
+import { STORED_COLUMNS_MAX, PARTITIONS_MAX } from './limits.ts'
 import type {
   Location,
   LogDefinition,
@@ -237,8 +237,8 @@ function schemaJson(schema: Schema): unknown {
 
 function schemaOf(fields: JsonFields): Schema {
   const schema = { id: fields.integer('id'), fields: fields.objects('fields').map(fieldOf) }
-  if (schema.fields.length > COLUMNS_MAX)
-    fields.fail('fields', `has more than ${COLUMNS_MAX} columns`)
+  if (schema.fields.length > STORED_COLUMNS_MAX)
+    fields.fail('fields', `has more than ${STORED_COLUMNS_MAX} columns`)
   fields.end()
   return schema
 }

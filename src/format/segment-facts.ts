@@ -4,7 +4,7 @@
  */
 import { StratalogError } from '../base/errors.ts'
 import { type Fail, JsonFields, parseJson } from './json-fields.ts'
-import { BATCH_ROWS_MAX, COLUMNS_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
+import { BATCH_ROWS_MAX, STORED_COLUMNS_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
 import { type Schema, isColumnType } from './schema.ts'
 import type { BatchFacts, ColumnStatistics, DictionaryFacts, SegmentFacts } from './segment.ts'
 
@@ -119,7 +119,7 @@ function decodeBound(fields: JsonFields, name: 'min' | 'max'): number | string |
  */
 function checkRelations(facts: SegmentFacts, tailPosition: number, fail: Fail): void {
   const columnCount = facts.schema.fields.length
-  if (columnCount === 0 || columnCount > COLUMNS_MAX) fail(`it has ${columnCount} columns`)
+  if (columnCount === 0 || columnCount > STORED_COLUMNS_MAX) fail(`it has ${columnCount} columns`)
   if (facts.statistics.length !== columnCount) fail('its statistics are not one a column')
   if (!facts.schema.fields.some((field) => field.name === facts.timeColumn))
     fail('its time column is not in its schema')

@@ -27,7 +27,7 @@ import { assert, present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type ColumnData, bitmapBytes, countBits, isValidAt } from './column.ts'
 import { type Fail, JsonFields, parseJson } from './json-fields.ts'
-import { APPEND_ROWS_MAX, COLUMNS_MAX } from './limits.ts'
+import { APPEND_ROWS_MAX, STORED_COLUMNS_MAX } from './limits.ts'
 import { type Field, type Schema, columnLayout, isColumnType } from './schema.ts'
 
 export interface AppendPayload {
@@ -281,7 +281,7 @@ export function decodeAppendPayload(payload: Uint8Array, schema: Schema): Append
   const columnCount = uint32(payload, 8)
   if (schemaId !== schema.id) return corrupt(`it has schema ${schemaId}, not ${schema.id}`)
   if (rowCount > APPEND_ROWS_MAX) return corrupt(`it counts ${rowCount} rows`)
-  if (columnCount !== schema.fields.length || columnCount > COLUMNS_MAX) {
+  if (columnCount !== schema.fields.length || columnCount > STORED_COLUMNS_MAX) {
     return corrupt(`it counts ${columnCount} columns, its schema ${schema.fields.length}`)
   }
   if (uint32(payload, 12) !== 0) return corrupt('its header has unknown bits')
@@ -385,7 +385,7 @@ export function decodeSchemaPayload(payload: Uint8Array): Schema {
   const id = json.integer('id')
   const fields = json.objects('fields').map(readField)
   json.end()
-  if (fields.length > COLUMNS_MAX) corruptSchema(`it has ${fields.length} fields`)
+  if (fields.length > STORED_COLUMNS_MAX) corruptSchema(`it has ${fields.length} fields`)
   return { id, fields }
 }
 

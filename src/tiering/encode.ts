@@ -53,8 +53,8 @@ export function segmentEntry(
     baseOffset: facts.baseOffset,
     endOffset: facts.endOffset,
     schemaId: facts.schema.id,
-    timeMin: facts.timeMin,
-    timeMax: facts.timeMax,
+    timeMin: boundedTime(facts.timeMin),
+    timeMax: boundedTime(facts.timeMax),
     appendTimeMin: facts.appendTimeMin,
     appendTimeMax: facts.appendTimeMax,
     rawBytes: facts.rawBytes,
@@ -65,4 +65,13 @@ export function segmentEntry(
     disk: tier === 'disk' ? location : null,
     object: tier === 'object' ? location : null,
   }
+}
+
+/**
+ * A column of seconds reaches farther than whole ms do: what lies beyond counts as the last of them. The infinities,
+ * which say that no record has a time, stay.
+ */
+function boundedTime(ms: number): number {
+  if (!Number.isFinite(ms)) return ms
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, ms))
 }

@@ -98,7 +98,7 @@ describe('status', () => {
     expect(status).toMatchObject({
       version: text,
       source: 'directory',
-      writer: { pid: count, host: text, since: isoTime },
+      writer: null,
       memory: { usedBytes: count, maxBytes: count, usagePercent: count },
     })
     expect(status.logs[0]).toEqual({

@@ -143,7 +143,7 @@ test('reads during appends, flushes, uploads, evictions and restarts give exactl
         await db.close()
       },
     ),
-    { numRuns: 12, endOnFailure: true },
+    { numRuns: 8, endOnFailure: true },
   )
 })
 

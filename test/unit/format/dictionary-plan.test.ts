@@ -21,6 +21,15 @@ function repeated(distinct: number, count: number): (string | null)[] {
 }
 
 describe('a dictionary', () => {
+  test('is not made of a column that has only nulls, and its segment reads back', () => {
+    const nulls = Array.from({ length: 2_000 }, () => null)
+    expect(planDictionary([sampleColumn('utf8', nulls)])).toBeNull()
+    const schema = sampleSchema({ _time: 'timestamp[ms]', text: 'utf8' })
+    const rows = nulls.map((text, row) => ({ _time: new Date(row), text }))
+    const { batches } = readSegment(writeSegment([sampleBatch(schema, rows)]).bytes)
+    expect(batches.flatMap((batch) => batchToRows(batch))).toEqual(rows)
+  })
+
   test('holds the distinct values in the order of their bytes, and the codes find them', () => {
     const texts = ['b', 'a', null, 'é', 'a', 'Z', '', 'aa', '😀']
     const rows = Array.from({ length: 900 }, (_, row) => texts[row % texts.length] ?? null)
