@@ -130,7 +130,7 @@ export class WalFileReader {
         : ` It held log ${lost.logId}, partition ${lost.partition}, offsets ${lost.from} to ${lost.to}.`
     return new StratalogError(
       'wal_corrupt',
-      `${this.path} is damaged at byte ${position} (LSN ${lsn}): ${reason}.${what}`,
+      `${this.path} is damaged at byte ${position} (LSN ${lsn}): ${reason}.${what} Nothing was changed; what was archived can still be read and restored from the archive.`,
       {
         details: {
           file: this.path,
