@@ -2,7 +2,7 @@
  * Whether columns from a caller are laid out as `ColumnData` says: what is taken on trust would be read beyond its end.
  */
 import { isUtf8 } from 'node:buffer'
-import { type ColumnData, bitmapBytes, int32View, isValidAt } from './column.ts'
+import { type ColumnData, bitmapBytes, codesOf, isValidAt } from './column.ts'
 import { VALUE_BYTES_MAX } from './limits.ts'
 import { columnLayout, isColumnType } from './schema.ts'
 
@@ -65,8 +65,9 @@ function dictionaryProblem(column: ColumnData, dictionary: ColumnData): string |
     return 'its dictionary is not plain'
   const problem = columnProblem(dictionary)
   if (problem !== null) return `its dictionary: ${problem}`
-  if (values.length < length * 4 || values.byteOffset % 4 !== 0) return 'it has too few codes'
-  const codes = int32View(values)
+  if (values.length !== length && (values.length < length * 4 || values.byteOffset % 4 !== 0))
+    return 'it has too few codes'
+  const codes = codesOf(column)
   for (let row = 0; row < length; row++) {
     const code = codes[row] ?? -1
     if ((code < 0 || code >= dictionary.length) && isValidAt(column, row))

@@ -3,7 +3,7 @@
  * bitmap with what went in.
  */
 import { assert } from '../base/assert.ts'
-import { type ColumnData, bitmapBytes, countBits, int32View, isValidAt } from './column.ts'
+import { type ColumnData, bitmapBytes, codesOf, countBits, isValidAt } from './column.ts'
 import { columnLayout } from './schema.ts'
 
 /**
@@ -19,8 +19,7 @@ export function concatColumns(columns: readonly ColumnData[]): ColumnData {
   const { length, nullCount, validity } = concatValidity(columns)
   const shape = { type: first.type, length, nullCount, validity, dictionary }
   const layout = columnLayout(first.type)
-  if (dictionary !== null)
-    return { ...shape, offsets: null, values: concatBytes(columns, length, 4) }
+  if (dictionary !== null) return { ...shape, offsets: null, values: concatCodes(columns, length) }
   if (layout.kind === 'bits')
     return { ...shape, offsets: null, values: concatBits(columns, length) }
   if (layout.kind === 'fixed')
@@ -32,7 +31,7 @@ export function concatColumns(columns: readonly ColumnData[]): ColumnData {
 export function flattenColumn(column: ColumnData): ColumnData {
   const dictionary = column.dictionary
   if (dictionary === null) return column
-  const codes = int32View(column.values)
+  const codes = codesOf(column)
   const starts = dictionary.offsets ?? new Int32Array(1)
   const offsets = new Int32Array(column.length + 1)
   let end = 0
@@ -70,6 +69,19 @@ function copyBytes(
     return
   }
   for (let from = start, to = position; to < end; from++, to++) target[to] = source[from] ?? 0
+}
+
+/** One byte each where all are so, else int32. */
+function concatCodes(columns: readonly ColumnData[], length: number): Uint8Array {
+  if (columns.every((column) => codesOf(column).BYTES_PER_ELEMENT === 1))
+    return concatBytes(columns, length, 1)
+  const codes = new Int32Array(length)
+  let row = 0
+  for (const column of columns) {
+    codes.set(codesOf(column).subarray(0, column.length), row)
+    row += column.length
+  }
+  return new Uint8Array(codes.buffer)
 }
 
 function concatBytes(

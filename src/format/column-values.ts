@@ -3,7 +3,14 @@
  * a date (beyond ±8.64e15 ms), its bigint count stands in.
  */
 import { isAscii } from 'node:buffer'
-import { type ColumnData, bigInt64View, float64View, int32View, isValidAt } from './column.ts'
+import {
+  type ColumnData,
+  bigInt64View,
+  codesOf,
+  float64View,
+  int32View,
+  isValidAt,
+} from './column.ts'
 import type { RecordBatch } from './record-batch.ts'
 import type { Row } from './schema-inference.ts'
 import { type ColumnType, decimalParameters, timestampUnit } from './schema.ts'
@@ -17,8 +24,7 @@ export type ColumnReader = (row: number) => unknown
 /** One value. For many rows of a column make a `columnReader`. */
 export function readValue(column: ColumnData, row: number): unknown {
   if (!isValidAt(column, row)) return null
-  if (column.dictionary !== null)
-    return readValue(column.dictionary, int32View(column.values)[row] ?? 0)
+  if (column.dictionary !== null) return readValue(column.dictionary, codesOf(column)[row] ?? 0)
   if (column.offsets === null) return fixedReader(column)(row)
   return variableReader(column)(row)
 }
@@ -48,7 +54,7 @@ export function batchToRows(batch: RecordBatch): Row[] {
 function presentReader(column: ColumnData): ColumnReader {
   if (column.dictionary !== null) {
     const texts = dictionaryTexts(column.dictionary)
-    const codes = int32View(column.values)
+    const codes = codesOf(column)
     return (row) => texts[codes[row] ?? 0]
   }
   if (column.offsets === null) return fixedReader(column)

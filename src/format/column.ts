@@ -9,8 +9,9 @@ import { type ColumnType, columnLayout } from './schema.ts'
  *   The first may be above 0.
  * - `values`: fixed types, `length × byteWidth` bytes; bool, a bitmap; variable types, the bytes that `offsets` divide.
  *   What lies under a null is unspecified.
- * - `dictionary`: when not null, `values` are `length` int32 codes into it and `offsets` is null. A dictionary has no
- *   nulls and no dictionary of its own. Only utf8 columns have one.
+ * - `dictionary`: when not null, `values` are `length` codes into it, of one byte each in a hot batch and int32 elsewhere
+ *   (see `codesOf`), and `offsets` is null. A dictionary has no nulls and no dictionary of its own. Only utf8
+ *   columns have one.
  *
  * Every buffer starts at a position of its ArrayBuffer that its element width divides.
  */
@@ -35,6 +36,11 @@ export function bitmapBytes(length: number): number {
 
 export function int32View(bytes: Uint8Array): Int32Array {
   return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2)
+}
+
+/** The codes of a column with a dictionary: `values` of exactly `length` bytes are codes of one byte. */
+export function codesOf(column: Pick<ColumnData, 'length' | 'values'>): Uint8Array | Int32Array {
+  return column.values.byteLength === column.length ? column.values : int32View(column.values)
 }
 
 export function bigInt64View(bytes: Uint8Array): BigInt64Array {
@@ -75,7 +81,10 @@ export function sliceColumn(column: ColumnData, start: number, end: number): Col
 }
 
 function sliceValues(column: ColumnData, start: number, end: number): Uint8Array {
-  if (column.dictionary !== null) return column.values.subarray(start * 4, end * 4)
+  if (column.dictionary !== null) {
+    const { BYTES_PER_ELEMENT: width } = codesOf(column)
+    return column.values.subarray(start * width, end * width)
+  }
   const layout = columnLayout(column.type)
   if (layout.kind === 'bits') return sliceBitmap(column.values, start, end - start)
   if (layout.kind === 'fixed')

@@ -6,7 +6,7 @@
  * Gives up as soon as there are too many values to be worth it. Work is bounded also for texts
  * chosen to collide.
  */
-import { type ColumnData, int32View, isValidAt } from './column.ts'
+import { type ColumnData, codesOf, int32View, isValidAt } from './column.ts'
 import type { Validity } from './column-concat.ts'
 import { DICTIONARY_BYTES_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
 
@@ -86,7 +86,7 @@ function findCoded(
   base: number,
 ): boolean {
   const offsets = dictionary.offsets ?? new Int32Array(1)
-  const codes = int32View(column.values)
+  const codes = codesOf(column)
   const entryOfCode = new Int32Array(dictionary.length).fill(-1)
   for (let row = 0; row < column.length; row++) {
     if (!isValidAt(column, row)) continue

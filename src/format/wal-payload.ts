@@ -220,6 +220,7 @@ function writePlain(
 function codeAt(column: ColumnData, row: number): number {
   if (!isValidAt(column, row)) return -1
   const { values } = column
+  if (values.length === column.length) return values[row] ?? 0
   const at = row * 4
   return (
     (values[at] ?? 0) |

@@ -1,6 +1,6 @@
 /** Puts rows or columns behind the committed rows of a hot batch, all or nothing. */
 import { StratalogError } from '../base/errors.ts'
-import { type ColumnData, isValidAt, int32View } from '../format/column.ts'
+import { type ColumnData, codesOf, isValidAt } from '../format/column.ts'
 import { castColumn, nullColumn } from '../format/column-values.ts'
 import { APPEND_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts'
 import {
@@ -182,7 +182,7 @@ function plainColumnBytes({ length, values, offsets, validity, dictionary }: Col
   if (offsets !== null) return (offsets[length] ?? 0) - (offsets[0] ?? 0)
   const starts = dictionary?.offsets
   if (starts === null || starts === undefined) return values.byteLength
-  const codes = int32View(values)
+  const codes = codesOf({ length, values })
   let bytes = 0
   for (let row = 0; row < length; row++) {
     const code = codes[row] ?? 0

@@ -3,7 +3,7 @@
  * and so is the arena of a column, for as long as the scan that owns this object is on that batch.
  */
 import { assert } from '../base/assert.ts'
-import { type ColumnData, int32View } from '../format/column.ts'
+import { type ColumnData, codesOf } from '../format/column.ts'
 import { StratalogError } from '../base/errors.ts'
 import { INLINE_BYTES_MAX, type TextArena, type TextArenaPool } from './text-arena.ts'
 
@@ -49,7 +49,7 @@ export class TextReferences {
     words: Int32Array,
   ): TextArena | null {
     const references = this.#dictionaryReferences(dictionary)
-    const codes = int32View(column.values)
+    const codes = codesOf(column)
     const source = references.words
     for (let row = 0; row < count; row++) {
       const from = (codes[start + row] ?? 0) * 4
