@@ -3,6 +3,7 @@ import { checksumOf, inBatches, makeRecords, type BenchRecord } from './records.
 
 export interface AppendLoad {
   readonly count: number
+  readonly records: readonly BenchRecord[]
   readonly batches: readonly (readonly BenchRecord[])[]
   readonly checksum: string
 }
@@ -11,6 +12,7 @@ export function makeAppendLoad(count: number, batchRecords: number): AppendLoad 
   const records = makeRecords(count)
   return {
     count,
+    records,
     batches: inBatches(records, batchRecords),
     checksum: checksumOf(records),
   }

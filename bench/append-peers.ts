@@ -12,7 +12,7 @@ import { secondsOf, type Contender, type Sample } from './harness.ts'
 import { Checksum, checksumOf, type BenchRecord } from './records.ts'
 import { makeTempDirectory } from './temp-directory.ts'
 
-/** Copies the objects: a store that keeps its caller's objects would see them change. */
+/** Copies the objects, as every other contender does: a store that keeps its caller's objects sees them change. */
 export function arrayPeer(load: AppendLoad): Contender {
   return {
     name: 'array of objects',
@@ -26,8 +26,24 @@ export function arrayPeer(load: AppendLoad): Contender {
   }
 }
 
+/** Pushes what it was given: the least that any code can do, and no store. Shown for scale, without a target. */
+export function referencesPeer(load: AppendLoad): Contender {
+  return {
+    name: 'array of references',
+    async measure() {
+      const kept: BenchRecord[] = []
+      const seconds = await secondsOf(() => {
+        for (const batch of load.batches) for (const record of batch) kept.push(record)
+      })
+      return sample(load, seconds, checksumOf(kept))
+    },
+  }
+}
+
 const SQLITE_TABLE =
   'CREATE TABLE events (id INTEGER PRIMARY KEY, ts INTEGER, key TEXT, amount INTEGER, price REAL, event TEXT, text TEXT)'
+const SQLITE_INSERT =
+  'INSERT INTO events (ts, key, amount, price, event, text) VALUES (?, ?, ?, ?, ?, ?)'
 
 export function sqlitePeer(load: AppendLoad, place: 'memory' | 'durable'): Contender {
   return {
@@ -39,9 +55,7 @@ export function sqlitePeer(load: AppendLoad, place: 'memory' | 'durable'): Conte
       )
       if (place === 'durable') database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
       database.exec(SQLITE_TABLE)
-      const insert = database.prepare(
-        'INSERT INTO events (ts, key, amount, price, event, text) VALUES (?, ?, ?, ?, ?, ?)',
-      )
+      const insert = database.prepare(SQLITE_INSERT)
       const seconds = await secondsOf(() => {
         for (const batch of load.batches) {
           database.exec('BEGIN')
@@ -51,12 +65,36 @@ export function sqlitePeer(load: AppendLoad, place: 'memory' | 'durable'): Conte
           database.exec('COMMIT')
         }
       })
-      const rows = database.prepare('SELECT * FROM events ORDER BY id').iterate()
-      const checksum = checksumOf(rows as Iterable<unknown> as Iterable<BenchRecord>)
+      const checksum = sqliteChecksum(database)
       database.close()
       return sample(load, seconds, checksum)
     },
   }
+}
+
+/** Each record a statement of its own, committed when it returns; `measured` is what the insertions are timed by. */
+export function sqliteSinglePeer(
+  measured: (insert: (record: BenchRecord) => void) => number,
+): Contender {
+  return {
+    name: 'node:sqlite in memory',
+    measure: async () => {
+      const database = new DatabaseSync(':memory:')
+      database.exec(SQLITE_TABLE)
+      const statement = database.prepare(SQLITE_INSERT)
+      const value = measured(({ ts, key, amount, price, event, text }) => {
+        statement.run(ts, key, amount, price, event, text)
+      })
+      const checksum = sqliteChecksum(database)
+      database.close()
+      return { value, checksum }
+    },
+  }
+}
+
+function sqliteChecksum(database: DatabaseSync): string {
+  const rows = database.prepare('SELECT * FROM events ORDER BY id').iterate()
+  return checksumOf(rows as Iterable<unknown> as Iterable<BenchRecord>)
 }
 
 /** In memory it commits without syncing; durable it syncs each commit before the next begins. */
@@ -144,7 +182,7 @@ export async function appendToDuckdb(
 
 export const duckdbTable: string = DUCKDB_TABLE
 
-/** Redis belongs here where it is installed; without it, its absence is said. */
+/** Redis belongs beside the durable peers too; that it is not there is said. */
 export function redisMissing(): readonly string[] {
   const found = spawnSync('redis-server', ['--version'], { stdio: 'ignore' }).status === 0
   return [

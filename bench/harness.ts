@@ -141,6 +141,17 @@ export async function secondsOf(step: () => Promise<void> | void): Promise<numbe
   return (performance.now() - start) / 1_000
 }
 
+/** A figure that is set and not measured, to compare with as a limit. */
+export function constant(name: string, value: number): Contender {
+  return { name, measure: async () => ({ value, checksum: null }) }
+}
+
+/** The value that `part` of the values are at or below. Sorts them in place. */
+export function percentile(values: Float64Array, part: number): number {
+  values.sort()
+  return values[Math.max(0, Math.ceil(values.length * part) - 1)] ?? Number.NaN
+}
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1

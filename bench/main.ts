@@ -6,10 +6,22 @@ import { parseArgs } from 'node:util'
 import { appendDurable } from './append-durable.bench.ts'
 import { appendMemory } from './append-memory.bench.ts'
 import { runBenchmark, type Benchmark } from './harness.ts'
+import { memoryFootprint } from './memory-footprint.bench.ts'
+import { pointMemory } from './point-memory.bench.ts'
+import { readMemory } from './read-memory.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
+import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
 
-const benchmarks: readonly Benchmark[] = [appendMemory, appendDurable, sqlCold]
+const benchmarks: readonly Benchmark[] = [
+  appendMemory,
+  readMemory,
+  pointMemory,
+  memoryFootprint,
+  startup,
+  appendDurable,
+  sqlCold,
+]
 
 const USAGE = 'usage: npm run bench -- [name...] [--quick] [--json] [--list] [--check]'
 const EXIT_INVALID = 2
@@ -31,7 +43,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const given = readArguments(argv)
   if (given === null) return EXIT_INVALID
   if (given.list) {
-    for (const { name, question } of benchmarks) writeOut(`${name.padEnd(16)}${question}`)
+    for (const { name, question } of benchmarks) writeOut(`${name.padEnd(18)}${question}`)
     return 0
   }
   const chosen = benchmarks.filter(

@@ -35,9 +35,13 @@ export function formatResult(result: BenchmarkResult): string {
   return [
     `${result.bench} / ${result.case}, ${result.unit} (${better})`,
     ...lines,
-    `  ${result.runs} runs, spread ${formatNumber(result.spread * 100)} %: ${MET[result.met]}`,
+    `  ${result.runs} runs, spread ${formatNumber(result.spread * 100)} %: ${verdict(result)}`,
     ...missing,
   ].join('\n')
+}
+
+function verdict({ met, floor }: BenchmarkResult): string {
+  return Object.keys(floor).length === 0 ? 'no target' : MET[met]
 }
 
 function targetText(result: BenchmarkResult, name: string): string {

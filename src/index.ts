@@ -1,20 +1,14 @@
 /** The public API of `stratalog`. What is not exported here is not for use by other packages. */
-export { Stratalog, type TierControl } from './engine/stratalog.ts'
+export { Stratalog } from './engine/stratalog.ts'
+export type { TierControl } from './engine/tier-control.ts'
 export { ArchiveReader, ArchiveLog, type OpenArchiveOptions } from './engine/archive-reader.ts'
 export { QueryResult, type QueryRow, type QueryStats } from './query/query-result.ts'
 export type { QueryOptions } from './engine/query-options.ts'
 export type { QueryParameter, QueryParameters } from './query/protocol.ts'
 export type { SnapshotDescription, SnapshotOptions } from './engine/snapshots.ts'
-export {
-  planRestoreArchive,
-  restoreArchive,
-  type RestoreArchiveOptions,
-} from './engine/restore-archive.ts'
-export {
-  drillArchive,
-  type DrillArchiveOptions,
-  type DrillCheckOptions,
-} from './engine/drill-archive.ts'
+export { drillArchive, planRestoreArchive, restoreArchive } from './engine/archive-operations.ts'
+export type { RestoreArchiveOptions } from './engine/restore-archive.ts'
+export type { DrillArchiveOptions, DrillCheckOptions } from './engine/drill-archive.ts'
 export type { DrillReport } from './replay/drill-report.ts'
 export type { RestoreSummary } from './snapshot/plan-restore.ts'
 export type { RestoreProgress, RestoreResult } from './snapshot/restore.ts'
@@ -23,10 +17,23 @@ export type { ReplayReport, ResumePoint } from './replay/report.ts'
 export type { ReplayProgress } from './replay/replay.ts'
 export type { StorageOptions, StratalogOptions, S3Options } from './engine/config.ts'
 export type { CreateLogOptions } from './engine/create-log.ts'
-export { Log, type AppendOptions, type Appendable, type LogDescription } from './engine/log.ts'
-export { Batch, type RecordRow } from './engine/batch.ts'
+export {
+  Log,
+  type AppendOptions,
+  type Appendable,
+  type GetOptions,
+  type HotOptions,
+  type LogDescription,
+} from './engine/log.ts'
+export { Batch, BatchColumn, type RecordRow } from './engine/batch.ts'
+export type { ElementArray } from './format/column-elements.ts'
+export type { LazyRow } from './format/row-reader.ts'
+export type { OffsetGap } from './log/view-reader.ts'
 export { RecordStream, type ReadOptions } from './engine/record-stream.ts'
 export type { EngineStatus, LogStatus, PartitionStatus, TierStatus } from './engine/status.ts'
+export type { MemoryMetrics, LogMemory } from './engine/memory-metrics.ts'
+export type { DumpOptions } from './engine/dump.ts'
+export type { ConsumeOptions } from './engine/shorthands.ts'
 export type { EnginePorts } from './engine/ports.ts'
 export { StratalogError, isStratalogError, type ErrorCode, type ErrorKind } from './base/errors.ts'
 export type { Clock } from './base/clock.ts'

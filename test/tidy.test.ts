@@ -1,6 +1,7 @@
 /** Style that matters is executable: the repository keeps the rules of its design, and each rule can fail. */
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES } from '../src/base/errors.ts'
+import { PACKAGE_VERSION } from '../src/engine/version.ts'
 import { brokenLinks, errorTableRows, indexedPages } from './support/docs-text.ts'
 import {
   cycleFindings,
@@ -53,6 +54,10 @@ describe('the repository', () => {
 
   test('runs every test that it has', () => {
     expect(every.flatMap(testFindings)).toEqual([])
+  })
+
+  test('says of itself the version that package.json has', () => {
+    expect(JSON.parse(readText('package.json'))).toMatchObject({ version: PACKAGE_VERSION })
   })
 
   test('describes every error code in docs/errors.md, with its kind', () => {
@@ -161,7 +166,7 @@ describe('each rule', () => {
       "import { cluster } from 'node:cluster'",
     ]
     expect(packageFindings(file('src/log/a.ts', ...text))).toEqual([
-      expect.stringContaining(':1: node:fs is used in storage, engine/'),
+      expect.stringContaining(':1: node:fs is used in storage, cli'),
       expect.stringContaining(':2: node:worker_threads is used in engine, cli only'),
       expect.stringContaining(':3: node:cluster is used in no folder only'),
     ])

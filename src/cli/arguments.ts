@@ -19,6 +19,12 @@ export function demoRecords(text: string): number {
   return numberFrom(1_000, text)
 }
 
+/** A whole number, below 0 too. */
+export function wholeNumberOfAnySign(text: string): number {
+  if (/^-?\d+$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('Give a whole number.')
+}
+
 function numberFrom(min: number, text: string): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
   if (!Number.isSafeInteger(value) || value < min)

@@ -7,8 +7,7 @@ import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { StratalogError } from '../base/errors.ts'
 import { LOG_LEVELS } from '../base/logger.ts'
-import { type StratalogOptions, validateOptions } from '../engine/config.ts'
-import { byteSize, duration, fraction } from './arguments.ts'
+import { byteSize, duration, fraction, wholeNumberOfAnySign } from './arguments.ts'
 
 interface ConfigFlag {
   /** The key's path: `maxMemoryBytes`, `s3.endpoint`, `defaults.memoryTtl`. */
@@ -100,10 +99,28 @@ const POLICY_FLAGS: readonly ConfigFlag[] = [
     choices: ['memory', 'disk', 'object'],
   },
   {
+    path: 'defaults.ttl',
+    flags: '--ttl <t>',
+    text: 'a record in RAM only is gone after this',
+    parse: duration,
+  },
+  {
+    path: 'defaults.priority',
+    flags: '--priority <n>',
+    text: 'higher stays longer in RAM only',
+    parse: wholeNumberOfAnySign,
+  },
+  {
+    path: 'defaults.maxMemoryBytes',
+    flags: '--log-max-memory-bytes <size>',
+    text: 'budget of one log in RAM only',
+    parse: byteSize,
+  },
+  {
     path: 'evictionPolicy',
     flags: '--eviction-policy <policy>',
     text: 'what gives way when RAM is full',
-    choices: ['fifo', 'reject'],
+    choices: ['fifo', 'lru', 'ttl', 'priority', 'reject'],
   },
 ]
 
@@ -147,16 +164,16 @@ export function addConfigFlags(command: Command, skip: readonly string[] = []): 
 }
 
 /**
- * The configuration that file and flags give together.
- * @throws StratalogError `config_invalid` with every problem; `file_not_found`, `input_invalid` for the file.
+ * What file and flags give together, not validated.
+ * @throws StratalogError `file_not_found`, `config_invalid` for a file that is no JSON object.
  */
-export function readConfiguration(values: FlagValues): StratalogOptions {
+export function givenConfiguration(values: FlagValues): Readonly<Record<string, unknown>> {
   const config = typeof values['config'] === 'string' ? readConfigFile(values['config']) : {}
   for (const flag of [...WHERE_FLAGS, ...ENGINE_FLAGS, ...POLICY_FLAGS]) {
     const given = flagValue(flag, values)
     if (given !== undefined) setPath(config, flag.path, given)
   }
-  return validateOptions(config)
+  return config
 }
 
 /** The policy that flags name, by the keys of a policy: what a file gives as default is not among it. */
@@ -183,12 +200,15 @@ function flagValue(flag: ConfigFlag, values: FlagValues): unknown {
 
 type MutableConfig = Record<string, unknown>
 
-/** A policy key may stand at the top of the file or, as in the API, under `defaults`. */
+/**
+ * A policy key may stand at the top of the file or, as in the API, under `defaults`; one that is a key of the engine
+ * as well is the engine's there.
+ */
 function readConfigFile(path: string): MutableConfig {
   const config = parseConfigFile(path)
   for (const { path: key } of POLICY_FLAGS) {
     const name = key.replace('defaults.', '')
-    if (name === key || !Object.hasOwn(config, name)) continue
+    if (name === key || name === 'maxMemoryBytes' || !Object.hasOwn(config, name)) continue
     setPath(config, key, config[name])
     delete config[name]
   }

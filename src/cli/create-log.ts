@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
-import { tryParseDuration } from '../base/units.ts'
+import { tryParseBytes, tryParseDuration } from '../base/units.ts'
 import { type ColumnType, type Field, isColumnType } from '../format/schema.ts'
 import type { StorageOptions } from '../engine/config.ts'
 import type { Log } from '../engine/log.ts'
@@ -82,12 +82,11 @@ function assertIsAsAsked(log: Log, flags: CreateFlags, given: LogWishes['given']
   }
 }
 
-/** Durations are given as text such as `1h`, and kept as milliseconds. */
+/** Durations and sizes are given as text such as `1h` and `4MB`, and kept as milliseconds and bytes. */
 function isSame(given: unknown, actual: unknown): boolean {
   if (given === actual) return true
-  return (
-    typeof given === 'string' && typeof actual === 'number' && tryParseDuration(given) === actual
-  )
+  if (typeof given !== 'string' || typeof actual !== 'number') return false
+  return tryParseDuration(given) === actual || tryParseBytes(given) === actual
 }
 
 /** `{"a":"int64","b":"utf8"}`, all nullable, or `[{"name":"a","type":"int64","nullable":false}]`. */

@@ -6,7 +6,8 @@ import { StratalogError } from '../base/errors.ts'
 import type { StratalogOptions } from '../engine/config.ts'
 import { Stratalog } from '../engine/stratalog.ts'
 import type { ArchiveReader } from '../engine/archive-reader.ts'
-import { type FlagValues, readConfiguration } from './config-flags.ts'
+import type { FlagValues } from './config-flags.ts'
+import { readConfiguration } from './read-configuration.ts'
 
 /** What reading commands need: an engine over a directory or an archive. */
 export type Reading = Stratalog | ArchiveReader

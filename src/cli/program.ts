@@ -311,6 +311,17 @@ function addLookCommands(program: Command, session: Session): void {
     const { showStatus } = await import('./commands/status.ts')
     await showStatus(session, options)
   })
+  const dumping = command(
+    program,
+    'dump',
+    'The whole state as JSON Lines: a header, a line for each log, then the records.',
+    'dump --data-dir data',
+    'dump --archive s3://bucket/prefix --log orders,clicks > state.ndjson',
+  ).option('--log <names>', 'these logs only', list)
+  addConfigFlags(dumping).action(async (options) => {
+    const { dumpState } = await import('./commands/dump.ts')
+    await dumpState(session, options)
+  })
   const inspecting = command(
     program,
     'inspect',

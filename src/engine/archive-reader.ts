@@ -1,25 +1,18 @@
 import { parseLogName } from '../base/log-name.ts'
 import type { LogState, Snapshot } from '../format/manifest.ts'
 import { userFields } from '../format/schema-evolution.ts'
-import { type Archive, openArchive, wholePartition } from '../log/archive-view.ts'
+import type { Archive } from '../log/archive-view.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
-import { QueryRunner } from '../query/query-runner.ts'
-import { NodeFileSystem } from '../storage/node-file-system.ts'
-import { openObjectStore } from '../storage/open-object-store.ts'
 import type { RecordRow } from './batch.ts'
-import { ColdCache } from './cold-cache.ts'
 import type { S3Options } from './config.ts'
-import { environmentVariables, temporaryDirectory } from './environment.ts'
+import { type DumpOptions, archiveDumpSource, checkDumpOptions, dumpLines } from './dump.ts'
 import type { LogDescription } from './log.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
+import { Queries } from './queries.ts'
 import { type QueryOptions, runnerOptions } from './query-options.ts'
 import { type ReadOptions, type ReadableLog, RecordStream } from './record-stream.ts'
 import { type EngineStatus, archiveStatus } from './status.ts'
-import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
-
-/** Disk that SQL over an archive may use for copies of its segments; gone when the reader closes. */
-const CACHE_BYTES_MAX = 4 * 1024 ** 3
 
 export interface OpenArchiveOptions {
   readonly s3?: S3Options
@@ -34,28 +27,17 @@ export interface OpenArchiveOptions {
  */
 export class ArchiveReader {
   readonly #archive: Archive
-  readonly #queries: QueryRunner
-  readonly #cache: ColdCache
+  readonly #queries: Queries
+  readonly #ports: EnginePorts
 
   private constructor(archive: Archive, ports: EnginePorts) {
     this.#archive = archive
-    const fileSystem = new NodeFileSystem()
-    this.#cache = new ColdCache({
-      fileSystem,
-      store: archive.store,
-      bytesMax: CACHE_BYTES_MAX,
-      directory: async () => {
-        const path = await temporaryDirectory()
-        return { path, dispose: () => fileSystem.removeDirectory(path) }
-      },
-    })
-    this.#queries = new QueryRunner({
-      clock: ports.clock,
-      logger: ports.logger.child('query'),
-      viewOf: (name) => archive.view(archive.log(parseLogName(name))),
-      hasLog: (name) => archive.logs.some((log) => log.definition.name === name),
-      spawn: spawnQueryWorker,
-      segmentPath: (source) => this.#cache.acquire(source),
+    this.#ports = ports
+    this.#queries = new Queries(async () => {
+      const { openQueries } = await import('./open-queries.ts')
+      const viewOf = (name: string) => archive.view(archive.log(parseLogName(name)))
+      const hasLog = (name: string) => archive.logs.some((log) => log.definition.name === name)
+      return openQueries({ viewOf, hasLog, store: archive.store, cacheDirectory: null }, ports)
     })
   }
 
@@ -66,18 +48,8 @@ export class ArchiveReader {
     givenPorts: Partial<EnginePorts> = {},
   ): Promise<ArchiveReader> {
     const ports = resolvePorts({}, givenPorts)
-    const store = await openObjectStore(url, {
-      ...ports,
-      ...options,
-      fileSystem: new NodeFileSystem(),
-      environment: environmentVariables(),
-    })
-    try {
-      return new ArchiveReader(await openArchive(store, { logger: ports.logger }), ports)
-    } catch (error) {
-      await store.close()
-      throw error
-    }
+    const { connectArchive } = await import('./archive-store.ts')
+    return new ArchiveReader(await connectArchive(url, options.s3, ports), ports)
   }
 
   get url(): string {
@@ -110,9 +82,18 @@ export class ArchiveReader {
     return archiveStatus(this.#archive)
   }
 
+  /** As `Stratalog.dump`, of what the archive holds. @throws StratalogError as that does. */
+  dump(options: DumpOptions = {}): AsyncIterable<string> {
+    const { logs, signal } = checkDumpOptions(options)
+    const chosen =
+      logs === undefined ? this.logs() : [...new Set(logs)].map((name) => this.log(name))
+    const status = new Map(this.status().logs.map((log) => [log.name, log.partitions]))
+    const source = archiveDumpSource(chosen, this.#ports.clock.now(), (name) => status.get(name))
+    return dumpLines(source, signal)
+  }
+
   async close(): Promise<void> {
     await this.#queries.close()
-    await this.#cache.close()
     await this.#archive.store.close()
   }
 
@@ -169,12 +150,17 @@ export class ArchiveLog {
     return {
       name: this.name,
       partitionCount: state.partitions.length,
+      rangeOf: (partition) => {
+        const held = state.partitions[partition]
+        const start = held?.startOffset ?? 0
+        return { start, end: held?.segments.at(-1)?.endOffset ?? start }
+      },
       viewOf: (partition, from, to) => {
         const held = state.partitions[partition]
-        const whole =
-          held === undefined ? { startOffset: 0, endOffset: 0 } : wholePartition(held, partition)
-        const startOffset = Math.min(Math.max(from, whole.startOffset), whole.endOffset)
-        const endOffset = Math.max(startOffset, Math.min(to, whole.endOffset))
+        const start = held?.startOffset ?? 0
+        const end = held?.segments.at(-1)?.endOffset ?? start
+        const startOffset = Math.min(Math.max(from, start), end)
+        const endOffset = Math.max(startOffset, Math.min(to, end))
         return archive.view(state, [{ partition, startOffset, endOffset }])
       },
       waitFor: () => Promise.resolve(),

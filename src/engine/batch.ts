@@ -1,16 +1,80 @@
+import type { Table } from 'apache-arrow'
+import { StratalogError } from '../base/errors.ts'
+import { type ElementArray, elementsOf } from '../format/column-elements.ts'
 import { columnReader } from '../format/column-values.ts'
-import type { ColumnData } from '../format/column.ts'
-import { encodeIpcStream, toArrowTable } from '../format/arrow-output.ts'
+import { type ColumnData, isValidAt } from '../format/column.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
-import { type Field, SYSTEM_COLUMNS, type SystemColumn } from '../format/schema.ts'
-import { type BatchContext, systemColumn } from './system-columns.ts'
+import { type LazyRow, type RowReader, rowShape } from '../format/row-reader.ts'
+import type { ColumnType, Field } from '../format/schema.ts'
+import type { BatchLayout } from './batch-layout.ts'
 
 /** A record as a plain object: the user's columns, then the system columns that were asked for. */
 export type RecordRow = Record<string, unknown>
 
-/** Shown when no columns are named: the user's, and where and when each record is. */
-const DEFAULT_SYSTEM_COLUMNS: readonly SystemColumn[] = ['_offset', '_partition', '_time']
+/**
+ * One column of a batch. As the batch, it is right until the iterator that gave the batch moves on.
+ *
+ * @example
+ * for await (const batch of trades.read({ columns: ['price'] })) {
+ *   const prices = batch.column('price').values as Float64Array
+ *   for (let row = 0; row < prices.length; row++) total += prices[row]
+ * }
+ */
+export class BatchColumn {
+  readonly name: string
+  readonly type: ColumnType
+  readonly length: number
+  readonly nullCount: number
+  readonly #column: ColumnData
+  #read: ((row: number) => unknown) | null = null
+
+  constructor(name: string, column: ColumnData) {
+    this.name = name
+    this.type = column.type
+    this.length = column.length
+    this.nullCount = column.nullCount
+    this.#column = column
+  }
+
+  /**
+   * The values as the typed array of their type, not copied: `Int32Array` for int32, `BigInt64Array` for int64 and
+   * timestamps (counts in their unit), and so on. At a null stands anything: see `isValid`, or `nullCount` being 0.
+   * Null for types that no typed array holds: bool, decimal, text, JSON, binary, lists and structs; see `get`.
+   */
+  get values(): ElementArray | null {
+    return elementsOf(this.#column)
+  }
+
+  /** Which rows have a value: a bitmap, least significant bit first; null where all have. */
+  get validity(): Uint8Array | null {
+    return this.#column.validity
+  }
+
+  isValid(row: number): boolean {
+    return isValidAt(this.#column, row)
+  }
+
+  /** The value of a row as JavaScript has it; null where there is none. `row` is below `length`. */
+  get(row: number): unknown {
+    this.#read ??= columnReader(this.#column)
+    return this.#read(row)
+  }
+
+  /** Every value, as `get` gives it. Nothing of the batch is kept. */
+  toArray(): unknown[] {
+    const read = columnReader(this.#column)
+    return Array.from({ length: this.length }, (_, row) => read(row))
+  }
+}
+
+/** What a batch holds, and how its columns are found; see `Batch`. */
+export interface BatchSource {
+  readonly batch: RecordBatch
+  readonly layout: BatchLayout
+  readonly partition: number
+  readonly tier: Tier
+}
 
 /**
  * Records with consecutive offsets of one partition, as columns. Its buffers are leased: they are right until the
@@ -27,64 +91,110 @@ export class Batch {
   readonly length: number
   /** Which copy served these records. */
   readonly tier: Tier
-  readonly fields: readonly Field[]
-  /** `columns[i]` belongs to `fields[i]`, in Arrow's physical layout. */
-  readonly columns: readonly ColumnData[]
+  readonly #batch: RecordBatch
+  readonly #layout: BatchLayout
+  #columns: readonly ColumnData[] | null = null
 
-  constructor(batch: RecordBatch, context: BatchContext) {
-    this.partition = context.partition
+  constructor({ batch, layout, partition, tier }: BatchSource) {
+    this.partition = partition
     this.baseOffset = batch.baseOffset
     this.length = batch.length
-    this.tier = context.tier
-    const names = context.columns ?? [...userColumnNames(batch), ...DEFAULT_SYSTEM_COLUMNS]
-    const picked = names.map((name) => pickColumn(name, batch, context))
-    this.fields = picked.map(({ field }) => field)
-    this.columns = picked.map(({ column }) => column)
+    this.tier = tier
+    this.#batch = batch
+    this.#layout = layout
+  }
+
+  get fields(): readonly Field[] {
+    return this.#layout.fields
+  }
+
+  /** `columns[i]` belongs to `fields[i]`, in Arrow's physical layout. */
+  get columns(): readonly ColumnData[] {
+    this.#columns ??= this.fields.map((_, index) => this.#layout.column(index, this.#batch, this))
+    return this.#columns
+  }
+
+  /** One of the columns that were asked for. @throws StratalogError `argument_invalid` when it is none of them. */
+  column(name: string): BatchColumn {
+    const index = this.#layout.names.indexOf(name)
+    if (index === -1) {
+      throw new StratalogError(
+        'argument_invalid',
+        `The batch has no column ${JSON.stringify(name)}; it has ${this.#layout.names.join(', ')}.`,
+        { details: { column: name } },
+      )
+    }
+    const column = this.#columns?.[index] ?? this.#layout.column(index, this.#batch, this)
+    return new BatchColumn(name, column)
   }
 
   /** Every record as an object of its own; nothing of the batch is kept. */
   toRows(): RecordRow[] {
-    const readers = this.columns.map((column) => columnReader(column))
-    const names = this.fields.map((field) => field.name)
-    const rows: RecordRow[] = []
-    for (let row = 0; row < this.length; row++) {
-      const record: RecordRow = {}
-      for (let index = 0; index < readers.length; index++) {
-        record[names[index] ?? ''] = readers[index]?.(row)
-      }
-      rows.push(record)
-    }
-    return rows
+    return this.#rowReader().rows(0, this.length)
+  }
+
+  /** The records as `toRows` makes them, one at a time: for a loop that keeps none of them, or not all. */
+  rows(): IterableIterator<RecordRow, undefined> {
+    const reader = this.#rowReader()
+    return new BatchRows(this.length, (row) => reader.row(row))
+  }
+
+  /**
+   * The records as one view that goes from row to row: `row.price` decodes the price, and nothing else is decoded.
+   * It is one and the same object in every turn of the loop, and shows its record only until the next turn; keep
+   * values, or `row.toObject()`, never the row. A column named `toObject` hides the method.
+   *
+   * @example
+   * for (const row of batch.lazyRows()) if (row.amount > 100) total += row.price
+   */
+  lazyRows(): IterableIterator<LazyRow, undefined> {
+    const cells = this.#layout.cells(this.#batch, this)
+    const cursor = rowShape(this.#layout.names, cells).cursor()
+    cursor.attach(cells)
+    const { row, move } = cursor
+    return new BatchRows(this.length, (index) => {
+      move(index)
+      return row
+    })
   }
 
   /** An `apache-arrow` Table of the same columns, copied. */
-  toArrow(): ReturnType<typeof toArrowTable> {
+  async toArrow(): Promise<Table> {
+    const { toArrowTable } = await import('../format/arrow-output.ts')
     return toArrowTable(this.fields, [this])
   }
 
   /** The batch as an Arrow IPC stream. */
-  toArrowStream(): Uint8Array {
+  async toArrowStream(): Promise<Uint8Array> {
+    const { encodeIpcStream } = await import('../format/arrow-output.ts')
     return Buffer.concat([...encodeIpcStream(this.fields, [this])])
+  }
+
+  #rowReader(): RowReader {
+    const cells = this.#layout.cells(this.#batch, this)
+    return rowShape(this.#layout.names, cells).reader(cells)
   }
 }
 
-function userColumnNames(batch: RecordBatch): readonly string[] {
-  return batch.schema.fields.map((field) => field.name).filter((name) => !isSystemColumn(name))
-}
+/** Gives one result object again and again, so that a loop over rows makes no garbage beside them. */
+class BatchRows<Row> implements IterableIterator<Row, undefined> {
+  readonly #length: number
+  readonly #rowAt: (row: number) => Row
+  readonly #result: { done: false; value: Row | undefined } = { done: false, value: undefined }
+  #next = 0
 
-function pickColumn(
-  name: string,
-  batch: RecordBatch,
-  context: BatchContext,
-): { field: Field; column: ColumnData } {
-  if (isSystemColumn(name)) return systemColumn(name, batch, context)
-  const index = batch.schema.fields.findIndex((field) => field.name === name)
-  const field = batch.schema.fields[index]
-  const column = batch.columns[index]
-  if (field === undefined || column === undefined) throw new RangeError(`no column ${name}`)
-  return { field, column }
-}
+  constructor(length: number, rowAt: (row: number) => Row) {
+    this.#length = length
+    this.#rowAt = rowAt
+  }
 
-function isSystemColumn(name: string): name is SystemColumn {
-  return (SYSTEM_COLUMNS as readonly string[]).includes(name)
+  next(): IteratorResult<Row, undefined> {
+    if (this.#next >= this.#length) return { done: true, value: undefined }
+    this.#result.value = this.#rowAt(this.#next++)
+    return this.#result as IteratorYieldResult<Row>
+  }
+
+  [Symbol.iterator](): this {
+    return this
+  }
 }

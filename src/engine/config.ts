@@ -3,11 +3,13 @@
  * allowed. The same keys come from the API, a file and the command line.
  */
 import * as v from 'valibot'
-import { StratalogError, isStratalogError } from '../base/errors.ts'
+import { isStratalogError } from '../base/errors.ts'
 import { LOG_LEVELS } from '../base/logger.ts'
 import { type ByteSize, type Duration, tryParseBytes, tryParseDuration } from '../base/units.ts'
 import { parseArchiveUrl } from '../storage/archive-url.ts'
+import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
 import type { AckLevel, EvictionPolicy, StorageMode } from '../format/manifest.ts'
+import { type ConfigProblem, configError } from './config-error.ts'
 
 /** A log's storage policy as the user writes it; what is left out takes its default. See docs/configuration.md. */
 export interface StorageOptions {
@@ -24,7 +26,14 @@ export interface StorageOptions {
   readonly localDisk?: boolean
   readonly ack?: AckLevel
   readonly wal?: boolean
-  readonly evictionPolicy?: Extract<EvictionPolicy, 'fifo' | 'reject'>
+  /** Mode `memory`: a record is gone this long after its append. Default: it stays until it is evicted. */
+  readonly ttl?: Duration
+  /** Mode `memory`, under `priority`: a whole number from −1000 to 1000; higher ones stay longer. Default 0. */
+  readonly priority?: number
+  /** Mode `memory`: what the log's batches may take of RAM. Default: the engine's budget alone counts. */
+  readonly maxMemoryBytes?: ByteSize
+  /** Mode `memory`: what gives way when RAM is full. Default: the engine's. */
+  readonly evictionPolicy?: EvictionPolicy
 }
 
 export interface S3Options {
@@ -48,7 +57,7 @@ export interface StratalogOptions {
   readonly maxMemoryBytes?: ByteSize
   /** Start reclaiming at this fraction of the budget. Default 0.9. */
   readonly evictionWatermark?: number
-  readonly evictionPolicy?: Extract<EvictionPolicy, 'fifo' | 'reject'>
+  readonly evictionPolicy?: EvictionPolicy
   /** The storage policy of logs that do not say otherwise. */
   readonly defaults?: StorageOptions
   readonly logLevel?: (typeof LOG_LEVELS)[number]
@@ -58,9 +67,17 @@ const duration = v.custom<Duration>(
   (value) => tryParseDuration(value) !== null,
   "a duration: ms as a number, or text like '90s', '1h', '7d'",
 )
-const byteSize = v.custom<ByteSize>(
-  (value) => tryParseBytes(value) !== null,
-  "a size: bytes as a number, or text like '64MB', '4GB'",
+const positiveDuration = v.custom<Duration>(
+  (value) => (tryParseDuration(value) ?? 0) > 0,
+  "a duration above 0: ms as a number, or text like '90s', '1h', '7d'",
+)
+const positiveByteSize = v.custom<ByteSize>(
+  (value) => (tryParseBytes(value) ?? 0) > 0,
+  "a size above 0: bytes as a number, or text like '64MB', '4GB'",
+)
+const priority = v.custom<number>(
+  (value) => Number.isInteger(value) && Math.abs(value as number) <= PRIORITY_MAX,
+  `a whole number from ${PRIORITY_MIN} to ${PRIORITY_MAX}`,
 )
 const fraction = v.custom<number>(
   (value) => typeof value === 'number' && value > 0 && value <= 1,
@@ -75,7 +92,7 @@ function oneOf<const Options extends readonly string[]>(
   return v.picklist(options, options.map((option) => `'${option}'`).join(', '))
 }
 
-const evictionPolicy = oneOf(['fifo', 'reject'])
+const evictionPolicy = oneOf(['fifo', 'lru', 'ttl', 'priority', 'reject'])
 
 const storageEntries = {
   mode: v.optional(oneOf(['memory', 'persistent', 'hybrid'])),
@@ -86,6 +103,9 @@ const storageEntries = {
   localDisk: v.optional(flag),
   ack: v.optional(oneOf(['memory', 'disk', 'object'])),
   wal: v.optional(flag),
+  ttl: v.optional(positiveDuration),
+  priority: v.optional(priority),
+  maxMemoryBytes: v.optional(positiveByteSize),
   evictionPolicy: v.optional(evictionPolicy),
 }
 const storageSchema = v.strictObject(storageEntries)
@@ -103,7 +123,7 @@ const engineEntries = {
   dataDir: v.optional(text),
   archive: v.optional(text),
   s3: v.optional(v.strictObject(s3Entries)),
-  maxMemoryBytes: v.optional(byteSize),
+  maxMemoryBytes: v.optional(positiveByteSize),
   evictionWatermark: v.optional(fraction),
   evictionPolicy: v.optional(evictionPolicy),
   defaults: v.optional(storageSchema),
@@ -118,13 +138,6 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   's3.credentials': ['accessKeyId', 'secretAccessKey', 'sessionToken'],
   defaults: Object.keys(storageEntries),
   storage: Object.keys(storageEntries),
-}
-
-/** One thing that is wrong with a configuration. */
-export interface ConfigProblem {
-  readonly path: string
-  readonly given: unknown
-  readonly allowed: string
 }
 
 /** @throws StratalogError `config_invalid` with every problem. */
@@ -179,25 +192,11 @@ export function withoutProblems(
   return sound(options, '')
 }
 
-/** Problems of a log's storage options, with paths below `path`. */
-export function storageProblems(storage: unknown, path: string): readonly ConfigProblem[] {
-  return problemsOf(storageSchema, storage, path)
-}
-
-export function configError(problems: readonly ConfigProblem[]): StratalogError {
-  const lines = problems.map(
-    ({ path, given, allowed }) => `  ${path}: expected ${allowed}; got ${shown(given)}`,
-  )
-  const count = problems.length === 1 ? 'One problem' : `${problems.length} problems`
-  return new StratalogError(
-    'config_invalid',
-    `${count} with the configuration:\n${lines.join('\n')}`,
-    {
-      details: {
-        problems: problems.map((problem) => ({ ...problem, given: shown(problem.given) })),
-      },
-    },
-  )
+/** @throws StratalogError `config_invalid` with every problem of a key by itself. */
+export function validateStorage(storage: unknown, path: string): StorageOptions {
+  const problems = problemsOf(storageSchema, storage, path)
+  if (problems.length > 0) throw configError(problems)
+  return storage as StorageOptions
 }
 
 function problemsOf(
@@ -227,10 +226,4 @@ function problemsOf(
 function knownKeys(parent: string): string {
   const keys = KNOWN_KEYS[parent] ?? KNOWN_KEYS['storage'] ?? []
   return `the keys are ${keys.join(', ')}`
-}
-
-function shown(value: unknown): string {
-  if (value === undefined) return 'nothing'
-  const json = JSON.stringify(value)
-  return json === undefined ? typeof value : json.length > 80 ? `${json.slice(0, 80)}…` : json
 }

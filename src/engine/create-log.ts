@@ -1,12 +1,14 @@
 import { parseLogName } from '../base/log-name.ts'
+import { once } from '../base/once.ts'
 import { PARTITIONS_MAX } from '../format/limits.ts'
+import type { PartitionState } from '../format/manifest.ts'
 import { assertFields, storedSchema } from '../format/schema-evolution.ts'
 import type { ColumnType, Field } from '../format/schema.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import { type ConfigProblem, type StorageOptions, configError } from './config.ts'
+import { type ConfigProblem, configError } from './config-error.ts'
+import type { StorageOptions } from './config.ts'
 import type { Engine } from './engine.ts'
 import { logExists } from './log-registry.ts'
-import { resolvePolicy } from './storage-policy.ts'
 
 export interface CreateLogOptions {
   /** Columns by name, or as fields. Left out, the log takes the schema of its first append. */
@@ -20,6 +22,8 @@ export interface CreateLogOptions {
   readonly storage?: StorageOptions
 }
 
+const EMPTY_PARTITION: PartitionState = { startOffset: 0, segments: [] }
+
 const KNOWN_KEYS = ['schema', 'partitions', 'timeColumn', 'keyColumn', 'storage']
 
 /**
@@ -32,36 +36,36 @@ export async function createLog(
   options: CreateLogOptions,
 ): Promise<LiveLog> {
   const logName = parseLogName(name)
-  if (engine.registry.has(logName)) throw logExists(logName)
-  const problems = optionProblems(options)
-  if (problems.length > 0) throw configError(problems)
-  const policy = resolvePolicy(options.storage ?? {}, engine.defaults, engine.surroundings)
-  const timeColumn = options.timeColumn ?? null
-  const keyColumn = options.keyColumn ?? null
-  const fields = options.schema === undefined ? null : declaredFields(options.schema, timeColumn)
-  if (fields !== null) assertFields(fields, timeColumn, keyColumn)
-  const partitions = options.partitions ?? 1
-  // Two creations may meet while the commit is under way: this stretch decides.
-  const release = engine.registry.reserve(logName)
-  if (release === null) throw logExists(logName)
+  const { registry, policies, ports } = engine
+  // Two creations may meet while a commit is under way: this decides.
+  if (!registry.reserve(logName)) throw logExists(logName)
   try {
+    const problems = optionProblems(options)
+    if (problems.length > 0) throw configError(problems)
+    const storage = options.storage === undefined ? {} : await checkedStorage(options.storage)
+    const policy = policies.resolve(storage)
+    const { partitions = 1, timeColumn = null, keyColumn = null, schema } = options
+    const fields = schema === undefined ? null : declaredFields(schema, timeColumn)
+    if (fields !== null) assertFields(fields, timeColumn, keyColumn)
+    const createdAt = ports.clock.now()
     const state = await engine.commitLog((id) => ({
-      definition: {
-        id,
-        name: logName,
-        partitions,
-        timeColumn,
-        keyColumn,
-        policy,
-        createdAt: engine.ports.clock.now(),
-      },
+      definition: { id, name: logName, partitions, timeColumn, keyColumn, policy, createdAt },
       schemas: fields === null ? [] : [storedSchema(0, fields, timeColumn)],
-      partitions: Array.from({ length: partitions }, () => ({ startOffset: 0, segments: [] })),
+      partitions: Array.from({ length: partitions }, () => EMPTY_PARTITION),
     }))
-    return engine.registry.add(state)
-  } finally {
-    release()
+    return registry.add(state)
+  } catch (error) {
+    registry.release(logName)
+    throw error
   }
+}
+
+/** The validator is loaded with the first options that need it. */
+const loadConfig = once(() => import('./config.ts'))
+
+async function checkedStorage(storage: unknown): Promise<StorageOptions> {
+  const { validateStorage } = await loadConfig()
+  return validateStorage(storage, 'storage')
 }
 
 function declaredFields(
@@ -104,10 +108,7 @@ function optionProblems(options: CreateLogOptions): readonly ConfigProblem[] {
       allowed: `a whole number from 1 to ${PARTITIONS_MAX}`,
     })
   }
-  for (const [path, given] of Object.entries({ timeColumn, keyColumn })) {
-    if (given !== undefined && typeof given !== 'string')
-      problems.push({ path, given, allowed: 'the name of a column' })
-  }
+  problems.push(...roleProblems('timeColumn', timeColumn), ...roleProblems('keyColumn', keyColumn))
   if (schema !== undefined && (typeof schema !== 'object' || schema === null)) {
     problems.push({
       path: 'schema',
@@ -116,4 +117,9 @@ function optionProblems(options: CreateLogOptions): readonly ConfigProblem[] {
     })
   }
   return problems
+}
+
+function roleProblems(path: 'timeColumn' | 'keyColumn', given: unknown): readonly ConfigProblem[] {
+  if (given === undefined || typeof given === 'string') return []
+  return [{ path, given, allowed: 'the name of a column' }]
 }

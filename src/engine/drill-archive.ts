@@ -8,10 +8,11 @@ import { plannedRecords, planRestore } from '../snapshot/plan-restore.ts'
 import { samplePlan } from '../snapshot/sample-plan.ts'
 import { restore } from '../snapshot/restore.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
-import { openObjectStore } from '../storage/open-object-store.ts'
+import { openArchiveStore } from './archive-store.ts'
 import type { S3Options } from './config.ts'
 import type { Engine } from './engine.ts'
-import { environmentVariables, hostName, processId, temporaryDirectory } from './environment.ts'
+import { processId } from './environment.ts'
+import { hostName, temporaryDirectory } from './host.ts'
 import { openEngine } from './open-engine.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 
@@ -34,28 +35,16 @@ export interface DrillArchiveOptions {
   readonly onProgress?: (progress: ReplayProgress) => void
 }
 
-/**
- * Rehearses a restore: into a scratch directory, every byte verified, measured and judged. The archive is only read.
- * @throws StratalogError `archive_not_found`, `store_unavailable`, `disk_full`, `aborted`; damage does not throw, it
- * makes the verdict FAIL.
- * @example
- * const report = await drillArchive({ archive: 'file:///backups/shop', against: './data' })
- * if (report.verdict !== 'PASS') console.error(report.reasons)
- */
-export async function drillArchive(
+/** See `drillArchive` of `archive-operations.ts`. */
+export async function runDrill(
   options: DrillArchiveOptions,
-  given: Partial<EnginePorts> = {},
+  given: Partial<EnginePorts>,
 ): Promise<DrillReport> {
   const ports = resolvePorts({}, given)
   const { against, checks, sample = 1, signal, onProgress } = options
   const live = against === undefined ? null : await openEngine({ dataDir: against }, given, 'read')
   const views = live === null ? null : [...live.registry.all()].map((log) => log.view())
-  const store = await openObjectStore(options.archive, {
-    ...ports,
-    ...(options.s3 === undefined ? {} : { s3: options.s3 }),
-    fileSystem: new NodeFileSystem(),
-    environment: environmentVariables(),
-  })
+  const store = await openArchiveStore(options.archive, options.s3, ports)
   try {
     return await drill(
       {

@@ -8,7 +8,6 @@ import type { LiveLog } from '../log/live-log.ts'
 import { plainBytes } from '../log/row-appender.ts'
 import type { ReplayLog, ReplaySink } from '../replay/sink.ts'
 import type { Engine } from './engine.ts'
-import { resolvePolicy } from './storage-policy.ts'
 
 /**
  * Logs get the engine's default policy, but in RAM they refuse rather than evict: a replay that does not fit says so.
@@ -44,7 +43,7 @@ async function createTarget(engine: Engine, log: ReplayLog): Promise<LiveLog> {
     )
   }
   const storage = engine.surroundings.hasDataDir ? {} : { evictionPolicy: 'reject' as const }
-  const policy = resolvePolicy(storage, engine.defaults, engine.surroundings)
+  const policy = engine.policies.resolve(storage)
   const state = await engine.commitLog((id) => ({
     definition: { ...definition, id, policy, createdAt: engine.ports.clock.now() },
     schemas,
@@ -73,7 +72,7 @@ async function appendBatch(
   number: number,
   batch: RecordBatch,
 ): Promise<void> {
-  const admitted = engine.governor.admit(target)
+  const admitted = engine.governor.admit(target, null)
   if (admitted !== null) await admitted
   const partition = target.partition(number)
   if (batch.baseOffset > partition.nextOffset) {

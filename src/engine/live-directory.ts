@@ -5,8 +5,10 @@
  * One reader follows through one of these. It holds no view while it waits, which is when an engine is let go of.
  */
 import type { Clock } from '../base/clock.ts'
+import type { Range } from '../base/range.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { Engine } from './engine.ts'
+import { readableLog } from './readable-log.ts'
 import type { ReadableLog } from './record-stream.ts'
 
 /** How long what was written may stay unseen, beside the time that opening takes. */
@@ -37,10 +39,12 @@ export class LiveDirectory implements ReadableLog {
     this.#newest = options.first
   }
 
+  rangeOf(partition: number): Range {
+    return this.#readable().rangeOf(partition)
+  }
+
   viewOf(partition: number, from: number, to: number): LogView {
-    this.#options.assertOpen()
-    const range = { start: from, end: to }
-    return this.#newest.registry.get(this.name).view(new Map([[partition, range]]))
+    return this.#readable().viewOf(partition, from, to)
   }
 
   async waitFor(partition: number, offset: number, signal: AbortSignal): Promise<void> {
@@ -66,6 +70,10 @@ export class LiveDirectory implements ReadableLog {
   /** Lets go of what was opened for following. */
   async close(): Promise<void> {
     await this.#follow(this.#options.first)
+  }
+
+  #readable(): ReadableLog {
+    return readableLog(this.#newest.registry.get(this.name), this.#options.assertOpen)
   }
 
   async #follow(engine: Engine): Promise<void> {

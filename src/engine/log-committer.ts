@@ -1,25 +1,27 @@
 /** How a new log becomes durable: its id and its name in one commit, before anything is appended to it. */
+import { isDeepStrictEqual } from 'node:util'
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
-import { emptyManifestState } from '../format/manifest-builder.ts'
 import type { LogState, ManifestEdit, ManifestState } from '../format/manifest.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
 import type { Engine } from './engine.ts'
 
-/** Without a manifest, for an engine in RAM, ids are counted and nothing is written. */
-export function logCommitter(manifest: ManifestStore | null): Engine['commitLog'] {
-  if (manifest === null) {
-    let { nextLogId } = emptyManifestState()
-    return async (make) => make(nextLogId++)
-  }
+export function commitLogTo(manifest: ManifestStore): Engine['commitLog'] {
+  // Only a commit that failed, and was done all the same, leaves a log that the engine does not know.
+  let mayHoldUnknown = false
   return async (make) => {
     let made: LogState | null = null
-    await manifest.commit((state) => {
-      const wanted = make(state.nextLogId)
-      const found = committedBefore(state, wanted)
-      made = found ?? wanted
-      return found === null ? creationOf(wanted) : []
-    })
+    try {
+      await manifest.commit((state) => {
+        const wanted = make(state.nextLogId)
+        const found = mayHoldUnknown ? committedBefore(state, wanted) : null
+        made = found ?? wanted
+        return found === null ? creationOf(wanted) : []
+      })
+    } catch (error) {
+      mayHoldUnknown = true
+      throw error
+    }
     return present<LogState>(made, 'a committed log was made')
   }
 }
@@ -32,7 +34,8 @@ export function logCommitter(manifest: ManifestStore | null): Engine['commitLog'
 function committedBefore(state: ManifestState, wanted: LogState): LogState | null {
   for (const log of state.logs.values()) {
     if (log.definition.name !== wanted.definition.name) continue
-    if (likenessOf(log) === likenessOf(wanted)) return log
+    // Whatever the order of keys: one of the two was read from a file.
+    if (isDeepStrictEqual(likenessOf(log), likenessOf(wanted))) return log
     throw new StratalogError(
       'log_exists',
       `A log '${wanted.definition.name}' was created otherwise before, by a call that failed. Close the engine and open it again to use that one.`,
@@ -42,8 +45,8 @@ function committedBefore(state: ManifestState, wanted: LogState): LogState | nul
   return null
 }
 
-function likenessOf({ definition, schemas, partitions }: LogState): string {
-  return JSON.stringify([{ ...definition, id: 0, createdAt: 0 }, schemas, partitions])
+function likenessOf({ definition, schemas, partitions }: LogState): unknown {
+  return { definition: { ...definition, id: 0, createdAt: 0 }, schemas, partitions }
 }
 
 function creationOf({ definition, schemas, partitions }: LogState): readonly ManifestEdit[] {

@@ -4,14 +4,14 @@ import { parseLogName } from '../base/log-name.ts'
 import type { LogState } from '../format/manifest.ts'
 import { STAMPED_TIME_COLUMN } from '../format/schema.ts'
 import { LiveLog, type LiveLogPorts } from '../log/live-log.ts'
+import { MemoryAccount } from '../log/memory-account.ts'
 import { Partition, type PartitionPorts } from '../log/partition.ts'
 import { nearestName } from './nearest-name.ts'
 
 export class LogRegistry {
-  readonly #byName = new Map<string, LiveLog>()
+  /** Null for one that is being created. */
+  readonly #byName = new Map<string, LiveLog | null>()
   readonly #byId = new Map<number, LiveLog>()
-  /** Names of logs that are being created. */
-  readonly #reserved = new Set<string>()
   readonly #partitionPorts: PartitionPorts
   readonly #logPorts: LiveLogPorts
 
@@ -29,26 +29,27 @@ export class LogRegistry {
     return this.#byId.values()
   }
 
-  names(): Iterable<string> {
-    return this.#byName.keys()
-  }
-
   has(name: string): boolean {
-    return this.#byName.has(name)
+    return (this.#byName.get(name) ?? null) !== null
   }
 
-  /** Keeps a name for one creation until the returned function ends it; null when a log has it or is getting it. */
-  reserve(name: string): (() => void) | null {
-    if (this.#byName.has(name) || this.#reserved.has(name)) return null
-    this.#reserved.add(name)
-    return () => this.#reserved.delete(name)
+  /** Keeps a name for one creation, which ends in `add` or `release`; false when a log has it or is getting it. */
+  reserve(name: string): boolean {
+    if (this.#byName.has(name)) return false
+    this.#byName.set(name, null)
+    return true
+  }
+
+  /** Gives up a name that was reserved. */
+  release(name: string): void {
+    if (this.#byName.get(name) === null) this.#byName.delete(name)
   }
 
   /** @throws StratalogError `log_name_invalid`; `log_not_found`, with the nearest name there is. */
   get(name: string): LiveLog {
-    const log = this.#byName.get(parseLogName(name))
-    if (log !== undefined) return log
-    const nearest = nearestName(name, this.#byName.keys())
+    const log = this.#byName.get(parseLogName(name)) ?? null
+    if (log !== null) return log
+    const nearest = nearestName(name, this.#names())
     const hint = nearest === null ? 'Create it with createLog.' : `Did you mean '${nearest}'?`
     throw new StratalogError('log_not_found', `There is no log '${name}'. ${hint}`, {
       details: { log: name, nearest },
@@ -58,6 +59,9 @@ export class LogRegistry {
   /** Makes a log live; its data is what `state` lists. */
   add(state: LogState): LiveLog {
     const { definition, schemas } = state
+    const { ack, maxMemoryBytes, evictionWatermark } = definition.policy
+    const memory = new MemoryAccount(this.#partitionPorts.pool)
+    memory.setBudget(maxMemoryBytes, evictionWatermark)
     const partitions = state.partitions.map(
       ({ startOffset, segments }, partition) =>
         new Partition(
@@ -67,8 +71,9 @@ export class LogRegistry {
             timeColumn: definition.timeColumn ?? STAMPED_TIME_COLUMN,
             startOffset,
             segments,
+            memory,
           },
-          definition.policy.ack,
+          ack,
           this.#partitionPorts,
         ),
     )
@@ -76,6 +81,10 @@ export class LogRegistry {
     this.#byName.set(definition.name, log)
     this.#byId.set(definition.id, log)
     return log
+  }
+
+  *#names(): Iterable<string> {
+    for (const log of this.#byId.values()) yield log.name
   }
 
   close(): void {

@@ -1,22 +1,50 @@
 import { StratalogError } from '../base/errors.ts'
+import { type Duration, parseDuration } from '../base/units.ts'
 import { readArrowInput, isArrowInput, type ArrowInput } from '../format/arrow-input.ts'
+import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
 import type { AckLevel, StoragePolicy } from '../format/manifest.ts'
 import { userFields } from '../format/schema-evolution.ts'
 import { columnProblem } from '../format/column-check.ts'
 import { type Row, assertRecord } from '../format/schema-inference.ts'
 import { type Field, SYSTEM_COLUMNS } from '../format/schema.ts'
-import type { AppendInput, AppendResult, LiveLog } from '../log/live-log.ts'
+import type { AppendInput, AppendResult, AppendTerms, LiveLog } from '../log/live-log.ts'
 import type { ColumnInput } from '../log/row-appender.ts'
 import type { Partition } from '../log/partition.ts'
 import { keyText } from './system-columns.ts'
-import { type ReadOptions, RecordStream, type ReadableLog } from './record-stream.ts'
+import { type ReadOptions, type ReadableLog, RecordStream } from './record-stream.ts'
 import type { RecordRow } from './batch.ts'
+import { readHotRow, readHotValue } from './hot-reader.ts'
+import { readableLog } from './readable-log.ts'
 
 export interface AppendOptions {
   /** Default: by key on a log with one, else the partitions in turn. */
   readonly partition?: number
   /** Wait for this level instead of the one of the log. */
   readonly ack?: AckLevel
+  /** In mode `memory`: the records are gone this long after the append. Default: the log's `ttl`. */
+  readonly ttl?: Duration
+  /** In mode `memory`: under eviction by priority, lower ones go first. Default: the log's `priority`. */
+  readonly priority?: number
+  /**
+   * Of columns and Arrow data: their buffers are given away and never written to again. Then they are kept as they are,
+   * without a copy, where they are big enough and fit the schema.
+   */
+  readonly adopt?: boolean
+  /** Ends a wait for memory; nothing of the append is applied then. */
+  readonly signal?: AbortSignal
+}
+
+const NO_OPTIONS: AppendOptions = {}
+const NOTHING_ASKED: GetOptions = {}
+
+export interface HotOptions {
+  /** Default: 0. */
+  readonly partition?: number
+}
+
+export interface GetOptions extends HotOptions {
+  /** As of `ReadOptions`. */
+  readonly columns?: readonly string[]
 }
 
 /** What a log is: shaped as `logs describe --json` prints it. */
@@ -35,7 +63,12 @@ export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
 /** What a log needs of the engine around it. */
 export interface LogPorts {
   readonly now: () => number
-  readonly admit: (log: LiveLog) => Promise<void> | null
+  /** Null when an append may go on at once; else a promise of room. */
+  readonly admit: (
+    log: LiveLog,
+    partition: Partition,
+    signal: AbortSignal | undefined,
+  ) => Promise<void> | null
   /** Brings what was appended up to now to the object store; shared by all who wait. */
   readonly archiveThrough: (log: LiveLog, partition: Partition, endOffset: number) => Promise<void>
   readonly assertOpen: () => void
@@ -77,36 +110,25 @@ export class Log {
    * consecutive offsets, or nothing of it does.
    *
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
-   * `disk_full`, `disk_failed`, `engine_closed`. After a failure of the disk the fate of the append is unknown.
+   * `aborted`, `disk_full`, `disk_failed`, `engine_closed`. After a failure of the disk the fate of the append is unknown.
    * @example
    * await clicks.append({ user_id: 7, event: 'view' })
    */
-  async append(records: Appendable, options: AppendOptions = {}): Promise<AppendResult> {
-    this.#ports.assertOpen()
-    if (this.#ports.readOnly) {
-      throw new StratalogError(
-        'argument_invalid',
-        'This engine was opened read-only; open it for writing to append.',
-      )
+  append(records: Appendable, options: AppendOptions = NO_OPTIONS): Promise<AppendResult> {
+    try {
+      this.#assertAppendable()
+      const given = withTimes(toInput(records), this.#log.definition.timeColumn)
+      const input = options.adopt === true ? adopted(given) : given
+      const partition = this.#choosePartition(input, options.partition)
+      const ack = options.ack === undefined ? this.#log.policy.ack : this.#ackLevel(options.ack)
+      const admitted = this.#ports.admit(this.#log, partition, options.signal)
+      if (admitted !== null || ack === 'object')
+        return this.#appendSlowly(input, partition, ack, options, admitted)
+      const now = this.#ports.now()
+      return this.#log.append(partition, input, ack, now, this.#terms(options, now))
+    } catch (error) {
+      return Promise.reject(error as Error)
     }
-    const input = withTimes(toInput(records), this.#log.definition.timeColumn)
-    const partition = this.#choosePartition(input, options.partition)
-    const ack = this.#ackLevel(options.ack)
-    const admitted = this.#ports.admit(this.#log)
-    if (admitted !== null) {
-      await admitted
-      // The engine may have closed meanwhile.
-      this.#ports.assertOpen()
-    }
-    const result = await this.#log.append(
-      partition,
-      input,
-      ack === 'object' ? this.#levelBelowObject() : ack,
-      this.#ports.now(),
-    )
-    if (ack === 'object')
-      await this.#ports.archiveThrough(this.#log, partition, result.offset + result.count)
-    return result
   }
 
   /** Reads records in offset order across every tier. See ReadOptions. */
@@ -116,24 +138,52 @@ export class Log {
     const log =
       options.live === true && follow !== null
         ? follow(this.#log)
-        : readable(this.#log, this.#ports)
+        : readableLog(this.#log, this.#ports.assertOpen)
     return new RecordStream(log, options)
   }
 
   /**
-   * The record at one offset, or null when no such offset is readable. @throws StratalogError `offset_gap`, `corrupt`
-   * kinds.
+   * The record at one offset, or null when no such offset is readable. @throws StratalogError `offset_gap`,
+   * `partition_not_found`, `argument_invalid`, `corrupt` kinds.
    */
-  async get(
-    offset: number,
-    options: { readonly partition?: number } = {},
-  ): Promise<RecordRow | null> {
+  get(offset: number, options: GetOptions = NOTHING_ASKED): Promise<RecordRow | null> {
+    try {
+      this.#ports.assertOpen()
+      const partition = this.#log.partition(options.partition ?? 0)
+      const row = readHotRow(this.#log, partition, offset, options.columns ?? null)
+      return row === undefined ? this.#getBelow(offset, partition, options) : Promise.resolve(row)
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /**
+   * The record at one offset, or its value in one column, at once: undefined when it does not lie in RAM, and null for
+   * a value that is null. Use it where records are known to be hot, as those of a log in mode `memory` are.
+   *
+   * @throws StratalogError `partition_not_found`, `argument_invalid` for a column that there is not, `engine_closed`.
+   * @example
+   * const price = trades.getHot(offset, 'price')
+   */
+  getHot(offset: number, column?: undefined, options?: HotOptions): RecordRow | undefined
+  getHot(offset: number, column: string, options?: HotOptions): unknown
+  getHot(offset: number, column?: string, options: HotOptions = NOTHING_ASKED): unknown {
     this.#ports.assertOpen()
     const partition = this.#log.partition(options.partition ?? 0)
-    if (offset < partition.startOffset || offset >= partition.visibleEnd) return null
-    const stream = this.read({ partition: partition.partition, from: offset, to: offset + 1 })
-    for await (const row of stream.rows()) return row
-    return null
+    return column === undefined
+      ? readHotRow(this.#log, partition, offset, null)
+      : readHotValue(this.#log, partition, offset, column)
+  }
+
+  async #getBelow(
+    offset: number,
+    { partition, startOffset, visibleEnd }: Partition,
+    { columns }: GetOptions,
+  ): Promise<RecordRow | null> {
+    if (offset < startOffset || offset >= visibleEnd) return null
+    const range = { partition, from: offset, to: offset + 1 }
+    const [row] = await this.read(columns === undefined ? range : { ...range, columns }).toArray()
+    return row ?? null
   }
 
   #choosePartition(input: AppendInput, asked: number | undefined): Partition {
@@ -152,9 +202,79 @@ export class Log {
     )
   }
 
-  #ackLevel(asked: AckLevel | undefined): AckLevel {
-    const own = this.#log.policy.ack
-    if (asked === undefined) return own
+  /** Waits for memory before the append, and for the archive after it. */
+  async #appendSlowly(
+    input: AppendInput,
+    partition: Partition,
+    ack: AckLevel,
+    options: AppendOptions,
+    admitted: Promise<void> | null,
+  ): Promise<AppendResult> {
+    if (admitted !== null) {
+      await admitted
+      // The engine may have closed meanwhile.
+      this.#ports.assertOpen()
+    }
+    const now = this.#ports.now()
+    const level = ack === 'object' ? this.#levelBelowObject() : ack
+    const terms = this.#terms(options, now)
+    const result = await this.#log.append(partition, input, level, now, terms)
+    if (ack === 'object')
+      await this.#ports.archiveThrough(this.#log, partition, result.offset + result.count)
+    return result
+  }
+
+  #assertAppendable(): void {
+    this.#ports.assertOpen()
+    if (!this.#ports.readOnly) return
+    throw new StratalogError(
+      'argument_invalid',
+      'This engine was opened read-only; open it for writing to append.',
+    )
+  }
+
+  /** Undefined when nothing but the defaults is asked for. */
+  #terms({ ttl, priority, signal }: AppendOptions, now: number): AppendTerms | undefined {
+    const { policy } = this.#log
+    if (ttl === undefined && priority === undefined && signal === undefined) {
+      if (policy.ttl === null && policy.priority === 0) return undefined
+    }
+    const ttlMs = ttl === undefined ? policy.ttl : this.#ttl(ttl)
+    return {
+      expiresAt: ttlMs === null ? Infinity : now + ttlMs,
+      priority: priority === undefined ? policy.priority : this.#priority(priority),
+      signal,
+    }
+  }
+
+  #ttl(ttl: Duration): number {
+    this.#assertInMemory('ttl', 'RAM copies go by memoryTtl there')
+    const ms = parseDuration(ttl, 'ttl')
+    if (ms > 0) return ms
+    throw new StratalogError('argument_invalid', `ttl is longer than 0; got ${String(ttl)}.`)
+  }
+
+  #priority(priority: number): number {
+    this.#assertInMemory('priority', 'nothing is evicted from its only copy there')
+    if (Number.isInteger(priority) && priority >= PRIORITY_MIN && priority <= PRIORITY_MAX)
+      return priority
+    throw new StratalogError(
+      'argument_invalid',
+      `priority is a whole number from ${PRIORITY_MIN} to ${PRIORITY_MAX}; got ${String(priority)}.`,
+    )
+  }
+
+  #assertInMemory(option: string, reason: string): void {
+    const { mode } = this.#log.policy
+    if (mode === 'memory') return
+    throw new StratalogError(
+      'argument_invalid',
+      `${option} is for logs of mode 'memory'; '${this.name}' is of mode '${mode}', and ${reason}.`,
+      { details: { log: this.name, mode } },
+    )
+  }
+
+  #ackLevel(asked: AckLevel): AckLevel {
     if (!ACK_LEVELS.includes(asked)) {
       throw new StratalogError(
         'argument_invalid',
@@ -238,6 +358,10 @@ function withTimes(input: AppendInput, timeColumn: string | null): AppendInput {
   }
 }
 
+function adopted(input: AppendInput): AppendInput {
+  return input.kind === 'columns' ? { ...input, adopt: true } : input
+}
+
 function assertUserColumn(name: string): void {
   if ((SYSTEM_COLUMNS as readonly string[]).includes(name)) {
     throw new StratalogError(
@@ -276,16 +400,4 @@ function isColumnInput(records: unknown): records is ColumnInput {
   return (
     Array.isArray(value.fields) && Array.isArray(value.columns) && typeof value.length === 'number'
   )
-}
-
-function readable(log: LiveLog, ports: LogPorts): ReadableLog {
-  return {
-    name: log.name,
-    partitionCount: log.partitions.length,
-    viewOf: (partition, from, to) => {
-      ports.assertOpen()
-      return log.view(new Map([[partition, { start: from, end: to }]]))
-    },
-    waitFor: (partition, offset, signal) => log.partition(partition).waitFor(offset, signal),
-  }
 }

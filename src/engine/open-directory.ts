@@ -7,6 +7,7 @@ import { manifestFilesInDirectory } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
 import { type LockHolder, lockDirectory } from '../storage/directory-lock.ts'
 import type { FileSystem } from '../storage/file-system.ts'
+import type { Closers } from './closers.ts'
 import {
   assertManifestIsWhole,
   createDirectory,
@@ -18,9 +19,6 @@ import type { EnginePorts } from './ports.ts'
 
 /** What an engine may do to its directory. */
 export type Access = 'write' | 'read'
-
-/** What is open so far; closed in reverse when a later step fails. */
-export type Closers = (() => Promise<void>)[]
 
 export interface OpenedDirectory {
   readonly dataDir: string

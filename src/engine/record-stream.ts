@@ -1,11 +1,15 @@
 /** Reading as the user sees it: batches one after the other, each leased until the next is asked for. */
-import { StratalogError, isStratalogError, throwIfAborted } from '../base/errors.ts'
+import { StratalogError } from '../base/errors.ts'
 import { parseTime } from '../base/units.ts'
-import { SYSTEM_COLUMNS, type SystemColumn } from '../format/schema.ts'
-import type { LogView, PartitionView } from '../log/log-view.ts'
-import { type ReadItem, readPartition } from '../log/view-reader.ts'
-import { sliceRecordBatch } from '../format/record-batch.ts'
-import { Batch, type RecordRow } from './batch.ts'
+import type { LazyRow } from '../format/row-reader.ts'
+import type { OffsetGap } from '../log/view-reader.ts'
+import type { Batch, RecordRow } from './batch.ts'
+import { BatchCursor } from './batch-cursor.ts'
+import type { ReadableLog } from './readable-log.ts'
+import { RowCursor } from './row-cursor.ts'
+import { StreamReader, type StreamRequest } from './stream-reader.ts'
+
+export type { ReadableLog } from './readable-log.ts'
 
 export interface ReadOptions {
   /** Default: every partition, one after the other. */
@@ -30,20 +34,11 @@ export interface ReadOptions {
    */
   readonly live?: boolean
   readonly signal?: AbortSignal
-  /** What to do at offsets that no tier holds: fail with `offset_gap`, or go on after them. Default `fail`. */
-  readonly onGap?: 'fail' | 'skip'
-}
-
-/** Where a stream takes its views from: a live log or an archive. */
-export interface ReadableLog {
-  readonly name: string
-  readonly partitionCount: number
-  /** A pinned view of `[from, to)` of one partition; the caller releases it. */
-  viewOf(partition: number, from: number, to: number): LogView
-  /** Resolves when the offset is visible, or on abort. */
-  waitFor(partition: number, offset: number, signal: AbortSignal): Promise<void>
-  /** Called once when the stream has ended, with every view released. */
-  close?(): Promise<void>
+  /**
+   * What to do at offsets that no tier holds: fail with `offset_gap`, go on after them, or be told of each and go on.
+   * Default `fail`. Without `from` a log begins at its first readable offset, and that is no gap.
+   */
+  readonly onGap?: 'fail' | 'skip' | ((gap: OffsetGap) => void)
 }
 
 /**
@@ -63,28 +58,22 @@ export class RecordStream implements AsyncIterable<Batch> {
     this.#options = options
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined> {
-    const { partition, limit = Infinity } = this.#options
-    const partitions =
-      partition === undefined ? [...Array(this.#log.partitionCount).keys()] : [partition]
-    let left = limit
-    if (left <= 0) return
-    try {
-      for (const number of partitions) {
-        for await (const batch of this.#partition(number, left)) {
-          left -= batch.length
-          yield batch
-          if (left <= 0) return
-        }
-      }
-    } finally {
-      await this.#log.close?.()
-    }
+  [Symbol.asyncIterator](): AsyncIterableIterator<Batch, void, undefined> {
+    return new BatchCursor(() => new StreamReader(this.#log, requestOf(this.#log, this.#options)))
   }
 
-  /** The records as plain objects. */
-  async *rows(): AsyncGenerator<RecordRow, void, undefined> {
-    for await (const batch of this) yield* batch.toRows()
+  /** The records as plain objects, each its own. */
+  rows(): AsyncIterableIterator<RecordRow, void, undefined> {
+    return new RowCursor(this[Symbol.asyncIterator](), (batch) => batch.rows())
+  }
+
+  /**
+   * The records as views that decode a value when it is read; see `Batch.lazyRows`: a row is right until the next one
+   * is asked for. Where speed counts, loop over the batches and over `lazyRows()` of each: that awaits a batch at a
+   * time, and not a row.
+   */
+  lazyRows(): AsyncIterableIterator<LazyRow, void, undefined> {
+    return new RowCursor(this[Symbol.asyncIterator](), (batch) => batch.lazyRows())
   }
 
   /** Every record as an array: for what fits in memory. */
@@ -96,120 +85,29 @@ export class RecordStream implements AsyncIterable<Batch> {
     }
     return rows
   }
+}
 
-  async *#partition(partition: number, limit: number): AsyncGenerator<Batch, void, undefined> {
-    const { live = false, to = Infinity, signal } = this.#options
-    let from = this.#firstOffset(partition)
-    let left = limit
-    const stop = new AbortController()
-    const aborted = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal])
-    let isFollowing = false
-    try {
-      for (;;) {
-        throwIfAborted(signal)
-        const view = this.#log.viewOf(partition, from, to)
-        const pinned = partitionOf(view, partition)
-        const end = pinned?.endOffset ?? from
-        try {
-          if (isFollowing && pinned !== undefined) this.#assertFollows(pinned, from)
-          for await (const item of readPartition(view, partition, this.#readOptions())) {
-            const taken = item.batch.length > left ? cut(item, left) : item
-            left -= taken.batch.length
-            yield this.#batch(taken, view)
-            if (left <= 0) return
-          }
-        } finally {
-          view.release()
+/** @throws StratalogError `argument_invalid` for a time that is none. */
+function requestOf(log: ReadableLog, options: ReadOptions): StreamRequest {
+  const { partition, from, to = Infinity, since, until, limit = Infinity, last, columns } = options
+  const hasBounds = since !== undefined || until !== undefined
+  return {
+    partitions: partition === undefined ? [...Array(log.partitionCount).keys()] : [partition],
+    from: from ?? null,
+    to,
+    bounds: hasBounds
+      ? {
+          since: since === undefined ? null : parseTime(since, 'since'),
+          until: until === undefined ? null : parseTime(until, 'until'),
         }
-        from = Math.max(from, end)
-        if (!live || from >= to) return
-        isFollowing = true
-        await this.#log.waitFor(partition, from, aborted)
-        if (aborted.aborted) return
-      }
-    } catch (error) {
-      // A live tail ends by its signal, wherever the signal finds it.
-      if (!live || signal?.aborted !== true || !isStratalogError(error) || error.kind !== 'aborted')
-        throw error
-    } finally {
-      stop.abort()
-    }
+      : null,
+    limit,
+    last: last ?? null,
+    columns: columns ?? null,
+    live: options.live ?? false,
+    signal: options.signal,
+    onGap: options.onGap,
   }
-
-  /** Records that were evicted before a live tail came to them are a gap, not a late start. */
-  #assertFollows(pinned: PartitionView, from: number): void {
-    const { partition, startOffset, endOffset } = pinned
-    if (this.#options.onGap === 'skip' || startOffset <= from || endOffset <= from) return
-    throw new StratalogError(
-      'offset_gap',
-      `Log '${this.#log.name}', partition ${partition}: offsets [${from}, ${startOffset}) were dropped before this reader came to them.`,
-      { details: { log: this.#log.name, partition, from, to: startOffset } },
-    )
-  }
-
-  #firstOffset(partition: number): number {
-    const { from = 0, last } = this.#options
-    if (last === undefined) return from
-    const view = this.#log.viewOf(partition, 0, Infinity)
-    try {
-      const pinned = partitionOf(view, partition)
-      return pinned === undefined
-        ? from
-        : Math.max(from, pinned.startOffset, pinned.endOffset - last)
-    } finally {
-      view.release()
-    }
-  }
-
-  #readOptions(): Parameters<typeof readPartition>[2] {
-    const { since, until, signal, onGap } = this.#options
-    return {
-      onGap: onGap ?? 'fail',
-      ...(since === undefined ? {} : { since: parseTime(since, 'since') }),
-      ...(until === undefined ? {} : { until: parseTime(until, 'until') }),
-      ...(signal === undefined ? {} : { signal }),
-    }
-  }
-
-  #batch(item: ReadItem, view: LogView): Batch {
-    return new Batch(item.batch, {
-      partition: item.partition,
-      tier: item.tier,
-      timeColumn: view.definition.timeColumn ?? '_time',
-      keyColumn: view.definition.keyColumn,
-      columns: this.#columns(view),
-    })
-  }
-
-  #columns(view: LogView): readonly string[] | null {
-    const { columns } = this.#options
-    if (columns === undefined) return null
-    for (const name of columns) {
-      const isKnown = isSystem(name) || view.schema.fields.some((field) => field.name === name)
-      if (isKnown) continue
-      const names = view.schema.fields
-        .map((field) => field.name)
-        .filter((other) => !isSystem(other))
-      throw new StratalogError(
-        'argument_invalid',
-        `Log '${this.#log.name}' has no column ${JSON.stringify(name)}; it has ${names.join(', ')} and ${SYSTEM_COLUMNS.join(', ')}.`,
-      )
-    }
-    return columns
-  }
-}
-
-function partitionOf(view: LogView, partition: number): PartitionView | undefined {
-  return view.partitions.find((candidate) => candidate.partition === partition)
-}
-
-function isSystem(name: string): name is SystemColumn {
-  return (SYSTEM_COLUMNS as readonly string[]).includes(name)
-}
-
-function cut(item: ReadItem, count: number): ReadItem {
-  const { baseOffset } = item.batch
-  return { ...item, batch: sliceRecordBatch(item.batch, baseOffset, baseOffset + count) }
 }
 
 function assertOptions(log: ReadableLog, options: ReadOptions): void {

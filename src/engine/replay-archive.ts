@@ -1,17 +1,16 @@
 import { parseTime } from '../base/units.ts'
 import type { LogDefinition } from '../format/manifest.ts'
-import { openArchive } from '../log/archive-view.ts'
+import { STAMPED_TIME_COLUMN } from '../format/schema.ts'
 import type { ReplaySpeed } from '../replay/pace.ts'
 import { type ReplayProgress, replay } from '../replay/replay.ts'
 import type { ReplayReport, ResumePoint } from '../replay/report.ts'
 import { type ReplaySink, functionSink } from '../replay/sink.ts'
-import { NodeFileSystem } from '../storage/node-file-system.ts'
-import { openObjectStore } from '../storage/open-object-store.ts'
+import { connectArchive } from './archive-store.ts'
 import { Batch } from './batch.ts'
+import { BatchLayout } from './batch-layout.ts'
 import type { S3Options } from './config.ts'
 import type { Engine } from './engine.ts'
 import { engineSink } from './engine-sink.ts'
-import { environmentVariables } from './environment.ts'
 import type { EnginePorts } from './ports.ts'
 
 export interface ReplayFromArchiveOptions {
@@ -53,12 +52,17 @@ export function batchSink(into: NonNullable<ReplayFromArchiveOptions['into']>): 
   return functionSink((log: LogDefinition, partition, batch) =>
     into(
       log.name,
-      new Batch(batch, {
+      new Batch({
+        batch,
         partition,
         tier: 'object',
-        timeColumn: log.timeColumn ?? '_time',
-        keyColumn: log.keyColumn,
-        columns: null,
+        layout: new BatchLayout({
+          log: log.name,
+          schema: batch.schema,
+          timeColumn: log.timeColumn ?? STAMPED_TIME_COLUMN,
+          keyColumn: log.keyColumn,
+          columns: null,
+        }),
       }),
     ),
   )
@@ -71,14 +75,8 @@ export async function replayArchive(
   options: ReplayFromArchiveOptions,
   ports: EnginePorts,
 ): Promise<ReplayReport> {
-  const store = await openObjectStore(url, {
-    ...ports,
-    ...(options.s3 === undefined ? {} : { s3: options.s3 }),
-    fileSystem: new NodeFileSystem(),
-    environment: environmentVariables(),
-  })
+  const archive = await connectArchive(url, options.s3, ports)
   try {
-    const archive = await openArchive(store, { logger: ports.logger })
     const { logs, from, to, speed, signal, onProgress, resumePoint } = options
     const since = options.since === undefined ? undefined : parseTime(options.since, 'since')
     const until = options.until === undefined ? undefined : parseTime(options.until, 'until')
@@ -89,6 +87,6 @@ export async function replayArchive(
       ports,
     )
   } finally {
-    await store.close()
+    await archive.store.close()
   }
 }

@@ -4,14 +4,14 @@ import { randomHex } from '../base/random.ts'
 import { parseTime } from '../base/units.ts'
 import type { Writer } from '../format/manifest.ts'
 import { LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
-import { openArchive } from '../log/archive-view.ts'
 import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/plan-restore.ts'
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
 import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
-import { openObjectStore } from '../storage/open-object-store.ts'
+import { connectArchive } from './archive-store.ts'
 import type { S3Options } from './config.ts'
-import { environmentVariables, hostName, processId } from './environment.ts'
+import { processId } from './environment.ts'
+import { hostName } from './host.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 
 export interface RestoreArchiveOptions {
@@ -37,29 +37,18 @@ export interface RestoreArchiveOptions {
   readonly onProgress?: (progress: RestoreProgress) => void
 }
 
-/**
- * What a restore would do; nothing is written.
- * @throws StratalogError `archive_not_found`, `snapshot_not_found`, `log_not_found`, `argument_invalid`.
- */
-export function planRestoreArchive(
+/** See `planRestoreArchive` of `archive-operations.ts`. */
+export function planRestoreOf(
   options: Omit<RestoreArchiveOptions, 'dataDir'>,
-  ports: Partial<EnginePorts> = {},
+  ports: Partial<EnginePorts>,
 ): Promise<RestoreSummary> {
   return withPlan(options, resolvePorts({}, ports), async (plan) => plan.summary)
 }
 
-/**
- * Restores an archive, or part of it, into a data directory: every segment is verified, and what is missing or damaged
- * is in the result. A restore of the whole archive is the same engine again and may go on with that archive.
- * @throws StratalogError as `planRestoreArchive`, and `directory_not_empty`, `directory_in_use`, `disk_full`,
- * `aborted`.
- * @example
- * const report = await restoreArchive({ archive: 'file:///backups/shop', dataDir: './restored' })
- * console.log(report.verified, report.records)
- */
-export function restoreArchive(
+/** See `restoreArchive` of `archive-operations.ts`. */
+export function runRestore(
   options: RestoreArchiveOptions,
-  given: Partial<EnginePorts> = {},
+  given: Partial<EnginePorts>,
 ): Promise<RestoreResult> {
   const ports = resolvePorts({}, given)
   const { clock, random } = ports
@@ -112,18 +101,12 @@ async function withPlan<T>(
   ports: EnginePorts,
   use: (plan: RestorePlan) => Promise<T>,
 ): Promise<T> {
-  const store = await openObjectStore(options.archive, {
-    ...ports,
-    ...(options.s3 === undefined ? {} : { s3: options.s3 }),
-    fileSystem: new NodeFileSystem(),
-    environment: environmentVariables(),
-  })
+  const archive = await connectArchive(options.archive, options.s3, ports)
   try {
-    const archive = await openArchive(store, { logger: ports.logger })
     const { snapshot, toOffsets, logs, rename, signal } = options
     const at = options.at === undefined ? undefined : parseTime(options.at, 'at')
     return await use(await planRestore(archive, { snapshot, at, toOffsets, logs, rename, signal }))
   } finally {
-    await store.close()
+    await archive.store.close()
   }
 }

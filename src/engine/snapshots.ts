@@ -4,9 +4,12 @@ import { StratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import type { Snapshot } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import type { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TierMove } from '../tiering/context.ts'
+import type { TieringScheduler } from '../tiering/scheduler.ts'
 import { type PinnedLog, createSnapshot as planSnapshot } from '../snapshot/create.ts'
-import type { Engine } from './engine.ts'
+import type { LogRegistry } from './log-registry.ts'
+import type { EnginePorts } from './ports.ts'
 
 export interface SnapshotOptions {
   /** Default: `snapshot-` and the time. */
@@ -34,6 +37,14 @@ export interface SnapshotDescription {
   readonly newBytes: number
 }
 
+/** What of an engine with an archive a snapshot is made of. */
+export interface SnapshotSource {
+  readonly archive: ArchiveWriter
+  readonly registry: LogRegistry
+  readonly scheduler: TieringScheduler
+  readonly ports: EnginePorts
+}
+
 /** A log and the offsets that the snapshot names of it. */
 interface Pinned extends PinnedLog {
   readonly log: LiveLog
@@ -42,20 +53,13 @@ interface Pinned extends PinnedLog {
 const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
 /**
- * @throws StratalogError `argument_invalid` without an archive or for a bad name, `snapshot_exists`, `log_not_found`,
+ * @throws StratalogError `argument_invalid` for a bad name, `snapshot_exists`, `log_not_found`,
  * `store_unavailable` and what else kept records from the archive; then there is no snapshot.
  */
 export async function createSnapshot(
-  engine: Engine,
+  { archive, registry, scheduler, ports }: SnapshotSource,
   options: SnapshotOptions,
 ): Promise<SnapshotDescription> {
-  const { archive, registry, scheduler, ports } = engine
-  if (archive === null) {
-    throw new StratalogError(
-      'argument_invalid',
-      'A snapshot lies in the archive, and this engine has none. Open it with one.',
-    )
-  }
   const logs =
     options.logs === undefined
       ? [...registry.all()]
@@ -75,7 +79,9 @@ export async function createSnapshot(
       { details: { ...failure } },
     )
   }
-  const fromMemory = await Promise.all(pinned.flatMap((entry) => archiveFromMemory(engine, entry)))
+  const fromMemory = await Promise.all(
+    pinned.flatMap((entry) => archiveFromMemory(scheduler, entry)),
+  )
   const uploaded = [
     ...report.moved.filter((move) => move.toTier === 'object'),
     ...fromMemory.flat(),
@@ -91,9 +97,10 @@ export async function createSnapshot(
   return describeSnapshot(present<Snapshot>(made, 'a committed snapshot was made'))
 }
 
-export async function listSnapshots(engine: Engine): Promise<readonly SnapshotDescription[]> {
-  if (engine.archive === null) return []
-  const manifest = await engine.archive.manifest()
+export async function listSnapshots(
+  archive: ArchiveWriter,
+): Promise<readonly SnapshotDescription[]> {
+  const manifest = await archive.manifest()
   return [...manifest.state.snapshots.values()]
     .sort((a, b) => a.time - b.time)
     .map(describeSnapshot)
@@ -125,12 +132,12 @@ function pin(log: LiveLog): Pinned {
 
 /** A memory-mode log has no tier to move to by itself: the snapshot brings it to the archive. */
 function archiveFromMemory(
-  engine: Engine,
+  scheduler: TieringScheduler,
   { log, partitions }: Pinned,
 ): readonly Promise<readonly TierMove[]>[] {
   if (log.policy.mode !== 'memory') return []
   return partitions.map(({ partition, endOffset }) =>
-    engine.scheduler.archiveMemory(log, log.partition(partition), endOffset),
+    scheduler.archiveMemory(log, log.partition(partition), endOffset),
   )
 }
 

@@ -1,11 +1,13 @@
 /** The state of an engine as facts; shaped as `status --json` prints it. */
-import type { Range } from '../base/range.ts'
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { Archive } from '../log/archive-view.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { Engine } from './engine.ts'
 import { PACKAGE_VERSION } from './version.ts'
+
+/** Gaps of one partition in a status. */
+const GAPS_MAX = 100
 
 export interface TierStatus {
   readonly records: number
@@ -123,7 +125,7 @@ function partitionStatus(partition: Partition, now: number): PartitionStatus {
     archivedOffset: partition.archivedEnd,
     tiers: {
       memory: {
-        records: partition.nextOffset - partition.hotStart,
+        records: partition.hotRecords,
         bytes: partition.hotBytes,
         startOffset: partition.hotStart,
         endOffset: partition.nextOffset,
@@ -135,7 +137,7 @@ function partitionStatus(partition: Partition, now: number): PartitionStatus {
       flushMs: waitingInRam === undefined ? 0 : Math.max(0, now - waitingInRam.appendTimeMin),
       uploadMs: waitingOnDisk === undefined ? 0 : Math.max(0, now - waitingOnDisk.appendTimeMin),
     },
-    gaps: gapsOf(partition).map((gap) => ({ from: gap.start, to: gap.end, reason: 'evicted' })),
+    gaps: gapsOf(partition),
     lastError: partition.lastError,
   }
 }
@@ -150,15 +152,10 @@ function segmentTier(segments: readonly SegmentEntry[]): TierStatus & { segments
   }
 }
 
-/** Offsets that were assigned and that no tier holds: what memory mode evicted. */
-function gapsOf(partition: Partition): readonly Range[] {
-  const gaps: Range[] = []
-  let next = partition.firstOffset
-  for (const segment of partition.segments) {
-    if (segment.endOffset <= partition.startOffset) continue
-    if (segment.baseOffset > next) gaps.push({ start: next, end: segment.baseOffset })
-    next = Math.max(next, segment.endOffset)
-  }
-  if (partition.hotStart > next) gaps.push({ start: next, end: partition.hotStart })
-  return gaps
+/** Offsets that were assigned and that no tier holds, the newest ones where there are many. */
+function gapsOf(partition: Partition): PartitionStatus['gaps'] {
+  return partition
+    .gaps()
+    .slice(-GAPS_MAX)
+    .map(({ start, end, cause }) => ({ from: start, to: end, reason: cause }))
 }

@@ -1,14 +1,24 @@
 /** From what the user wrote to a policy with every default filled in, and what cannot be combined. Pure. */
-import { tryParseDuration } from '../base/units.ts'
-import type { StorageMode, StoragePolicy } from '../format/manifest.ts'
-import { type ConfigProblem, type StorageOptions, configError, storageProblems } from './config.ts'
+import { tryParseBytes, tryParseDuration } from '../base/units.ts'
+import type { EvictionPolicy, StorageMode, StoragePolicy } from '../format/manifest.ts'
+import { type ConfigProblem, configError } from './config-error.ts'
+import type { StorageOptions, StratalogOptions } from './config.ts'
 
 /** What the engine around a log has, which decides defaults and what is possible. */
 export interface StorageSurroundings {
   readonly hasDataDir: boolean
   readonly hasArchive: boolean
-  readonly evictionPolicy: 'fifo' | 'reject'
+  readonly evictionPolicy: EvictionPolicy
   readonly evictionWatermark: number
+}
+
+export function surroundingsOf(options: StratalogOptions): StorageSurroundings {
+  return {
+    hasDataDir: options.dataDir !== undefined,
+    hasArchive: options.archive !== undefined,
+    evictionPolicy: options.evictionPolicy ?? 'fifo',
+    evictionWatermark: options.evictionWatermark ?? 0.9,
+  }
 }
 
 const MINUTE_MS = 60_000
@@ -16,8 +26,8 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
 /**
- * Fills in the defaults of docs/configuration.md.
- * @throws StratalogError `config_invalid` with every problem, each with its path below `path`.
+ * Fills in the defaults of docs/configuration.md. Each key of `storage` is right by itself (`validateStorage`).
+ * @throws StratalogError `config_invalid` with every combination that cannot be, each with its path below `path`.
  */
 export function resolvePolicy(
   storage: StorageOptions,
@@ -25,11 +35,9 @@ export function resolvePolicy(
   around: StorageSurroundings,
   path = 'storage',
 ): StoragePolicy {
-  const problems = [...storageProblems(storage, path)]
-  if (problems.length > 0) throw configError(problems)
   const given = { ...inherited(storage, defaults, around), ...storage }
   const policy = withDefaults(given, around)
-  problems.push(...conflicts(given, policy, around, path))
+  const problems = conflicts(given, policy, around, path)
   if (problems.length > 0) throw configError(problems)
   return policy
 }
@@ -46,7 +54,7 @@ export function policyProblems(
 
 /** Which of the engine's defaults mean something in a mode; the rest do not reach a log that chose that mode. */
 const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
-  memory: ['evictionPolicy'],
+  memory: ['ttl', 'priority', 'maxMemoryBytes', 'evictionPolicy'],
   persistent: ['memoryTtl', 'diskAfter', 'evictionPolicy'],
   hybrid: [
     'memoryTtl',
@@ -91,6 +99,9 @@ function withDefaults(given: StorageOptions, around: StorageSurroundings): Stora
     wal,
     memoryFirst: true,
     diskFallback: true,
+    ttl: ms(given.ttl),
+    priority: given.priority ?? 0,
+    maxMemoryBytes: given.maxMemoryBytes === undefined ? null : tryParseBytes(given.maxMemoryBytes),
     evictionPolicy: given.evictionPolicy ?? around.evictionPolicy,
     evictionWatermark: around.evictionWatermark,
     segmentFormat: 'arrow',
@@ -115,6 +126,7 @@ function conflicts(
     if (policy.ack !== 'memory') problem('ack', `'memory' in mode 'memory'`)
     return problems
   }
+  problems.push(...memoryOnlyProblems(given, policy.mode, path))
   if (!around.hasArchive) {
     if (given.archiveAfter !== undefined)
       problem('archiveAfter', 'nothing, because the engine has no archive')
@@ -144,6 +156,31 @@ function conflicts(
     problem('diskTtl', `at least archiveAfter (${policy.archiveAfter} ms)`)
   }
   return problems
+}
+
+/** Keys that mean something only where RAM holds the only copy, with what does their work elsewhere. */
+const MEMORY_KEYS = {
+  ttl: 'memoryTtl and diskTtl say when copies go',
+  priority: 'nothing is evicted from its only copy',
+  maxMemoryBytes: `the engine's maxMemoryBytes and memoryTtl bound what is in RAM`,
+} as const
+
+function memoryOnlyProblems(
+  given: StorageOptions,
+  mode: StorageMode,
+  path: string,
+): readonly ConfigProblem[] {
+  return (['ttl', 'priority', 'maxMemoryBytes'] as const).flatMap((key) =>
+    given[key] === undefined
+      ? []
+      : [
+          {
+            path: `${path}.${key}`,
+            given: given[key],
+            allowed: `nothing in mode '${mode}', where ${MEMORY_KEYS[key]}; mode 'memory' takes it`,
+          },
+        ],
+  )
 }
 
 function ms(value: number | string | undefined): number | null {

@@ -1,49 +1,30 @@
 import { StratalogError } from '../base/errors.ts'
-import type { AckLevel } from '../format/manifest.ts'
-import type { LiveLog } from '../log/live-log.ts'
-import type { Partition } from '../log/partition.ts'
-import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
-import type { TierMove } from '../tiering/context.ts'
+import type { Duration } from '../base/units.ts'
+import type { AppendResult } from '../log/live-log.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { ReplayReport } from '../replay/report.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
+import type { RecordRow } from './batch.ts'
 import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
+import { type DumpOptions, checkDumpOptions, dumpLines, liveDumpSource } from './dump.ts'
 import type { Engine } from './engine.ts'
-import { LiveDirectory } from './live-directory.ts'
-import { Log, type LogPorts } from './log.ts'
+import { type AppendOptions, type Appendable, Log, type LogPorts } from './log.ts'
+import { type MemoryMetrics, memoryMetrics } from './memory-metrics.ts'
 import { openEngine } from './open-engine.ts'
+import { noArchiveForSnapshot } from './lower-tiers.ts'
 import type { EnginePorts } from './ports.ts'
 import { type QueryOptions, runnerOptions } from './query-options.ts'
-import { type ReplayFromArchiveOptions, replayFromArchive } from './replay-archive.ts'
-import {
-  type SnapshotDescription,
-  type SnapshotOptions,
-  createSnapshot,
-  listSnapshots,
-} from './snapshots.ts'
+import type { ReplayFromArchiveOptions } from './replay-archive.ts'
+import { type ConsumeOptions, FirstUse, consumeRecords, produceExpiring } from './shorthands.ts'
+import type { SnapshotDescription, SnapshotOptions } from './snapshots.ts'
+import type { ReadableLog } from './record-stream.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
+import { EngineTiers, type TierControl } from './tier-control.ts'
 
-/** Appends that wait for the object store share one upload within this time. */
-const OBJECT_ACK_DELAY_MS = 250
-
-/** Control over tier moves. */
-export interface TierControl {
-  /**
-   * Brings all that was appended before the call to `to` (default `object` with an archive, else `disk`), whatever its
-   * age.
-   */
-  now(options?: {
-    readonly logs?: readonly string[]
-    readonly to?: TierTarget
-  }): Promise<TierReport>
-  /** One round of the scheduler: what is due by its age moves. */
-  run(): Promise<readonly TierMove[]>
-  /** Stops the scheduler's own rounds until `resume`. */
-  pause(): void
-  resume(): void
-}
+/** A log as it grows in a directory that another process writes. */
+type FollowDirectory = (name: string, assertOpen: () => void) => ReadableLog
 
 /**
  * A running engine: many logs, one WAL, one archive.
@@ -54,43 +35,35 @@ export interface TierControl {
  * await clicks.append({ user_id: 7, event: 'view' })
  */
 export class Stratalog {
-  readonly tier: TierControl
+  readonly #tiers: EngineTiers
   readonly #engine: Engine
   readonly #logPorts: LogPorts
-  readonly #objectWaits = new Map<LiveLog, Promise<TierReport>>()
+  readonly #firstUse: FirstUse
   #closing: Promise<void> | null = null
 
-  /** `reopen` opens the directory for reading anew; null for the engine that writes it. */
-  private constructor(engine: Engine, reopen: (() => Promise<Engine>) | null = null) {
+  /** `follow` finds what another process appends to the directory; null for the engine that writes it. */
+  private constructor(engine: Engine, follow: FollowDirectory | null = null) {
     this.#engine = engine
+    this.#tiers = new EngineTiers(engine, () => this.#assertWritable())
     this.#logPorts = {
       now: () => engine.ports.clock.now(),
-      admit: (log) => engine.governor.admit(log),
+      admit: (log, partition, signal) => engine.governor.admit(log, partition, signal),
       archiveThrough: (log, partition, endOffset) =>
-        this.#archiveThrough(log, partition, endOffset),
+        this.#tiers.archiveThrough(log, partition, endOffset),
       assertOpen: () => this.#assertOpen(),
       readOnly: engine.isReadOnly,
-      follow:
-        reopen === null
-          ? null
-          : ({ name }) =>
-              new LiveDirectory({
-                name,
-                clock: engine.ports.clock,
-                first: engine,
-                reopen,
-                assertOpen: () => this.#assertOpen(),
-              }),
+      follow: follow === null ? null : ({ name }) => follow(name, () => this.#assertOpen()),
     }
-    this.tier = {
-      now: (options = {}) => this.#tierNow(options),
-      run: async () => {
-        this.#assertWritable()
-        return engine.scheduler.run()
-      },
-      pause: () => engine.scheduler.pause(),
-      resume: () => engine.scheduler.resume(),
-    }
+    this.#firstUse = new FirstUse({
+      has: (name) => engine.registry.has(name),
+      open: (name) => this.log(name),
+      create: (name, options) => this.#createLog(name, options),
+    })
+  }
+
+  /** Control over tier moves. */
+  get tier(): TierControl {
+    return this.#tiers
   }
 
   /** An engine in RAM: nothing to configure, nothing to clean up. */
@@ -122,7 +95,13 @@ export class Stratalog {
     ports: Partial<EnginePorts> = {},
   ): Promise<Stratalog> {
     const engine = await openEngine(options, ports, 'read')
-    return new Stratalog(engine, () => openEngine(options, engine.ports, 'read'))
+    const { LiveDirectory } = await import('./live-directory.ts')
+    const { clock } = engine.ports
+    const reopen = (): Promise<Engine> => openEngine(options, engine.ports, 'read')
+    return new Stratalog(
+      engine,
+      (name, assertOpen) => new LiveDirectory({ name, clock, first: engine, reopen, assertOpen }),
+    )
   }
 
   /**
@@ -138,9 +117,8 @@ export class Stratalog {
   }
 
   /** Creates a log. @throws StratalogError `log_exists`, `log_name_invalid`, `schema_invalid`, `config_invalid`. */
-  async createLog(name: string, options: CreateLogOptions = {}): Promise<Log> {
-    this.#assertWritable()
-    return new Log(await createLog(this.#engine, name, options), this.#logPorts)
+  createLog(name: string, options: CreateLogOptions = {}): Promise<Log> {
+    return this.#firstUse.create(name, options)
   }
 
   /** A log that exists. @throws StratalogError `log_not_found`. */
@@ -153,6 +131,48 @@ export class Stratalog {
   logs(): readonly Log[] {
     this.#assertOpen()
     return [...this.#engine.registry.all()].map((log) => new Log(log, this.#logPorts))
+  }
+
+  /**
+   * Appends to a log by name; on its first use the log is created with the engine's defaults.
+   * @throws StratalogError what `createLog` and `Log.append` throw.
+   * @example
+   * await db.produce('events', { user_id: 7, event: 'view' })
+   */
+  async produce(
+    name: string,
+    records: Appendable,
+    options: AppendOptions = {},
+  ): Promise<AppendResult> {
+    this.#assertOpen()
+    return (await this.#firstUse.openOrCreate(name, {})).append(records, options)
+  }
+
+  /**
+   * Appends to a log of mode `memory`, which is created so on its first use; the records are gone `ttl` after it.
+   * @throws StratalogError `argument_invalid` on a log of another mode, and what `produce` throws.
+   * @example
+   * await db.produceWithTtl('sessions', { user_id: 7 }, '30m')
+   */
+  async produceWithTtl(name: string, records: Appendable, ttl: Duration): Promise<AppendResult> {
+    this.#assertOpen()
+    return produceExpiring(this.#firstUse, name, records, ttl)
+  }
+
+  /**
+   * Up to `limit` records from offset `from` on, as objects with `_offset`, `_partition` and `_time`. The next call
+   * goes on at the last `_offset` and one.
+   * @throws StratalogError `log_not_found` (reading creates nothing), `offset_gap`, and what reading throws.
+   * @example
+   * const records = await db.consume('events', 0, 100)
+   */
+  async consume(
+    name: string,
+    from: number,
+    limit: number,
+    options: ConsumeOptions = {},
+  ): Promise<RecordRow[]> {
+    return consumeRecords(this.log(name), from, limit, options)
   }
 
   /**
@@ -178,13 +198,15 @@ export class Stratalog {
    */
   async snapshot(options: SnapshotOptions = {}): Promise<SnapshotDescription> {
     this.#assertWritable()
-    return createSnapshot(this.#engine, options)
+    const { lowerTiers } = this.#engine
+    if (lowerTiers === null) throw noArchiveForSnapshot()
+    return lowerTiers.createSnapshot(options)
   }
 
   /** The snapshots in the archive, oldest first. */
   async snapshots(): Promise<readonly SnapshotDescription[]> {
     this.#assertOpen()
-    return listSnapshots(this.#engine)
+    return this.#engine.lowerTiers?.listSnapshots() ?? []
   }
 
   /**
@@ -197,6 +219,7 @@ export class Stratalog {
     options: ReplayFromArchiveOptions = {},
   ): Promise<ReplayReport> {
     if (options.into === undefined) this.#assertWritable()
+    const { replayFromArchive } = await import('./replay-archive.ts')
     return replayFromArchive(this.#engine, url, options)
   }
 
@@ -204,6 +227,33 @@ export class Stratalog {
   status(): EngineStatus {
     this.#assertOpen()
     return engineStatus(this.#engine)
+  }
+
+  /**
+   * What the memory tier holds, against its budget, and what it let go of; the same figures go to the metrics port.
+   * @example
+   * const { usedBytes, maxBytes, evictionCount } = db.memoryMetrics()
+   */
+  memoryMetrics(): MemoryMetrics {
+    this.#assertOpen()
+    return memoryMetrics(this.#engine)
+  }
+
+  /**
+   * The state of every log, or of some, as JSON Lines: texts of one line each, with its line feed. It is as of the
+   * call; reading it takes memory for one batch. See docs/api.md for the lines.
+   * @throws StratalogError `log_not_found`; on the way `aborted`, and what reading throws.
+   * @example
+   * await writeFile('state.ndjson', db.dump())
+   */
+  dump(options: DumpOptions = {}): AsyncIterable<string> {
+    this.#assertOpen()
+    const { logs, signal } = checkDumpOptions(options)
+    const { registry, ports } = this.#engine
+    const chosen =
+      logs === undefined ? registry.all() : new Set(logs.map((name) => registry.get(name)))
+    const source = liveDumpSource(chosen, ports.clock.now(), (log) => new Log(log, this.#logPorts))
+    return dumpLines(source, signal)
   }
 
   /** Makes everything durable at its log's level and lets go of files, locks and threads. Safe to call again. */
@@ -216,57 +266,9 @@ export class Stratalog {
     await this.close()
   }
 
-  async #tierNow(options: {
-    readonly logs?: readonly string[]
-    readonly to?: TierTarget
-  }): Promise<TierReport> {
+  async #createLog(name: string, options: CreateLogOptions): Promise<Log> {
     this.#assertWritable()
-    const { registry, surroundings, scheduler } = this.#engine
-    if (!surroundings.hasDataDir) {
-      throw new StratalogError(
-        'argument_invalid',
-        'An engine in RAM has no lower tier. Open it with a dataDir.',
-      )
-    }
-    const to = options.to ?? (surroundings.hasArchive ? 'object' : 'disk')
-    if (to === 'object' && !surroundings.hasArchive) {
-      throw new StratalogError(
-        'argument_invalid',
-        'There is no archive to move to. Open the engine with one.',
-      )
-    }
-    const logs =
-      options.logs === undefined
-        ? [...registry.all()]
-        : options.logs.map((name) => registry.get(name))
-    return scheduler.now(logs, to)
-  }
-
-  /** `ack: 'object'`: one upload for all who ask within the delay. */
-  async #archiveThrough(log: LiveLog, partition: Partition, endOffset: number): Promise<void> {
-    while (partition.archivedEnd < endOffset) {
-      const upload = this.#objectWaits.get(log) ?? this.#startObjectUpload(log)
-      const report = await upload
-      const failed = report.failed.find((entry) => entry.partition === partition.partition)
-      if (failed !== undefined && partition.archivedEnd < endOffset) {
-        throw new StratalogError(
-          'store_unavailable',
-          `The append is ${describeLevel(log.policy.wal ? 'disk' : 'memory')}, but not in the archive yet: ${failed.message}`,
-          { details: { log: log.name, partition: partition.partition, offset: endOffset } },
-        )
-      }
-    }
-  }
-
-  #startObjectUpload(log: LiveLog): Promise<TierReport> {
-    const { clock } = this.#engine.ports
-    const upload = clock.sleep(OBJECT_ACK_DELAY_MS).then(() => {
-      // Whoever comes from here on is not covered by this upload and starts the next.
-      this.#objectWaits.delete(log)
-      return this.#engine.scheduler.now([log], 'object')
-    })
-    this.#objectWaits.set(log, upload)
-    return upload
+    return new Log(await createLog(this.#engine, name, options), this.#logPorts)
   }
 
   #assertOpen(): void {
@@ -282,8 +284,4 @@ export class Stratalog {
       )
     }
   }
-}
-
-function describeLevel(ack: AckLevel): string {
-  return ack === 'disk' ? 'durable on disk' : 'in memory'
 }

@@ -1,62 +1,84 @@
 /** The system columns of a batch, made from what the batch is. */
 import { columnReader } from '../format/column-values.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
+import { HEAP_BUFFERS } from '../format/growing-column.ts'
 import type { ColumnData } from '../format/column.ts'
 import type { Tier } from '../format/manifest.ts'
-import type { RecordBatch } from '../format/record-batch.ts'
-import { type Field, type SystemColumn, fieldIndex } from '../format/schema.ts'
+import { type Field, SYSTEM_COLUMNS, type SystemColumn } from '../format/schema.ts'
 
-/** Whose records a batch holds, and which columns of them are wanted. */
-export interface BatchContext {
+/** Whose rows a system column is about. */
+export interface BatchPlace {
   readonly partition: number
   readonly tier: Tier
-  readonly timeColumn: string
-  readonly keyColumn: string | null
-  /** Names in the order asked for; null for the default. */
-  readonly columns: readonly string[] | null
+  readonly baseOffset: number
+  readonly length: number
 }
 
-export function systemColumn(
-  name: SystemColumn,
-  batch: RecordBatch,
-  context: BatchContext,
-): { field: Field; column: ColumnData } {
+export function isSystemColumn(name: string): name is SystemColumn {
+  return (SYSTEM_COLUMNS as readonly string[]).includes(name)
+}
+
+/** What a system column is; `time` is the field of the log's time column. */
+export function systemField(name: SystemColumn, time: Field | undefined): Field {
   switch (name) {
     case '_offset':
-      return made(name, 'int64', batch.length, (row) => batch.baseOffset + row)
+      return { name, type: 'int64', nullable: false }
     case '_partition':
-      return made(name, 'int32', batch.length, () => context.partition)
+      return { name, type: 'int32', nullable: false }
     case '_tier':
-      return made(name, 'utf8', batch.length, () => context.tier)
+      return { name, type: 'utf8', nullable: false }
     case '_time':
-      return timeColumn(batch, context)
+      return time === undefined
+        ? { name, type: 'timestamp[ms]', nullable: false }
+        : { ...time, name }
     case '_key':
-      return keyColumn(batch, context)
+      return { name, type: 'utf8', nullable: true }
   }
 }
 
-/** The record's time in the log's own time unit: the stamped column, or the user's time column under another name. */
-function timeColumn(
-  batch: RecordBatch,
-  context: BatchContext,
-): { field: Field; column: ColumnData } {
-  const index = fieldIndex(batch.schema, context.timeColumn)
-  const field = batch.schema.fields[index]
-  const column = batch.columns[index]
-  if (field === undefined || column === undefined)
-    return made('_time', 'timestamp[ms]', batch.length, () => null)
-  return { field: { ...field, name: '_time' }, column }
+/** A column that says where each row is. */
+export function placeColumn(
+  name: '_offset' | '_partition' | '_tier',
+  place: BatchPlace,
+): ColumnData {
+  const { length } = place
+  const column = { length, nullCount: 0, validity: null, offsets: null, dictionary: null }
+  switch (name) {
+    case '_offset': {
+      const halves = new Int32Array(length * 2)
+      for (let row = 0; row < length; row++) {
+        const offset = place.baseOffset + row
+        halves[row * 2] = offset
+        halves[row * 2 + 1] = offset / 4_294_967_296
+      }
+      return { ...column, type: 'int64', values: bytesOf(halves) }
+    }
+    case '_partition':
+      return {
+        ...column,
+        type: 'int32',
+        values: bytesOf(new Int32Array(length).fill(place.partition)),
+      }
+    case '_tier': {
+      const tiers = createColumnBuilder('utf8', HEAP_BUFFERS)
+      tiers.push(place.tier)
+      return {
+        ...column,
+        type: 'utf8',
+        values: bytesOf(new Int32Array(length)),
+        dictionary: tiers.slice(0, 1),
+      }
+    }
+  }
 }
 
-function keyColumn(
-  batch: RecordBatch,
-  context: BatchContext,
-): { field: Field; column: ColumnData } {
-  const index = context.keyColumn === null ? -1 : fieldIndex(batch.schema, context.keyColumn)
-  const column = batch.columns[index]
-  if (column === undefined) return made('_key', 'utf8', batch.length, () => null)
+/** The keys of a key column as text. */
+export function keyTexts(column: ColumnData): ColumnData {
+  if (column.type === 'utf8') return column
   const read = columnReader(column)
-  return made('_key', 'utf8', batch.length, (row) => keyText(read(row)))
+  const texts = createColumnBuilder('utf8', HEAP_BUFFERS)
+  for (let row = 0; row < column.length; row++) texts.push(keyText(read(row)))
+  return texts.slice(0, column.length)
 }
 
 /** A key as text: what decides its partition and names it in the latest view. */
@@ -69,15 +91,6 @@ export function keyText(value: unknown): string | null {
     : `${value as number | bigint | boolean | string}`
 }
 
-function made(
-  name: string,
-  type: Field['type'],
-  length: number,
-  value: (row: number) => unknown,
-): { field: Field; column: ColumnData } {
-  const builder = createColumnBuilder(type, {
-    acquire: (minBytes) => new Uint8Array(Math.ceil(minBytes / 8) * 8),
-  })
-  for (let row = 0; row < length; row++) builder.push(value(row))
-  return { field: { name, type, nullable: name === '_key' }, column: builder.slice(0, length) }
+function bytesOf(elements: Int32Array): Uint8Array {
+  return new Uint8Array(elements.buffer, elements.byteOffset, elements.byteLength)
 }

@@ -10,9 +10,10 @@ import type { Table } from 'apache-arrow'
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type ArrowData, ArrowColumnReader, isArrowData } from './arrow-column.ts'
+import { ipcProblem } from './arrow-ipc-check.ts'
+import { isJsonField } from './arrow-types.ts'
 import { concatColumns } from './column-concat.ts'
 import type { ColumnData } from './column.ts'
-import { decompressFrameBelow } from './lz4.ts'
 import { BLOCK_RAW_BYTES_MAX } from './limits.ts'
 import type { Field } from './schema.ts'
 
@@ -83,15 +84,20 @@ export function readArrowBatches(input: ArrowInput): ArrowColumns[] {
  */
 export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> {
   const { CompressionType, compressionRegistry, tableFromIPC } = await import('apache-arrow')
+  const { decompressFrameBelow } = await import('./lz4.ts')
   if (compressionRegistry.get(CompressionType.LZ4_FRAME) === null) {
     compressionRegistry.set(CompressionType.LZ4_FRAME, {
       decode: (frame) => decompressFrameBelow(frame, BLOCK_RAW_BYTES_MAX),
     })
   }
+  const problem = ipcProblem(bytes)
+  if (problem !== null) throw inputInvalid(`This is no Arrow IPC data: ${problem}.`)
   let table: Table
   try {
     table = tableFromIPC(bytes)
   } catch (error) {
+    const given = error instanceof Error ? UNRECOGNIZED_TYPE.exec(error.message)?.[1] : undefined
+    if (given !== undefined) throw unrecognizedType(given)
     throw inputInvalid(
       `This is no Arrow IPC data: ${error instanceof Error ? error.message : String(error)}.`,
       error,
@@ -101,6 +107,17 @@ export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> 
   if (table.schema.fields.length === 0)
     throw inputInvalid('This is no Arrow IPC data: it has no columns.')
   return readArrowBatches(table)
+}
+
+/** How apache-arrow names a type that it cannot read, as of list views and run-end encoded columns. */
+const UNRECOGNIZED_TYPE = /Unrecognized type: "(\w+)"/
+
+function unrecognizedType(given: string): StratalogError {
+  return new StratalogError(
+    'type_unsupported',
+    `No column type holds Arrow's ${given}; cast it to a plain list or to plain values before it is appended.`,
+    { details: { given } },
+  )
 }
 
 function isArrowBatch(value: unknown): value is ArrowBatch {
@@ -148,9 +165,7 @@ function readBatch(batch: ArrowBatch): ArrowColumns {
 }
 
 function readColumn(field: ArrowField, data: ArrowData): ColumnData | null {
-  return new ArrowColumnReader(field.name, field.metadata?.get('stratalog:type') === 'json').read(
-    data,
-  )
+  return new ArrowColumnReader(field.name, isJsonField(field)).read(data)
 }
 
 function inputInvalid(message: string, cause?: unknown): StratalogError {

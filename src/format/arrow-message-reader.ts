@@ -22,8 +22,18 @@ export interface BufferPlace {
 
 /** One column of a message: every buffer lies inside the body. */
 export interface ColumnPlace {
+  readonly length: number
   readonly nullCount: number
   readonly buffers: readonly BufferPlace[]
+  readonly children: readonly ColumnPlace[]
+}
+
+/** What a column has to be made of. */
+export interface ColumnShape {
+  readonly bufferCount: number
+  /** Columns inside. Those of a list have as many rows as the message says and its offsets will tell. */
+  readonly children: readonly ColumnShape[]
+  readonly isList: boolean
 }
 
 export interface ExpectedMessage {
@@ -32,8 +42,7 @@ export interface ExpectedMessage {
   readonly length: number
   /** Null for a record batch. */
   readonly dictionaryId: number | null
-  /** How many buffers each column has. */
-  readonly bufferCounts: readonly number[]
+  readonly columns: readonly ColumnShape[]
 }
 
 /** @param metadata the message up to its body. */
@@ -83,22 +92,49 @@ function parseColumns(
   expected: ExpectedMessage,
   fail: Fail,
 ): readonly ColumnPlace[] {
-  const { bufferCounts, length, bodyLength } = expected
-  const bufferCount = bufferCounts.reduce((sum, count) => sum + count, 0)
+  const { columns, length } = expected
+  const shapes = columns.flatMap(withInside)
+  const bufferCount = shapes.reduce((sum, shape) => sum + shape.bufferCount, 0)
   if (batch.length() !== BigInt(length)) fail('a message has another row count')
-  if (batch.nodesLength() !== bufferCounts.length) fail('a message has another column count')
+  if (batch.nodesLength() !== shapes.length) fail('a message has another column count')
   if (batch.buffersLength() !== bufferCount) fail('a message has another buffer count')
-  let next = 0
-  return bufferCounts.map((count, index) => {
-    const node = batch.nodes(index)
+  const parser = new ColumnParser(batch, expected.bodyLength, fail)
+  return columns.map((shape) => parser.next(shape, length))
+}
+
+function withInside(shape: ColumnShape): readonly ColumnShape[] {
+  return [shape, ...shape.children.flatMap(withInside)]
+}
+
+/** Nodes and buffers in their order: a column's own, then those of the columns inside. */
+class ColumnParser {
+  readonly #batch: RecordBatch
+  readonly #bodyLength: number
+  readonly #fail: Fail
+  #node = 0
+  #buffer = 0
+
+  constructor(batch: RecordBatch, bodyLength: number, fail: Fail) {
+    this.#batch = batch
+    this.#bodyLength = bodyLength
+    this.#fail = fail
+  }
+
+  /** @param expected rows; null where only the offsets of a list will tell. */
+  next(shape: ColumnShape, expected: number | null): ColumnPlace {
+    const node = this.#batch.nodes(this.#node++)
+    const length = Number(node?.length() ?? -1n)
     const nullCount = Number(node?.nullCount() ?? -1n)
-    if (node?.length() !== BigInt(length)) fail('a column has another row count')
-    if (!(nullCount >= 0 && nullCount <= length)) fail('a column has an impossible null count')
+    if (!(length >= 0 && length <= 2 ** 31 - 8) || (expected !== null && length !== expected))
+      this.#fail('a column has another row count')
+    if (!(nullCount >= 0 && nullCount <= length))
+      this.#fail('a column has an impossible null count')
     const buffers: BufferPlace[] = []
-    for (const end = next + count; next < end; next++)
-      buffers.push(parseBuffer(batch, next, bodyLength, fail))
-    return { nullCount, buffers }
-  })
+    for (let count = 0; count < shape.bufferCount; count++)
+      buffers.push(parseBuffer(this.#batch, this.#buffer++, this.#bodyLength, this.#fail))
+    const children = shape.children.map((child) => this.next(child, shape.isList ? null : length))
+    return { length, nullCount, buffers, children }
+  }
 }
 
 function parseBuffer(

@@ -21,7 +21,7 @@ import { MetadataVersion } from 'apache-arrow/fb/metadata-version'
 import { RecordBatch } from 'apache-arrow/fb/record-batch'
 import { Builder, type Offset } from 'flatbuffers'
 import { type WrittenField, writeMetadata, writeSchema } from './arrow-schema.ts'
-import { valueRange, tidyBitmap } from './column-concat.ts'
+import { listItems, valueRange, tidyBitmap } from './column-concat.ts'
 import { type ColumnData, bitmapBytes } from './column.ts'
 import { compressFrame } from './lz4.ts'
 import { columnLayout } from './schema.ts'
@@ -42,6 +42,8 @@ export interface WrittenColumn {
   readonly length: number
   readonly nullCount: number
   readonly buffers: readonly Uint8Array[]
+  /** Columns inside of a list or a struct. */
+  readonly children?: readonly WrittenColumn[]
 }
 
 /** A message and how long its parts are, as in a footer's Block. */
@@ -67,7 +69,13 @@ export function writtenColumn(column: ColumnData): WrittenColumn {
   if (layout.kind === 'bits') return { ...shape, buffers: [validity, tidyBits(column)] }
   if (layout.kind === 'fixed')
     return { ...shape, buffers: [validity, column.values.subarray(0, length * layout.byteWidth)] }
+  if (layout.kind === 'struct')
+    return { ...shape, buffers: [validity], children: (column.children ?? []).map(writtenColumn) }
   const { start, end } = valueRange(column)
+  if (layout.kind === 'list') {
+    const buffers = [validity, offsetBytes(column, start)]
+    return { ...shape, buffers, children: [writtenColumn(listItems(column))] }
+  }
   return {
     ...shape,
     buffers: [validity, offsetBytes(column, start), column.values.subarray(start, end)],
@@ -95,11 +103,17 @@ export interface BatchMessageOptions {
   readonly dictionaryId?: number
 }
 
+/** A column, then all that lie inside of it, each before those inside of itself: Arrow's order of nodes. */
+function withInside(column: WrittenColumn): readonly WrittenColumn[] {
+  return [column, ...(column.children ?? []).flatMap(withInside)]
+}
+
 export function encodeBatch(
-  columns: readonly WrittenColumn[],
+  topColumns: readonly WrittenColumn[],
   length: number,
   options: BatchMessageOptions,
 ): EncodedMessage {
+  const columns = topColumns.flatMap(withInside)
   const buffers = columns.flatMap((column) => column.buffers)
   const stored = buffers.map((buffer) =>
     options.compress ? storedBuffer(buffer) : plainBuffer(buffer),
@@ -129,10 +143,12 @@ export function encodeBatch(
 
 /** Bytes of the columns' buffers before compression. */
 export function writtenBytes(columns: readonly WrittenColumn[]): number {
-  return columns.reduce(
-    (sum, column) => sum + column.buffers.reduce((bytes, buffer) => bytes + buffer.length, 0),
-    0,
-  )
+  return columns
+    .flatMap(withInside)
+    .reduce(
+      (sum, column) => sum + column.buffers.reduce((bytes, buffer) => bytes + buffer.length, 0),
+      0,
+    )
 }
 
 /** A message's place in the file. */

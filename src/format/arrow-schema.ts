@@ -13,8 +13,10 @@ import { Field as ArrowField } from 'apache-arrow/fb/field'
 import { FloatingPoint } from 'apache-arrow/fb/floating-point'
 import { Int } from 'apache-arrow/fb/int'
 import { KeyValue } from 'apache-arrow/fb/key-value'
+import { List } from 'apache-arrow/fb/list'
 import { Precision } from 'apache-arrow/fb/precision'
 import { Schema as ArrowSchema } from 'apache-arrow/fb/schema'
+import { Struct_ as Struct } from 'apache-arrow/fb/struct-'
 import { TimeUnit } from 'apache-arrow/fb/time-unit'
 import { Timestamp } from 'apache-arrow/fb/timestamp'
 import { Type } from 'apache-arrow/fb/type'
@@ -25,6 +27,7 @@ import {
   type ColumnType,
   type Field,
   type TimestampUnit,
+  columnLayout,
   decimalParameters,
   timestampUnit,
 } from './schema.ts'
@@ -52,7 +55,8 @@ export function writeSchema(builder: Builder, fields: readonly WrittenField[]): 
 function writeField(builder: Builder, field: WrittenField, position: number): Offset {
   const name = builder.createString(field.name)
   const { typeType, type } = writeType(builder, field.type)
-  const children = ArrowField.createChildrenVector(builder, [])
+  const inside = childFields(field.type).map((child) => writeField(builder, child, position))
+  const children = ArrowField.createChildrenVector(builder, inside)
   const metadata =
     field.type === 'json' ? writeMetadata(builder, [[TYPE_METADATA_KEY, 'json']]) : null
   const dictionary =
@@ -66,6 +70,14 @@ function writeField(builder: Builder, field: WrittenField, position: number): Of
   if (dictionary !== null) ArrowField.addDictionary(builder, dictionary)
   if (metadata !== null) ArrowField.addCustomMetadata(builder, metadata)
   return ArrowField.endField(builder)
+}
+
+/** What lies inside may be null, as we have no type that says otherwise. */
+function childFields(type: ColumnType): readonly WrittenField[] {
+  const layout = columnLayout(type)
+  if (layout.kind === 'list') return [{ name: 'item', type: layout.item, nullable: true }]
+  if (layout.kind !== 'struct') return []
+  return layout.fields.map((field) => ({ ...field, nullable: true }))
 }
 
 function writeEncoding(builder: Builder, id: number, codeWidth: CodeWidth): Offset {
@@ -126,6 +138,9 @@ function writeType(builder: Builder, type: ColumnType): WrittenType {
 }
 
 function writePlainType(builder: Builder, type: ColumnType): WrittenType {
+  const { kind } = columnLayout(type)
+  if (kind === 'list') return { typeType: Type.List, type: List.createList(builder) }
+  if (kind === 'struct') return { typeType: Type.Struct_, type: Struct.createStruct_(builder) }
   switch (type) {
     case 'bool':
       return { typeType: Type.Bool, type: Bool.createBool(builder) }

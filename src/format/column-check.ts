@@ -2,9 +2,9 @@
  * Whether columns from a caller are laid out as `ColumnData` says: what is taken on trust would be read beyond its end.
  */
 import { isUtf8 } from 'node:buffer'
-import { type ColumnData, bitmapBytes, codesOf, isValidAt } from './column.ts'
+import { type ColumnData, bitmapBytes, codesOf, countBits, isValidAt } from './column.ts'
 import { VALUE_BYTES_MAX } from './limits.ts'
-import { columnLayout, isColumnType } from './schema.ts'
+import { type ColumnType, type StructField, columnLayout, isColumnType } from './schema.ts'
 
 /** What is wrong with the layout of a column, or null. Looks at every offset, code and byte of text. */
 export function columnProblem(column: ColumnData): string | null {
@@ -14,6 +14,8 @@ export function columnProblem(column: ColumnData): string | null {
   if (!isCount(nullCount) || nullCount > length) return 'its null count is not a count of its rows'
   if (validity === null ? nullCount > 0 : !isBytes(validity, bitmapBytes(length)))
     return 'its validity is too short'
+  if (validity !== null && length - countBits(validity, length) !== nullCount)
+    return 'its null count is not that of its validity'
   if (!(values instanceof Uint8Array)) return 'its values are not bytes'
   return column.dictionary === null
     ? layoutProblem(column)
@@ -22,7 +24,10 @@ export function columnProblem(column: ColumnData): string | null {
 
 function layoutProblem(column: ColumnData): string | null {
   const layout = columnLayout(column.type)
-  const { length, offsets, values } = column
+  const { length, offsets, values, children } = column
+  if (layout.kind === 'list') return listProblem(column, layout.item)
+  if (layout.kind === 'struct') return structProblem(column, layout.fields)
+  if (children !== undefined) return 'it has columns inside, as only lists and structs do'
   if (layout.kind !== 'variable') {
     if (offsets !== null) return 'it has offsets'
     const width = layout.kind === 'bits' ? null : layout.byteWidth
@@ -33,8 +38,7 @@ function layoutProblem(column: ColumnData): string | null {
       ? 'its values are not aligned'
       : null
   }
-  if (!(offsets instanceof Int32Array) || offsets.length < length + 1)
-    return 'it has too few offsets'
+  if (!(offsets instanceof Int32Array) || offsets.length < length + 1) return TOO_FEW_OFFSETS
   let before = 0
   for (let row = 0; row <= length; row++) {
     const offset = offsets[row] ?? 0
@@ -45,6 +49,52 @@ function layoutProblem(column: ColumnData): string | null {
   }
   if (before > values.length) return 'its offsets lie beyond its values'
   return column.type === 'binary' ? null : textProblem(column, offsets)
+}
+
+const TOO_FEW_OFFSETS = 'it has too few offsets'
+
+function listProblem(column: ColumnData, itemType: ColumnType): string | null {
+  const { length, offsets, children } = column
+  if (!(offsets instanceof Int32Array) || offsets.length < length + 1) return TOO_FEW_OFFSETS
+  const problem = childrenProblem(children, [itemType])
+  if (problem !== null) return problem
+  const itemCount = children?.[0]?.length ?? 0
+  let before = 0
+  for (let row = 0; row <= length; row++) {
+    const offset = offsets[row] ?? 0
+    if (offset < before) return 'its offsets do not ascend'
+    before = offset
+  }
+  return before > itemCount ? 'its offsets lie beyond its items' : null
+}
+
+function structProblem(column: ColumnData, fields: readonly StructField[]): string | null {
+  const { length, offsets, children } = column
+  if (offsets !== null) return 'it has offsets'
+  const problem = childrenProblem(
+    children,
+    fields.map((field) => field.type),
+  )
+  if (problem !== null) return problem
+  return children?.every((child) => child.length === length) === true
+    ? null
+    : 'the columns inside have other lengths'
+}
+
+function childrenProblem(
+  children: readonly ColumnData[] | undefined,
+  types: readonly ColumnType[],
+): string | null {
+  if (!Array.isArray(children) || children.length !== types.length)
+    return `it has not ${types.length} ${types.length === 1 ? 'column' : 'columns'} inside`
+  for (const [index, child] of (children as readonly ColumnData[]).entries()) {
+    if (typeof child !== 'object' || child === null || child.type !== types[index])
+      return `the column inside is not of the type ${types[index]}`
+    if (child.dictionary !== null) return 'the column inside has a dictionary'
+    const problem = columnProblem(child)
+    if (problem !== null) return `the column inside, ${child.type}: ${problem}`
+  }
+  return null
 }
 
 /** Each value is whole text by itself; nothing is known of the bytes under a null. */

@@ -2,8 +2,15 @@
  * Gathering columns: several into one, dictionary codes into plain bytes. What comes out shares no
  * bitmap with what went in.
  */
-import { assert } from '../base/assert.ts'
-import { type ColumnData, bitmapBytes, codesOf, countBits, isValidAt } from './column.ts'
+import { assert, present } from '../base/assert.ts'
+import {
+  type ColumnData,
+  bitmapBytes,
+  codesOf,
+  countBits,
+  isValidAt,
+  sliceColumn,
+} from './column.ts'
 import { columnLayout } from './schema.ts'
 
 /**
@@ -24,7 +31,32 @@ export function concatColumns(columns: readonly ColumnData[]): ColumnData {
     return { ...shape, offsets: null, values: concatBits(columns, length) }
   if (layout.kind === 'fixed')
     return { ...shape, offsets: null, values: concatBytes(columns, length, layout.byteWidth) }
-  return { ...shape, ...concatVariable(columns, length) }
+  if (layout.kind === 'variable') return { ...shape, ...concatVariable(columns, length) }
+  if (layout.kind === 'list') return { ...shape, ...concatLists(columns, length) }
+  const children = layout.fields.map((_, index) =>
+    concatColumns(columns.map((column) => childOf(column, index))),
+  )
+  return { ...shape, offsets: null, values: NO_VALUES, children }
+}
+
+const NO_VALUES = new Uint8Array(0)
+
+function childOf(column: ColumnData, index: number): ColumnData {
+  return present(column.children?.[index], 'a column inside of a column')
+}
+
+/** The items that the rows of a list have, and no others. */
+export function listItems(column: ColumnData): ColumnData {
+  const { start, end } = valueRange(column)
+  return sliceColumn(childOf(column, 0), start, end)
+}
+
+function concatLists(
+  columns: readonly ColumnData[],
+  length: number,
+): Pick<ColumnData, 'offsets' | 'values' | 'children'> {
+  const items = concatColumns(columns.map(listItems))
+  return { offsets: concatOffsets(columns, length), values: NO_VALUES, children: [items] }
 }
 
 /** The same rows without a dictionary. */
@@ -106,23 +138,30 @@ function concatVariable(
   const ranges = columns.map((column) => valueRange(column))
   const byteCount = ranges.reduce((sum, range) => sum + range.end - range.start, 0)
   assert(byteCount < 2 ** 31, 'a column holds less than 2 GiB')
-  const offsets = new Int32Array(length + 1)
   const values = new Uint8Array(byteCount)
-  let row = 0
   let position = 0
   columns.forEach((column, index) => {
     const { start, end } = ranges[index] ?? { start: 0, end: 0 }
     values.set(column.values.subarray(start, end), position)
-    const own = column.offsets ?? offsets
-    const shift = position - start
-    for (let next = 1; next <= column.length; next++) offsets[row + next] = (own[next] ?? 0) + shift
-    row += column.length
     position += end - start
   })
-  return { offsets, values }
+  return { offsets: concatOffsets(columns, length), values }
 }
 
-/** Which bytes of `values` a variable column uses. */
+/** From 0. */
+function concatOffsets(columns: readonly ColumnData[], length: number): Int32Array {
+  const offsets = new Int32Array(length + 1)
+  let row = 0
+  for (const column of columns) {
+    const own = column.offsets ?? new Int32Array(1)
+    const shift = (offsets[row] ?? 0) - (own[0] ?? 0)
+    for (let next = 1; next <= column.length; next++) offsets[row + next] = (own[next] ?? 0) + shift
+    row += column.length
+  }
+  return offsets
+}
+
+/** Which bytes of `values` a variable column uses, or which rows of its items a list does. */
 export function valueRange(column: ColumnData): { readonly start: number; readonly end: number } {
   return { start: column.offsets?.[0] ?? 0, end: column.offsets?.[column.length] ?? 0 }
 }

@@ -15,15 +15,19 @@ export function nullColumn(type: ColumnType, length: number): ColumnData {
       : layout.kind === 'fixed'
         ? length * layout.byteWidth
         : 0
-  return {
+  const hasOffsets = layout.kind === 'variable' || layout.kind === 'list'
+  const column: ColumnData = {
     type,
     length,
     nullCount: length,
     validity: length === 0 ? null : new Uint8Array(bitmapBytes(length)),
-    offsets: layout.kind === 'variable' ? new Int32Array(length + 1) : null,
+    offsets: hasOffsets ? new Int32Array(length + 1) : null,
     values: new Uint8Array(byteCount),
     dictionary: null,
   }
+  if (layout.kind === 'list') return { ...column, children: [nullColumn(layout.item, 0)] }
+  if (layout.kind !== 'struct') return column
+  return { ...column, children: layout.fields.map((field) => nullColumn(field.type, length)) }
 }
 
 /**

@@ -2,18 +2,20 @@
  * Columns as JavaScript values; see the table in schema.ts. Where a Date cannot hold a timestamp or
  * a date (beyond ±8.64e15 ms), its bigint count stands in.
  */
-import { isAscii } from 'node:buffer'
 import {
   type ColumnData,
   bigInt64View,
   codesOf,
-  float64View,
   int32View,
   isValidAt,
+  sliceColumn,
 } from './column.ts'
+import { elementsOf } from './column-elements.ts'
+import { nestedReader } from './nested-values.ts'
 import type { RecordBatch } from './record-batch.ts'
 import type { Row } from './schema-inference.ts'
 import { type ColumnType, decimalParameters, timestampUnit } from './schema.ts'
+import { TextReader } from './text-reader.ts'
 
 export { concatColumns, flattenColumn } from './column-concat.ts'
 export { castColumn, conformBatch, nullColumn } from './column-conform.ts'
@@ -24,6 +26,8 @@ export type ColumnReader = (row: number) => unknown
 /** One value. For many rows of a column make a `columnReader`. */
 export function readValue(column: ColumnData, row: number): unknown {
   if (!isValidAt(column, row)) return null
+  if (column.children !== undefined)
+    return nestedReader(sliceColumn(column, row, row + 1), columnReader)(0)
   if (column.dictionary !== null) return readValue(column.dictionary, codesOf(column)[row] ?? 0)
   if (column.offsets === null) return fixedReader(column)(row)
   return variableReader(column)(row)
@@ -57,14 +61,17 @@ function presentReader(column: ColumnData): ColumnReader {
     const codes = codesOf(column)
     return (row) => texts[codes[row] ?? 0]
   }
+  if (column.children !== undefined) return nestedReader(column, columnReader)
   if (column.offsets === null) return fixedReader(column)
-  return column.type === 'utf8' ? textReader(column) : variableReader(column)
+  if (column.type !== 'utf8') return variableReader(column)
+  const texts = new TextReader(column)
+  return (row) => texts.at(row)
 }
 
 const textsOfDictionary = new WeakMap<ColumnData, readonly string[]>()
 
 /** A dictionary's strings, decoded once for all columns that share it. */
-function dictionaryTexts(dictionary: ColumnData): readonly string[] {
+export function dictionaryTexts(dictionary: ColumnData): readonly string[] {
   const known = textsOfDictionary.get(dictionary)
   if (known !== undefined) return known
   const read = variableReader(dictionary)
@@ -75,33 +82,23 @@ function dictionaryTexts(dictionary: ColumnData): readonly string[] {
 
 function fixedReader(column: ColumnData): ColumnReader {
   const { values, type } = column
-  const { buffer, byteOffset, byteLength } = values
   switch (type) {
     case 'bool':
       return (row) => (((values[row >> 3] ?? 0) >> (row & 7)) & 1) === 1
     case 'int8':
-      return elementReader(new Int8Array(buffer, byteOffset, byteLength))
     case 'uint8':
-      return elementReader(values)
     case 'int16':
-      return elementReader(new Int16Array(buffer, byteOffset, byteLength >> 1))
     case 'uint16':
-      return elementReader(new Uint16Array(buffer, byteOffset, byteLength >> 1))
     case 'int32':
-      return elementReader(int32View(values))
     case 'uint32':
-      return elementReader(new Uint32Array(buffer, byteOffset, byteLength >> 2))
     case 'float32':
-      return elementReader(new Float32Array(buffer, byteOffset, byteLength >> 2))
-    case 'float64':
-      return elementReader(float64View(values))
+    case 'float64': {
+      const elements = elementsOf(column) as { readonly [index: number]: number }
+      return (row) => elements[row]
+    }
     default:
       return wideReader(column)
   }
-}
-
-function elementReader(elements: { readonly [index: number]: number }): ColumnReader {
-  return (row) => elements[row]
 }
 
 /** The types of 64 bits and more, and dates. */
@@ -114,10 +111,15 @@ function wideReader(column: ColumnData): ColumnReader {
   const unit = timestampUnit(type)
   const wide = bigInt64View(values)
   if (unit === 'us' || unit === 'ns') return (row) => wide[row]
-  const integers = integerReader(values, type === 'uint64')
-  if (unit === null) return decimalParameters(type) === null ? integers : decimalReader(type, wide)
-  const msPerUnit = unit === 's' ? 1000 : 1
-  return (row) => dateOrCount(Number(integers(row)) * msPerUnit, wide[row] ?? 0n)
+  const halves = int32View(values)
+  if (unit === 'ms') return (row) => timeOfMs(halves, row)
+  if (unit === 's') {
+    return (row) => dateOrCount(Number(integerAt(halves, row)) * 1000, wide[row] ?? 0n)
+  }
+  if (type === 'uint64') return (row) => unsignedAt(halves, row)
+  return decimalParameters(type) === null
+    ? (row) => integerAt(halves, row)
+    : decimalReader(type, wide)
 }
 
 const DAY_MS = 86_400_000
@@ -127,17 +129,25 @@ function dateOrCount(ms: number, count: bigint): Date | bigint {
   return Math.abs(ms) <= DATE_MS_MAX ? new Date(ms) : count
 }
 
-/** 64-bit integers as numbers where those are exact, else as bigints. */
-function integerReader(values: Uint8Array, isUnsigned: boolean): (row: number) => number | bigint {
-  const halves = int32View(values)
-  return (row) => {
-    const low = (halves[row * 2] ?? 0) >>> 0
-    const high = halves[row * 2 + 1] ?? 0
-    const number = (isUnsigned ? high >>> 0 : high) * 2 ** 32 + low
-    if (Number.isSafeInteger(number)) return number
-    const wide = (BigInt(high) << 32n) | BigInt(low)
-    return isUnsigned ? BigInt.asUintN(64, wide) : wide
-  }
+/** An int64 in its two halves, as a number where that is exact, else as a bigint. */
+export function integerAt(halves: Int32Array, row: number): number | bigint {
+  const low = (halves[row * 2] ?? 0) >>> 0
+  const high = halves[row * 2 + 1] ?? 0
+  const number = high * 4_294_967_296 + low
+  return Number.isSafeInteger(number) ? number : (BigInt(high) << 32n) | BigInt(low)
+}
+
+function unsignedAt(halves: Int32Array, row: number): number | bigint {
+  const low = (halves[row * 2] ?? 0) >>> 0
+  const high = (halves[row * 2 + 1] ?? 0) >>> 0
+  const number = high * 4_294_967_296 + low
+  return Number.isSafeInteger(number) ? number : (BigInt(high) << 32n) | BigInt(low)
+}
+
+/** A timestamp in ms in its two halves, as a Date where there is one of it. */
+export function timeOfMs(halves: Int32Array, row: number): Date | bigint {
+  const ms = (halves[row * 2 + 1] ?? 0) * 4_294_967_296 + ((halves[row * 2] ?? 0) >>> 0)
+  return Math.abs(ms) <= DATE_MS_MAX ? new Date(ms) : BigInt(integerAt(halves, row))
 }
 
 function decimalReader(type: ColumnType, halves: BigInt64Array): ColumnReader {
@@ -171,30 +181,4 @@ function variableReader(column: ColumnData): ColumnReader {
       JSON.parse(bytes.toString('utf8', offsets[row] ?? 0, offsets[row + 1] ?? 0)) as unknown
   }
   return (row) => bytes.toString('utf8', offsets[row] ?? 0, offsets[row + 1] ?? 0)
-}
-
-/**
- * Strings up to this length are cut from one string of the whole column: V8 copies those, so they
- * do not keep the whole alive; longer ones would.
- */
-const COPIED_SLICE_MAX = 12
-
-function textReader(column: ColumnData): ColumnReader {
-  const offsets = column.offsets ?? new Int32Array(1)
-  const start = offsets[0] ?? 0
-  const end = offsets[column.length] ?? 0
-  const bytes = Buffer.from(
-    column.values.buffer as ArrayBuffer,
-    column.values.byteOffset,
-    column.values.byteLength,
-  )
-  if (!isAscii(bytes.subarray(start, end))) return variableReader(column)
-  const whole = bytes.toString('latin1', start, end)
-  return (row) => {
-    const from = offsets[row] ?? 0
-    const to = offsets[row + 1] ?? 0
-    return to - from <= COPIED_SLICE_MAX
-      ? whole.slice(from - start, to - start)
-      : bytes.toString('latin1', from, to)
-  }
 }

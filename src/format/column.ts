@@ -9,9 +9,12 @@ import { type ColumnType, columnLayout } from './schema.ts'
  *   The first may be above 0.
  * - `values`: fixed types, `length × byteWidth` bytes; bool, a bitmap; variable types, the bytes that `offsets` divide.
  *   What lies under a null is unspecified.
- * - `dictionary`: when not null, `values` are `length` codes into it, of one byte each in a hot batch and int32 elsewhere
- *   (see `codesOf`), and `offsets` is null. A dictionary has no nulls and no dictionary of its own. Only utf8
- *   columns have one.
+ * - `dictionary`: when not null, `values` are `length` codes into it, of one byte each in a hot batch and int32
+ *   elsewhere (see `codesOf`), and `offsets` is null. A dictionary has no nulls and no dictionary of its own. Only utf8
+ *   columns have one, and none that lies inside of another.
+ * - `children`: of a list, the one column of all items: `offsets` are rows of it, and `values` is empty. Of a
+ *   struct, a column per field, of `length` rows each; `offsets` is null and `values` empty. Other types have none.
+ *   The items under a null list and the fields under a null struct are unspecified.
  *
  * Every buffer starts at a position of its ArrayBuffer that its element width divides.
  */
@@ -23,6 +26,7 @@ export interface ColumnData {
   readonly offsets: Int32Array | null
   readonly values: Uint8Array
   readonly dictionary: ColumnData | null
+  readonly children?: readonly ColumnData[]
 }
 
 export function isValidAt(column: Pick<ColumnData, 'validity'>, row: number): boolean {
@@ -51,13 +55,14 @@ export function float64View(bytes: Uint8Array): Float64Array {
   return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 3)
 }
 
-/** Bytes that the column's values, offsets and validity take; a dictionary counts in full. */
+/** Bytes that the column's values, offsets and validity take; a dictionary and the items of a list count in full. */
 export function columnBytes(column: ColumnData): number {
   const own =
     column.values.byteLength +
     (column.offsets?.byteLength ?? 0) +
     (column.validity?.byteLength ?? 0)
-  return own + (column.dictionary === null ? 0 : columnBytes(column.dictionary))
+  const inside = column.children?.reduce((sum, child) => sum + columnBytes(child), 0) ?? 0
+  return own + inside + (column.dictionary === null ? 0 : columnBytes(column.dictionary))
 }
 
 /**
@@ -69,7 +74,7 @@ export function sliceColumn(column: ColumnData, start: number, end: number): Col
   const length = end - start
   const validity = column.validity === null ? null : sliceBitmap(column.validity, start, length)
   const nullCount = validity === null ? 0 : length - countBits(validity, length)
-  return {
+  const slice: ColumnData = {
     type: column.type,
     length,
     nullCount,
@@ -78,6 +83,13 @@ export function sliceColumn(column: ColumnData, start: number, end: number): Col
     values: sliceValues(column, start, end),
     dictionary: column.dictionary,
   }
+  if (column.children === undefined) return slice
+  // The offsets of a list go on counting from the first row of all its items.
+  const isList = column.offsets !== null
+  const children = isList
+    ? column.children
+    : column.children.map((child) => sliceColumn(child, start, end))
+  return { ...slice, children }
 }
 
 function sliceValues(column: ColumnData, start: number, end: number): Uint8Array {

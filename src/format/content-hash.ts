@@ -11,9 +11,12 @@
  * values    bool: u8 per row, 0 or 1; fixed-width types: the value's bytes; 0 for a null
  * lengths   utf8, json, binary: u32 per row, the value's length in bytes; 0 for a null
  * bytes     utf8, json, binary: the values one after the other
+ * sizes     list: u32 per row, how many items; 0 for a null
  *
  * column    = H(H(presence) ‖ H(values))                fixed-width types and bool
  *           = H(H(presence) ‖ H(lengths) ‖ H(bytes))    utf8, json, binary
+ *           = H(H(presence) ‖ H(sizes) ‖ column)        list: of the items of all rows that are not null, in order
+ *           = H(H(presence) ‖ column per field)         struct: fields in order, each over the rows that are not null
  * partition = H(number u32 ‖ run count u32 ‖ (from u64 ‖ to u64) per run ‖ column per column)
  * log       = H(length u32 of columns ‖ columns ‖ partition per partition that has records, ascending)
  * ```
@@ -23,11 +26,19 @@
  */
 import { assert, present } from '../base/assert.ts'
 import { Sha256 } from './checksum.ts'
-import { type ColumnData, isValidAt } from './column.ts'
-import { flattenColumn, valueRange } from './column-concat.ts'
+import { type ColumnData, isValidAt, sliceColumn } from './column.ts'
+import { concatColumns, flattenColumn, listItems, valueRange } from './column-concat.ts'
 import { castColumn, nullColumn } from './column-conform.ts'
 import { type RecordBatch, endOffset } from './record-batch.ts'
-import { type Field, type Schema, STAMPED_TIME_COLUMN, columnLayout } from './schema.ts'
+import {
+  type ColumnLayout,
+  type ColumnType,
+  type Field,
+  type Schema,
+  STAMPED_TIME_COLUMN,
+  childTypes,
+  columnLayout,
+} from './schema.ts'
 
 /** Hashes the records of one log as they come. */
 export class LogHasher {
@@ -75,7 +86,7 @@ class PartitionHasher {
 
   constructor(number: number, fields: readonly Field[]) {
     this.#number = number
-    this.#columns = fields.map((field) => ({ field, hasher: new ColumnHasher(field) }))
+    this.#columns = fields.map((field) => ({ field, hasher: new ColumnHasher(field.type) }))
   }
 
   add(batch: RecordBatch): void {
@@ -111,32 +122,45 @@ class PartitionHasher {
 }
 
 class ColumnHasher {
-  readonly #kind: 'bits' | 'fixed' | 'variable'
-  readonly #byteWidth: number
+  readonly #layout: ColumnLayout
   readonly #presence = new Sha256()
-  /** Lengths, for variable types. */
+  /** Lengths, for variable types; sizes, for lists. */
   readonly #values = new Sha256()
   readonly #bytes = new Sha256()
+  readonly #inside: readonly ColumnHasher[]
 
-  constructor(field: Field) {
-    const layout = columnLayout(field.type)
-    this.#kind = layout.kind
-    this.#byteWidth = layout.kind === 'fixed' ? layout.byteWidth : 0
+  constructor(type: ColumnType) {
+    this.#layout = columnLayout(type)
+    this.#inside = childTypes(type).map((inside) => new ColumnHasher(inside))
   }
 
   add(column: ColumnData): void {
     this.#presence.update(presenceBytes(column))
-    if (this.#kind === 'variable') this.#addVariable(flattenColumn(column))
-    else if (this.#kind === 'bits') this.#values.update(boolBytes(column))
-    else this.#values.update(fixedBytes(column, this.#byteWidth))
+    const layout = this.#layout
+    if (layout.kind === 'variable') this.#addVariable(flattenColumn(column))
+    else if (layout.kind === 'bits') this.#values.update(boolBytes(column))
+    else if (layout.kind === 'fixed') this.#values.update(fixedBytes(column, layout.byteWidth))
+    else this.#addNested(column)
   }
 
   digest(): Uint8Array {
+    const { kind } = this.#layout
     const hash = new Sha256()
     hash.update(this.#presence.digest())
-    hash.update(this.#values.digest())
-    if (this.#kind === 'variable') hash.update(this.#bytes.digest())
+    if (kind !== 'struct') hash.update(this.#values.digest())
+    if (kind === 'variable') hash.update(this.#bytes.digest())
+    for (const hasher of this.#inside) hash.update(hasher.digest())
     return hash.digest()
+  }
+
+  #addNested(column: ColumnData): void {
+    const present = withoutNulls(column)
+    if (this.#layout.kind === 'list') this.#values.update(sizeBytes(column))
+    const children = present.offsets === null ? present.children : [listItems(present)]
+    this.#inside.forEach((hasher, index) => {
+      const child = children?.[index]
+      if (child !== undefined) hasher.add(child)
+    })
   }
 
   #addVariable(column: ColumnData): void {
@@ -170,6 +194,28 @@ function presenceBytes(column: ColumnData): Uint8Array {
   for (let row = 0; row < column.length; row++)
     bytes[row] = ((column.validity[row >> 3] ?? 0) >> (row & 7)) & 1
   return bytes
+}
+
+/** The rows of a nested column that are not null, one after the other. */
+function withoutNulls(column: ColumnData): ColumnData {
+  if (column.nullCount === 0) return column
+  const parts: ColumnData[] = []
+  for (let row = 0; row < column.length; row++) {
+    if (!isValidAt(column, row)) continue
+    const start = row
+    while (row < column.length && isValidAt(column, row)) row++
+    parts.push(sliceColumn(column, start, row))
+  }
+  return parts.length === 0 ? sliceColumn(column, 0, 0) : concatColumns(parts)
+}
+
+function sizeBytes(column: ColumnData): Uint8Array {
+  const sizes = new Uint32Array(column.length)
+  for (let row = 0; row < column.length; row++) {
+    if (isValidAt(column, row))
+      sizes[row] = (column.offsets?.[row + 1] ?? 0) - (column.offsets?.[row] ?? 0)
+  }
+  return new Uint8Array(sizes.buffer)
 }
 
 function boolBytes(column: ColumnData): Uint8Array {

@@ -1,69 +1,115 @@
 /** Growing columns of fixed width, and of bits. */
 import { assert } from '../base/assert.ts'
-import { type ColumnData, bitmapBytes, isValidAt, sliceBitmap } from './column.ts'
-import { type FixedWriter, fixedWriter } from './fixed-values.ts'
+import { clearBitsFrom, copyBits } from './bits.ts'
+import { type ColumnData, bitmapBytes, sliceBitmap } from './column.ts'
+import { type FixedCells, type FixedValues, fixedValues, writeWide } from './fixed-values.ts'
 import {
   type BufferSource,
   type ColumnBuilder,
   type ColumnSize,
-  INITIAL_BYTES,
+  NO_BYTES,
   type PushResult,
   ValidityBuilder,
-  appendValidity,
   grown,
-  setBit,
 } from './growing-column.ts'
 import type { ColumnType } from './schema.ts'
 
-export class FixedBuilder implements ColumnBuilder {
+/**
+ * A column that a row writer (row-writer.ts) fills cell by cell: `reserve`, then `cells` from row `length` on, `write`
+ * and `setNull`, and last `advance`. Until then the column is as it was.
+ */
+export interface CellColumn {
+  readonly length: number
+  /** Where the rows lie; another view after each `reserve`. */
+  readonly cells: FixedCells
+  /** Makes room for the next `count` rows, none of them null. */
+  reserve(count: number): void
+  /** Writes a value that is not null into a reserved row; false when it is not one of the type. */
+  write(row: number, value: unknown): boolean
+  setNull(row: number): void
+  advance(count: number): void
+}
+
+export class FixedBuilder implements ColumnBuilder, CellColumn {
   readonly type: ColumnType
   length = 0
-  readonly #byteWidth: number
+  cells: FixedCells
+  readonly #format: FixedValues
   readonly #source: BufferSource
   readonly #validity: ValidityBuilder
-  readonly #writer: FixedWriter
-  #values: Uint8Array
+  readonly #expectedBytes: number
+  #values: Uint8Array = NO_BYTES
+  #reservedEnd = 0
 
-  constructor(type: ColumnType, byteWidth: number, source: BufferSource, expected: ColumnSize) {
+  constructor(type: ColumnType, source: BufferSource, expected: ColumnSize) {
     this.type = type
-    this.#byteWidth = byteWidth
+    this.#format = fixedValues(type)
     this.#source = source
     this.#validity = new ValidityBuilder(source)
-    this.#values = source.acquire(Math.max(INITIAL_BYTES, expected.valueBytes))
-    this.#writer = fixedWriter(type)
-    this.#writer.attach(this.#values)
+    this.#expectedBytes = expected.valueBytes
+    this.cells = this.#format.over(NO_BYTES)
   }
 
   push(value: unknown): PushResult {
-    this.#reserve(1)
-    const isNull = value === null || value === undefined
-    if (isNull) {
-      const position = this.length * this.#byteWidth
-      this.#values.fill(0, position, position + this.#byteWidth)
-    } else if (!this.#writer.write(this.length, value)) {
-      return 'mismatch'
-    }
-    this.#validity.set(this.length, !isNull)
+    this.reserve(1)
+    if (value === null || value === undefined) this.setNull(this.length)
+    else if (!this.write(this.length, value)) return 'mismatch'
     this.length++
     return 'ok'
   }
 
   pushAll(values: readonly unknown[], count: number): number {
-    this.#reserve(count)
-    const nullCount = this.#writer.writeAll(this.length, values, count)
-    if (nullCount < 0) return -1
-    this.#validity.setAll(this.length, values, count, nullCount)
+    this.reserve(count)
+    let nullCount = 0
+    for (let index = 0; index < count; index++) {
+      const value = values[index]
+      if (value === null || value === undefined) {
+        nullCount++
+        this.setNull(this.length + index)
+      } else if (!this.write(this.length + index, value)) return -1
+    }
     this.length += count
     return nullCount
   }
 
+  /** Appends `count` rows that all hold the same whole number; for types of 64 bits. */
+  pushRepeated(value: number, count: number): void {
+    this.reserve(count)
+    for (let row = this.length; row < this.length + count; row++) writeWide(this.cells, row, value)
+    this.length += count
+  }
+
   append(column: ColumnData): void {
     assert(column.type === this.type, 'a column is appended to one of its type')
-    this.#reserve(column.length)
-    const byteCount = column.length * this.#byteWidth
-    this.#values.set(column.values.subarray(0, byteCount), this.length * this.#byteWidth)
-    appendValidity(this.#validity, column, this.length)
+    const { byteWidth } = this.#format
+    this.#reserveValues(column.length)
+    const byteCount = column.length * byteWidth
+    const { values } = column
+    this.#values.set(
+      values.byteLength === byteCount ? values : values.subarray(0, byteCount),
+      this.length * byteWidth,
+    )
+    this.#validity.append(column, this.length)
     this.length += column.length
+  }
+
+  reserve(count: number): void {
+    this.#reserveValues(count)
+    this.#reservedEnd = this.length + count
+    this.#validity.reserve(this.length, count)
+  }
+
+  write(row: number, value: unknown): boolean {
+    return this.#format.write(this.cells, row, value)
+  }
+
+  setNull(row: number): void {
+    this.#format.writeZero(this.cells, row)
+    this.#validity.clear(row, this.#reservedEnd)
+  }
+
+  advance(count: number): void {
+    this.length += count
   }
 
   truncate(length: number): void {
@@ -71,71 +117,107 @@ export class FixedBuilder implements ColumnBuilder {
   }
 
   size(): ColumnSize {
-    return { rows: this.length, valueBytes: this.length * this.#byteWidth }
+    return { rows: this.length, valueBytes: this.length * this.#format.byteWidth }
+  }
+
+  seal(): void {
+    if (this.#values.length === 0) return
+    this.#values = this.#source.shrink(this.#values, this.length * this.#format.byteWidth)
+    this.cells = this.#format.over(this.#values)
+    this.#validity.seal(this.length)
+  }
+
+  numberAt(row: number): number {
+    return this.#format.numberAt(this.cells, row)
   }
 
   slice(start: number, end: number): ColumnData {
     const { validity, nullCount } = this.#validity.slice(start, end)
-    const values = this.#values.subarray(start * this.#byteWidth, end * this.#byteWidth)
+    const { byteWidth } = this.#format
     return {
       type: this.type,
       length: end - start,
       nullCount,
       validity,
       offsets: null,
-      values,
+      values: this.#values.subarray(start * byteWidth, end * byteWidth),
       dictionary: null,
     }
   }
 
-  #reserve(rows: number): void {
-    const needed = (this.length + rows) * this.#byteWidth
+  #reserveValues(count: number): void {
+    const { byteWidth } = this.#format
+    const needed = (this.length + count) * byteWidth
     if (needed <= this.#values.length) return
-    this.#values = grown(this.#values, needed, this.#source)
-    this.#writer.attach(this.#values)
+    const wanted = Math.max(needed, this.#expectedBytes)
+    this.#values = grown(this.#values, this.length * byteWidth, wanted, this.#source)
+    this.cells = this.#format.over(this.#values)
   }
 }
 
-export class BitsBuilder implements ColumnBuilder {
+export class BitsBuilder implements ColumnBuilder, CellColumn {
   readonly type: ColumnType
   length = 0
+  /** Eight rows each; those that are reserved are 0. */
+  cells: Uint8Array = NO_BYTES
   readonly #source: BufferSource
   readonly #validity: ValidityBuilder
-  #bits: Uint8Array
+  #reservedEnd = 0
 
   constructor(type: ColumnType, source: BufferSource) {
     this.type = type
     this.#source = source
     this.#validity = new ValidityBuilder(source)
-    this.#bits = source.acquire(INITIAL_BYTES)
   }
 
   push(value: unknown): PushResult {
-    const isNull = value === null || value === undefined
-    if (!isNull && typeof value !== 'boolean') return 'mismatch'
-    this.#pushBit(value === true)
-    this.#validity.set(this.length, !isNull)
+    this.reserve(1)
+    if (value === null || value === undefined) this.setNull(this.length)
+    else if (!this.write(this.length, value)) return 'mismatch'
     this.length++
     return 'ok'
   }
 
   pushAll(values: readonly unknown[], count: number): number {
+    this.reserve(count)
     let nullCount = 0
     for (let index = 0; index < count; index++) {
       const value = values[index]
-      if (value === null || value === undefined) nullCount++
-      if (this.push(value) !== 'ok') return -1
+      if (value === null || value === undefined) {
+        nullCount++
+        this.setNull(this.length + index)
+      } else if (!this.write(this.length + index, value)) return -1
     }
+    this.length += count
     return nullCount
   }
 
   append(column: ColumnData): void {
     assert(column.type === this.type, 'a column is appended to one of its type')
-    for (let row = 0; row < column.length; row++) {
-      this.#pushBit((((column.values[row >> 3] ?? 0) >> (row & 7)) & 1) === 1)
-      this.#validity.set(this.length, isValidAt(column, row))
-      this.length++
-    }
+    this.#reserveBits(column.length)
+    copyBits(this.cells, this.length, column.values, column.length)
+    this.#validity.append(column, this.length)
+    this.length += column.length
+  }
+
+  reserve(count: number): void {
+    this.#reserveBits(count)
+    clearBitsFrom(this.cells, this.length, count)
+    this.#reservedEnd = this.length + count
+    this.#validity.reserve(this.length, count)
+  }
+
+  write(row: number, value: unknown): boolean {
+    if (value === true) this.cells[row >> 3] = (this.cells[row >> 3] ?? 0) | (1 << (row & 7))
+    return typeof value === 'boolean'
+  }
+
+  setNull(row: number): void {
+    this.#validity.clear(row, this.#reservedEnd)
+  }
+
+  advance(count: number): void {
+    this.length += count
   }
 
   truncate(length: number): void {
@@ -146,24 +228,32 @@ export class BitsBuilder implements ColumnBuilder {
     return { rows: this.length, valueBytes: bitmapBytes(this.length) }
   }
 
+  seal(): void {
+    if (this.cells.length === 0) return
+    this.cells = this.#source.shrink(this.cells, bitmapBytes(this.length))
+    this.#validity.seal(this.length)
+  }
+
+  numberAt(row: number): number {
+    return ((this.cells[row >> 3] ?? 0) >> (row & 7)) & 1
+  }
+
   slice(start: number, end: number): ColumnData {
     const { validity, nullCount } = this.#validity.slice(start, end)
-    const values = sliceBitmap(this.#bits, start, end - start)
     return {
       type: this.type,
       length: end - start,
       nullCount,
       validity,
       offsets: null,
-      values,
+      values: sliceBitmap(this.cells, start, end - start),
       dictionary: null,
     }
   }
 
-  #pushBit(isSet: boolean): void {
-    if (this.length >> 3 >= this.#bits.length) {
-      this.#bits = grown(this.#bits, (this.length >> 3) + 1, this.#source)
-    }
-    setBit(this.#bits, this.length, isSet)
+  #reserveBits(count: number): void {
+    const needed = bitmapBytes(this.length + count)
+    if (needed <= this.cells.length) return
+    this.cells = grown(this.cells, bitmapBytes(this.length), needed, this.#source)
   }
 }

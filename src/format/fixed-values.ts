@@ -1,5 +1,6 @@
 /** How JavaScript values become values of the fixed-width types; see the table in schema.ts. */
 import { type ExactTime, parseExactTime, parseIsoTime } from '../base/units.ts'
+import { bigInt64View, int32View } from './column.ts'
 import {
   type ColumnType,
   TIMESTAMP_UNITS_PER_SECOND,
@@ -7,213 +8,170 @@ import {
   timestampUnit,
 } from './schema.ts'
 
-/** Writes values of one type into a buffer by row number. */
-export interface FixedWriter {
-  attach(values: Uint8Array): void
+/** A view of a buffer that holds the values of a fixed-width type, one cell or two per row. */
+export type FixedCells = SmallCells | BigInt64Array
+
+type SmallCells =
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+
+/** How values of one type are written. Stateless, so that every column of the type shares it. */
+export interface FixedValues {
+  readonly byteWidth: number
+  /** The cells of a buffer: values of 64 bits are two int32 each, the low one first; decimals two int64. */
+  over(bytes: Uint8Array): FixedCells
   /** False when the value is not one of the type; nothing is written then. */
-  write(row: number, value: unknown): boolean
-  /**
-   * Writes `values[0..count)` from row `first` on; nulls become zeros. Returns how many were null, or -1 when a value
-   * is not one of the type: then rows from `first` on hold anything.
-   */
-  writeAll(first: number, values: readonly unknown[], count: number): number
+  write(cells: FixedCells, row: number, value: unknown): boolean
+  writeZero(cells: FixedCells, row: number): void
+  /** The nearest number to what a row holds. */
+  numberAt(cells: FixedCells, row: number): number
 }
 
-/** `writeAll` by `write`, for types that rows seldom have. */
-function oneByOne(
-  write: FixedWriter['write'],
-  zero: (row: number) => void,
-): FixedWriter['writeAll'] {
-  return (first, values, count) => {
-    let nullCount = 0
-    for (let index = 0; index < count; index++) {
-      const value = values[index]
-      if (value === null || value === undefined) {
-        zero(first + index)
-        nullCount++
-      } else if (!write(first + index, value)) {
-        return -1
-      }
-    }
-    return nullCount
+const knownTypes = new Map<ColumnType, FixedValues>()
+
+export function fixedValues(type: ColumnType): FixedValues {
+  const known = knownTypes.get(type)
+  if (known !== undefined) return known
+  const made = makeFixedValues(type)
+  knownTypes.set(type, made)
+  return made
+}
+
+function makeFixedValues(type: ColumnType): FixedValues {
+  const integer = INTEGERS[type]
+  if (integer !== undefined) return smallIntegers(integer)
+  if (type === 'float64')
+    return floats(8, (b) => new Float64Array(b.buffer, b.byteOffset, b.length >> 3))
+  if (type === 'float32')
+    return floats(4, (b) => new Float32Array(b.buffer, b.byteOffset, b.length >> 2))
+  if (type === 'int64') return wides((value) => toInt64(value, INT64_MIN, INT64_MAX), false)
+  if (type === 'uint64') return wides((value) => toInt64(value, 0n, UINT64_MAX), true)
+  if (type === 'date') return dates()
+  const unit = timestampUnit(type)
+  if (unit !== null) {
+    const perSecond = TIMESTAMP_UNITS_PER_SECOND[unit]
+    return wides((value) => toTimestamp(value, perSecond), false)
   }
+  return decimals(decimalParameters(type)?.precision ?? 38, decimalParameters(type)?.scale ?? 0)
 }
 
-type NumberArray = Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array
+interface IntegerType {
+  readonly byteWidth: number
+  readonly over: (bytes: Uint8Array) => SmallCells
+  readonly min: number
+  readonly max: number
+}
 
-const INTEGER_ARRAYS: Readonly<
-  Record<
-    string,
-    {
-      readonly over: (bytes: Uint8Array) => NumberArray
-      readonly min: number
-      readonly max: number
-    }
-  >
-> = {
-  int8: { over: (b) => new Int8Array(b.buffer, b.byteOffset, b.length), min: -128, max: 127 },
-  uint8: { over: (b) => b, min: 0, max: 255 },
+const INTEGERS: Readonly<Record<string, IntegerType>> = {
+  int8: {
+    byteWidth: 1,
+    over: (b) => new Int8Array(b.buffer, b.byteOffset, b.length),
+    min: -128,
+    max: 127,
+  },
+  uint8: { byteWidth: 1, over: (b) => b, min: 0, max: 255 },
   int16: {
+    byteWidth: 2,
     over: (b) => new Int16Array(b.buffer, b.byteOffset, b.length >> 1),
     min: -32768,
     max: 32767,
   },
   uint16: {
+    byteWidth: 2,
     over: (b) => new Uint16Array(b.buffer, b.byteOffset, b.length >> 1),
     min: 0,
     max: 65535,
   },
-  int32: {
-    over: (b) => new Int32Array(b.buffer, b.byteOffset, b.length >> 2),
-    min: -(2 ** 31),
-    max: 2 ** 31 - 1,
-  },
+  int32: { byteWidth: 4, over: int32View, min: -(2 ** 31), max: 2 ** 31 - 1 },
   uint32: {
+    byteWidth: 4,
     over: (b) => new Uint32Array(b.buffer, b.byteOffset, b.length >> 2),
     min: 0,
     max: 2 ** 32 - 1,
   },
 }
 
-export function fixedWriter(type: ColumnType): FixedWriter {
-  const integer = INTEGER_ARRAYS[type]
-  if (integer !== undefined) return smallIntegerWriter(integer.over, integer.min, integer.max)
-  if (type === 'float64')
-    return floatWriter((b) => new Float64Array(b.buffer, b.byteOffset, b.length >> 3))
-  if (type === 'float32')
-    return floatWriter((b) => new Float32Array(b.buffer, b.byteOffset, b.length >> 2))
-  if (type === 'int64')
-    return wideWriter((value) => toInt64(value, INT64_MIN, INT64_MAX), -Infinity)
-  if (type === 'uint64') return wideWriter((value) => toInt64(value, 0n, UINT64_MAX), 0)
-  if (type === 'date') return dateWriter()
-  const unit = timestampUnit(type)
-  if (unit !== null) {
-    const perSecond = TIMESTAMP_UNITS_PER_SECOND[unit]
-    // Numbers are ms, which only a column of ms counts as they are.
-    return wideWriter(
-      (value) => toTimestamp(value, perSecond),
-      unit === 'ms' ? -Infinity : Infinity,
-    )
-  }
-  return decimalWriter(
-    decimalParameters(type)?.precision ?? 38,
-    decimalParameters(type)?.scale ?? 0,
-  )
-}
-
-function smallIntegerWriter(
-  over: (bytes: Uint8Array) => NumberArray,
-  min: number,
-  max: number,
-): FixedWriter {
-  let values = over(new Uint8Array(0))
-  const write = (row: number, value: unknown): boolean => {
-    const number = typeof value === 'bigint' && value >= min && value <= max ? Number(value) : value
-    if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max)
-      return false
-    values[row] = number
-    return true
-  }
+function smallIntegers({ byteWidth, over, min, max }: IntegerType): FixedValues {
   return {
-    attach(bytes) {
-      values = over(bytes)
-    },
-    write,
-    writeAll(first, given, count) {
-      let nullCount = 0
-      for (let index = 0; index < count; index++) {
-        const value = given[index]
-        if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
-          values[first + index] = value
-        } else if (value === null || value === undefined) {
-          values[first + index] = 0
-          nullCount++
-        } else if (!write(first + index, value)) {
-          return -1
-        }
-      }
-      return nullCount
-    },
-  }
-}
-
-function floatWriter(over: (bytes: Uint8Array) => Float32Array | Float64Array): FixedWriter {
-  let values = over(new Uint8Array(0))
-  return {
-    attach(bytes) {
-      values = over(bytes)
-    },
-    write(row, value) {
-      if (typeof value !== 'number') return false
-      values[row] = value
+    byteWidth,
+    over,
+    write(cells, row, value) {
+      const number =
+        typeof value === 'bigint' && value >= min && value <= max ? Number(value) : value
+      if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max)
+        return false
+      cells[row] = number
       return true
     },
-    writeAll(first, given, count) {
-      let nullCount = 0
-      for (let index = 0; index < count; index++) {
-        const value = given[index]
-        if (typeof value === 'number') {
-          values[first + index] = value
-        } else if (value === null || value === undefined) {
-          values[first + index] = 0
-          nullCount++
-        } else {
-          return -1
-        }
-      }
-      return nullCount
-    },
+    writeZero: zeroCell,
+    numberAt: numberInCell,
   }
+}
+
+function floats(byteWidth: number, over: (bytes: Uint8Array) => SmallCells): FixedValues {
+  return {
+    byteWidth,
+    over,
+    write(cells, row, value) {
+      if (typeof value !== 'number') return false
+      cells[row] = value
+      return true
+    },
+    writeZero: zeroCell,
+    numberAt: numberInCell,
+  }
+}
+
+function zeroCell(cells: FixedCells, row: number): void {
+  cells[row] = 0
+}
+
+function numberInCell(cells: FixedCells, row: number): number {
+  return Number(cells[row] ?? 0)
 }
 
 const INT64_MIN = -(2n ** 63n)
 const INT64_MAX = 2n ** 63n - 1n
 const UINT64_MAX = 2n ** 64n - 1n
 
-/**
- * Writes 64-bit values: safe integers as two halves, without a bigint; others as bigint. A safe integer of at least
- * `directMin` is its own value; others are converted.
- */
-function wideWriter(
+/** Writes 64-bit values: safe integers as two halves, without a bigint; others as bigint. */
+function wides(
   convert: (value: unknown) => number | bigint | null,
-  directMin: number,
-): FixedWriter {
-  let halves = new Int32Array(0)
-  let wide = new BigInt64Array(0)
-  const put = (row: number, value: number): void => {
-    // ToInt32 is exact modulo 2^32 for every safe integer.
-    halves[row * 2] = value | 0
-    halves[row * 2 + 1] = Math.floor(value / 2 ** 32)
-  }
-  const write = (row: number, value: unknown): boolean => {
-    const converted = convert(value)
-    if (converted === null) return false
-    if (typeof converted === 'bigint') wide[row] = BigInt.asIntN(64, converted)
-    else put(row, converted)
-    return true
-  }
+  isUnsigned: boolean,
+): FixedValues {
   return {
-    attach(bytes) {
-      halves = new Int32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 2)
-      wide = new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 3)
-    },
-    write,
-    writeAll(first, values, count) {
-      let nullCount = 0
-      for (let index = 0; index < count; index++) {
-        const value = values[index]
-        if (typeof value === 'number' && Number.isSafeInteger(value) && value >= directMin) {
-          put(first + index, value)
-        } else if (value === null || value === undefined) {
-          put(first + index, 0)
-          nullCount++
-        } else if (!write(first + index, value)) {
-          return -1
-        }
+    byteWidth: 8,
+    over: int32View,
+    write(cells, row, value) {
+      const converted = convert(value)
+      if (converted === null) return false
+      if (typeof converted === 'bigint') {
+        cells[row * 2] = Number(BigInt.asIntN(32, converted))
+        cells[row * 2 + 1] = Number(BigInt.asIntN(32, converted >> 32n))
+      } else {
+        writeWide(cells, row, converted)
       }
-      return nullCount
+      return true
+    },
+    writeZero: (cells, row) => writeWide(cells, row, 0),
+    numberAt(cells, row) {
+      const low = Number(cells[row * 2] ?? 0) >>> 0
+      const high = Number(cells[row * 2 + 1] ?? 0)
+      return (isUnsigned ? high >>> 0 : high) * 2 ** 32 + low
     },
   }
+}
+
+/** Writes a safe integer as two halves: ToInt32 is exact modulo 2^32 for every one. */
+export function writeWide(cells: FixedCells, row: number, value: number): void {
+  cells[row * 2] = value | 0
+  cells[row * 2 + 1] = Math.floor(value / 2 ** 32)
 }
 
 function toInt64(value: unknown, min: bigint, max: bigint): number | bigint | null {
@@ -254,27 +212,23 @@ const MS_BOUND = 2 ** 63
 
 const DAY_MS = 86_400_000
 
-function dateWriter(): FixedWriter {
-  let values = new Int32Array(0)
-  const write = (row: number, value: unknown): boolean => {
-    const ms =
-      value instanceof Date
-        ? value.getTime()
-        : typeof value === 'string'
-          ? parseIsoTime(value)
-          : null
-    if (ms === null || Number.isNaN(ms)) return false
-    values[row] = Math.floor(ms / DAY_MS)
-    return true
-  }
+function dates(): FixedValues {
   return {
-    attach(bytes) {
-      values = new Int32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 2)
+    byteWidth: 4,
+    over: int32View,
+    write(cells, row, value) {
+      const ms =
+        value instanceof Date
+          ? value.getTime()
+          : typeof value === 'string'
+            ? parseIsoTime(value)
+            : null
+      if (ms === null || Number.isNaN(ms)) return false
+      cells[row] = Math.floor(ms / DAY_MS)
+      return true
     },
-    write,
-    writeAll: oneByOne(write, (row) => {
-      values[row] = 0
-    }),
+    writeZero: zeroCell,
+    numberAt: numberInCell,
   }
 }
 
@@ -284,25 +238,26 @@ function dateWriter(): FixedWriter {
  */
 const DECIMAL_TEXT_MAX = 256
 
-function decimalWriter(precision: number, scale: number): FixedWriter {
-  let wide = new BigInt64Array(0)
+function decimals(precision: number, scale: number): FixedValues {
   const limit = 10n ** BigInt(precision)
-  const put = (row: number, unscaled: bigint): void => {
-    wide[row * 2] = BigInt.asIntN(64, unscaled)
-    wide[row * 2 + 1] = unscaled >> 64n
-  }
-  const write = (row: number, value: unknown): boolean => {
-    const unscaled = toUnscaled(value, scale)
-    if (unscaled === null || unscaled >= limit || unscaled <= -limit) return false
-    put(row, unscaled)
-    return true
+  const put = (cells: FixedCells, row: number, unscaled: bigint): void => {
+    cells[row * 2] = BigInt.asIntN(64, unscaled)
+    cells[row * 2 + 1] = unscaled >> 64n
   }
   return {
-    attach(bytes) {
-      wide = new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length >> 3)
+    byteWidth: 16,
+    over: bigInt64View,
+    write(cells, row, value) {
+      const unscaled = toUnscaled(value, scale)
+      if (unscaled === null || unscaled >= limit || unscaled <= -limit) return false
+      put(cells, row, unscaled)
+      return true
     },
-    write,
-    writeAll: oneByOne(write, (row) => put(row, 0n)),
+    writeZero: (cells, row) => put(cells, row, 0n),
+    numberAt: (cells, row) => {
+      const low = BigInt.asUintN(64, BigInt(cells[row * 2] ?? 0))
+      return Number((BigInt(cells[row * 2 + 1] ?? 0) << 64n) | low)
+    },
   }
 }
 

@@ -6,12 +6,28 @@
  * bigger one takes its place and the old one stays as it was for whoever still reads it. Buffers come from a
  * BufferSource, which owns them; a builder never frees one.
  */
-import { type ColumnData, bitmapBytes, countBits, isValidAt, sliceBitmap } from './column.ts'
+import { clearBit, copyBits, setBits } from './bits.ts'
+import { type ColumnData, bitmapBytes, countBits, sliceBitmap } from './column.ts'
 import type { ColumnType } from './schema.ts'
 
-/** Hands out buffers of at least `minBytes`, aligned to 8, with unspecified contents. */
+/** Where the buffers of growing columns come from and go back to. */
 export interface BufferSource {
+  /**
+   * A buffer of at least `minBytes`, aligned to 8, with unspecified contents. What it throws leaves a builder such that
+   * `truncate` brings its old rows back.
+   */
   acquire(minBytes: number): Uint8Array
+  /** The builder no longer uses a buffer that it acquired; views of it may still be read. */
+  retire(buffer: Uint8Array): void
+  /** Gives the tail of a buffer back: the same start, `bytes` long at least. */
+  shrink(buffer: Uint8Array, bytes: number): Uint8Array
+}
+
+/** Buffers of the JavaScript heap, for columns that live as long as somebody holds them. */
+export const HEAP_BUFFERS: BufferSource = {
+  acquire: (minBytes) => new Uint8Array(Math.ceil(minBytes / 8) * 8),
+  retire() {},
+  shrink: (buffer, bytes) => buffer.subarray(0, bytes),
 }
 
 /** Why a value was not taken. */
@@ -27,23 +43,35 @@ export interface ColumnBuilder {
    * anything behind its old rows, and the caller truncates it.
    */
   pushAll(values: readonly unknown[], count: number): number
-  /** Appends a column of the same type; a dictionary column is decoded. */
+  /** Appends a column of the same type, with a dictionary or without. */
   append(column: ColumnData): void
   /** Forgets the rows from `length` on: how a failed append is undone. */
   truncate(length: number): void
   /** Rows and bytes of values so far. */
   size(): ColumnSize
+  /** Cuts the buffers to what the rows use; the column takes no more rows. */
+  seal(): void
+  /**
+   * The number in a row of a fixed-width type, in the column's unit; of 64 bits the nearest number. Anything for a null
+   * and for other types.
+   */
+  numberAt(row: number): number
   /** Rows `[start, end)`, sharing this builder's buffers where alignment allows. */
   slice(start: number, end: number): ColumnData
 }
 
 export interface ColumnSize {
   readonly rows: number
+  /** Without offsets; codes and their words count as they are. */
   readonly valueBytes: number
+  /** Of text: how it is kept, and the column of the next batch begins; absent, that decides by its first values. */
+  readonly encoding?: 'plain' | 'dictionary'
 }
 
-/** The first buffer of a column that nothing is known of. */
-export const INITIAL_BYTES: number = 256
+export const NO_SIZE: ColumnSize = { rows: 0, valueBytes: 0 }
+
+/** The first buffer of a column that nothing is known of: a log of one record stays small. */
+export const INITIAL_BYTES: number = 64
 
 /** The bitmap of which rows are there; takes no memory until the first null. */
 export class ValidityBuilder {
@@ -54,31 +82,26 @@ export class ValidityBuilder {
     this.#source = source
   }
 
-  /** Whether no row was null so far; then rows that are there need not be told. */
-  get isAllValid(): boolean {
-    return this.#bits === null
+  /** Rows `[first, first + count)`, the next ones, are there unless `clear` says otherwise. */
+  reserve(first: number, count: number): void {
+    if (this.#bits === null) return
+    const bits = this.#roomFor(this.#bits, first, count)
+    setBits(bits, first, count)
   }
 
-  /** Says whether row `row`, the next one, is there. */
-  set(row: number, isValid: boolean): void {
-    if (this.#bits === null) {
-      if (isValid) return
-      this.#bits = this.#source.acquire(Math.max(INITIAL_BYTES, bitmapBytes(row + 1)))
-      this.#bits.fill(0xff, 0, row >> 3)
-      this.#bits[row >> 3] = (1 << (row & 7)) - 1
+  /** Row `row` is null; it is one of those reserved up to `end`. */
+  clear(row: number, end: number): void {
+    clearBit(this.#bits ?? this.#begin(end), row)
+  }
+
+  /** Says which of the next rows are there: as those of `column`. */
+  append(column: Pick<ColumnData, 'length' | 'validity'>, first: number): void {
+    if (column.validity === null) {
+      this.reserve(first, column.length)
       return
     }
-    if (row >> 3 >= this.#bits.length) this.#bits = grown(this.#bits, (row >> 3) + 1, this.#source)
-    setBit(this.#bits, row, isValid)
-  }
-
-  /** Says which of the next rows are there: those whose value is not null. */
-  setAll(first: number, values: readonly unknown[], count: number, nullCount: number): void {
-    if (nullCount === 0 && this.#bits === null) return
-    for (let index = 0; index < count; index++) {
-      const value = values[index]
-      this.set(first + index, value !== null && value !== undefined)
-    }
+    const bits = this.#bits ?? this.#begin(first + column.length)
+    copyBits(this.#roomFor(bits, first, column.length), first, column.validity, column.length)
   }
 
   slice(start: number, end: number): { validity: Uint8Array | null; nullCount: number } {
@@ -87,22 +110,40 @@ export class ValidityBuilder {
     const nullCount = end - start - countBits(validity, end - start)
     return nullCount === 0 ? { validity: null, nullCount: 0 } : { validity, nullCount }
   }
+
+  /** Cuts the bitmap to `length` rows. */
+  seal(length: number): void {
+    if (this.#bits !== null) this.#bits = this.#source.shrink(this.#bits, bitmapBytes(length))
+  }
+
+  #begin(end: number): Uint8Array {
+    const byteCount = bitmapBytes(end)
+    const bits = this.#source.acquire(Math.max(INITIAL_BYTES, byteCount))
+    bits.fill(0xff, 0, byteCount)
+    this.#bits = bits
+    return bits
+  }
+
+  #roomFor(bits: Uint8Array, first: number, count: number): Uint8Array {
+    const needed = bitmapBytes(first + count)
+    if (needed <= bits.length) return bits
+    this.#bits = grown(bits, bitmapBytes(first), needed, this.#source)
+    return this.#bits
+  }
 }
 
-export function appendValidity(validity: ValidityBuilder, column: ColumnData, base: number): void {
-  if (column.validity === null && validity.isAllValid) return
-  for (let row = 0; row < column.length; row++) validity.set(base + row, isValidAt(column, row))
-}
+/** What a column has before its first buffer; never written. */
+export const NO_BYTES: Uint8Array = new Uint8Array(0)
 
-export function setBit(bits: Uint8Array, index: number, isSet: boolean): void {
-  const byte = bits[index >> 3] ?? 0
-  const mask = 1 << (index & 7)
-  bits[index >> 3] = isSet ? byte | mask : byte & ~mask
-}
-
-/** A buffer at least twice as big that begins with the same bytes. */
-export function grown(buffer: Uint8Array, needed: number, source: BufferSource): Uint8Array {
-  const bigger = source.acquire(Math.max(needed, buffer.length * 2))
-  bigger.set(buffer)
+/** A buffer for `needed` bytes, at least twice as big as the one it replaces, beginning with its first `used` bytes. */
+export function grown(
+  buffer: Uint8Array,
+  used: number,
+  needed: number,
+  source: BufferSource,
+): Uint8Array {
+  const bigger = source.acquire(Math.max(INITIAL_BYTES, needed, buffer.length * 2))
+  if (used > 0) bigger.set(buffer.subarray(0, used))
+  if (buffer.length > 0) source.retire(buffer)
   return bigger
 }

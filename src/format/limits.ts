@@ -42,7 +42,14 @@ export const STORED_COLUMNS_MAX: number = COLUMNS_MAX + 1
 
 export const COLUMN_NAME_BYTES_MAX: number = 256
 
+/** Lists and structs around one another in a type: readers and writers go down by recursion. */
+export const NESTING_DEPTH_MAX: number = 8
+
 export const PARTITIONS_MAX: number = 1_024
+
+/** Priorities of records: whole numbers that int16 holds. */
+export const PRIORITY_MIN: number = -1_000
+export const PRIORITY_MAX: number = 1_000
 
 /** The footer of a segment, parsed whole before anything else of it. */
 export const SEGMENT_FOOTER_BYTES_MAX: number = 64 * MIB

@@ -9,7 +9,7 @@ import { assert } from '../base/assert.ts'
 import { isLogName } from '../base/log-name.ts'
 import { isEngineId } from './identity.ts'
 import { type Fail, JsonFields } from './json-fields.ts'
-import { STORED_COLUMNS_MAX, PARTITIONS_MAX } from './limits.ts'
+import { PARTITIONS_MAX, PRIORITY_MAX, PRIORITY_MIN, STORED_COLUMNS_MAX } from './limits.ts'
 import type {
   Location,
   LogDefinition,
@@ -186,6 +186,7 @@ function definitionOf(fields: JsonFields): LogDefinition {
   return log
 }
 
+/** Keys that only mode `memory` has are left out where they have no effect. */
 function policyJson(policy: StoragePolicy): unknown {
   return {
     mode: policy.mode,
@@ -203,6 +204,9 @@ function policyJson(policy: StoragePolicy): unknown {
     evictionWatermark: policy.evictionWatermark,
     segmentFormat: policy.segmentFormat,
     keep: policy.keep,
+    ...(policy.ttl === null ? {} : { ttl: policy.ttl }),
+    ...(policy.priority === 0 ? {} : { priority: policy.priority }),
+    ...(policy.maxMemoryBytes === null ? {} : { maxMemoryBytes: policy.maxMemoryBytes }),
   }
 }
 
@@ -223,7 +227,11 @@ function policyOf(fields: JsonFields): StoragePolicy {
     evictionWatermark: fields.number('evictionWatermark'),
     segmentFormat: fields.oneOf('segmentFormat', ['arrow', 'parquet']),
     keep: fields.oneOf('keep', ['all', 'latest']),
+    ttl: fields.has('ttl') ? fields.integerOrNull('ttl', 1) : null,
+    priority: fields.has('priority') ? fields.integer('priority', PRIORITY_MIN) : 0,
+    maxMemoryBytes: fields.has('maxMemoryBytes') ? fields.integerOrNull('maxMemoryBytes', 1) : null,
   }
+  if (policy.priority > PRIORITY_MAX) fields.fail('priority', `is above ${PRIORITY_MAX}`)
   fields.end()
   return policy
 }

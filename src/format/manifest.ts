@@ -27,6 +27,12 @@ export interface StoragePolicy {
   readonly wal: boolean
   readonly memoryFirst: boolean
   readonly diskFallback: boolean
+  /** Of records of mode `memory`: how long after the append they are gone; null: they stay. */
+  readonly ttl: number | null
+  /** Of records of mode `memory` that are appended without one. */
+  readonly priority: number
+  /** The log's own budget in mode `memory`; null: the engine's alone. */
+  readonly maxMemoryBytes: number | null
   readonly evictionPolicy: EvictionPolicy
   readonly evictionWatermark: number
   readonly segmentFormat: SegmentFormat

@@ -6,11 +6,14 @@ import {
   type Schema,
   STAMPED_TIME_COLUMN,
   TOMBSTONE_COLUMN,
+  countColumns,
   isColumnType,
+  isNestedType,
   isWidening,
   timestampUnit,
 } from './schema.ts'
 import { assertColumnName } from './schema-inference.ts'
+import { sharedSchema } from './shared-schema.ts'
 
 const STAMPED_TIME_FIELD: Field = {
   name: STAMPED_TIME_COLUMN,
@@ -18,13 +21,21 @@ const STAMPED_TIME_FIELD: Field = {
   nullable: false,
 }
 
-/** The stored schema of a log: `fields`, and `_time` unless the log names a time column. */
+/**
+ * The stored schema of a log: `fields`, and `_time` unless the log names a time column.
+ * @throws StratalogError `schema_invalid` for a key column of lists or structs.
+ */
 export function storedSchema(
   id: number,
   fields: readonly Field[],
   timeColumn: string | null,
+  keyColumn: string | null = null,
 ): Schema {
-  return { id, fields: timeColumn === null ? [...fields, STAMPED_TIME_FIELD] : fields }
+  assertKeyType(fields, keyColumn)
+  return sharedSchema({
+    id,
+    fields: timeColumn === null ? [...fields, STAMPED_TIME_FIELD] : fields,
+  })
 }
 
 /** The fields that the user sees. */
@@ -56,6 +67,7 @@ export function assertFields(
   for (const field of fields) assertField(field)
   assertRole(fields, timeColumn, 'timeColumn')
   assertRole(fields, keyColumn, 'keyColumn')
+  assertKeyType(fields, keyColumn)
   const time = fields.find((field) => field.name === timeColumn)
   if (time !== undefined && timestampUnit(time.type) === null) {
     throw invalid(
@@ -73,8 +85,11 @@ function assertField({ name, type }: Field): void {
 }
 
 function assertDistinct(fields: readonly Field[]): void {
-  if (fields.length > COLUMNS_MAX)
-    throw invalid(`A log has at most ${COLUMNS_MAX} columns; got ${fields.length}.`)
+  const count = countColumns(fields)
+  if (count > COLUMNS_MAX)
+    throw invalid(
+      `A log has at most ${COLUMNS_MAX} columns, those inside of lists and structs included; got ${count}.`,
+    )
   const names = new Set<string>()
   for (const { name } of fields) {
     if (names.has(name)) throw invalid(`Column ${JSON.stringify(name)} is declared twice.`)
@@ -86,6 +101,15 @@ function assertRole(fields: readonly Field[], name: string | null, role: string)
   if (name !== null && !fields.some((field) => field.name === name)) {
     throw invalid(`${role} names ${JSON.stringify(name)}, which is not among the columns.`)
   }
+}
+
+/** Equal keys are equal texts, which lists and structs have not. */
+function assertKeyType(fields: readonly Field[], keyColumn: string | null): void {
+  const key = fields.find((field) => field.name === keyColumn)
+  if (key === undefined || !isNestedType(key.type)) return
+  throw invalid(
+    `The key column ${JSON.stringify(key.name)} is ${key.type}; a key is a scalar, such as utf8 or int64.`,
+  )
 }
 
 /**

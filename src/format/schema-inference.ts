@@ -4,6 +4,7 @@
 import { StratalogError } from '../base/errors.ts'
 import { parseIsoTime } from '../base/units.ts'
 import { COLUMNS_MAX, COLUMN_NAME_BYTES_MAX } from './limits.ts'
+import { shapeOfValue } from './nested-inference.ts'
 import {
   type ColumnType,
   type Field,
@@ -11,6 +12,8 @@ import {
   STAMPED_TIME_COLUMN,
   SYSTEM_COLUMNS,
   TOMBSTONE_COLUMN,
+  countColumns,
+  isNestedType,
   isWidening,
 } from './schema.ts'
 
@@ -101,17 +104,20 @@ export function inferFields(
       }
     }
   }
-  if (fields.size > COLUMNS_MAX) {
+  const count = countColumns([...fields.values()])
+  if (count > COLUMNS_MAX) {
     throw new StratalogError(
       'schema_invalid',
-      `A log has at most ${COLUMNS_MAX} columns; these records have ${fields.size}.`,
+      `A log has at most ${COLUMNS_MAX} columns; these records have ${count}.`,
     )
   }
   return [...fields.values()]
 }
 
 export function schemaMismatch(row: number, field: Field, value: unknown): StratalogError {
-  const given = describeValue(value)
+  const given = isNestedType(field.type)
+    ? shapeOfValue(value, (item) => typeOfValue(item) ?? describeValue(item))
+    : describeValue(value)
   return new StratalogError(
     'schema_mismatch',
     `Record ${row}, column ${JSON.stringify(field.name)}: expected ${field.type}, got ${given}. Nothing of this append was applied.`,
@@ -174,6 +180,8 @@ function typeOfNumber(value: number): ColumnType {
  */
 function typeToHold(type: ColumnType, value: unknown, isDeclared: boolean): ColumnType | null {
   if (type === 'json') return typeof value === 'function' || typeof value === 'symbol' ? null : type
+  // Whether what is inside fits, the column itself finds out.
+  if (isNestedType(type)) return typeof value === 'object' ? type : null
   const wanted = typeOfValue(value)
   if (wanted === type) return type
   if (wanted === null) return null

@@ -13,7 +13,11 @@
  * | timestamp[s\|ms\|us\|ns] | Date for s and ms; bigint count for us and ns | int64 since 1970 UTC |
  * | date | Date at midnight UTC | int32 days since 1970 |
  * | decimal(p,s) | string | 16, two's complement, value × 10^s |
+ * | list<T> | array | int32 offsets into a column of T |
+ * | struct<name:T,…> | plain object | a column per field, as long as the struct's |
  */
+import { assert } from '../base/assert.ts'
+import { type NestedShape, isNestedText, parseNestedType } from './nested-type.ts'
 
 export type TimestampUnit = 's' | 'ms' | 'us' | 'ns'
 
@@ -35,6 +39,8 @@ export type ColumnType =
   | `timestamp[${TimestampUnit}]`
   | 'date'
   | `decimal(${number},${number})`
+  | `list<${string}>`
+  | `struct<${string}>`
 
 export interface Field {
   readonly name: string
@@ -61,11 +67,24 @@ export const SYSTEM_COLUMNS = ['_offset', '_partition', '_time', '_key', '_tier'
 
 export type SystemColumn = (typeof SYSTEM_COLUMNS)[number]
 
-/** How the values of a type lie in memory. `bits` is a bitmap, `fixed` has one width, `variable` has int32 offsets. */
+/**
+ * How the values of a type lie in memory. `bits` is a bitmap, `fixed` has one width, `variable` has int32 offsets;
+ * the values of a `list` and a `struct` lie in columns of their own.
+ */
 export type ColumnLayout =
   | { readonly kind: 'bits' }
   | { readonly kind: 'fixed'; readonly byteWidth: number }
   | { readonly kind: 'variable' }
+  | NestedLayout
+
+export type NestedLayout =
+  | { readonly kind: 'list'; readonly item: ColumnType }
+  | { readonly kind: 'struct'; readonly fields: readonly StructField[] }
+
+export interface StructField {
+  readonly name: string
+  readonly type: ColumnType
+}
 
 const FIXED_WIDTHS: Readonly<Record<string, number>> = {
   int8: 1,
@@ -87,18 +106,52 @@ const FIXED_WIDTHS: Readonly<Record<string, number>> = {
 
 const BITS: ColumnLayout = { kind: 'bits' }
 const VARIABLE: ColumnLayout = { kind: 'variable' }
-const FIXED: Readonly<Record<number, ColumnLayout>> = {
-  1: { kind: 'fixed', byteWidth: 1 },
-  2: { kind: 'fixed', byteWidth: 2 },
-  4: { kind: 'fixed', byteWidth: 4 },
-  8: { kind: 'fixed', byteWidth: 8 },
-  16: { kind: 'fixed', byteWidth: 16 },
-}
+const DECIMAL: ColumnLayout = { kind: 'fixed', byteWidth: 16 }
+const FIXED: ReadonlyMap<string, ColumnLayout> = new Map(
+  Object.entries(FIXED_WIDTHS).map(([type, byteWidth]) => [type, { kind: 'fixed', byteWidth }]),
+)
 
 export function columnLayout(type: ColumnType): ColumnLayout {
   if (type === 'bool') return BITS
   if (type === 'utf8' || type === 'json' || type === 'binary') return VARIABLE
-  return FIXED[FIXED_WIDTHS[type] ?? 16] ?? VARIABLE
+  return FIXED.get(type) ?? (isNestedText(type) ? nestedLayout(type) : DECIMAL)
+}
+
+/** Parsed once for all columns that have it. */
+const nestedShapes = new Map<string, NestedShape | null>()
+const NESTED_SHAPES_MAX = 1_024
+
+function nestedShape(text: string): NestedShape | null {
+  const known = nestedShapes.get(text)
+  if (known !== undefined) return known
+  const shape = parseNestedType(text, isScalarType)
+  if (nestedShapes.size === NESTED_SHAPES_MAX) nestedShapes.clear()
+  nestedShapes.set(text, shape)
+  return shape
+}
+
+function nestedLayout(type: ColumnType): NestedLayout {
+  const shape = nestedShape(type)
+  assert(shape !== null, 'a column type was checked where it came from')
+  // What stands inside was parsed as column types.
+  return shape as NestedLayout
+}
+
+/** Whether a type is a list or a struct. */
+export function isNestedType(type: ColumnType): boolean {
+  return isNestedText(type)
+}
+
+/** The types of the columns inside: a list's items, a struct's fields; none for other types. */
+export function childTypes(type: ColumnType): readonly ColumnType[] {
+  const layout = columnLayout(type)
+  if (layout.kind === 'list') return [layout.item]
+  return layout.kind === 'struct' ? layout.fields.map((field) => field.type) : []
+}
+
+/** Columns that values of the type are stored as: a list has one for its items, a struct one a field. */
+export function storedColumnCount(type: ColumnType): number {
+  return isColumnType(type) && isNestedText(type) ? (nestedShape(type)?.columnCount ?? 1) : 1
 }
 
 const DECIMAL_PATTERN = /^decimal\((\d{1,2}),(\d{1,2})\)$/
@@ -128,6 +181,10 @@ export const TIMESTAMP_UNITS_PER_SECOND: Readonly<Record<TimestampUnit, number>>
 
 export function isColumnType(value: unknown): value is ColumnType {
   if (typeof value !== 'string') return false
+  return isNestedText(value) ? nestedShape(value) !== null : isScalarType(value)
+}
+
+function isScalarType(value: string): boolean {
   if (value === 'bool' || value === 'utf8' || value === 'json' || value === 'binary') return true
   return Object.hasOwn(FIXED_WIDTHS, value) || decimalParameters(value) !== null
 }
@@ -138,6 +195,11 @@ export function isWidening(from: ColumnType, to: ColumnType): boolean {
     (from === 'int32' && (to === 'int64' || to === 'float64')) ||
     (from === 'float32' && to === 'float64')
   )
+}
+
+/** Columns that fields are stored as, those inside of others included: what COLUMNS_MAX limits. */
+export function countColumns(fields: readonly Field[]): number {
+  return fields.reduce((sum, field) => sum + storedColumnCount(field.type), 0)
 }
 
 export function fieldIndex(schema: Schema, name: string): number {

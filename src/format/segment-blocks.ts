@@ -4,11 +4,9 @@
  * nobody can read a part of.
  */
 import { assert } from '../base/assert.ts'
-import { type ColumnData, bitmapBytes } from './column.ts'
-import { valueRange } from './column-concat.ts'
+import { rawColumnBytes } from './column-size.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from './limits.ts'
 import { type RecordBatch, endOffset } from './record-batch.ts'
-import { columnLayout } from './schema.ts'
 
 /** Rows `[start, end)` of one input batch. */
 export interface BlockPart {
@@ -81,20 +79,6 @@ function cutBatch(batch: RecordBatch): readonly Piece[] {
     pieces.push({ start, end, bytes: (bytes * (end - start)) / batch.length })
   }
   return pieces
-}
-
-/**
- * Bytes that the rows of a column take; what lies beside them in shared buffers and a dictionary do
- * not count.
- */
-function rawColumnBytes(column: ColumnData): number {
-  const validity = column.nullCount === 0 ? 0 : bitmapBytes(column.length)
-  const layout = columnLayout(column.type)
-  if (column.dictionary !== null) return validity + column.length * 4
-  if (layout.kind === 'bits') return validity + bitmapBytes(column.length)
-  if (layout.kind === 'fixed') return validity + column.length * layout.byteWidth
-  const { start, end } = valueRange(column)
-  return validity + (column.length + 1) * 4 + end - start
 }
 
 function assertContinuous(batches: readonly RecordBatch[]): void {

@@ -2,17 +2,22 @@
  * Stored buffers as columns. Every length follows from the row count or from offsets that were
  * checked before.
  */
-import type { ColumnPlace, BufferPlace } from './arrow-message-reader.ts'
+import type { BufferPlace, ColumnPlace, ColumnShape } from './arrow-message-reader.ts'
 import { type ColumnData, bitmapBytes, countBits, int32View } from './column.ts'
 import { codeWidthFor } from './dictionary-plan.ts'
 import type { Fail } from './json-fields.ts'
 import { BLOCK_RAW_BYTES_MAX } from './limits.ts'
 import { decompressFrame } from './lz4.ts'
-import { type ColumnType, columnLayout } from './schema.ts'
+import { type ColumnType, childTypes, columnLayout } from './schema.ts'
 
-/** How many buffers a stored column has: bitmap and values, and offsets where its bytes vary. */
-export function bufferCount(type: ColumnType, isEncoded: boolean): number {
-  return !isEncoded && columnLayout(type).kind === 'variable' ? 3 : 2
+/** What a stored column is made of: bitmap and values, and offsets where its bytes vary; or columns inside. */
+export function columnShape(type: ColumnType, isEncoded: boolean): ColumnShape {
+  const { kind } = columnLayout(type)
+  return {
+    bufferCount: kind === 'struct' ? 1 : !isEncoded && kind === 'variable' ? 3 : 2,
+    children: childTypes(type).map((inside) => columnShape(inside, false)),
+    isList: kind === 'list',
+  }
 }
 
 /** A column stored without a dictionary. */
@@ -33,6 +38,10 @@ export function decodePlainColumn(
   }
   const layout = columnLayout(type)
   const [, second, third] = place.buffers
+  if (layout.kind === 'struct') {
+    const children = decodeInside(body, place, type, fail)
+    return { ...shape, offsets: null, values: new Uint8Array(0), children }
+  }
   if (layout.kind === 'bits')
     return {
       ...shape,
@@ -48,7 +57,26 @@ export function decodePlainColumn(
   }
   const offsets = int32View(decodeBuffer(body, second, (length + 1) * 4, fail))
   checkOffsets(offsets, fail)
+  if (layout.kind === 'list') {
+    if (place.children[0]?.length !== offsets[length]) fail('a list has another count of items')
+    const children = decodeInside(body, place, type, fail)
+    return { ...shape, offsets, values: new Uint8Array(0), children }
+  }
   return { ...shape, offsets, values: decodeBuffer(body, third, offsets[length] ?? 0, fail) }
+}
+
+function decodeInside(
+  body: Uint8Array,
+  place: ColumnPlace,
+  type: ColumnType,
+  fail: Fail,
+): readonly ColumnData[] {
+  return childTypes(type).map((inside, index) => {
+    const child = place.children[index]
+    return child === undefined
+      ? fail('a column inside is missing')
+      : decodePlainColumn(body, child, inside, child.length, fail)
+  })
 }
 
 /** A column of codes into `dictionary`, widened to int32. */

@@ -17,14 +17,14 @@ import { assert, present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Range } from '../base/range.ts'
 import { ARROW_MAGIC, END_OF_STREAM } from './arrow-message.ts'
-import { type ColumnPlace, parseBatchMessage } from './arrow-message-reader.ts'
+import { type BufferPlace, type ColumnPlace, parseBatchMessage } from './arrow-message-reader.ts'
 import { crc32c } from './checksum.ts'
 import type { ColumnData } from './column.ts'
 import type { Fail } from './json-fields.ts'
 import { SEGMENT_FOOTER_BYTES_MAX } from './limits.ts'
 import type { RecordBatch } from './record-batch.ts'
 import type { Field } from './schema.ts'
-import { bufferCount, decodeCodedColumn, decodePlainColumn } from './segment-column.ts'
+import { columnShape, decodeCodedColumn, decodePlainColumn } from './segment-column.ts'
 import { decodeSegmentFacts } from './segment-facts.ts'
 import { FACTS_KEY, TAIL_MAGIC } from './segment-writer.ts'
 import type { BatchFacts, DictionaryFacts, SegmentFacts } from './segment.ts'
@@ -135,7 +135,7 @@ function decodeDictionary(dictionary: DictionaryFacts, preamble: Uint8Array): Co
     bodyLength,
     length,
     dictionaryId: column,
-    bufferCounts: [bufferCount('utf8', false)],
+    columns: [columnShape('utf8', false)],
   }
   const [place] = parseBatchMessage(preamble.subarray(position, bodyStart), expected, fail)
   if (place === undefined || place.nullCount > 0) return fail('a dictionary has nulls')
@@ -217,11 +217,15 @@ export function columnRanges(
   const places = parseBlockMetadata(facts, block, metadata, failAt(block.position))
   const bodyStart = block.position + block.metadataLength
   return columns.flatMap((position) =>
-    present(places[position], `column ${position}`).buffers.map((buffer) => ({
+    allBuffers(present(places[position], `column ${position}`)).map((buffer) => ({
       start: bodyStart + buffer.position,
       end: bodyStart + buffer.position + buffer.length,
     })),
   )
+}
+
+function allBuffers(place: ColumnPlace): readonly BufferPlace[] {
+  return [...place.buffers, ...place.children.flatMap(allBuffers)]
 }
 
 function parseBlockMetadata(
@@ -231,13 +235,13 @@ function parseBlockMetadata(
   fail: Fail,
 ): readonly ColumnPlace[] {
   const encoded = new Set(facts.dictionaries.map((dictionary) => dictionary.column))
-  const bufferCounts = facts.schema.fields.map(({ type }, position) =>
-    bufferCount(type, encoded.has(position)),
+  const columns = facts.schema.fields.map(({ type }, position) =>
+    columnShape(type, encoded.has(position)),
   )
   const { bodyLength, length, metadataLength } = block
   if (metadata.length !== metadataLength)
     fail(`the metadata of a block has ${metadata.length} bytes, not ${metadataLength}`)
-  return parseBatchMessage(metadata, { bodyLength, length, dictionaryId: null, bufferCounts }, fail)
+  return parseBatchMessage(metadata, { bodyLength, length, dictionaryId: null, columns }, fail)
 }
 
 function isEncoded(facts: SegmentFacts, position: number): boolean {

@@ -8,10 +8,13 @@
  *      8  u32  column count
  *     12  u32  zero
  *     16       per column, 8 bytes:  u32  bit 0: validity present; bits 1–7 zero; bits 8–31: null count
- *                                    u32  bytes of values
+ *                                    u32  bytes of values; of a list, how many items; of a struct, 0
  *              per column:           validity, (rows + 7) / 8 bytes, when present; bits after the last row are 0
- *                                    offsets, (rows + 1) × int32 from 0, for utf8, json and binary
- *                                    values
+ *                                    offsets, (rows + 1) × int32 from 0, for utf8, json, binary and lists
+ *                                    values; none of a list and a struct
+ *
+ * A list is followed by the column of its items, a struct by the columns of its fields, in both places. Their null
+ * counts are not written: 0 stands there.
  *
  * Dictionary columns are written plain: a frame is read alone, long after the dictionary is gone.
  *
@@ -27,8 +30,16 @@ import { assert, present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type ColumnData, bitmapBytes, countBits, isValidAt } from './column.ts'
 import { type Fail, JsonFields, parseJson } from './json-fields.ts'
-import { APPEND_ROWS_MAX, STORED_COLUMNS_MAX } from './limits.ts'
-import { type Field, type Schema, columnLayout, isColumnType } from './schema.ts'
+import { APPEND_BYTES_MAX, APPEND_ROWS_MAX, STORED_COLUMNS_MAX } from './limits.ts'
+import {
+  type ColumnLayout,
+  type ColumnType,
+  type Field,
+  type Schema,
+  columnLayout,
+  isColumnType,
+  storedColumnCount,
+} from './schema.ts'
 
 export interface AppendPayload {
   readonly schemaId: number
@@ -53,12 +64,21 @@ export function appendPayloadBytes(
   start: number,
   end: number,
 ): number {
-  let bytes = HEADER_BYTES + columns.length * ENTRY_BYTES
-  for (const column of columns) {
-    if (column.validity !== null) bytes += padded(bitmapBytes(end - start))
-    if (columnLayout(column.type).kind === 'variable') bytes += padded((end - start + 1) * 4)
-    bytes += padded(valueBytes(column, start, end))
-  }
+  let bytes = HEADER_BYTES
+  for (const column of columns) bytes += columnPayloadBytes(column, start, end)
+  return bytes
+}
+
+/** With its entry, and with the columns inside. */
+function columnPayloadBytes(column: ColumnData, start: number, end: number): number {
+  const { kind } = columnLayout(column.type)
+  let bytes = ENTRY_BYTES
+  if (column.validity !== null) bytes += padded(bitmapBytes(end - start))
+  if (kind === 'variable' || kind === 'list') bytes += padded((end - start + 1) * 4)
+  if (column.children === undefined) return bytes + padded(valueBytes(column, start, end))
+  const from = column.offsets === null ? start : (column.offsets[start] ?? 0)
+  const to = column.offsets === null ? end : (column.offsets[end] ?? 0)
+  for (const child of column.children) bytes += columnPayloadBytes(child, from, to)
   return bytes
 }
 
@@ -81,20 +101,53 @@ export function writeAppendPayload(
   setUint32(into, position + 8, columns.length)
   setUint32(into, position + 12, 0)
   let entry = position + HEADER_BYTES
-  let at = entry + columns.length * ENTRY_BYTES
+  let at = entry
+  for (const column of columns) at += entryBytes(column)
   for (const column of columns) {
-    let flags = 0
-    if (column.validity !== null) {
-      writeBits(into, at, column.validity, start, end)
-      const nullCount = end - start - countBits(into.subarray(at), end - start)
-      flags = HAS_VALIDITY | (nullCount << NULL_COUNT_SHIFT)
-      at = writePadding(into, at + bitmapBytes(end - start))
-    }
-    setUint32(into, entry, flags)
+    at = writeColumn(into, entry, at, column, start, end, false)
+    entry += entryBytes(column)
+  }
+  return at
+}
+
+/** Of the entries of a column and of the columns inside. */
+function entryBytes(column: ColumnData): number {
+  return column.children === undefined ? ENTRY_BYTES : storedColumnCount(column.type) * ENTRY_BYTES
+}
+
+/** Writes the entries of a column at `entry` and its parts at `position`; returns the position after. */
+function writeColumn(
+  into: Uint8Array,
+  entry: number,
+  position: number,
+  column: ColumnData,
+  start: number,
+  end: number,
+  isInside: boolean,
+): number {
+  const { validity, offsets, children } = column
+  let at = position
+  let flags = 0
+  if (validity !== null) {
+    writeBits(into, at, validity, start, end)
+    const nullCount = isInside ? 0 : end - start - countBits(into.subarray(at), end - start)
+    flags = HAS_VALIDITY | (nullCount << NULL_COUNT_SHIFT)
+    at = writePadding(into, at + bitmapBytes(end - start))
+  }
+  setUint32(into, entry, flags)
+  if (children === undefined) {
     const bytes = valueBytes(column, start, end)
     setUint32(into, entry + 4, bytes)
-    entry += ENTRY_BYTES
-    at = writeValues(into, at, column, start, end, bytes)
+    return writeValues(into, at, column, start, end, bytes)
+  }
+  const from = offsets === null ? start : (offsets[start] ?? 0)
+  const to = offsets === null ? end : (offsets[end] ?? 0)
+  setUint32(into, entry + 4, offsets === null ? 0 : to - from)
+  if (offsets !== null) at = writeOffsets(into, at, offsets, start, end)
+  let inside = entry + ENTRY_BYTES
+  for (const child of children) {
+    at = writeColumn(into, inside, at, child, from, to, true)
+    inside += entryBytes(child)
   }
   return at
 }
@@ -286,11 +339,9 @@ export function decodeAppendPayload(payload: Uint8Array, schema: Schema): Append
     return corrupt(`it counts ${columnCount} columns, its schema ${schema.fields.length}`)
   }
   if (uint32(payload, 12) !== 0) return corrupt('its header has unknown bits')
-  const cursor = new PayloadCursor(payload, HEADER_BYTES + columnCount * ENTRY_BYTES)
-  const columns = schema.fields.map((field, index) => {
-    const entry = HEADER_BYTES + index * ENTRY_BYTES
-    return readColumn(cursor, field, rowCount, uint32(payload, entry), uint32(payload, entry + 4))
-  })
+  const entryCount = schema.fields.reduce((sum, { type }) => sum + storedColumnCount(type), 0)
+  const cursor = new PayloadCursor(payload, HEADER_BYTES, entryCount)
+  const columns = schema.fields.map((field) => readColumn(cursor, field, rowCount, false))
   cursor.end()
   return { schemaId, rowCount, columns }
 }
@@ -299,59 +350,92 @@ function readColumn(
   cursor: PayloadCursor,
   field: Field,
   rows: number,
-  flags: number,
-  byteCount: number,
+  isInside: boolean,
 ): ColumnData {
-  const nullCount = flags >>> NULL_COUNT_SHIFT
+  const { flags, size } = cursor.entry()
   const hasValidity = (flags & 0xff) === HAS_VALIDITY
   if (!hasValidity && flags !== 0) return corrupt(`column ${field.name} has unknown bits`)
   const validity = hasValidity ? cursor.take(bitmapBytes(rows)) : null
-  if (validity !== null && rows - countBits(validity, rows) !== nullCount) {
-    return corrupt(`column ${field.name} counts ${nullCount} nulls`)
-  }
+  const nullCount = validity === null ? 0 : rows - countBits(validity, rows)
+  if ((isInside ? 0 : nullCount) !== flags >>> NULL_COUNT_SHIFT)
+    return corrupt(`column ${field.name} counts ${flags >>> NULL_COUNT_SHIFT} nulls`)
   if (nullCount > 0 && !field.nullable) return corrupt(`column ${field.name} has nulls`)
-  const layout = columnLayout(field.type)
-  let offsets: Int32Array | null = null
-  if (layout.kind === 'variable') {
-    const bytes = cursor.take((rows + 1) * 4)
-    offsets = new Int32Array(bytes.buffer, bytes.byteOffset, rows + 1)
-    checkOffsets(offsets, byteCount, field.name)
-  } else {
-    const expected = layout.kind === 'bits' ? bitmapBytes(rows) : rows * layout.byteWidth
-    if (byteCount !== expected)
-      return corrupt(`column ${field.name} has ${byteCount} bytes for ${rows} rows`)
-  }
-  const values = cursor.take(byteCount)
-  return {
+  const shape = {
     type: field.type,
     length: rows,
     nullCount,
     validity: nullCount === 0 ? null : validity,
-    offsets,
-    values,
     dictionary: null,
   }
+  const layout = columnLayout(field.type)
+  if (layout.kind === 'variable' || layout.kind === 'list') {
+    const offsets = readOffsets(cursor, rows, size, field.name)
+    if (layout.kind === 'variable') return { ...shape, offsets, values: cursor.take(size) }
+    const children = [readInside(cursor, field.name, layout.item, size)]
+    return { ...shape, offsets, values: NO_VALUES, children }
+  }
+  const expected = fixedBytes(layout, rows)
+  if (size !== expected) return corrupt(`column ${field.name} has ${size} bytes for ${rows} rows`)
+  if (layout.kind !== 'struct') return { ...shape, offsets: null, values: cursor.take(size) }
+  const children = layout.fields.map(({ type }) => readInside(cursor, field.name, type, rows))
+  return { ...shape, offsets: null, values: NO_VALUES, children }
 }
 
-function checkOffsets(offsets: Int32Array, byteCount: number, name: string): void {
+const NO_VALUES = new Uint8Array(0)
+
+function readInside(
+  cursor: PayloadCursor,
+  name: string,
+  type: ColumnType,
+  rows: number,
+): ColumnData {
+  if (rows > INSIDE_ROWS_MAX) return corrupt(`column ${name} counts ${rows} items`)
+  return readColumn(cursor, { name, type, nullable: true }, rows, true)
+}
+
+/** More items than the bits of the greatest append, which is far from where int32 ends. */
+const INSIDE_ROWS_MAX = APPEND_BYTES_MAX * 8
+
+function fixedBytes(layout: ColumnLayout, rows: number): number {
+  if (layout.kind === 'bits') return bitmapBytes(rows)
+  return layout.kind === 'fixed' ? rows * layout.byteWidth : 0
+}
+
+function readOffsets(cursor: PayloadCursor, rows: number, size: number, name: string): Int32Array {
+  const bytes = cursor.take((rows + 1) * 4)
+  const offsets = new Int32Array(bytes.buffer, bytes.byteOffset, rows + 1)
+  checkOffsets(offsets, size, name)
+  return offsets
+}
+
+function checkOffsets(offsets: Int32Array, size: number, name: string): void {
   let last = 0
   for (const offset of offsets) {
     if (offset < last) corrupt(`column ${name} has offsets that fall`)
     last = offset
   }
-  if (offsets[0] !== 0 || last !== byteCount)
+  if (offsets[0] !== 0 || last !== size)
     corrupt(`column ${name} has offsets from ${offsets[0]} to ${last}`)
 }
 
-/** Hands out the parts of a payload in order; never one that is not there. */
+/** Hands out the entries and the parts of a payload in order; never one that is not there. */
 class PayloadCursor {
   readonly #payload: Uint8Array
+  #entry: number
   #position: number
 
-  constructor(payload: Uint8Array, position: number) {
+  constructor(payload: Uint8Array, entry: number, entryCount: number) {
     this.#payload = payload
-    this.#position = position
-    if (position > payload.length) corrupt(`it has ${payload.length} bytes`)
+    this.#entry = entry
+    this.#position = entry + entryCount * ENTRY_BYTES
+    if (this.#position > payload.length) corrupt(`it has ${payload.length} bytes`)
+  }
+
+  /** Of the next column: its flags, and its bytes of values or items. */
+  entry(): { readonly flags: number; readonly size: number } {
+    const entry = this.#entry
+    this.#entry = entry + ENTRY_BYTES
+    return { flags: uint32(this.#payload, entry), size: uint32(this.#payload, entry + 4) }
   }
 
   take(length: number): Uint8Array {

@@ -2,82 +2,121 @@
  * A record batch in RAM: open while it takes appends, sealed after.
  *
  * Invariants:
- * - rows below `length` never change; a view of them stays right while the batch grows;
+ * - rows below `length` never change; a view of them stays right while the batch grows, for who holds a lease;
  * - `length` moves only in `commit`, so an append is seen whole or not at all;
- * - the buffers go back to the pool when the partition and every lease have let go, not before.
+ * - the buffers are there until the partition and every lease have let go (batch-buffers.ts);
+ * - once sealed, the batch holds what its rows take, and `bytes` is that.
+ *
+ * There may be a hundred thousand of these, so one has few fields, and buffers are kept by number.
  */
 import { assert } from '../base/assert.ts'
-import type { BufferSource, ColumnBuilder } from '../format/growing-column.ts'
+import { type Range, intersectRanges } from '../base/range.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
+import { type ColumnData, columnBytes, sliceColumn } from '../format/column.ts'
+import type { ColumnBuilder, ColumnSize } from '../format/growing-column.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from '../format/limits.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
-import { type Schema, fieldIndex, timestampUnit } from '../format/schema.ts'
-import { type TimeRange, timeRangeOf } from './time-range.ts'
-import type { SlabPool } from './slab-pool.ts'
+import { type Schema, columnLayout, fieldIndex } from '../format/schema.ts'
+import { BatchBuffers } from './batch-buffers.ts'
+import type { BatchMemory } from './memory-account.ts'
+import { type Run, RunList } from './run-list.ts'
+import { EventTimes, type TimeRange } from './time-range.ts'
 
 /** What one append adds to a batch besides its rows. */
 export interface AppendFacts {
   readonly appendTime: number
   /** LSN of the append's first WAL byte; recovery must start no later while the batch is not flushed. */
   readonly lsn: number
+  /** ms of the engine's clock from which on the rows are gone; Infinity: never. */
+  readonly expiresAt: number
+  readonly priority: number
 }
 
-/** Values of a batch up to which the next one begins with room for as many. */
-const EXPECTED_BYTES_MAX = 0.625 * BATCH_BYTES_TARGET
+/** A batch of more says nothing of the next one: one append was huge. */
+const TYPICAL_BYTES_MAX = 1.5 * BATCH_BYTES_TARGET
+/** Room for a little more than the batch before had: a buffer that is nearly big enough would be copied to the end. */
+const ROOM = 1.03
+/** Fewer new rows are asked for their times one by one. */
+const TIGHT_LOOP_ROWS_MIN = 16
+/** Buffers of so many times the target end a batch, whatever lies in them. */
+const HELD_BYTES_FACTOR = 2
+const NO_COLUMNS: readonly ColumnData[] = []
 
 export class HotBatch {
   // Fixed at construction.
   readonly schema: Schema
   readonly baseOffset: number
-  readonly #source: BufferSource
-  readonly #pool: SlabPool
-  readonly #timeIndex: number
-  readonly #fullBytes: number
+  readonly #pool: BatchMemory
+  /** Columns that are the caller's memory; none in a batch that has builders. */
+  readonly #adopted: readonly ColumnData[]
 
   // Owned by the append loop.
-  #builders: readonly ColumnBuilder[]
+  #builders: readonly ColumnBuilder[] = []
   #length = 0
   #isSealed = false
   #appendTimeMin = Infinity
   #appendTimeMax = -Infinity
   #firstLsn = Infinity
-  #time: TimeRange = { min: Infinity, max: -Infinity }
+  readonly #times: EventTimes
+  #isFull = false
+  /** Null while every row has the default terms and there are no holes. */
+  #runs: RunList | null = null
+  /** Rows, and bytes held, at which to look again whether the batch is full. */
+  #measureAt = 1
+  #measuredBytes = 0
 
-  // Owned by whoever leases.
-  #slabs: Uint8Array[] = []
-  /** How many of the slabs were there at the last commit, and when the last view was taken. */
-  #committedSlabs = 0
-  #viewedSlabs = 0
-  #slabBytes = 0
-  #holders = 1
+  // Moved by readers.
+  readonly #buffers: BatchBuffers
+  #lastReadAt = 0
+  /** The view of all rows, once sealed: readers come again and again, and slicing is most of what they cost. */
+  #whole: RecordBatch | null = null
 
+  /**
+   * `previous`, of the same partition, lends its sizes. @throws BudgetExceeded, and holds nothing then.
+   */
   constructor(
     schema: Schema,
     baseOffset: number,
     timeColumn: string,
-    pool: SlabPool,
+    pool: BatchMemory,
     previous: HotBatch | null,
+    adopted: readonly ColumnData[] = NO_COLUMNS,
   ) {
     this.schema = schema
     this.baseOffset = baseOffset
     this.#pool = pool
-    this.#timeIndex = fieldIndex(schema, timeColumn)
-    this.#source = { acquire: (minBytes) => this.#acquire(minBytes) }
-    // A batch that follows a full one will be about as big; the first of a log starts small. One huge append says
-    // nothing.
-    const isAlike =
-      previous !== null &&
-      previous.schema.id === schema.id &&
-      previous.valueBytes <= EXPECTED_BYTES_MAX
-    this.#builders = schema.fields.map((field, index) =>
-      createColumnBuilder(
-        field.type,
-        this.#source,
-        isAlike ? previous.builders[index]?.size() : undefined,
-      ),
-    )
-    // First buffers of the whole target would make the batch full before it has a row.
-    this.#fullBytes = Math.max(BATCH_BYTES_TARGET, this.#slabBytes + BATCH_BYTES_TARGET / 2)
+    this.#buffers = new BatchBuffers(pool)
+    this.#adopted = adopted
+    this.#times = new EventTimes(schema, fieldIndex(schema, timeColumn))
+    if (adopted === NO_COLUMNS) this.#builders = this.#newBuilders(previous?.expectedSizes(schema))
+    this.#measuredBytes = this.#buffers.bytes
+  }
+
+  /**
+   * A sealed batch of columns that the caller gives away: `columns[i]` belongs to `schema.fields[i]`, and nobody writes
+   * to them any more. Counts `foreignBytes(columns)`: of slices of much bigger buffers a copy is better.
+   * @throws BudgetExceeded
+   */
+  static adopt(
+    schema: Schema,
+    baseOffset: number,
+    timeColumn: string,
+    pool: BatchMemory,
+    columns: readonly ColumnData[],
+    facts: AppendFacts,
+  ): HotBatch {
+    const batch = new HotBatch(schema, baseOffset, timeColumn, pool, null, columns)
+    batch.#buffers.adopt(foreignBytes(columns))
+    const length = columns[0]?.length ?? 0
+    try {
+      batch.#addRun(length, facts)
+    } catch (error) {
+      batch.release()
+      throw error
+    }
+    batch.#publish(length, facts)
+    batch.#isSealed = true
+    return batch
   }
 
   /** By field. They take rows behind the committed ones; a rollback may put others in their place. */
@@ -87,8 +126,9 @@ export class HotBatch {
   get length(): number {
     return this.#length
   }
+  /** Behind the last row; between the first and the last there may be holes. */
   get endOffset(): number {
-    return this.baseOffset + this.#length
+    return this.#runs?.endOffset ?? this.baseOffset + this.#length
   }
   get isSealed(): boolean {
     return this.#isSealed
@@ -104,99 +144,336 @@ export class HotBatch {
   }
   /** Event times of the rows, ms; infinite and inverted while the batch is empty. */
   get time(): TimeRange {
-    return this.#time
+    return this.#times.range
   }
-  /** Every byte the batch holds of the pool. */
+  /** Every byte the batch holds of the pool, or has the pool count. */
   get bytes(): number {
-    return this.#slabBytes
+    return this.#buffers.bytes + (this.#runs?.bytes ?? 0)
   }
   /** Bytes of its values, those that are staged included. */
   get valueBytes(): number {
-    return this.builders.reduce((sum, builder) => sum + builder.size().valueBytes, 0)
+    let bytes = 0
+    for (const column of this.#adopted) bytes += columnBytes(column)
+    for (const builder of this.#builders) bytes += builder.size().valueBytes
+    return bytes
   }
-  /** Whether the next append belongs into another batch. */
+  /** Whether the next append belongs into another batch: one like the last would not fit any more. */
   get isFull(): boolean {
-    return this.#length >= BATCH_ROWS_MAX || this.#slabBytes >= this.#fullBytes
+    return this.#isFull || this.#length >= BATCH_ROWS_MAX
+  }
+  /** Whether a reader holds the batch, besides the partition. */
+  get isLeased(): boolean {
+    return this.#buffers.isLeased
+  }
+  /** The nearest expiry of a row, and the farthest; ms of the engine's clock. */
+  get expiresMin(): number {
+    return this.#runs?.expiresMin ?? Infinity
+  }
+  get expiresMax(): number {
+    return this.#runs?.expiresMax ?? Infinity
+  }
+  get priorityMin(): number {
+    return this.#runs?.priorityMin ?? 0
+  }
+  /** Null while every row has the default terms and there are no holes. */
+  get runList(): RunList | null {
+    return this.#runs
+  }
+  /** The rows by what was asked for them, in order. */
+  get runs(): Iterable<Run> {
+    if (this.#runs !== null) return this.#runs
+    const { baseOffset: offset, length: rowEnd } = this
+    return [{ rowStart: 0, rowEnd, offset, expiresAt: Infinity, priority: 0 }]
+  }
+  /** Goes up whenever a buffer may have been replaced: what was found in them without a lease is to be found anew. */
+  get bufferChanges(): number {
+    return this.#buffers.changes
+  }
+  /** The stamp of the last read; of a batch that was never read, of its beginning. */
+  get lastReadAt(): number {
+    return this.#lastReadAt
   }
 
-  /** Publishes the rows that the builders took since the last commit, and returns how many. */
+  /**
+   * Publishes the rows that the builders took since the last commit, and returns how many.
+   * @throws BudgetExceeded, and forgets the rows then.
+   */
   commit(facts: AppendFacts): number {
     assert(!this.#isSealed, 'a sealed batch takes no rows')
-    const length = this.builders[0]?.length ?? 0
-    assert(
-      this.builders.every((builder) => builder.length === length),
-      'columns of a batch have equal lengths',
-    )
+    const length = this.#builders[0]?.length ?? 0
+    if (this.#pool.isDebug) this.#assertEqualLengths(length)
     const added = length - this.#length
-    const times = this.builders[this.#timeIndex]?.slice(this.#length, length)
-    if (times !== undefined) this.#time = timeRangeOf(times, timestampUnit(times.type), this.#time)
-    this.#length = length
-    this.#committedSlabs = this.#slabs.length
-    this.#appendTimeMin = Math.min(this.#appendTimeMin, facts.appendTime)
-    this.#appendTimeMax = Math.max(this.#appendTimeMax, facts.appendTime)
-    this.#firstLsn = Math.min(this.#firstLsn, facts.lsn)
+    try {
+      this.#addRun(length, facts)
+    } catch (error) {
+      this.rollback()
+      throw error
+    }
+    this.#publish(length, facts)
+    if (length >= this.#measureAt || this.#buffers.bytes !== this.#measuredBytes)
+      this.#measure(added)
     return added
   }
 
-  /** Forgets rows that were pushed and not committed. Buffers that grew huge for them go back to the pool. */
+  /** Forgets rows that were pushed and not committed. Buffers that grew huge for them are replaced by small ones. */
   rollback(): void {
-    for (const builder of this.builders) builder.truncate(this.#length)
-    const staged = this.#slabs.slice(this.#committedSlabs)
-    const bytes = staged.reduce((sum, slab) => sum + slab.length, 0)
-    // A getter of a record may have taken a view meanwhile, which reads from the buffers of now.
-    if (bytes <= BATCH_BYTES_TARGET || this.#viewedSlabs > this.#committedSlabs) return
-    this.#slabs.length = this.#committedSlabs
-    this.#slabBytes -= bytes
-    this.#builders = this.#builders.map((builder) => {
-      const copy = createColumnBuilder(builder.type, this.#source, builder.size())
-      copy.append(builder.slice(0, this.#length))
-      return copy
+    for (const builder of this.#builders) builder.truncate(this.#length)
+    if (this.#buffers.bytes - this.#measuredBytes <= TYPICAL_BYTES_MAX) return
+    // The copies are small, and they are made so that much can go.
+    this.#builders = this.#buffers.replaceAll(() => {
+      const builders = this.#newBuilders(this.#builders.map((builder) => builder.size()))
+      builders.forEach((builder, index) => {
+        const column = this.#builders[index]?.slice(0, this.#length)
+        if (column !== undefined) builder.append(column)
+      })
+      return builders
     })
-    for (const slab of staged) this.#pool.release(slab)
+    this.#measuredBytes = this.#buffers.bytes
   }
 
+  /** Ends the appends, and gives back what the rows do not take. */
   seal(): void {
+    if (this.#isSealed) return
     this.#isSealed = true
+    this.#pool.withoutLimit(() => {
+      for (const builder of this.#builders) builder.seal()
+      this.#runs?.seal()
+    })
   }
 
-  /** The records with offsets `[from, to)` of those committed. Valid while the caller holds a lease. */
+  /**
+   * Takes rows of another batch, with their offsets and terms, into this one, which is new; then it is sealed.
+   * @throws BudgetExceeded
+   */
+  copyRows(source: HotBatch, kept: readonly Run[]): void {
+    let length = 0
+    kept.forEach(({ rowStart, rowEnd, offset, expiresAt, priority }, index) => {
+      // Rows that lie side by side are copied at once, whatever their terms.
+      if (kept[index - 1]?.rowEnd !== rowStart) this.#copyColumns(source, kept, index)
+      const start = length
+      length += rowEnd - rowStart
+      const isPlain = this.#runs === null && expiresAt === Infinity && priority === 0
+      if (isPlain && offset === this.baseOffset + start) return
+      this.#addRunAt(start, length, offset, expiresAt, priority)
+    })
+    this.#publish(length, {
+      appendTime: source.#appendTimeMin,
+      lsn: source.#firstLsn,
+      expiresAt: Infinity,
+      priority: 0,
+    })
+    this.#appendTimeMax = source.#appendTimeMax
+    this.#lastReadAt = source.#lastReadAt
+    this.seal()
+  }
+
+  /** The row of an offset, or -1 for one that the batch does not hold. */
+  rowAt(offset: number): number {
+    if (this.#runs !== null) return this.#runs.rowAt(offset)
+    const row = offset - this.baseOffset
+    return row >= 0 && row < this.#length ? row : -1
+  }
+
+  /** The offsets in `[from, to)` that are there and do not expire by `now`, as ranges in order. */
+  liveRanges(from: number, to: number, now: number): Range[] {
+    const ranges: Range[] = []
+    const runs = this.#runs
+    if (runs === null) {
+      const whole = intersectRanges({ start: from, end: to }, this.#range)
+      return whole === null ? ranges : [whole]
+    }
+    let open: { start: number; end: number } | null = null
+    for (let run = runs.runAt(from); run < runs.count; run++) {
+      const offset = runs.offsetOf(run)
+      if (offset >= to) break
+      if (runs.expiresAt(run) <= now) continue
+      const start = Math.max(from, offset)
+      const end = Math.min(to, offset + runs.rowEndOf(run) - runs.rowStart(run))
+      if (open !== null && open.end === start) open.end = end
+      else ranges.push((open = { start, end }))
+    }
+    return ranges
+  }
+
+  /**
+   * The records with offsets `[from, to)` of those committed, without a hole between. Valid while the caller holds a
+   * lease.
+   */
   view(from: number, to: number): RecordBatch {
     assert(
       from >= this.baseOffset && to <= this.endOffset && from <= to,
       'a view lies inside its batch',
     )
-    const start = from - this.baseOffset
-    const end = to - this.baseOffset
-    this.#viewedSlabs = this.#slabs.length
-    return {
+    const isWhole = this.#isSealed && to - from === this.#length
+    if (isWhole && this.#whole !== null) return this.#whole
+    const start = from === to ? 0 : this.rowAt(from)
+    const end = start + to - from
+    assert(from === to || this.rowAt(to - 1) === end - 1, 'a view has no holes')
+    const view = {
       schema: this.schema,
       baseOffset: from,
       length: end - start,
-      columns: this.builders.map((builder) => builder.slice(start, end)),
+      columns: this.#columns(start, end),
       appendTimeMin: this.#appendTimeMin,
       appendTimeMax: this.#appendTimeMax,
     }
+    if (isWhole) this.#whole = view
+    return view
+  }
+
+  /** Every committed row, whatever its offset. Right without a lease only until `bufferChanges` goes up. */
+  rows(): readonly ColumnData[] {
+    return this.#columns(0, this.#length)
+  }
+
+  /** Says that the batch is read; a later read has a greater stamp. */
+  touch(stamp: number): void {
+    this.#lastReadAt = stamp
   }
 
   retain(): void {
-    assert(this.#holders > 0, 'a released batch is not leased again')
-    this.#holders++
+    this.#buffers.retain()
   }
 
   /** Ends one lease; the last one gives the buffers back. */
   release(): void {
-    assert(this.#holders > 0, 'a lease ends once')
-    this.#holders--
-    if (this.#holders > 0) return
-    for (const slab of this.#slabs) this.#pool.release(slab)
-    this.#slabs = []
-    this.#slabBytes = 0
+    if (!this.#buffers.release()) return
+    this.#whole = null
+    this.#runs?.free()
   }
 
-  #acquire(minBytes: number): Uint8Array {
-    const slab = this.#pool.acquire(minBytes)
-    this.#slabs.push(slab)
-    this.#slabBytes += slab.length
-    return slab
+  /** Sizes for the columns of a batch that follows this one; undefined where nothing can be said. */
+  expectedSizes(schema: Schema): readonly ColumnSize[] | undefined {
+    if (this.schema.id !== schema.id || this.#adopted !== NO_COLUMNS) return undefined
+    const used = this.#usedBytes()
+    if (used > TYPICAL_BYTES_MAX) return undefined
+    const factor = ROOM * (this.#isFull ? BATCH_BYTES_TARGET / used : 1)
+    return this.#builders.map((builder) => {
+      const size = builder.size()
+      const rows = Math.ceil(size.rows * factor)
+      return { ...size, rows, valueBytes: Math.ceil(size.valueBytes * factor) }
+    })
   }
+
+  get #range(): Range {
+    return { start: this.baseOffset, end: this.baseOffset + this.#length }
+  }
+
+  /** From the run at `index` on, as far as the rows lie side by side. */
+  #copyColumns(source: HotBatch, kept: readonly Run[], index: number): void {
+    const start = kept[index]?.rowStart ?? 0
+    let last = index
+    while (kept[last + 1] !== undefined && kept[last + 1]?.rowStart === kept[last]?.rowEnd) last++
+    source.#columns(start, kept[last]?.rowEnd ?? start).forEach((column, position) =>
+      this.#builders[position]?.append(column),
+    )
+  }
+
+  #columns(start: number, end: number): ColumnData[] {
+    return this.#adopted === NO_COLUMNS
+      ? this.#builders.map((builder) => builder.slice(start, end))
+      : this.#adopted.map((column) => sliceColumn(column, start, end))
+  }
+
+  /** Notes the terms of the rows from the committed ones to `length`. @throws BudgetExceeded */
+  #addRun(length: number, { expiresAt, priority }: AppendFacts): void {
+    if (this.#runs === null && expiresAt === Infinity && priority === 0) return
+    const offset = this.#runs?.endOffset ?? this.baseOffset + this.#length
+    this.#addRunAt(this.#length, length, offset, expiresAt, priority)
+  }
+
+  #addRunAt(
+    rowStart: number,
+    rowEnd: number,
+    offset: number,
+    expiresAt: number,
+    priority: number,
+  ): void {
+    let runs = this.#runs
+    if (runs === null) {
+      runs = new RunList(this.#pool, this.baseOffset)
+      try {
+        if (rowStart > 0) runs.add(rowStart, this.baseOffset, Infinity, 0)
+        runs.add(rowEnd, offset, expiresAt, priority)
+      } catch (error) {
+        runs.free()
+        throw error
+      }
+      this.#runs = runs
+    } else runs.add(rowEnd, offset, expiresAt, priority)
+  }
+
+  #newBuilders(sizes: readonly ColumnSize[] | undefined): readonly ColumnBuilder[] {
+    try {
+      return this.schema.fields.map((field, index) =>
+        createColumnBuilder(field.type, this.#buffers, sizes?.[index]),
+      )
+    } catch (error) {
+      // A batch that does not come about holds nothing.
+      if (this.#builders.length === 0) this.#buffers.release()
+      throw error
+    }
+  }
+
+  #publish(length: number, facts: AppendFacts): void {
+    const { appendTime, lsn } = facts
+    const time = this.#times.index
+    const builder = this.#builders[time]
+    const added = length - this.#length
+    if (builder !== undefined && added < TIGHT_LOOP_ROWS_MIN) {
+      for (let row = this.#length; row < length; row++) this.#times.add(builder.numberAt(row))
+    } else {
+      const column = builder?.slice(this.#length, length) ?? this.#adopted[time]
+      if (column !== undefined) this.#times.addColumn(column)
+    }
+    this.#length = length
+    if (appendTime < this.#appendTimeMin) this.#appendTimeMin = appendTime
+    if (appendTime > this.#appendTimeMax) this.#appendTimeMax = appendTime
+    if (lsn < this.#firstLsn) this.#firstLsn = lsn
+  }
+
+  /** Looks whether the batch is full, and says when to look again: half way to there. */
+  #measure(added: number): void {
+    const used = this.#usedBytes()
+    const rowsAtTarget = (this.#length * BATCH_BYTES_TARGET) / Math.max(used, 1)
+    this.#isFull =
+      this.#length + added > rowsAtTarget ||
+      this.#buffers.bytes > HELD_BYTES_FACTOR * BATCH_BYTES_TARGET
+    this.#measuredBytes = this.#buffers.bytes
+    this.#measureAt = this.#length + Math.max(1, Math.floor((rowsAtTarget - this.#length) / 2))
+  }
+
+  /** Bytes that the rows take, about: what is left after sealing. */
+  #usedBytes(): number {
+    let bytes = 0
+    for (const builder of this.#builders) {
+      const { rows, valueBytes, encoding } = builder.size()
+      const hasOffsets = encoding !== 'dictionary' && columnLayout(builder.type).kind === 'variable'
+      bytes += valueBytes + (hasOffsets ? (rows + 1) * 4 : 0)
+    }
+    return bytes
+  }
+
+  #assertEqualLengths(length: number): void {
+    assert(
+      this.#builders.every((builder) => builder.length === length),
+      'columns of a batch have equal lengths',
+    )
+  }
+}
+
+/** Bytes of every buffer that the columns keep alive, each once. */
+export function foreignBytes(columns: readonly ColumnData[]): number {
+  const buffers = new Set<ArrayBufferLike>()
+  for (const column of columns) addBuffers(column, buffers)
+  let bytes = 0
+  for (const buffer of buffers) bytes += buffer.byteLength
+  return bytes
+}
+
+function addBuffers(column: ColumnData, buffers: Set<ArrayBufferLike>): void {
+  buffers.add(column.values.buffer)
+  if (column.validity !== null) buffers.add(column.validity.buffer)
+  if (column.offsets !== null) buffers.add(column.offsets.buffer)
+  if (column.dictionary !== null) addBuffers(column.dictionary, buffers)
 }

@@ -8,8 +8,9 @@
  *   frame.
  */
 import { assert, present } from '../base/assert.ts'
-import { StratalogError } from '../base/errors.ts'
+import { StratalogError, throwIfAborted } from '../base/errors.ts'
 import type { Range } from '../base/range.ts'
+import type { ColumnData } from '../format/column.ts'
 import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../format/limits.ts'
 import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.ts'
 import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
@@ -21,7 +22,8 @@ import {
   writeAppendPayload,
 } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
-import type { HotBatch } from './hot-batch.ts'
+import { adoptableColumns } from './adopt-columns.ts'
+import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import type { LogView } from './log-view.ts'
 import type { Partition } from './partition.ts'
 import {
@@ -31,6 +33,7 @@ import {
   pushColumns,
   pushRows,
 } from './row-appender.ts'
+import { BudgetExceeded } from './slab-pool.ts'
 import type { Wal } from './wal.ts'
 
 export interface RowInput {
@@ -51,16 +54,49 @@ export interface LiveLogPorts {
   /** Null for an engine without a data directory. */
   readonly wal: Wal | null
   readonly acks: AckQueue
+  /** Null where memory has no limit, as in recovery. */
+  readonly room: MemoryRoom | null
 }
 
-/** What an append came to in its synchronous stretch; `acked` is null when it is acknowledged already. */
-interface Applied {
-  readonly result: AppendResult
-  readonly acked: Promise<void> | null
+/** What an append asks for besides its level; nothing of it is kept for records that are the same in all of it. */
+export interface AppendTerms {
+  /** ms of the engine's clock; from then on the records are gone. Infinity: never. */
+  readonly expiresAt: number
+  /** Among the records of a log with eviction by priority, lower ones go first. */
+  readonly priority: number
+  /** Ends a wait for memory. */
+  readonly signal?: AbortSignal | undefined
 }
 
-/** Of an append that is in no WAL. */
-const NO_LSNS = { start: Infinity, end: Infinity }
+const DEFAULT_TERMS: AppendTerms = { expiresAt: Infinity, priority: 0 }
+
+interface Append {
+  readonly partition: Partition
+  readonly input: AppendInput
+  readonly ack: AckLevel
+  readonly appendTime: number
+  readonly terms: AppendTerms
+}
+
+/** Rows behind the committed ones of a batch, or a batch of their own; `isNew` when its schema is not the log's yet. */
+interface Staged {
+  readonly batch: HotBatch
+  readonly schema: Schema
+  readonly isNew: boolean
+  /** Whether the batch is the caller's columns, and not yet one of the partition's. */
+  readonly isAdopted: boolean
+}
+
+/** Where an append that found memory full gets room. */
+export interface MemoryRoom {
+  /** Reclaims what can be at once; whether it is worth trying again. @throws StratalogError `append_too_large`. */
+  makeRoom(log: LiveLog, bytes: number): boolean
+  /** Resolves when it is worth trying again. @throws StratalogError `memory_full`, `aborted`. */
+  waitForRoom(log: LiveLog, bytes: number, signal: AbortSignal | undefined): Promise<void>
+}
+
+/** An append that was given room this often without a wait, and still did not fit, waits. */
+const ROOM_TRIES_MAX = 3
 
 export class LiveLog {
   // Fixed at construction.
@@ -136,35 +172,28 @@ export class LiveLog {
   }
 
   /**
-   * Appends, and resolves once `ack` is reached. All of the input or nothing is applied.
-   * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, and the failure
-   * of the WAL (`disk_failed`, `disk_full`), after which the fate of the append is unknown.
+   * Appends, and resolves once `ack` is reached. All of the input or nothing is applied; what needs no waiting is applied
+   * before the promise is returned.
+   * @throws through the promise StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`,
+   * `append_too_large`, `memory_full`, `aborted`, and the failure of the WAL (`disk_failed`, `disk_full`), after which
+   * the fate of the append is unknown.
    */
-  async append(
+  append(
     partition: Partition,
     input: AppendInput,
     ack: AckLevel,
     appendTime: number,
+    terms: AppendTerms = DEFAULT_TERMS,
   ): Promise<AppendResult> {
-    assertSize(input)
-    // Others may append while this waits, so look again until there is room in this very stretch.
-    for (let room = this.#backpressure; room !== null; room = this.#backpressure) await room
-    if (this.#isApplying) {
-      throw new StratalogError(
-        'record_invalid',
-        `A record that is being appended to '${this.name}' cannot append to it.`,
-      )
-    }
-    this.#isApplying = true
-    let applied: Applied
+    const append = { partition, input, ack, appendTime, terms }
     try {
-      applied = partition.staging(() => this.#apply(partition, input, ack, appendTime))
-    } finally {
-      this.#isApplying = false
+      assertSize(input)
+      return this.#backpressure === null ? this.#appendNow(append) : this.#appendLater(append, null)
+    } catch (error) {
+      return error instanceof BudgetExceeded
+        ? this.#appendLater(append, error)
+        : Promise.reject(error as Error)
     }
-    const { result, acked } = applied
-    if (acked !== null) await acked
-    return result
   }
 
   /** A pinned view of every partition, or of `ranges` by partition; the caller releases it. */
@@ -205,7 +234,7 @@ export class LiveLog {
   ): void {
     const batch = partition.openBatch(schema)
     pushColumns(batch, columns, facts.appendTime)
-    partition.applied(batch.commit(facts), false)
+    partition.applied(batch.commit({ ...facts, expiresAt: Infinity, priority: 0 }), false)
   }
 
   setPolicy(policy: StoragePolicy): void {
@@ -221,41 +250,88 @@ export class LiveLog {
     return this.hasWal ? (this.#ports.wal?.backpressure ?? null) : null
   }
 
-  /** Stages, logs and commits in one synchronous stretch. */
-  #apply(partition: Partition, input: AppendInput, ack: AckLevel, appendTime: number): Applied {
-    const { batch, schema, isNew } = this.#stage(partition, input, appendTime)
-    if (!this.hasWal && batch.bytes > APPEND_BYTES_MAX) assertStagedBytes(partition, batch)
-    const offset = partition.nextOffset
-    const lsns = this.hasWal
-      ? this.#logFrames(partition, batch, isNew ? schema : null, appendTime)
-      : NO_LSNS
-    if (isNew) this.#schemas.push(schema)
-    const count = batch.commit({ appendTime, lsn: lsns.start })
-    partition.applied(count, this.hasWal)
-    const acked = this.hasWal
-      ? this.#ports.acks.add(lsns.end, partition, offset + count, ack !== 'memory')
-      : null
-    return { result: { partition: partition.partition, offset, count }, acked }
+  /** What `append` does once nothing stands in the way; everything it throws leaves no trace. */
+  #appendNow({ partition, input, ack, appendTime, terms }: Append): Promise<AppendResult> {
+    if (this.#isApplying) {
+      throw new StratalogError(
+        'record_invalid',
+        `A record that is being appended to '${this.name}' cannot append to it.`,
+      )
+    }
+    partition.beginStaging()
+    this.#isApplying = true
+    try {
+      const facts = {
+        appendTime,
+        lsn: this.hasWal ? present(this.#ports.wal, 'a WAL').appendedLsn : Infinity,
+        expiresAt: terms.expiresAt,
+        priority: terms.priority,
+      }
+      return this.#publish(partition, this.#stage(partition, input, facts), ack, facts)
+    } finally {
+      this.#isApplying = false
+      partition.endStaging()
+    }
   }
 
-  /** Writes the staged rows to the WAL, after their schema where it is new; on failure nothing is staged any more. */
-  #logFrames(
+  /** Waits for the WAL and for memory. Others may append meanwhile, so it looks again until there is room. */
+  async #appendLater(append: Append, exceeded: BudgetExceeded | null): Promise<AppendResult> {
+    const { room } = this.#ports
+    const { signal } = append.terms
+    for (let tries = 0, lack = exceeded; ; tries++) {
+      if (lack !== null) {
+        if (room === null) throw lack
+        const isWorthIt = tries < ROOM_TRIES_MAX && room.makeRoom(this, lack.bytes)
+        if (!isWorthIt) await room.waitForRoom(this, lack.bytes, signal)
+      }
+      for (let wait = this.#backpressure; wait !== null; wait = this.#backpressure) await wait
+      throwIfAborted(signal)
+      try {
+        return await this.#appendNow(append)
+      } catch (error) {
+        if (!(error instanceof BudgetExceeded)) throw error
+        lack = error
+      }
+    }
+  }
+
+  /** Logs what is staged, and lets readers see it. */
+  #publish(
     partition: Partition,
-    batch: HotBatch,
-    newSchema: Schema | null,
-    appendTime: number,
-  ): { start: number; end: number } {
+    staged: Staged,
+    ack: AckLevel,
+    facts: AppendFacts,
+  ): Promise<AppendResult> {
+    const { batch, schema, isNew, isAdopted } = staged
+    const offset = partition.nextOffset
+    const { hasWal } = this
+    if (!hasWal && batch.bytes > APPEND_BYTES_MAX) assertStagedBytes(partition, staged)
+    const endLsn = hasWal ? this.#logFrames(partition, staged, facts.appendTime) : Infinity
+    if (isNew) this.#schemas.push(schema)
+    if (isAdopted) partition.addAdopted(batch)
+    const count = isAdopted ? batch.length : batch.commit(facts)
+    partition.applied(count, hasWal)
+    const result = { partition: partition.partition, offset, count }
+    if (!hasWal) return Promise.resolve(result)
+    const acked = this.#ports.acks.add(endLsn, partition, offset + count, ack !== 'memory')
+    return acked === null ? Promise.resolve(result) : acked.then(() => result)
+  }
+
+  /**
+   * Writes the staged rows to the WAL, after their schema where it is new, and returns the LSN they end at; on failure
+   * nothing is staged any more.
+   */
+  #logFrames(partition: Partition, staged: Staged, appendTime: number): number {
+    const { batch, schema } = staged
     const wal = present(this.#ports.wal, 'a log with a WAL has one')
-    const start = batch.length
-    const end = batch.builders[0]?.length ?? start
-    const columns = batch.builders.map((builder) => builder.slice(0, end))
+    const { start, end, columns } = stagedColumns(staged)
     const length = appendPayloadBytes(columns, start, end)
     const fields = { logId: this.id, partition: partition.partition, appendTime }
-    const startLsn = wal.appendedLsn
+    let isLeased = false
     try {
       if (length > APPEND_BYTES_MAX) throw appendTooLarge(length)
-      if (newSchema !== null) {
-        const payload = encodeSchemaPayload(newSchema)
+      if (staged.isNew) {
+        const payload = encodeSchemaPayload(schema)
         wal.append(
           { ...fields, kind: 'schema', baseOffset: 0, recordCount: 0 },
           payload.length,
@@ -270,62 +346,71 @@ export class LiveLog {
         baseOffset: partition.nextOffset,
         recordCount: end - start,
       } as const
-      const endLsn = wal.append(frame, length, (into, position) => {
-        writeAppendPayload(into, position, batch.schema.id, columns, start, end)
+      // A frame that does not fit the ring at once is filled later; until then its buffers must not be recycled.
+      batch.retain()
+      isLeased = true
+      return wal.append(frame, length, (into, position) => {
+        writeAppendPayload(into, position, schema.id, columns, start, end)
+        batch.release()
       })
-      return { start: startLsn, end: endLsn }
     } catch (error) {
-      partition.discardStaged(batch)
+      if (isLeased) batch.release()
+      discard(partition, staged)
       throw error
     }
   }
 
   /** Puts the input behind the committed rows of a batch of a schema that holds it. */
-  #stage(
-    partition: Partition,
-    input: AppendInput,
-    appendTime: number,
-  ): { batch: HotBatch; schema: Schema; isNew: boolean } {
+  #stage(partition: Partition, input: AppendInput, facts: AppendFacts): Staged {
+    return input.kind === 'columns'
+      ? this.#stageColumns(partition, input, facts)
+      : this.#stageRows(partition, input.rows, facts.appendTime)
+  }
+
+  #stageRows(partition: Partition, rows: readonly Row[], appendTime: number): Staged {
     const current = this.schema
-    if (input.kind === 'columns') return this.#stageColumns(partition, input, appendTime, current)
     if (current !== null) {
       const batch = partition.openBatch(current)
-      if (pushRows(batch, input.rows, appendTime) === 'ok')
-        return { batch, schema: current, isNew: false }
+      try {
+        if (pushRows(batch, rows, appendTime) === 'ok') return stagedIn(batch, false)
+      } catch (error) {
+        // A batch that was begun for these rows would hold memory for nothing.
+        partition.discardStaged(batch)
+        throw error
+      }
     }
-    const fields = inferFields(input.rows, current, this.#definition.timeColumn)
-    const schema = this.#nextSchema(fields)
+    const schema = this.#nextSchema(inferFields(rows, current, this.#definition.timeColumn))
     const batch = partition.openBatch(schema)
-    if (current !== null && schema.id === current.id)
-      throw explainMismatch(input.rows, schema, batch)
+    if (current !== null && schema.id === current.id) throw explainMismatch(rows, schema, batch)
     try {
-      if (pushRows(batch, input.rows, appendTime) !== 'ok')
-        throw explainMismatch(input.rows, schema, batch)
+      if (pushRows(batch, rows, appendTime) !== 'ok') throw explainMismatch(rows, schema, batch)
     } catch (error) {
       partition.discardStaged(batch)
       throw error
     }
-    return { batch, schema, isNew: true }
+    return stagedIn(batch, true)
   }
 
-  #stageColumns(
-    partition: Partition,
-    input: ColumnInput,
-    appendTime: number,
-    current: Schema | null,
-  ): { batch: HotBatch; schema: Schema; isNew: boolean } {
+  #stageColumns(partition: Partition, input: ColumnInput, facts: AppendFacts): Staged {
+    const current = this.schema
     const given = input.fields.filter((field) => field.name !== STAMPED_TIME_COLUMN)
     const schema = this.#nextSchema(
       mergeFields(current === null ? null : userFields(current), given),
     )
+    const isNew = schema.id !== current?.id
+    const adoptable =
+      input.adopt === true ? adoptableColumns(schema, input, facts.appendTime) : null
+    if (adoptable !== null) {
+      return { batch: partition.adopt(schema, adoptable, facts), schema, isNew, isAdopted: true }
+    }
     const batch = partition.openBatch(schema)
     try {
-      pushColumns(batch, input, appendTime)
+      pushColumns(batch, input, facts.appendTime)
     } catch (error) {
       partition.discardStaged(batch)
       throw error
     }
-    return { batch, schema, isNew: schema.id !== current?.id }
+    return stagedIn(batch, isNew)
   }
 
   /** The current schema when it has these fields, else the next one. */
@@ -344,7 +429,8 @@ export class LiveLog {
         )
       }
     }
-    return storedSchema(this.#schemas.length, withTimeColumn(fields, timeColumn), timeColumn)
+    const own = withTimeColumn(fields, timeColumn)
+    return storedSchema(this.#schemas.length, own, timeColumn, keyColumn)
   }
 }
 
@@ -363,15 +449,37 @@ function withTimeColumn(fields: Schema['fields'], timeColumn: string | null): Sc
   })
 }
 
+function stagedIn(batch: HotBatch, isNew: boolean): Staged {
+  return { batch, schema: batch.schema, isNew, isAdopted: false }
+}
+
+function discard(partition: Partition, { batch, isAdopted }: Staged): void {
+  if (isAdopted) batch.release()
+  else partition.discardStaged(batch)
+}
+
 /** What fits no WAL frame fits no block of a segment either; a log without a WAL would not be told otherwise. */
-function assertStagedBytes(partition: Partition, batch: HotBatch): void {
-  const start = batch.length
-  const end = batch.builders[0]?.length ?? start
-  const columns = batch.builders.map((builder) => builder.slice(0, end))
+function assertStagedBytes(partition: Partition, staged: Staged): void {
+  const { columns, start, end } = stagedColumns(staged)
   const bytes = appendPayloadBytes(columns, start, end)
   if (bytes <= APPEND_BYTES_MAX) return
-  partition.discardStaged(batch)
+  discard(partition, staged)
   throw appendTooLarge(bytes)
+}
+
+/** The columns of a batch with the staged rows `[start, end)`. */
+function stagedColumns({ batch, isAdopted }: Staged): {
+  readonly columns: readonly ColumnData[]
+  readonly start: number
+  readonly end: number
+} {
+  if (isAdopted) {
+    const { columns, length } = batch.view(batch.baseOffset, batch.endOffset)
+    return { columns, start: 0, end: length }
+  }
+  const start = batch.length
+  const end = batch.builders[0]?.length ?? start
+  return { columns: batch.builders.map((builder) => builder.slice(0, end)), start, end }
 }
 
 function assertSize(input: AppendInput): void {

@@ -13,6 +13,7 @@ import type { Range } from '../base/range.ts'
 import type { LogDefinition, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { Schema } from '../format/schema.ts'
+import type { CausedGap } from './gap-history.ts'
 
 export interface LogView {
   readonly definition: LogDefinition
@@ -30,6 +31,13 @@ export interface PartitionView {
   readonly startOffset: number
   readonly endOffset: number
   readonly sources: readonly ViewSource[]
+  /** Why offsets are gone that no source covers, those before `startOffset` too; absent where nobody knows. */
+  readonly gaps?: GapCauses
+}
+
+export interface GapCauses {
+  /** The cause of each part of `[start, end)`, in order. */
+  within(start: number, end: number): readonly CausedGap[]
 }
 
 export type ViewSource = MemorySource | SegmentSource
@@ -38,6 +46,9 @@ export type ViewSource = MemorySource | SegmentSource
 export interface MemorySource {
   readonly tier: 'memory'
   readonly batch: RecordBatch
+  /** Event times of its records lie within these, in whole ms, both inclusive; absent where they are not known. */
+  readonly timeMin?: number
+  readonly timeMax?: number
 }
 
 /** Offsets `[from, to)` of one segment, read from the copy in `tier`. */

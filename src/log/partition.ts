@@ -6,34 +6,43 @@
  *     archivedEnd ≤ flushedEnd,  durableEnd ≤ nextOffset
  *
  * Invariants:
- * - hot batches are contiguous and end at `nextOffset`; segments are in order and never overlap;
- * - a hot batch of a log with a lower tier is dropped only below `flushedEnd`;
+ * - hot batches are in order, never overlap, and lie below `nextOffset`; segments are in order and never overlap;
+ * - where a lower tier wants them, offsets are dense: hot batches follow each other and end at `nextOffset`, and one is
+ *   dropped only below `flushedEnd`, from the front;
+ * - in mode `memory` there may be holes, between batches and inside of them: records that were evicted, expired or left
+ *   out by a replay. `startOffset` is then the first offset that is held;
+ * - what expired is no longer seen by a view that is taken later, reclaimed or not;
  * - readers see offsets below `visibleEnd`, which never passes the log's acknowledgement level;
  * - every change happens in one synchronous stretch on the main thread, after the manifest commit that it follows.
  */
 import { assert, present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type Range, intersectRanges } from '../base/range.ts'
+import type { ColumnData } from '../format/column.ts'
+import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { AckLevel, Location, SegmentEntry } from '../format/manifest.ts'
 import type { Schema } from '../format/schema.ts'
 import type { DurableListener } from './ack-queue.ts'
-import { HotBatch } from './hot-batch.ts'
-import type { PartitionView, SegmentBytes, SegmentFallback, ViewSource } from './log-view.ts'
-import type { SegmentPins } from './segment-pins.ts'
-import type { SlabPool } from './slab-pool.ts'
+import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
+import { type AppendFacts, HotBatch } from './hot-batch.ts'
+import { HotBatches } from './hot-batches.ts'
+import type { PartitionView, ViewSource } from './log-view.ts'
+import { copyRuns, expiredRows, rangesOf, rowCount } from './batch-runs.ts'
+import { type BatchMemory, MemoryAccount } from './memory-account.ts'
+import type { Run } from './run-list.ts'
+import { type SegmentPorts, archivedPrefixEnd, segmentSource } from './pinned-segment.ts'
+import { Waiters } from './waiters.ts'
+
+/** A full batch takes no greater part of a budget: it is evicted whole, and copied when a column of it grows. */
+const BATCHES_MIN = 16
 
 /** What a partition needs of the engine around it. */
-export interface PartitionPorts {
-  readonly pool: SlabPool
-  readonly pins: SegmentPins
-  /** The stored bytes of one copy. */
-  readonly segmentBytes: (
-    tier: 'disk' | 'object',
-    segment: SegmentEntry,
-    location: Location,
-  ) => SegmentBytes
-  /** The archive's copy, for when the disk's is damaged; null where there is no archive to read from. */
-  readonly fallback?: (segment: SegmentEntry, location: Location) => SegmentFallback | null
+export interface PartitionPorts extends SegmentPorts {
+  readonly pool: BatchMemory
+  /** The engine's clock, ms; where it is left out, nothing expires. */
+  readonly now?: () => number
+  /** Is told when the partition comes to hold records that expire. */
+  readonly onExpiring?: (partition: Partition) => void
 }
 
 export interface PartitionOptions {
@@ -42,11 +51,18 @@ export interface PartitionOptions {
   readonly timeColumn: string
   readonly startOffset: number
   readonly segments: readonly SegmentEntry[]
+  /** What all partitions of the log count into; one of its own where it is left out. */
+  readonly memory?: MemoryAccount
 }
 
-/** A range of records that was dropped from its only copy, as the mode allows; counted, never silent. */
-export interface Eviction extends Range {
+/** Records that were dropped from their only copy, as the mode and their terms allow; counted, never silent. */
+export interface Eviction {
+  readonly records: number
+  /** What they took; given back at once, or when the last lease on their batch ends. */
   readonly bytes: number
+  /** The batch that they were in, when nothing of it stays. */
+  readonly batch: HotBatch
+  readonly isWhole: boolean
 }
 
 export class Partition implements DurableListener {
@@ -55,19 +71,23 @@ export class Partition implements DurableListener {
   readonly partition: number
   /** Where the partition began; what lies between it and `startOffset` was dropped. */
   readonly firstOffset: number
+  /** What the log's batches hold, those of other partitions too. */
+  readonly logMemory: MemoryAccount
+  readonly #memory: MemoryAccount
   readonly #timeColumn: string
   readonly #ports: PartitionPorts
 
   // Owned by the append loop.
   #nextOffset: number
-  #batches: HotBatch[] = []
+  readonly #hot = new HotBatches()
+  readonly #gaps = new GapHistory()
   #isStaging = false
   #isClosed = false
 
   // Moved by acknowledgements.
   #durableEnd: number
   #ack: AckLevel
-  readonly #waiters = new Set<() => void>()
+  readonly #waiters = new Waiters()
 
   // Moved by tiering, after its manifest commits.
   #startOffset: number
@@ -81,6 +101,8 @@ export class Partition implements DurableListener {
     this.firstOffset = options.startOffset
     this.#timeColumn = options.timeColumn
     this.#ports = ports
+    this.logMemory = options.memory ?? new MemoryAccount(ports.pool)
+    this.#memory = new MemoryAccount(this.logMemory)
     this.#ack = ack
     this.#startOffset = options.startOffset
     this.#segments = [...options.segments]
@@ -105,16 +127,29 @@ export class Partition implements DurableListener {
     return this.#segments.at(-1)?.endOffset ?? this.#startOffset
   }
   get hotStart(): number {
-    return this.#batches[0]?.baseOffset ?? this.#nextOffset
+    return this.#hot.first?.baseOffset ?? this.#nextOffset
   }
   get batches(): readonly HotBatch[] {
-    return this.#batches
+    return this.#hot.all
+  }
+  /** The batch whose records were appended first; undefined when there is none. */
+  get oldestBatch(): HotBatch | undefined {
+    return this.#hot.first
+  }
+  /** Records in RAM, expired ones that were not reclaimed yet among them. */
+  get hotRecords(): number {
+    return this.#hot.records
+  }
+  /** No record in RAM expires before; Infinity when none does. */
+  get expiresMin(): number {
+    return this.#hot.expiresMin
   }
   get segments(): readonly SegmentEntry[] {
     return this.#segments
   }
+  /** What its batches hold of memory, those included that only a reader keeps. */
   get hotBytes(): number {
-    return this.#batches.reduce((sum, batch) => sum + batch.bytes, 0)
+    return this.#memory.usedBytes
   }
   get visibleEnd(): number {
     if (this.#ack === 'memory') return this.#nextOffset
@@ -122,60 +157,79 @@ export class Partition implements DurableListener {
   }
   /** LSN that recovery must start from to have back what is only in RAM; Infinity when nothing is. */
   get firstUnflushedLsn(): number {
-    const flushedEnd = this.flushedEnd
-    return this.#batches.find((batch) => batch.endOffset > flushedEnd)?.firstLsn ?? Infinity
+    return this.#hot.at(this.flushedEnd)?.firstLsn ?? Infinity
   }
 
   // --- Appending -------------------------------------------------------------------------------------------------
 
   /** The batch that takes the next append: the open one, or a new one when it is full or of another schema. */
   openBatch(schema: Schema): HotBatch {
-    const last = this.#batches.at(-1)
+    const last = this.#hot.last
     if (last !== undefined && !last.isSealed) {
-      if (last.schema.id === schema.id && !last.isFull) return last
+      const isDense = last.endOffset === this.#nextOffset
+      const isFull = last.isFull || last.bytes * BATCHES_MIN > this.#memory.limit
+      if (last.schema.id === schema.id && !isFull && isDense) return last
       if (last.length > 0) last.seal()
-      else this.#batches.pop()?.release()
+      else this.#discardEmpty(last)
     }
     const previous = last?.isSealed === true ? last : null
-    const batch = new HotBatch(
-      schema,
-      this.#nextOffset,
-      this.#timeColumn,
-      this.#ports.pool,
-      previous,
-    )
-    this.#batches.push(batch)
+    const batch = new HotBatch(schema, this.#nextOffset, this.#timeColumn, this.#memory, previous)
+    batch.touch(this.logMemory.nextStamp())
+    this.#hot.push(batch)
     return batch
   }
 
   /**
-   * Runs one append's synchronous stretch. Getters of its records run in it, and may do anything: what they do must not
-   * meet rows that are half staged, so until the stretch ends no batch is dropped.
+   * Begins one append's synchronous stretch, which `endStaging` ends. Getters of its records run in it, and may do
+   * anything: what they do must not meet rows that are half staged, so until the stretch ends no batch is dropped.
    */
-  staging<T>(stretch: () => T): T {
+  beginStaging(): void {
     if (this.#isClosed) throw new StratalogError('engine_closed', 'The engine is closed.')
     assert(!this.#isStaging, 'one append at a time is staged')
     this.#isStaging = true
-    try {
-      return stretch()
-    } finally {
-      this.#isStaging = false
-    }
+  }
+
+  endStaging(): void {
+    this.#isStaging = false
+  }
+
+  /** While an append is being staged nothing is dropped. */
+  get isStaging(): boolean {
+    return this.#isStaging
+  }
+
+  /**
+   * A batch of columns that the caller gives away, to take the next offsets; `addAdopted` makes it one of the
+   * partition's. @throws BudgetExceeded
+   */
+  adopt(schema: Schema, columns: readonly ColumnData[], facts: AppendFacts): HotBatch {
+    const memory = this.#memory
+    return HotBatch.adopt(schema, this.#nextOffset, this.#timeColumn, memory, columns, facts)
+  }
+
+  addAdopted(batch: HotBatch): void {
+    assert(batch.baseOffset === this.#nextOffset, 'an adopted batch takes the next offsets')
+    const { last } = this.#hot
+    if (last !== undefined && last.length === 0) this.discardStaged(last)
+    this.sealOpenBatch()
+    batch.touch(this.logMemory.nextStamp())
+    this.#hot.push(batch)
   }
 
   /** Forgets rows that were staged in the open batch, and the batch with them when they were to be its first. */
   discardStaged(batch: HotBatch): void {
     batch.rollback()
-    if (batch.length > 0 || this.#batches.at(-1) !== batch) return
-    this.#batches.pop()
-    batch.release()
+    if (batch.length === 0 && this.#hot.last === batch) this.#discardEmpty(batch)
   }
 
   /** Runs after a batch committed `count` rows. Without a WAL the rows are as durable as they get. */
   applied(count: number, hasWal: boolean): void {
     this.#nextOffset += count
+    const expired = this.#hot.expiresMin
+    this.#hot.grew(count)
+    if (expired === Infinity && this.#hot.expiresMin < Infinity) this.#ports.onExpiring?.(this)
     if (!hasWal) this.#durableEnd = this.#nextOffset
-    if (!hasWal || this.#ack === 'memory') this.#wake()
+    if (!hasWal || this.#ack === 'memory') this.#waiters.wake()
   }
 
   durableTo(endOffset: number): void {
@@ -184,7 +238,7 @@ export class Partition implements DurableListener {
       'the durable watermark moves forward only',
     )
     this.#durableEnd = endOffset
-    this.#wake()
+    this.#waiters.wake()
   }
 
   /**
@@ -194,27 +248,32 @@ export class Partition implements DurableListener {
   skipTo(offset: number): void {
     assert(offset >= this.#nextOffset, 'offsets are skipped forward')
     if (offset === this.#nextOffset) return
-    const last = this.#batches.at(-1)
+    const last = this.#hot.last
     if (last !== undefined && last.length === 0) this.discardStaged(last)
     this.sealOpenBatch()
     this.#nextOffset = offset
     this.#durableEnd = offset
-    this.#wake()
+    this.#waiters.wake()
   }
 
-  sealOpenBatch(): void {
-    const last = this.#batches.at(-1)
-    if (last !== undefined && last.length > 0) last.seal()
+  /** Whether there was one. */
+  sealOpenBatch(): boolean {
+    const { last } = this.#hot
+    if (last === undefined || last.length === 0 || last.isSealed) return false
+    last.seal()
+    return true
   }
 
   // --- Tier moves ------------------------------------------------------------------------------------------------
 
   /** Sealed batches that hold offsets at or above `from` and lie wholly below `to`; each is leased to the caller. */
   leaseSealed(from: number, to: number): readonly HotBatch[] {
-    const batches = this.#batches.filter(
-      (batch) => batch.isSealed && batch.endOffset > from && batch.endOffset <= to,
-    )
-    for (const batch of batches) batch.retain()
+    const batches: HotBatch[] = []
+    for (const batch of this.#hot.from(from)) {
+      if (!batch.isSealed || batch.endOffset > to) break
+      batch.retain()
+      batches.push(batch)
+    }
     return batches
   }
 
@@ -240,132 +299,194 @@ export class Partition implements DurableListener {
     const limit = Math.min(to, this.flushedEnd)
     let bytes = 0
     for (
-      let first = this.#batches[0];
+      let { first } = this.#hot;
       first !== undefined && first.endOffset <= limit;
-      first = this.#batches[0]
+      first = this.#hot.first
     ) {
-      if (!first.isSealed) first.seal()
-      this.#batches.shift()
+      first.seal()
+      this.#hot.remove(first)
       bytes += first.bytes
       first.release()
     }
     return bytes
   }
 
-  /** Drops the oldest batch though it is the only copy: memory mode's eviction. */
-  evictOldest(): Eviction | null {
-    const first = this.#batches[0]
-    if (first === undefined || first.length === 0 || this.#isStaging) return null
-    first.seal()
-    this.#batches.shift()
-    const eviction = { start: first.baseOffset, end: first.endOffset, bytes: first.bytes }
-    this.#startOffset = Math.max(this.#startOffset, first.endOffset)
-    first.release()
-    return eviction
+  /** Drops a batch though it is the only copy: memory mode's eviction. Null while an append is being staged. */
+  evict(batch: HotBatch): Eviction | null {
+    return this.#reclaim(batch, () => true, 'evicted')
+  }
+
+  /**
+   * Drops some runs of a batch though it is the only copy; the rest is copied to a batch in its place. Null while an
+   * append is being staged, when it has none of them, and when a reader holds the batch and there is no room for the
+   * copy besides it.
+   */
+  evictRuns(batch: HotBatch, isVictim: (run: Run) => boolean): Eviction | null {
+    return this.#reclaim(batch, isVictim, 'evicted')
+  }
+
+  /**
+   * Drops what has expired: whole batches, and what is in the others where that is at least `shareMin` of their rows.
+   */
+  dropExpired(now: number, shareMin: number): readonly Eviction[] {
+    if (this.#isStaging || this.#hot.expiresMin > now) return []
+    const isExpired = ({ expiresAt }: Run): boolean => expiresAt <= now
+    const dropped: Eviction[] = []
+    for (const batch of [...this.#hot.all]) {
+      if (batch.expiresMin > now || expiredRows(batch, now) < shareMin * batch.length) continue
+      const eviction = this.#reclaim(batch, isExpired, 'expired')
+      if (eviction !== null) dropped.push(eviction)
+    }
+    this.#hot.measureExpiry()
+    return dropped
   }
 
   setAck(ack: AckLevel): void {
     this.#ack = ack
-    this.#wake()
+    this.#waiters.wake()
   }
 
   // --- Reading ---------------------------------------------------------------------------------------------------
 
-  /** Pins `[from, to)` of what is visible; `release` ends every lease of the view. */
+  /**
+   * Pins `[from, to)` of what is visible and has not expired by now; `release` ends every lease of the view. To take a
+   * view counts as reading the batches that it pins.
+   */
   view(range: Range = { start: 0, end: Infinity }): { view: PartitionView; release: () => void } {
     const visible = { start: this.#startOffset, end: this.visibleEnd }
     const wanted = intersectRanges(range, visible) ?? { start: visible.end, end: visible.end }
     const leases: (() => void)[] = []
     const sources: ViewSource[] = []
-    const hotStart = this.hotStart
-    for (const segment of this.#segments) {
+    const { hotStart } = this
+    for (
+      let index = segmentIndexAt(this.#segments, wanted.start);
+      index < this.#segments.length;
+      index++
+    ) {
+      const segment = present(this.#segments[index], 'a segment')
       const part = intersectRanges(
         { start: segment.baseOffset, end: Math.min(segment.endOffset, hotStart) },
         wanted,
       )
-      if (part !== null) sources.push(this.#segmentSource(segment, part, leases))
+      if (part === null) break
+      sources.push(segmentSource(this.#ports, segment, part, leases))
     }
-    for (const batch of this.#batches) {
-      const part = intersectRanges({ start: batch.baseOffset, end: batch.endOffset }, wanted)
-      if (part === null) continue
-      batch.retain()
-      leases.push(() => batch.release())
-      sources.push({ tier: 'memory', batch: batch.view(part.start, part.end) })
-    }
+    this.#addHotSources(wanted, sources, leases)
     const view = {
       partition: this.partition,
       startOffset: wanted.start,
       endOffset: wanted.end,
       sources,
+      gaps: this.#gaps,
     }
     return { view, release: () => leases.forEach((end) => end()) }
   }
 
+  /** The batch in RAM and the row of a visible record that has not expired; else null. Counts as reading it. */
+  find(offset: number): { readonly batch: HotBatch; readonly row: number } | null {
+    if (offset >= this.visibleEnd) return null
+    const batch = this.#hot.at(offset)
+    const row = batch?.rowAt(offset) ?? -1
+    if (batch === undefined || row < 0) return null
+    if (batch.expiresMin < Infinity) {
+      const now = this.#now()
+      if (batch.expiresMin <= now && batch.liveRanges(offset, offset + 1, now).length === 0)
+        return null
+    }
+    batch.touch(this.logMemory.nextStamp())
+    return { batch, row }
+  }
+
+  /** The offsets below `nextOffset` that nothing holds, in order, with why. */
+  gaps(): readonly CausedGap[] {
+    const gaps: CausedGap[] = []
+    let next = this.firstOffset
+    const held = (start: number, end: number): void => {
+      if (start > next) gaps.push(...this.#gaps.within(next, start))
+      next = Math.max(next, end)
+    }
+    for (const { baseOffset, endOffset } of this.#segments) held(baseOffset, endOffset)
+    const now = this.#now()
+    for (const batch of this.#hot.from(next)) {
+      this.#noteExpired(batch, now)
+      for (const { start, end } of batch.liveRanges(0, Infinity, now)) held(start, end)
+    }
+    held(this.#nextOffset, this.#nextOffset)
+    return gaps
+  }
+
   /** Resolves when an offset at or above `offset` is visible, on abort, or when the partition closes. */
   waitFor(offset: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const isOver = (): boolean => this.visibleEnd > offset || signal.aborted || this.#isClosed
-      if (isOver()) {
-        resolve()
-        return
-      }
-      const done = (): void => {
-        if (!isOver()) return
-        this.#waiters.delete(done)
-        signal.removeEventListener('abort', done)
-        resolve()
-      }
-      this.#waiters.add(done)
-      signal.addEventListener('abort', done)
-    })
+    return this.#waiters.wait(() => this.visibleEnd > offset || this.#isClosed, signal)
   }
 
   /** Gives every buffer back that no reader leases, and ends every wait; nothing is appended after. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const batch of this.#batches) batch.release()
-    this.#batches = []
-    this.#wake()
+    for (const batch of this.#hot.all) batch.release()
+    this.#hot.clear()
+    this.#waiters.wake()
   }
 
-  #segmentSource(segment: SegmentEntry, part: Range, leases: (() => void)[]): ViewSource {
-    const tier = segment.disk === null ? 'object' : 'disk'
-    const location = present(segment.disk ?? segment.object, 'a segment has a copy')
-    if (tier === 'disk') {
-      this.#ports.pins.pin(location.object)
-      leases.push(() => this.#ports.pins.unpin(location.object))
+  #addHotSources(wanted: Range, sources: ViewSource[], leases: (() => void)[]): void {
+    if (wanted.start >= wanted.end) return
+    const now = this.#hot.expiresMin < Infinity ? this.#now() : -Infinity
+    const stamp = this.logMemory.nextStamp()
+    for (const batch of this.#hot.from(wanted.start)) {
+      if (batch.baseOffset >= wanted.end) return
+      this.#noteExpired(batch, now)
+      const ranges = batch.liveRanges(wanted.start, wanted.end, now)
+      if (ranges.length === 0) continue
+      batch.touch(stamp)
+      batch.retain()
+      leases.push(() => batch.release())
+      const { min: timeMin, max: timeMax } = batch.time
+      for (const { start, end } of ranges)
+        sources.push({ tier: 'memory', batch: batch.view(start, end), timeMin, timeMax })
     }
-    const fallback =
-      tier === 'disk' && segment.object !== null
-        ? (this.#ports.fallback?.(segment, segment.object) ?? null)
-        : null
-    return {
-      tier,
-      segment,
-      from: part.start,
-      to: part.end,
-      bytes: this.#ports.segmentBytes(tier, segment, location),
-      ...(fallback === null ? {} : { fallback }),
-    }
+  }
+
+  #now(): number {
+    return this.#ports.now?.() ?? -Infinity
+  }
+
+  /** A reader is told of records that expired in a batch as of those that were reclaimed. */
+  #noteExpired(batch: HotBatch, now: number): void {
+    if (batch.expiresMin > now) return
+    this.#noteGone(batch, ({ expiresAt }) => expiresAt <= now, 'expired')
+  }
+
+  #noteGone(batch: HotBatch, isGone: (run: Run) => boolean, cause: GapCause): void {
+    for (const { start, end } of rangesOf(batch, isGone)) this.#gaps.add(start, end, cause)
+  }
+
+  #discardEmpty(batch: HotBatch): void {
+    this.#hot.popEmpty()
+    batch.release()
+  }
+
+  #reclaim(batch: HotBatch, isVictim: (run: Run) => boolean, cause: GapCause): Eviction | null {
+    if (this.#isStaging || batch.length === 0) return null
+    const kept = [...batch.runs].filter((run) => !isVictim(run))
+    const keptRows = rowCount(kept)
+    if (keptRows === batch.length) return null
+    batch.seal()
+    const { bytes } = batch
+    const copy = keptRows === 0 ? null : copyRuns(batch, kept, this.#memory, this.#timeColumn)
+    if (copy === undefined) return null
+    this.#noteGone(batch, isVictim, cause)
+    if (copy === null) this.#hot.remove(batch)
+    else this.#hot.replace(batch, copy)
+    if (this.flushedEnd <= batch.baseOffset)
+      this.#startOffset = Math.max(this.#startOffset, this.hotStart)
+    batch.release()
+    const records = batch.length - keptRows
+    return { records, bytes: bytes - (copy?.bytes ?? 0), batch, isWhole: copy === null }
   }
 
   #moveArchivedEnd(): void {
     this.#archivedEnd = archivedPrefixEnd(this.#segments, this.#startOffset)
-    if (this.#ack === 'object') this.#wake()
+    if (this.#ack === 'object') this.#waiters.wake()
   }
-
-  #wake(): void {
-    for (const waiter of [...this.#waiters]) waiter()
-  }
-}
-
-/** The offset below which every record has an object copy. */
-function archivedPrefixEnd(segments: readonly SegmentEntry[], startOffset: number): number {
-  let end = startOffset
-  for (const segment of segments) {
-    if (segment.object === null) break
-    end = segment.endOffset
-  }
-  return end
 }

@@ -1,7 +1,11 @@
 /** Puts rows or columns behind the committed rows of a hot batch, all or nothing. */
+import { assert } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type ColumnData, codesOf, isValidAt } from '../format/column.ts'
+import { rawColumnBytes } from '../format/column-size.ts'
 import { castColumn, nullColumn } from '../format/column-values.ts'
+import { FixedBuilder } from '../format/fixed-builder.ts'
+import { WORD_BYTES_MAX } from '../format/growing-dictionary.ts'
 import { APPEND_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts'
 import {
   type Row,
@@ -10,7 +14,7 @@ import {
   schemaMismatch,
 } from '../format/schema-inference.ts'
 import { type Field, type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
-import { type RowGatherer, createRowGatherer } from '../format/row-gatherer.ts'
+import { type RowWriter, WRITTEN_ROWS_MAX, rowWriter } from '../format/row-writer.ts'
 import type { HotBatch } from './hot-batch.ts'
 
 /** Columns of one append: `columns[i]` belongs to `fields[i]`, all of `length` rows. */
@@ -18,6 +22,8 @@ export interface ColumnInput {
   readonly fields: readonly Field[]
   readonly columns: readonly ColumnData[]
   readonly length: number
+  /** The caller gives the buffers away: they may become a batch as they are, and nobody writes to them again. */
+  readonly adopt?: boolean
 }
 
 /** `evolve`: the rows have a column or a type that the schema does not; the batch is as it was. */
@@ -29,10 +35,14 @@ export type AppendOutcome = 'ok' | 'evolve'
  */
 export function pushRows(batch: HotBatch, rows: readonly Row[], appendTime: number): AppendOutcome {
   try {
-    if (pushPlain(batch, rows, appendTime)) return 'ok'
+    if (pushPlain(batch, rows, appendTime)) {
+      assertPlainBytes(batch, rows.length)
+      return 'ok'
+    }
     batch.rollback()
     const outcome = pushAll(batch, rows, appendTime)
-    if (outcome !== 'ok') batch.rollback()
+    if (outcome === 'ok') assertPlainBytes(batch, rows.length)
+    else batch.rollback()
     return outcome
   } catch (error) {
     batch.rollback()
@@ -40,64 +50,54 @@ export function pushRows(batch: HotBatch, rows: readonly Row[], appendTime: numb
   }
 }
 
-/** What gathering the rows of a schema takes: a generated reader, and arrays that it fills. */
-interface Gathering {
-  readonly gather: RowGatherer
-  readonly columns: unknown[][]
-  /** A getter of a record may append to the log as well; it must not find these arrays. */
-  isBusy: boolean
+/** Refuses staged rows of few but long texts, which take little here and much wherever they are plain. */
+function assertPlainBytes(batch: HotBatch, count: number): void {
+  if (count * batch.builders.length * WORD_BYTES_MAX <= APPEND_BYTES_MAX) return
+  const { length } = batch
+  const bytes = plainBytes(batch.builders.map((builder) => builder.slice(length, builder.length)))
+  if (bytes > APPEND_BYTES_MAX) throw appendTooLarge(bytes)
 }
 
-/** By schema; null for one that has no gatherer. */
-const gatherings = new WeakMap<Schema, Gathering | null>()
-
-/** Arrays of more values than this are not kept for the next append. */
-const KEPT_VALUES_MAX = 8_192
-
-/**
- * The quick way, for plain records of exactly this schema: column by column, and all or nothing. False says only that
- * the rows need a closer look.
- */
-function pushPlain(batch: HotBatch, rows: readonly Row[], appendTime: number): boolean {
-  const gathering = gatheringOf(batch.schema)
-  if (gathering === null || gathering.isBusy) return false
-  const { gather, columns } = gathering
-  const count = rows.length
-  gathering.isBusy = true
-  try {
-    if (gather(rows, count, columns) !== -1) return false
-    return batch.schema.fields.every((field, position) => {
-      const values = columns[position] ?? []
-      if (field.name === STAMPED_TIME_COLUMN) {
-        values.length = count
-        values.fill(appendTime)
-      }
-      const nullCount = batch.builders[position]?.pushAll(values, count) ?? -1
-      if (nullCount < 0 || (nullCount > 0 && !field.nullable)) return false
-      return batch.bytes <= APPEND_BYTES_MAX || batch.valueBytes <= STAGED_BYTES_MAX
-    })
-  } finally {
-    gathering.isBusy = false
-    // What the arrays hold is the caller's; nothing of it is kept alive.
-    for (const values of columns) {
-      if (values.length > KEPT_VALUES_MAX) values.length = 0
-      else values.fill(undefined)
-    }
-  }
+/** What pushing rows of a schema takes; without a writer every row gets the closer look. */
+interface SchemaWriter {
+  readonly writer: RowWriter | null
+  /** Where the column is that the engine stamps; -1: there is none. */
+  readonly stampIndex: number
 }
 
-function gatheringOf(schema: Schema): Gathering | null {
-  const known = gatherings.get(schema)
+/** Of schemas in use lately, so that an append need not spell its schema out. Bounded: logs come and go. */
+const writersOfSchemas = new Map<Schema, SchemaWriter>()
+const SCHEMAS_MAX = 256
+
+function writerOf(schema: Schema): SchemaWriter {
+  const known = writersOfSchemas.get(schema)
   if (known !== undefined) return known
-  const names = schema.fields.map((field) => field.name)
-  const own = names.filter((name) => name !== STAMPED_TIME_COLUMN)
-  const gather =
-    names.length === own.length || names.at(-1) === STAMPED_TIME_COLUMN
-      ? createRowGatherer(own)
-      : null
-  const gathering = gather === null ? null : { gather, columns: names.map(() => []), isBusy: false }
-  gatherings.set(schema, gathering)
-  return gathering
+  const stampIndex = schema.fields.findIndex((field) => field.name === STAMPED_TIME_COLUMN)
+  const own = stampIndex < 0 ? schema.fields : schema.fields.slice(0, stampIndex)
+  const isLast = stampIndex < 0 || stampIndex === schema.fields.length - 1
+  const made = { writer: isLast ? rowWriter(own) : null, stampIndex }
+  if (writersOfSchemas.size >= SCHEMAS_MAX) writersOfSchemas.clear()
+  writersOfSchemas.set(schema, made)
+  return made
+}
+
+/** The quick way, for plain records of exactly this schema. False says only that the rows need a closer look. */
+function pushPlain(batch: HotBatch, rows: readonly Row[], appendTime: number): boolean {
+  const { writer, stampIndex } = writerOf(batch.schema)
+  if (writer === null) return false
+  const { builders } = batch
+  if (stampIndex >= 0) {
+    const stamps = builders[stampIndex]
+    if (!(stamps instanceof FixedBuilder)) return false
+    stamps.pushRepeated(appendTime, rows.length)
+  }
+  if (rows.length === 1) return writer.writeRow(builders, rows[0])
+  for (let start = 0; start < rows.length; start += WRITTEN_ROWS_MAX) {
+    const end = Math.min(start + WRITTEN_ROWS_MAX, rows.length)
+    if (!writer.writeRows(builders, rows, start, end)) return false
+    if (batch.bytes > APPEND_BYTES_MAX && batch.valueBytes > STAGED_BYTES_MAX) return false
+  }
+  return true
 }
 
 function pushAll(batch: HotBatch, rows: readonly Row[], appendTime: number): AppendOutcome {
@@ -178,7 +178,9 @@ export function plainBytes(columns: readonly ColumnData[]): number {
   return columns.reduce((sum, column) => sum + plainColumnBytes(column), 0)
 }
 
-function plainColumnBytes({ length, values, offsets, validity, dictionary }: ColumnData): number {
+function plainColumnBytes(column: ColumnData): number {
+  if (column.children !== undefined) return rawColumnBytes(column)
+  const { length, values, offsets, validity, dictionary } = column
   if (offsets !== null) return (offsets[length] ?? 0) - (offsets[0] ?? 0)
   const starts = dictionary?.offsets
   if (starts === null || starts === undefined) return values.byteLength
@@ -192,7 +194,9 @@ function plainColumnBytes({ length, values, offsets, validity, dictionary }: Col
 }
 
 function stampTimes(batch: HotBatch, position: number, count: number, appendTime: number): void {
-  for (let row = 0; row < count; row++) batch.builders[position]?.push(appendTime)
+  const builder = batch.builders[position]
+  assert(builder instanceof FixedBuilder, 'stamped times are of a fixed width')
+  builder.pushRepeated(appendTime, count)
 }
 
 /** The first value of `rows` that does not fit `schema`, as the error to throw. */

@@ -12,7 +12,8 @@
  *
  * A batch is valid until the view is released.
  */
-import { StratalogError, isStratalogError, throwIfAborted } from '../base/errors.ts'
+import { StratalogError, throwIfAborted } from '../base/errors.ts'
+import { once } from '../base/once.ts'
 import { type Range, intersectRanges } from '../base/range.ts'
 import { conformBatch } from '../format/column-conform.ts'
 import type { Tier } from '../format/manifest.ts'
@@ -23,17 +24,21 @@ import {
   sliceRecordBatch,
 } from '../format/record-batch.ts'
 import { type Field, STAMPED_TIME_COLUMN, type Schema, fieldIndex } from '../format/schema.ts'
-import type { BatchFacts, SegmentFacts } from '../format/segment.ts'
+import type { GapCause } from './gap-history.ts'
 import type { LogView, MemorySource, PartitionView, SegmentSource, ViewSource } from './log-view.ts'
-import { type SegmentDamage, damageError, damageOf } from './segment-damage.ts'
-import { SegmentReading, blockBytes } from './segment-reading.ts'
-import { type TimeBounds, mayOverlap, withinTime } from './time-filter.ts'
+import type { SegmentDamage } from './segment-damage.ts'
+import { type TimeBounds, withinTime } from './time-filter.ts'
 
-/** Offsets `[from, to)` of a partition that nothing holds. */
+/** Reading segments takes decoders that a log in RAM never needs. */
+const loadSegmentSource = once(() => import('./segment-source.ts'))
+
+/** Offsets `[from, to)` of a partition that nothing holds, and why. */
 export interface OffsetGap {
   readonly partition: number
   readonly from: number
   readonly to: number
+  /** `missing`: nobody knows why, or nobody knows any more. */
+  readonly cause: GapCause
 }
 
 export interface PartitionReadOptions {
@@ -48,7 +53,10 @@ export interface PartitionReadOptions {
   /** A schema that the view's own can grow to, instead of it. */
   readonly schema?: Schema | undefined
   readonly signal?: AbortSignal | undefined
-  /** `fail` is the default. A function is told of each gap, in order, and the reading goes on behind it. */
+  /**
+   * `fail` is the default. A function is told of each gap, in order, and the reading goes on behind it. Records that
+   * expired are a gap that only a function is told of.
+   */
   readonly onGap?: 'fail' | 'skip' | ((gap: OffsetGap) => void) | undefined
   /** Is told of each damage, in order, and the reading goes on behind it. */
   readonly onDamage?: ((source: SegmentSource, damage: SegmentDamage) => void) | undefined
@@ -137,10 +145,15 @@ class PartitionReading {
 
   #gap(from: number, to: number): void {
     if (from >= to) return
-    const gap = { partition: this.#partition.partition, from, to }
     const { onGap } = this.#options
-    if (typeof onGap === 'function') onGap(gap)
-    else if (onGap !== 'skip') throw gapError(this.#view.definition.name, gap)
+    if (onGap === 'skip') return
+    const { partition, gaps } = this.#partition
+    const parts = gaps?.within(from, to) ?? [{ start: from, end: to, cause: 'missing' as const }]
+    for (const { start, end, cause } of parts) {
+      const gap = { partition, from: start, to: end, cause }
+      if (typeof onGap === 'function') onGap(gap)
+      else if (cause !== 'expired') throw gapError(this.#view.definition.name, gap)
+    }
   }
 
   *#readMemory({ batch }: MemorySource, wanted: Range): Generator<ReadItem, void, undefined> {
@@ -152,97 +165,20 @@ class PartitionReading {
     source: SegmentSource,
     wanted: Range,
   ): AsyncGenerator<ReadItem, void, undefined> {
-    const { segment, fallback } = source
-    if (this.#bounds !== null && !mayOverlap(this.#bounds, segment.timeMin, segment.timeMax)) return
-    const cursor = { next: wanted.start }
-    try {
-      // Damage of a block is passed over only where no other copy can have the block.
-      const onDamage =
-        fallback === undefined
-          ? (block: BatchFacts, error: unknown): void => {
-              const range = intersectRanges(blockRange(block), wanted)
-              if (range !== null) this.#damage(source, error, range)
-              cursor.next = block.baseOffset + block.length
-            }
-          : undefined
-      yield* this.#readCopy(source, wanted, cursor, onDamage)
-    } catch (error) {
-      const rest = { start: cursor.next, end: wanted.end }
-      if (fallback === undefined || damageOf(error, rest.start, rest.end) === null) {
-        this.#damage(source, error, rest)
-        return
-      }
-      fallback.onUse(error)
-      const { tier, bytes } = fallback
-      yield* this.#readSegment({ tier, bytes, segment, from: source.from, to: source.to }, rest)
-    }
-  }
-
-  /** The wanted records of one copy; `cursor` follows what was given. */
-  async *#readCopy(
-    { tier, segment, bytes }: SegmentSource,
-    wanted: Range,
-    cursor: { next: number },
-    onDamage: ((block: BatchFacts, error: unknown) => void) | undefined,
-  ): AsyncGenerator<ReadItem, void, undefined> {
-    const { signal, readBytesMax } = this.#options
-    const owner = { logId: this.#view.definition.id, partition: this.#partition.partition }
-    const reading = await SegmentReading.open(bytes, segment, owner, signal)
-    const { facts } = reading
-    const columns = this.#columnsIn(facts)
-    const blocks = reading.blocks((block) => this.#isWanted(block, wanted))
-    for await (const batch of reading.read(blocks, { columns, signal, readBytesMax, onDamage })) {
-      throwIfAborted(signal)
-      const range = intersectRanges({ start: batch.baseOffset, end: endOffset(batch) }, wanted)
-      cursor.next = endOffset(batch)
-      if (range === null) continue
-      const block = facts.batches.find((candidate) => candidate.baseOffset === batch.baseOffset)
-      const storedBytes = block === undefined ? 0 : blockBytes(block)
-      const cut = sliceRecordBatch(batch, range.start, range.end)
-      yield* this.#give(cut, tier, storedBytes, this.#mustFilter(facts, block))
-    }
-  }
-
-  /** Passes on a damage whose caller wants it, and throws everything else. */
-  #damage(source: SegmentSource, error: unknown, range: Range): void {
-    const { onDamage } = this.#options
-    const damage = damageOf(error, range.start, range.end)
-    if (damage === null) throw error
-    if (onDamage === undefined) {
-      // The reading of a block throws this, and the reading of its segment sees it pass.
-      if (isStratalogError(error) && error.details['object'] !== undefined) throw error
-      throw damageError(
-        this.#view.definition.name,
-        this.#partition.partition,
-        source,
-        damage,
-        error,
-      )
-    }
-    onDamage(source, damage)
-  }
-
-  #isWanted(block: BatchFacts, wanted: Range): boolean {
-    if (intersectRanges(blockRange(block), wanted) === null) return false
-    return this.#bounds === null || mayOverlap(this.#bounds, block.timeMin, block.timeMax)
-  }
-
-  /** Whether a block can hold records that the time bounds leave out. */
-  #mustFilter(facts: SegmentFacts, block: BatchFacts | undefined): boolean {
-    if (this.#bounds === null) return false
-    if (block === undefined) return true
-    const { since, until } = this.#bounds
-    const isInside =
-      (since === null || block.timeMin >= since) && (until === null || block.timeMax < until)
-    const nullCount = facts.statistics[fieldIndex(facts.schema, this.#timeColumn)]?.nullCount
-    return !isInside || nullCount !== 0
-  }
-
-  #columnsIn(facts: SegmentFacts): readonly number[] {
-    return this.#readSchema.fields.flatMap((field) => {
-      const position = fieldIndex(facts.schema, field.name)
-      return position === -1 ? [] : [position]
+    const { definition } = this.#view
+    const { readSegmentSource } = await loadSegmentSource()
+    const parts = readSegmentSource(source, wanted, {
+      log: definition.name,
+      owner: { logId: definition.id, partition: this.#partition.partition },
+      schema: this.#readSchema,
+      timeColumn: this.#timeColumn,
+      bounds: this.#bounds,
+      signal: this.#options.signal,
+      readBytesMax: this.#options.readBytesMax,
+      onDamage: this.#options.onDamage,
     })
+    for await (const { tier, batch, storedBytes, mustFilter } of parts)
+      yield* this.#give(batch, tier, storedBytes, mustFilter)
   }
 
   *#give(
@@ -281,10 +217,6 @@ function rangeOf(source: ViewSource): Range {
   return { start: source.batch.baseOffset, end: endOffset(source.batch) }
 }
 
-function blockRange(block: BatchFacts): Range {
-  return { start: block.baseOffset, end: block.baseOffset + block.length }
-}
-
 function projected(schema: Schema, columns: readonly string[]): Schema {
   const fields = columns.map((name): Field => {
     const field = schema.fields[fieldIndex(schema, name)]
@@ -302,11 +234,12 @@ function withField(schema: Schema, whole: Schema, name: string): Schema {
   return { id: schema.id, fields: [...schema.fields, field] }
 }
 
-function gapError(log: string, gap: OffsetGap): StratalogError {
-  const { partition, from, to } = gap
+export function gapError(log: string, gap: OffsetGap): StratalogError {
+  const { partition, from, to, cause } = gap
+  const why = cause === 'missing' ? 'are not there' : `were ${cause}`
   return new StratalogError(
     'offset_gap',
-    `Log '${log}', partition ${partition}: offsets [${from}, ${to}) are not there.`,
-    { details: { log, partition, from, to } },
+    `Log '${log}', partition ${partition}: offsets [${from}, ${to}) ${why}.`,
+    { details: { log, partition, from, to, cause } },
   )
 }

@@ -11,7 +11,9 @@ import {
   DuckDBTypeId,
   FLOAT,
   INTEGER,
+  LIST,
   SMALLINT,
+  STRUCT,
   TIMESTAMP,
   TIMESTAMP_MS,
   TIMESTAMP_NS,
@@ -24,7 +26,12 @@ import {
   VARCHAR,
 } from '@duckdb/node-api'
 import { present } from '../base/assert.ts'
-import { type ColumnType, decimalParameters } from '../format/schema.ts'
+import {
+  type ColumnType,
+  type StructField,
+  columnLayout,
+  decimalParameters,
+} from '../format/schema.ts'
 
 const DUCKDB_TYPES: Readonly<Record<string, DuckDBType>> = {
   bool: BOOLEAN,
@@ -49,9 +56,25 @@ const DUCKDB_TYPES: Readonly<Record<string, DuckDBType>> = {
 }
 
 export function toDuckDBType(type: ColumnType): DuckDBType {
+  const layout = columnLayout(type)
+  if (layout.kind === 'list') return LIST(toDuckDBType(layout.item))
+  if (layout.kind === 'struct') return STRUCT(structEntries(layout.fields))
   const decimal = decimalParameters(type)
   if (decimal !== null) return DECIMAL(decimal.precision, decimal.scale)
   return present(DUCKDB_TYPES[type], `a DuckDB type for ${type}`)
+}
+
+/** DuckDB knows `a` and `A` as one name: the second becomes `A_1`. */
+function structEntries(fields: readonly StructField[]): Record<string, DuckDBType> {
+  const entries = new Map<string, DuckDBType>()
+  const known = new Set<string>()
+  for (const { name, type } of fields) {
+    let own = name
+    for (let count = 1; known.has(own.toLowerCase()); count++) own = `${name}_${count}`
+    known.add(own.toLowerCase())
+    entries.set(own, toDuckDBType(type))
+  }
+  return Object.fromEntries(entries)
 }
 
 const COLUMN_TYPES: Partial<Readonly<Record<DuckDBTypeId, ColumnType>>> = {

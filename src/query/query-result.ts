@@ -2,8 +2,8 @@
  * The result of a query, read once: as batches, as rows, or collected. Rows arrive while the query runs; the worker
  * stays at most a window ahead of the reader.
  */
+import type { Table } from 'apache-arrow'
 import { StratalogError } from '../base/errors.ts'
-import { toArrowTable } from '../format/arrow-output.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { ColumnType, Schema } from '../format/schema.ts'
 import type { Tier } from '../format/manifest.ts'
@@ -94,7 +94,8 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
   }
 
   /** Every row as an Arrow table. @throws StratalogError `query_limit` beyond `COLLECTED_ROWS_MAX` rows. */
-  async toArrow(): ReturnType<typeof toArrowTable> {
+  async toArrow(): Promise<Table> {
+    const { toArrowTable } = await import('../format/arrow-output.ts')
     return toArrowTable(this.schema.fields, await this.#collect())
   }
 

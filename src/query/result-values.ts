@@ -1,6 +1,7 @@
 /** The values of a result: JavaScript's for programs, JSON's for the command line. */
 import { type ColumnData, bigInt64View, int32View, isValidAt } from '../format/column.ts'
 import { columnReader } from '../format/column-values.ts'
+import { nestedReader } from '../format/nested-values.ts'
 import { timestampUnit } from '../format/schema.ts'
 import type { ResultChunk, ResultColumn } from './protocol.ts'
 
@@ -92,6 +93,11 @@ export function jsonReader(columns: readonly ResultColumn[]): (chunk: ResultChun
 
 /** Times are ISO 8601 with the digits that they have, whole numbers beyond 2^53 text, binary base64. */
 export function jsonValueReader(column: ColumnData, sqlType: string): ValueReader {
+  if (column.children !== undefined)
+    return nullable(
+      column,
+      nestedReader(column, (inside) => jsonValueReader(inside, '')),
+    )
   const unit = timestampUnit(column.type)
   if (unit === 'us' || unit === 'ns')
     return nullable(column, isoReader(column, unit === 'us' ? 6 : 9))

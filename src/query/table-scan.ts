@@ -23,9 +23,8 @@ import type { ScanBounds } from './scan-bounds.ts'
 import { type TableColumn, sqlColumnType } from './table-columns.ts'
 import type { TextArena, TextArenaPool } from './text-arena.ts'
 import { TextReferences } from './text-references.ts'
+import { VECTOR_ROWS, type VectorWriter } from './vector-rows.ts'
 import {
-  VECTOR_ROWS,
-  type VectorWriter,
   columnWriter,
   constantInt32Writer,
   constantTextWriter,
@@ -196,8 +195,7 @@ class Scan {
     const arenas: TextArena[] = []
     if (block === null) return arenas
     for (const [position, write] of this.#writers.entries()) {
-      const arena = write(duckdb.data_chunk_get_vector(output.chunk, position), this.#row, count)
-      if (arena !== null) arenas.push(arena)
+      write(duckdb.data_chunk_get_vector(output.chunk, position), this.#row, count, arenas)
     }
     this.#row += count
     this.#table.report.add(block, this.#row - block.start)

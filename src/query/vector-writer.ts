@@ -11,16 +11,11 @@ import {
   sliceBitmap,
 } from '../format/column.ts'
 import { columnReader } from '../format/column-values.ts'
-import { decimalParameters, timestampUnit } from '../format/schema.ts'
+import { columnLayout, decimalParameters, timestampUnit } from '../format/schema.ts'
 import { vectorByteWidth } from './duckdb-types.ts'
-import type { TextArena } from './text-arena.ts'
+import { listWriter, structWriter } from './nested-vector-writer.ts'
 import type { TextReferences } from './text-references.ts'
-
-/** Rows of a DuckDB vector. */
-export const VECTOR_ROWS = 2048
-
-/** Writes rows `[start, start + count)`; returns the arena that the vector now points into, if any. */
-export type VectorWriter = (vector: duckdb.Vector, start: number, count: number) => TextArena | null
+import { type PieceWriter, VECTOR_ROWS, type VectorWriter, inPieces } from './vector-rows.ts'
 
 /** DuckDB takes no SharedArrayBuffer, so what lies in one goes through here. */
 const scratch = new Uint8Array(new ArrayBuffer(VECTOR_ROWS * 16))
@@ -29,21 +24,34 @@ const scratchValidity = new Uint8Array(new ArrayBuffer(VECTOR_ROWS / 8))
 
 /** Rows of a column as they are. */
 export function columnWriter(column: ColumnData, references: TextReferences): VectorWriter {
-  const write = valueWriter(column, references)
-  const { validity } = column
+  const make = (inside: ColumnData): VectorWriter => columnWriter(inside, references)
+  const { kind } = columnLayout(column.type)
+  const write =
+    kind === 'list'
+      ? listWriter(column, make)
+      : kind === 'struct'
+        ? structWriter(column, make)
+        : inPieces(valueWriter(column, references))
+  return withValidity(column, write)
+}
+
+function withValidity({ validity }: ColumnData, write: VectorWriter): VectorWriter {
   if (validity === null) return write
-  return (vector, start, count) => {
-    writeValidity(vector, validity, start, count)
-    return write(vector, start, count)
+  const writeNulls = inPieces((vector, start, count, at) =>
+    writeValidity(vector, validity, start, count, at),
+  )
+  return (vector, start, count, arenas) => {
+    writeNulls(vector, start, count, arenas)
+    write(vector, start, count, arenas)
   }
 }
 
-function valueWriter(column: ColumnData, references: TextReferences): VectorWriter {
+function valueWriter(column: ColumnData, references: TextReferences): PieceWriter {
   if (column.offsets !== null || column.dictionary !== null) {
-    return (vector, start, count) => {
+    return (vector, start, count, at, arenas) => {
       const arena = references.write(column, start, count, scratchWords)
-      duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 16)
-      return arena
+      if (arena !== null) arenas.push(arena)
+      duckdb.copy_data_to_vector(vector, at * 16, scratch.buffer, 0, count * 16)
     }
   }
   if (column.type === 'bool') return bitsWriter(column.values)
@@ -53,42 +61,44 @@ function valueWriter(column: ColumnData, references: TextReferences): VectorWrit
     : decimalWriter(column.values, width)
 }
 
-function fixedWriter(values: Uint8Array, width: number): VectorWriter {
+function fixedWriter(values: Uint8Array, width: number): PieceWriter {
   const { buffer, byteOffset } = values
   if (buffer instanceof ArrayBuffer) {
-    return (vector, start, count) => {
-      duckdb.copy_data_to_vector(vector, 0, buffer, byteOffset + start * width, count * width)
-      return null
+    return (vector, start, count, at) => {
+      duckdb.copy_data_to_vector(
+        vector,
+        at * width,
+        buffer,
+        byteOffset + start * width,
+        count * width,
+      )
     }
   }
-  return (vector, start, count) => {
+  return (vector, start, count, at) => {
     scratch.set(values.subarray(start * width, (start + count) * width))
-    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * width)
-    return null
+    duckdb.copy_data_to_vector(vector, at * width, scratch.buffer, 0, count * width)
   }
 }
 
 /** A bitmap becomes a byte a row. */
-function bitsWriter(bits: Uint8Array): VectorWriter {
-  return (vector, start, count) => {
+function bitsWriter(bits: Uint8Array): PieceWriter {
+  return (vector, start, count, at) => {
     for (let row = 0; row < count; row++) {
       const position = start + row
       scratch[row] = ((bits[position >> 3] ?? 0) >> (position & 7)) & 1
     }
-    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count)
-    return null
+    duckdb.copy_data_to_vector(vector, at, scratch.buffer, 0, count)
   }
 }
 
 /** The low bytes of a 16-byte integer are the same number in fewer bytes. */
-function decimalWriter(values: Uint8Array, width: number): VectorWriter {
-  return (vector, start, count) => {
+function decimalWriter(values: Uint8Array, width: number): PieceWriter {
+  return (vector, start, count, at) => {
     for (let row = 0; row < count; row++) {
       const position = (start + row) * 16
       scratch.set(values.subarray(position, position + width), row * width)
     }
-    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * width)
-    return null
+    duckdb.copy_data_to_vector(vector, at * width, scratch.buffer, 0, count * width)
   }
 }
 
@@ -100,11 +110,7 @@ export function microsWriter(column: ColumnData, references: TextReferences): Ve
     unit === 'ns'
       ? nanosWriter(column.values)
       : scaledWriter(column.values, unit === 's' ? 1e6 : 1e3)
-  const { validity } = column
-  return (vector, start, count) => {
-    if (validity !== null) writeValidity(vector, validity, start, count)
-    return write(vector, start, count)
-  }
+  return withValidity(column, write)
 }
 
 /** Doubles hold every count of µs up to the year 2255; beyond, and before 1684, the same with bigints. */
@@ -123,7 +129,6 @@ function scaledWriter(values: Uint8Array, factor: number): VectorWriter {
       }
     }
     duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 8)
-    return null
   }
 }
 
@@ -135,7 +140,6 @@ function nanosWriter(values: Uint8Array): VectorWriter {
       writeWide(row, wide / 1000n - (wide % 1000n < 0n ? 1n : 0n))
     }
     duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 8)
-    return null
   }
 }
 
@@ -153,7 +157,6 @@ export function offsetWriter(base: number): VectorWriter {
       scratchWords[row * 2 + 1] = Math.floor(offset / 2 ** 32)
     }
     duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 8)
-    return null
   }
 }
 
@@ -161,7 +164,6 @@ export function constantInt32Writer(value: number): VectorWriter {
   return (vector, _start, count) => {
     scratchWords.fill(value, 0, count)
     duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 4)
-    return null
   }
 }
 
@@ -173,7 +175,6 @@ export function constantTextWriter(text: string): VectorWriter {
   return (vector, _start, count) => {
     for (let row = 0; row < count; row++) scratch.set(reference, row * 16)
     duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count * 16)
-    return null
   }
 }
 
@@ -181,7 +182,6 @@ export const nullWriter: VectorWriter = (vector, _start, count) => {
   scratchValidity.fill(0)
   duckdb.vector_ensure_validity_writable(vector)
   duckdb.copy_data_to_vector_validity(vector, 0, scratchValidity.buffer, 0, bitmapBytes(count))
-  return null
 }
 
 /** Any column as VARCHAR, value by value: for `_key`, whose column may be of another type. */
@@ -189,12 +189,11 @@ export function textWriter(column: ColumnData, references: TextReferences): Vect
   if (column.type === 'utf8') return columnWriter(column, references)
   const read = columnReader(column)
   return (vector, start, count) => {
-    if (column.validity !== null) writeValidity(vector, column.validity, start, count)
+    if (column.validity !== null) writeValidity(vector, column.validity, start, count, 0)
     for (let row = 0; row < count; row++) {
       if (!isValidAt(column, start + row)) continue
       duckdb.vector_assign_string_element(vector, row, keyText(read(start + row)))
     }
-    return null
   }
 }
 
@@ -213,8 +212,16 @@ function writeValidity(
   validity: Uint8Array,
   start: number,
   count: number,
+  at: number,
 ): void {
   scratchValidity.set(sliceBitmap(validity, start, count))
   duckdb.vector_ensure_validity_writable(vector)
-  duckdb.copy_data_to_vector_validity(vector, 0, scratchValidity.buffer, 0, bitmapBytes(count))
+  const position = at >> 3
+  duckdb.copy_data_to_vector_validity(
+    vector,
+    position,
+    scratchValidity.buffer,
+    0,
+    bitmapBytes(count),
+  )
 }

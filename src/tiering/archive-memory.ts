@@ -1,5 +1,9 @@
-/** Snapshots of memory-mode logs: what is in RAM goes to the archive, and stays in RAM. */
+/**
+ * Snapshots of memory-mode logs: what is in RAM goes to the archive, and stays in RAM. What expired or was evicted is
+ * left out, so it does not come back by a snapshot; a segment has no holes, so one ends where there is a hole.
+ */
 import { present } from '../base/assert.ts'
+import { endOffset, recordBatchBytes } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { TierMove, TieringContext } from './context.ts'
@@ -19,12 +23,19 @@ export async function archiveMemory(
     manifest.state.logs.get(log.id)?.partitions[partition.partition]?.segments.at(-1)?.endOffset ??
     0
   if (end <= archived) return []
-  partition.sealOpenBatch()
-  const batches = partition.leaseSealed(archived, partition.nextOffset)
+  const { view, release } = partition.view({ start: archived, end })
   try {
+    const parts = view.sources.flatMap((source) => {
+      if (source.tier !== 'memory') return []
+      const { batch } = source
+      const { schema, baseOffset } = batch
+      const bytes = recordBatchBytes(batch)
+      return [{ schema, baseOffset, endOffset: endOffset(batch), bytes, batch }]
+    })
     const moves: TierMove[] = []
-    for (const group of groupForSegments(batches)) {
-      const segment = await archiveBatches(context, log, partition, group)
+    for (const group of groupForSegments(parts)) {
+      const records = group.map(({ batch }) => batch)
+      const segment = await archiveBatches(context, log, partition, records)
       moves.push({
         log: log.name,
         partition: partition.partition,
@@ -37,6 +48,6 @@ export async function archiveMemory(
     }
     return moves
   } finally {
-    for (const batch of batches) batch.release()
+    release()
   }
 }

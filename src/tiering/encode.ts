@@ -1,9 +1,9 @@
-/** From leased hot batches to the bytes of a segment, a block at a time so that the event loop keeps turning. */
+/** From leased batches to the bytes of a segment, a block at a time so that the event loop keeps turning. */
 import type { Clock } from '../base/clock.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
 import type { SegmentFacts } from '../format/segment.ts'
 import { encodeSegment } from '../format/segment-writer.ts'
-import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 
 /** Where the bytes go as they come. */
@@ -19,7 +19,7 @@ export async function encodeBatches(
   engineId: string,
   log: LiveLog,
   partition: number,
-  batches: readonly HotBatch[],
+  batches: readonly RecordBatch[],
   clock: Clock,
   sink: PieceSink,
 ): Promise<EncodedSegment> {
@@ -32,7 +32,7 @@ export async function encodeBatches(
       timeColumn: log.timeColumn,
       keyColumn: log.definition.keyColumn,
     },
-    batches.map((batch) => batch.view(batch.baseOffset, batch.endOffset)),
+    batches,
   )
   for (;;) {
     const step = encoder.next()

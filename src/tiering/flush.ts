@@ -9,11 +9,11 @@
  * 4. only then may the WAL and the RAM copy go. The checkpoint and the eviction are later steps of the scheduler.
  */
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
 import { segmentDirectory, segmentKey, segmentPath, temporaryPath } from '../format/paths.ts'
 import { randomHex } from '../base/random.ts'
 import { StratalogError } from '../base/errors.ts'
 import { present } from '../base/assert.ts'
-import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { committedEnd, hasSegment } from './committed.ts'
@@ -37,9 +37,10 @@ export async function flushPartition(
   try {
     const moves: TierMove[] = []
     for (const group of groupForSegments(batches, cutAt)) {
+      const records = group.map((batch) => batch.view(batch.baseOffset, batch.endOffset))
       const segment = await (target === 'disk'
-        ? writeToDisk(context, log, partition, group)
-        : writeToArchive(context, log, partition, group))
+        ? writeToDisk(context, log, partition, records)
+        : writeToArchive(context, log, partition, records))
       partition.addSegment(segment)
       context.metrics.count('stratalog_flush_bytes_total', segment.length)
       moves.push({
@@ -62,7 +63,7 @@ async function writeToDisk(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
-  batches: readonly HotBatch[],
+  batches: readonly RecordBatch[],
 ): Promise<SegmentEntry> {
   const disk = present(context.disk, 'an engine that flushes to disk has one')
   const temporary = `${disk.dataDir}/${temporaryPath(randomHex(context.random, 8))}`
@@ -81,7 +82,7 @@ async function writeThrough(
   temporary: string,
   log: LiveLog,
   partition: Partition,
-  batches: readonly HotBatch[],
+  batches: readonly RecordBatch[],
 ): Promise<SegmentEntry> {
   let encoded: EncodedSegment
   const file = await disk.fileSystem.create(temporary)
@@ -125,7 +126,7 @@ async function writeToArchive(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
-  batches: readonly HotBatch[],
+  batches: readonly RecordBatch[],
 ): Promise<SegmentEntry> {
   const disk = present(context.disk, 'an engine that flushes has a manifest')
   const segment = await archiveBatches(context, log, partition, batches)
@@ -138,7 +139,7 @@ export async function archiveBatches(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
-  batches: readonly HotBatch[],
+  batches: readonly RecordBatch[],
 ): Promise<SegmentEntry> {
   const { archive } = context
   if (archive === null)

@@ -1,25 +1,48 @@
 /**
- * The memory governor: one byte budget for every hot batch of the engine.
+ * The memory governor: one byte budget for every hot batch of the engine, and one for each log that has its own.
  *
- * Above the watermark it reclaims in this order: RAM copies with a proven lower copy go, what has a lower tier is
- * flushed early, memory-mode logs evict their oldest batches. At the budget appends wait, and are refused when waiting
- * does not help. Nothing that is the only copy is dropped except where the mode says so, and that is counted.
+ * Above the high watermark it reclaims down to the low one, in this order: what expired goes, RAM copies with a proven
+ * lower copy go, what has a lower tier is flushed early, memory-mode logs evict by their policies. At the budget
+ * appends wait, and are refused when waiting does not help. Nothing that is the only copy is dropped except where the
+ * mode says so, and that is counted.
+ *
+ * Across logs the records go first that were appended first, of those that their logs would let go of next.
+ *
+ * Cost: an append below the watermark compares numbers. A round looks at every log once and frees a tenth of the
+ * budget; one that found nothing is not repeated until bytes came back or IDLE_MS passed. What a reader still holds of
+ * the evicted counts as free to come, so that one slow reader does not have everything evicted.
  */
-import { StratalogError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
+import { StratalogError } from '../base/errors.ts'
 import type { Metrics } from '../base/metrics.ts'
+import type { EvictionPolicy } from '../format/manifest.ts'
+import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import type { Partition } from '../log/partition.ts'
-import type { SlabPool } from '../log/slab-pool.ts'
+import type { MemoryAccount } from '../log/memory-account.ts'
+import type { Eviction, Partition } from '../log/partition.ts'
+import { AdmissionQueue, type Lack } from './admission.ts'
+import { ExpirySweep } from './expiry.ts'
+import { FreedRate } from './freed-rate.ts'
+import { memoryOf } from './log-memory.ts'
+import { LogQueue } from './log-queue.ts'
+import { ReclaimCounts } from './reclaim-counts.ts'
+import { evictFrom, nextVictimTime } from './victims.ts'
 
-/** How long an append waits for room before it is refused. */
-const ADMISSION_WAIT_MAX_MS = 10_000
-const ADMISSION_LOOK_MS = 5
+/** Between the high and the low watermark, of the budget. */
+const HYSTERESIS = 0.1
+const IDLE_MS = 5
+/** Appends wait no longer for a round that has given them room. */
+const ROUND_MS_MAX = 20
+/** What a log evicts at least before another one is looked at; copies are made for a part of a round at once. */
+const TURN_BYTES_MIN = 1024 * 1024
+const TURNS = 8
+
+const REFUSES = 'the log evicts nothing'
 
 export interface GovernorOptions {
-  readonly pool: SlabPool
+  readonly pool: { readonly usedBytes: number }
   readonly maxBytes: number
-  /** Fraction of `maxBytes` at which reclaiming starts. */
+  /** Fraction of a budget at which reclaiming starts. */
   readonly watermark: number
   readonly clock: Clock
   readonly metrics: Metrics
@@ -28,24 +51,50 @@ export interface GovernorOptions {
   readonly relieve: () => Promise<void>
 }
 
-/** An append that waits for room. */
-interface Waiting {
-  readonly log: LiveLog
-  /** Monotonic time at which it is refused. */
-  readonly until: number
-  readonly resolve: () => void
-  readonly reject: (error: StratalogError) => void
+/** What the engine's batches take, and what they lost since it was opened. */
+export interface MemoryUsage {
+  readonly usedBytes: number
+  readonly maxBytes: number
+  readonly waitingAppends: number
+  /** Policies that evicted nothing are left out. */
+  readonly evictedRecords: Readonly<Partial<Record<EvictionPolicy, number>>>
+  readonly evictedBatches: number
+  readonly evictedBytes: number
+  readonly expiredRecords: number
 }
 
 export class MemoryGovernor {
   readonly #options: GovernorOptions
+  readonly #highBytes: number
+  readonly #lowBytes: number
+  readonly #queue: AdmissionQueue
+  readonly #expiry: ExpirySweep
+  readonly #counts: ReclaimCounts
+  readonly #freed: FreedRate
+  /** Batches that were evicted and that a reader holds still, with their logs' accounts. */
+  readonly #lingering = new Map<HotBatch, MemoryAccount>()
   #isRelieving = false
-  #waiting: Waiting[] = []
-  #evictionCount = 0
-  #evictedRecords = 0
+  #isClosed = false
+  /** A round found nothing while so many bytes were in use; it is not repeated before this monotonic time. */
+  #idleBytes = -1
+  #idleUntil = -Infinity
 
   constructor(options: GovernorOptions) {
+    const { maxBytes, watermark, clock } = options
     this.#options = options
+    this.#highBytes = maxBytes * watermark
+    this.#lowBytes = lowOf(maxBytes, watermark)
+    this.#counts = new ReclaimCounts(options.metrics)
+    this.#freed = new FreedRate(clock)
+    this.#expiry = new ExpirySweep(clock, (partition, dropped) =>
+      this.#noteExpired(partition, dropped),
+    )
+    this.#queue = new AdmissionQueue({
+      clock,
+      lackOf: (log, freeBytes) => this.#lackOf(log, freeBytes),
+      reclaim: (log, freeBytes) => this.#reclaimFor(log, freeBytes),
+      full: (log, reason) => this.#full(log, reason),
+    })
   }
 
   get usedBytes(): number {
@@ -54,125 +103,260 @@ export class MemoryGovernor {
   get maxBytes(): number {
     return this.#options.maxBytes
   }
-  /** Batches evicted from their only copy, and the records in them. */
-  get evictionCount(): number {
-    return this.#evictionCount
+
+  usage(): MemoryUsage {
+    const { usedBytes, maxBytes } = this
+    return { usedBytes, maxBytes, waitingAppends: this.#queue.size, ...this.#counts.total }
   }
-  get evictedRecords(): number {
-    return this.#evictedRecords
+
+  /** The partition has come to hold records that expire. */
+  watch(partition: Partition): void {
+    this.#expiry.watch(partition)
   }
 
   /**
    * Null when the append may go on at once, in this very stretch; else a promise of room. Who waits goes on in the
-   * order of asking, and nobody passes who asks later. @throws through it `memory_full`.
+   * order of asking, and nobody passes who asks later. @throws through it `memory_full`, `aborted`, `engine_closed`.
    */
-  admit(log: LiveLog): Promise<void> | null {
-    const { pool, maxBytes, watermark, clock } = this.#options
-    const isQueued = this.#waiting.length > 0
-    if (!isQueued && pool.usedBytes < maxBytes * watermark) return null
-    if (!isQueued) this.#reclaim()
-    if (!isQueued && pool.usedBytes < maxBytes) return null
-    const isRefusing = log.policy.evictionPolicy === 'reject' && log.policy.mode === 'memory'
-    if (isRefusing && pool.usedBytes >= maxBytes) return Promise.reject(this.#full(log))
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#waiting.push({ log, until: clock.monotonic() + ADMISSION_WAIT_MAX_MS, resolve, reject })
-    if (!isQueued) void this.#serve()
-    return promise
+  admit(log: LiveLog, partition: Partition | null, signal?: AbortSignal): Promise<void> | null {
+    const memory = partition?.logMemory ?? memoryOf(log)
+    const isEasy =
+      this.#options.pool.usedBytes < this.#highBytes && memory.usedBytes < memory.highBytes
+    if (isEasy && this.#queue.size === 0) return null
+    if (!isEasy) this.#reclaimFor(log, 1)
+    const lack = this.#lackOf(log, 1)
+    if (isRefusing(log)) return lack === null ? null : Promise.reject(this.#full(log, REFUSES))
+    if (lack === null && !this.#queue.isBehind(log)) return null
+    return this.#wait(log, 1, signal, 'last')
   }
 
-  /** Lets those who wait go on, one after the other, while there is room. */
-  async #serve(): Promise<void> {
-    const { pool, maxBytes, clock } = this.#options
-    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      if (pool.usedBytes < maxBytes) {
-        first.resolve()
-        // Its append takes the room before the next one is looked at.
-        await clock.yield()
-        this.#waiting.shift()
-      } else if (clock.monotonic() >= first.until) {
-        first.reject(this.#full(first.log))
-        this.#waiting.shift()
-      } else {
-        // Relief that finds nothing to do ends at once, and readers who hold leases want their turn.
-        await clock.sleep(ADMISSION_LOOK_MS)
-        this.#reclaim()
-      }
+  /**
+   * For an append that found no room for `bytes` more: lets go of what can be at once, and says whether it is worth
+   * trying again. The append was admitted, so nobody who waits comes before it. @throws StratalogError
+   * `append_too_large` when it never will be.
+   */
+  makeRoom(log: LiveLog, bytes: number): boolean {
+    const limit = this.#limitOf(log)
+    // A column that grows in an open batch asks for more than the append takes; in a new batch it does not.
+    const mayNeedLess = log.partitions.filter((partition) => partition.sealOpenBatch()).length > 0
+    if (bytes > limit && !mayNeedLess) throw this.#tooLarge(log, bytes)
+    const wanted = mayNeedLess ? Math.min(bytes, limit / 4) : bytes
+    this.#reclaimFor(log, wanted)
+    return this.#lackOf(log, wanted) === null
+  }
+
+  /**
+   * Resolves when more is free than now, `bytes` at least. @throws StratalogError through the promise
+   * `append_too_large`, `memory_full`, `aborted`, `engine_closed`.
+   */
+  async waitForRoom(log: LiveLog, bytes: number, signal?: AbortSignal): Promise<void> {
+    const memory = memoryOf(log)
+    const limit = this.#limitOf(log)
+    const engineFree = this.maxBytes - this.usedBytes
+    const free = Math.min(engineFree, memory.maxBytes - memory.usedBytes)
+    if (free >= limit) throw this.#tooLarge(log, null)
+    if (isRefusing(log)) throw this.#full(log, REFUSES)
+    // It failed with what is free, so it takes more to be worth a try.
+    await this.#wait(log, Math.min(limit, Math.max(bytes, free + 1)), signal, 'first')
+  }
+
+  /** Ends every wait; nothing is reclaimed any more. */
+  close(): void {
+    this.#isClosed = true
+    this.#queue.close()
+    this.#expiry.close()
+  }
+
+  #lackOf(log: LiveLog, freeBytes: number): Lack {
+    if (this.usedBytes + freeBytes > this.maxBytes) return 'engine'
+    const memory = memoryOf(log)
+    return memory.usedBytes + freeBytes > memory.maxBytes ? 'log' : null
+  }
+
+  /** Reclaims where the watermark is passed, or would be by `bytes` more than there is room for. */
+  #reclaimFor(log: LiveLog, bytes: number): void {
+    const { usedBytes, maxBytes } = this
+    const memory = memoryOf(log)
+    if (memory.usedBytes >= memory.highBytes || memory.usedBytes + bytes > memory.maxBytes)
+      this.#reclaimOwn(log, memory, bytes)
+    if (usedBytes >= this.#highBytes || usedBytes + bytes > maxBytes) this.#reclaim(bytes)
+  }
+
+  /** A log over its own budget lets go of its own. */
+  #reclaimOwn(log: LiveLog, memory: MemoryAccount, bytes: number): void {
+    if (log.policy.mode !== 'memory') return
+    this.#expiry.dropAll(log.partitions)
+    const low = lowOf(memory.maxBytes, memory.highBytes / memory.maxBytes)
+    const target = Math.min(low, memory.maxBytes - bytes)
+    for (;;) {
+      const excess = memory.usedBytes - this.#lingeringBytes(memory) - target
+      if (excess <= 0 || !this.#evictSome(log, excess)) return
     }
   }
 
   /**
    * What can be flushed is not lost, so it goes before what can only be evicted, as long as there is room meanwhile.
    */
-  #reclaim(): void {
-    const { pool, maxBytes, watermark } = this.#options
-    this.#dropProven()
-    if (pool.usedBytes >= maxBytes || !this.#hasFlushable()) this.#evict()
-    if (pool.usedBytes >= maxBytes * watermark) this.#startRelief()
+  #reclaim(bytes: number): void {
+    const { usedBytes, maxBytes } = this
+    const { clock } = this.#options
+    const target = Math.min(this.#lowBytes, maxBytes - bytes)
+    if (this.#isClosed || usedBytes - this.#lingeringBytes(null) <= target) return
+    if (usedBytes >= this.#idleBytes && clock.monotonic() < this.#idleUntil) return
+    this.#expiry.dropAll()
+    const { candidates, hasFlushable } = this.#survey()
+    const isPressing = this.usedBytes + bytes > maxBytes
+    if (isPressing || (this.usedBytes >= this.#highBytes && !hasFlushable))
+      this.#evictDownTo(target, maxBytes - bytes, candidates)
+    if (hasFlushable && this.usedBytes >= this.#highBytes) this.#startRelief()
+    if (this.usedBytes < usedBytes) return
+    this.#idleBytes = this.usedBytes
+    this.#idleUntil = clock.monotonic() + IDLE_MS
   }
 
-  #hasFlushable(): boolean {
+  /** Drops what is proven below, and finds who could evict or flush. */
+  #survey(): { readonly candidates: LogQueue; readonly hasFlushable: boolean } {
+    const candidates = new LogQueue()
+    let hasFlushable = false
     for (const log of this.#options.logs()) {
-      if (log.policy.mode === 'memory') continue
-      if (log.partitions.some((partition) => partition.nextOffset > partition.flushedEnd))
-        return true
+      if (log.policy.mode === 'memory') {
+        const time = nextVictimTime(log)
+        if (time < Infinity) candidates.push(log, time)
+        continue
+      }
+      for (const partition of log.partitions) {
+        const before = partition.hotRecords
+        if (before > 0) partition.dropHot(partition.flushedEnd)
+        hasFlushable ||= partition.nextOffset > partition.flushedEnd
+      }
     }
-    return false
+    return { candidates, hasFlushable }
+  }
+
+  /** Down to `target`; when that takes long, once there is room it leaves the rest to the round of a later append. */
+  #evictDownTo(target: number, enough: number, candidates: LogQueue): void {
+    const { clock } = this.#options
+    const until = clock.monotonic() + ROUND_MS_MAX
+    const excess = (): number => this.usedBytes - this.#lingeringBytes(null) - target
+    const turnBytes = Math.max(TURN_BYTES_MIN, excess() / TURNS)
+    for (let left = excess(); left > 0; left = excess()) {
+      if (this.usedBytes <= enough && clock.monotonic() > until) return
+      const log = candidates.pop()
+      if (log === null) return
+      // A queue needs no plan: the next batch of the log may be younger than those of others.
+      const turn = log.policy.evictionPolicy === 'fifo' ? 1 : turnBytes
+      const wanted = candidates.size === 0 ? left : Math.min(left, turn)
+      if (!this.#evictSome(log, wanted)) continue
+      const time = nextVictimTime(log)
+      if (time < Infinity) candidates.push(log, time)
+    }
+  }
+
+  /** Whether the log let go of something. */
+  #evictSome(log: LiveLog, wanted: number): boolean {
+    const memory = memoryOf(log)
+    const room = Math.min(this.maxBytes - this.usedBytes, memory.maxBytes - memory.usedBytes)
+    const evictions = evictFrom(log, wanted, room)
+    if (evictions.length === 0) return false
+    this.#noteFreed(memory, evictions)
+    this.#counts.evicted(log, evictions)
+    return true
+  }
+
+  #noteExpired({ logMemory }: Partition, dropped: readonly Eviction[]): void {
+    this.#noteFreed(logMemory, dropped)
+    this.#counts.expired(
+      logMemory.reclaimCounts,
+      dropped.reduce((sum, { records }) => sum + records, 0),
+    )
+  }
+
+  #noteFreed(memory: MemoryAccount, evictions: readonly Eviction[]): void {
+    for (const { batch, bytes } of evictions) {
+      this.#freed.add(bytes)
+      if (batch.bytes > 0) this.#lingering.set(batch, memory)
+    }
+  }
+
+  /** What of the evicted is not free yet, of one log or of all. */
+  #lingeringBytes(memory: MemoryAccount | null): number {
+    let sum = 0
+    for (const [batch, owner] of this.#lingering) {
+      if (batch.bytes === 0) this.#lingering.delete(batch)
+      else if (memory === null || owner === memory) sum += batch.bytes
+    }
+    return sum
   }
 
   #startRelief(): void {
     if (this.#isRelieving) return
     this.#isRelieving = true
+    const before = this.usedBytes
     void this.#options
       .relieve()
       .catch(() => {})
       .finally(() => {
         this.#isRelieving = false
+        this.#freed.add(Math.max(0, before - this.usedBytes))
       })
   }
 
-  #dropProven(): void {
-    for (const log of this.#options.logs()) {
-      if (log.policy.mode === 'memory') continue
-      for (const partition of log.partitions) partition.dropHot(partition.flushedEnd)
-    }
+  /** What an append to the log can have at most, with nothing else in memory. */
+  #limitOf(log: LiveLog): number {
+    return Math.min(this.maxBytes, memoryOf(log).maxBytes)
   }
 
-  /** Memory mode, `fifo`: the oldest batches of all such logs go until the watermark is reached. */
-  #evict(): void {
-    const { pool, maxBytes, watermark, metrics } = this.#options
-    while (pool.usedBytes >= maxBytes * watermark) {
-      const oldest = this.#oldestEvictable()
-      const eviction = oldest?.evictOldest() ?? null
-      if (eviction === null) return
-      this.#evictionCount++
-      this.#evictedRecords += eviction.end - eviction.start
-      metrics.count('stratalog_evicted_records_total', eviction.end - eviction.start, {
-        policy: 'fifo',
-      })
-    }
-  }
-
-  #oldestEvictable(): Partition | null {
-    let oldest: Partition | null = null
-    let oldestTime = Infinity
-    for (const log of this.#options.logs()) {
-      if (log.policy.mode !== 'memory' || log.policy.evictionPolicy !== 'fifo') continue
-      for (const partition of log.partitions) {
-        const first = partition.batches[0]
-        if (first === undefined || first.length === 0 || first.appendTimeMin >= oldestTime) continue
-        oldest = partition
-        oldestTime = first.appendTimeMin
-      }
-    }
-    return oldest
-  }
-
-  #full(log: LiveLog): StratalogError {
-    const { pool, maxBytes } = this.#options
+  #tooLarge(log: LiveLog, bytes: number | null): StratalogError {
+    const { maxBytes } = this
+    const own = memoryOf(log).maxBytes
+    const limit = Math.min(own, maxBytes)
+    const key = own < maxBytes ? 'storage.maxMemoryBytes' : 'maxMemoryBytes'
+    const what = bytes === null ? 'more than' : `at least ${bytes} bytes, and`
     return new StratalogError(
-      'memory_full',
-      `Memory is full: ${pool.usedBytes} of ${maxBytes} bytes are in use and nothing can be reclaimed now. Retry later, or raise maxMemoryBytes.`,
-      { details: { log: log.name, usedBytes: pool.usedBytes, maxBytes, retryAfterMs: 100 } },
+      'append_too_large',
+      `The append to '${log.name}' takes ${what} the ${limit} bytes that ${key} allows in all. Split it, or raise ${key}.`,
+      { details: { log: log.name, bytes, limit, maxBytes } },
     )
   }
+
+  #wait(
+    log: LiveLog,
+    freeBytes: number,
+    signal: AbortSignal | undefined,
+    place: 'first' | 'last',
+  ): Promise<void> {
+    this.#options.metrics.count('stratalog_memory_waits_total', 1)
+    return this.#queue.wait(log, freeBytes, signal, place)
+  }
+
+  /** Of an append that is refused now; counts it. */
+  #full(log: LiveLog, reason: string): StratalogError {
+    const { usedBytes, maxBytes } = this
+    this.#options.metrics.count('stratalog_memory_refusals_total', 1)
+    const memory = memoryOf(log)
+    const isOwn = this.#lackOf(log, 1) === 'log'
+    const [used, max] = isOwn ? [memory.usedBytes, memory.maxBytes] : [usedBytes, maxBytes]
+    const key = isOwn ? 'storage.maxMemoryBytes' : 'maxMemoryBytes'
+    return new StratalogError(
+      'memory_full',
+      `Memory is full: ${used} of ${max} bytes are in use, and ${reason}. Retry later, or raise ${key}.`,
+      {
+        details: {
+          log: log.name,
+          usedBytes: used,
+          maxBytes: max,
+          retryAfterMs: this.#freed.msUntil(Math.max(1, used - max * this.#options.watermark)),
+        },
+      },
+    )
+  }
+}
+
+function isRefusing(log: LiveLog): boolean {
+  return log.policy.mode === 'memory' && log.policy.evictionPolicy === 'reject'
+}
+
+/** Half of the high watermark where the budget has no tenth below it. */
+function lowOf(maxBytes: number, watermark: number): number {
+  return maxBytes * Math.max(watermark / 2, watermark - HYSTERESIS)
 }

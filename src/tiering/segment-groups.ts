@@ -1,23 +1,32 @@
 import { SEGMENT_BYTES_TARGET } from '../format/limits.ts'
-import type { HotBatch } from '../log/hot-batch.ts'
+import type { Schema } from '../format/schema.ts'
+
+/** Records with consecutive offsets, as much of them as a segment takes or leaves. */
+export interface SegmentPart {
+  readonly schema: Schema
+  readonly baseOffset: number
+  readonly endOffset: number
+  readonly bytes: number
+}
 
 /**
- * Cuts a run of batches into segments: one schema each, up to the target size, in order. A segment ends at `cutAt`
- * where a batch begins there.
+ * Cuts a run of batches into segments: one schema each and no hole between, up to the target size, in order. A segment
+ * ends at `cutAt` where a batch begins there.
  */
-export function groupForSegments(
-  batches: readonly HotBatch[],
+export function groupForSegments<Part extends SegmentPart>(
+  batches: readonly Part[],
   cutAt: number | null = null,
-): readonly (readonly HotBatch[])[] {
-  const groups: HotBatch[][] = []
+): readonly (readonly Part[])[] {
+  const groups: Part[][] = []
   let bytes = 0
   for (const batch of batches) {
     const group = groups.at(-1)
-    const first = group?.[0]
+    const last = group?.at(-1)
     const fits =
-      first !== undefined &&
+      last !== undefined &&
       batch.baseOffset !== cutAt &&
-      first.schema.id === batch.schema.id &&
+      batch.baseOffset === last.endOffset &&
+      last.schema.id === batch.schema.id &&
       bytes + batch.bytes <= SEGMENT_BYTES_TARGET
     if (group !== undefined && fits) {
       group.push(batch)

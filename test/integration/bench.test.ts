@@ -1,22 +1,41 @@
 /** Every benchmark also runs tiny, so that it cannot rot, and what it prints is what scripts rely on. */
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { type Socket, createServer } from 'node:net'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { setImmediate } from 'node:timers/promises'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { appendDurable } from '../../bench/append-durable.bench.ts'
 import { appendMemory } from '../../bench/append-memory.bench.ts'
 import {
+  constant,
   median,
+  percentile,
   runBenchmark,
   summarize,
   type Benchmark,
   type BenchmarkCase,
   type Contender,
 } from '../../bench/harness.ts'
+import { RespConnection, encodeCommand } from '../../bench/resp.ts'
+import { memoryFootprint } from '../../bench/memory-footprint.bench.ts'
+import { pointMemory } from '../../bench/point-memory.bench.ts'
+import { readMemory } from '../../bench/read-memory.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
+import { startup } from '../../bench/startup.bench.ts'
 import { repositoryRoot } from '../support/repository.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('each benchmark runs tiny, reads back what it stored and compares itself', () => {
-  test.each([appendMemory, appendDurable, sqlCold])('$name', async (benchmark) => {
+  test.each([
+    appendMemory,
+    readMemory,
+    pointMemory,
+    memoryFootprint,
+    startup,
+    appendDurable,
+    sqlCold,
+  ])('$name', async (benchmark) => {
     let cases = 0
     for await (const result of runBenchmark(benchmark, 'tiny')) {
       cases++
@@ -103,9 +122,84 @@ describe('the harness', () => {
     }).rejects.toThrow('bench case peer read back other records')
   })
 
+  test('compares with a figure that is set as with any other', async () => {
+    const limit = constant('2 µs', 2)
+    const set = benchmark({
+      targets: { [limit.name]: { floor: 0, goal: 1 } },
+      higherIsBetter: false,
+      ours: contender('ours', 1),
+      limit,
+    })
+    for await (const result of runBenchmark(set, 'tiny')) {
+      expect(result).toMatchObject({ met: 'goal', limit: { name: '2 µs', value: 2, ratio: 2 } })
+    }
+  })
+
+  test('takes the percentile that so many are within', () => {
+    const values = Float64Array.from({ length: 200 }, (_, index) => 200 - index)
+    expect(percentile(values, 0.99)).toBe(198)
+    expect(percentile(values, 1)).toBe(200)
+    expect(percentile(Float64Array.of(7), 0.5)).toBe(7)
+  })
+
   test('takes the middle of the measurements', () => {
     expect(median([9, 1, 5])).toBe(5)
     expect(median([1, 9, 5, 3])).toBe(4)
+  })
+})
+
+/** The loop goes round after each piece, so that whoever reads gets them apart. */
+async function writeApart(socket: Socket, pieces: readonly string[]): Promise<void> {
+  for (const piece of pieces) {
+    socket.write(piece)
+    await setImmediate()
+    await setImmediate()
+  }
+}
+
+describe('the Redis protocol', () => {
+  const serve = async (replies: readonly string[]): Promise<RespConnection> => {
+    const directory = await temporaryDirectory()
+    const server = createServer((socket) => {
+      socket.once('data', () => {
+        void writeApart(socket, replies)
+      })
+    })
+    onTestFinished(() => void server.close())
+    server.listen(join(directory, 'redis.sock'))
+    await once(server, 'listening')
+    const connection = await RespConnection.open(join(directory, 'redis.sock'))
+    onTestFinished(() => connection.close())
+    return connection
+  }
+
+  test('commands are arrays of texts with their lengths', () => {
+    expect(encodeCommand(['XLEN', 'events'])).toBe('*2\r\n$4\r\nXLEN\r\n$6\r\nevents\r\n')
+  })
+
+  test('replies are found whatever pieces they come in', async () => {
+    const reply = '*2\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nk\r\n$-1\r\n:42\r\n'
+    const connection = await serve(reply.match(/[^]/g) ?? [])
+    expect(await connection.call('XRANGE')).toEqual([['1-0', ['k', null]], 42])
+  })
+
+  test('each call has the reply of its own, and the next one begins behind it', async () => {
+    const replies = ':42\r\n$5\r\nhello\r\n$-1\r\n+OK\r\n'
+    const connection = await serve(replies.match(/[^]/g) ?? [])
+    const calls = ['XLEN', 'GET', 'GET', 'PING'].map((word) => connection.call(word))
+    expect(await Promise.all(calls)).toEqual([42, 'hello', null, 'OK'])
+  })
+
+  test('every command of a write has its reply before the next one', async () => {
+    const connection = await serve(['$3\r\n1-', '0\r\n$3\r\n2-0\r\n', '+OK\r\n'])
+    const sent = connection.send('XADD twice', 2)
+    expect(await connection.call('PING')).toBe('OK')
+    await sent
+  })
+
+  test('what the server refuses fails who asked', async () => {
+    const connection = await serve(['$3\r\n1-0\r\n-OOM no memory\r\n'])
+    await expect(connection.send('XADD twice', 2)).rejects.toThrow('Redis: OOM no memory')
   })
 })
 
@@ -120,6 +214,10 @@ describe('the command', () => {
     expect(status).toBe(0)
     expect(stdout.split('\n').map((line) => line.split(' ')[0])).toEqual([
       'append-memory',
+      'read-memory',
+      'point-memory',
+      'memory-footprint',
+      'startup',
       'append-durable',
       'sql-cold',
       '',
@@ -129,11 +227,13 @@ describe('the command', () => {
   test('refuses an unknown name with the names there are', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
-    expect(stderr).toContain('append-memory, append-durable, sql-cold')
+    expect(stderr).toContain(
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, sql-cold',
+    )
   })
 
   test('prints one JSON document a case and nothing else on standard output', () => {
-    const { status, stdout } = run('append-memory', '--quick', '--json')
+    const { status, stdout } = run('append-durable', '--quick', '--json')
     expect(status).toBe(0)
     const lines = stdout.trim().split('\n')
     for (const line of lines) {

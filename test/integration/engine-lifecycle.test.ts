@@ -321,7 +321,7 @@ describe('closing', () => {
     )
     await new Promise((resolve) => setImmediate(resolve))
     await db.close()
-    await held.return(undefined)
+    await held.return?.()
     expect(['applied', 'engine_closed']).toContain(await waiting)
     await live
   })

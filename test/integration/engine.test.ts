@@ -414,7 +414,7 @@ describe('reading', () => {
     expect((await skipping.next()).value?.baseOffset).toBe(
       db.status().logs[0]?.partitions[0]?.startOffset,
     )
-    await skipping.return(undefined)
+    await skipping.return?.()
   })
 })
 

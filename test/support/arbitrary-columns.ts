@@ -3,8 +3,9 @@
  */
 import fc from 'fast-check'
 import type { RecordBatch } from '../../src/format/record-batch.ts'
+import { listText, structText } from '../../src/format/nested-type.ts'
 import type { Row } from '../../src/format/schema-inference.ts'
-import type { ColumnType, Field, Schema } from '../../src/format/schema.ts'
+import { type ColumnType, type Field, type Schema, columnLayout } from '../../src/format/schema.ts'
 import { EVERY_TYPE, sampleBatch } from './sample-batches.ts'
 
 const DAY_MS = 86_400_000
@@ -73,9 +74,45 @@ function decimalText(unscaled: bigint, scale: number): string {
   return `${unscaled < 0n ? '-' : ''}${digits.slice(0, -scale)}.${digits.slice(-scale)}`
 }
 
-/** A value of a type, or null. */
+/** A value of a type, or null; also inside of lists and structs. */
 export function arbitraryValue(type: ColumnType): fc.Arbitrary<unknown> {
-  return fc.option(VALUES[type] ?? fc.constant(null), { freq: 5 })
+  return fc.option(presentValue(type), { freq: 5 })
+}
+
+function presentValue(type: ColumnType): fc.Arbitrary<unknown> {
+  const layout = columnLayout(type)
+  if (layout.kind === 'list') return fc.array(arbitraryValue(layout.item), { maxLength: 4 })
+  if (layout.kind !== 'struct') return VALUES[type] ?? fc.constant(null)
+  return fc.record(
+    Object.fromEntries(layout.fields.map((field) => [field.name, arbitraryValue(field.type)])),
+  )
+}
+
+const fieldName = fc.constantFrom('a', 'b', 'A', 'item', 'two words', 'ü', '"', 'x:y,z>', 'list<')
+
+/** A list or a struct, at most `depth` levels of them. */
+export function arbitraryNestedType(
+  depth = 3,
+  plain: fc.Arbitrary<ColumnType> = fc.constantFrom(...EVERY_TYPE),
+): fc.Arbitrary<ColumnType> {
+  const inside = depth === 1 ? plain : arbitraryType(depth - 1, plain)
+  const list = inside.map((item) => listText(item) as ColumnType)
+  const struct = fc
+    .uniqueArray(fc.tuple(fieldName, inside), {
+      selector: ([name]) => name,
+      minLength: 1,
+      maxLength: 3,
+    })
+    .map((fields) => structText(fields.map(([name, type]) => ({ name, type }))) as ColumnType)
+  return fc.oneof(list, struct)
+}
+
+/** Any type, nested ones included. */
+export function arbitraryType(
+  depth = 3,
+  plain: fc.Arbitrary<ColumnType> = fc.constantFrom(...EVERY_TYPE),
+): fc.Arbitrary<ColumnType> {
+  return fc.oneof(plain, arbitraryNestedType(depth, plain))
 }
 
 export interface ArbitraryRecords {
@@ -84,13 +121,12 @@ export interface ArbitraryRecords {
 }
 
 /** A batch with `_time` and a few columns of any types, and the rows it was made of. */
-export function arbitraryBatch(rowsMax: number): fc.Arbitrary<ArbitraryRecords> {
+export function arbitraryBatch(
+  rowsMax: number,
+  anyType: fc.Arbitrary<ColumnType> = fc.constantFrom(...EVERY_TYPE),
+): fc.Arbitrary<ArbitraryRecords> {
   return fc
-    .tuple(
-      fc.array(fc.constantFrom(...EVERY_TYPE), { minLength: 1, maxLength: 4 }),
-      fc.nat(1_000_000),
-      fc.boolean(),
-    )
+    .tuple(fc.array(anyType, { minLength: 1, maxLength: 4 }), fc.nat(1_000_000), fc.boolean())
     .chain(([types, baseOffset, shared]) => {
       const fields: Field[] = [
         { name: '_time', type: 'timestamp[ms]', nullable: false },

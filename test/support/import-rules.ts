@@ -52,8 +52,8 @@ const PURE_BUILTINS: readonly string[] = ['buffer', 'path', 'path/posix', 'util'
 /** Node modules that reach outside the process, or hide state, and who owns such access: folders and files of src. */
 const BUILTIN_ENTRANCES: Readonly<Record<string, readonly string[]>> = {
   crypto: ['format', 'storage', 'snapshot', 'replay', 'engine', 'server', 'cli'],
-  fs: ['storage', 'engine/environment.ts', 'engine/version.ts', 'cli'],
-  'fs/promises': ['storage', 'engine/environment.ts', 'cli'],
+  fs: ['storage', 'cli'],
+  'fs/promises': ['storage', 'engine/host.ts', 'cli'],
   child_process: ['storage', 'engine', 'cli'],
   worker_threads: ['engine', 'cli'],
   stream: ['storage', 'server', 'cli'],

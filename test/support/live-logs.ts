@@ -7,8 +7,14 @@ import type { RecordBatch } from '../../src/format/record-batch.ts'
 import type { Row } from '../../src/format/schema-inference.ts'
 import type { Schema } from '../../src/format/schema.ts'
 import { AckQueue } from '../../src/log/ack-queue.ts'
-import { type AppendResult, LiveLog } from '../../src/log/live-log.ts'
+import {
+  type AppendResult,
+  type AppendTerms,
+  LiveLog,
+  type MemoryRoom,
+} from '../../src/log/live-log.ts'
 import type { LogView } from '../../src/log/log-view.ts'
+import { MemoryAccount } from '../../src/log/memory-account.ts'
 import { Partition } from '../../src/log/partition.ts'
 import { Recovery } from '../../src/log/recovery.ts'
 import { SegmentPins } from '../../src/log/segment-pins.ts'
@@ -27,10 +33,14 @@ export const MEMORY_POLICY: StoragePolicy = {
 
 /** What live logs share: recycled slabs are poisoned, so that a use after release shows. */
 export class Surroundings {
-  readonly pool: SlabPool = new SlabPool({ freeBytesMax: 8 * 1024 * 1024, poison: true })
+  pool: SlabPool = new SlabPool({ freeBytesMax: 8 * 1024 * 1024, poison: true })
   readonly pins: SegmentPins = new SegmentPins()
   readonly acks: AckQueue = new AckQueue()
   readonly wal: Wal | null
+  /** The clock that records expire by; unset, none does. */
+  now: () => number = () => -Infinity
+  onExpiring: (partition: Partition) => void = () => {}
+  room: MemoryRoom | null = null
 
   constructor(wal: Wal | null = null) {
     this.wal = wal
@@ -50,6 +60,8 @@ export interface LiveLogOptions {
 export function liveLog(around: Surroundings, options: LiveLogOptions = {}): LiveLog {
   const policy = options.policy ?? (around.wal === null ? MEMORY_POLICY : HYBRID_POLICY)
   const definition = logDefinition(1, { timeColumn: null, policy, ...options.definition })
+  const memory = new MemoryAccount(around.pool)
+  memory.setBudget(policy.maxMemoryBytes, policy.evictionWatermark)
   const partitions = Array.from(
     { length: definition.partitions },
     (_, partition) =>
@@ -60,11 +72,14 @@ export function liveLog(around: Surroundings, options: LiveLogOptions = {}): Liv
           timeColumn: definition.timeColumn ?? '_time',
           startOffset: 0,
           segments: options.segments?.[partition] ?? [],
+          memory,
         },
         policy.ack,
         {
           pool: around.pool,
           pins: around.pins,
+          now: () => around.now(),
+          onExpiring: (expiring) => around.onExpiring(expiring),
           segmentBytes: (_tier, _segment, { length }) => ({
             length,
             path: null,
@@ -107,8 +122,9 @@ export function appendRows(
   rows: readonly Row[],
   partition = 0,
   time = 1_000,
+  terms?: AppendTerms,
 ): Promise<AppendResult> {
-  return log.append(log.partition(partition), { kind: 'rows', rows }, log.policy.ack, time)
+  return log.append(log.partition(partition), { kind: 'rows', rows }, log.policy.ack, time, terms)
 }
 
 /** Every record that lies in RAM in a view of a partition, with its offset. */

@@ -1,5 +1,6 @@
 /** Columns, batches and segments of records that a test names. */
 import { createColumnBuilder } from '../../src/format/column-builder.ts'
+import { HEAP_BUFFERS } from '../../src/format/growing-column.ts'
 import { concatColumns } from '../../src/format/column-concat.ts'
 import { type ColumnData, sliceColumn } from '../../src/format/column.ts'
 import type { RecordBatch } from '../../src/format/record-batch.ts'
@@ -55,6 +56,7 @@ export function sampleColumn(
   shared = false,
 ): ColumnData {
   const builder = createColumnBuilder(type, {
+    ...HEAP_BUFFERS,
     acquire: (minBytes) =>
       new Uint8Array(
         shared ? new SharedArrayBuffer(align(minBytes)) : new ArrayBuffer(align(minBytes)),

@@ -1,15 +1,13 @@
 /** `restore`: a data directory from an archive alone. */
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
-import {
-  type RestoreArchiveOptions,
-  planRestoreArchive,
-  restoreArchive,
-} from '../../engine/restore-archive.ts'
+import { planRestoreArchive, restoreArchive } from '../../engine/archive-operations.ts'
+import type { RestoreArchiveOptions } from '../../engine/restore-archive.ts'
 import type { RestoreSummary } from '../../snapshot/plan-restore.ts'
 import type { RestoreResult } from '../../snapshot/restore.ts'
 import type { OffsetTarget } from '../arguments.ts'
-import { type FlagValues, readConfiguration } from '../config-flags.ts'
+import type { FlagValues } from '../config-flags.ts'
+import { readConfiguration } from '../read-configuration.ts'
 import { Progress } from '../progress.ts'
 import { type Session, note, writeDocument } from '../session.ts'
 

@@ -7,8 +7,10 @@ import {
   type ColumnType,
   type Field,
   decimalParameters,
+  isNestedType,
   timestampUnit,
 } from '../../format/schema.ts'
+import { jsonValueReader } from '../../query/result-values.ts'
 import type { Session } from '../session.ts'
 import type { RecordOutput } from './output-format.ts'
 
@@ -105,8 +107,9 @@ const PHYSICAL_TYPES: Readonly<Record<string, Omit<SchemaElement, 'name'>>> = {
   date: { type: 'INT32', converted_type: 'DATE' },
 }
 
+/** Lists and structs are JSON text. */
 function physicalType(type: ColumnType): Omit<SchemaElement, 'name'> {
-  const known = PHYSICAL_TYPES[type]
+  const known = PHYSICAL_TYPES[isNestedType(type) ? 'json' : type]
   if (known !== undefined) return known
   const decimal = decimalParameters(type)
   if (decimal !== null)
@@ -122,6 +125,8 @@ function physicalType(type: ColumnType): Omit<SchemaElement, 'name'> {
 
 /** Values as the writer takes them for the column's physical type. */
 function parquetReader(column: ColumnData): (row: number) => unknown {
+  // The writer makes JSON text of the values of such a column.
+  if (isNestedType(column.type)) return jsonValueReader(column, '')
   const read = columnReader(column)
   const convert = converter(column.type)
   if (convert === null) return read

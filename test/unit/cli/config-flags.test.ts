@@ -4,11 +4,8 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { StratalogError } from '../../../src/base/errors.ts'
-import {
-  CONFIG_FLAG_PATHS,
-  addConfigFlags,
-  readConfiguration,
-} from '../../../src/cli/config-flags.ts'
+import { CONFIG_FLAG_PATHS, addConfigFlags } from '../../../src/cli/config-flags.ts'
+import { readConfiguration } from '../../../src/cli/read-configuration.ts'
 import { validateOptions } from '../../../src/engine/config.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'stratalog-test-'))
@@ -78,6 +75,20 @@ describe('configuration from flags', () => {
 
   test('a file that is not there is not found', () => {
     expect(() => configOf('--config', join(folder, 'none'))).toThrow(/cannot be read/)
+  })
+
+  test('the budget of the engine and that of a log are told apart, in flags and in a file', () => {
+    const flags = ['--max-memory-bytes', '1GB', '--log-max-memory-bytes', '4MB', '--priority', '-5']
+    expect(configOf(...flags, '--ttl', '90s')).toMatchObject({
+      maxMemoryBytes: '1GB',
+      defaults: { maxMemoryBytes: '4MB', priority: -5, ttl: '90s' },
+    })
+    const file = configFile('{"maxMemoryBytes":"2GB","ttl":"1h","evictionPolicy":"lru"}')
+    expect(configOf('--config', file)).toEqual({
+      maxMemoryBytes: '2GB',
+      evictionPolicy: 'lru',
+      defaults: { ttl: '1h' },
+    })
   })
 
   test('every key of the configuration has a flag', () => {

@@ -3,12 +3,11 @@ import { csvHeader, toCells, toCsv, toNdjson } from '../../../src/cli/output/tex
 import { renderTable } from '../../../src/cli/output/table.ts'
 import { createColumnBuilder } from '../../../src/format/column-builder.ts'
 import type { ColumnData } from '../../../src/format/column.ts'
+import { HEAP_BUFFERS } from '../../../src/format/growing-column.ts'
 import type { ColumnType } from '../../../src/format/schema.ts'
 
 function columnOf(type: ColumnType, values: readonly unknown[]): ColumnData {
-  const builder = createColumnBuilder(type, {
-    acquire: (minBytes) => new Uint8Array(Math.ceil(minBytes / 8) * 8),
-  })
+  const builder = createColumnBuilder(type, HEAP_BUFFERS)
   for (const value of values) expect(builder.push(value)).toBe('ok')
   return builder.slice(0, values.length)
 }

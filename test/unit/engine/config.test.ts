@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { isStratalogError } from '../../../src/base/errors.ts'
-import { type StorageOptions, validateOptions } from '../../../src/engine/config.ts'
+import {
+  type StorageOptions,
+  validateOptions,
+  validateStorage,
+} from '../../../src/engine/config.ts'
 import { Stratalog } from '../../../src/engine/stratalog.ts'
 import { type StorageSurroundings, resolvePolicy } from '../../../src/engine/storage-policy.ts'
 
@@ -50,6 +54,23 @@ describe('validateOptions', () => {
     expect(() => validateOptions(given)).toThrow(/maxMemoryBytes: expected a size.*got "lots"/)
   })
 
+  test('holds what only RAM has to its bounds', () => {
+    const good = { defaults: { ttl: '5m', priority: -1000, maxMemoryBytes: '1MB' } }
+    expect(validateOptions({ ...good, evictionPolicy: 'lru' })).toMatchObject(good)
+    const bad = { ttl: 0, priority: 1.5, maxMemoryBytes: 0, evictionPolicy: 'random' }
+    const problems = problemsOf(() => validateOptions({ defaults: bad, maxMemoryBytes: '0KB' }))
+    expect(problems.map(({ path }) => path).sort()).toEqual([
+      'defaults.evictionPolicy',
+      'defaults.maxMemoryBytes',
+      'defaults.priority',
+      'defaults.ttl',
+      'maxMemoryBytes',
+    ])
+    expect(problems.find(({ path }) => path === 'defaults.priority')?.allowed).toBe(
+      'a whole number from -1000 to 1000',
+    )
+  })
+
   test('reports a bad archive among the others, without a password in it, and the value of an unknown key', () => {
     const given = { archive: 'ftp://x', bogus: 1, s3: { endpoint: 5 } }
     const problems = problemsOf(() => validateOptions(given))
@@ -80,6 +101,15 @@ describe('validateOptions', () => {
   test('takes durations and sizes as numbers and as text', () => {
     const options = { maxMemoryBytes: '1.5 GB', defaults: { memoryTtl: '90s', diskAfter: 250 } }
     expect(validateOptions(options)).toBe(options)
+  })
+})
+
+describe('validateStorage', () => {
+  test('refuses keys that do not exist and values that are none of their key', () => {
+    const given = { memoryTll: 1, ack: 'sometimes' }
+    expect(
+      problemsOf(() => validateStorage(given, 'storage')).map((problem) => problem.path),
+    ).toEqual(['storage.ack', 'storage.memoryTll'])
   })
 })
 
@@ -124,6 +154,25 @@ describe('resolvePolicy', () => {
     })
   })
 
+  test('gives a log in RAM its terms, from itself or from the defaults, and other logs none of them', () => {
+    const defaults: StorageOptions = { ttl: '1m', priority: 3, maxMemoryBytes: '64KB' }
+    expect(resolvePolicy({ mode: 'memory', priority: 5 }, defaults, WITH_ALL)).toMatchObject({
+      ttl: 60_000,
+      priority: 5,
+      maxMemoryBytes: 65_536,
+    })
+    expect(resolvePolicy({ mode: 'hybrid' }, defaults, WITH_ALL)).toMatchObject({
+      ttl: null,
+      priority: 0,
+      maxMemoryBytes: null,
+    })
+    expect(resolvePolicy({ mode: 'memory' }, {}, WITH_ALL)).toMatchObject({
+      ttl: null,
+      priority: 0,
+      maxMemoryBytes: null,
+    })
+  })
+
   const refused: readonly (readonly [string, StorageOptions, StorageSurroundings, string])[] = [
     ['a persistent log in RAM only', { mode: 'persistent' }, IN_RAM, 'storage.mode'],
     [
@@ -147,6 +196,14 @@ describe('resolvePolicy', () => {
       'storage.diskAfter',
     ],
     ['a disk ack without a WAL', { wal: false, ack: 'disk' }, WITH_ALL, 'storage.ack'],
+    ['a time to live where there are lower tiers', { ttl: '1h' }, WITH_ALL, 'storage.ttl'],
+    ['a priority where nothing is evicted', { priority: 1 }, WITH_ALL, 'storage.priority'],
+    [
+      'a budget of a log that is not in RAM only',
+      { maxMemoryBytes: '1MB' },
+      WITH_ALL,
+      'storage.maxMemoryBytes',
+    ],
     ['a memory log with a WAL', { mode: 'memory', wal: true }, WITH_ALL, 'storage.wal'],
     [
       'a memory log that acknowledges on disk',
@@ -166,12 +223,6 @@ describe('resolvePolicy', () => {
       { archiveAfter: 20, diskTtl: 10 },
       WITH_ALL,
       'storage.diskTtl',
-    ],
-    [
-      'a key that does not exist',
-      { memoryTll: 1 } as StorageOptions,
-      WITH_ALL,
-      'storage.memoryTll',
     ],
   ]
   test.each(refused)('refuses %s', (_what, storage, around, path) => {

@@ -12,7 +12,7 @@ import {
 import { encodeIpcStream, toArrowTable } from '../../../src/format/arrow-output.ts'
 import { batchToRows, columnReader } from '../../../src/format/column-values.ts'
 import type { Row } from '../../../src/format/schema-inference.ts'
-import { arbitraryBatch } from '../../support/arbitrary-columns.ts'
+import { arbitraryBatch, arbitraryType } from '../../support/arbitrary-columns.ts'
 import { expectError } from '../../support/expect-error.ts'
 import {
   cutBatch,
@@ -37,6 +37,20 @@ function typeOf(vector: arrow.Vector): string | undefined {
   return readArrowInput(new arrow.Table({ value: vector })).fields[0]?.type
 }
 
+/** One value of `depth` lists around each other, all empty. */
+function deepLists(depth: number): arrow.Data {
+  let data: arrow.Data = arrow.makeData({ type: new arrow.Int32(), data: new Int32Array(0) })
+  for (let level = 0; level < depth; level++) {
+    data = arrow.makeData({
+      type: new arrow.List(arrow.Field.new('item', data.type)),
+      length: level === depth - 1 ? 1 : 0,
+      valueOffsets: new Int32Array(2),
+      child: data,
+    })
+  }
+  return data
+}
+
 function errorOf(work: () => unknown): StratalogError | null {
   try {
     work()
@@ -51,7 +65,7 @@ describe('an Arrow table', () => {
   test('of our records comes back as it was, through an IPC stream and through a segment', async () => {
     await fc.assert(
       fc.asyncProperty(
-        arbitraryBatch(20),
+        arbitraryBatch(20, arbitraryType()),
         fc.array(fc.integer({ min: 1, max: 9 })),
         async ({ batch, rows }, lengths) => {
           const { fields } = batch.schema
@@ -179,15 +193,23 @@ describe('an Arrow table', () => {
   })
 
   test('with a type that no column holds is refused with column and type', () => {
-    const lists = arrow.vectorFromArray(
-      [[1]],
-      new arrow.List(arrow.Field.new('item', new arrow.Int32())),
-    )
-    const error = errorOf(() => readArrowInput(new arrow.Table({ tags: lists })))
+    const ofNothing = new arrow.List(arrow.Field.new('item', new arrow.Null()))
+    const refused = (vector: arrow.Vector): string | undefined =>
+      errorOf(() => readArrowInput(new arrow.Table({ c: vector })))?.message
+    const time = arrow.vectorFromArray([1], new arrow.TimeMillisecond())
+    const error = errorOf(() => readArrowInput(new arrow.Table({ at: time })))
     expect(error?.code).toBe('type_unsupported')
-    expect(error?.details).toEqual({ column: 'tags', given: 'list' })
-    const halves = new arrow.Table({ half: arrow.vectorFromArray([1], new arrow.Float16()) })
-    expect(errorOf(() => readArrowInput(halves))?.details['given']).toBe('float of 16 bits')
+    const advice = 'cast it to an integer or to text'
+    expect(error?.details).toEqual({ column: 'at', given: 'time of day', advice })
+    expect(error?.message).toBe(
+      `Column "at": no column type holds Arrow's time of day; ${advice} before it is appended.`,
+    )
+    expect(refused(arrow.vectorFromArray([[null]], ofNothing))).toContain(
+      "Arrow's list of null inside of another type; cast it to a type",
+    )
+    expect(refused(arrow.vectorFromArray([1n], new arrow.DurationSecond()))).toContain('duration')
+    expect(refused(arrow.makeVector(deepLists(9)))).toContain('make it less deep')
+    expect(readArrowInput(new arrow.Table({ c: arrow.makeVector(deepLists(8)) })).length).toBe(1)
   })
 
   test('is told from other values by its shape', () => {
@@ -228,6 +250,9 @@ describe('Arrow data that lies', () => {
     dictionary: utf8,
     indices: { typeId: 2, bitWidth: 8, isSigned: true },
   }
+  const listOfInts = { typeId: 12, children: [{ name: 'item', type: int32 }] }
+  const structOfInts = { typeId: 13, children: [{ name: 'a', type: int32 }] }
+  const three = { type: int32, length: 3, offset: 0, values: new Int32Array(3) }
   const twoTexts = { values: text, valueOffsets: Int32Array.of(0, 1, 2) }
 
   test.each([
@@ -280,6 +305,50 @@ describe('Arrow data that lies', () => {
       { type: coded, values: Int8Array.of(0, 1, -1, 0), dictionary: dictionaryOf(twoTexts) },
     ],
     ['no dictionary', { type: coded, values: Int8Array.of(0, 1, 1, 0) }],
+    ['no items', { type: listOfInts, valueOffsets: offsets }],
+    [
+      'list offsets beyond the items',
+      { type: listOfInts, valueOffsets: offsets, children: [three] },
+    ],
+    [
+      'list offsets that descend',
+      { type: listOfInts, valueOffsets: Int32Array.of(0, 3, 2, 3, 3), children: [three] },
+    ],
+    [
+      'list offsets below zero',
+      { type: listOfInts, valueOffsets: Int32Array.of(-1, 0, 1, 2, 3), children: [three] },
+    ],
+    [
+      'list offsets that are too short',
+      { type: listOfInts, valueOffsets: Int32Array.of(0, 1), children: [three] },
+    ],
+    [
+      'items that are too short',
+      {
+        type: listOfInts,
+        valueOffsets: Int32Array.of(0, 1, 2, 3, 3),
+        children: [{ ...three, values: new Int32Array(2) }],
+      },
+    ],
+    [
+      'fewer items than lists of a fixed size need',
+      { type: { ...listOfInts, typeId: 16, listSize: 1 }, children: [three] },
+    ],
+    [
+      'lists of an impossible fixed size',
+      { type: { ...listOfInts, typeId: 16, listSize: 2 ** 30 }, children: [three] },
+    ],
+    ['fields that are shorter than their struct', { type: structOfInts, children: [three] }],
+    ['fields that are missing', { type: structOfInts, children: [] }],
+    ['binary of an impossible fixed size', { type: { typeId: 15, byteWidth: -1 }, values: text }],
+    [
+      'binary of a fixed size that is too short',
+      { type: { typeId: 15, byteWidth: 2 }, values: text },
+    ],
+    [
+      'halves that are too short',
+      { type: { typeId: 3, precision: 0 }, values: new Uint16Array(3) },
+    ],
     ['another length than its batch', { type: int32, values: new Int32Array(4), length: 3 }],
   ])('with %s is refused', (_, data) => {
     expect(errorOf(() => read(data))?.code).toBe('input_invalid')

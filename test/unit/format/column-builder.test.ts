@@ -1,19 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createColumnBuilder } from '../../../src/format/column-builder.ts'
-import type { BufferSource } from '../../../src/format/growing-column.ts'
 import { type ColumnData, sliceColumn } from '../../../src/format/column.ts'
 import { columnReader } from '../../../src/format/column-values.ts'
 import { VALUE_BYTES_MAX } from '../../../src/format/limits.ts'
 import type { ColumnType } from '../../../src/format/schema.ts'
 import { arbitraryValue } from '../../support/arbitrary-columns.ts'
 import { EVERY_TYPE, sampleColumn } from '../../support/sample-batches.ts'
+import { OutOfBuffers, TrackedBuffers } from '../../support/tracked-buffers.ts'
 
-/** Hands out no byte more than the contract says, full of what a recycled slab may hold. */
-const poisoned: BufferSource = {
-  acquire: (minBytes) =>
-    new Uint8Array(new SharedArrayBuffer(Math.ceil(minBytes / 8) * 8)).fill(0xdb),
-}
+const poisoned = new TrackedBuffers()
 
 function valuesOf(column: ColumnData): unknown[] {
   const read = columnReader(column)
@@ -23,6 +19,8 @@ function valuesOf(column: ColumnData): unknown[] {
 interface Step {
   readonly kind: 'push' | 'pushAll' | 'refuseAll' | 'append' | 'refuse' | 'truncate' | 'view'
   readonly values: readonly unknown[]
+  /** Buffers that there are for this step. */
+  readonly buffers: number
   /** Says where to cut, between 0 and 1. */
   readonly from: number
   readonly to: number
@@ -43,6 +41,7 @@ function steps(type: ColumnType): fc.Arbitrary<readonly Step[]> {
         'view',
       ),
       values: fc.array(arbitraryValue(type), { maxLength: 40 }),
+      buffers: fc.oneof(fc.constant(Infinity), fc.nat(2)),
       from: fc.double({ min: 0, max: 1, noNaN: true }),
       to: fc.double({ min: 0, max: 1, noNaN: true }),
     }),
@@ -59,14 +58,15 @@ describe.each(EVERY_TYPE)('a column of %s', (type) => {
   test('holds what a plain array holds, however it grows, shrinks and is looked at', () => {
     fc.assert(
       fc.property(steps(type), (given) => {
-        const builder = createColumnBuilder(type, poisoned)
+        const source = new TrackedBuffers()
+        const builder = createColumnBuilder(type, source)
         let model: unknown[] = []
         let views: {
           readonly end: number
           readonly column: ColumnData
           readonly values: unknown[]
         }[] = []
-        for (const step of given) {
+        const take = (step: Step): void => {
           if (step.kind === 'push') {
             expect(step.values.map((value) => builder.push(value))).toEqual(
               step.values.map(() => 'ok'),
@@ -93,10 +93,22 @@ describe.each(EVERY_TYPE)('a column of %s', (type) => {
             views = views.filter((view) => view.end <= length)
           } else {
             const [start, end] = cut(step, model.length)
+            source.isLeased = true
             views.push({ end, column: builder.slice(start, end), values: model.slice(start, end) })
+          }
+        }
+        for (const step of given) {
+          source.left = step.buffers
+          try {
+            take(step)
+          } catch (error) {
+            if (!(error instanceof OutOfBuffers)) throw error
+            builder.truncate(model.length)
           }
           expect(builder.length).toBe(model.length)
         }
+        source.left = 0
+        builder.seal()
         expect(valuesOf(builder.slice(0, model.length))).toEqual(model)
         for (const { column, values } of views) {
           expect(valuesOf(column)).toEqual(values)

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LogHasher } from '../../../src/format/content-hash.ts'
 import type { RecordBatch } from '../../../src/format/record-batch.ts'
-import { arbitraryBatch } from '../../support/arbitrary-columns.ts'
+import { arbitraryBatch, arbitraryType } from '../../support/arbitrary-columns.ts'
 import { readSegment } from '../../support/read-segment.ts'
 import {
   cutBatch,
@@ -80,7 +80,7 @@ describe('the hash of a log', () => {
   test('does not change with batch edges, dictionaries, segments and shared memory', () => {
     fc.assert(
       fc.property(
-        arbitraryBatch(30),
+        arbitraryBatch(30, arbitraryType()),
         fc.array(fc.integer({ min: 1, max: 9 })),
         ({ batch, rows }, lengths) => {
           const expected = hashOf([batch])

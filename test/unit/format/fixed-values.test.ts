@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { columnReader } from '../../../src/format/column-values.ts'
-import { fixedWriter } from '../../../src/format/fixed-values.ts'
+import { fixedValues } from '../../../src/format/fixed-values.ts'
 import { type ColumnType, columnLayout } from '../../../src/format/schema.ts'
 
 /** What each value reads back as, or `refused`. */
@@ -9,9 +9,9 @@ function written(type: ColumnType, values: readonly unknown[]): unknown[] {
   const layout = columnLayout(type)
   const byteWidth = layout.kind === 'fixed' ? layout.byteWidth : 0
   const bytes = new Uint8Array(values.length * byteWidth)
-  const writer = fixedWriter(type)
-  writer.attach(bytes)
-  const isWritten = values.map((value, row) => writer.write(row, value))
+  const writer = fixedValues(type)
+  const cells = writer.over(bytes)
+  const isWritten = values.map((value, row) => writer.write(cells, row, value))
   const read = columnReader({
     type,
     length: values.length,

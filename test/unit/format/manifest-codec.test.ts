@@ -71,6 +71,23 @@ describe('a commit file', () => {
     )
   })
 
+  test('keeps the terms of records in RAM, and leaves them out where there are none', () => {
+    const terms = { ttl: 60_000, priority: -7, maxMemoryBytes: 4_096 }
+    const edit: ManifestEdit = {
+      kind: 'policy-changed',
+      logId: 1,
+      policy: { ...logDefinition(1).policy, ...terms },
+    }
+    const bytes = encodeCommit({ ...COMMIT, edits: [edit] })
+    expect(decodeCommit(bytes, 'f').edits).toEqual([edit])
+    expect(Buffer.from(encodeCommit(COMMIT)).includes('"ttl"')).toBe(false)
+    const wrong = { ...edit, policy: { ...edit.policy, priority: 1_001 } }
+    const { edits: _edits, ...head } = COMMIT
+    expect(() =>
+      decodeCommit(fileOf('manifest-commit', [{ ...head, edits: 1 }, wrong]), 'f'),
+    ).toThrow(/policy.priority is above 1000/)
+  })
+
   test('of version 1 is read as ever', () => {
     const golden = readFileSync(goldenPath('manifest-v1/every-edit.edit'))
     expect(decodeCommit(golden, 'f')).toEqual(COMMIT)

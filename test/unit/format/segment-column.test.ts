@@ -27,7 +27,10 @@ function bodyOf(
     position += 8 + buffer[1].length + padding.length
     return place
   })
-  return { body: new Uint8Array(Buffer.concat(parts)), place: { nullCount, buffers: places } }
+  return {
+    body: new Uint8Array(Buffer.concat(parts)),
+    place: { length: 2, nullCount, buffers: places, children: [] },
+  }
 }
 
 function int32s(...values: readonly number[]): Uint8Array {
@@ -84,6 +87,8 @@ describe('a stored text column', () => {
   test('is refused when a buffer is too short for its length', () => {
     const { body } = bodyOf(0, [[-1, int32s(0, 1, 3)]])
     const place = {
+      length: 2,
+      children: [],
       nullCount: 0,
       buffers: [
         { position: 0, length: 0 },
@@ -92,6 +97,19 @@ describe('a stored text column', () => {
     }
     expect(() => decodePlainColumn(body, place, 'utf8', 2, fail)).toThrow('a buffer has no length')
   })
+})
+
+test('a stored list with more or fewer items than its offsets tell is refused', () => {
+  const decode = (itemCount: number): unknown => {
+    const { body, place } = bodyOf(0, [null, [-1, int32s(0, 1, 3)], null, [-1, int32s(7, 8, 9)]])
+    const [validity, offsets, ...inside] = place.buffers
+    const items = { length: itemCount, nullCount: 0, buffers: inside, children: [] }
+    const buffers = [validity, offsets].filter((buffer) => buffer !== undefined)
+    const list = { length: 2, nullCount: 0, buffers, children: [items] }
+    return [0, 1].map(columnReader(decodePlainColumn(body, list, 'list<int32>', 2, fail)))
+  }
+  expect(decode(3)).toEqual([[7], [8, 9]])
+  for (const count of [2, 4]) expect(() => decode(count)).toThrow('another count of items')
 })
 
 test('codes that are not in their dictionary are refused, in both widths', () => {

@@ -10,7 +10,7 @@ import {
 } from '../../../src/format/segment-reader.ts'
 import type { RecordBatch } from '../../../src/format/record-batch.ts'
 import { StratalogError } from '../../../src/base/errors.ts'
-import { arbitraryBatch } from '../../support/arbitrary-columns.ts'
+import { arbitraryBatch, arbitraryType } from '../../support/arbitrary-columns.ts'
 import { readSegment } from '../../support/read-segment.ts'
 import {
   cutBatch,
@@ -56,7 +56,7 @@ describe('a segment', () => {
   test('gives back the records of any types, however they were cut into batches', () => {
     fc.assert(
       fc.property(
-        arbitraryBatch(40),
+        arbitraryBatch(40, arbitraryType()),
         fc.array(fc.integer({ min: 1, max: 20 })),
         ({ batch, rows }, lengths) => {
           const { facts, batches } = readSegment(writeSegment(cutBatch(batch, lengths)).bytes)

@@ -2,11 +2,17 @@ import { describe, expect, test } from 'vitest'
 import type { AckLevel, Location, SegmentEntry } from '../../../src/format/manifest.ts'
 import { storedSchema } from '../../../src/format/schema-evolution.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
-import type { Partition } from '../../../src/log/partition.ts'
+import type { Eviction, Partition } from '../../../src/log/partition.ts'
+import {
+  type OffsetGap,
+  type PartitionReadOptions,
+  readPartition,
+} from '../../../src/log/view-reader.ts'
 import {
   MEMORY_POLICY,
   Surroundings,
   appendRows,
+  batchRows,
   hotRows,
   liveLog,
   visibleRows,
@@ -37,6 +43,11 @@ async function fill({ log, partition }: Setting, count: number): Promise<void> {
     Array.from({ length: count }, (_, index) => ({ n: from + index })),
   )
   partition.sealOpenBatch()
+}
+
+function evictOldest(partition: Partition): Eviction | null {
+  const { oldestBatch } = partition
+  return oldestBatch === undefined ? null : partition.evict(oldestBatch)
 }
 
 function flushed({ partition }: Setting, endOffset: number): void {
@@ -94,7 +105,7 @@ describe('a view', () => {
     flushed(given, 50)
     given.partition.dropHot(50)
     for (let count = 0; count < 3; count++) await fill(given, 500)
-    while (given.partition.evictOldest() !== null);
+    while (evictOldest(given.partition) !== null);
     await fill(given, 5_000)
     expect(hotRows(view)).toEqual(before)
     view.release()
@@ -201,11 +212,11 @@ describe('dropping', () => {
     const given = setting()
     await fill(given, 4)
     await fill(given, 3)
-    expect(given.partition.evictOldest()).toMatchObject({ start: 0, end: 4 })
+    expect(evictOldest(given.partition)).toMatchObject({ records: 4, isWhole: true })
     expect([given.partition.startOffset, given.partition.firstOffset]).toEqual([4, 0])
     expect(visibleRows(given.log).map((row) => row['n'])).toEqual([4, 5, 6])
-    expect(given.partition.evictOldest()).toMatchObject({ start: 4, end: 7 })
-    expect(given.partition.evictOldest()).toBeNull()
+    expect(evictOldest(given.partition)).toMatchObject({ records: 3, isWhole: true })
+    expect(evictOldest(given.partition)).toBeNull()
     expect(given.around.pool.usedBytes).toBe(0)
   })
 
@@ -213,10 +224,125 @@ describe('dropping', () => {
     const given = setting()
     await fill(given, 1)
     const { partition } = given
-    const dropped = partition.staging(() => [partition.evictOldest(), partition.dropHot(1)])
+    partition.beginStaging()
+    const dropped = [evictOldest(partition), partition.dropHot(1)]
+    partition.endStaging()
     expect(dropped).toEqual([null, 0])
-    expect(partition.evictOldest()).not.toBeNull()
+    expect(evictOldest(partition)).not.toBeNull()
   })
+})
+
+describe('records with terms of their own', () => {
+  const NOW = 1_000
+
+  /** Ten records: odd ones expire at 2,000, the others never. */
+  async function mixed(): Promise<Setting & { at: (now: number) => void }> {
+    const given = setting()
+    let now = NOW
+    given.around.now = () => now
+    for (let n = 0; n < 10; n++) {
+      const expiresAt = n % 2 === 1 ? 2_000 : Infinity
+      await appendRows(given.log, [{ n }], 0, NOW, { expiresAt, priority: n % 3 })
+    }
+    return {
+      ...given,
+      at: (time) => {
+        now = time
+      },
+    }
+  }
+
+  async function read(
+    { log }: Setting,
+    options: PartitionReadOptions = {},
+  ): Promise<readonly unknown[]> {
+    const view = log.view()
+    try {
+      const rows: unknown[] = []
+      for await (const { batch } of readPartition(view, 0, options))
+        rows.push(...batchRows(batch).map((row) => row['n']))
+      return rows
+    } finally {
+      view.release()
+    }
+  }
+
+  test('are not seen from the instant they expire, and are a gap that fails no read', async () => {
+    const given = await mixed()
+    given.at(1_999)
+    expect(await read(given)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    given.at(2_000)
+    expect(await read(given)).toEqual([0, 2, 4, 6, 8])
+    const gaps: OffsetGap[] = []
+    await read(given, { onGap: (gap) => gaps.push(gap) })
+    expect(gaps).toEqual(
+      [1, 3, 5, 7, 9].map((n) => ({ partition: 0, from: n, to: n + 1, cause: 'expired' })),
+    )
+    expect([given.partition.find(3), given.partition.find(4)?.row]).toEqual([null, 4])
+    expect(given.partition.dropExpired(2_000, 0.6)).toEqual([])
+    expect(given.partition.dropExpired(2_000, 0.5)).toMatchObject([{ records: 5, isWhole: false }])
+    expect(await read(given)).toEqual([0, 2, 4, 6, 8])
+    expect([given.partition.find(3), given.partition.find(4)?.row]).toEqual([null, 2])
+    expect(given.partition.hotRecords).toBe(5)
+    await appendRows(given.log, [{ n: 10 }])
+    expect(await read(given)).toEqual([0, 2, 4, 6, 8, 10])
+  })
+
+  test('that are evicted from the middle are a gap that fails a read, is passed over, or told', async () => {
+    const given = await mixed()
+    const [batch] = given.partition.batches
+    if (batch === undefined) throw new Error('there is a batch')
+    const held = given.log.view()
+    const eviction = given.partition.evictRuns(batch, ({ priority }) => priority === 0)
+    expect(eviction).toMatchObject({ records: 4, isWhole: false })
+    expect(hotRows(held).map((row) => row['n'])).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    held.release()
+    // What begins behind the first offset is a late start, not a gap.
+    expect(given.partition.startOffset).toBe(1)
+    await expect(read(given)).rejects.toMatchObject({
+      code: 'offset_gap',
+      details: { from: 3, to: 4, cause: 'evicted' },
+    })
+    expect(await read(given, { onGap: 'skip' })).toEqual([1, 2, 4, 5, 7, 8])
+    const gaps: OffsetGap[] = []
+    await read(given, { onGap: (gap) => gaps.push(gap) })
+    expect(gaps.map(({ from, to, cause }) => [from, to, cause])).toEqual([
+      [3, 4, 'evicted'],
+      [6, 7, 'evicted'],
+      [9, 10, 'evicted'],
+    ])
+    expect(given.partition.gaps().map(({ start, end }) => [start, end])).toEqual([
+      [0, 1],
+      [3, 4],
+      [6, 7],
+      [9, 10],
+    ])
+    given.log.close()
+    expect(given.around.pool.usedBytes).toBe(0)
+  })
+
+  test('keep them where one schema follows another', async () => {
+    const given = await mixed()
+    await appendRows(given.log, [{ n: 10, more: 'x' }], 0, NOW, { expiresAt: 2_000, priority: 5 })
+    const [first, second] = given.partition.batches
+    expect([first?.priorityMin, first?.expiresMin, second?.priorityMin]).toEqual([0, 2_000, 5])
+    given.at(2_000)
+    expect(await read(given)).toEqual([0, 2, 4, 6, 8])
+  })
+})
+
+test('of thousands of batches the one of an offset is found, whichever went before', async () => {
+  const given = setting()
+  for (let count = 0; count < 3_000; count++) await fill(given, 1)
+  const batches = [...given.partition.batches]
+  for (const [index, batch] of batches.entries())
+    if (index < 500 || index % 3 === 0) given.partition.evict(batch)
+  for (let offset = 0; offset < 3_000; offset++) {
+    const isThere = offset >= 500 && offset % 3 !== 0
+    expect(given.partition.find(offset)?.batch.baseOffset).toBe(isThere ? offset : undefined)
+  }
+  expect(given.partition.startOffset).toBe(500)
+  expect(given.partition.hotRecords).toBe(given.partition.batches.length)
 })
 
 describe('batches', () => {

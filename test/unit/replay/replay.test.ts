@@ -139,7 +139,7 @@ describe('a replay', () => {
         kind: 'checksum',
       },
     ])
-    expect(report.logs[0]?.gaps).toEqual([{ partition: 0, from: 300, to: 350 }])
+    expect(report.logs[0]?.gaps).toEqual([{ partition: 0, from: 300, to: 350, cause: 'missing' }])
     expect(report.resumePoint.logs).toEqual([
       { name: 'a', partitions: [{ partition: 0, offset: 400 }] },
     ])

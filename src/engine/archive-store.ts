@@ -1,0 +1,42 @@
+/** An archive by its URL: what the process's environment says of S3 counts beside the options. */
+import { type Archive, openArchive } from '../log/archive-view.ts'
+import { NodeFileSystem } from '../storage/node-file-system.ts'
+import { type OpenedObjectStore, openObjectStore } from '../storage/open-object-store.ts'
+import type { S3Options } from './config.ts'
+import { environmentVariables } from './environment.ts'
+import type { EnginePorts } from './ports.ts'
+
+/** @throws StratalogError `url_invalid`, `config_invalid`. */
+export function openArchiveStore(
+  url: string,
+  s3: S3Options | undefined,
+  { clock, random, metrics, logger }: EnginePorts,
+): Promise<OpenedObjectStore> {
+  return openObjectStore(url, {
+    ...(s3 === undefined ? {} : { s3 }),
+    fileSystem: new NodeFileSystem(),
+    clock,
+    random,
+    metrics,
+    logger,
+    environment: environmentVariables(),
+  })
+}
+
+/**
+ * Opens an archive for reading; whoever does closes its store.
+ * @throws StratalogError `archive_not_found`, `url_invalid`, `manifest_corrupt`, and what the store throws.
+ */
+export async function connectArchive(
+  url: string,
+  s3: S3Options | undefined,
+  ports: EnginePorts,
+): Promise<Archive> {
+  const store = await openArchiveStore(url, s3, ports)
+  try {
+    return await openArchive(store, { logger: ports.logger })
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}

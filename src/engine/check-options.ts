@@ -1,0 +1,41 @@
+import { type ConfigProblem, configError } from './config-error.ts'
+import { type StratalogOptions, optionProblems, withoutProblems } from './config.ts'
+import { policyProblems, surroundingsOf } from './storage-policy.ts'
+
+/**
+ * Combinations that no single key shows are judged too when keys are wrong, over the keys that are right.
+ * @throws StratalogError `config_invalid` with every problem.
+ */
+export function checkOptions(given: unknown): StratalogOptions {
+  const problems = optionProblems(given)
+  const sound = withoutProblems(given, problems)
+  // A key that is there but wrong is not a key that is missing.
+  const isWrong = (key: string): boolean => problems.some(({ path }) => path === key)
+  const all = [...problems, ...combinationProblems(sound, isWrong)]
+  if (all.length > 0) throw configError(all)
+  return given as StratalogOptions
+}
+
+function combinationProblems(
+  options: StratalogOptions,
+  isWrong: (key: string) => boolean,
+): readonly ConfigProblem[] {
+  const problems: ConfigProblem[] = []
+  const hasDataDir = options.dataDir !== undefined || isWrong('dataDir')
+  const hasArchive = options.archive !== undefined || isWrong('archive')
+  if (hasArchive && !hasDataDir) {
+    problems.push({
+      path: 'dataDir',
+      given: undefined,
+      allowed: 'a directory, because there is an archive',
+    })
+  }
+  const isOnS3 = options.archive?.toLowerCase().startsWith('s3:') === true || isWrong('archive')
+  if (options.s3 !== undefined && !isOnS3) {
+    problems.push({ path: 's3', given: options.s3, allowed: 'nothing without an archive on s3://' })
+  }
+  const around = { ...surroundingsOf(options), hasDataDir, hasArchive }
+  // What goes with a mode that nobody can tell is not known.
+  if (isWrong('defaults.mode')) return problems
+  return [...problems, ...policyProblems(options.defaults ?? {}, around, 'defaults')]
+}

@@ -1,0 +1,17 @@
+import { StratalogError } from '../base/errors.ts'
+import type { TieringScheduler } from '../tiering/scheduler.ts'
+import type { SnapshotDescription, SnapshotOptions } from './snapshots.ts'
+
+/** What an engine with a data directory has below its RAM. */
+export interface LowerTiers {
+  readonly scheduler: TieringScheduler
+  readonly createSnapshot: (options: SnapshotOptions) => Promise<SnapshotDescription>
+  readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
+}
+
+export function noArchiveForSnapshot(): StratalogError {
+  return new StratalogError(
+    'argument_invalid',
+    'A snapshot lies in the archive, and this engine has none. Open it with one.',
+  )
+}

@@ -1,0 +1,55 @@
+/** What SQL needs around it: the runner, the worker with DuckDB, and local copies of archived segments. */
+import type { LogView } from '../log/log-view.ts'
+import { QueryRunner } from '../query/query-runner.ts'
+import { NodeFileSystem } from '../storage/node-file-system.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { ColdCache } from './cold-cache.ts'
+import { temporaryDirectory } from './host.ts'
+import type { EnginePorts } from './ports.ts'
+import type { QueryService } from './queries.ts'
+import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
+
+/** Disk that SQL may use for copies of archived segments. */
+const COLD_CACHE_BYTES_MAX = 4 * 1024 ** 3
+
+export interface QueriedLogs {
+  /** A pinned view of the log of that name. @throws StratalogError `log_not_found`. */
+  readonly viewOf: (name: string) => LogView
+  readonly hasLog: (name: string) => boolean
+  /** The archive's store; null without an archive. */
+  readonly store: ObjectStore | null
+  /** Where copies of archived segments stay; null for a directory that goes away on closing. */
+  readonly cacheDirectory: string | null
+}
+
+export function openQueries(
+  { viewOf, hasLog, store, cacheDirectory }: QueriedLogs,
+  { clock, logger }: EnginePorts,
+): QueryService {
+  const fileSystem = new NodeFileSystem()
+  const cache = new ColdCache({
+    fileSystem,
+    store,
+    bytesMax: COLD_CACHE_BYTES_MAX,
+    directory: async () => {
+      if (cacheDirectory !== null) return { path: cacheDirectory, dispose: async () => {} }
+      const path = await temporaryDirectory()
+      return { path, dispose: () => fileSystem.removeDirectory(path) }
+    },
+  })
+  const runner = new QueryRunner({
+    clock,
+    logger: logger.child('query'),
+    viewOf,
+    hasLog,
+    spawn: spawnQueryWorker,
+    segmentPath: (source) => cache.acquire(source),
+  })
+  return {
+    query: (sql, parameters, options) => runner.query(sql, parameters, options),
+    close: async () => {
+      await runner.close()
+      await cache.close()
+    },
+  }
+}

@@ -1,0 +1,40 @@
+import { StratalogError } from '../base/errors.ts'
+import type { QueryParameters } from '../query/protocol.ts'
+import type { QueryResult } from '../query/query-result.ts'
+import type { QueryOptions } from '../query/query-runner.ts'
+
+/** What runs queries, once it is loaded. */
+export interface QueryService {
+  query(sql: string, parameters: QueryParameters, options: QueryOptions): Promise<QueryResult>
+  close(): Promise<void>
+}
+
+/** SQL over the logs of one engine or archive. What runs it is loaded with the first query. */
+export class Queries {
+  readonly #open: () => Promise<QueryService>
+  #service: Promise<QueryService> | null = null
+  #isClosed = false
+
+  constructor(open: () => Promise<QueryService>) {
+    this.#open = open
+  }
+
+  /** @throws StratalogError as `QueryRunner.query`. */
+  async query(
+    sql: string,
+    parameters: QueryParameters,
+    options: QueryOptions,
+  ): Promise<QueryResult> {
+    if (this.#isClosed) throw new StratalogError('engine_closed', 'The engine is closed.')
+    this.#service ??= this.#open()
+    return (await this.#service).query(sql, parameters, options)
+  }
+
+  /** Ends every query; resolves when nothing reads the logs any more. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    // What could not be opened failed its query, and has nothing to close.
+    const service = await this.#service?.catch(() => null)
+    await service?.close()
+  }
+}

@@ -1,0 +1,38 @@
+import type { Range } from '../base/range.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { LogView } from '../log/log-view.ts'
+import { readWindow } from '../log/read-window.ts'
+
+/** Where a stream takes its views from: a live log or an archive. */
+export interface ReadableLog {
+  readonly name: string
+  readonly partitionCount: number
+  /** Offsets of a partition that are readable now. */
+  rangeOf(partition: number): Range
+  /**
+   * A pinned view of `[from, to)` of one partition, or of a first part of it that pins less; the caller releases it.
+   * It ends behind `from` where there are offsets behind `from`.
+   */
+  viewOf(partition: number, from: number, to: number): LogView
+  /** Resolves when the offset is visible, or on abort. */
+  waitFor(partition: number, offset: number, signal: AbortSignal): Promise<void>
+  /** Called once when the stream has ended, with every view released. */
+  close?(): Promise<void>
+}
+
+/** A log of a running engine as streams read it. @param assertOpen throws `engine_closed` once the engine is closed. */
+export function readableLog(log: LiveLog, assertOpen: () => void): ReadableLog {
+  return {
+    name: log.name,
+    partitionCount: log.partitions.length,
+    rangeOf: (number) => {
+      const partition = log.partition(number)
+      return { start: partition.startOffset, end: partition.visibleEnd }
+    },
+    viewOf: (partition, from, to) => {
+      assertOpen()
+      return log.view(new Map([[partition, readWindow(log.partition(partition), from, to)]]))
+    },
+    waitFor: (partition, offset, signal) => log.partition(partition).waitFor(offset, signal),
+  }
+}

@@ -1,0 +1,110 @@
+import { present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { AckLevel } from '../format/manifest.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { Partition } from '../log/partition.ts'
+import type { TierMove } from '../tiering/context.ts'
+import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
+import type { Engine } from './engine.ts'
+
+/** Appends that wait for the object store share one upload within this time. */
+const OBJECT_ACK_DELAY_MS = 250
+
+/** Control over tier moves. */
+export interface TierControl {
+  /**
+   * Brings all that was appended before the call to `to` (default `object` with an archive, else `disk`), whatever its
+   * age.
+   */
+  now(options?: {
+    readonly logs?: readonly string[]
+    readonly to?: TierTarget
+  }): Promise<TierReport>
+  /** One round of the scheduler: what is due by its age moves. */
+  run(): Promise<readonly TierMove[]>
+  /** Stops the scheduler's own rounds until `resume`. */
+  pause(): void
+  resume(): void
+}
+
+/** The control over an engine's tier moves; an engine in RAM has none, and says so. */
+export class EngineTiers implements TierControl {
+  readonly #engine: Engine
+  readonly #assertWritable: () => void
+  readonly #uploads = new Map<LiveLog, Promise<TierReport>>()
+
+  constructor(engine: Engine, assertWritable: () => void) {
+    this.#engine = engine
+    this.#assertWritable = assertWritable
+  }
+
+  async now(
+    options: { readonly logs?: readonly string[]; readonly to?: TierTarget } = {},
+  ): Promise<TierReport> {
+    this.#assertWritable()
+    const { registry, surroundings, lowerTiers } = this.#engine
+    if (lowerTiers === null) {
+      throw new StratalogError(
+        'argument_invalid',
+        'An engine in RAM has no lower tier. Open it with a dataDir.',
+      )
+    }
+    const to = options.to ?? (surroundings.hasArchive ? 'object' : 'disk')
+    if (to === 'object' && !surroundings.hasArchive) {
+      throw new StratalogError(
+        'argument_invalid',
+        'There is no archive to move to. Open the engine with one.',
+      )
+    }
+    const logs =
+      options.logs === undefined
+        ? [...registry.all()]
+        : options.logs.map((name) => registry.get(name))
+    return lowerTiers.scheduler.now(logs, to)
+  }
+
+  async run(): Promise<readonly TierMove[]> {
+    this.#assertWritable()
+    return (await this.#engine.lowerTiers?.scheduler.run()) ?? []
+  }
+
+  pause(): void {
+    this.#engine.lowerTiers?.scheduler.pause()
+  }
+
+  resume(): void {
+    this.#engine.lowerTiers?.scheduler.resume()
+  }
+
+  /** `ack: 'object'`: one upload for all who ask within the delay. */
+  async archiveThrough(log: LiveLog, partition: Partition, endOffset: number): Promise<void> {
+    while (partition.archivedEnd < endOffset) {
+      const upload = this.#uploads.get(log) ?? this.#startUpload(log)
+      const report = await upload
+      const failed = report.failed.find((entry) => entry.partition === partition.partition)
+      if (failed !== undefined && partition.archivedEnd < endOffset) {
+        throw new StratalogError(
+          'store_unavailable',
+          `The append is ${describeLevel(log.policy.wal ? 'disk' : 'memory')}, but not in the archive yet: ${failed.message}`,
+          { details: { log: log.name, partition: partition.partition, offset: endOffset } },
+        )
+      }
+    }
+  }
+
+  #startUpload(log: LiveLog): Promise<TierReport> {
+    const { ports, lowerTiers } = this.#engine
+    const { scheduler } = present(lowerTiers, 'the tiers below a log that is archived')
+    const upload = ports.clock.sleep(OBJECT_ACK_DELAY_MS).then(() => {
+      // Whoever comes from here on is not covered by this upload and starts the next.
+      this.#uploads.delete(log)
+      return scheduler.now([log], 'object')
+    })
+    this.#uploads.set(log, upload)
+    return upload
+  }
+}
+
+function describeLevel(ack: AckLevel): string {
+  return ack === 'disk' ? 'durable on disk' : 'in memory'
+}

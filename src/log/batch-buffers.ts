@@ -1,0 +1,116 @@
+/**
+ * The buffers of one hot batch, and the leases on them.
+ *
+ * The partition holds the batch, and every reader that shows its rows holds a lease beside it. A buffer that another
+ * takes the place of goes back to the pool at once while nobody but the partition holds the batch, else when the last
+ * lease ends; all of them go with the last holder.
+ */
+import { assert } from '../base/assert.ts'
+import type { BufferSource } from '../format/growing-column.ts'
+import type { BatchMemory } from './memory-account.ts'
+
+export class BatchBuffers implements BufferSource {
+  readonly #pool: BatchMemory
+  /** The buffers in use, and those that were replaced under a lease, as the pool numbers them. */
+  #slabs: number[] = []
+  #retired: number[] | null = null
+  #bytes = 0
+  #adoptedBytes = 0
+  #holders = 1
+  #changes = 0
+
+  constructor(pool: BatchMemory) {
+    this.#pool = pool
+  }
+
+  /** Every byte held of the pool, those that wait for a lease to end included, and what the pool counts as adopted. */
+  get bytes(): number {
+    return this.#bytes + this.#adoptedBytes
+  }
+  /** Goes up with each buffer: from then on another may be gone. */
+  get changes(): number {
+    return this.#changes
+  }
+  /** Whether somebody besides the partition holds the batch. */
+  get isLeased(): boolean {
+    return this.#holders > 1
+  }
+
+  /** @throws BudgetExceeded */
+  acquire(minBytes: number): Uint8Array {
+    const slab = this.#pool.acquire(minBytes)
+    this.#slabs.push(this.#pool.idOf(slab))
+    this.#changes++
+    this.#bytes += slab.length
+    return slab
+  }
+
+  retire(buffer: Uint8Array): void {
+    const slab = this.#pool.idOf(buffer)
+    const index = this.#slabs.lastIndexOf(slab)
+    assert(index >= 0, 'a buffer is retired once')
+    const last = this.#slabs.pop() ?? slab
+    if (index < this.#slabs.length) this.#slabs[index] = last
+    this.#giveBack(slab)
+  }
+
+  /** No row lies in the tail, so nobody who holds a lease reads it. */
+  shrink(buffer: Uint8Array, bytes: number): Uint8Array {
+    const before = this.#pool.usedBytes
+    const shorter = this.#pool.shrink(buffer, bytes)
+    this.#bytes -= before - this.#pool.usedBytes
+    return shorter
+  }
+
+  /** Counts memory that others made, for as long as the batch is held. @throws BudgetExceeded */
+  adopt(bytes: number): void {
+    this.#pool.adopt(bytes)
+    this.#adoptedBytes += bytes
+  }
+
+  /** Has `refill` acquire the buffers anew, past the limit, and retires all that were there before. */
+  replaceAll<T>(refill: () => T): T {
+    const before = this.#slabs
+    this.#slabs = []
+    let result: T
+    try {
+      result = this.#pool.withoutLimit(refill)
+    } catch (error) {
+      this.#giveBackAll(this.#slabs)
+      this.#slabs = before
+      throw error
+    }
+    for (const slab of before) this.#giveBack(slab)
+    return result
+  }
+
+  retain(): void {
+    assert(this.#holders > 0, 'a released batch is not leased again')
+    this.#holders++
+  }
+
+  /** Ends one hold, and says whether it was the last. */
+  release(): boolean {
+    assert(this.#holders > 0, 'a lease ends once')
+    this.#holders--
+    if (this.#holders <= 1 && this.#retired !== null) {
+      this.#giveBackAll(this.#retired)
+      this.#retired = null
+    }
+    if (this.#holders > 0) return false
+    this.#giveBackAll(this.#slabs)
+    this.#slabs = []
+    if (this.#adoptedBytes > 0) this.#pool.disown(this.#adoptedBytes)
+    this.#adoptedBytes = 0
+    return true
+  }
+
+  #giveBack(slab: number): void {
+    if (this.#holders === 1) this.#bytes -= this.#pool.releaseById(slab)
+    else (this.#retired ??= []).push(slab)
+  }
+
+  #giveBackAll(slabs: readonly number[]): void {
+    for (const slab of slabs) this.#bytes -= this.#pool.releaseById(slab)
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * The batches of one partition that lie in RAM, in the order of their offsets. Between them, and in them, there may be
+ * holes: records that were evicted or expired, or that a replay left out.
+ *
+ * Thousands of batches are normal, and most go at the front: finding one is a binary search, dropping the first one
+ * moves nothing.
+ */
+import { assert } from '../base/assert.ts'
+import type { HotBatch } from './hot-batch.ts'
+
+/** Dropped places at the front from which on the list is looked at whether to be cut. */
+const DROPPED_MIN = 32
+
+export class HotBatches {
+  #batches: HotBatch[] = []
+  /** Places before it are of batches that were dropped. */
+  #head = 0
+  #records = 0
+  #expiresMin = Infinity
+
+  get all(): readonly HotBatch[] {
+    this.#cut()
+    return this.#batches
+  }
+  get first(): HotBatch | undefined {
+    return this.#batches[this.#head]
+  }
+  get last(): HotBatch | undefined {
+    return this.#batches.length > this.#head ? this.#batches.at(-1) : undefined
+  }
+  get records(): number {
+    return this.#records
+  }
+  /** No record expires before. */
+  get expiresMin(): number {
+    return this.#expiresMin
+  }
+
+  /** Its records are counted as `grew` tells of them. */
+  push(batch: HotBatch): void {
+    this.#batches.push(batch)
+  }
+
+  /** Takes the last one away, which holds no record. */
+  popEmpty(): void {
+    assert(this.last?.length === 0, 'an empty batch is taken away')
+    this.#batches.pop()
+  }
+
+  /** The last batch has `count` records more. */
+  grew(count: number): void {
+    this.#records += count
+    this.#expiresMin = Math.min(this.#expiresMin, this.last?.expiresMin ?? Infinity)
+  }
+
+  /** The batches that end behind `offset`. */
+  *from(offset: number): Generator<HotBatch, void, undefined> {
+    for (let index = this.#indexAt(offset); index < this.#batches.length; index++) {
+      const batch = this.#batches[index]
+      if (batch !== undefined) yield batch
+    }
+  }
+
+  /** The first batch that ends behind `offset`. */
+  at(offset: number): HotBatch | undefined {
+    return this.#batches[this.#indexAt(offset)]
+  }
+
+  remove(batch: HotBatch): void {
+    this.#records -= batch.length
+    if (batch === this.first) {
+      this.#head++
+      if (this.#head >= DROPPED_MIN && this.#head * 2 >= this.#batches.length) this.#cut()
+      return
+    }
+    this.#batches.splice(this.#placeOf(batch), 1)
+  }
+
+  replace(batch: HotBatch, by: HotBatch): void {
+    this.#records += by.length - batch.length
+    this.#batches[this.#placeOf(batch)] = by
+  }
+
+  /** Looks again when the next record expires. */
+  measureExpiry(): void {
+    this.#expiresMin = Infinity
+    for (let index = this.#head; index < this.#batches.length; index++) {
+      const expiresMin = this.#batches[index]?.expiresMin ?? Infinity
+      if (expiresMin < this.#expiresMin) this.#expiresMin = expiresMin
+    }
+  }
+
+  clear(): void {
+    this.#batches = []
+    this.#head = 0
+    this.#records = 0
+    this.#expiresMin = Infinity
+  }
+
+  #indexAt(offset: number): number {
+    let low = this.#head
+    let high = this.#batches.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#batches[middle]?.endOffset ?? 0) <= offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #placeOf(batch: HotBatch): number {
+    const index = this.#indexAt(batch.baseOffset)
+    assert(this.#batches[index] === batch, 'a batch is where its offsets are')
+    return index
+  }
+
+  #cut(): void {
+    if (this.#head === 0) return
+    this.#batches.splice(0, this.#head)
+    this.#head = 0
+  }
+}

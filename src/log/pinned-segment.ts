@@ -1,0 +1,55 @@
+import { present } from '../base/assert.ts'
+import type { Range } from '../base/range.ts'
+import type { Location, SegmentEntry } from '../format/manifest.ts'
+import type { SegmentBytes, SegmentFallback, SegmentSource } from './log-view.ts'
+import type { SegmentPins } from './segment-pins.ts'
+
+/** How a partition comes to the copies of its segments. */
+export interface SegmentPorts {
+  readonly pins: SegmentPins
+  /** The stored bytes of one copy. */
+  readonly segmentBytes: (
+    tier: 'disk' | 'object',
+    segment: SegmentEntry,
+    location: Location,
+  ) => SegmentBytes
+  /** The archive's copy, for when the disk's is damaged; null where there is no archive to read from. */
+  readonly fallback?: (segment: SegmentEntry, location: Location) => SegmentFallback | null
+}
+
+/** A segment in a view: its disk copy, pinned until the leases end, else its object copy. */
+export function segmentSource(
+  ports: SegmentPorts,
+  segment: SegmentEntry,
+  part: Range,
+  leases: (() => void)[],
+): SegmentSource {
+  const tier = segment.disk === null ? 'object' : 'disk'
+  const location = present(segment.disk ?? segment.object, 'a segment has a copy')
+  if (tier === 'disk') {
+    ports.pins.pin(location.object)
+    leases.push(() => ports.pins.unpin(location.object))
+  }
+  const fallback =
+    tier === 'disk' && segment.object !== null
+      ? (ports.fallback?.(segment, segment.object) ?? null)
+      : null
+  return {
+    tier,
+    segment,
+    from: part.start,
+    to: part.end,
+    bytes: ports.segmentBytes(tier, segment, location),
+    ...(fallback === null ? {} : { fallback }),
+  }
+}
+
+/** The offset below which every record has an object copy. */
+export function archivedPrefixEnd(segments: readonly SegmentEntry[], startOffset: number): number {
+  let end = startOffset
+  for (const segment of segments) {
+    if (segment.object === null) break
+    end = segment.endOffset
+  }
+  return end
+}
