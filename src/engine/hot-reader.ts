@@ -93,7 +93,7 @@ class HotBatchReader {
 
   isRight(batch: HotBatch, schema: Schema, row: number): boolean {
     return (
-      true &&
+      this.#bufferChanges === batch.bufferChanges &&
       row < this.#batch.length &&
       this.#schema === schema
     )

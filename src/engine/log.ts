@@ -110,7 +110,8 @@ export class Log {
    * consecutive offsets, or nothing of it does.
    *
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
-   * `aborted`, `disk_full`, `disk_failed`, `engine_closed`. After a failure of the disk the fate of the append is unknown.
+   * `aborted`, `disk_full`, `disk_failed`, `engine_closed`. After a failure of the disk the fate of the append is
+   * unknown.
    * @example
    * await clicks.append({ user_id: 7, event: 'view' })
    */
@@ -127,7 +128,7 @@ export class Log {
       const now = this.#ports.now()
       return this.#log.append(partition, input, ack, now, this.#terms(options, now))
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
   }
 
@@ -153,7 +154,7 @@ export class Log {
       const row = readHotRow(this.#log, partition, offset, options.columns ?? null)
       return row === undefined ? this.#getBelow(offset, partition, options) : Promise.resolve(row)
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
   }
 

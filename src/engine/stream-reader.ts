@@ -67,7 +67,8 @@ export type Step = Batch | 'end' | 'wait'
 export class StreamReader {
   readonly #log: ReadableLog
   readonly #request: StreamRequest
-  readonly #stop = new AbortController()
+  /** Ends a wait of a live tail; made for the first one. */
+  #stop: AbortController | null = null
   #ends: readonly number[] | null = null
   #nextPartition = 0
   #left: number
@@ -140,7 +141,7 @@ export class StreamReader {
   async end(): Promise<void> {
     if (this.#isOver) return
     this.#isOver = true
-    this.#stop.abort()
+    this.#stop?.abort()
     this.#whole = null
     this.#parts = null
     this.#progress = null
@@ -272,6 +273,7 @@ export class StreamReader {
   async #waitForMore(): Promise<null> {
     const { partition, from } = present(this.#progress, 'a partition is being read')
     const { signal } = this.#request
+    this.#stop ??= new AbortController()
     const stop = this.#stop.signal
     await this.#log.waitFor(
       partition,

@@ -2,6 +2,7 @@
  * Whether columns from a caller are laid out as `ColumnData` says: what is taken on trust would be read beyond its end.
  */
 import { isUtf8 } from 'node:buffer'
+import { areCodes, areOffsets, areTexts } from './buffer-check.ts'
 import { type ColumnData, bitmapBytes, codesOf, countBits, isValidAt } from './column.ts'
 import { VALUE_BYTES_MAX } from './limits.ts'
 import { type ColumnType, type StructField, columnLayout, isColumnType } from './schema.ts'
@@ -38,34 +39,38 @@ function layoutProblem(column: ColumnData): string | null {
       ? 'its values are not aligned'
       : null
   }
-  if (!(offsets instanceof Int32Array) || offsets.length < length + 1) return TOO_FEW_OFFSETS
+  if (!(offsets instanceof Int32Array)) return TOO_FEW_OFFSETS
+  const problem = offsetsProblem(offsets, length, values.length, VALUE_BYTES_MAX)
+  if (problem !== null) return problem
+  return column.type === 'binary' ? null : textProblem(column, offsets)
+}
+
+function offsetsProblem(
+  offsets: Int32Array,
+  length: number,
+  end: number,
+  stepMax: number,
+): string | null {
+  if (areOffsets(offsets, length, end, stepMax)) return null
+  if (offsets.length < length + 1) return TOO_FEW_OFFSETS
   let before = 0
   for (let row = 0; row <= length; row++) {
     const offset = offsets[row] ?? 0
     if (offset < before) return 'its offsets do not ascend'
-    if (offset - before > VALUE_BYTES_MAX && row > 0)
-      return `its value in row ${row - 1} is over ${VALUE_BYTES_MAX} bytes`
+    if (offset - before > stepMax && row > 0)
+      return `its value in row ${row - 1} is over ${stepMax} bytes`
     before = offset
   }
-  if (before > values.length) return 'its offsets lie beyond its values'
-  return column.type === 'binary' ? null : textProblem(column, offsets)
+  return before > end ? 'its offsets lie beyond its values' : null
 }
 
 const TOO_FEW_OFFSETS = 'it has too few offsets'
 
 function listProblem(column: ColumnData, itemType: ColumnType): string | null {
   const { length, offsets, children } = column
-  if (!(offsets instanceof Int32Array) || offsets.length < length + 1) return TOO_FEW_OFFSETS
+  if (!(offsets instanceof Int32Array)) return TOO_FEW_OFFSETS
   const problem = childrenProblem(children, [itemType])
-  if (problem !== null) return problem
-  const itemCount = children?.[0]?.length ?? 0
-  let before = 0
-  for (let row = 0; row <= length; row++) {
-    const offset = offsets[row] ?? 0
-    if (offset < before) return 'its offsets do not ascend'
-    before = offset
-  }
-  return before > itemCount ? 'its offsets lie beyond its items' : null
+  return problem ?? offsetsProblem(offsets, length, children?.[0]?.length ?? 0, Infinity)
 }
 
 function structProblem(column: ColumnData, fields: readonly StructField[]): string | null {
@@ -99,6 +104,7 @@ function childrenProblem(
 
 /** Each value is whole text by itself; nothing is known of the bytes under a null. */
 function textProblem({ length, values, validity }: ColumnData, offsets: Int32Array): string | null {
+  if (areTexts(offsets, length, values)) return null
   for (let row = 0; row < length; row++) {
     if (validity !== null && !isValidAt({ validity }, row)) continue
     if (!isUtf8(values.subarray(offsets[row] ?? 0, offsets[row + 1] ?? 0)))
@@ -118,6 +124,7 @@ function dictionaryProblem(column: ColumnData, dictionary: ColumnData): string |
   if (values.length !== length && (values.length < length * 4 || values.byteOffset % 4 !== 0))
     return 'it has too few codes'
   const codes = codesOf(column)
+  if (areCodes(codes, length, dictionary.length)) return null
   for (let row = 0; row < length; row++) {
     const code = codes[row] ?? -1
     if ((code < 0 || code >= dictionary.length) && isValidAt(column, row))

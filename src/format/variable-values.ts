@@ -3,6 +3,9 @@
  *
  * What makes it fast: a native call costs 20 to 90 ns whatever it copies, so short texts are joined and encoded by one
  * call for a whole stretch; that they are ASCII, and their places known, is told by how many bytes came of it.
+ *
+ * While all values have one length there are no offsets: a slice has those that every column of that length shares
+ * (stride-offsets.ts). The first value of another length has the offsets of its own made, for good.
  */
 import { present } from '../base/assert.ts'
 import { type ColumnData, int32View, isValidAt } from './column.ts'
@@ -15,6 +18,7 @@ import {
   grown,
 } from './growing-column.ts'
 import { VALUE_BYTES_MAX } from './limits.ts'
+import { strideOffsets, strideRowsMax } from './stride-offsets.ts'
 
 /** Joined texts are encoded at this many characters: longer strings would be garbage that V8 collects slowly. */
 const STRETCH_CHARS = 24 * 1024
@@ -28,13 +32,18 @@ const LOOPED_CHARS_MAX = 24
  */
 const SLACK_BYTES = 4
 
-const NO_OFFSETS: Int32Array = new Int32Array(1)
+/** Of a column that needs none. */
+const NO_OFFSETS: Int32Array = new Int32Array(0)
+/** Of values that have several lengths. */
+const NO_STRIDE = -1
 
 export class VariableValues {
   length = 0
   readonly #source: BufferSource
   /** Room that the first buffers have. */
   readonly #expected: ColumnSize
+  /** Bytes of each value, while there are no offsets; of no value any. */
+  #stride = 0
   #offsets: Int32Array = NO_OFFSETS
   #bytes: Uint8Array = NO_BYTES
   /** The same bytes, for native calls; made by the first. */
@@ -46,18 +55,17 @@ export class VariableValues {
   }
 
   get byteLength(): number {
-    return this.#offsets[this.length] ?? 0
+    return this.#startOf(this.length)
+  }
+
+  /** Bytes of the offsets that the rows need. */
+  get offsetBytes(): number {
+    return this.#offsets === NO_OFFSETS ? 0 : (this.length + 1) * 4
   }
 
   /** Makes room for `rows` more with `bytes` in all. */
   reserve(rows: number, bytes: number): void {
-    const needed = (this.length + rows + 1) * 4
-    if (needed > this.#offsets.byteLength) {
-      const wanted = Math.max(needed, (this.#expected.rows + 1) * 4)
-      const used = this.length === 0 ? 0 : (this.length + 1) * 4
-      this.#offsets = int32View(grown(this.#offsetBytes(), used, wanted, this.#source))
-      this.#offsets[0] = 0
-    }
+    if (this.#offsets !== NO_OFFSETS) this.#reserveOffsets(rows)
     this.#reserveBytes(bytes)
   }
 
@@ -125,9 +133,11 @@ export class VariableValues {
       start,
     )
     const shift = start - first
-    const own = this.#offsets
-    const base = this.length
-    for (let row = 1; row <= count; row++) own[base + row] = (offsets[row] ?? 0) + shift
+    if (!this.#isStrided(strideOf(offsets, count), count)) {
+      const own = this.#offsets
+      const base = this.length
+      for (let row = 1; row <= count; row++) own[base + row] = (offsets[row] ?? 0) + shift
+    }
     this.length += count
   }
 

@@ -51,6 +51,9 @@ function timesOf(type: ColumnData['type'], length: number, time: number): Column
     },
     { rows: length, valueBytes: length * 8 },
   )
-  builder.pushAll(new Array<number>(length).fill(time), length)
+  builder.pushAll(
+    Array.from({ length }, () => time),
+    length,
+  )
   return builder.slice(0, length)
 }

@@ -10,7 +10,6 @@
 import { assert, present } from '../base/assert.ts'
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
 import type { Range } from '../base/range.ts'
-import type { ColumnData } from '../format/column.ts'
 import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../format/limits.ts'
 import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.ts'
 import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
@@ -23,7 +22,7 @@ import {
 } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import { adoptableColumns } from './adopt-columns.ts'
-import type { AppendFacts, HotBatch } from './hot-batch.ts'
+import type { AppendFacts } from './hot-batch.ts'
 import type { LogView } from './log-view.ts'
 import type { Partition } from './partition.ts'
 import {
@@ -34,6 +33,7 @@ import {
   pushRows,
 } from './row-appender.ts'
 import { BudgetExceeded } from './slab-pool.ts'
+import { type Staged, assertStagedBytes, discardStaged, stagedColumns, stagedIn } from './staged.ts'
 import type { Wal } from './wal.ts'
 
 export interface RowInput {
@@ -76,15 +76,6 @@ interface Append {
   readonly ack: AckLevel
   readonly appendTime: number
   readonly terms: AppendTerms
-}
-
-/** Rows behind the committed ones of a batch, or a batch of their own; `isNew` when its schema is not the log's yet. */
-interface Staged {
-  readonly batch: HotBatch
-  readonly schema: Schema
-  readonly isNew: boolean
-  /** Whether the batch is the caller's columns, and not yet one of the partition's. */
-  readonly isAdopted: boolean
 }
 
 /** Where an append that found memory full gets room. */
@@ -172,8 +163,8 @@ export class LiveLog {
   }
 
   /**
-   * Appends, and resolves once `ack` is reached. All of the input or nothing is applied; what needs no waiting is applied
-   * before the promise is returned.
+   * Appends, and resolves once `ack` is reached. All of the input or nothing is applied; what needs no waiting is
+   * applied before the promise is returned.
    * @throws through the promise StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`,
    * `append_too_large`, `memory_full`, `aborted`, and the failure of the WAL (`disk_failed`, `disk_full`), after which
    * the fate of the append is unknown.
@@ -185,15 +176,16 @@ export class LiveLog {
     appendTime: number,
     terms: AppendTerms = DEFAULT_TERMS,
   ): Promise<AppendResult> {
-    const append = { partition, input, ack, appendTime, terms }
+    let exceeded: BudgetExceeded | null = null
     try {
       assertSize(input)
-      return this.#backpressure === null ? this.#appendNow(append) : this.#appendLater(append, null)
+      if (this.#backpressure === null)
+        return this.#appendNow(partition, input, ack, appendTime, terms)
     } catch (error) {
-      return error instanceof BudgetExceeded
-        ? this.#appendLater(append, error)
-        : Promise.reject(error as Error)
+      if (!(error instanceof BudgetExceeded)) return Promise.reject(error)
+      exceeded = error
     }
+    return this.#appendLater({ partition, input, ack, appendTime, terms }, exceeded)
   }
 
   /** A pinned view of every partition, or of `ranges` by partition; the caller releases it. */
@@ -251,7 +243,13 @@ export class LiveLog {
   }
 
   /** What `append` does once nothing stands in the way; everything it throws leaves no trace. */
-  #appendNow({ partition, input, ack, appendTime, terms }: Append): Promise<AppendResult> {
+  #appendNow(
+    partition: Partition,
+    input: AppendInput,
+    ack: AckLevel,
+    appendTime: number,
+    terms: AppendTerms,
+  ): Promise<AppendResult> {
     if (this.#isApplying) {
       throw new StratalogError(
         'record_invalid',
@@ -287,7 +285,8 @@ export class LiveLog {
       for (let wait = this.#backpressure; wait !== null; wait = this.#backpressure) await wait
       throwIfAborted(signal)
       try {
-        return await this.#appendNow(append)
+        const { partition, input, ack, appendTime, terms } = append
+        return await this.#appendNow(partition, input, ack, appendTime, terms)
       } catch (error) {
         if (!(error instanceof BudgetExceeded)) throw error
         lack = error
@@ -355,7 +354,7 @@ export class LiveLog {
       })
     } catch (error) {
       if (isLeased) batch.release()
-      discard(partition, staged)
+      discardStaged(partition, staged)
       throw error
     }
   }
@@ -447,39 +446,6 @@ function withTimeColumn(fields: Schema['fields'], timeColumn: string | null): Sc
     }
     return { ...field, nullable: false }
   })
-}
-
-function stagedIn(batch: HotBatch, isNew: boolean): Staged {
-  return { batch, schema: batch.schema, isNew, isAdopted: false }
-}
-
-function discard(partition: Partition, { batch, isAdopted }: Staged): void {
-  if (isAdopted) batch.release()
-  else partition.discardStaged(batch)
-}
-
-/** What fits no WAL frame fits no block of a segment either; a log without a WAL would not be told otherwise. */
-function assertStagedBytes(partition: Partition, staged: Staged): void {
-  const { columns, start, end } = stagedColumns(staged)
-  const bytes = appendPayloadBytes(columns, start, end)
-  if (bytes <= APPEND_BYTES_MAX) return
-  discard(partition, staged)
-  throw appendTooLarge(bytes)
-}
-
-/** The columns of a batch with the staged rows `[start, end)`. */
-function stagedColumns({ batch, isAdopted }: Staged): {
-  readonly columns: readonly ColumnData[]
-  readonly start: number
-  readonly end: number
-} {
-  if (isAdopted) {
-    const { columns, length } = batch.view(batch.baseOffset, batch.endOffset)
-    return { columns, start: 0, end: length }
-  }
-  const start = batch.length
-  const end = batch.builders[0]?.length ?? start
-  return { columns: batch.builders.map((builder) => builder.slice(0, end)), start, end }
 }
 
 function assertSize(input: AppendInput): void {

@@ -1,6 +1,6 @@
 /**
- * `npm run soak -- <name> [options]`: long runs over the shipped engine that a plain test has no time for. Each prints one
- * JSON line with what was tried and what broke, and exits with 1 when something did.
+ * `npm run soak -- <name> [options]`: long runs over the shipped engine that a plain test has no time for. Each prints
+ * one JSON line with what was tried and what broke, and exits with 1 when something did.
  */
 import { parseArgs } from 'node:util'
 import { parseBytes } from '../../src/base/units.ts'

@@ -3,6 +3,7 @@
  * the process from outside: its true memory stays under the budget and a stated constant, every record that was
  * acknowledged is readable or counted as gone, and what is readable is what was appended.
  */
+import { systemClock } from '../../src/base/clock.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 import { type Batch, type Log, Stratalog } from '../../src/index.ts'
 
@@ -63,7 +64,7 @@ class MemorySoak {
 
   async run(): Promise<MemorySoakReport> {
     const { logs, records, budgetBytes } = this.#options
-    const started = performance.now()
+    const started = systemClock.monotonic()
     await using db = await Stratalog.memoryOnly({ maxMemoryBytes: budgetBytes })
     const rssBytesBefore = process.memoryUsage.rss()
     for (let index = 0; index < logs; index++) {
@@ -91,7 +92,7 @@ class MemorySoak {
     return {
       soak: 'memory',
       ...this.#options,
-      seconds: Math.round((performance.now() - started) / 100) / 10,
+      seconds: Math.round((systemClock.monotonic() - started) / 100) / 10,
       appendedBytes: this.#appendedBytes,
       evictedRecords: metrics.evictionCount,
       expiredRecords: metrics.expiredRecords,

@@ -1,6 +1,6 @@
 /**
- * A process (run with --expose-gc) that leaves iterators half way without `return`, and fails unless what they leased is
- * given back.
+ * A process (run with --expose-gc) that leaves iterators half way without `return`, and fails unless what they leased
+ * is given back.
  */
 import { Stratalog } from '../../src/index.ts'
 

@@ -3,12 +3,13 @@ import { sha256Hex } from '../../../src/format/checksum.ts'
 import { manifestFilesInDirectory } from '../../../src/log/manifest-files.ts'
 import { ManifestStore } from '../../../src/log/manifest-store.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
+import { archiveMemory } from '../../../src/tiering/archive-memory.ts'
 import { commitCheckpoint } from '../../../src/tiering/checkpoint.ts'
 import { dropDiskCopies } from '../../../src/tiering/evict.ts'
 import { flushPartition } from '../../../src/tiering/flush.ts'
 import { uploadSegments } from '../../../src/tiering/upload.ts'
 import { expectError } from '../../support/expect-error.ts'
-import { appendRows, visibleRows } from '../../support/live-logs.ts'
+import { MEMORY_POLICY, appendRows, visibleRows } from '../../support/live-logs.ts'
 import {
   type Bench,
   DATA_DIR,
@@ -443,4 +444,27 @@ describe('the checkpoint', () => {
     const { logs } = bench.disk.manifest.state
     expect([logs.get(1)?.schemas.length, logs.get(2)?.schemas.length]).toEqual([2, 1])
   })
+})
+
+test('a snapshot of RAM leaves out what expired or was evicted, and its segments end at the holes', async () => {
+  const bench = await tieringBench()
+  bench.around.now = () => bench.clock.now()
+  const log = await bench.addLog({ policy: MEMORY_POLICY })
+  const soon = { expiresAt: bench.clock.now() + 100, priority: 0 }
+  const low = { expiresAt: Infinity, priority: -1 }
+  await appendRows(log, rows(2), 0, 1_000)
+  await appendRows(log, rows(2, 2), 0, 1_000, soon)
+  await appendRows(log, rows(2, 4), 0, 1_000)
+  await appendRows(log, rows(2, 6), 0, 1_000, low)
+  await appendRows(log, rows(2, 8), 0, 1_000)
+  const partition = log.partition(0)
+  bench.clock.advance(100)
+  for (const batch of partition.batches)
+    partition.evictRuns(batch, ({ priority }) => priority === -1)
+  const moves = await archiveMemory(bench.context, log, partition, partition.nextOffset)
+  expect(moves.map(({ from, to }) => [from, to])).toEqual([
+    [0, 2],
+    [4, 6],
+    [8, 10],
+  ])
 })

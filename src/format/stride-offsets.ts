@@ -1,0 +1,48 @@
+/**
+ * Offsets of values that all have one length: 0, L, 2L and so on, shared by every column of that length in the process.
+ * A column that takes its offsets from here needs none of its own.
+ *
+ * The tables never change once they are handed out and are never dropped: they serve for as long as there are views of
+ * them, and there are at most as many as there are lengths. A table doubles with the longest column of its length, so
+ * all of them take no more than twice what the offsets of those columns would; they count for no budget. They lie in
+ * shared memory, as the buffers of hot batches do, so that another thread can read them.
+ */
+import { assert } from '../base/assert.ts'
+import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from './limits.ts'
+
+/** Of longer values, offsets are less than a two hundredth. */
+const STRIDE_MAX = 1_024
+const ROWS_MIN = 63
+
+const NONE = new Int32Array(0)
+
+/** By stride; `NONE` where nobody asked yet. */
+const tables: Int32Array[] = Array.from({ length: STRIDE_MAX + 1 }, () => NONE)
+
+/** How many values of `stride` bytes may do without offsets; an open batch of them is full before. */
+export function strideRowsMax(stride: number): number {
+  if (stride > STRIDE_MAX) return 0
+  return stride * BATCH_ROWS_MAX <= VALUE_BYTES_MAX
+    ? BATCH_ROWS_MAX
+    : Math.floor(VALUE_BYTES_MAX / stride)
+}
+
+const VALUE_BYTES_MAX = 2 * BATCH_BYTES_TARGET
+
+/** Offsets `start`, `start + 1` … `end` of values of `stride` bytes; `end` is at most `strideRowsMax(stride)`. */
+export function strideOffsets(stride: number, start: number, end: number): Int32Array {
+  let table = tables[stride] ?? NONE
+  if (end >= table.length) table = grow(stride, end)
+  return table.subarray(start, end + 1)
+}
+
+function grow(stride: number, rows: number): Int32Array {
+  const rowsMax = strideRowsMax(stride)
+  assert(rows <= rowsMax, 'a long column has offsets of its own')
+  const before = tables[stride] ?? NONE
+  const length = Math.min(Math.max(ROWS_MIN + 1, rows + 1, before.length * 2), rowsMax + 1)
+  const table = new Int32Array(new SharedArrayBuffer(length * 4))
+  for (let row = 0, end = 0; row < length; row++, end += stride) table[row] = end
+  tables[stride] = table
+  return table
+}
