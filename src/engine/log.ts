@@ -345,17 +345,16 @@ function toInput(records: Appendable): AppendInput {
 
 /** Whole numbers in a time column are ms since 1970, as they are in rows; both types lie in memory alike. */
 function withTimes(input: AppendInput, timeColumn: string | null): AppendInput {
-  if (input.kind === 'rows') return input
-  const isCount = (field: Field): boolean => field.name === timeColumn && field.type === 'int64'
-  if (!input.fields.some(isCount)) return input
+  if (input.kind === 'rows' || timeColumn === null) return input
+  const place = input.fields.findIndex(({ name }) => name === timeColumn)
+  const field = input.fields[place]
+  const column = input.columns[place]
+  if (field?.type !== 'int64' || column === undefined) return input
   const type = 'timestamp[ms]'
   return {
     ...input,
-    fields: input.fields.map((field) => (isCount(field) ? { ...field, type } : field)),
-    columns: input.columns.map((column, index) => {
-      const field = input.fields[index]
-      return field !== undefined && isCount(field) ? { ...column, type } : column
-    }),
+    fields: input.fields.with(place, { ...field, type }),
+    columns: input.columns.with(place, { ...column, type }),
   }
 }
 
@@ -380,7 +379,7 @@ function assertColumnInput({ fields, columns, length }: ColumnInput): void {
       `${fields.length} fields need as many columns; got ${columns.length}.`,
     )
   }
-  fields.forEach(({ name, type }, index) => {
+  for (const [index, { name, type }] of fields.entries()) {
     assertUserColumn(name)
     const column = columns[index]
     const problem =
@@ -389,11 +388,11 @@ function assertColumnInput({ fields, columns, length }: ColumnInput): void {
         : column.length === length
           ? columnProblem(column)
           : `it has ${column.length} rows, and the append ${length}`
-    if (problem === null) return
+    if (problem === null) continue
     throw new StratalogError('input_invalid', `Column ${JSON.stringify(name)}: ${problem}.`, {
       details: { column: name },
     })
-  })
+  }
 }
 
 function isColumnInput(records: unknown): records is ColumnInput {

@@ -1,7 +1,7 @@
 /** One column of apache-arrow (a `Data`, told by its shape) as ours, every buffer checked. */
 import { StratalogError } from '../base/errors.ts'
-import { areCodes, areOffsets, areTexts } from './buffer-check.ts'
-import { codeReader, fixedValuesOf, withoutNullEntries } from './arrow-codes.ts'
+import { areOffsets, areTexts } from './buffer-check.ts'
+import { codesIn, fixedValuesOf, isCodeType, withoutNullEntries } from './arrow-codes.ts'
 import { ARROW_TYPE, type ArrowType, FLOAT_16, columnTypeOf } from './arrow-types.ts'
 import { concatColumns, flattenColumn } from './column-concat.ts'
 import {
@@ -33,6 +33,9 @@ export interface ArrowData {
   /** A Vector. */
   readonly dictionary?: { readonly data: readonly ArrowData[] }
 }
+
+const NO_BYTES = new Uint8Array(0)
+const NOTHING_NULL = { validity: null, nullCount: 0 } as const
 
 export function isArrowData(value: unknown): value is ArrowData {
   if (typeof value !== 'object' || value === null || !('type' in value) || !('length' in value))
@@ -76,19 +79,19 @@ export class ArrowColumnReader {
   }
 
   #readPlain(data: ArrowData, type: ColumnType): ColumnData {
-    const shape = {
-      type,
-      length: data.length,
-      ...this.#readValidity(data),
-      offsets: null,
-      dictionary: null,
-    }
     const layout = columnLayout(type)
-    if (layout.kind === 'bits') return { ...shape, values: this.#readBits(data, data.values) }
-    if (layout.kind === 'fixed')
-      return { ...shape, values: this.#readFixed(data, layout.byteWidth) }
-    if (layout.kind === 'variable') return { ...shape, ...this.#readVariable(data, type) }
-    return { ...shape, values: new Uint8Array(0), ...this.#readNested(data, type, layout) }
+    const { length } = data
+    const { validity, nullCount } = this.#readValidity(data)
+    if (layout.kind === 'list' || layout.kind === 'struct') {
+      const shape = { type, length, nullCount, validity, values: NO_BYTES, dictionary: null }
+      return { ...shape, ...this.#readNested(data, type, layout) }
+    }
+    let offsets: Int32Array | null = null
+    let values: Uint8Array
+    if (layout.kind === 'bits') values = this.#readBits(data, data.values)
+    else if (layout.kind === 'fixed') values = this.#readFixed(data, layout.byteWidth)
+    else ({ offsets, values } = this.#readVariable(data, type))
+    return { type, length, nullCount, validity, offsets, values, dictionary: null }
   }
 
   #readNested(
@@ -130,7 +133,7 @@ export class ArrowColumnReader {
   #readValidity(data: ArrowData): { validity: Uint8Array | null; nullCount: number } {
     const { length, nullBitmap } = data
     if (nullBitmap === undefined || nullBitmap === null || nullBitmap.length === 0)
-      return { validity: null, nullCount: 0 }
+      return NOTHING_NULL
     const validity = this.#readBits(data, nullBitmap)
     const nullCount = length - countBits(validity, length)
     return { validity: nullCount === 0 ? null : validity, nullCount }
@@ -147,10 +150,9 @@ export class ArrowColumnReader {
   #readFixed(data: ArrowData, byteWidth: number): Uint8Array {
     const { typeId, precision } = data.type
     if (typeId === ARROW_TYPE.float && precision === FLOAT_16) return this.#readHalves(data)
-    return this.#bytes(data.values, data.length * byteWidth, Math.min(byteWidth, 8)).subarray(
-      0,
-      data.length * byteWidth,
-    )
+    const byteCount = data.length * byteWidth
+    const bytes = this.#bytes(data.values, byteCount, Math.min(byteWidth, 8))
+    return bytes.length === byteCount ? bytes : bytes.subarray(0, byteCount)
   }
 
   #readHalves(data: ArrowData): Uint8Array {
@@ -178,10 +180,12 @@ export class ArrowColumnReader {
     return isLarge ? this.#narrowOffsets(data) : this.#int32Offsets(data)
   }
 
-  #int32Offsets(data: ArrowData): Int32Array {
-    if (data.length === 0) return new Int32Array(1)
-    const bytes = this.#bytes(data.valueOffsets, (data.length + 1) * 4, 4)
-    return new Int32Array(bytes.buffer, bytes.byteOffset, data.length + 1)
+  #int32Offsets({ length, valueOffsets }: ArrowData): Int32Array {
+    if (length === 0) return new Int32Array(1)
+    if (valueOffsets instanceof Int32Array && valueOffsets.length === length + 1)
+      return valueOffsets
+    const bytes = this.#bytes(valueOffsets, (length + 1) * 4, 4)
+    return new Int32Array(bytes.buffer, bytes.byteOffset, length + 1)
   }
 
   #narrowOffsets(data: ArrowData): Int32Array {
@@ -287,22 +291,27 @@ export class ArrowColumnReader {
       only === undefined || parts.length > 1 ? concatColumns([nullColumn(type, 0), ...parts]) : only
     const rows = this.#readValidity(data)
     const codes = this.#readCodes(data, data.type.indices ?? data.type, rows, dictionary)
-    const shape = { length: data.length, ...withoutNullEntries(rows, codes, dictionary) }
-    if (dictionary.offsets === null) {
-      const values = fixedValuesOf(codes, dictionary)
-      return { ...shape, type, offsets: null, values, dictionary: null }
-    }
+    const { length } = data
+    const { validity, nullCount } = withoutNullEntries(rows, codes, dictionary)
+    const shape = { type, length, nullCount, validity, offsets: null }
+    if (dictionary.offsets === null)
+      return { ...shape, values: fixedValuesOf(codes, dictionary), dictionary: null }
+    const isText = dictionary.type === 'utf8' && dictionary.validity === null
     const column: ColumnData = {
-      ...shape,
       type: 'utf8',
+      length,
+      nullCount,
+      validity,
       offsets: null,
-      values: new Uint8Array(codes.buffer),
-      dictionary: { ...dictionary, type: 'utf8', validity: null, nullCount: 0 },
+      values: new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength),
+      dictionary: isText
+        ? dictionary
+        : { ...dictionary, type: 'utf8', validity: null, nullCount: 0 },
     }
     return type === 'utf8' ? column : { ...flattenColumn(column), type }
   }
 
-  /** Codes as int32; 0 under a null. */
+  /** Codes as int32; 0 under a null, or one that lies in the dictionary. */
   #readCodes(
     data: ArrowData,
     indices: ArrowType,
@@ -310,18 +319,12 @@ export class ArrowColumnReader {
     dictionary: ColumnData,
   ): Int32Array {
     const type = columnTypeOf(indices, false)
-    const layout = typeof type === 'string' && /^u?int/.test(type) ? columnLayout(type) : null
-    if (typeof type !== 'string' || layout?.kind !== 'fixed')
+    if (typeof type !== 'string' || !isCodeType(type))
       throw this.#damaged('its codes are no integers')
-    const read = codeReader(this.#readFixed(data, layout.byteWidth), type)
-    const codes = new Int32Array(data.length)
-    for (let row = 0; row < data.length; row++) {
-      if (!isValidAt(rows, row)) continue
-      const code = read(row)
-      if (code < 0 || code >= dictionary.length)
-        throw this.#damaged('a code is not in its dictionary')
-      codes[row] = code
-    }
+    const layout = columnLayout(type)
+    const bytes = this.#readFixed(data, layout.kind === 'fixed' ? layout.byteWidth : 0)
+    const codes = codesIn(bytes, type, data.length, rows, dictionary.length)
+    if (codes === null) throw this.#damaged('a code is not in its dictionary')
     return codes
   }
 
@@ -338,7 +341,10 @@ export class ArrowColumnReader {
     if (!ArrayBuffer.isView(view)) throw this.#damaged('a buffer is no typed array')
     if (view.byteLength < byteCount)
       throw this.#damaged(`a buffer has ${view.byteLength} bytes, not ${byteCount}`)
-    const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+    const bytes =
+      view instanceof Uint8Array
+        ? view
+        : new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
     return bytes.byteOffset % alignment === 0 ? bytes : new Uint8Array(bytes)
   }
 

@@ -141,27 +141,34 @@ function readBatch(batch: ArrowBatch): ArrowColumns {
     throw inputInvalid('A record batch has not one column a field.')
   const fields: Field[] = []
   const columns: ColumnData[] = []
-  const names = new Set<string>()
-  arrowFields.forEach((field, index) => {
-    if (names.has(field.name)) {
-      throw new StratalogError(
-        'schema_invalid',
-        `The column ${JSON.stringify(field.name)} comes twice.`,
-        {
-          details: { column: field.name },
-        },
-      )
-    }
-    names.add(field.name)
+  assertNamedOnce(arrowFields)
+  for (const [index, field] of arrowFields.entries()) {
     const data: unknown = children[index]
     if (!isArrowData(data) || data.length !== length)
       throw inputInvalid(`Column ${JSON.stringify(field.name)} has another length.`)
     const column = readColumn(field, data)
-    if (column === null) return
+    if (column === null) continue
     fields.push({ name: field.name, type: column.type, nullable: field.nullable })
     columns.push(column)
-  })
+  }
   return { fields, columns, length }
+}
+
+/** Few names are compared with each other faster than they are put into a set. */
+const COMPARED_NAMES_MAX = 16
+
+function assertNamedOnce(fields: readonly ArrowField[]): void {
+  const names = new Set<string>()
+  for (const [index, { name }] of fields.entries()) {
+    const isKnown =
+      fields.length > COMPARED_NAMES_MAX
+        ? names.size === names.add(name).size
+        : fields.findIndex((field) => field.name === name) < index
+    if (!isKnown) continue
+    throw new StratalogError('schema_invalid', `The column ${JSON.stringify(name)} comes twice.`, {
+      details: { column: name },
+    })
+  }
 }
 
 function readColumn(field: ArrowField, data: ArrowData): ColumnData | null {

@@ -4,7 +4,7 @@
  */
 import type { Block } from 'apache-arrow/fb/block'
 import { DictionaryBatch } from 'apache-arrow/fb/dictionary-batch'
-import { Field } from 'apache-arrow/fb/field'
+import type { Field } from 'apache-arrow/fb/field'
 import { Footer } from 'apache-arrow/fb/footer'
 import { Message } from 'apache-arrow/fb/message'
 import { MessageHeader } from 'apache-arrow/fb/message-header'

@@ -2,7 +2,7 @@
  * The types of apache-arrow, told by their shape, as column types. What no column type holds is refused with what its
  * owner can do about it.
  */
-import { type ColumnType, isColumnType } from './schema.ts'
+import { type ColumnType, isColumnType, isNestedType } from './schema.ts'
 import { listText, structNamesProblem, structText } from './nested-type.ts'
 
 /** What is used of apache-arrow's types; `typeId` is of its enum Type. */
@@ -92,7 +92,7 @@ export function isJsonField(field: Pick<ArrowChild, 'metadata'>): boolean {
 export function columnTypeOf(type: ArrowType, isJson: boolean): ColumnType | Unsupported {
   switch (type.typeId) {
     case ARROW_TYPE.int:
-      return named(`${type.isSigned === true ? '' : 'u'}int${type.bitWidth}`, INTEGER_OR_TEXT)
+      return integerOf(type)
     case ARROW_TYPE.float:
       return type.precision === 2 ? 'float64' : 'float32'
     case ARROW_TYPE.binary:
@@ -120,6 +120,25 @@ export function columnTypeOf(type: ArrowType, isJson: boolean): ColumnType | Uns
   }
 }
 
+const SIGNED: Readonly<Record<number, ColumnType>> = {
+  8: 'int8',
+  16: 'int16',
+  32: 'int32',
+  64: 'int64',
+}
+const UNSIGNED: Readonly<Record<number, ColumnType>> = {
+  8: 'uint8',
+  16: 'uint16',
+  32: 'uint32',
+  64: 'uint64',
+}
+
+function integerOf({ isSigned, bitWidth }: ArrowType): ColumnType | Unsupported {
+  const type = (isSigned === true ? SIGNED : UNSIGNED)[bitWidth ?? 0]
+  const given = `${isSigned === true ? '' : 'u'}int${bitWidth}`
+  return type ?? { given, advice: INTEGER_OR_TEXT }
+}
+
 function named(name: string, advice: string): ColumnType | Unsupported {
   return isColumnType(name) ? name : { given: name, advice }
 }
@@ -135,7 +154,7 @@ function decimalOf({ bitWidth, precision, scale }: ArrowType): ColumnType | Unsu
 
 function dictionaryOf({ dictionary }: ArrowType, isJson: boolean): ColumnType | Unsupported {
   const type = dictionary === undefined ? null : columnTypeOf(dictionary, isJson)
-  if (typeof type === 'string' && type !== 'bool' && !/^(list|struct)</.test(type)) return type
+  if (typeof type === 'string' && type !== 'bool' && !isNestedType(type)) return type
   const of = typeof type === 'string' ? type : (type?.given ?? 'nothing')
   return { given: `dictionary of ${of}`, advice: 'cast it to its plain values' }
 }

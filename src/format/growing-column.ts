@@ -64,6 +64,8 @@ export interface ColumnSize {
   readonly rows: number
   /** Without offsets; codes and their words count as they are. */
   readonly valueBytes: number
+  /** Of values that follow one another and have several lengths; absent where there are none. */
+  readonly offsetBytes?: number
   /** Of text: how it is kept, and the column of the next batch begins; absent, that decides by its first values. */
   readonly encoding?: 'plain' | 'dictionary'
 }

@@ -26,9 +26,6 @@ interface NestedField {
   readonly type: string
 }
 
-/** Why a nested type cannot be, or null: whoever makes one tells its users. */
-export type NestedTypeProblem = string | null
-
 export function isNestedText(text: string): boolean {
   return text.startsWith('list<') || text.startsWith('struct<')
 }
@@ -52,7 +49,7 @@ export function structText(fields: readonly NestedField[]): string {
 }
 
 /** What is wrong with the names of a struct's fields, or null. */
-export function structNamesProblem(names: readonly string[]): NestedTypeProblem {
+export function structNamesProblem(names: readonly string[]): string | null {
   if (names.length === 0) return 'a struct has at least one field'
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) return `a struct has the field ${JSON.stringify(twice)} twice`

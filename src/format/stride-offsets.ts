@@ -10,24 +10,22 @@
 import { assert } from '../base/assert.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from './limits.ts'
 
-/** Of longer values, offsets are less than a two hundredth. */
+/** Beside longer values, offsets are next to nothing. */
 const STRIDE_MAX = 1_024
 const ROWS_MIN = 63
+/** No open batch takes more in one column, but for a huge append. */
+const VALUE_BYTES_MAX = 2 * BATCH_BYTES_TARGET
 
 const NONE = new Int32Array(0)
 
 /** By stride; `NONE` where nobody asked yet. */
 const tables: Int32Array[] = Array.from({ length: STRIDE_MAX + 1 }, () => NONE)
 
-/** How many values of `stride` bytes may do without offsets; an open batch of them is full before. */
+/** How many values of `stride` bytes may do without offsets; an open batch is full before. */
 export function strideRowsMax(stride: number): number {
-  if (stride > STRIDE_MAX) return 0
-  return stride * BATCH_ROWS_MAX <= VALUE_BYTES_MAX
-    ? BATCH_ROWS_MAX
-    : Math.floor(VALUE_BYTES_MAX / stride)
+  if (stride < 0 || stride > STRIDE_MAX) return 0
+  return Math.min(BATCH_ROWS_MAX, Math.floor(VALUE_BYTES_MAX / Math.max(stride, 1)))
 }
-
-const VALUE_BYTES_MAX = 2 * BATCH_BYTES_TARGET
 
 /** Offsets `start`, `start + 1` … `end` of values of `stride` bytes; `end` is at most `strideRowsMax(stride)`. */
 export function strideOffsets(stride: number, start: number, end: number): Int32Array {

@@ -134,8 +134,9 @@ export class TextBuilder implements ColumnBuilder {
     const rows = this.length
     if (this.#dictionary !== null)
       return { rows, valueBytes: rows + this.#dictionary.byteLength, encoding: 'dictionary' }
-    const valueBytes = this.#plain.byteLength
-    return this.#isPlainForGood ? { rows, valueBytes, encoding: 'plain' } : { rows, valueBytes }
+    const { byteLength: valueBytes, offsetBytes } = this.#plain
+    const size = { rows, valueBytes, offsetBytes }
+    return this.#isPlainForGood ? { ...size, encoding: 'plain' } : size
   }
 
   seal(): void {

@@ -65,7 +65,8 @@ export class VariableBuilder implements ColumnBuilder {
   }
 
   size(): ColumnSize {
-    return { rows: this.length, valueBytes: this.#values.byteLength }
+    const { byteLength: valueBytes, offsetBytes } = this.#values
+    return { rows: this.length, valueBytes, offsetBytes }
   }
 
   seal(): void {

@@ -12,6 +12,7 @@ import { type ColumnData, int32View, isValidAt } from './column.ts'
 import {
   type BufferSource,
   type ColumnSize,
+  INITIAL_BYTES,
   NO_BYTES,
   NO_SIZE,
   type PushResult,
@@ -35,7 +36,7 @@ const SLACK_BYTES = 4
 /** Of a column that needs none. */
 const NO_OFFSETS: Int32Array = new Int32Array(0)
 /** Of values that have several lengths. */
-const NO_STRIDE = -1
+const MIXED = -1
 
 export class VariableValues {
   length = 0
@@ -60,12 +61,12 @@ export class VariableValues {
 
   /** Bytes of the offsets that the rows need. */
   get offsetBytes(): number {
-    return this.#offsets === NO_OFFSETS ? 0 : (this.length + 1) * 4
+    return this.#hasOffsets ? (this.length + 1) * 4 : 0
   }
 
   /** Makes room for `rows` more with `bytes` in all. */
   reserve(rows: number, bytes: number): void {
-    if (this.#offsets !== NO_OFFSETS) this.#reserveOffsets(rows)
+    if (this.#hasOffsets) this.#reserveOffsets(rows)
     this.#reserveBytes(bytes)
   }
 
@@ -133,7 +134,7 @@ export class VariableValues {
       start,
     )
     const shift = start - first
-    if (!this.#isStrided(strideOf(offsets, count), count)) {
+    if (this.#hasOffsets || !this.#isStrided(strideOf(offsets, count), count)) {
       const own = this.#offsets
       const base = this.length
       for (let row = 1; row <= count; row++) own[base + row] = (offsets[row] ?? 0) + shift
@@ -146,9 +147,12 @@ export class VariableValues {
    * one.
    */
   appendWords(coded: CodedRows, from: number, to: number): void {
+    if (from === to) return
     const { codes, validity, words } = coded
     const starts = present(words.offsets, 'a dictionary is of a variable type')
-    this.reserve(to - from, wordBytes(coded, from, to))
+    const { stride, byteCount } = wordLengths(coded, from, to)
+    this.reserve(to - from, byteCount)
+    const needsOffsets = this.#hasOffsets || !this.#isStrided(stride, to - from)
     const text = words.values
     const own = this.#offsets
     const bytes = this.#bytes
@@ -160,7 +164,7 @@ export class VariableValues {
         const textEnd = starts[code + 1] ?? 0
         for (let at = starts[code] ?? 0; at < textEnd; at++) bytes[end++] = text[at] ?? 0
       }
-      own[base + row] = end
+      if (needsOffsets) own[base + row] = end
     }
     this.length += to - from
   }
@@ -170,15 +174,15 @@ export class VariableValues {
   }
 
   seal(): void {
-    if (this.#offsets === NO_OFFSETS) return
-    this.#offsets = int32View(this.#source.shrink(this.#offsetBytes(), (this.length + 1) * 4))
+    if (this.#hasOffsets)
+      this.#offsets = int32View(this.#source.shrink(bytesOf(this.#offsets), this.offsetBytes))
     if (this.#bytes.length > 0) this.#bytes = this.#source.shrink(this.#bytes, this.byteLength)
     this.#buffer = null
   }
 
   /** Gives the buffers back; the values are of no more use. */
   retire(): void {
-    if (this.#offsets !== NO_OFFSETS) this.#source.retire(this.#offsetBytes())
+    if (this.#hasOffsets) this.#source.retire(bytesOf(this.#offsets))
     if (this.#bytes.length > 0) this.#source.retire(this.#bytes)
     this.#offsets = NO_OFFSETS
     this.#bytes = NO_BYTES
@@ -187,14 +191,43 @@ export class VariableValues {
   }
 
   slice(start: number, end: number): VariableSlice {
-    return {
-      offsets: this.#offsets.subarray(start, end + 1),
-      values: this.#bytes.subarray(0, this.#offsets[end] ?? 0),
-    }
+    const offsets = this.#hasOffsets
+      ? this.#offsets.subarray(start, end + 1)
+      : strideOffsets(this.#stride, start, end)
+    return { offsets, values: this.#bytes.subarray(0, this.#startOf(end)) }
   }
 
   textOf(row: number): string {
-    return this.#native().toString('utf8', this.#offsets[row] ?? 0, this.#offsets[row + 1] ?? 0)
+    return this.#native().toString('utf8', this.#startOf(row), this.#startOf(row + 1))
+  }
+
+  get #hasOffsets(): boolean {
+    return this.#offsets !== NO_OFFSETS
+  }
+
+  #startOf(row: number): number {
+    return this.#hasOffsets ? (this.#offsets[row] ?? 0) : row * this.#stride
+  }
+
+  /**
+   * Of a column without offsets: whether it needs none for `count` rows more, of `stride` bytes each. If it does, it
+   * has them then, and room for those rows.
+   */
+  #isStrided(stride: number, count: number): boolean {
+    const isSame = stride === this.#stride || this.length === 0
+    if (isSame && this.length + count <= strideRowsMax(stride)) {
+      this.#stride = stride
+      return true
+    }
+    this.#makeOffsets(count)
+    return false
+  }
+
+  #makeOffsets(count: number): void {
+    const rows = Math.max(this.length + count, this.#expected.rows)
+    const offsets = int32View(this.#source.acquire(Math.max(INITIAL_BYTES, (rows + 1) * 4)))
+    offsets.set(strideOffsets(this.#stride, 0, this.length))
+    this.#offsets = offsets
   }
 
   #pushStretch(joined: string, texts: readonly string[], from: number, to: number): PushResult {
@@ -204,11 +237,13 @@ export class VariableValues {
     let end = this.byteLength
     if (length > 0 && this.#native().write(joined, end, length + SLACK_BYTES) !== length)
       return this.#pushOthers(joined, texts, from, to)
-    const own = this.#offsets
-    const base = this.length + 1 - from
-    for (let row = from; row < to; row++) {
-      end += (texts[row] ?? '').length
-      own[base + row] = end
+    if (this.#hasOffsets || !this.#isStrided(charStride(texts, from, to, length), count)) {
+      const own = this.#offsets
+      const base = this.length + 1 - from
+      for (let row = from; row < to; row++) {
+        end += (texts[row] ?? '').length
+        own[base + row] = end
+      }
     }
     this.length += count
     return 'ok'
@@ -220,6 +255,8 @@ export class VariableValues {
     for (let row = from; row < to; row++) {
       const text = texts[row] ?? ''
       const isShort = text.length <= LOOPED_CHARS_MAX
+      // The row before may have been the one that needed offsets.
+      this.reserve(1, 0)
       const result = isShort && this.#writeShort(text) ? 'ok' : this.#pushOther(text)
       if (result !== 'ok') return result
     }
@@ -254,14 +291,16 @@ export class VariableValues {
   }
 
   #end(position: number): void {
-    this.#offsets[this.length + 1] = position
+    if (this.#hasOffsets || !this.#isStrided(position - this.byteLength, 1))
+      this.#offsets[this.length + 1] = position
     this.length++
   }
 
-  #offsetBytes(): Uint8Array {
-    if (this.#offsets === NO_OFFSETS) return NO_BYTES
-    const { buffer, byteOffset, byteLength } = this.#offsets
-    return new Uint8Array(buffer, byteOffset, byteLength)
+  #reserveOffsets(rows: number): void {
+    const needed = (this.length + rows + 1) * 4
+    const own = this.#offsets
+    if (needed > own.byteLength)
+      this.#offsets = int32View(grown(bytesOf(own), this.offsetBytes, needed, this.#source))
   }
 
   #reserveBytes(bytes: number): void {
@@ -290,16 +329,47 @@ export interface CodedRows {
   readonly words: Pick<ColumnData, 'offsets' | 'values'>
 }
 
-/** Bytes of rows `[from, to)` once each has its own. */
-function wordBytes({ codes, validity, words }: CodedRows, from: number, to: number): number {
+/** How long rows `[from, to)` are once each has its own bytes. */
+function wordLengths(
+  { codes, validity, words }: CodedRows,
+  from: number,
+  to: number,
+): { readonly stride: number; readonly byteCount: number } {
   const { offsets } = words
-  let bytes = 0
+  let stride = MIXED
+  let byteCount = 0
   for (let row = from; row < to; row++) {
-    if (validity !== null && !isValidAt({ validity }, row)) continue
+    const isValid = validity === null || isValidAt({ validity }, row)
     const code = codes[row] ?? 0
-    bytes += (offsets?.[code + 1] ?? 0) - (offsets?.[code] ?? 0)
+    const length = isValid ? (offsets?.[code + 1] ?? 0) - (offsets?.[code] ?? 0) : 0
+    byteCount += length
+    if (row === from) stride = length
+    else if (length !== stride) stride = MIXED
   }
-  return bytes
+  return { stride, byteCount }
+}
+
+/** The length of each of `count` values; MIXED where they have several. */
+function strideOf(offsets: Int32Array, count: number): number {
+  let end = offsets[0] ?? 0
+  const stride = (offsets[1] ?? 0) - end
+  for (let row = 1; row <= count; row++) {
+    end += stride
+    if (offsets[row] !== end) return MIXED
+  }
+  return stride
+}
+
+/** The same for ASCII texts of `length` characters in all. */
+function charStride(texts: readonly string[], from: number, to: number, length: number): number {
+  const stride = (texts[from] ?? '').length
+  if (stride * (to - from) !== length) return MIXED
+  for (let row = from; row < to; row++) if ((texts[row] ?? '').length !== stride) return MIXED
+  return stride
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Int32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 interface VariableSlice {

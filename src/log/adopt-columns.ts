@@ -1,10 +1,11 @@
 /** Which columns that a caller gives away may become a hot batch as they are. */
 import { type ColumnData, columnBytes } from '../format/column.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
-import { APPEND_BYTES_MAX, BATCH_ROWS_MAX } from '../format/limits.ts'
+import { BATCH_ROWS_MAX } from '../format/limits.ts'
 import { type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
+import type { ColumnPlaces } from './column-places.ts'
 import { foreignBytes } from './hot-batch.ts'
-import { type ColumnInput, plainBytes } from './row-appender.ts'
+import { type ColumnInput, assertColumnBytes } from './row-appender.ts'
 
 /** Smaller ones are copied: a batch of its own would cost more than the copy. */
 const ADOPTED_BYTES_MIN = 64 * 1024
@@ -18,13 +19,15 @@ const WASTE_FACTOR = 1.25
 export function adoptableColumns(
   schema: Schema,
   input: ColumnInput,
+  places: ColumnPlaces,
   appendTime: number,
 ): readonly ColumnData[] | null {
-  if (input.length > BATCH_ROWS_MAX || bytesOf(input.columns) < ADOPTED_BYTES_MIN) return null
-  if (plainBytes(input.columns) > APPEND_BYTES_MAX) return null
+  const bytes = bytesOf(input.columns)
+  if (input.length > BATCH_ROWS_MAX || bytes < ADOPTED_BYTES_MIN) return null
+  assertColumnBytes(input.columns)
   const columns: ColumnData[] = []
-  for (const field of schema.fields) {
-    const column = input.columns[input.fields.findIndex(({ name }) => name === field.name)]
+  for (const [position, field] of schema.fields.entries()) {
+    const column = input.columns[places[position] ?? -1]
     if (column === undefined) {
       if (field.name !== STAMPED_TIME_COLUMN) return null
       columns.push(timesOf(field.type, input.length, appendTime))

@@ -16,7 +16,7 @@ import { type ColumnData, columnBytes, sliceColumn } from '../format/column.ts'
 import type { ColumnBuilder, ColumnSize } from '../format/growing-column.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from '../format/limits.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
-import { type Schema, columnLayout, fieldIndex } from '../format/schema.ts'
+import { type Schema, fieldIndex } from '../format/schema.ts'
 import { BatchBuffers } from './batch-buffers.ts'
 import type { BatchMemory } from './memory-account.ts'
 import { type Run, RunList } from './run-list.ts'
@@ -447,9 +447,8 @@ export class HotBatch {
   #usedBytes(): number {
     let bytes = 0
     for (const builder of this.#builders) {
-      const { rows, valueBytes, encoding } = builder.size()
-      const hasOffsets = encoding !== 'dictionary' && columnLayout(builder.type).kind === 'variable'
-      bytes += valueBytes + (hasOffsets ? (rows + 1) * 4 : 0)
+      const { valueBytes, offsetBytes = 0 } = builder.size()
+      bytes += valueBytes + offsetBytes
     }
     return bytes
   }

@@ -22,6 +22,7 @@ import {
 } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import { adoptableColumns } from './adopt-columns.ts'
+import { knownPlaces, rememberPlaces } from './column-places.ts'
 import type { AppendFacts } from './hot-batch.ts'
 import type { LogView } from './log-view.ts'
 import type { Partition } from './partition.ts'
@@ -229,11 +230,6 @@ export class LiveLog {
     partition.applied(batch.commit({ ...facts, expiresAt: Infinity, priority: 0 }), false)
   }
 
-  setPolicy(policy: StoragePolicy): void {
-    this.#definition = { ...this.#definition, policy }
-    for (const partition of this.partitions) partition.setAck(policy.ack)
-  }
-
   close(): void {
     for (const partition of this.partitions) partition.close()
   }
@@ -392,24 +388,30 @@ export class LiveLog {
 
   #stageColumns(partition: Partition, input: ColumnInput, facts: AppendFacts): Staged {
     const current = this.schema
-    const given = input.fields.filter((field) => field.name !== STAMPED_TIME_COLUMN)
-    const schema = this.#nextSchema(
-      mergeFields(current === null ? null : userFields(current), given),
-    )
+    const known = current === null ? null : knownPlaces(current, input.fields)
+    const schema = current === null || known === null ? this.#schemaWith(input.fields) : current
+    const places = known ?? rememberPlaces(schema, input.fields)
     const isNew = schema.id !== current?.id
     const adoptable =
-      input.adopt === true ? adoptableColumns(schema, input, facts.appendTime) : null
+      input.adopt === true ? adoptableColumns(schema, input, places, facts.appendTime) : null
     if (adoptable !== null) {
       return { batch: partition.adopt(schema, adoptable, facts), schema, isNew, isAdopted: true }
     }
     const batch = partition.openBatch(schema)
     try {
-      pushColumns(batch, input, facts.appendTime)
+      pushColumns(batch, input, facts.appendTime, places)
     } catch (error) {
       partition.discardStaged(batch)
       throw error
     }
     return stagedIn(batch, isNew)
+  }
+
+  /** The current schema when it takes columns of these fields, else the next one. */
+  #schemaWith(fields: Schema['fields']): Schema {
+    const given = fields.filter((field) => field.name !== STAMPED_TIME_COLUMN)
+    const current = this.schema
+    return this.#nextSchema(mergeFields(current === null ? null : userFields(current), given))
   }
 
   /** The current schema when it has these fields, else the next one. */

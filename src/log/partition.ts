@@ -303,7 +303,8 @@ export class Partition implements DurableListener {
       first !== undefined && first.endOffset <= limit;
       first = this.#hot.first
     ) {
-      first.seal()
+      // What goes at once needs no shrinking first.
+      if (first.isLeased) first.seal()
       this.#hot.remove(first)
       bytes += first.bytes
       first.release()
@@ -471,7 +472,7 @@ export class Partition implements DurableListener {
     const kept = [...batch.runs].filter((run) => !isVictim(run))
     const keptRows = rowCount(kept)
     if (keptRows === batch.length) return null
-    batch.seal()
+    if (keptRows > 0 || batch.isLeased) batch.seal()
     const { bytes } = batch
     const copy = keptRows === 0 ? null : copyRuns(batch, kept, this.#memory, this.#timeColumn)
     if (copy === undefined) return null

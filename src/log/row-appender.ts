@@ -15,6 +15,7 @@ import {
 } from '../format/schema-inference.ts'
 import { type Field, type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
 import { type RowWriter, WRITTEN_ROWS_MAX, rowWriter } from '../format/row-writer.ts'
+import { type ColumnPlaces, placesOf } from './column-places.ts'
 import type { HotBatch } from './hot-batch.ts'
 
 /** Columns of one append: `columns[i]` belongs to `fields[i]`, all of `length` rows. */
@@ -151,26 +152,45 @@ export function appendTooLarge(bytes: number): StratalogError {
 }
 
 /** Appends columns behind the committed rows, cast to the schema's types; absent ones are null. */
-export function pushColumns(batch: HotBatch, input: ColumnInput, appendTime: number): void {
-  const byName = new Map(input.fields.map((field, index) => [field.name, input.columns[index]]))
-  const bytes = plainBytes(input.columns)
-  if (bytes > APPEND_BYTES_MAX) throw appendTooLarge(bytes)
-  for (const field of batch.schema.fields) {
-    const column = byName.get(field.name)
-    if (column !== undefined && column.nullCount > 0 && !field.nullable)
-      throw missingValue(null, field)
-    if (column === undefined && !field.nullable && field.name !== STAMPED_TIME_COLUMN)
-      throw missingValue(null, field)
+export function pushColumns(
+  batch: HotBatch,
+  input: ColumnInput,
+  appendTime: number,
+  places: ColumnPlaces = placesOf(batch.schema, input.fields),
+): void {
+  const { fields } = batch.schema
+  assertColumnBytes(input.columns)
+  for (const [position, field] of fields.entries()) {
+    if (field.nullable) continue
+    const column = input.columns[places[position] ?? -1]
+    const isStamped = column === undefined && field.name === STAMPED_TIME_COLUMN
+    if (!isStamped && column?.nullCount !== 0) throw missingValue(null, field)
   }
-  batch.schema.fields.forEach((field, position) => {
+  for (const [position, field] of fields.entries()) {
     const builder = batch.builders[position]
-    const column = byName.get(field.name)
+    const column = input.columns[places[position] ?? -1]
     if (column !== undefined)
       builder?.append(column.type === field.type ? column : castColumn(column, field.type))
     else if (field.name === STAMPED_TIME_COLUMN)
       stampTimes(batch, position, input.length, appendTime)
     else builder?.append(nullColumn(field.type, input.length))
-  })
+  }
+}
+
+/** @throws StratalogError `append_too_large`. */
+export function assertColumnBytes(columns: readonly ColumnData[]): void {
+  let bytesMax = 0
+  for (const column of columns) bytesMax += plainColumnBytesMax(column)
+  if (bytesMax <= APPEND_BYTES_MAX) return
+  const bytes = plainBytes(columns)
+  if (bytes > APPEND_BYTES_MAX) throw appendTooLarge(bytes)
+}
+
+/** No less than `plainColumnBytes`, and found without a look at the rows: as if each were every word. */
+function plainColumnBytesMax(column: ColumnData): number {
+  const starts = column.dictionary?.offsets
+  if (starts === null || starts === undefined) return plainColumnBytes(column)
+  return column.length * ((starts[column.dictionary?.length ?? 0] ?? 0) - (starts[0] ?? 0))
 }
 
 /** Bytes of values once they stand for themselves: words of a dictionary may stand for much more than it has. */

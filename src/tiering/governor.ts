@@ -9,24 +9,27 @@
  * Across logs the records go first that were appended first, of those that their logs would let go of next.
  *
  * Cost: an append below the watermark compares numbers. A round looks at every log once and frees a tenth of the
- * budget; one that found nothing is not repeated until bytes came back or IDLE_MS passed. What a reader still holds of
- * the evicted counts as free to come, so that one slow reader does not have everything evicted.
+ * budget; one that found nothing is not repeated until bytes came back or IDLE_MS passed.
+ *
+ * What a reader still holds of the evicted counts as free to come for CREDIT_MS, so that a reader that moves does not
+ * have more evicted than is needed. After that it is pinned: the watermarks are those of the budget without it, and
+ * more is evicted only where that frees something. A reader that stands still costs what it leases, and no more.
  */
 import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Metrics } from '../base/metrics.ts'
 import type { EvictionPolicy } from '../format/manifest.ts'
-import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { MemoryAccount } from '../log/memory-account.ts'
 import type { Eviction, Partition } from '../log/partition.ts'
 import { AdmissionQueue, type Lack } from './admission.ts'
 import { ExpirySweep } from './expiry.ts'
 import { FreedRate } from './freed-rate.ts'
+import { LingeringBatches } from './lingering.ts'
 import { memoryOf } from './log-memory.ts'
 import { LogQueue } from './log-queue.ts'
 import { ReclaimCounts } from './reclaim-counts.ts'
-import { evictFrom, nextVictimTime } from './victims.ts'
+import { evictFrom, freeableBytes, nextVictimTime } from './victims.ts'
 
 /** Between the high and the low watermark, of the budget. */
 const HYSTERESIS = 0.1
@@ -66,13 +69,11 @@ export interface MemoryUsage {
 export class MemoryGovernor {
   readonly #options: GovernorOptions
   readonly #highBytes: number
-  readonly #lowBytes: number
   readonly #queue: AdmissionQueue
   readonly #expiry: ExpirySweep
   readonly #counts: ReclaimCounts
   readonly #freed: FreedRate
-  /** Batches that were evicted and that a reader holds still, with their logs' accounts. */
-  readonly #lingering = new Map<HotBatch, MemoryAccount>()
+  readonly #lingering: LingeringBatches
   #isRelieving = false
   #isClosed = false
   /** A round found nothing while so many bytes were in use; it is not repeated before this monotonic time. */
@@ -83,7 +84,7 @@ export class MemoryGovernor {
     const { maxBytes, watermark, clock } = options
     this.#options = options
     this.#highBytes = maxBytes * watermark
-    this.#lowBytes = lowOf(maxBytes, watermark)
+    this.#lingering = new LingeringBatches(clock)
     this.#counts = new ReclaimCounts(options.metrics)
     this.#freed = new FreedRate(clock)
     this.#expiry = new ExpirySweep(clock, (partition, dropped) =>
@@ -131,16 +132,20 @@ export class MemoryGovernor {
   }
 
   /**
-   * For an append that found no room for `bytes` more: lets go of what can be at once, and says whether it is worth
-   * trying again. The append was admitted, so nobody who waits comes before it. @throws StratalogError
-   * `append_too_large` when it never will be.
+   * For an append that takes `least` bytes or more, and found no room for the last `bytes` of what it has staged: lets go
+   * of what can be at once, and says whether it is worth trying again. The append was admitted, so nobody who waits
+   * comes before it. @throws StratalogError `append_too_large` when it never will be; nothing was evicted for it then.
    */
-  makeRoom(log: LiveLog, bytes: number): boolean {
+  makeRoom(log: LiveLog, bytes: number, least: number): boolean {
     const limit = this.#limitOf(log)
+    if (least > limit) throw this.#tooLarge(log, least)
     // A column that grows in an open batch asks for more than the append takes; in a new batch it does not.
     const mayNeedLess = log.partitions.filter((partition) => partition.sealOpenBatch()).length > 0
     if (bytes > limit && !mayNeedLess) throw this.#tooLarge(log, bytes)
-    const wanted = mayNeedLess ? Math.min(bytes, limit / 4) : bytes
+    const free = this.#freeBytes(log)
+    let wanted = Math.max(mayNeedLess ? Math.min(bytes, limit / 4) : bytes, least)
+    // What is free lies in holes that do not hold it.
+    if (free >= wanted && !mayNeedLess) wanted = Math.min(limit, free + bytes)
     this.#reclaimFor(log, wanted)
     return this.#lackOf(log, wanted) === null
   }
@@ -150,10 +155,8 @@ export class MemoryGovernor {
    * `append_too_large`, `memory_full`, `aborted`, `engine_closed`.
    */
   async waitForRoom(log: LiveLog, bytes: number, signal?: AbortSignal): Promise<void> {
-    const memory = memoryOf(log)
     const limit = this.#limitOf(log)
-    const engineFree = this.maxBytes - this.usedBytes
-    const free = Math.min(engineFree, memory.maxBytes - memory.usedBytes)
+    const free = this.#freeBytes(log)
     if (free >= limit) throw this.#tooLarge(log, null)
     if (isRefusing(log)) throw this.#full(log, REFUSES)
     // It failed with what is free, so it takes more to be worth a try.
@@ -185,11 +188,15 @@ export class MemoryGovernor {
   /** A log over its own budget lets go of its own. */
   #reclaimOwn(log: LiveLog, memory: MemoryAccount, bytes: number): void {
     if (log.policy.mode !== 'memory') return
+    const { usedBytes, maxBytes, highBytes } = memory
+    const { pinned, coming } = this.#lingering.of(memory)
+    const { high, low } = watermarksOf(maxBytes, highBytes / maxBytes, pinned)
+    if (usedBytes < high && usedBytes + bytes <= maxBytes) return
     this.#expiry.dropAll(log.partitions)
-    const low = lowOf(memory.maxBytes, memory.highBytes / memory.maxBytes)
-    const target = Math.min(low, memory.maxBytes - bytes)
+    const target = Math.min(low, maxBytes - bytes)
+    if (pinned > 0 && memory.usedBytes - coming - freeableBytes(log) > maxBytes - bytes) return
     for (;;) {
-      const excess = memory.usedBytes - this.#lingeringBytes(memory) - target
+      const excess = memory.usedBytes - this.#lingering.of(memory).coming - target
       if (excess <= 0 || !this.#evictSome(log, excess)) return
     }
   }
@@ -199,29 +206,41 @@ export class MemoryGovernor {
    */
   #reclaim(bytes: number): void {
     const { usedBytes, maxBytes } = this
-    const { clock } = this.#options
-    const target = Math.min(this.#lowBytes, maxBytes - bytes)
-    if (this.#isClosed || usedBytes - this.#lingeringBytes(null) <= target) return
+    const { clock, watermark } = this.#options
+    if (this.#isClosed) return
+    const { pinned, coming } = this.#lingering.of(null)
+    const { high, low } = watermarksOf(maxBytes, watermark, pinned)
+    const target = Math.min(low, maxBytes - bytes)
+    if (usedBytes - coming <= target) return
+    if (usedBytes < high && usedBytes + bytes <= maxBytes) return
     if (usedBytes >= this.#idleBytes && clock.monotonic() < this.#idleUntil) return
     this.#expiry.dropAll()
-    const { candidates, hasFlushable } = this.#survey()
+    const { candidates, hasFlushable, freeable } = this.#survey(pinned > 0)
     const isPressing = this.usedBytes + bytes > maxBytes
-    if (isPressing || (this.usedBytes >= this.#highBytes && !hasFlushable))
+    const isInVain = this.usedBytes - coming - freeable > maxBytes - bytes
+    if (!isInVain && (isPressing || (this.usedBytes >= high && !hasFlushable)))
       this.#evictDownTo(target, maxBytes - bytes, candidates)
-    if (hasFlushable && this.usedBytes >= this.#highBytes) this.#startRelief()
+    if (hasFlushable && this.usedBytes >= high) this.#startRelief()
     if (this.usedBytes < usedBytes) return
     this.#idleBytes = this.usedBytes
     this.#idleUntil = clock.monotonic() + IDLE_MS
   }
 
-  /** Drops what is proven below, and finds who could evict or flush. */
-  #survey(): { readonly candidates: LogQueue; readonly hasFlushable: boolean } {
+  /** Drops what is proven below, and finds who could evict or flush; what eviction would free at once, where asked. */
+  #survey(isFreeableAsked: boolean): {
+    readonly candidates: LogQueue
+    readonly hasFlushable: boolean
+    readonly freeable: number
+  } {
     const candidates = new LogQueue()
     let hasFlushable = false
+    let freeable = isFreeableAsked ? 0 : Infinity
     for (const log of this.#options.logs()) {
       if (log.policy.mode === 'memory') {
         const time = nextVictimTime(log)
-        if (time < Infinity) candidates.push(log, time)
+        if (time === Infinity) continue
+        candidates.push(log, time)
+        if (isFreeableAsked) freeable += freeableBytes(log)
         continue
       }
       for (const partition of log.partitions) {
@@ -230,14 +249,14 @@ export class MemoryGovernor {
         hasFlushable ||= partition.nextOffset > partition.flushedEnd
       }
     }
-    return { candidates, hasFlushable }
+    return { candidates, hasFlushable, freeable }
   }
 
   /** Down to `target`; when that takes long, once there is room it leaves the rest to the round of a later append. */
   #evictDownTo(target: number, enough: number, candidates: LogQueue): void {
     const { clock } = this.#options
     const until = clock.monotonic() + ROUND_MS_MAX
-    const excess = (): number => this.usedBytes - this.#lingeringBytes(null) - target
+    const excess = (): number => this.usedBytes - this.#lingering.of(null).coming - target
     const turnBytes = Math.max(TURN_BYTES_MIN, excess() / TURNS)
     for (let left = excess(); left > 0; left = excess()) {
       if (this.usedBytes <= enough && clock.monotonic() > until) return
@@ -255,8 +274,7 @@ export class MemoryGovernor {
   /** Whether the log let go of something. */
   #evictSome(log: LiveLog, wanted: number): boolean {
     const memory = memoryOf(log)
-    const room = Math.min(this.maxBytes - this.usedBytes, memory.maxBytes - memory.usedBytes)
-    const evictions = evictFrom(log, wanted, room)
+    const evictions = evictFrom(log, wanted, this.#freeBytes(log))
     if (evictions.length === 0) return false
     this.#noteFreed(memory, evictions)
     this.#counts.evicted(log, evictions)
@@ -274,18 +292,8 @@ export class MemoryGovernor {
   #noteFreed(memory: MemoryAccount, evictions: readonly Eviction[]): void {
     for (const { batch, bytes } of evictions) {
       this.#freed.add(bytes)
-      if (batch.bytes > 0) this.#lingering.set(batch, memory)
+      if (batch.bytes > 0) this.#lingering.add(batch, memory)
     }
-  }
-
-  /** What of the evicted is not free yet, of one log or of all. */
-  #lingeringBytes(memory: MemoryAccount | null): number {
-    let sum = 0
-    for (const [batch, owner] of this.#lingering) {
-      if (batch.bytes === 0) this.#lingering.delete(batch)
-      else if (memory === null || owner === memory) sum += batch.bytes
-    }
-    return sum
   }
 
   #startRelief(): void {
@@ -299,6 +307,12 @@ export class MemoryGovernor {
         this.#isRelieving = false
         this.#freed.add(Math.max(0, before - this.usedBytes))
       })
+  }
+
+  /** What the budgets of the log have left. */
+  #freeBytes(log: LiveLog): number {
+    const memory = memoryOf(log)
+    return Math.min(this.maxBytes - this.usedBytes, memory.maxBytes - memory.usedBytes)
   }
 
   /** What an append to the log can have at most, with nothing else in memory. */
@@ -356,7 +370,13 @@ function isRefusing(log: LiveLog): boolean {
   return log.policy.mode === 'memory' && log.policy.evictionPolicy === 'reject'
 }
 
-/** Half of the high watermark where the budget has no tenth below it. */
-function lowOf(maxBytes: number, watermark: number): number {
-  return maxBytes * Math.max(watermark / 2, watermark - HYSTERESIS)
+/** Of the budget without what is pinned. The low one is half of the high one where there is no tenth below it. */
+function watermarksOf(
+  maxBytes: number,
+  watermark: number,
+  pinned: number,
+): { readonly high: number; readonly low: number } {
+  const rest = Math.max(0, maxBytes - pinned)
+  const low = Math.max(watermark / 2, watermark - HYSTERESIS)
+  return { high: pinned + rest * watermark, low: pinned + rest * low }
 }

@@ -73,6 +73,12 @@ export function nextVictimTime(log: LiveLog): number {
   }
 }
 
+/** What would be free at once if the log let go of all it can. */
+export function freeableBytes(log: LiveLog): number {
+  if (log.policy.evictionPolicy === 'reject') return 0
+  return heldBy(log).reduce((sum, { batch }) => sum + (batch.isLeased ? 0 : batch.bytes), 0)
+}
+
 /**
  * Lets go of about `wanted` bytes, or of what can be. Nothing, when readers hold batches that would have to be copied
  * and `roomBytes` do not hold the copies, or while an append is being staged.

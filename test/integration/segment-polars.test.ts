@@ -95,3 +95,24 @@ test('polars reads every block of a segment that has many', () => {
   const numbers = pl.readIPC(Buffer.from(bytes)).getColumn('number').toArray()
   expect(numbers).toEqual(rows.map((row) => row.number))
 })
+
+test('polars reads lists and structs of a segment', () => {
+  const schema = sampleSchema({
+    _time: 'timestamp[ms]',
+    tags: 'list<utf8>',
+    point: 'struct<x:int32,"y z":list<float64>>',
+  })
+  const rows = Array.from({ length: 3_000 }, (_, index) => ({
+    _time: new Date(index),
+    tags: index % 3 === 0 ? null : Array.from({ length: index % 5 }, (__, n) => `é${index}-${n}`),
+    point: { x: index % 4 === 0 ? null : index, 'y z': index % 5 === 0 ? null : [index / 2, null] },
+  }))
+  const { bytes } = writeSegment(cutBatch(sampleBatch(schema, rows), [10, 1500]))
+  const frame = pl.readIPC(Buffer.from(bytes))
+  expect(plain(frame.toRecords())).toEqual(plain(rows))
+})
+
+/** By way of JSON, since polars gives objects of its own. */
+function plain(rows: readonly object[]): unknown {
+  return JSON.parse(JSON.stringify(rows))
+}

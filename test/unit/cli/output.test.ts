@@ -55,6 +55,40 @@ describe('records as text', () => {
     ])
   })
 
+  test('lists and structs are arrays and objects of the same, and JSON text in a cell', () => {
+    const type = 'struct<wide:int64,at:list<timestamp[ns]>,bytes:binary,odd:float64>'
+    const value = {
+      wide: 9007199254740993n,
+      at: [1n, null],
+      bytes: Uint8Array.of(255, 0),
+      odd: Number.NaN,
+    }
+    const chunk = chunkOf({
+      s: columnOf(type, [value, null]),
+      l: columnOf('list<utf8>', [['a'], []]),
+    })
+    const shown = {
+      wide: '9007199254740993',
+      at: ['1970-01-01T00:00:00.000000001Z', null],
+      bytes: '/wA=',
+      odd: 'NaN',
+    }
+    expect(
+      toNdjson(chunk)
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual([
+      { s: shown, l: ['a'] },
+      { s: null, l: [] },
+    ])
+    expect(toCells(chunk, 2)).toEqual([
+      [JSON.stringify(shown), '["a"]'],
+      [null, '[]'],
+    ])
+    expect(toCsv(chunk).split('\r\n')[1]).toBe(',[]')
+  })
+
   test('CSV quotes what would break a line or a cell, and tells a null from an empty text', () => {
     const chunk = chunkOf({ 'a,b': columnOf('utf8', ['x', 'say "hi"', 'two\nlines', '', null]) })
     expect(csvHeader(chunk.names) + toCsv(chunk)).toBe(

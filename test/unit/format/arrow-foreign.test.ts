@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { type ArrowColumns, parseArrowIpc } from '../../../src/format/arrow-input.ts'
+import { encodeIpcStream } from '../../../src/format/arrow-output.ts'
 import { columnProblem } from '../../../src/format/column-check.ts'
 import { batchToRows } from '../../../src/format/column-values.ts'
 import { goldenPath } from '../../support/manifests.ts'
@@ -87,4 +88,41 @@ test('a file of another Arrow implementation that is cut short is refused', asyn
       code: 'input_invalid',
     })
   }
+})
+
+test('a damaged file or stream is refused, or has columns that can be read, and is soon done with', async () => {
+  const parts = await parseArrowIpc(file())
+  const fields = parts[0]?.fields ?? []
+  const stream = Buffer.concat([...encodeIpcStream(fields, parts)])
+  for (const whole of [file(), stream]) {
+    for (let position = 0; position < whole.length; position += 19) {
+      const damaged = new Uint8Array(whole)
+      damaged[position] = (damaged[position] ?? 0) ^ 0xff
+      const read = await parseArrowIpc(damaged).catch((error: unknown) => {
+        expect(error).toMatchObject({ name: 'StratalogError' })
+        return []
+      })
+      for (const part of read) {
+        expect(part.columns.map(columnProblem)).toEqual(part.columns.map(() => null))
+        rowsOf(part)
+      }
+    }
+  }
+})
+
+test('counts and kinds that would keep a reader busy for ever are refused', async () => {
+  // The count of buffers of a dictionary, and where the metadata of a record batch begin.
+  for (const position of [1950, 7657]) {
+    const damaged = new Uint8Array(file())
+    damaged[position] = (damaged[position] ?? 0) ^ 0xff
+    await expect(parseArrowIpc(damaged)).rejects.toMatchObject({ code: 'input_invalid' })
+  }
+})
+
+test('a type that is not even read says what to cast it to', async () => {
+  const lists = readFileSync(goldenPath('foreign/list-view.arrow'))
+  await expect(parseArrowIpc(lists)).rejects.toMatchObject({
+    code: 'type_unsupported',
+    details: { given: 'ListView' },
+  })
 })
