@@ -19,17 +19,18 @@ export type { StorageOptions, StratalogOptions, S3Options } from './engine/confi
 export type { CreateLogOptions } from './engine/create-log.ts'
 export {
   Log,
-  type AppendOptions,
   type Appendable,
   type GetOptions,
   type HotOptions,
   type LogDescription,
 } from './engine/log.ts'
+export type { AppendOptions } from './engine/append-options.ts'
 export { Batch, BatchColumn, type RecordRow } from './engine/batch.ts'
 export type { ElementArray } from './format/column-elements.ts'
 export type { LazyRow } from './format/row-reader.ts'
 export type { OffsetGap } from './log/view-reader.ts'
-export { RecordStream, type ReadOptions } from './engine/record-stream.ts'
+export type { ReadOptions } from './engine/read-options.ts'
+export { RecordStream } from './engine/record-stream.ts'
 export type { EngineStatus, LogStatus, PartitionStatus, TierStatus } from './engine/status.ts'
 export type { MemoryMetrics, LogMemory } from './engine/memory-metrics.ts'
 export type { DumpOptions } from './engine/dump.ts'

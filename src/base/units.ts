@@ -161,5 +161,7 @@ function zoneMs(zone: string | undefined): number {
 
 /** What was given, for a message; JSON has no text for some of what callers without types pass. */
 function shown(value: unknown): string {
-  return typeof value === 'bigint' ? `${value}n` : (JSON.stringify(value) ?? typeof value)
+  if (typeof value === 'bigint') return `${value}n`
+  // JSON makes null of NaN and the infinities.
+  return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? typeof value)
 }

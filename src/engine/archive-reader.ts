@@ -2,6 +2,7 @@ import { parseLogName } from '../base/log-name.ts'
 import type { LogState, Snapshot } from '../format/manifest.ts'
 import { userFields } from '../format/schema-evolution.ts'
 import type { Archive } from '../log/archive-view.ts'
+import { newestStart } from '../log/newest-start.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { RecordRow } from './batch.ts'
@@ -11,7 +12,8 @@ import type { LogDescription } from './log.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import { Queries } from './queries.ts'
 import { type QueryOptions, runnerOptions } from './query-options.ts'
-import { type ReadOptions, type ReadableLog, RecordStream } from './record-stream.ts'
+import { type ReadOptions, assertReadOptions } from './read-options.ts'
+import { type ReadableLog, RecordStream } from './record-stream.ts'
 import { type EngineStatus, archiveStatus } from './status.ts'
 
 export interface OpenArchiveOptions {
@@ -131,6 +133,7 @@ export class ArchiveLog {
 
   /** As `Log.read`; `live` ends where the archive did when it was opened. */
   read(options: ReadOptions = {}): RecordStream {
+    assertReadOptions(options)
     return new RecordStream(this.#readable(), { ...options, live: false })
   }
 
@@ -154,6 +157,11 @@ export class ArchiveLog {
         const held = state.partitions[partition]
         const start = held?.startOffset ?? 0
         return { start, end: held?.segments.at(-1)?.endOffset ?? start }
+      },
+      newestStart: (partition, count) => {
+        const { startOffset = 0, segments = [] } = state.partitions[partition] ?? {}
+        const endOffset = segments.at(-1)?.endOffset ?? startOffset
+        return newestStart({ startOffset, endOffset, segments, batches: [], now: 0 }, count)
       },
       viewOf: (partition, from, to) => {
         const held = state.partitions[partition]

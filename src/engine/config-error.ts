@@ -26,6 +26,8 @@ export function configError(problems: readonly ConfigProblem[]): StratalogError 
 
 function shown(value: unknown): string {
   if (value === undefined) return 'nothing'
+  // JSON makes null of NaN and the infinities, and has no bigint.
+  if (typeof value === 'number' || typeof value === 'bigint') return String(value)
   const json = JSON.stringify(value)
   return json === undefined ? typeof value : json.length > 80 ? `${json.slice(0, 80)}…` : json
 }

@@ -43,6 +43,10 @@ export class LiveDirectory implements ReadableLog {
     return this.#readable().rangeOf(partition)
   }
 
+  newestStart(partition: number, count: number): number {
+    return this.#readable().newestStart(partition, count)
+  }
+
   viewOf(partition: number, from: number, to: number): LogView {
     return this.#readable().viewOf(partition, from, to)
   }

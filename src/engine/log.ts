@@ -10,29 +10,13 @@ import { type Field, SYSTEM_COLUMNS } from '../format/schema.ts'
 import type { AppendInput, AppendResult, AppendTerms, LiveLog } from '../log/live-log.ts'
 import type { ColumnInput } from '../log/row-appender.ts'
 import type { Partition } from '../log/partition.ts'
+import { type AppendOptions, assertAppendOptions } from './append-options.ts'
 import { keyText } from './system-columns.ts'
-import { type ReadOptions, type ReadableLog, RecordStream } from './record-stream.ts'
+import { type ReadOptions, assertReadOptions } from './read-options.ts'
+import { type ReadableLog, RecordStream } from './record-stream.ts'
 import type { RecordRow } from './batch.ts'
 import { readHotRow, readHotValue } from './hot-reader.ts'
 import { readableLog } from './readable-log.ts'
-
-export interface AppendOptions {
-  /** Default: by key on a log with one, else the partitions in turn. */
-  readonly partition?: number
-  /** Wait for this level instead of the one of the log. */
-  readonly ack?: AckLevel
-  /** In mode `memory`: the records are gone this long after the append. Default: the log's `ttl`. */
-  readonly ttl?: Duration
-  /** In mode `memory`: under eviction by priority, lower ones go first. Default: the log's `priority`. */
-  readonly priority?: number
-  /**
-   * Of columns and Arrow data: their buffers are given away and never written to again. Then they are kept as they are,
-   * without a copy, where they are big enough and fit the schema.
-   */
-  readonly adopt?: boolean
-  /** Ends a wait for memory; nothing of the append is applied then. */
-  readonly signal?: AbortSignal
-}
 
 const NO_OPTIONS: AppendOptions = {}
 const NOTHING_ASKED: GetOptions = {}
@@ -118,6 +102,7 @@ export class Log {
   append(records: Appendable, options: AppendOptions = NO_OPTIONS): Promise<AppendResult> {
     try {
       this.#assertAppendable()
+      if (options !== NO_OPTIONS) assertAppendOptions(options)
       const given = withTimes(toInput(records), this.#log.definition.timeColumn)
       const input = options.adopt === true ? adopted(given) : given
       const partition = this.#choosePartition(input, options.partition)
@@ -135,6 +120,7 @@ export class Log {
   /** Reads records in offset order across every tier. See ReadOptions. */
   read(options: ReadOptions = {}): RecordStream {
     this.#ports.assertOpen()
+    assertReadOptions(options)
     const { follow } = this.#ports
     const log =
       options.live === true && follow !== null
@@ -181,6 +167,12 @@ export class Log {
     { partition, startOffset, visibleEnd }: Partition,
     { columns }: GetOptions,
   ): Promise<RecordRow | null> {
+    if (!Number.isSafeInteger(offset)) {
+      throw new StratalogError(
+        'argument_invalid',
+        `offset is a whole number; got ${typeof offset === 'bigint' ? `the bigint ${String(offset)}` : String(offset)}.`,
+      )
+    }
     if (offset < startOffset || offset >= visibleEnd) return null
     const range = { partition, from: offset, to: offset + 1 }
     const [row] = await this.read(columns === undefined ? range : { ...range, columns }).toArray()
@@ -383,7 +375,7 @@ function assertColumnInput({ fields, columns, length }: ColumnInput): void {
     assertUserColumn(name)
     const column = columns[index]
     const problem =
-      column === undefined || column.type !== type
+      column?.type !== type
         ? `it is not of type ${type}`
         : column.length === length
           ? columnProblem(column)
@@ -396,8 +388,8 @@ function assertColumnInput({ fields, columns, length }: ColumnInput): void {
 }
 
 function isColumnInput(records: unknown): records is ColumnInput {
-  const value = records as Partial<ColumnInput>
-  return (
-    Array.isArray(value.fields) && Array.isArray(value.columns) && typeof value.length === 'number'
-  )
+  const { fields, columns, length } = records as Partial<ColumnInput>
+  if (!Array.isArray(fields) || !Array.isArray(columns) || typeof length !== 'number') return false
+  // A record may have columns of these names.
+  return fields.every((field: unknown) => typeof Object(field).name === 'string')
 }

@@ -2,44 +2,14 @@
 import { StratalogError } from '../base/errors.ts'
 import { parseTime } from '../base/units.ts'
 import type { LazyRow } from '../format/row-reader.ts'
-import type { OffsetGap } from '../log/view-reader.ts'
 import type { Batch, RecordRow } from './batch.ts'
 import { BatchCursor } from './batch-cursor.ts'
+import type { ReadOptions } from './read-options.ts'
 import type { ReadableLog } from './readable-log.ts'
 import { RowCursor } from './row-cursor.ts'
 import { StreamReader, type StreamRequest } from './stream-reader.ts'
 
 export type { ReadableLog } from './readable-log.ts'
-
-export interface ReadOptions {
-  /** Default: every partition, one after the other. */
-  readonly partition?: number
-  /** First offset; with `partition`, or on a log of one. */
-  readonly from?: number
-  /** Offset after the last. */
-  readonly to?: number
-  /** Records at or after this time. */
-  readonly since?: Date | string | number
-  /** Records before this time. */
-  readonly until?: Date | string | number
-  /** At most this many records. */
-  readonly limit?: number
-  /** The newest `last` records of each partition that is read. */
-  readonly last?: number
-  /** Names of columns, the user's and the system's, in the order wanted. */
-  readonly columns?: readonly string[]
-  /**
-   * Goes on with new records as they come, until the signal fires or the loop is left. Needs `partition` on a log of
-   * several.
-   */
-  readonly live?: boolean
-  readonly signal?: AbortSignal
-  /**
-   * What to do at offsets that no tier holds: fail with `offset_gap`, go on after them, or be told of each and go on.
-   * Default `fail`. Without `from` a log begins at its first readable offset, and that is no gap.
-   */
-  readonly onGap?: 'fail' | 'skip' | ((gap: OffsetGap) => void)
-}
 
 /**
  * Batches of a log in offset order, partition by partition. Iterate once; leaving the loop early gives every lease

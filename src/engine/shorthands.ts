@@ -11,7 +11,7 @@ import type { AppendResult } from '../log/live-log.ts'
 import type { RecordRow } from './batch.ts'
 import type { CreateLogOptions } from './create-log.ts'
 import type { Appendable, Log } from './log.ts'
-import type { ReadOptions } from './record-stream.ts'
+import type { ReadOptions } from './read-options.ts'
 
 export type ConsumeOptions = Pick<ReadOptions, 'partition' | 'columns' | 'onGap' | 'signal'>
 

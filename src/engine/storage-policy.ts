@@ -124,6 +124,13 @@ function conflicts(
   if (policy.mode === 'memory') {
     if (policy.wal) problem('wal', `false in mode 'memory'`)
     if (policy.ack !== 'memory') problem('ack', `'memory' in mode 'memory'`)
+    for (const key of LOWER_TIER_KEYS) {
+      if (given[key] === undefined || given[key] === NO_LOWER_TIER[key]) continue
+      problem(
+        key,
+        `nothing in mode 'memory', which has no lower tier; ttl says how long records stay`,
+      )
+    }
     return problems
   }
   problems.push(...memoryOnlyProblems(given, policy.mode, path))
@@ -157,6 +164,10 @@ function conflicts(
   }
   return problems
 }
+
+/** Keys that would be left out without a word where RAM holds the only copy. */
+const LOWER_TIER_KEYS = ['memoryTtl', 'diskAfter', 'archiveAfter', 'diskTtl', 'localDisk'] as const
+const NO_LOWER_TIER: StorageOptions = { localDisk: true }
 
 /** Keys that mean something only where RAM holds the only copy, with what does their work elsewhere. */
 const MEMORY_KEYS = {

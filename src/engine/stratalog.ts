@@ -4,13 +4,15 @@ import type { AppendResult } from '../log/live-log.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { ReplayReport } from '../replay/report.ts'
+import type { AppendOptions } from './append-options.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
 import type { RecordRow } from './batch.ts'
+import { configError } from './config-error.ts'
 import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
 import { type DumpOptions, checkDumpOptions, dumpLines, liveDumpSource } from './dump.ts'
 import type { Engine } from './engine.ts'
-import { type AppendOptions, type Appendable, Log, type LogPorts } from './log.ts'
+import { type Appendable, Log, type LogPorts } from './log.ts'
 import { type MemoryMetrics, memoryMetrics } from './memory-metrics.ts'
 import { openEngine } from './open-engine.ts'
 import { noArchiveForSnapshot } from './lower-tiers.ts'
@@ -22,6 +24,16 @@ import type { SnapshotDescription, SnapshotOptions } from './snapshots.ts'
 import type { ReadableLog } from './record-stream.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl } from './tier-control.ts'
+
+/** Types say so too, but a configuration may come from elsewhere. @throws StratalogError `config_invalid` */
+function assertInMemory(options: StratalogOptions): void {
+  if (typeof options !== 'object' || options === null) return
+  const allowed = 'nothing for an engine in RAM only; Stratalog.open takes it'
+  const problems = (['dataDir', 'archive', 's3'] as const).flatMap((path) =>
+    options[path] === undefined ? [] : [{ path, given: options[path], allowed }],
+  )
+  if (problems.length > 0) throw configError(problems)
+}
 
 /** A log as it grows in a directory that another process writes. */
 type FollowDirectory = (name: string, assertOpen: () => void) => ReadableLog
@@ -67,10 +79,11 @@ export class Stratalog {
   }
 
   /** An engine in RAM: nothing to configure, nothing to clean up. */
-  static memoryOnly(
+  static async memoryOnly(
     options: Omit<StratalogOptions, 'dataDir' | 'archive' | 's3'> = {},
     ports: Partial<EnginePorts> = {},
   ): Promise<Stratalog> {
+    assertInMemory(options)
     return Stratalog.open(options, ports)
   }
 

@@ -69,7 +69,8 @@ export class StreamReader {
   readonly #request: StreamRequest
   /** Ends a wait of a live tail; made for the first one. */
   #stop: AbortController | null = null
-  #ends: readonly number[] | null = null
+  /** By partition, as of the beginning; `from` only of the newest records. */
+  #asked: readonly { readonly from: number | null; readonly to: number }[] | null = null
   #nextPartition = 0
   #left: number
   #progress: Progress | null = null
@@ -167,23 +168,24 @@ export class StreamReader {
   }
 
   #nextProgress(): Progress | null {
-    const { partitions, from, to, last, live } = this.#request
+    const { partitions, from } = this.#request
     // What others append meanwhile is for the next reader.
-    this.#ends ??= partitions.map((number) =>
-      live ? to : Math.min(to, this.#log.rangeOf(number).end),
-    )
+    this.#asked ??= partitions.map((number) => this.#askedOf(number))
     const partition = partitions[this.#nextPartition]
-    const end = this.#ends[this.#nextPartition]
-    if (partition === undefined || end === undefined) return null
+    const asked = this.#asked[this.#nextPartition]
+    if (partition === undefined || asked === undefined) return null
     this.#nextPartition++
-    const range = this.#log.rangeOf(partition)
-    const newest = last === null ? 0 : Math.max(range.start, range.end - last)
-    this.#progress = {
-      partition,
-      from: Math.max(from ?? range.start, newest),
-      to: end,
-    }
+    const start = asked.from ?? from ?? this.#log.newestStart(partition, Infinity)
+    this.#progress = { partition, from: start, to: asked.to }
     return this.#progress
+  }
+
+  #askedOf(partition: number): { readonly from: number | null; readonly to: number } {
+    const { from, to, last, live } = this.#request
+    return {
+      from: last === null ? null : Math.max(from ?? 0, this.#log.newestStart(partition, last)),
+      to: live ? to : Math.min(to, this.#log.rangeOf(partition).end),
+    }
   }
 
   /** Pins the next part; false when there is none yet, which only a live tail meets. */

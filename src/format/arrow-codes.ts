@@ -5,7 +5,7 @@ import { type ColumnType, columnLayout } from './schema.ts'
 
 type Validity = Pick<ColumnData, 'validity' | 'nullCount'>
 
-export type CodeType =
+type CodeType =
   | 'int8'
   | 'uint8'
   | 'int16'

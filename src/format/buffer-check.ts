@@ -1,11 +1,11 @@
 /**
- * Verdicts over whole buffers that came from outside, in loops that do nothing else. They may say no of buffers that are
- * in order after all, never yes of others: who is told no looks row by row, and finds what is wrong, or nothing.
+ * Verdicts over whole buffers that came from outside, in loops that do nothing else. They may say no of buffers that
+ * are in order after all, never yes of others: who is told no looks row by row, and finds what is wrong, or nothing.
  */
 import { isAscii, isUtf8 } from 'node:buffer'
 
 /**
- * Whether `offsets[0..count]` are there, not negative, in order, no further apart than `stepMax`, and the last no further
+ * Whether `offsets[0..count]` are there, not negative, in order, less than `stepMax` apart, and the last no further
  * than `end`.
  *
  * @param stepMax a power of two, or Infinity.

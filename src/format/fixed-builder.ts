@@ -2,6 +2,7 @@
 import { assert } from '../base/assert.ts'
 import { clearBitsFrom, copyBits } from './bits.ts'
 import { type ColumnData, bitmapBytes, sliceBitmap } from './column.ts'
+import { copyBytes } from './copy-bytes.ts'
 import { type FixedCells, type FixedValues, fixedValues, writeWide } from './fixed-values.ts'
 import {
   type BufferSource,
@@ -85,9 +86,10 @@ export class FixedBuilder implements ColumnBuilder, CellColumn {
     this.#reserveValues(column.length)
     const byteCount = column.length * byteWidth
     const { values } = column
-    this.#values.set(
-      values.byteLength === byteCount ? values : values.subarray(0, byteCount),
+    copyBytes(
+      this.#values,
       this.length * byteWidth,
+      values.byteLength === byteCount ? values : values.subarray(0, byteCount),
     )
     this.#validity.append(column, this.length)
     this.length += column.length

@@ -106,6 +106,7 @@ function smallIntegers({ byteWidth, over, min, max }: IntegerType): FixedValues 
         typeof value === 'bigint' && value >= min && value <= max ? Number(value) : value
       if (typeof number !== 'number' || !Number.isInteger(number) || number < min || number > max)
         return false
+      if (Object.is(number, -0)) return false
       cells[row] = number
       return true
     },
@@ -176,7 +177,7 @@ export function writeWide(cells: FixedCells, row: number, value: number): void {
 
 function toInt64(value: unknown, min: bigint, max: bigint): number | bigint | null {
   if (typeof value === 'number') {
-    if (!Number.isSafeInteger(value)) return null
+    if (!Number.isSafeInteger(value) || Object.is(value, -0)) return null
     return value < 0 && min === 0n ? null : value
   }
   if (typeof value === 'bigint') return value >= min && value <= max ? value : null

@@ -25,6 +25,14 @@ const SLOTS = 64
 
 const NO_CODES: Map<string, number> = new Map()
 
+/** Codes of another dictionary, the last one that was appended, as codes of this one. It may lie in a big buffer. */
+interface Translation {
+  readonly from: WeakRef<ColumnData>
+  readonly codes: Int16Array
+  /** Codes of `from` that have one here. */
+  readonly used: number[]
+}
+
 export class GrowingDictionary {
   readonly #words: VariableValues
   /** By code. */
@@ -34,8 +42,7 @@ export class GrowingDictionary {
   readonly #slots = new Int16Array(SLOTS).fill(NO_CODE)
   /** The words as of now; null when there are more than when it was made. */
   #column: ColumnData | null = null
-  /** Codes of another dictionary, the last one that was appended, as codes of this one. It may lie in a big buffer. */
-  #translated: { readonly from: WeakRef<ColumnData>; readonly codes: Int16Array } | null = null
+  #translated: Translation | null = null
 
   constructor(source: BufferSource) {
     this.#words = new VariableValues(source)
@@ -61,20 +68,25 @@ export class GrowingDictionary {
     if (!text.isWellFormed()) return ILL_FORMED
     if (code === WORDS_MAX || (rows >= PAYING_ROWS && code * 2 > rows)) return NO_CODE
     if (text.length > WORD_BYTES_MAX || Buffer.byteLength(text) > WORD_BYTES_MAX) return NO_CODE
+    // Before the word, for it may find no room when a buffer of the others has been replaced already.
+    this.#column = null
     this.#words.pushText(text)
     const kept = text.length < CUT_CHARS_MIN ? text : this.#words.textOf(code)
     this.#texts.push(kept)
     this.#codes.set(kept, code)
-    this.#column = null
     return code
   }
 
-  /** By code of `from`, the code here; NO_CODE where `translate` was not asked yet. */
+  /**
+   * By code of `from`, the code here; NO_CODE where `translate` was not asked yet. To be had before `translate` is
+   * asked.
+   */
   translation(from: ColumnData): Int16Array {
-    if (this.#translated !== null && this.#translated.from.deref() === from)
-      return this.#translated.codes
+    const known = this.#translated
+    if (known !== null && known.from.deref() === from && this.#isTrue(known, from))
+      return known.codes
     const codes = new Int16Array(from.length).fill(NO_CODE)
-    this.#translated = { from: new WeakRef(from), codes }
+    this.#translated = { from: new WeakRef(from), codes, used: [] }
     return codes
   }
 
@@ -87,7 +99,10 @@ export class GrowingDictionary {
       values.byteLength,
     ).toString('utf8', offsets?.[code] ?? 0, offsets?.[code + 1] ?? 0)
     const own = this.codeOf(text) ?? this.add(text, rows)
-    if (own >= 0) this.translation(from)[code] = own
+    if (own >= 0 && this.#translated !== null) {
+      this.#translated.codes[code] = own
+      this.#translated.used.push(code)
+    }
     return own
   }
 
@@ -116,11 +131,30 @@ export class GrowingDictionary {
     this.#words.retire()
   }
 
+  /** Whether the words are what they were: the buffers are the caller's, who may have put others there since. */
+  #isTrue({ codes, used }: Translation, from: ColumnData): boolean {
+    const words = this.column()
+    return (
+      codes.length === from.length &&
+      used.every((code) => isSameWord(from, code, words, codes[code] ?? 0))
+    )
+  }
+
   #find(text: string, slot: number): number | undefined {
     const code = this.#codes.get(text)
     if (code !== undefined) this.#slots[slot] = code
     return code
   }
+}
+
+function isSameWord(a: ColumnData, codeOfA: number, b: ColumnData, codeOfB: number): boolean {
+  const startOfA = a.offsets?.[codeOfA] ?? 0
+  const startOfB = b.offsets?.[codeOfB] ?? 0
+  const length = (a.offsets?.[codeOfA + 1] ?? 0) - startOfA
+  if (length !== (b.offsets?.[codeOfB + 1] ?? 0) - startOfB) return false
+  for (let at = 0; at < length; at++)
+    if (a.values[startOfA + at] !== b.values[startOfB + at]) return false
+  return true
 }
 
 function slotOf(text: string): number {

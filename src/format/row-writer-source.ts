@@ -13,22 +13,28 @@ type Intake =
   | { readonly kind: 'gathered' }
 
 const SAFE_INTEGER = 'v === Math.floor(v) && v >= -9007199254740991 && v <= 9007199254740991'
+/** A whole number has no such zero, and its sign would be lost; for a small integer V8 needs no look. */
+const NOT_MINUS_ZERO = '!Object.is(v, -0)'
 /** ToInt32 is exact modulo 2^32 for every safe integer. */
 const STORE_HALVES = 'c[r * 2] = v | 0; c[r * 2 + 1] = Math.floor(v / 4294967296)'
 const STORE = 'c[r] = v'
 
 const INTAKES: Readonly<Partial<Record<ColumnType, Intake>>> = {
   bool: { kind: 'bit' },
-  int8: { kind: 'cell', check: 'v << 24 >> 24 === v', store: STORE },
-  int16: { kind: 'cell', check: 'v << 16 >> 16 === v', store: STORE },
-  int32: { kind: 'cell', check: '(v | 0) === v', store: STORE },
-  uint8: { kind: 'cell', check: '(v & 0xff) === v', store: STORE },
-  uint16: { kind: 'cell', check: '(v & 0xffff) === v', store: STORE },
-  uint32: { kind: 'cell', check: 'v >>> 0 === v', store: STORE },
+  int8: { kind: 'cell', check: `v << 24 >> 24 === v && ${NOT_MINUS_ZERO}`, store: STORE },
+  int16: { kind: 'cell', check: `v << 16 >> 16 === v && ${NOT_MINUS_ZERO}`, store: STORE },
+  int32: { kind: 'cell', check: `(v | 0) === v && ${NOT_MINUS_ZERO}`, store: STORE },
+  uint8: { kind: 'cell', check: `(v & 0xff) === v && ${NOT_MINUS_ZERO}`, store: STORE },
+  uint16: { kind: 'cell', check: `(v & 0xffff) === v && ${NOT_MINUS_ZERO}`, store: STORE },
+  uint32: { kind: 'cell', check: `v >>> 0 === v && ${NOT_MINUS_ZERO}`, store: STORE },
   float32: { kind: 'cell', check: 'true', store: STORE },
   float64: { kind: 'cell', check: 'true', store: STORE },
-  int64: { kind: 'cell', check: SAFE_INTEGER, store: STORE_HALVES },
-  uint64: { kind: 'cell', check: `${SAFE_INTEGER} && v >= 0`, store: STORE_HALVES },
+  int64: { kind: 'cell', check: `${SAFE_INTEGER} && ${NOT_MINUS_ZERO}`, store: STORE_HALVES },
+  uint64: {
+    kind: 'cell',
+    check: `${SAFE_INTEGER} && v >= 0 && ${NOT_MINUS_ZERO}`,
+    store: STORE_HALVES,
+  },
   // Numbers are ms, which only a column of ms counts as they are.
   'timestamp[ms]': { kind: 'cell', check: SAFE_INTEGER, store: STORE_HALVES },
   'timestamp[s]': { kind: 'value' },

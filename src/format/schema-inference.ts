@@ -45,17 +45,32 @@ export function assertColumnName(name: string): void {
       },
     )
   }
-  if (Buffer.byteLength(name) > COLUMN_NAME_BYTES_MAX || !name.isWellFormed()) {
+  if (!name.isWellFormed()) {
     throw new StratalogError(
       'schema_invalid',
-      `A column name takes at most ${COLUMN_NAME_BYTES_MAX} bytes of well-formed text; got ${Buffer.byteLength(name)}.`,
+      `The column name ${JSON.stringify(name)} has a lone surrogate, which UTF-8 cannot hold; use toWellFormed().`,
+      { details: { column: name } },
+    )
+  }
+  if (Buffer.byteLength(name) > COLUMN_NAME_BYTES_MAX) {
+    throw new StratalogError(
+      'schema_invalid',
+      `A column name takes at most ${COLUMN_NAME_BYTES_MAX} bytes; got ${Buffer.byteLength(name)}.`,
     )
   }
 }
 
 /** @throws StratalogError `record_invalid` naming the row, when the value cannot be read as a record. */
 export function assertRecord(value: unknown, row: number): asserts value is Row {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    const wrong = NO_RECORDS.find((made) => value instanceof made)
+    if (wrong === undefined) return
+    throw new StratalogError(
+      'record_invalid',
+      `Record ${row} is a ${wrong.name}, whose contents are not columns; a record is { column: value, … }.`,
+      { details: { row } },
+    )
+  }
   throw new StratalogError(
     'record_invalid',
     `Record ${row} is not an object; a record is { column: value, … }.`,
@@ -64,6 +79,9 @@ export function assertRecord(value: unknown, row: number): asserts value is Row 
     },
   )
 }
+
+/** As records they would be empty ones, without a word: an `await` that was forgotten, or one step too little. */
+const NO_RECORDS = [Promise, Map, Set, Date] as const
 
 /**
  * The fields that `rows` need: those of `schema` first, widened where a value asks for it, then new nullable ones in
@@ -117,7 +135,9 @@ export function inferFields(
 export function schemaMismatch(row: number, field: Field, value: unknown): StratalogError {
   const given = isNestedType(field.type)
     ? shapeOfValue(value, (item) => typeOfValue(item) ?? describeValue(item))
-    : describeValue(value)
+    : field.type === 'json' && typeof value === 'object'
+      ? 'an object that JSON cannot hold: with a bigint, a circle, too many levels, or of a class such as Map'
+      : describeValue(value)
   return new StratalogError(
     'schema_mismatch',
     `Record ${row}, column ${JSON.stringify(field.name)}: expected ${field.type}, got ${given}. Nothing of this append was applied.`,
@@ -213,7 +233,7 @@ export function describeValue(value: unknown): string {
   if (typeof value === 'string')
     return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`
   if (typeof value === 'number' || typeof value === 'boolean')
-    return `the ${typeof value} ${String(value)}`
+    return `the ${typeof value} ${Object.is(value, -0) ? '-0' : String(value)}`
   if (typeof value === 'bigint') return `the bigint ${value}`
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid Date' : 'a Date'
   if (value instanceof Uint8Array) return 'bytes'

@@ -13,6 +13,8 @@ import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from './limits.ts'
 /** Beside longer values, offsets are next to nothing. */
 const STRIDE_MAX = 1_024
 const ROWS_MIN = 63
+/** Stands for the length of values that have several. */
+export const MIXED = -1
 /** No open batch takes more in one column, but for a huge append. */
 const VALUE_BYTES_MAX = 2 * BATCH_BYTES_TARGET
 
@@ -43,4 +45,28 @@ function grow(stride: number, rows: number): Int32Array {
   for (let row = 0, end = 0; row < length; row++, end += stride) table[row] = end
   tables[stride] = table
   return table
+}
+
+/** The length of each of `count` values; MIXED where they have several. */
+export function strideOf(offsets: Int32Array, count: number): number {
+  let end = offsets[0] ?? 0
+  const stride = (offsets[1] ?? 0) - end
+  for (let row = 1; row <= count; row++) {
+    end += stride
+    if (offsets[row] !== end) return MIXED
+  }
+  return stride
+}
+
+/** The same for ASCII texts of `length` characters in all. */
+export function charStride(
+  texts: readonly string[],
+  from: number,
+  to: number,
+  length: number,
+): number {
+  const stride = (texts[from] ?? '').length
+  if (stride * (to - from) !== length) return MIXED
+  for (let row = from; row < to; row++) if ((texts[row] ?? '').length !== stride) return MIXED
+  return stride
 }

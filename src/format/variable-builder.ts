@@ -108,14 +108,14 @@ const OPAQUE_CLASSES = [Map, Set, WeakMap, WeakSet, Promise, RegExp] as const
 
 /**
  * JSON of a value; undefined where there is none, as for a bigint or a circle. What a getter or a `toJSON` throws goes
- * on to the caller, unless it is a TypeError.
+ * on to the caller, unless it is a TypeError or, as that of too many levels, a RangeError.
  */
 function jsonText(value: unknown): string | undefined {
   if (OPAQUE_CLASSES.some((opaque) => value instanceof opaque)) return undefined
   try {
     return JSON.stringify(value)
   } catch (error) {
-    if (error instanceof TypeError) return undefined
+    if (error instanceof TypeError || error instanceof RangeError) return undefined
     throw error
   }
 }

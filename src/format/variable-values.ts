@@ -19,7 +19,7 @@ import {
   grown,
 } from './growing-column.ts'
 import { VALUE_BYTES_MAX } from './limits.ts'
-import { strideOffsets, strideRowsMax } from './stride-offsets.ts'
+import { MIXED, charStride, strideOf, strideOffsets, strideRowsMax } from './stride-offsets.ts'
 
 /** Joined texts are encoded at this many characters: longer strings would be garbage that V8 collects slowly. */
 const STRETCH_CHARS = 24 * 1024
@@ -33,19 +33,19 @@ const LOOPED_CHARS_MAX = 24
  */
 const SLACK_BYTES = 4
 
-/** Of a column that needs none. */
-const NO_OFFSETS: Int32Array = new Int32Array(0)
-/** Of values that have several lengths. */
-const MIXED = -1
-
 export class VariableValues {
   length = 0
   readonly #source: BufferSource
   /** Room that the first buffers have. */
   readonly #expected: ColumnSize
+  /** Bytes of all values. */
+  byteLength = 0
   /** Bytes of each value, while there are no offsets; of no value any. */
   #stride = 0
-  #offsets: Int32Array = NO_OFFSETS
+  /** Rows of that length that need no offsets. */
+  #strideRowsMax = 0
+  /** Null while all values have one length. */
+  #offsets: Int32Array | null = null
   #bytes: Uint8Array = NO_BYTES
   /** The same bytes, for native calls; made by the first. */
   #buffer: Buffer | null = null
@@ -55,18 +55,14 @@ export class VariableValues {
     this.#expected = expected
   }
 
-  get byteLength(): number {
-    return this.#startOf(this.length)
-  }
-
   /** Bytes of the offsets that the rows need. */
   get offsetBytes(): number {
-    return this.#hasOffsets ? (this.length + 1) * 4 : 0
+    return this.#offsets === null ? 0 : (this.length + 1) * 4
   }
 
   /** Makes room for `rows` more with `bytes` in all. */
   reserve(rows: number, bytes: number): void {
-    if (this.#hasOffsets) this.#reserveOffsets(rows)
+    if (this.#offsets !== null) this.#reserveOffsets(this.#offsets, rows)
     this.#reserveBytes(bytes)
   }
 
@@ -134,12 +130,13 @@ export class VariableValues {
       start,
     )
     const shift = start - first
-    if (this.#hasOffsets || !this.#isStrided(strideOf(offsets, count), count)) {
-      const own = this.#offsets
+    const own = this.#offsets ?? this.#offsetsFor(strideOf(offsets, count), count)
+    if (own !== null) {
       const base = this.length
       for (let row = 1; row <= count; row++) own[base + row] = (offsets[row] ?? 0) + shift
     }
     this.length += count
+    this.byteLength = last + shift
   }
 
   /**
@@ -152,9 +149,8 @@ export class VariableValues {
     const starts = present(words.offsets, 'a dictionary is of a variable type')
     const { stride, byteCount } = wordLengths(coded, from, to)
     this.reserve(to - from, byteCount)
-    const needsOffsets = this.#hasOffsets || !this.#isStrided(stride, to - from)
+    const own = this.#offsets ?? this.#offsetsFor(stride, to - from)
     const text = words.values
-    const own = this.#offsets
     const bytes = this.#bytes
     const base = this.length + 1 - from
     let end = this.byteLength
@@ -164,17 +160,19 @@ export class VariableValues {
         const textEnd = starts[code + 1] ?? 0
         for (let at = starts[code] ?? 0; at < textEnd; at++) bytes[end++] = text[at] ?? 0
       }
-      if (needsOffsets) own[base + row] = end
+      if (own !== null) own[base + row] = end
     }
     this.length += to - from
+    this.byteLength = end
   }
 
   truncate(length: number): void {
+    this.byteLength = this.#startOf(length)
     this.length = length
   }
 
   seal(): void {
-    if (this.#hasOffsets)
+    if (this.#offsets !== null)
       this.#offsets = int32View(this.#source.shrink(bytesOf(this.#offsets), this.offsetBytes))
     if (this.#bytes.length > 0) this.#bytes = this.#source.shrink(this.#bytes, this.byteLength)
     this.#buffer = null
@@ -182,18 +180,18 @@ export class VariableValues {
 
   /** Gives the buffers back; the values are of no more use. */
   retire(): void {
-    if (this.#hasOffsets) this.#source.retire(bytesOf(this.#offsets))
+    if (this.#offsets !== null) this.#source.retire(bytesOf(this.#offsets))
     if (this.#bytes.length > 0) this.#source.retire(this.#bytes)
-    this.#offsets = NO_OFFSETS
+    this.#offsets = null
     this.#bytes = NO_BYTES
     this.#buffer = null
     this.length = 0
+    this.byteLength = 0
   }
 
   slice(start: number, end: number): VariableSlice {
-    const offsets = this.#hasOffsets
-      ? this.#offsets.subarray(start, end + 1)
-      : strideOffsets(this.#stride, start, end)
+    const offsets =
+      this.#offsets?.subarray(start, end + 1) ?? strideOffsets(this.#stride, start, end)
     return { offsets, values: this.#bytes.subarray(0, this.#startOf(end)) }
   }
 
@@ -201,44 +199,40 @@ export class VariableValues {
     return this.#native().toString('utf8', this.#startOf(row), this.#startOf(row + 1))
   }
 
-  get #hasOffsets(): boolean {
-    return this.#offsets !== NO_OFFSETS
-  }
-
   #startOf(row: number): number {
-    return this.#hasOffsets ? (this.#offsets[row] ?? 0) : row * this.#stride
+    return this.#offsets === null ? row * this.#stride : (this.#offsets[row] ?? 0)
   }
 
   /**
-   * Of a column without offsets: whether it needs none for `count` rows more, of `stride` bytes each. If it does, it
-   * has them then, and room for those rows.
+   * Of a column that needed no offsets so far: null when it needs none for `count` rows more, of `stride` bytes each;
+   * else its offsets, with room for those rows.
    */
-  #isStrided(stride: number, count: number): boolean {
-    const isSame = stride === this.#stride || this.length === 0
-    if (isSame && this.length + count <= strideRowsMax(stride)) {
-      this.#stride = stride
-      return true
-    }
-    this.#makeOffsets(count)
-    return false
+  #offsetsFor(stride: number, count: number): Int32Array | null {
+    if (stride === this.#stride && this.length + count <= this.#strideRowsMax) return null
+    if (this.length > 0 || count > strideRowsMax(stride)) return this.#makeOffsets(count)
+    this.#stride = stride
+    this.#strideRowsMax = strideRowsMax(stride)
+    return null
   }
 
-  #makeOffsets(count: number): void {
+  #makeOffsets(count: number): Int32Array {
     const rows = Math.max(this.length + count, this.#expected.rows)
     const offsets = int32View(this.#source.acquire(Math.max(INITIAL_BYTES, (rows + 1) * 4)))
     offsets.set(strideOffsets(this.#stride, 0, this.length))
     this.#offsets = offsets
+    return offsets
   }
 
   #pushStretch(joined: string, texts: readonly string[], from: number, to: number): PushResult {
     const { length } = joined
     const count = to - from
     this.reserve(count, length + SLACK_BYTES)
-    let end = this.byteLength
-    if (length > 0 && this.#native().write(joined, end, length + SLACK_BYTES) !== length)
+    const start = this.byteLength
+    if (length > 0 && this.#native().write(joined, start, length + SLACK_BYTES) !== length)
       return this.#pushOthers(joined, texts, from, to)
-    if (this.#hasOffsets || !this.#isStrided(charStride(texts, from, to, length), count)) {
-      const own = this.#offsets
+    const own = this.#offsets ?? this.#offsetsFor(charStride(texts, from, to, length), count)
+    if (own !== null) {
+      let end = start
       const base = this.length + 1 - from
       for (let row = from; row < to; row++) {
         end += (texts[row] ?? '').length
@@ -246,6 +240,7 @@ export class VariableValues {
       }
     }
     this.length += count
+    this.byteLength = start + length
     return 'ok'
   }
 
@@ -291,14 +286,14 @@ export class VariableValues {
   }
 
   #end(position: number): void {
-    if (this.#hasOffsets || !this.#isStrided(position - this.byteLength, 1))
-      this.#offsets[this.length + 1] = position
+    const own = this.#offsets ?? this.#offsetsFor(position - this.byteLength, 1)
+    if (own !== null) own[this.length + 1] = position
     this.length++
+    this.byteLength = position
   }
 
-  #reserveOffsets(rows: number): void {
+  #reserveOffsets(own: Int32Array, rows: number): void {
     const needed = (this.length + rows + 1) * 4
-    const own = this.#offsets
     if (needed > own.byteLength)
       this.#offsets = int32View(grown(bytesOf(own), this.offsetBytes, needed, this.#source))
   }
@@ -347,25 +342,6 @@ function wordLengths(
     else if (length !== stride) stride = MIXED
   }
   return { stride, byteCount }
-}
-
-/** The length of each of `count` values; MIXED where they have several. */
-function strideOf(offsets: Int32Array, count: number): number {
-  let end = offsets[0] ?? 0
-  const stride = (offsets[1] ?? 0) - end
-  for (let row = 1; row <= count; row++) {
-    end += stride
-    if (offsets[row] !== end) return MIXED
-  }
-  return stride
-}
-
-/** The same for ASCII texts of `length` characters in all. */
-function charStride(texts: readonly string[], from: number, to: number, length: number): number {
-  const stride = (texts[from] ?? '').length
-  if (stride * (to - from) !== length) return MIXED
-  for (let row = from; row < to; row++) if ((texts[row] ?? '').length !== stride) return MIXED
-  return stride
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: Int32Array): Uint8Array {

@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts'
 import type { BufferSource } from '../format/growing-column.ts'
 import type { BatchMemory } from './memory-account.ts'
+import { BudgetExceeded } from './slab-pool.ts'
 
 export class BatchBuffers implements BufferSource {
   readonly #pool: BatchMemory
@@ -16,7 +17,9 @@ export class BatchBuffers implements BufferSource {
   #retired: number[] | null = null
   #bytes = 0
   #adoptedBytes = 0
+  /** The partition, until it drops the batch, and readers. */
   #holders = 1
+  #isDropped = false
   #changes = 0
 
   constructor(pool: BatchMemory) {
@@ -27,13 +30,13 @@ export class BatchBuffers implements BufferSource {
   get bytes(): number {
     return this.#bytes + this.#adoptedBytes
   }
-  /** Goes up with each buffer: from then on another may be gone. */
+  /** Goes up with each buffer that comes or goes out of use. */
   get changes(): number {
     return this.#changes
   }
   /** Whether somebody besides the partition holds the batch. */
   get isLeased(): boolean {
-    return this.#holders > 1
+    return this.#holders > (this.#isDropped ? 0 : 1)
   }
 
   /** @throws BudgetExceeded */
@@ -49,6 +52,7 @@ export class BatchBuffers implements BufferSource {
     const slab = this.#pool.idOf(buffer)
     const index = this.#slabs.lastIndexOf(slab)
     assert(index >= 0, 'a buffer is retired once')
+    this.#changes++
     const last = this.#slabs.pop() ?? slab
     if (index < this.#slabs.length) this.#slabs[index] = last
     this.#giveBack(slab)
@@ -68,16 +72,20 @@ export class BatchBuffers implements BufferSource {
     this.#adoptedBytes += bytes
   }
 
-  /** Has `refill` acquire the buffers anew, past the limit, and retires all that were there before. */
-  replaceAll<T>(refill: () => T): T {
+  /**
+   * Has `refill` acquire the buffers anew, past the limit, and retires all that were there before. Under a lease those
+   * stay, so that the limit counts: null when there is no room, and nothing is replaced.
+   */
+  replaceAll<T>(refill: () => T): T | null {
     const before = this.#slabs
     this.#slabs = []
     let result: T
     try {
-      result = this.#pool.withoutLimit(refill)
+      result = this.isLeased ? refill() : this.#pool.withoutLimit(refill)
     } catch (error) {
       this.#giveBackAll(this.#slabs)
       this.#slabs = before
+      if (error instanceof BudgetExceeded) return null
       throw error
     }
     for (const slab of before) this.#giveBack(slab)
@@ -89,11 +97,18 @@ export class BatchBuffers implements BufferSource {
     this.#holders++
   }
 
+  /** Ends the hold of the partition: nothing is acquired or retired any more. Says whether it was the last hold. */
+  drop(): boolean {
+    assert(!this.#isDropped, 'a partition lets go of a batch once')
+    this.#isDropped = true
+    return this.release()
+  }
+
   /** Ends one hold, and says whether it was the last. */
   release(): boolean {
     assert(this.#holders > 0, 'a lease ends once')
     this.#holders--
-    if (this.#holders <= 1 && this.#retired !== null) {
+    if (!this.isLeased && this.#retired !== null) {
       this.#giveBackAll(this.#retired)
       this.#retired = null
     }
@@ -106,7 +121,7 @@ export class BatchBuffers implements BufferSource {
   }
 
   #giveBack(slab: number): void {
-    if (this.#holders === 1) this.#bytes -= this.#pool.releaseById(slab)
+    if (!this.isLeased) this.#bytes -= this.#pool.releaseById(slab)
     else (this.#retired ??= []).push(slab)
   }
 

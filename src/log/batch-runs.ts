@@ -1,33 +1,60 @@
 /** What is done with some runs of a batch: finding their offsets, and copying those that stay. */
-import type { Range } from '../base/range.ts'
-import { present } from '../base/assert.ts'
 import { HotBatch } from './hot-batch.ts'
 import type { BatchMemory } from './memory-account.ts'
-import type { Run } from './run-list.ts'
 import { BudgetExceeded } from './slab-pool.ts'
 
-/** The offsets of the runs that are meant, as ranges in order. */
-export function rangesOf(batch: HotBatch, isMeant: (run: Run) => boolean): readonly Range[] {
-  const ranges: { start: number; end: number }[] = []
-  for (const run of batch.runs) {
-    if (!isMeant(run)) continue
-    const last = ranges.at(-1)
-    const end = run.offset + run.rowEnd - run.rowStart
-    if (last?.end === run.offset) last.end = end
-    else ranges.push({ start: run.offset, end })
-  }
-  return ranges
+/** Whether records with these terms are meant. A batch may have a run a row, so none is made an object for it. */
+export type TermsTest = (expiresAt: number, priority: number) => boolean
+
+/** Runs of a batch by their numbers, and how many rows they have. */
+export interface KeptRuns {
+  readonly runs: Int32Array
+  readonly rows: number
 }
 
-export function rowCount(runs: readonly Run[]): number {
-  return runs.reduce((sum, { rowStart, rowEnd }) => sum + rowEnd - rowStart, 0)
+/** Calls back with the offsets `[start, end)` of the runs that are meant, in order; what touches is one. */
+export function eachRange(
+  batch: HotBatch,
+  isMeant: TermsTest,
+  visit: (start: number, end: number) => void,
+): void {
+  const { runList: runs } = batch
+  if (runs === null) {
+    if (isMeant(Infinity, 0)) visit(batch.baseOffset, batch.endOffset)
+    return
+  }
+  let start = 0
+  let end = 0
+  for (let run = 0; run < runs.count; run++) {
+    if (!isMeant(runs.expiresAt(run), runs.priority(run))) continue
+    const offset = runs.offsetOf(run)
+    if (offset !== end) {
+      if (end > start) visit(start, end)
+      start = offset
+    }
+    end = offset + runs.rowEndOf(run) - runs.rowStart(run)
+  }
+  if (end > start) visit(start, end)
+}
+
+/** What stays without those that are meant. */
+export function runsBut(batch: HotBatch, isMeant: TermsTest): KeptRuns {
+  const { runList } = batch
+  if (runList === null)
+    return { runs: new Int32Array(0), rows: isMeant(Infinity, 0) ? 0 : batch.length }
+  const runs = new Int32Array(runList.count)
+  let count = 0
+  let rows = 0
+  for (let run = 0; run < runList.count; run++) {
+    if (isMeant(runList.expiresAt(run), runList.priority(run))) continue
+    runs[count++] = run
+    rows += runList.rowEndOf(run) - runList.rowStart(run)
+  }
+  return { runs: runs.subarray(0, count), rows }
 }
 
 export function expiredRows(batch: HotBatch, now: number): number {
-  let rows = 0
-  for (const { rowStart, rowEnd, expiresAt } of batch.runs)
-    if (expiresAt <= now) rows += rowEnd - rowStart
-  return rows
+  return batch.length - runsBut(batch, (expiresAt) => expiresAt <= now).rows
 }
 
 /**
@@ -36,18 +63,18 @@ export function expiredRows(batch: HotBatch, now: number): number {
  */
 export function copyRuns(
   batch: HotBatch,
-  kept: readonly Run[],
+  { runs, rows }: KeptRuns,
   memory: BatchMemory,
   timeColumn: string,
 ): HotBatch | undefined {
   const make = (): HotBatch => {
-    const previous = rowCount(kept) * 2 > batch.length ? batch : null
-    const offset = present(kept[0], 'a run that stays').offset
+    const previous = rows * 2 > batch.length ? batch : null
+    const offset = batch.runList?.offsetOf(runs[0] ?? 0) ?? batch.baseOffset
     const copy = new HotBatch(batch.schema, offset, timeColumn, memory, previous)
     try {
-      copy.copyRows(batch, kept)
+      copy.copyRuns(batch, runs)
     } catch (error) {
-      copy.release()
+      copy.drop()
       throw error
     }
     return copy

@@ -2,8 +2,8 @@
  * Why offsets of a partition are gone, for readers that come to them later.
  *
  * A span claims a cause for every gap inside it; what is still there inside it is no gap, and a later claim wins over
- * an earlier one. That bounds the memory: beyond SPANS_MAX the two oldest spans become one, whatever lies between them.
- * Where their causes differ, the one that both stand for is not known any more.
+ * an earlier one. That bounds the memory: beyond SPANS_MAX the oldest spans become one, whatever lies between them. Where
+ * their causes differ, the one that they stand for is not known any more.
  */
 import type { Range } from '../base/range.ts'
 
@@ -15,6 +15,8 @@ export interface CausedGap extends Range {
 }
 
 const SPANS_MAX = 1_024
+/** So many are kept of too many: to forget one by one would move all the others each time. */
+const SPANS_KEPT = 768
 
 export class GapHistory {
   /** In order; they never overlap. */
@@ -44,7 +46,7 @@ export class GapHistory {
     parts.push({ start: from, end: to, cause })
     parts.sort((a, b) => a.start - b.start)
     spans.splice(first, last - first, ...parts)
-    while (spans.length > SPANS_MAX) this.#forgetOldest()
+    if (spans.length > SPANS_MAX) this.#forgetOldest(spans.length - SPANS_KEPT + 1)
   }
 
   /** The cause of each part of `[start, end)`, in order; parts of one cause that touch are one. */
@@ -76,10 +78,12 @@ export class GapHistory {
     return low
   }
 
-  #forgetOldest(): void {
-    const [first, second] = this.#spans
-    if (first === undefined || second === undefined) return
-    const cause = first.cause === second.cause ? first.cause : 'missing'
-    this.#spans.splice(0, 2, { start: first.start, end: second.end, cause })
+  #forgetOldest(count: number): void {
+    const oldest = this.#spans.slice(0, count)
+    const [first, last] = [oldest[0], oldest.at(-1)]
+    if (first === undefined || last === undefined) return
+    const isAlike = oldest.every(({ cause }) => cause === first.cause)
+    const cause = isAlike ? first.cause : 'missing'
+    this.#spans.splice(0, count, { start: first.start, end: last.end, cause })
   }
 }

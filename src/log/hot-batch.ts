@@ -9,9 +9,10 @@
  *
  * There may be a hundred thousand of these, so one has few fields, and buffers are kept by number.
  */
-import { assert } from '../base/assert.ts'
+import { assert, present } from '../base/assert.ts'
 import { type Range, intersectRanges } from '../base/range.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
+import { appendRanges } from '../format/column-gather.ts'
 import { type ColumnData, columnBytes, sliceColumn } from '../format/column.ts'
 import type { ColumnBuilder, ColumnSize } from '../format/growing-column.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from '../format/limits.ts'
@@ -19,7 +20,7 @@ import type { RecordBatch } from '../format/record-batch.ts'
 import { type Schema, fieldIndex } from '../format/schema.ts'
 import { BatchBuffers } from './batch-buffers.ts'
 import type { BatchMemory } from './memory-account.ts'
-import { type Run, RunList } from './run-list.ts'
+import { RunList } from './run-list.ts'
 import { EventTimes, type TimeRange } from './time-range.ts'
 
 /** What one append adds to a batch besides its rows. */
@@ -36,6 +37,10 @@ export interface AppendFacts {
 const TYPICAL_BYTES_MAX = 1.5 * BATCH_BYTES_TARGET
 /** Room for a little more than the batch before had: a buffer that is nearly big enough would be copied to the end. */
 const ROOM = 1.03
+/** A batch that took longer, from its first append to its last, will hardly be followed by one that fills at once. */
+const SLOW_FILL_MS = 10_000
+/** So that one begins at this part of its size, and doubles. */
+const SLOW_FILL_PART = 1 / 8
 /** Fewer new rows are asked for their times one by one. */
 const TIGHT_LOOP_ROWS_MIN = 16
 /** Buffers of so many times the target end a batch, whatever lies in them. */
@@ -111,7 +116,7 @@ export class HotBatch {
     try {
       batch.#addRun(length, facts)
     } catch (error) {
-      batch.release()
+      batch.drop()
       throw error
     }
     batch.#publish(length, facts)
@@ -179,12 +184,6 @@ export class HotBatch {
   get runList(): RunList | null {
     return this.#runs
   }
-  /** The rows by what was asked for them, in order. */
-  get runs(): Iterable<Run> {
-    if (this.#runs !== null) return this.#runs
-    const { baseOffset: offset, length: rowEnd } = this
-    return [{ rowStart: 0, rowEnd, offset, expiresAt: Infinity, priority: 0 }]
-  }
   /** Goes up whenever a buffer may have been replaced: what was found in them without a lease is to be found anew. */
   get bufferChanges(): number {
     return this.#buffers.changes
@@ -215,12 +214,15 @@ export class HotBatch {
     return added
   }
 
-  /** Forgets rows that were pushed and not committed. Buffers that grew huge for them are replaced by small ones. */
+  /**
+   * Forgets rows that were pushed and not committed. Buffers that grew huge for them are replaced by small ones, unless
+   * a reader keeps them and there is no room for both.
+   */
   rollback(): void {
     for (const builder of this.#builders) builder.truncate(this.#length)
     if (this.#buffers.bytes - this.#measuredBytes <= TYPICAL_BYTES_MAX) return
     // The copies are small, and they are made so that much can go.
-    this.#builders = this.#buffers.replaceAll(() => {
+    const smaller = this.#buffers.replaceAll(() => {
       const builders = this.#newBuilders(this.#builders.map((builder) => builder.size()))
       builders.forEach((builder, index) => {
         const column = this.#builders[index]?.slice(0, this.#length)
@@ -228,6 +230,8 @@ export class HotBatch {
       })
       return builders
     })
+    if (smaller === null) return
+    this.#builders = smaller
     this.#measuredBytes = this.#buffers.bytes
   }
 
@@ -242,20 +246,27 @@ export class HotBatch {
   }
 
   /**
-   * Takes rows of another batch, with their offsets and terms, into this one, which is new; then it is sealed.
+   * Takes the runs of those numbers, of another batch, with their offsets into this one, which is new; then it is sealed.
    * @throws BudgetExceeded
    */
-  copyRows(source: HotBatch, kept: readonly Run[]): void {
-    let length = 0
-    kept.forEach(({ rowStart, rowEnd, offset, expiresAt, priority }, index) => {
-      // Rows that lie side by side are copied at once, whatever their terms.
-      if (kept[index - 1]?.rowEnd !== rowStart) this.#copyColumns(source, kept, index)
-      const start = length
-      length += rowEnd - rowStart
-      const isPlain = this.#runs === null && expiresAt === Infinity && priority === 0
-      if (isPlain && offset === this.baseOffset + start) return
-      this.#addRunAt(start, length, offset, expiresAt, priority)
+  copyRuns(source: HotBatch, kept: Int32Array): void {
+    const runs = present(source.#runs, 'a batch that is copied in part has runs')
+    const ranges = runs.rowRanges(kept)
+    source.#columns(0, source.#length).forEach((column, position) => {
+      const builder = this.#builders[position]
+      if (builder !== undefined) appendRanges(builder, column, ranges)
     })
+    let length = 0
+    for (const run of kept) {
+      const start = length
+      length += runs.rowEndOf(run) - runs.rowStart(run)
+      const offset = runs.offsetOf(run)
+      const expiresAt = runs.expiresAt(run)
+      const priority = runs.priority(run)
+      const isPlain = this.#runs === null && expiresAt === Infinity && priority === 0
+      if (isPlain && offset === this.baseOffset + start) continue
+      this.#addRunAt(start, length, offset, expiresAt, priority)
+    }
     this.#publish(length, {
       appendTime: source.#appendTimeMin,
       lsn: source.#firstLsn,
@@ -335,11 +346,14 @@ export class HotBatch {
     this.#buffers.retain()
   }
 
-  /** Ends one lease; the last one gives the buffers back. */
+  /** Ends one lease; the last holder gives the buffers back. */
   release(): void {
-    if (!this.#buffers.release()) return
-    this.#whole = null
-    this.#runs?.free()
+    if (this.#buffers.release()) this.#end()
+  }
+
+  /** The partition lets go of the batch; readers may hold it still, with every buffer that they may have seen. */
+  drop(): void {
+    if (this.#buffers.drop()) this.#end()
   }
 
   /** Sizes for the columns of a batch that follows this one; undefined where nothing can be said. */
@@ -347,7 +361,9 @@ export class HotBatch {
     if (this.schema.id !== schema.id || this.#adopted !== NO_COLUMNS) return undefined
     const used = this.#usedBytes()
     if (used > TYPICAL_BYTES_MAX) return undefined
-    const factor = ROOM * (this.#isFull ? BATCH_BYTES_TARGET / used : 1)
+    const isSlow = this.#appendTimeMax - this.#appendTimeMin > SLOW_FILL_MS
+    const part = isSlow ? SLOW_FILL_PART : 1
+    const factor = part * ROOM * (this.#isFull ? BATCH_BYTES_TARGET / used : 1)
     return this.#builders.map((builder) => {
       const size = builder.size()
       const rows = Math.ceil(size.rows * factor)
@@ -355,18 +371,13 @@ export class HotBatch {
     })
   }
 
-  get #range(): Range {
-    return { start: this.baseOffset, end: this.baseOffset + this.#length }
+  #end(): void {
+    this.#whole = null
+    this.#runs?.free()
   }
 
-  /** From the run at `index` on, as far as the rows lie side by side. */
-  #copyColumns(source: HotBatch, kept: readonly Run[], index: number): void {
-    const start = kept[index]?.rowStart ?? 0
-    let last = index
-    while (kept[last + 1] !== undefined && kept[last + 1]?.rowStart === kept[last]?.rowEnd) last++
-    source.#columns(start, kept[last]?.rowEnd ?? start).forEach((column, position) =>
-      this.#builders[position]?.append(column),
-    )
+  get #range(): Range {
+    return { start: this.baseOffset, end: this.baseOffset + this.#length }
   }
 
   #columns(start: number, end: number): ColumnData[] {
@@ -410,7 +421,7 @@ export class HotBatch {
       )
     } catch (error) {
       // A batch that does not come about holds nothing.
-      if (this.#builders.length === 0) this.#buffers.release()
+      if (this.#builders.length === 0) this.#buffers.drop()
       throw error
     }
   }

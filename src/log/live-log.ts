@@ -22,8 +22,9 @@ import {
 } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import { adoptableColumns } from './adopt-columns.ts'
+import { leastBytes } from './append-size.ts'
 import { knownPlaces, rememberPlaces } from './column-places.ts'
-import type { AppendFacts } from './hot-batch.ts'
+import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import type { LogView } from './log-view.ts'
 import type { Partition } from './partition.ts'
 import {
@@ -81,8 +82,11 @@ interface Append {
 
 /** Where an append that found memory full gets room. */
 export interface MemoryRoom {
-  /** Reclaims what can be at once; whether it is worth trying again. @throws StratalogError `append_too_large`. */
-  makeRoom(log: LiveLog, bytes: number): boolean
+  /**
+   * Reclaims what can be at once, for an append that takes `least` bytes or more and lacked `bytes`; whether it is worth
+   * trying again. @throws StratalogError `append_too_large`.
+   */
+  makeRoom(log: LiveLog, bytes: number, least: number): boolean
   /** Resolves when it is worth trying again. @throws StratalogError `memory_full`, `aborted`. */
   waitForRoom(log: LiveLog, bytes: number, signal: AbortSignal | undefined): Promise<void>
 }
@@ -92,6 +96,7 @@ const ROOM_TRIES_MAX = 3
 
 export class LiveLog {
   // Fixed at construction.
+  readonly #definition: LogDefinition
   readonly partitions: readonly Partition[]
   /**
    * How many of the schemas came from the manifest; those after them may be in the WAL only, and not yet durable there.
@@ -100,7 +105,6 @@ export class LiveLog {
   readonly #ports: LiveLogPorts
 
   // Owned by the append loop.
-  #definition: LogDefinition
   #schemas: Schema[]
   #nextPartition = 0
   #isApplying = false
@@ -272,10 +276,11 @@ export class LiveLog {
   async #appendLater(append: Append, exceeded: BudgetExceeded | null): Promise<AppendResult> {
     const { room } = this.#ports
     const { signal } = append.terms
+    const least = exceeded === null ? 0 : leastBytes(append.input)
     for (let tries = 0, lack = exceeded; ; tries++) {
       if (lack !== null) {
         if (room === null) throw lack
-        const isWorthIt = tries < ROOM_TRIES_MAX && room.makeRoom(this, lack.bytes)
+        const isWorthIt = tries < ROOM_TRIES_MAX && room.makeRoom(this, lack.bytes, least)
         if (!isWorthIt) await room.waitForRoom(this, lack.bytes, signal)
       }
       for (let wait = this.#backpressure; wait !== null; wait = this.#backpressure) await wait
@@ -302,14 +307,24 @@ export class LiveLog {
     const { hasWal } = this
     if (!hasWal && batch.bytes > APPEND_BYTES_MAX) assertStagedBytes(partition, staged)
     const endLsn = hasWal ? this.#logFrames(partition, staged, facts.appendTime) : Infinity
-    if (isNew) this.#schemas.push(schema)
+    const count = isAdopted ? batch.length : this.#commit(partition, batch, facts)
     if (isAdopted) partition.addAdopted(batch)
-    const count = isAdopted ? batch.length : batch.commit(facts)
+    if (isNew) this.#schemas.push(schema)
     partition.applied(count, hasWal)
     const result = { partition: partition.partition, offset, count }
     if (!hasWal) return Promise.resolve(result)
     const acked = this.#ports.acks.add(endLsn, partition, offset + count, ack !== 'memory')
     return acked === null ? Promise.resolve(result) : acked.then(() => result)
+  }
+
+  /** @throws BudgetExceeded where the terms of the rows find no room; with a WAL rows have none. */
+  #commit(partition: Partition, batch: HotBatch, facts: AppendFacts): number {
+    try {
+      return batch.commit(facts)
+    } catch (error) {
+      partition.discardStaged()
+      throw error
+    }
   }
 
   /**
@@ -364,26 +379,22 @@ export class LiveLog {
 
   #stageRows(partition: Partition, rows: readonly Row[], appendTime: number): Staged {
     const current = this.schema
-    if (current !== null) {
-      const batch = partition.openBatch(current)
-      try {
-        if (pushRows(batch, rows, appendTime) === 'ok') return stagedIn(batch, false)
-      } catch (error) {
-        // A batch that was begun for these rows would hold memory for nothing.
-        partition.discardStaged(batch)
-        throw error
-      }
-    }
-    const schema = this.#nextSchema(inferFields(rows, current, this.#definition.timeColumn))
-    const batch = partition.openBatch(schema)
-    if (current !== null && schema.id === current.id) throw explainMismatch(rows, schema, batch)
     try {
-      if (pushRows(batch, rows, appendTime) !== 'ok') throw explainMismatch(rows, schema, batch)
+      if (current !== null) {
+        const batch = partition.openBatch(current)
+        if (pushRows(batch, rows, appendTime) === 'ok') return stagedIn(batch, false)
+      }
+      const schema = this.#nextSchema(inferFields(rows, current, this.#definition.timeColumn))
+      const batch = partition.openBatch(schema)
+      const isNew = schema.id !== current?.id
+      if (!isNew || pushRows(batch, rows, appendTime) !== 'ok')
+        throw explainMismatch(rows, schema, batch)
+      return stagedIn(batch, true)
     } catch (error) {
-      partition.discardStaged(batch)
+      // Wherever a getter threw: nothing stays staged, and no batch that was begun holds memory for nothing.
+      partition.discardStaged()
       throw error
     }
-    return stagedIn(batch, true)
   }
 
   #stageColumns(partition: Partition, input: ColumnInput, facts: AppendFacts): Staged {
@@ -401,7 +412,7 @@ export class LiveLog {
     try {
       pushColumns(batch, input, facts.appendTime, places)
     } catch (error) {
-      partition.discardStaged(batch)
+      partition.discardStaged()
       throw error
     }
     return stagedIn(batch, isNew)

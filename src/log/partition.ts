@@ -27,9 +27,9 @@ import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
 import { HotBatches } from './hot-batches.ts'
 import type { PartitionView, ViewSource } from './log-view.ts'
-import { copyRuns, expiredRows, rangesOf, rowCount } from './batch-runs.ts'
+import { type TermsTest, copyRuns, eachRange, expiredRows, runsBut } from './batch-runs.ts'
 import { type BatchMemory, MemoryAccount } from './memory-account.ts'
-import type { Run } from './run-list.ts'
+import { newestStart } from './newest-start.ts'
 import { type SegmentPorts, archivedPrefixEnd, segmentSource } from './pinned-segment.ts'
 import { Waiters } from './waiters.ts'
 
@@ -75,6 +75,7 @@ export class Partition implements DurableListener {
   readonly logMemory: MemoryAccount
   readonly #memory: MemoryAccount
   readonly #timeColumn: string
+  readonly #ack: AckLevel
   readonly #ports: PartitionPorts
 
   // Owned by the append loop.
@@ -86,7 +87,6 @@ export class Partition implements DurableListener {
 
   // Moved by acknowledgements.
   #durableEnd: number
-  #ack: AckLevel
   readonly #waiters = new Waiters()
 
   // Moved by tiering, after its manifest commits.
@@ -209,17 +209,18 @@ export class Partition implements DurableListener {
 
   addAdopted(batch: HotBatch): void {
     assert(batch.baseOffset === this.#nextOffset, 'an adopted batch takes the next offsets')
-    const { last } = this.#hot
-    if (last !== undefined && last.length === 0) this.discardStaged(last)
+    this.discardStaged()
     this.sealOpenBatch()
     batch.touch(this.logMemory.nextStamp())
     this.#hot.push(batch)
   }
 
   /** Forgets rows that were staged in the open batch, and the batch with them when they were to be its first. */
-  discardStaged(batch: HotBatch): void {
-    batch.rollback()
-    if (batch.length === 0 && this.#hot.last === batch) this.#discardEmpty(batch)
+  discardStaged(): void {
+    const { last } = this.#hot
+    if (last === undefined || last.isSealed) return
+    last.rollback()
+    if (last.length === 0) this.#discardEmpty(last)
   }
 
   /** Runs after a batch committed `count` rows. Without a WAL the rows are as durable as they get. */
@@ -248,8 +249,7 @@ export class Partition implements DurableListener {
   skipTo(offset: number): void {
     assert(offset >= this.#nextOffset, 'offsets are skipped forward')
     if (offset === this.#nextOffset) return
-    const last = this.#hot.last
-    if (last !== undefined && last.length === 0) this.discardStaged(last)
+    this.discardStaged()
     this.sealOpenBatch()
     this.#nextOffset = offset
     this.#durableEnd = offset
@@ -307,7 +307,7 @@ export class Partition implements DurableListener {
       if (first.isLeased) first.seal()
       this.#hot.remove(first)
       bytes += first.bytes
-      first.release()
+      first.drop()
     }
     return bytes
   }
@@ -322,7 +322,7 @@ export class Partition implements DurableListener {
    * append is being staged, when it has none of them, and when a reader holds the batch and there is no room for the
    * copy besides it.
    */
-  evictRuns(batch: HotBatch, isVictim: (run: Run) => boolean): Eviction | null {
+  evictRuns(batch: HotBatch, isVictim: TermsTest): Eviction | null {
     return this.#reclaim(batch, isVictim, 'evicted')
   }
 
@@ -331,7 +331,7 @@ export class Partition implements DurableListener {
    */
   dropExpired(now: number, shareMin: number): readonly Eviction[] {
     if (this.#isStaging || this.#hot.expiresMin > now) return []
-    const isExpired = ({ expiresAt }: Run): boolean => expiresAt <= now
+    const isExpired: TermsTest = (expiresAt) => expiresAt <= now
     const dropped: Eviction[] = []
     for (const batch of [...this.#hot.all]) {
       if (batch.expiresMin > now || expiredRows(batch, now) < shareMin * batch.length) continue
@@ -340,11 +340,6 @@ export class Partition implements DurableListener {
     }
     this.#hot.measureExpiry()
     return dropped
-  }
-
-  setAck(ack: AckLevel): void {
-    this.#ack = ack
-    this.#waiters.wake()
   }
 
   // --- Reading ---------------------------------------------------------------------------------------------------
@@ -381,6 +376,14 @@ export class Partition implements DurableListener {
       gaps: this.#gaps,
     }
     return { view, release: () => leases.forEach((end) => end()) }
+  }
+
+  /** Where the newest `count` records begin that a reader sees; Infinity: all of them. */
+  newestStart(count: number): number {
+    const { visibleEnd: endOffset } = this
+    if (count === Infinity && this.#hot.expiresMin === Infinity) return this.#startOffset
+    const held = { startOffset: this.#startOffset, endOffset, segments: this.#segments }
+    return newestStart({ ...held, batches: this.#hot.all, now: this.#now() }, count)
   }
 
   /** The batch in RAM and the row of a visible record that has not expired; else null. Counts as reading it. */
@@ -425,7 +428,7 @@ export class Partition implements DurableListener {
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const batch of this.#hot.all) batch.release()
+    for (const batch of this.#hot.all) batch.drop()
     this.#hot.clear()
     this.#waiters.wake()
   }
@@ -455,34 +458,34 @@ export class Partition implements DurableListener {
   /** A reader is told of records that expired in a batch as of those that were reclaimed. */
   #noteExpired(batch: HotBatch, now: number): void {
     if (batch.expiresMin > now) return
-    this.#noteGone(batch, ({ expiresAt }) => expiresAt <= now, 'expired')
+    this.#noteGone(batch, (expiresAt) => expiresAt <= now, 'expired')
   }
 
-  #noteGone(batch: HotBatch, isGone: (run: Run) => boolean, cause: GapCause): void {
-    for (const { start, end } of rangesOf(batch, isGone)) this.#gaps.add(start, end, cause)
+  #noteGone(batch: HotBatch, isGone: TermsTest, cause: GapCause): void {
+    eachRange(batch, isGone, (start, end) => this.#gaps.add(start, end, cause))
   }
 
   #discardEmpty(batch: HotBatch): void {
     this.#hot.popEmpty()
-    batch.release()
+    batch.drop()
   }
 
-  #reclaim(batch: HotBatch, isVictim: (run: Run) => boolean, cause: GapCause): Eviction | null {
+  #reclaim(batch: HotBatch, isVictim: TermsTest, cause: GapCause): Eviction | null {
     if (this.#isStaging || batch.length === 0) return null
-    const kept = [...batch.runs].filter((run) => !isVictim(run))
-    const keptRows = rowCount(kept)
-    if (keptRows === batch.length) return null
-    if (keptRows > 0 || batch.isLeased) batch.seal()
+    const kept = runsBut(batch, isVictim)
+    if (kept.rows === batch.length) return null
+    // What goes at once needs no shrinking first.
+    if (kept.rows > 0 || batch.isLeased) batch.seal()
     const { bytes } = batch
-    const copy = keptRows === 0 ? null : copyRuns(batch, kept, this.#memory, this.#timeColumn)
+    const copy = kept.rows === 0 ? null : copyRuns(batch, kept, this.#memory, this.#timeColumn)
     if (copy === undefined) return null
     this.#noteGone(batch, isVictim, cause)
     if (copy === null) this.#hot.remove(batch)
     else this.#hot.replace(batch, copy)
     if (this.flushedEnd <= batch.baseOffset)
       this.#startOffset = Math.max(this.#startOffset, this.hotStart)
-    batch.release()
-    const records = batch.length - keptRows
+    batch.drop()
+    const records = batch.length - kept.rows
     return { records, bytes: bytes - (copy?.bytes ?? 0), batch, isWhole: copy === null }
   }
 

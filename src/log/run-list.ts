@@ -9,16 +9,6 @@
  */
 import type { BatchMemory } from './memory-account.ts'
 
-/** Rows `[rowStart, rowEnd)` of a batch; the first has offset `offset`. */
-export interface Run {
-  readonly rowStart: number
-  readonly rowEnd: number
-  readonly offset: number
-  /** ms of the engine's clock from which on the rows are gone; Infinity: never. */
-  readonly expiresAt: number
-  readonly priority: number
-}
-
 const CAPACITY_MIN = 4
 /** Of the row's end, the expiry and the priority. */
 const RUN_BYTES = 4 + 8 + 2
@@ -87,16 +77,17 @@ export class RunList {
     return this.#offsets?.[run] ?? this.#baseOffset + this.rowStart(run)
   }
 
-  *[Symbol.iterator](): Generator<Run, void, undefined> {
-    for (let run = 0; run < this.#count; run++) {
-      yield {
-        rowStart: this.rowStart(run),
-        rowEnd: this.rowEndOf(run),
-        offset: this.offsetOf(run),
-        expiresAt: this.expiresAt(run),
-        priority: this.priority(run),
-      }
+  /** The rows of some runs, as starts and ends in turn; what touches is one. */
+  rowRanges(runs: Int32Array): Int32Array {
+    const ranges = new Int32Array(runs.length * 2)
+    let count = 0
+    for (const run of runs) {
+      const start = this.rowStart(run)
+      if (count > 0 && ranges[count - 1] === start) count--
+      else ranges[count++] = start
+      ranges[count++] = this.rowEndOf(run)
     }
+    return ranges.subarray(0, count)
   }
 
   /** Rows up to `rowEnd` that begin at `offset`. @throws BudgetExceeded, and nothing is added then. */

@@ -21,8 +21,8 @@ export function stagedIn(batch: HotBatch, isNew: boolean): Staged {
 }
 
 export function discardStaged(partition: Partition, { batch, isAdopted }: Staged): void {
-  if (isAdopted) batch.release()
-  else partition.discardStaged(batch)
+  if (isAdopted) batch.drop()
+  else partition.discardStaged()
 }
 
 /** What fits no WAL frame fits no block of a segment either; a log without a WAL would not be told otherwise. */

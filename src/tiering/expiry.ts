@@ -3,7 +3,7 @@
  *
  * Only partitions that hold records with a time to live are looked at, and there is a timer only while there are some.
  * A sweep drops batches that expired whole, and copies the rest of one when half of it is gone: each record is then
- * copied once for each that goes. Under pressure everything that expired goes.
+ * copied once for each that goes. Under pressure less is enough, and everything goes before an append is refused.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Eviction, Partition } from '../log/partition.ts'
@@ -33,11 +33,11 @@ export class ExpirySweep {
     this.#timer ??= this.#clock.setTimer(SWEEP_INTERVAL_MS, () => this.#sweep())
   }
 
-  /** Drops everything that expired, of one log or of all. */
-  dropAll(of?: readonly Partition[]): void {
+  /** Drops what expired where that is at least `shareMin` of a batch, of one log or of all. */
+  dropAll(shareMin: number, of?: readonly Partition[]): void {
     if (this.#partitions.size === 0) return
     const now = this.#clock.now()
-    for (const partition of of ?? this.#partitions) this.#drop(partition, now, 0)
+    for (const partition of of ?? this.#partitions) this.#drop(partition, now, shareMin)
   }
 
   close(): void {

@@ -40,6 +40,9 @@ const ROUND_MS_MAX = 20
 const TURN_BYTES_MIN = 1024 * 1024
 const TURNS = 8
 
+/** Of a batch that is copied without what expired; when that does not make room, it is copied for less. */
+const EXPIRED_SHARE_MIN = 0.1
+
 const REFUSES = 'the log evicts nothing'
 
 export interface GovernorOptions {
@@ -52,6 +55,16 @@ export interface GovernorOptions {
   readonly logs: () => Iterable<LiveLog>
   /** Flushes what can be flushed and drops what is proven below. */
   readonly relieve: () => Promise<void>
+}
+
+interface Survey {
+  /** Logs that can evict. */
+  readonly candidates: LogQueue
+  readonly hasFlushable: boolean
+  /** What evicting all that can be would free at once; Infinity where nobody asked. */
+  readonly freeable: number
+  /** Nothing has a lower tier, which would have to be looked at in every round. */
+  readonly isMemoryOnly: boolean
 }
 
 /** What the engine's batches take, and what they lost since it was opened. */
@@ -74,6 +87,8 @@ export class MemoryGovernor {
   readonly #counts: ReclaimCounts
   readonly #freed: FreedRate
   readonly #lingering: LingeringBatches
+  /** Of a round that left something to the next one: with 100,000 logs to look at most of a round is to find them. */
+  #unfinished: Survey | null = null
   #isRelieving = false
   #isClosed = false
   /** A round found nothing while so many bytes were in use; it is not repeated before this monotonic time. */
@@ -158,9 +173,10 @@ export class MemoryGovernor {
     const limit = this.#limitOf(log)
     const free = this.#freeBytes(log)
     if (free >= limit) throw this.#tooLarge(log, null)
-    if (isRefusing(log)) throw this.#full(log, REFUSES)
     // It failed with what is free, so it takes more to be worth a try.
-    await this.#wait(log, Math.min(limit, Math.max(bytes, free + 1)), signal, 'first')
+    const wanted = Math.min(limit, Math.max(bytes, free + 1))
+    if (isRefusing(log)) throw this.#full(log, REFUSES, wanted)
+    await this.#wait(log, wanted, signal, 'first')
   }
 
   /** Ends every wait; nothing is reclaimed any more. */
@@ -192,9 +208,12 @@ export class MemoryGovernor {
     const { pinned, coming } = this.#lingering.of(memory)
     const { high, low } = watermarksOf(maxBytes, highBytes / maxBytes, pinned)
     if (usedBytes < high && usedBytes + bytes <= maxBytes) return
-    this.#expiry.dropAll(log.partitions)
+    this.#expiry.dropAll(0, log.partitions)
     const target = Math.min(low, maxBytes - bytes)
-    if (pinned > 0 && memory.usedBytes - coming - freeableBytes(log) > maxBytes - bytes) return
+    if (pinned > 0) {
+      const enough = memory.usedBytes + bytes > maxBytes ? maxBytes - bytes : high
+      if (memory.usedBytes - coming - freeableBytes(log) > enough) return
+    }
     for (;;) {
       const excess = memory.usedBytes - this.#lingering.of(memory).coming - target
       if (excess <= 0 || !this.#evictSome(log, excess)) return
@@ -214,26 +233,29 @@ export class MemoryGovernor {
     if (usedBytes - coming <= target) return
     if (usedBytes < high && usedBytes + bytes <= maxBytes) return
     if (usedBytes >= this.#idleBytes && clock.monotonic() < this.#idleUntil) return
-    this.#expiry.dropAll()
-    const { candidates, hasFlushable, freeable } = this.#survey(pinned > 0)
+    const survey = this.#unfinished ?? this.#survey(pinned > 0)
+    this.#unfinished = null
+    const { candidates, hasFlushable, freeable, isMemoryOnly } = survey
     const isPressing = this.usedBytes + bytes > maxBytes
-    const isInVain = this.usedBytes - coming - freeable > maxBytes - bytes
-    if (!isInVain && (isPressing || (this.usedBytes >= high && !hasFlushable)))
-      this.#evictDownTo(target, maxBytes - bytes, candidates)
+    const isInVain = this.usedBytes - coming - freeable > (isPressing ? maxBytes - bytes : high)
+    // Down to the low mark also when what expired was enough for now: or the next round would be due at once.
+    if (!isInVain && (isPressing || (usedBytes >= high && !hasFlushable))) {
+      const isDone = this.#evictDownTo(target, maxBytes - bytes, candidates)
+      if (!isDone && isMemoryOnly && pinned === 0) this.#unfinished = survey
+    }
+    if (this.usedBytes + bytes > maxBytes) this.#expiry.dropAll(0)
     if (hasFlushable && this.usedBytes >= high) this.#startRelief()
     if (this.usedBytes < usedBytes) return
     this.#idleBytes = this.usedBytes
     this.#idleUntil = clock.monotonic() + IDLE_MS
   }
 
-  /** Drops what is proven below, and finds who could evict or flush; what eviction would free at once, where asked. */
-  #survey(isFreeableAsked: boolean): {
-    readonly candidates: LogQueue
-    readonly hasFlushable: boolean
-    readonly freeable: number
-  } {
+  /** Drops what expired and what is proven below, and finds who could evict or flush. */
+  #survey(isFreeableAsked: boolean): Survey {
+    this.#expiry.dropAll(EXPIRED_SHARE_MIN)
     const candidates = new LogQueue()
     let hasFlushable = false
+    let isMemoryOnly = true
     let freeable = isFreeableAsked ? 0 : Infinity
     for (const log of this.#options.logs()) {
       if (log.policy.mode === 'memory') {
@@ -243,25 +265,29 @@ export class MemoryGovernor {
         if (isFreeableAsked) freeable += freeableBytes(log)
         continue
       }
+      isMemoryOnly = false
       for (const partition of log.partitions) {
         const before = partition.hotRecords
         if (before > 0) partition.dropHot(partition.flushedEnd)
         hasFlushable ||= partition.nextOffset > partition.flushedEnd
       }
     }
-    return { candidates, hasFlushable, freeable }
+    return { candidates, hasFlushable, freeable, isMemoryOnly }
   }
 
-  /** Down to `target`; when that takes long, once there is room it leaves the rest to the round of a later append. */
-  #evictDownTo(target: number, enough: number, candidates: LogQueue): void {
+  /**
+   * Down to `target`; when that takes long, once there is room it leaves the rest to the round of a later append.
+   * Whether there is nothing left to do.
+   */
+  #evictDownTo(target: number, enough: number, candidates: LogQueue): boolean {
     const { clock } = this.#options
     const until = clock.monotonic() + ROUND_MS_MAX
     const excess = (): number => this.usedBytes - this.#lingering.of(null).coming - target
     const turnBytes = Math.max(TURN_BYTES_MIN, excess() / TURNS)
     for (let left = excess(); left > 0; left = excess()) {
-      if (this.usedBytes <= enough && clock.monotonic() > until) return
+      if (this.usedBytes <= enough && clock.monotonic() > until) return false
       const log = candidates.pop()
-      if (log === null) return
+      if (log === null) return true
       // A queue needs no plan: the next batch of the log may be younger than those of others.
       const turn = log.policy.evictionPolicy === 'fifo' ? 1 : turnBytes
       const wanted = candidates.size === 0 ? left : Math.min(left, turn)
@@ -269,6 +295,7 @@ export class MemoryGovernor {
       const time = nextVictimTime(log)
       if (time < Infinity) candidates.push(log, time)
     }
+    return true
   }
 
   /** Whether the log let go of something. */
@@ -343,12 +370,12 @@ export class MemoryGovernor {
     return this.#queue.wait(log, freeBytes, signal, place)
   }
 
-  /** Of an append that is refused now; counts it. */
-  #full(log: LiveLog, reason: string): StratalogError {
+  /** Of an append that is refused now; counts it. @param bytes that there is no room for. */
+  #full(log: LiveLog, reason: string, bytes = 1): StratalogError {
     const { usedBytes, maxBytes } = this
     this.#options.metrics.count('stratalog_memory_refusals_total', 1)
     const memory = memoryOf(log)
-    const isOwn = this.#lackOf(log, 1) === 'log'
+    const isOwn = this.#lackOf(log, bytes) === 'log'
     const [used, max] = isOwn ? [memory.usedBytes, memory.maxBytes] : [usedBytes, maxBytes]
     const key = isOwn ? 'storage.maxMemoryBytes' : 'maxMemoryBytes'
     return new StratalogError(

@@ -10,10 +10,11 @@
  * replaced by a copy of those. Copies cost time, so one call lets go of less than it was asked for where that takes
  * fewer copies than COPY_BYTES_MAX; what it lets go of is right in itself.
  */
+import type { TermsTest } from '../log/batch-runs.ts'
 import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Eviction, Partition } from '../log/partition.ts'
-import type { Run, RunList } from '../log/run-list.ts'
+import type { RunList } from '../log/run-list.ts'
 
 /** About 10 ms of copying. */
 const COPY_BYTES_MAX = 16 * 1024 * 1024
@@ -30,7 +31,7 @@ interface Held {
 
 /** The key that decides who goes first: lower ones do. */
 interface Order {
-  readonly ofRun: (run: Run) => number
+  readonly of: (expiresAt: number, priority: number) => number
   readonly at: (runs: RunList, run: number) => number
   readonly leastOf: (batch: HotBatch) => number
   /** Of rows that nothing was asked for. */
@@ -38,20 +39,20 @@ interface Order {
 }
 
 const BY_PRIORITY: Order = {
-  ofRun: ({ priority }) => priority,
+  of: (_, priority) => priority,
   at: (runs, run) => runs.priority(run),
   leastOf: (batch) => batch.priorityMin,
   ofPlain: 0,
 }
 const BY_EXPIRY: Order = {
-  ofRun: ({ expiresAt }) => expiresAt,
+  of: (expiresAt) => expiresAt,
   at: (runs, run) => runs.expiresAt(run),
   leastOf: (batch) => batch.expiresMin,
   ofPlain: Infinity,
 }
 
 interface Victim extends Held {
-  readonly isVictim: ((run: Run) => boolean) | null
+  readonly isVictim: TermsTest | null
   /** Of the records that go, and of those that are copied; estimates. */
   readonly bytes: number
   readonly copyBytes: number
@@ -210,8 +211,8 @@ function victimsByKey(held: readonly Held[], order: Order, wanted: number): read
   for (const { partition, batch } of held) {
     if (order.leastOf(batch) > key) continue
     const takesKey = left > 0
-    const isVictim = (run: Run): boolean => {
-      const own = order.ofRun(run)
+    const isVictim: TermsTest = (expiresAt, priority) => {
+      const own = order.of(expiresAt, priority)
       return own < key || (takesKey && own === key)
     }
     let rowsBelow = 0

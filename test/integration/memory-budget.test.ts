@@ -28,6 +28,21 @@ describe('an engine in RAM', () => {
     expect(new Set(gaps.map(({ cause }) => cause))).toEqual(new Set(['evicted']))
   })
 
+  test('takes appends beside a reader that stands still, which keeps no more than it leases', async () => {
+    await using db = await Stratalog.memoryOnly({ maxMemoryBytes: '24MB' })
+    const log = await db.createLog('log')
+    const rows = Array.from({ length: 50 }, () => ({ text: 'x'.repeat(20_000) }))
+    for (let round = 0; round < 18; round++) await log.append(rows)
+    const reader = log.read({ onGap: 'skip' })[Symbol.asyncIterator]()
+    const first = await reader.next()
+    for (let round = 0; round < 60; round++) await log.append(rows)
+    expect(first.value?.toRows()[0]?.['text']).toHaveLength(20_000)
+    // The leases are of some batches; the rest of the budget holds what was appended last.
+    expect(db.memoryMetrics().recordCount).toBeGreaterThan(500)
+    expect((await log.get(78 * 50 - 1))?.['text']).toHaveLength(20_000)
+    await reader.return?.()
+  })
+
   test('gives no expired record back, by read, get or SQL', async () => {
     const clock = new VirtualClock()
     await using db = await Stratalog.memoryOnly({}, { clock })

@@ -317,6 +317,36 @@ describe('one record', () => {
     }
   })
 
+  test('is among the newest though younger ones expired, and the first though older ones did', async () => {
+    const clock = new VirtualClock(START)
+    await using db = await Stratalog.memoryOnly({}, { clock })
+    const log = await db.createLog('subject')
+    const ttl = { ttl: '1s' } as const
+    await log.append([{ n: 0 }, { n: 1 }], ttl)
+    await log.append([{ n: 2 }, { n: 3 }, { n: 4 }])
+    await log.append([{ n: 5 }, { n: 6 }], ttl)
+    const gaps: OffsetGap[] = []
+    const read = async (options: ReadOptions): Promise<unknown[]> => {
+      const rows = await log.read({ ...options, onGap: (gap) => gaps.push(gap) }).toArray()
+      return rows.map((row) => row['n'])
+    }
+    expect([await read({ last: 2 }), await read({ last: 0 })]).toEqual([[5, 6], []])
+    // Just enough that most of the batch stays, so that nothing is reclaimed yet.
+    clock.advance(999)
+    expect(await read({})).toEqual([0, 1, 2, 3, 4, 5, 6])
+    clock.advance(1)
+    expect(gaps.splice(0)).toEqual([])
+    expect([await read({ last: 2 }), await read({ last: 9 })]).toEqual([
+      [3, 4],
+      [2, 3, 4],
+    ])
+    gaps.length = 0
+    expect(await read({})).toEqual([2, 3, 4])
+    expect(gaps).toEqual([{ partition: 0, from: 5, to: 7, cause: 'expired' }])
+    await log.append({ n: 7 })
+    expect(await read({ last: 3 })).toEqual([3, 4, 7])
+  })
+
   test('that expired is not there, before it is reclaimed too', async () => {
     const clock = new VirtualClock(START)
     await using db = await Stratalog.memoryOnly({}, { clock })

@@ -34,7 +34,7 @@ export interface MemorySoakReport extends MemorySoakOptions {
  * the objects of each log.
  */
 export const RSS_CONSTANT_BYTES: number = 256 * 1024 * 1024
-export const RSS_LOG_BYTES: number = 12 * 1024
+export const RSS_LOG_BYTES: number = 24 * 1024
 
 const POLICIES = ['fifo', 'lru', 'ttl', 'priority'] as const
 const APPEND_RECORDS_MAX = 1_000
@@ -77,7 +77,7 @@ class MemorySoak {
     for (let step = 0; left > 0; step++) {
       left -= await this.#append(Math.min(left, 1 + (this.#random.uint32() % this.#appendMax)))
       if (step % 50 === 0) await this.#read(this.#random.uint32() % logs)
-      if (step % 200 === 0) this.#lookAtUse(db.memoryMetrics())
+      if (step % this.#lookSteps === 0) this.#lookAtUse(db.memoryMetrics())
     }
     for (let index = 0; index < Math.min(logs, 200); index++) await this.#read(index)
     const metrics = db.memoryMetrics()
@@ -108,6 +108,11 @@ class MemorySoak {
   /** Many logs come with small appends, so that each of them holds little. */
   get #appendMax(): number {
     return this.#options.logs > 10_000 ? 20 : APPEND_RECORDS_MAX
+  }
+
+  /** A look names every log. */
+  get #lookSteps(): number {
+    return Math.max(200, this.#options.logs / 5)
   }
 
   async #append(count: number): Promise<number> {

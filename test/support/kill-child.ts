@@ -27,6 +27,8 @@ const db = await Stratalog.open({
   dataDir,
   archive,
   defaults: { memoryTtl: 60, diskAfter: 30, archiveAfter: 90, diskTtl: 150 },
+  // Every other life is short of memory: its appends wait for room, are rolled back and come again.
+  ...(life % 2 === 1 ? { maxMemoryBytes: '128KB' } : {}),
 })
 const names = new Set(db.logs().map((log) => log.name))
 if (!names.has('events')) await db.createLog('events')

@@ -1,7 +1,7 @@
 /** `read`: records of a log in offset order, across all tiers. */
 import { StratalogError } from '../../base/errors.ts'
 import type { Field } from '../../format/schema.ts'
-import type { ReadOptions } from '../../engine/record-stream.ts'
+import type { ReadOptions } from '../../engine/read-options.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withReader } from '../engine-access.ts'
 import type { OutputFormat } from '../output/output-format.ts'

@@ -360,14 +360,38 @@ describe('Arrow data that lies', () => {
     expect(rowsOf(input).map((row) => row['c'])).toEqual(['a', null, 'a', null])
   })
 
-  test('with a name that comes twice is refused', () => {
+  test.each([
+    [8, true, Int8Array.of(0, 1, 99, 1)],
+    [8, false, Uint8Array.of(0, 1, 255, 1)],
+    [16, true, Int16Array.of(0, 1, -1, 1)],
+    [16, false, Uint16Array.of(0, 1, 0xffff, 1)],
+    [32, true, Int32Array.of(0, 1, -(2 ** 31), 1)],
+    [32, false, Uint32Array.of(0, 1, 2 ** 32 - 1, 1)],
+    [64, true, BigInt64Array.of(0n, 1n, -1n, 1n)],
+    [64, false, BigUint64Array.of(0n, 1n, 2n ** 32n, 1n)],
+  ])('has codes of %s bits, signed: %s, that may be anything under a null', (...given) => {
+    const [bitWidth, isSigned, values] = given
+    const type = { ...coded, indices: { typeId: 2, bitWidth, isSigned } }
+    const column = { type, values, dictionary: dictionaryOf(twoTexts) }
+    expect(errorOf(() => read(column))?.code).toBe('input_invalid')
+    const input = read({ ...column, nullBitmap: Uint8Array.of(0b1011) })
+    expect(rowsOf(input).map((row) => row['c'])).toEqual(['a', 'b', null, 'b'])
+    const inOrder = read({ ...column, values: values.with(2, values[0] as never) as never })
+    expect(rowsOf(inOrder).map((row) => row['c'])).toEqual(['a', 'b', 'a', 'b'])
+  })
+
+  test('with a name that comes twice is refused, among few and among many', () => {
     const column = { type: int32, length: 1, offset: 0, values: new Int32Array(1) }
-    const field = { name: 'c', nullable: true }
-    const input: ArrowInput = {
-      schema: { fields: [field, field] },
-      data: { length: 1, children: [column, column] },
+    for (const count of [2, 100]) {
+      const names = Array.from({ length: count }, (_, index) => `c${index}`)
+      const table = (fieldNames: readonly string[]): ArrowInput => ({
+        schema: { fields: fieldNames.map((name) => ({ name, nullable: true })) },
+        data: { length: 1, children: fieldNames.map(() => column) },
+      })
+      expect(readArrowInput(table(names)).fields.map(({ name }) => name)).toEqual(names)
+      const twice = table(names.with(count - 1, 'c0'))
+      expect(errorOf(() => readArrowInput(twice))?.code).toBe('schema_invalid')
     }
-    expect(errorOf(() => readArrowInput(input))?.code).toBe('schema_invalid')
   })
 })
 

@@ -188,6 +188,41 @@ describe('a dictionary', () => {
   })
 })
 
+test('words that were there stay readable when a new one finds no room for its bytes', () => {
+  for (let left = 0; left < 3; left++) {
+    const source = new TrackedBuffers()
+    const builder = new TextBuilder(source, { ...NO_SIZE, encoding: 'dictionary' })
+    // As many words as have room, of several lengths, so that the next one replaces the offsets first.
+    const given = Array.from({ length: 150 }, (_, row) => `${'w'.repeat(row % 4)}${row % 15}`)
+    for (const text of given) builder.push(text)
+    const words = new Set(given)
+    const codes = present(builder.slice(0, 150).dictionary, 'a dictionary')
+    expect(codes.length).toBe(words.size)
+    source.left = left
+    const pushMore = (): void => {
+      for (let word = 0; word < 40; word++) builder.push(`${word}`.padEnd(60, 'x'))
+    }
+    expect(pushMore).toThrow(OutOfBuffers)
+    builder.truncate(150)
+    const { dictionary } = builder.slice(0, 150)
+    expect(valuesOf({ ...present(dictionary, 'a dictionary') }).slice(0, words.size)).toEqual([
+      ...words,
+    ])
+  }
+})
+
+test('words of a dictionary that the caller has overwritten are the new ones', () => {
+  const builder = newBuilder()
+  const column = dictionaryColumn(['abc', 'def', 'unused'], [0, 1, null, 0])
+  builder.append(column)
+  builder.append(column)
+  present(column.dictionary, 'words').values.set(Buffer.from('ghijkl'))
+  builder.append(column)
+  const before = ['abc', 'def', null, 'abc']
+  const after = ['ghi', 'jkl', null, 'ghi']
+  expect(valuesOf(builder.slice(0, 12))).toEqual([...before, ...before, ...after])
+})
+
 interface Step {
   readonly kind: 'push' | 'pushAll' | 'append' | 'appendCoded' | 'refuse' | 'truncate' | 'view'
   readonly pool: number

@@ -110,6 +110,55 @@ describe('a hot batch', () => {
     }
   })
 
+  test('keeps what a reader saw when the partition lets go of it, and until the reader does', () => {
+    const pool = newPool()
+    const batch = newBatch(pool)
+    add(batch, rows(50))
+    batch.retain()
+    const view = batch.view(0, 50)
+    // Every buffer of the view is replaced.
+    add(batch, rows(3_000, 50))
+    batch.seal()
+    batch.drop()
+    expect(batch.isLeased).toBe(true)
+    expect(batchRows(view)).toEqual(expected(50))
+    batch.release()
+    expect(pool.usedBytes).toBe(0)
+  })
+
+  test('passes no limit for a reader when it forgets rows', () => {
+    const pool = newPool()
+    const batch = newBatch(pool)
+    add(batch, rows(50))
+    batch.retain()
+    const view = batch.view(0, 50)
+    batch.builders[1]?.push('x'.repeat(4 << 20))
+    pool.limit = pool.usedBytes
+    batch.rollback()
+    expect(pool.usedBytes).toBe(pool.limit)
+    expect(batchRows(view)).toEqual(expected(50))
+    batch.release()
+    batch.rollback()
+    expect(pool.usedBytes).toBeLessThan(1 << 20)
+    expect(batchRows(batch.view(0, 50))).toEqual(expected(50))
+  })
+
+  test('says that its buffers changed when one only goes', () => {
+    const pool = newPool()
+    const batch = newBatch(pool)
+    const empty = Array.from({ length: 100 }, () => ({ n: 1, t: '', b: true }))
+    add(batch, empty)
+    expect(batch.rows()[1]?.dictionary).not.toBeNull()
+    const before = batch.bufferChanges
+    // The column turns plain, which takes no buffer for empty texts; the text then finds no room.
+    pool.limit = pool.usedBytes - 64
+    expect(() => batch.builders[1]?.push('x'.repeat(70))).toThrow(BudgetExceeded)
+    batch.rollback()
+    expect(batch.rows()[1]?.dictionary).toBeNull()
+    expect(batch.bufferChanges).toBeGreaterThan(before)
+    expect(batchRows(batch.view(0, 100)).map((row) => row['t'])).toEqual(empty.map(() => ''))
+  })
+
   test('knows its times and the LSN that recovery would need', () => {
     const batch = newBatch(newPool())
     expect([batch.firstLsn, batch.time]).toEqual([Infinity, { min: Infinity, max: -Infinity }])
@@ -191,6 +240,19 @@ describe('a lease', () => {
     expect(batchRows(batch.view(0, 1_000))).toEqual(expected(1_000))
   })
 
+  test('that is the only one keeps the buffers that grew out of use when the batch is evicted', () => {
+    const pool = newPool()
+    const batch = newBatch(pool)
+    add(batch, rows(10))
+    batch.retain()
+    const leased = batch.view(0, 10)
+    add(batch, rows(500, 10))
+    batch.drop()
+    expect(batchRows(leased)).toEqual(expected(10))
+    batch.release()
+    expect([batch.bytes, pool.usedBytes]).toEqual([0, 0])
+  })
+
   test('of any order among appends, rollbacks, sealing and eviction shows the rows that it was taken for', () => {
     fc.assert(
       fc.property(fc.array(leaseStep, { maxLength: 60 }), (steps) => {
@@ -216,14 +278,14 @@ describe('a lease', () => {
             batch.seal()
           } else if (kind === 'evict' && isHeld && amount < 100) {
             isHeld = false
-            batch.release()
+            batch.drop()
           }
           for (const { from, view } of leases) {
             expect(batchRows(view)).toEqual(expected(view.length, from))
           }
           expect(batch.bytes).toBe(pool.usedBytes)
         }
-        if (isHeld) batch.release()
+        if (isHeld) batch.drop()
         leases.forEach(() => batch.release())
         expect([batch.bytes, pool.usedBytes]).toEqual([0, 0])
       }),
@@ -312,6 +374,33 @@ describe('a batch of columns that were given away', () => {
 })
 
 describe('the size of a batch', () => {
+  test('has nothing for the offsets of values of one length', () => {
+    const equal = Array.from({ length: 5_000 }, (_, row) => ({ t: `row ${10_000 + row}` }))
+    const [bytes, bytesOfMixed] = [equal, [...equal.slice(1), { t: 'row' }]].map((given) => {
+      const pool = newPool()
+      const batch = newBatch(pool)
+      add(batch, given)
+      batch.seal()
+      return pool.usedBytes
+    })
+    expect((bytesOfMixed ?? 0) - (bytes ?? 0)).toBeGreaterThan(4 * 5_000 - 64)
+  })
+
+  test('is not lent whole to the next when it took long to fill', () => {
+    const bytesBegun = (lastTime: number): number => {
+      const pool = newPool()
+      const previous = newBatch(pool)
+      for (let time = 0; !previous.isFull; time = lastTime) add(previous, rows(2_000), time)
+      previous.seal()
+      const before = pool.usedBytes
+      const batch = newBatch(pool, 0, previous)
+      add(batch, rows(1))
+      return pool.usedBytes - before
+    }
+    expect(bytesBegun(10_000)).toBeGreaterThan(0.8 * BATCH_BYTES_TARGET)
+    expect(bytesBegun(10_001)).toBeLessThan(0.2 * BATCH_BYTES_TARGET)
+  })
+
   test('is about the target, also when the batch before it lends its size', () => {
     const pool = newPool()
     let previous: HotBatch | null = null

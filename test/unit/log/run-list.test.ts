@@ -27,11 +27,12 @@ test('a run list gives back the terms of every row, finds rows by offset, and co
         list.add(index + 1, offset, expiresAt, priority)
         return offset
       })
-      const terms = [...list].flatMap((run) =>
-        Array.from({ length: run.rowEnd - run.rowStart }, (_, index) => ({
-          offset: run.offset + index,
-          expiresAt: run.expiresAt,
-          priority: run.priority,
+      const runs = Array.from({ length: list.count }, (_, run) => run)
+      const terms = runs.flatMap((run) =>
+        Array.from({ length: list.rowEndOf(run) - list.rowStart(run) }, (_, index) => ({
+          offset: list.offsetOf(run) + index,
+          expiresAt: list.expiresAt(run),
+          priority: list.priority(run),
         })),
       )
       expect(terms).toEqual(
@@ -47,7 +48,13 @@ test('a run list gives back the terms of every row, finds rows by offset, and co
       expect(list.expiresMin).toBe(Math.min(...rows.map(({ expiresAt }) => expiresAt)))
       expect(list.expiresMax).toBe(Math.max(...rows.map(({ expiresAt }) => expiresAt)))
       list.seal()
-      expect([...list]).toHaveLength(list.count)
+      const every = Int32Array.from(runs)
+      expect(list.rowRanges(every)).toEqual(Int32Array.of(0, rows.length))
+      // Every other run: its rows, and nothing that touches.
+      const some = every.filter((run) => run % 2 === 0)
+      expect([...list.rowRanges(some)]).toEqual(
+        [...some].flatMap((run) => [list.rowStart(run), list.rowEndOf(run)]),
+      )
       expect(memory.usedBytes).toBe(list.bytes)
       list.free()
       expect(memory.usedBytes).toBe(0)

@@ -205,6 +205,72 @@ describe('an append', () => {
     expect(given.governor.usedBytes).toBeLessThan(MIB)
   })
 
+  test('goes on beside a reader that stands still, which keeps what it leases and nothing else', async () => {
+    const given = setting(4 * MIB)
+    const log = addLog(given)
+    await fill(log, 12)
+    const view = log.view()
+    const pinned = log.partition(0).batches.map(({ bytes }) => bytes)
+    let refused = 0
+    for (let count = 12; count < 60; count++) {
+      const admitted = given.governor.admit(log, null) ?? Promise.resolve()
+      let isSettled = false
+      void admitted.catch(() => refused++).finally(() => (isSettled = true))
+      for (let look = 0; look < 100 && !isSettled; look++) {
+        await given.clock.yield()
+        if (!isSettled) given.clock.advance(5)
+      }
+      expect([isSettled, refused]).toEqual([true, 0])
+      await fill(log, 1, count)
+    }
+    const held = pinned.reduce((sum, bytes) => sum + bytes, 0)
+    expect(log.partition(0).startOffset).toBeGreaterThan(45)
+    // The rest of the budget is used, not emptied again and again.
+    expect(given.governor.usedBytes).toBeGreaterThan(held + 0.3 * (4 * MIB - held))
+    view.release()
+  })
+
+  test('evicts nothing more for a reader of everything, which nothing could be freed beside', async () => {
+    const given = setting(2 * MIB)
+    const log = addLog(given)
+    await fill(log, 8)
+    const view = log.view()
+    const waiting = given.governor.waitForRoom(log, MIB / 2)
+    const refused = expect(waiting).rejects.toMatchObject({ code: 'memory_full' })
+    for (let waited = 0; waited <= 10_000; waited += 500) {
+      await given.clock.yield()
+      given.clock.advance(500)
+    }
+    await refused
+    expect(log.partition(0).batches.length).toBeGreaterThan(0)
+    view.release()
+  })
+
+  test('finds the logs once for all the rounds that it takes to come down', async () => {
+    const given = setting(16 * MIB)
+    const all = Array.from({ length: 200 }, () => addLog(given))
+    for (const [time, log] of all.entries())
+      await appendRows(log, [{ text: 'x'.repeat(50_000) }], 0, time)
+    // Time passes with every look at it: a round has come to its end after a few logs.
+    let ms = 0
+    vi.spyOn(given.clock, 'monotonic').mockImplementation(() => (ms += 15))
+    let looks = 0
+    const { logs } = given
+    given.logsOf = () => {
+      looks++
+      return logs
+    }
+    let rounds = 0
+    for (let before = Infinity; given.governor.usedBytes < before; rounds++) {
+      before = given.governor.usedBytes
+      expect(given.governor.admit(all[0] ?? addLog(given), null)).toBeNull()
+    }
+    expect(rounds).toBeGreaterThan(5)
+    expect(looks).toBeLessThan(3)
+    expect(all[0]?.partition(0).hotRecords).toBe(0)
+    expect(all.at(-1)?.partition(0).hotRecords).toBe(1)
+  })
+
   test('above the watermark has the engine reclaim down to the low one, and not again before the high one', async () => {
     const given = setting(16 * MIB)
     const log = addLog(given)
@@ -350,10 +416,38 @@ describe('appends that wait', () => {
   test('are refused at once when they can never fit', async () => {
     const given = setting(MIB)
     const log = addLog(given)
-    expect(() => given.governor.makeRoom(log, 2 * MIB)).toThrow(/at least 2097152 bytes.* 1048576/)
+    expect(() => given.governor.makeRoom(log, 2 * MIB, 0)).toThrow(
+      /at least 2097152 bytes.* 1048576/,
+    )
     await expect(given.governor.waitForRoom(log, 2 * MIB)).rejects.toMatchObject({
       code: 'append_too_large',
     })
+  })
+})
+
+describe('an append that finds no room', () => {
+  test('costs no record when it never fits, though each of its columns does', async () => {
+    const given = setting(2 * MIB)
+    given.around.pool.limit = 2 * MIB
+    given.around.room = given.governor
+    const log = addLog(given)
+    await fill(log, 3)
+    const text = 'x'.repeat(300_000)
+    const columns = Array.from({ length: 10 }, (_, index) => [`c${index}`, text])
+    await expect(appendRows(log, [Object.fromEntries(columns)])).rejects.toMatchObject({
+      code: 'append_too_large',
+      details: { bytes: 3_000_000, limit: 2 * MIB },
+    })
+    expect(evictedRecords(given)).toBe(0)
+  })
+
+  test('has room made where the count says that there is some, but it lies in holes', async () => {
+    const given = setting(4 * MIB)
+    const log = addLog(given)
+    await fill(log, 8)
+    const { usedBytes } = given.governor
+    expect(given.governor.makeRoom(log, MIB / 2, 0)).toBe(true)
+    expect(given.governor.usedBytes).toBeLessThanOrEqual(usedBytes - MIB / 2)
   })
 })
 

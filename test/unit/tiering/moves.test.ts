@@ -460,7 +460,7 @@ test('a snapshot of RAM leaves out what expired or was evicted, and its segments
   const partition = log.partition(0)
   bench.clock.advance(100)
   for (const batch of partition.batches)
-    partition.evictRuns(batch, ({ priority }) => priority === -1)
+    partition.evictRuns(batch, (_, priority) => priority === -1)
   const moves = await archiveMemory(bench.context, log, partition, partition.nextOffset)
   expect(moves.map(({ from, to }) => [from, to])).toEqual([
     [0, 2],

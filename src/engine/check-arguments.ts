@@ -1,0 +1,33 @@
+/** Arguments of calls that types cannot answer for: JavaScript calls too. */
+import { StratalogError } from '../base/errors.ts'
+
+/**
+ * A misspelt option would be one that is silently left out: records that never expire, a read of everything.
+ * @throws StratalogError `argument_invalid` naming what `call` takes.
+ */
+export function assertKnownKeys(
+  options: object,
+  known: Readonly<Record<string, true>>,
+  call: string,
+): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new StratalogError(
+      'argument_invalid',
+      `The options of ${call} are an object; got ${String(options)}.`,
+    )
+  }
+  for (const key in options) {
+    if (Object.hasOwn(known, key)) continue
+    throw new StratalogError(
+      'argument_invalid',
+      `There is no option ${JSON.stringify(key)} of ${call}; the options are ${Object.keys(known).join(', ')}.`,
+      { details: { option: key } },
+    )
+  }
+}
+
+/** @throws StratalogError `argument_invalid` */
+export function assertSignal(signal: AbortSignal): void {
+  if (signal instanceof AbortSignal) return
+  throw new StratalogError('argument_invalid', 'signal is an AbortSignal.')
+}
