@@ -60,9 +60,7 @@ export class BatchCursor implements AsyncIterableIterator<Batch, void, undefined
     const reader = this.#reader
     try {
       const step = reader.step()
-      return typeof step === 'object'
-        ? { done: false, value: step }
-        : this.#result(reader.advance())
+      return typeof step === 'object' ? this.#given(step) : this.#result(reader.advance())
     } catch (error) {
       return this.#result(reader.fail(error))
     }
@@ -81,13 +79,18 @@ export class BatchCursor implements AsyncIterableIterator<Batch, void, undefined
   async #result(step: Promise<Batch | null>): Promise<IteratorResult<Batch, void>> {
     try {
       const batch = await step
-      if (batch !== null) return { done: false, value: batch }
+      if (batch !== null) return this.#given(batch)
     } catch (error) {
       this.#finish()
       throw error
     }
     this.#finish()
     return DONE
+  }
+
+  #given(batch: Batch): IteratorYieldResult<Batch> {
+    cursors.set(batch, this)
+    return { done: false, value: batch }
   }
 
   #finish(): void {
@@ -110,6 +113,9 @@ export class BatchCursor implements AsyncIterableIterator<Batch, void, undefined
 async function rejected(error: unknown): Promise<never> {
   throw error
 }
+
+/** Who has a batch has its lease: a cursor that nobody else knows is not abandoned while a batch of it is in use. */
+const cursors = new WeakMap<Batch, BatchCursor>()
 
 const abandoned = new FinalizationRegistry<StreamReader>((reader) => {
   // Nobody is left to be told.

@@ -136,7 +136,7 @@ export class Batch {
   /** The records as `toRows` makes them, one at a time: for a loop that keeps none of them, or not all. */
   rows(): IterableIterator<RecordRow, undefined> {
     const reader = this.#rowReader()
-    return new BatchRows(this.length, (row) => reader.row(row))
+    return new BatchRows(this, (row) => reader.row(row))
   }
 
   /**
@@ -152,7 +152,7 @@ export class Batch {
     const cursor = rowShape(this.#layout.names, cells).cursor()
     cursor.attach(cells)
     const { row, move } = cursor
-    return new BatchRows(this.length, (index) => {
+    return new BatchRows(this, (index) => {
       move(index)
       return row
     })
@@ -178,18 +178,19 @@ export class Batch {
 
 /** Gives one result object again and again, so that a loop over rows makes no garbage beside them. */
 class BatchRows<Row> implements IterableIterator<Row, undefined> {
-  readonly #length: number
+  /** Kept as long as its rows are read: who has the batch has its lease. */
+  readonly #batch: Batch
   readonly #rowAt: (row: number) => Row
   readonly #result: { done: false; value: Row | undefined } = { done: false, value: undefined }
   #next = 0
 
-  constructor(length: number, rowAt: (row: number) => Row) {
-    this.#length = length
+  constructor(batch: Batch, rowAt: (row: number) => Row) {
+    this.#batch = batch
     this.#rowAt = rowAt
   }
 
   next(): IteratorResult<Row, undefined> {
-    if (this.#next >= this.#length) return { done: true, value: undefined }
+    if (this.#next >= this.#batch.length) return { done: true, value: undefined }
     this.#result.value = this.#rowAt(this.#next++)
     return this.#result as IteratorYieldResult<Row>
   }

@@ -22,7 +22,7 @@ import { Queries } from './queries.ts'
 import { surroundingsOf } from './storage-policy.ts'
 
 /** Free slabs kept for reuse. */
-const FREE_SLAB_BYTES_MAX = 64 * 1024 * 1024
+const FREE_SLAB_BYTES_MAX = 32 * 1024 * 1024
 
 /** The logs of an engine and the budget that they share. */
 export interface MemoryTier {

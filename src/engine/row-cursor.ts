@@ -1,11 +1,15 @@
 import type { Batch } from './batch.ts'
 
+const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
+
 /** Goes through the rows of batches one by one; a batch is let go of when the first row behind it is asked for. */
 export class RowCursor<Row> implements AsyncIterableIterator<Row, void, undefined> {
   readonly #batches: AsyncIterator<Batch, void, undefined>
   readonly #rowsOf: (batch: Batch) => Iterator<Row, unknown, undefined>
   #rows: Iterator<Row, unknown, undefined> | null = null
   #turn: Promise<unknown> | null = null
+  /** Left: what a turn that is under way finds is not the reader's any more. */
+  #isDone = false
 
   constructor(
     batches: AsyncIterator<Batch, void, undefined>,
@@ -16,6 +20,7 @@ export class RowCursor<Row> implements AsyncIterableIterator<Row, void, undefine
   }
 
   next(): Promise<IteratorResult<Row, void>> {
+    if (this.#isDone) return Promise.resolve(DONE)
     if (this.#turn === null) {
       try {
         const row = this.#rows?.next()
@@ -35,9 +40,10 @@ export class RowCursor<Row> implements AsyncIterableIterator<Row, void, undefine
   }
 
   async return(): Promise<IteratorResult<Row, void>> {
+    this.#isDone = true
     this.#rows = null
     await this.#batches.return?.()
-    return { done: true, value: undefined }
+    return DONE
   }
 
   [Symbol.asyncIterator](): this {
@@ -58,7 +64,7 @@ export class RowCursor<Row> implements AsyncIterableIterator<Row, void, undefine
   async #nextBatch(): Promise<IteratorResult<Row, void>> {
     for (;;) {
       const batch = await this.#batches.next()
-      if (batch.done === true) return { done: true, value: undefined }
+      if (batch.done === true || this.#isDone) return DONE
       this.#rows = this.#rowsOf(batch.value)
       const row = this.#rows.next()
       if (row.done !== true) return { done: false, value: row.value }

@@ -267,6 +267,7 @@ export class StreamReader {
 
   async #nextCold(): Promise<Batch | null> {
     const item = await this.#cold?.next()
+    if (this.#isOver) return null
     if (item?.done === false) return this.#give(item.value.batch, item.value.tier)
     this.#cold = null
     return null

@@ -5,15 +5,7 @@ import { type ColumnType, columnLayout } from './schema.ts'
 
 type Validity = Pick<ColumnData, 'validity' | 'nullCount'>
 
-type CodeType =
-  | 'int8'
-  | 'uint8'
-  | 'int16'
-  | 'uint16'
-  | 'int32'
-  | 'uint32'
-  | 'int64'
-  | 'uint64'
+type CodeType = 'int8' | 'uint8' | 'int16' | 'uint16' | 'int32' | 'uint32' | 'int64' | 'uint64'
 
 export function isCodeType(type: ColumnType): type is CodeType {
   return /^u?int(8|16|32|64)$/.test(type)

@@ -10,7 +10,6 @@ import type { Table } from 'apache-arrow'
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type ArrowData, ArrowColumnReader, isArrowData } from './arrow-column.ts'
-import { ipcProblem } from './arrow-ipc-check.ts'
 import { isJsonField } from './arrow-types.ts'
 import { concatColumns } from './column-concat.ts'
 import type { ColumnData } from './column.ts'
@@ -90,6 +89,7 @@ export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> 
       decode: (frame) => decompressFrameBelow(frame, BLOCK_RAW_BYTES_MAX),
     })
   }
+  const { ipcProblem } = await import('./arrow-ipc-check.ts')
   const problem = ipcProblem(bytes)
   if (problem !== null) throw inputInvalid(`This is no Arrow IPC data: ${problem}.`)
   let table: Table

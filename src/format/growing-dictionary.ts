@@ -25,11 +25,10 @@ const SLOTS = 64
 
 const NO_CODES: Map<string, number> = new Map()
 
-/** Codes of another dictionary, the last one that was appended, as codes of this one. It may lie in a big buffer. */
+/** Codes of another dictionary, the last one that was appended, as codes of this one: also of one with equal words. */
 interface Translation {
-  readonly from: WeakRef<ColumnData>
   readonly codes: Int16Array
-  /** Codes of `from` that have one here. */
+  /** Those that have one here. */
   readonly used: number[]
 }
 
@@ -83,10 +82,9 @@ export class GrowingDictionary {
    */
   translation(from: ColumnData): Int16Array {
     const known = this.#translated
-    if (known !== null && known.from.deref() === from && this.#isTrue(known, from))
-      return known.codes
+    if (known !== null && this.#isTrue(known, from)) return known.codes
     const codes = new Int16Array(from.length).fill(NO_CODE)
-    this.#translated = { from: new WeakRef(from), codes, used: [] }
+    this.#translated = { codes, used: [] }
     return codes
   }
 
@@ -131,7 +129,7 @@ export class GrowingDictionary {
     this.#words.retire()
   }
 
-  /** Whether the words are what they were: the buffers are the caller's, who may have put others there since. */
+  /** Whether `from` has the same words: its buffers are the caller's, who may have put others there since. */
   #isTrue({ codes, used }: Translation, from: ColumnData): boolean {
     const words = this.column()
     return (

@@ -240,9 +240,12 @@ export class TextBuilder implements ColumnBuilder {
     const own = this.#codes
     const base = this.length
     const translation = dictionary.translation(words)
+    const isDense = validity === null
     for (let row = 0; row < count; row++) {
+      if (isDense) row = translateFrom(row, codes, translation, own, base, count)
+      if (row === count) break
       let code = 0
-      if (validity === null || isValidAt({ validity }, row)) {
+      if (isDense || isValidAt({ validity }, row)) {
         const given = codes[row] ?? 0
         code = translation[given] ?? NO_CODE
         if (code === NO_CODE) code = dictionary.translate(words, given, base + row)
@@ -310,6 +313,23 @@ export class TextBuilder implements ColumnBuilder {
     const wanted = Math.max(needed, this.#expected.rows)
     this.#codes = grown(this.#codes, this.length, wanted, this.#source)
   }
+}
+
+/** Translates codes from `row` on, and returns the first row whose code has no translation yet. */
+function translateFrom(
+  row: number,
+  codes: Uint8Array | Int32Array,
+  translation: Int16Array,
+  own: Uint8Array,
+  base: number,
+  count: number,
+): number {
+  for (let at = row; at < count; at++) {
+    const code = translation[codes[at] ?? 0] ?? NO_CODE
+    if (code < 0) return at
+    own[base + at] = code
+  }
+  return count
 }
 
 /** Every `step`-th text of a plain column; a null has none. */

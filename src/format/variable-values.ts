@@ -8,6 +8,7 @@
  * (stride-offsets.ts). The first value of another length has the offsets of its own made, for good.
  */
 import { present } from '../base/assert.ts'
+import { copyBytes } from './copy-bytes.ts'
 import { type ColumnData, int32View, isValidAt } from './column.ts'
 import {
   type BufferSource,
@@ -125,9 +126,10 @@ export class VariableValues {
     const last = offsets[count] ?? 0
     this.reserve(count, last - first)
     const start = this.byteLength
-    this.#bytes.set(
-      first === 0 && last === values.length ? values : values.subarray(first, last),
+    copyBytes(
+      this.#bytes,
       start,
+      first === 0 && last === values.length ? values : values.subarray(first, last),
     )
     const shift = start - first
     const own = this.#offsets ?? this.#offsetsFor(strideOf(offsets, count), count)

@@ -2,8 +2,8 @@
  * Why offsets of a partition are gone, for readers that come to them later.
  *
  * A span claims a cause for every gap inside it; what is still there inside it is no gap, and a later claim wins over
- * an earlier one. That bounds the memory: beyond SPANS_MAX the oldest spans become one, whatever lies between them. Where
- * their causes differ, the one that they stand for is not known any more.
+ * an earlier one. That bounds the memory: beyond SPANS_MAX the oldest spans become one, whatever lies between them.
+ * Where their causes differ, the one that they stand for is not known any more.
  */
 import type { Range } from '../base/range.ts'
 

@@ -246,7 +246,8 @@ export class HotBatch {
   }
 
   /**
-   * Takes the runs of those numbers, of another batch, with their offsets into this one, which is new; then it is sealed.
+   * Takes the runs of those numbers, of another batch, with their offsets into this one, which is new; then it is
+   * sealed.
    * @throws BudgetExceeded
    */
   copyRuns(source: HotBatch, kept: Int32Array): void {

@@ -10,7 +10,7 @@
 import { assert, present } from '../base/assert.ts'
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
 import type { Range } from '../base/range.ts'
-import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../format/limits.ts'
+import { APPEND_BYTES_MAX } from '../format/limits.ts'
 import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.ts'
 import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
 import { type Row, inferFields } from '../format/schema-inference.ts'
@@ -22,7 +22,7 @@ import {
 } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import { adoptableColumns } from './adopt-columns.ts'
-import { leastBytes } from './append-size.ts'
+import { type AppendInput, assertSize, leastBytes } from './append-input.ts'
 import { knownPlaces, rememberPlaces } from './column-places.ts'
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import type { LogView } from './log-view.ts'
@@ -37,13 +37,6 @@ import {
 import { BudgetExceeded } from './slab-pool.ts'
 import { type Staged, assertStagedBytes, discardStaged, stagedColumns, stagedIn } from './staged.ts'
 import type { Wal } from './wal.ts'
-
-export interface RowInput {
-  readonly kind: 'rows'
-  readonly rows: readonly Row[]
-}
-
-export type AppendInput = RowInput | ({ readonly kind: 'columns' } & ColumnInput)
 
 /** Where an append landed: `count` records at `[offset, offset + count)` of one partition. */
 export interface AppendResult {
@@ -83,8 +76,8 @@ interface Append {
 /** Where an append that found memory full gets room. */
 export interface MemoryRoom {
   /**
-   * Reclaims what can be at once, for an append that takes `least` bytes or more and lacked `bytes`; whether it is worth
-   * trying again. @throws StratalogError `append_too_large`.
+   * Reclaims what can be at once, for an append that takes `least` bytes or more and lacked `bytes`; whether it is
+   * worth trying again. @throws StratalogError `append_too_large`.
    */
   makeRoom(log: LiveLog, bytes: number, least: number): boolean
   /** Resolves when it is worth trying again. @throws StratalogError `memory_full`, `aborted`. */
@@ -459,23 +452,4 @@ function withTimeColumn(fields: Schema['fields'], timeColumn: string | null): Sc
     }
     return { ...field, nullable: false }
   })
-}
-
-function assertSize(input: AppendInput): void {
-  const count = input.kind === 'rows' ? input.rows.length : input.length
-  if (!Number.isSafeInteger(count) || count < 0) {
-    throw new StratalogError(
-      'argument_invalid',
-      `An append has a whole number of records; got ${String(count)}.`,
-    )
-  }
-  if (count === 0)
-    throw new StratalogError('argument_invalid', 'An append needs at least one record; got none.')
-  if (count > APPEND_ROWS_MAX) {
-    throw new StratalogError(
-      'append_too_large',
-      `One append takes at most ${APPEND_ROWS_MAX} records; got ${count}. Split it.`,
-      { details: { count, limit: APPEND_ROWS_MAX } },
-    )
-  }
 }

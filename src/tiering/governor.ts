@@ -147,8 +147,8 @@ export class MemoryGovernor {
   }
 
   /**
-   * For an append that takes `least` bytes or more, and found no room for the last `bytes` of what it has staged: lets go
-   * of what can be at once, and says whether it is worth trying again. The append was admitted, so nobody who waits
+   * For an append that takes `least` bytes or more, and found no room for the last `bytes` of what it has staged: lets
+   * go of what can be at once, and says whether it is worth trying again. The append was admitted, so nobody who waits
    * comes before it. @throws StratalogError `append_too_large` when it never will be; nothing was evicted for it then.
    */
   makeRoom(log: LiveLog, bytes: number, least: number): boolean {

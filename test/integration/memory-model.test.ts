@@ -22,8 +22,8 @@ import { sampleColumn } from '../support/sample-batches.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const PARTITIONS = 2
-const RUNS = 6
-const RUNS_IN_MEMORY = 16
+const RUNS = 3
+const RUNS_IN_MEMORY = 9
 
 /** Declared; `tags` comes in columns only, and `wide` is there from its first row on, as whatever is inferred. */
 const TYPES = {

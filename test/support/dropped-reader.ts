@@ -2,7 +2,8 @@
  * A process (run with --expose-gc) that leaves iterators half way without `return`, and fails unless what they leased
  * is given back.
  */
-import { Stratalog } from '../../src/index.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { type Batch, Stratalog } from '../../src/index.ts'
 
 declare const gc: () => void
 
@@ -21,6 +22,24 @@ await Promise.all(readers.map((reader) => reader.next()))
 
 // Batches that are evicted keep their memory while they are leased.
 for (let round = 0; round < 60; round++) await log.append(records)
+
+// A batch that is kept keeps its lease, though nobody has its iterator any more.
+const first = async (): Promise<Batch> => {
+  const step = await log.read({ onGap: 'skip' })[Symbol.asyncIterator]().next()
+  if (step.done === true) throw new Error('There is nothing to read.')
+  return step.value
+}
+const batch = await first()
+const rows = batch.toRows()
+const iterated = (await first()).rows()
+for (let round = 0; round < 20; round++) {
+  gc()
+  await new Promise((resolve) => setImmediate(resolve))
+  await log.append(records)
+}
+for (const kept of [batch.toRows(), [...iterated].map((row) => ({ ...row }))])
+  if (!isDeepStrictEqual(kept, rows)) throw new Error('A batch that is kept was recycled.')
+
 const used = (): number => db.memoryMetrics().usedBytes
 const before = used()
 readers.length = 0
