@@ -1,14 +1,10 @@
 /**
- * Logs under small budgets against a plain array, in every mode: what is appended in every way there is, evicted, expired,
- * flushed and opened again is read in every way there is, and what is gone is told as a gap.
+ * Logs under small budgets against a plain array, in every mode: what is appended in every way there is, evicted,
+ * expired, flushed and opened again is read in every way there is, and what is gone is told as a gap.
  */
-import { isDeepStrictEqual } from 'node:util'
-import { tableFromIPC } from 'apache-arrow'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { encodeIpcStream } from '../../src/format/arrow-output.ts'
 import type { EvictionPolicy } from '../../src/format/manifest.ts'
-import type { ColumnType, Field } from '../../src/format/schema.ts'
 import {
   type Batch,
   type Log,
@@ -17,117 +13,25 @@ import {
   Stratalog,
   VirtualClock,
 } from '../../src/index.ts'
-import { arbitraryValue } from '../support/arbitrary-columns.ts'
-import { sampleColumn } from '../support/sample-batches.ts'
+import {
+  type Appending,
+  type Asked,
+  NAMES,
+  PARTITIONS,
+  type Pools,
+  type Step,
+  TYPES,
+  type Values,
+  expectRow,
+  inputOf,
+  pools,
+  readBy,
+  step,
+} from '../support/memory-model.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-const PARTITIONS = 2
 const RUNS = 3
 const RUNS_IN_MEMORY = 9
-
-/** Declared; `tags` comes in columns only, and `wide` is there from its first row on, as whatever is inferred. */
-const TYPES = {
-  flag: 'bool',
-  small: 'int8',
-  count: 'int32',
-  big: 'int64',
-  ratio: 'float64',
-  half: 'float32',
-  word: 'utf8',
-  bytes: 'binary',
-  at: 'timestamp[ms]',
-  fine: 'timestamp[ns]',
-  day: 'date',
-  price: 'decimal(20,3)',
-  doc: 'json',
-  tags: 'list<int32>',
-  pad: 'utf8',
-} as const satisfies Readonly<Record<string, ColumnType>>
-type Name = keyof typeof TYPES
-const NAMES = Object.keys(TYPES) as Name[]
-const WORDS = ['', 'a', 'Graz', 'Zürich', '日本', '😀', 'a text that is longer than those'] as const
-
-type Values = Readonly<Record<string, unknown>>
-/** By column, what its values are chosen from. */
-type Pools = Readonly<Record<string, readonly unknown[]>>
-
-interface Appending {
-  readonly partition: number
-  readonly how: 'rows' | 'row' | 'columns' | 'arrow' | 'adopted'
-  readonly count: number
-  readonly pad: number
-  readonly seed: number
-  readonly wide: number | null
-  readonly ttl: number | null
-  readonly priority: number | null
-}
-
-type Step =
-  | { readonly kind: 'append'; readonly appends: readonly Appending[] }
-  | { readonly kind: 'read'; readonly asked: Asked }
-  | { readonly kind: 'wait'; readonly ms: number }
-  | { readonly kind: 'hold' | 'let-go' | 'refused' | 'restart' | 'flush' | 'query' | 'get' }
-
-interface Asked {
-  readonly partition: number
-  readonly from: number | null
-  readonly to: number | null
-  readonly since: number | null
-  readonly until: number | null
-  readonly last: number | null
-  readonly limit: number | null
-  readonly columns: readonly string[] | null
-  readonly how: 'toArray' | 'rows' | 'lazy' | 'batches' | 'consume'
-}
-
-const part = fc.double({ min: 0, max: 1, noNaN: true })
-const partition = fc.nat(PARTITIONS - 1)
-const appending: fc.Arbitrary<Appending> = fc.record({
-  partition,
-  how: fc.constantFrom('rows', 'rows', 'row', 'columns', 'arrow', 'adopted'),
-  count: fc.integer({ min: 1, max: 90 }),
-  pad: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 1_500 })),
-  seed: fc.nat(1_000),
-  wide: fc.constantFrom(null, null, null, 7, 2 ** 40),
-  ttl: fc.option(fc.integer({ min: 1, max: 4_000 }), { freq: 2 }),
-  priority: fc.option(fc.integer({ min: -2, max: 2 }), { freq: 1 }),
-})
-const step: fc.Arbitrary<Step> = fc.oneof(
-  {
-    weight: 10,
-    arbitrary: fc.record({
-      kind: fc.constant('append' as const),
-      appends: fc.array(appending, { minLength: 1, maxLength: 4 }),
-    }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      kind: fc.constant('read' as const),
-      asked: fc.record({
-        partition,
-        from: fc.option(part),
-        to: fc.option(part),
-        since: fc.option(part),
-        until: fc.option(part),
-        last: fc.option(fc.nat(100)),
-        limit: fc.option(fc.nat(100)),
-        columns: fc.option(fc.subarray([...NAMES, '_offset', '_time'], { minLength: 1 })),
-        how: fc.constantFrom('toArray', 'rows', 'lazy', 'batches', 'consume'),
-      }),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.nat(1_500) }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc
-      .constantFrom('hold', 'hold', 'let-go', 'refused', 'restart', 'flush', 'query', 'get')
-      .map((kind) => ({ kind }) as Step),
-  },
-)
 
 /** A record that was acknowledged; it expires within these, as its append may have waited. */
 interface Kept {
@@ -479,66 +383,6 @@ class Subject {
     else expect(recordCount + evictionCount + expiredRecords).toBe(appended)
   }
 }
-
-function inputOf({ how }: Appending, rows: readonly Values[]): object {
-  if (how === 'row') return rows[0] ?? {}
-  if (how === 'rows') return rows
-  const fields: Field[] = NAMES.map((name) => ({ name, type: TYPES[name], nullable: true }))
-  const columns = fields.map(({ name, type }) =>
-    sampleColumn(
-      type,
-      rows.map((row) => row[name]),
-      how === 'adopted',
-    ),
-  )
-  const batch = { fields, columns, length: rows.length }
-  return how === 'arrow'
-    ? tableFromIPC(Buffer.concat([...encodeIpcStream(fields, [batch])]))
-    : batch
-}
-
-async function readBy(how: Asked['how'], log: Log, options: ReadOptions): Promise<Values[]> {
-  const stream = log.read(options)
-  const rows: Values[] = []
-  switch (how) {
-    case 'rows':
-      for await (const row of stream.rows()) rows.push(row)
-      return rows
-    case 'lazy':
-      for await (const row of stream.lazyRows()) rows.push(row.toObject())
-      return rows
-    case 'batches':
-      for await (const batch of stream) rows.push(...rowsOfColumns(batch))
-      return rows
-    default:
-      return stream.toArray()
-  }
-}
-
-function rowsOfColumns(batch: Batch): Values[] {
-  const columns = batch.fields.map(({ name }) => batch.column(name))
-  return Array.from({ length: batch.length }, (_, row) =>
-    Object.fromEntries(columns.map((column) => [column.name, column.get(row)])),
-  )
-}
-
-function expectRow(row: Values, values: Values, names: readonly string[]): void {
-  const own = names.filter((name) => !name.startsWith('_'))
-  const pick = (from: Values): unknown[] => own.map((name) => from[name] ?? null)
-  // Most of the test is this: `expect` is asked only for what to say.
-  if (!isDeepStrictEqual(pick(row), pick(values))) expect(pick(row)).toEqual(pick(values))
-}
-
-const pools: fc.Arbitrary<Pools> = fc.record(
-  Object.fromEntries(
-    NAMES.map((name) => [
-      name,
-      name === 'word'
-        ? fc.constant(WORDS)
-        : fc.array(arbitraryValue(TYPES[name]), { minLength: 1, maxLength: 7 }),
-    ]),
-  ),
-)
 
 describe('a log under a small budget holds what a plain array holds', () => {
   test.each<Setting>([
