@@ -58,12 +58,13 @@ export async function openFreshLog(): Promise<{ readonly db: Stratalog; readonly
 }
 
 /**
- * The load's checksum when everything that is still there is what was appended, up to the last record, with no gap in
- * it; else a text that is no checksum.
+ * The load's checksum when everything that is still there is what was appended, the load `passes` times, up to the last
+ * record, with no gap in it; else a text that is no checksum.
  */
 export async function retainedChecksum(
   { log, warmed }: SteadyLog,
   load: AppendLoad,
+  passes = 1,
 ): Promise<string> {
   const retained: BenchRecord[] = []
   let first = -1
@@ -75,7 +76,7 @@ export async function retainedChecksum(
     next++
     retained.push(row as unknown as BenchRecord)
   }
-  const end = warmed + load.count
+  const end = warmed + passes * load.count
   if (next !== end) return `the log ends at ${next}, not at ${end}`
   const expected = Array.from(
     { length: retained.length },

@@ -130,3 +130,8 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
     throw new StratalogError('aborted', 'The operation was aborted.', { cause: signal.reason })
   }
 }
+
+/** What an async function that throws `error` returns, for functions that answer at once where they can. */
+export async function rejected(error: unknown): Promise<never> {
+  throw error
+}

@@ -1,4 +1,4 @@
-import { StratalogError } from '../base/errors.ts'
+import { StratalogError, rejected } from '../base/errors.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
 import { readArrowInput, isArrowInput, type ArrowInput } from '../format/arrow-input.ts'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
@@ -114,7 +114,7 @@ export class Log {
       const now = this.#ports.now()
       return this.#log.append(partition, input, ack, now, this.#terms(options, now))
     } catch (error) {
-      return Promise.reject(error)
+      return rejected(error)
     }
   }
 
@@ -141,7 +141,7 @@ export class Log {
       const row = readHotRow(this.#log, partition, offset, options.columns ?? null)
       return row === undefined ? this.#getBelow(offset, partition, options) : Promise.resolve(row)
     } catch (error) {
-      return Promise.reject(error)
+      return rejected(error)
     }
   }
 

@@ -487,4 +487,5 @@ function addBuffers(column: ColumnData, buffers: Set<ArrayBufferLike>): void {
   if (column.validity !== null) buffers.add(column.validity.buffer)
   if (column.offsets !== null) buffers.add(column.offsets.buffer)
   if (column.dictionary !== null) addBuffers(column.dictionary, buffers)
+  for (const child of column.children ?? []) addBuffers(child, buffers)
 }

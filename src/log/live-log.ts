@@ -8,7 +8,7 @@
  *   frame.
  */
 import { assert, present } from '../base/assert.ts'
-import { StratalogError, throwIfAborted } from '../base/errors.ts'
+import { StratalogError, rejected, throwIfAborted } from '../base/errors.ts'
 import type { Range } from '../base/range.ts'
 import { APPEND_BYTES_MAX } from '../format/limits.ts'
 import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.ts'
@@ -180,7 +180,7 @@ export class LiveLog {
       if (this.#backpressure === null)
         return this.#appendNow(partition, input, ack, appendTime, terms)
     } catch (error) {
-      if (!(error instanceof BudgetExceeded)) return Promise.reject(error)
+      if (!(error instanceof BudgetExceeded)) return rejected(error)
       exceeded = error
     }
     return this.#appendLater({ partition, input, ack, appendTime, terms }, exceeded)

@@ -224,7 +224,7 @@ describe('reading', () => {
   })
 
   test('of an iterator that was dropped half way gives its lease back', () => {
-    const child = join(repositoryRoot, 'test/support/dropped-reader.ts')
+    const child = join(repositoryRoot, 'test/support/dropped-reader-child.ts')
     const { status, stderr } = spawnSync(process.execPath, ['--expose-gc', child], {
       encoding: 'utf8',
     })

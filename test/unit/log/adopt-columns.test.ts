@@ -3,6 +3,7 @@ import type { ColumnData } from '../../../src/format/column.ts'
 import type { ColumnInput } from '../../../src/log/row-appender.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
 import { Surroundings, appendRows, liveLog, visibleRows } from '../../support/live-logs.ts'
+import { sampleColumn } from '../../support/sample-batches.ts'
 
 const ROWS = 20_000
 
@@ -101,4 +102,18 @@ describe('columns that are given away', () => {
     expect(bufferOf(wide, 0, 1)).not.toBe(narrow.columns[1]?.values.buffer)
     expect(visibleRows(wide).at(-1)).toMatchObject({ t: ROWS - 1 })
   })
+})
+
+test('a list that is adopted counts with all of its items', async () => {
+  const around = new Surroundings()
+  const items = Array.from({ length: 2_000 }, (_, row) => Array.from({ length: 50 }, () => row))
+  const type = 'list<int32>'
+  const input: ColumnInput = {
+    fields: [{ name: 'items', type, nullable: true }],
+    columns: [sampleColumn(type, items, true)],
+    length: items.length,
+    adopt: true,
+  }
+  await append(liveLog(around), input)
+  expect(around.pool.usedBytes).toBeGreaterThan(2_000 * 50 * 4)
 })
