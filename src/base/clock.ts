@@ -40,6 +40,15 @@ function startTimer(delayMs: number, callback: () => void, unref: boolean): Time
   }
 }
 
+/** The clock's time, standing still where the clock is set back until it is there again. */
+export function forwardTime(clock: Clock): () => number {
+  let latest = -Infinity
+  return () => {
+    latest = Math.max(latest, clock.now())
+    return latest
+  }
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

@@ -112,7 +112,7 @@ export class Log {
       if (admitted !== null || ack === 'object')
         return this.#appendSlowly(input, partition, ack, options, admitted)
       const now = this.#ports.now()
-      return this.#log.append(partition, input, ack, now, this.#terms(options, now))
+      return this.#log.append(partition, input, ack, now, this.#terms(partition, options))
     } catch (error) {
       return rejected(error)
     }
@@ -211,7 +211,7 @@ export class Log {
     }
     const now = this.#ports.now()
     const level = ack === 'object' ? this.#levelBelowObject() : ack
-    const terms = this.#terms(options, now)
+    const terms = this.#terms(partition, options)
     const result = await this.#log.append(partition, input, level, now, terms)
     if (ack === 'object')
       await this.#ports.archiveThrough(this.#log, partition, result.offset + result.count)
@@ -228,14 +228,14 @@ export class Log {
   }
 
   /** Undefined when nothing but the defaults is asked for. */
-  #terms({ ttl, priority, signal }: AppendOptions, now: number): AppendTerms | undefined {
+  #terms(partition: Partition, { ttl, priority, signal }: AppendOptions): AppendTerms | undefined {
     const { policy } = this.#log
     if (ttl === undefined && priority === undefined && signal === undefined) {
       if (policy.ttl === null && policy.priority === 0) return undefined
     }
     const ttlMs = ttl === undefined ? policy.ttl : this.#ttl(ttl)
     return {
-      expiresAt: ttlMs === null ? Infinity : now + ttlMs,
+      expiresAt: ttlMs === null ? Infinity : partition.expiryTime + ttlMs,
       priority: priority === undefined ? policy.priority : this.#priority(priority),
       signal,
     }

@@ -3,6 +3,7 @@
  * archive or a query needs: an engine in RAM is there within milliseconds.
  */
 import { AssertionError } from '../base/assert.ts'
+import { forwardTime } from '../base/clock.ts'
 import { parseBytes } from '../base/units.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import type { LiveLogPorts } from '../log/live-log.ts'
@@ -56,7 +57,7 @@ export function openMemoryTier(
     {
       ...segments,
       pool,
-      now: () => clock.now(),
+      now: forwardTime(clock),
       onExpiring: (partition) => governor.watch(partition),
     },
     logPorts,

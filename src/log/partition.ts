@@ -39,7 +39,7 @@ const BATCHES_MIN = 16
 /** What a partition needs of the engine around it. */
 export interface PartitionPorts extends SegmentPorts {
   readonly pool: BatchMemory
-  /** The engine's clock, ms; where it is left out, nothing expires. */
+  /** The engine's time in ms, which never goes back; where it is left out, nothing expires. */
   readonly now?: () => number
   /** Is told when the partition comes to hold records that expire. */
   readonly onExpiring?: (partition: Partition) => void
@@ -150,6 +150,10 @@ export class Partition implements DurableListener {
   /** What its batches hold of memory, those included that only a reader keeps. */
   get hotBytes(): number {
     return this.#memory.usedBytes
+  }
+  /** The time that expiry goes by: it never goes back. -Infinity where nothing expires. */
+  get expiryTime(): number {
+    return this.#ports.now?.() ?? -Infinity
   }
   get visibleEnd(): number {
     if (this.#ack === 'memory') return this.#nextOffset
@@ -383,7 +387,7 @@ export class Partition implements DurableListener {
     const { visibleEnd: endOffset } = this
     if (count === Infinity && this.#hot.expiresMin === Infinity) return this.#startOffset
     const held = { startOffset: this.#startOffset, endOffset, segments: this.#segments }
-    return newestStart({ ...held, batches: this.#hot.all, now: this.#now() }, count)
+    return newestStart({ ...held, batches: this.#hot.all, now: this.expiryTime }, count)
   }
 
   /** The batch in RAM and the row of a visible record that has not expired; else null. Counts as reading it. */
@@ -393,7 +397,7 @@ export class Partition implements DurableListener {
     const row = batch?.rowAt(offset) ?? -1
     if (batch === undefined || row < 0) return null
     if (batch.expiresMin < Infinity) {
-      const now = this.#now()
+      const now = this.expiryTime
       if (batch.expiresMin <= now && batch.liveRanges(offset, offset + 1, now).length === 0)
         return null
     }
@@ -410,7 +414,7 @@ export class Partition implements DurableListener {
       next = Math.max(next, end)
     }
     for (const { baseOffset, endOffset } of this.#segments) held(baseOffset, endOffset)
-    const now = this.#now()
+    const now = this.expiryTime
     for (const batch of this.#hot.from(next)) {
       this.#noteExpired(batch, now)
       for (const { start, end } of batch.liveRanges(0, Infinity, now)) held(start, end)
@@ -435,7 +439,7 @@ export class Partition implements DurableListener {
 
   #addHotSources(wanted: Range, sources: ViewSource[], leases: (() => void)[]): void {
     if (wanted.start >= wanted.end) return
-    const now = this.#hot.expiresMin < Infinity ? this.#now() : -Infinity
+    const now = this.#hot.expiresMin < Infinity ? this.expiryTime : -Infinity
     const stamp = this.logMemory.nextStamp()
     for (const batch of this.#hot.from(wanted.start)) {
       if (batch.baseOffset >= wanted.end) return
@@ -449,10 +453,6 @@ export class Partition implements DurableListener {
       for (const { start, end } of ranges)
         sources.push({ tier: 'memory', batch: batch.view(start, end), timeMin, timeMax })
     }
-  }
-
-  #now(): number {
-    return this.#ports.now?.() ?? -Infinity
   }
 
   /** A reader is told of records that expired in a batch as of those that were reclaimed. */

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
 import type { OffsetGap } from '../../src/log/view-reader.ts'
-import { Stratalog } from '../../src/index.ts'
+import { type Clock, Stratalog } from '../../src/index.ts'
 
 const TEXT = 'x'.repeat(1_000)
 
@@ -54,6 +54,35 @@ describe('an engine in RAM', () => {
     expect(await log.get(0)).toBeNull()
     expect((await log.get(2))?.['n']).toBe(3)
     expect(await (await db.query('SELECT n FROM log')).toArray()).toEqual([{ n: 3 }])
+  })
+
+  test('shows no expired record again when the clock is set back, and lets new ones live', async () => {
+    const virtual = new VirtualClock()
+    let setBackMs = 0
+    const clock: Clock = {
+      now: () => virtual.now() - setBackMs,
+      monotonic: () => virtual.monotonic(),
+      setTimer: (delayMs, callback) => virtual.setTimer(delayMs, callback),
+      sleep: (delayMs, signal) => virtual.sleep(delayMs, signal),
+      yield: () => virtual.yield(),
+    }
+    await using db = await Stratalog.memoryOnly({}, { clock })
+    // One long-lived record keeps the batch, so that the expired one is not reclaimed.
+    const log = await db.createLog('log', { storage: { ttl: '1m' } })
+    await log.append({ n: 1 })
+    await log.append(
+      Array.from({ length: 100 }, () => ({ n: 2 })),
+      { ttl: '1d' },
+    )
+    virtual.advance(60_000)
+    expect(await log.get(0)).toBeNull()
+    setBackMs = 3_600_000
+    expect(await log.get(0)).toBeNull()
+    const { offset } = await log.append({ n: 3 })
+    expect((await log.get(offset))?.['n']).toBe(3)
+    setBackMs = 0
+    virtual.advance(60_000)
+    expect(await log.get(offset)).toBeNull()
   })
 
   test('refuses at once under reject, and an append that never fits under any policy', async () => {
