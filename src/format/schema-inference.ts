@@ -63,6 +63,8 @@ export function assertColumnName(name: string): void {
 /** @throws StratalogError `record_invalid` naming the row, when the value cannot be read as a record. */
 export function assertRecord(value: unknown, row: number): asserts value is Row {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    const prototype: unknown = Object.getPrototypeOf(value)
+    if (prototype === Object.prototype || prototype === null) return
     const wrong = NO_RECORDS.find((made) => value instanceof made)
     if (wrong === undefined) return
     throw new StratalogError(
