@@ -1,4 +1,4 @@
-import type { Batch } from './batch.ts'
+import { type Batch, holdBy } from './batch.ts'
 import type { StreamReader } from './stream-reader.ts'
 
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
@@ -89,7 +89,7 @@ export class BatchCursor implements AsyncIterableIterator<Batch, void, undefined
   }
 
   #given(batch: Batch): IteratorYieldResult<Batch> {
-    cursors.set(batch, this)
+    holdBy(batch, this)
     return { done: false, value: batch }
   }
 
@@ -113,9 +113,6 @@ export class BatchCursor implements AsyncIterableIterator<Batch, void, undefined
 async function rejected(error: unknown): Promise<never> {
   throw error
 }
-
-/** Who has a batch has its lease: a cursor that nobody else knows is not abandoned while a batch of it is in use. */
-const cursors = new WeakMap<Batch, BatchCursor>()
 
 const abandoned = new FinalizationRegistry<StreamReader>((reader) => {
   // Nobody is left to be told.

@@ -68,6 +68,12 @@ export class BatchColumn {
   }
 }
 
+/**
+ * Keeps the holder of a batch's lease from being collected while the batch is in use: a cursor that nobody else knows is
+ * not abandoned while somebody has a batch of it. A field does that; a WeakMap costs more than the batch.
+ */
+export let holdBy: (batch: Batch, holder: object) => void
+
 /** What a batch holds, and how its columns are found; see `Batch`. */
 export interface BatchSource {
   readonly batch: RecordBatch
@@ -94,6 +100,13 @@ export class Batch {
   readonly #batch: RecordBatch
   readonly #layout: BatchLayout
   #columns: readonly ColumnData[] | null = null
+  #holder: object | null = null
+
+  static {
+    holdBy = (batch, holder) => {
+      batch.#holder = holder
+    }
+  }
 
   constructor({ batch, layout, partition, tier }: BatchSource) {
     this.partition = partition

@@ -70,9 +70,18 @@ interface SchemaWriter {
 const writersOfSchemas = new Map<Schema, SchemaWriter>()
 const SCHEMAS_MAX = 256
 
+/** The writer that was asked for last, and for which schema: as a rule it is asked for again. */
+let lastSchema: Schema | null = null
+let lastWriter: SchemaWriter = { writer: null, stampIndex: -1 }
+
 function writerOf(schema: Schema): SchemaWriter {
-  const known = writersOfSchemas.get(schema)
-  if (known !== undefined) return known
+  if (schema === lastSchema) return lastWriter
+  lastWriter = writersOfSchemas.get(schema) ?? makeWriter(schema)
+  lastSchema = schema
+  return lastWriter
+}
+
+function makeWriter(schema: Schema): SchemaWriter {
   const stampIndex = schema.fields.findIndex((field) => field.name === STAMPED_TIME_COLUMN)
   const own = stampIndex < 0 ? schema.fields : schema.fields.slice(0, stampIndex)
   const isLast = stampIndex < 0 || stampIndex === schema.fields.length - 1
