@@ -1,4 +1,4 @@
-import { type Batch, holdBy } from './batch.ts'
+import type { Batch } from './batch.ts'
 import type { StreamReader } from './stream-reader.ts'
 
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
@@ -59,8 +59,11 @@ export class BatchCursor implements AsyncIterableIterator<Batch, void, undefined
     }
     const reader = this.#reader
     try {
-      const step = reader.step()
-      return typeof step === 'object' ? this.#given(step) : this.#result(reader.advance())
+      // Who has a batch has its lease: the batch holds the cursor, so that this is not taken for abandoned meanwhile.
+      const step = reader.step(this)
+      return typeof step === 'object'
+        ? { done: false, value: step }
+        : this.#result(reader.advance(this))
     } catch (error) {
       return this.#result(reader.fail(error))
     }
@@ -79,18 +82,13 @@ export class BatchCursor implements AsyncIterableIterator<Batch, void, undefined
   async #result(step: Promise<Batch | null>): Promise<IteratorResult<Batch, void>> {
     try {
       const batch = await step
-      if (batch !== null) return this.#given(batch)
+      if (batch !== null) return { done: false, value: batch }
     } catch (error) {
       this.#finish()
       throw error
     }
     this.#finish()
     return DONE
-  }
-
-  #given(batch: Batch): IteratorYieldResult<Batch> {
-    holdBy(batch, this)
-    return { done: false, value: batch }
   }
 
   #finish(): void {

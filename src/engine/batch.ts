@@ -68,18 +68,14 @@ export class BatchColumn {
   }
 }
 
-/**
- * Keeps the holder of a batch's lease from being collected while the batch is in use: a cursor that nobody else knows is
- * not abandoned while somebody has a batch of it. A field does that; a WeakMap costs more than the batch.
- */
-export let holdBy: (batch: Batch, holder: object) => void
-
 /** What a batch holds, and how its columns are found; see `Batch`. */
 export interface BatchSource {
   readonly batch: RecordBatch
   readonly layout: BatchLayout
   readonly partition: number
   readonly tier: Tier
+  /** What ends the lease once it is collected; kept from that by the batch. */
+  readonly holder: object | null
 }
 
 /**
@@ -97,47 +93,41 @@ export class Batch {
   readonly length: number
   /** Which copy served these records. */
   readonly tier: Tier
-  readonly #batch: RecordBatch
-  readonly #layout: BatchLayout
+  readonly #source: BatchSource
   #columns: readonly ColumnData[] | null = null
-  #holder: object | null = null
 
-  static {
-    holdBy = (batch, holder) => {
-      batch.#holder = holder
-    }
-  }
-
-  constructor({ batch, layout, partition, tier }: BatchSource) {
+  constructor(source: BatchSource) {
+    const { batch, partition, tier } = source
     this.partition = partition
     this.baseOffset = batch.baseOffset
     this.length = batch.length
     this.tier = tier
-    this.#batch = batch
-    this.#layout = layout
+    this.#source = source
   }
 
   get fields(): readonly Field[] {
-    return this.#layout.fields
+    return this.#source.layout.fields
   }
 
   /** `columns[i]` belongs to `fields[i]`, in Arrow's physical layout. */
   get columns(): readonly ColumnData[] {
-    this.#columns ??= this.fields.map((_, index) => this.#layout.column(index, this.#batch, this))
+    const { batch, layout } = this.#source
+    this.#columns ??= layout.fields.map((_, index) => layout.column(index, batch, this))
     return this.#columns
   }
 
   /** One of the columns that were asked for. @throws StratalogError `argument_invalid` when it is none of them. */
   column(name: string): BatchColumn {
-    const index = this.#layout.names.indexOf(name)
+    const { batch, layout } = this.#source
+    const index = layout.names.indexOf(name)
     if (index === -1) {
       throw new StratalogError(
         'argument_invalid',
-        `The batch has no column ${JSON.stringify(name)}; it has ${this.#layout.names.join(', ')}.`,
+        `The batch has no column ${JSON.stringify(name)}; it has ${layout.names.join(', ')}.`,
         { details: { column: name } },
       )
     }
-    const column = this.#columns?.[index] ?? this.#layout.column(index, this.#batch, this)
+    const column = this.#columns?.[index] ?? layout.column(index, batch, this)
     return new BatchColumn(name, column)
   }
 
@@ -148,8 +138,7 @@ export class Batch {
 
   /** The records as `toRows` makes them, one at a time: for a loop that keeps none of them, or not all. */
   rows(): IterableIterator<RecordRow, undefined> {
-    const reader = this.#rowReader()
-    return new BatchRows(this, (row) => reader.row(row))
+    return new BatchRows(this, this.#rowReader().row)
   }
 
   /**
@@ -161,8 +150,9 @@ export class Batch {
    * for (const row of batch.lazyRows()) if (row.amount > 100) total += row.price
    */
   lazyRows(): IterableIterator<LazyRow, undefined> {
-    const cells = this.#layout.cells(this.#batch, this)
-    const cursor = rowShape(this.#layout.names, cells).cursor()
+    const { batch, layout } = this.#source
+    const cells = layout.cells(batch, this)
+    const cursor = rowShape(layout.names, cells).cursor()
     cursor.attach(cells)
     const { row, move } = cursor
     return new BatchRows(this, (index) => {
@@ -184,8 +174,9 @@ export class Batch {
   }
 
   #rowReader(): RowReader {
-    const cells = this.#layout.cells(this.#batch, this)
-    return rowShape(this.#layout.names, cells).reader(cells)
+    const { batch, layout } = this.#source
+    const cells = layout.cells(batch, this)
+    return rowShape(layout.names, cells).reader(cells)
   }
 }
 

@@ -56,6 +56,7 @@ export function batchSink(into: NonNullable<ReplayFromArchiveOptions['into']>): 
         batch,
         partition,
         tier: 'object',
+        holder: null,
         layout: new BatchLayout({
           log: log.name,
           schema: batch.schema,

@@ -92,13 +92,13 @@ export class StreamReader {
     return this.#isOver
   }
 
-  /** The next batch where that needs no waiting. */
-  step(): Step {
+  /** The next batch where that needs no waiting; it keeps `holder` from being collected. */
+  step(holder: object): Step {
     for (;;) {
       if (this.#isOver || this.#left <= 0) return 'end'
       if (this.#cold !== null) return 'wait'
       const batch = this.#nextHot()
-      if (batch !== null) return this.#give(batch, 'memory')
+      if (batch !== null) return this.#give(batch, 'memory', holder)
       if (this.#page !== null) {
         this.#nextOfPage(this.#page)
         continue
@@ -112,13 +112,13 @@ export class StreamReader {
   }
 
   /** The next batch, or null at the end. */
-  async advance(): Promise<Batch | null> {
+  async advance(holder: object): Promise<Batch | null> {
     try {
       for (;;) {
-        const step = this.step()
+        const step = this.step(holder)
         if (step === 'end') break
         if (step !== 'wait') return step
-        const batch = this.#cold === null ? await this.#waitForMore() : await this.#nextCold()
+        const batch = this.#cold === null ? await this.#waitForMore() : await this.#nextCold(holder)
         if (batch !== null) return batch
       }
     } catch (error) {
@@ -265,10 +265,10 @@ export class StreamReader {
     })
   }
 
-  async #nextCold(): Promise<Batch | null> {
+  async #nextCold(holder: object): Promise<Batch | null> {
     const item = await this.#cold?.next()
     if (this.#isOver) return null
-    if (item?.done === false) return this.#give(item.value.batch, item.value.tier)
+    if (item?.done === false) return this.#give(item.value.batch, item.value.tier, holder)
     this.#cold = null
     return null
   }
@@ -287,7 +287,7 @@ export class StreamReader {
     return null
   }
 
-  #give(batch: RecordBatch, tier: Tier): Batch {
+  #give(batch: RecordBatch, tier: Tier, holder: object): Batch {
     const { length, baseOffset } = batch
     const count = Math.min(length, this.#left)
     this.#left -= count
@@ -296,6 +296,7 @@ export class StreamReader {
       layout: present(this.#layout, 'batches come from a view'),
       partition: present(this.#progress, 'a partition is being read').partition,
       tier,
+      holder,
     })
   }
 

@@ -21,7 +21,7 @@ import {
 /** Reads rows as objects of their own; `row` and `[from, to)` lie inside the columns. */
 export interface RowReader {
   /** For rows one after the other. */
-  row(row: number): Row
+  readonly row: (row: number) => Row
   /** The same for a row here and there. */
   single(row: number): Row
   rows(from: number, to: number): Row[]

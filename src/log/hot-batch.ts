@@ -10,7 +10,7 @@
  * There may be a hundred thousand of these, so one has few fields, and buffers are kept by number.
  */
 import { assert, present } from '../base/assert.ts'
-import { type Range, intersectRanges } from '../base/range.ts'
+import type { Range } from '../base/range.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
 import { appendRanges } from '../format/column-gather.ts'
 import { type ColumnData, columnBytes, sliceColumn } from '../format/column.ts'
@@ -288,12 +288,13 @@ export class HotBatch {
 
   /** The offsets in `[from, to)` that are there and do not expire by `now`, as ranges in order. */
   liveRanges(from: number, to: number, now: number): Range[] {
-    const ranges: Range[] = []
     const runs = this.#runs
     if (runs === null) {
-      const whole = intersectRanges({ start: from, end: to }, this.#range)
-      return whole === null ? ranges : [whole]
+      const start = Math.max(from, this.baseOffset)
+      const end = Math.min(to, this.baseOffset + this.#length)
+      return start < end ? [{ start, end }] : []
     }
+    const ranges: Range[] = []
     let open: { start: number; end: number } | null = null
     for (let run = runs.runAt(from); run < runs.count; run++) {
       const offset = runs.offsetOf(run)
@@ -375,10 +376,6 @@ export class HotBatch {
   #end(): void {
     this.#whole = null
     this.#runs?.free()
-  }
-
-  get #range(): Range {
-    return { start: this.baseOffset, end: this.baseOffset + this.#length }
   }
 
   #columns(start: number, end: number): ColumnData[] {

@@ -55,7 +55,7 @@ export class HotBatches {
 
   /** The batches that end behind `offset`. */
   *from(offset: number): Generator<HotBatch, void, undefined> {
-    for (let index = this.#indexAt(offset); index < this.#batches.length; index++) {
+    for (let index = this.indexAt(offset); index < this.#batches.length; index++) {
       const batch = this.#batches[index]
       if (batch !== undefined) yield batch
     }
@@ -63,7 +63,19 @@ export class HotBatches {
 
   /** The first batch that ends behind `offset`. */
   at(offset: number): HotBatch | undefined {
-    return this.#batches[this.#indexAt(offset)]
+    return this.#batches[this.indexAt(offset)]
+  }
+
+  /** Where `all` has the first batch that ends behind `offset`; its length when there is none. */
+  indexAt(offset: number): number {
+    let low = this.#head
+    let high = this.#batches.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#batches[middle]?.endOffset ?? 0) <= offset) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   remove(batch: HotBatch): void {
@@ -97,19 +109,8 @@ export class HotBatches {
     this.#expiresMin = Infinity
   }
 
-  #indexAt(offset: number): number {
-    let low = this.#head
-    let high = this.#batches.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((this.#batches[middle]?.endOffset ?? 0) <= offset) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
   #placeOf(batch: HotBatch): number {
-    const index = this.#indexAt(batch.baseOffset)
+    const index = this.indexAt(batch.baseOffset)
     assert(this.#batches[index] === batch, 'a batch is where its offsets are')
     return index
   }

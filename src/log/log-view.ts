@@ -35,6 +35,11 @@ export interface PartitionView {
   readonly gaps?: GapCauses
 }
 
+/** What a view holds until it is released. */
+export interface Lease {
+  release(): void
+}
+
 export interface GapCauses {
   /** The cause of each part of `[start, end)`, in order. */
   within(start: number, end: number): readonly CausedGap[]

@@ -26,7 +26,7 @@ import type { DurableListener } from './ack-queue.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
 import { HotBatches } from './hot-batches.ts'
-import type { PartitionView, ViewSource } from './log-view.ts'
+import type { Lease, PartitionView, ViewSource } from './log-view.ts'
 import { type TermsTest, copyRuns, eachRange, expiredRows, runsBut } from './batch-runs.ts'
 import { type BatchMemory, MemoryAccount } from './memory-account.ts'
 import { newestStart } from './newest-start.ts'
@@ -355,7 +355,7 @@ export class Partition implements DurableListener {
   view(range: Range = { start: 0, end: Infinity }): { view: PartitionView; release: () => void } {
     const visible = { start: this.#startOffset, end: this.visibleEnd }
     const wanted = intersectRanges(range, visible) ?? { start: visible.end, end: visible.end }
-    const leases: (() => void)[] = []
+    const leases: Lease[] = []
     const sources: ViewSource[] = []
     const { hotStart } = this
     for (
@@ -379,7 +379,7 @@ export class Partition implements DurableListener {
       sources,
       gaps: this.#gaps,
     }
-    return { view, release: () => leases.forEach((end) => end()) }
+    return { view, release: () => leases.forEach((lease) => lease.release()) }
   }
 
   /** Where the newest `count` records begin that a reader sees; Infinity: all of them. */
@@ -437,18 +437,20 @@ export class Partition implements DurableListener {
     this.#waiters.wake()
   }
 
-  #addHotSources(wanted: Range, sources: ViewSource[], leases: (() => void)[]): void {
+  #addHotSources(wanted: Range, sources: ViewSource[], leases: Lease[]): void {
     if (wanted.start >= wanted.end) return
     const now = this.#hot.expiresMin < Infinity ? this.expiryTime : -Infinity
     const stamp = this.logMemory.nextStamp()
-    for (const batch of this.#hot.from(wanted.start)) {
-      if (batch.baseOffset >= wanted.end) return
+    const batches = this.#hot.all
+    for (let index = this.#hot.indexAt(wanted.start); index < batches.length; index++) {
+      const batch = batches[index]
+      if (batch === undefined || batch.baseOffset >= wanted.end) return
       this.#noteExpired(batch, now)
       const ranges = batch.liveRanges(wanted.start, wanted.end, now)
       if (ranges.length === 0) continue
       batch.touch(stamp)
       batch.retain()
-      leases.push(() => batch.release())
+      leases.push(batch)
       const { min: timeMin, max: timeMax } = batch.time
       for (const { start, end } of ranges)
         sources.push({ tier: 'memory', batch: batch.view(start, end), timeMin, timeMax })

@@ -1,7 +1,7 @@
 import { present } from '../base/assert.ts'
 import type { Range } from '../base/range.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
-import type { SegmentBytes, SegmentFallback, SegmentSource } from './log-view.ts'
+import type { Lease, SegmentBytes, SegmentFallback, SegmentSource } from './log-view.ts'
 import type { SegmentPins } from './segment-pins.ts'
 
 /** How a partition comes to the copies of its segments. */
@@ -22,13 +22,13 @@ export function segmentSource(
   ports: SegmentPorts,
   segment: SegmentEntry,
   part: Range,
-  leases: (() => void)[],
+  leases: Lease[],
 ): SegmentSource {
   const tier = segment.disk === null ? 'object' : 'disk'
   const location = present(segment.disk ?? segment.object, 'a segment has a copy')
   if (tier === 'disk') {
     ports.pins.pin(location.object)
-    leases.push(() => ports.pins.unpin(location.object))
+    leases.push({ release: () => ports.pins.unpin(location.object) })
   }
   const fallback =
     tier === 'disk' && segment.object !== null

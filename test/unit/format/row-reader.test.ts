@@ -132,6 +132,17 @@ describe('a lazy row', () => {
   })
 })
 
+describe('texts read one after the other', () => {
+  test('are those that were put in, where many are decoded together and where one is not ASCII', () => {
+    const texts = Array.from({ length: 1200 }, (_, row) => {
+      const length = row < 400 ? 5 : row < 800 ? 100 : (row * 37) % 300
+      return row % 350 === 349 ? `${row} ü` : String(row).padStart(length, 'x')
+    })
+    const rows = rowReader(['text'], [sampleColumn('utf8', texts)]).rows(0, texts.length)
+    expect(rows.map(({ text }) => text)).toEqual(texts)
+  })
+})
+
 describe('texts read in any order', () => {
   test('are those that were put in', () => {
     const text = fc.oneof(
