@@ -3,6 +3,7 @@
  * are in order after all, never yes of others: who is told no looks row by row, and finds what is wrong, or nothing.
  */
 import { isAscii, isUtf8 } from 'node:buffer'
+import { areStrided } from './stride-offsets.ts'
 
 /**
  * Whether `offsets[0..count]` are there, not negative, in order, less than `stepMax` apart, and the last no further
@@ -17,6 +18,8 @@ export function areOffsets(
   stepMax: number,
 ): boolean {
   if (offsets.length <= count) return false
+  const step = (offsets[1] ?? 0) - (offsets[0] ?? 0)
+  if (step < stepMax && step * count <= end && areStrided(offsets, count, step)) return true
   let before = offsets[0] ?? 0
   // Signs gather in `all`, and what is too big in `steps`: no step overflows where nothing is negative.
   let all = before

@@ -7,18 +7,22 @@
  * all of them take no more than twice what the offsets of those columns would; they count for no budget. They lie in
  * shared memory, as the buffers of hot batches do, so that another thread can read them.
  */
+import { Buffer } from 'node:buffer'
 import { assert } from '../base/assert.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from './limits.ts'
 
 /** Beside longer values, offsets are next to nothing. */
 const STRIDE_MAX = 1_024
 const ROWS_MIN = 63
+/** Fewer offsets are looked at one by one. */
+const COMPARED_ROWS_MIN = 128
 /** Stands for the length of values that have several. */
 export const MIXED = -1
 /** No open batch takes more in one column, but for a huge append. */
 const VALUE_BYTES_MAX = 2 * BATCH_BYTES_TARGET
 
 const NONE = new Int32Array(0)
+const { compare } = Buffer
 
 /** By stride; `NONE` where nobody asked yet. */
 const tables: Int32Array[] = Array.from({ length: STRIDE_MAX + 1 }, () => NONE)
@@ -51,11 +55,28 @@ function grow(stride: number, rows: number): Int32Array {
 export function strideOf(offsets: Int32Array, count: number): number {
   let end = offsets[0] ?? 0
   const stride = (offsets[1] ?? 0) - end
+  if (areStrided(offsets, count, stride)) return stride
   for (let row = 1; row <= count; row++) {
     end += stride
     if (offsets[row] !== end) return MIXED
   }
   return stride
+}
+
+/**
+ * Whether `offsets[0..count]` begin at 0 and are `stride` apart, by one comparison with the table. False says nothing:
+ * they are few, or lie otherwise.
+ */
+export function areStrided(offsets: Int32Array, count: number, stride: number): boolean {
+  if (count < COMPARED_ROWS_MIN || offsets[0] !== 0 || count > strideRowsMax(stride)) return false
+  const table = strideOffsets(stride, 0, count)
+  return (
+    offsets[count] === table[count] && compare(bytesOf(offsets, count), bytesOf(table, count)) === 0
+  )
+}
+
+function bytesOf(offsets: Int32Array, count: number): Uint8Array {
+  return new Uint8Array(offsets.buffer, offsets.byteOffset, count * 4)
 }
 
 /** The same for ASCII texts of `length` characters in all. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { BATCH_ROWS_MAX } from '../../../src/format/limits.ts'
+import { areOffsets } from '../../../src/format/buffer-check.ts'
 import {
   MIXED,
   charStride,
@@ -45,6 +46,22 @@ test('values have one length when every one has, wherever the offsets begin', ()
   expect(strideOf(Int32Array.of(5, 5, 5), 2)).toBe(0)
   expect(strideOf(Int32Array.of(0, 4, 8, 13), 3)).toBe(MIXED)
   expect(strideOf(Int32Array.of(0, 4, 7, 12), 3)).toBe(MIXED)
+})
+
+test('many values have one length only when every offset says so', () => {
+  const count = 300
+  const even = Int32Array.from({ length: count + 1 }, (_, row) => row * 12)
+  expect(strideOf(even, count)).toBe(12)
+  expect(areOffsets(even, count, count * 12, 1 << 24)).toBe(true)
+  expect(areOffsets(even, count, count * 12 - 1, 1 << 24)).toBe(false)
+  expect(areOffsets(even, count, count * 12, 8)).toBe(false)
+  for (let row = 0; row <= count; row++) {
+    const odd = even.with(row, (even[row] ?? 0) + 1)
+    expect(strideOf(odd, count)).toBe(MIXED)
+    const last = odd[count] ?? 0
+    expect(areOffsets(odd, count, last, 1 << 24)).toBe(true)
+    expect(areOffsets(odd.with(row, -1), count, last, 1 << 24)).toBe(false)
+  }
 })
 
 test('texts have one length when every one has, not only as many characters in all', () => {
