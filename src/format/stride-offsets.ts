@@ -22,7 +22,6 @@ export const MIXED = -1
 const VALUE_BYTES_MAX = 2 * BATCH_BYTES_TARGET
 
 const NONE = new Int32Array(0)
-const { compare } = Buffer
 
 /** By stride; `NONE` where nobody asked yet. */
 const tables: Int32Array[] = Array.from({ length: STRIDE_MAX + 1 }, () => NONE)
@@ -71,7 +70,8 @@ export function areStrided(offsets: Int32Array, count: number, stride: number): 
   if (count < COMPARED_ROWS_MIN || offsets[0] !== 0 || count > strideRowsMax(stride)) return false
   const table = strideOffsets(stride, 0, count)
   return (
-    offsets[count] === table[count] && compare(bytesOf(offsets, count), bytesOf(table, count)) === 0
+    offsets[count] === table[count] &&
+    Buffer.compare(bytesOf(offsets, count), bytesOf(table, count)) === 0
   )
 }
 
