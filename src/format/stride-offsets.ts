@@ -50,18 +50,6 @@ function grow(stride: number, rows: number): Int32Array {
   return table
 }
 
-/** The length of each of `count` values; MIXED where they have several. */
-export function strideOf(offsets: Int32Array, count: number): number {
-  let end = offsets[0] ?? 0
-  const stride = (offsets[1] ?? 0) - end
-  if (areStrided(offsets, count, stride)) return stride
-  for (let row = 1; row <= count; row++) {
-    end += stride
-    if (offsets[row] !== end) return MIXED
-  }
-  return stride
-}
-
 /**
  * Whether `offsets[0..count]` begin at 0 and are `stride` apart, by one comparison with the table. False says nothing:
  * they are few, or lie otherwise.
@@ -77,6 +65,18 @@ export function areStrided(offsets: Int32Array, count: number, stride: number): 
 
 function bytesOf(offsets: Int32Array, count: number): Uint8Array {
   return new Uint8Array(offsets.buffer, offsets.byteOffset, count * 4)
+}
+
+/** The length of each of `count` values; MIXED where they have several. */
+export function strideOf(offsets: Int32Array, count: number): number {
+  let end = offsets[0] ?? 0
+  const stride = (offsets[1] ?? 0) - end
+  if (areStrided(offsets, count, stride)) return stride
+  for (let row = 1; row <= count; row++) {
+    end += stride
+    if (offsets[row] !== end) return MIXED
+  }
+  return stride
 }
 
 /** The same for ASCII texts of `length` characters in all. */
