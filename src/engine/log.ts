@@ -48,6 +48,8 @@ export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
 /** What a log needs of the engine around it. */
 export interface LogPorts {
   readonly now: () => number
+  /** Whether an append may go on at once, for all that memory has to say. */
+  readonly hasRoom: (partition: Partition) => boolean
   /** Null when an append may go on at once; else a promise of room. */
   readonly admit: (
     log: LiveLog,
@@ -103,7 +105,10 @@ export class Log {
   append(records: Appendable, options: AppendOptions = NO_OPTIONS): Promise<AppendResult> {
     try {
       this.#assertAppendable()
-      if (options !== NO_OPTIONS) assertAppendOptions(options)
+      if (options === NO_OPTIONS) {
+        const quick = this.#appendQuickly(records)
+        if (quick !== null) return Promise.resolve(quick)
+      } else assertAppendOptions(options)
       const given = withTimes(toInput(records), this.#log.definition.timeColumn)
       const input = options.adopt === true ? adopted(given) : given
       const partition = this.#choosePartition(input, options.partition)
@@ -178,6 +183,17 @@ export class Log {
     const range = { partition, from: offset, to: offset + 1 }
     const [row] = await this.read(columns === undefined ? range : { ...range, columns }).toArray()
     return row ?? null
+  }
+
+  /** Appends one record where nothing has to be chosen, waited for or written; null: it is to be looked at. */
+  #appendQuickly(records: Appendable): AppendResult | null {
+    const log = this.#log
+    const { policy, partitions } = log
+    const partition = partitions[0]
+    if (partition === undefined || partitions.length > 1 || Array.isArray(records)) return null
+    if (policy.ttl !== null || policy.priority !== 0) return null
+    if (policy.ack !== 'memory' || log.hasWal || !this.#ports.hasRoom(partition)) return null
+    return log.appendRow(partition, records, this.#ports.now())
   }
 
   #choosePartition(input: AppendInput, asked: number | undefined): Partition {

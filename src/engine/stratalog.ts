@@ -59,6 +59,7 @@ export class Stratalog {
     this.#tiers = new EngineTiers(engine, () => this.#assertWritable())
     this.#logPorts = {
       now: () => engine.ports.clock.now(),
+      hasRoom: (partition) => engine.governor.hasRoom(partition.logMemory),
       admit: (log, partition, signal) => engine.governor.admit(log, partition, signal),
       archiveThrough: (log, partition, endOffset) =>
         this.#tiers.archiveThrough(log, partition, endOffset),

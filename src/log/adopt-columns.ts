@@ -1,10 +1,10 @@
 /** Which columns that a caller gives away may become a hot batch as they are. */
 import { type ColumnData, columnBytes } from '../format/column.ts'
+import { foreignBytes } from '../format/foreign-bytes.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
 import { BATCH_ROWS_MAX } from '../format/limits.ts'
 import { type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
 import type { ColumnPlaces } from './column-places.ts'
-import { foreignBytes } from './hot-batch.ts'
 import { type ColumnInput, assertColumnBytes } from './row-appender.ts'
 
 /** Smaller ones are copied: a batch of its own would cost more than the copy. */

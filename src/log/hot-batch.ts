@@ -14,6 +14,7 @@ import type { Range } from '../base/range.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
 import { appendRanges } from '../format/column-gather.ts'
 import { type ColumnData, columnBytes, sliceColumn } from '../format/column.ts'
+import { foreignBytes } from '../format/foreign-bytes.ts'
 import type { ColumnBuilder, ColumnSize } from '../format/growing-column.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from '../format/limits.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
@@ -212,6 +213,22 @@ export class HotBatch {
     if (length >= this.#measureAt || this.#buffers.bytes !== this.#measuredBytes)
       this.#measure(added)
     return added
+  }
+
+  /** Whether one row more, with the default terms, is `commitRow`'s to publish. */
+  get takesRow(): boolean {
+    return !this.#isSealed && this.#runs === null && !this.isFull && this.#length > 0
+  }
+
+  /** `commit` of one row with the default terms, in a batch that `takesRow`, of a log without a WAL. */
+  commitRow(appendTime: number): void {
+    const { index } = this.#times
+    const builder = this.#builders[index]
+    if (builder !== undefined) this.#times.add(builder.numberAt(this.#length))
+    const length = ++this.#length
+    if (appendTime < this.#appendTimeMin) this.#appendTimeMin = appendTime
+    if (appendTime > this.#appendTimeMax) this.#appendTimeMax = appendTime
+    if (length >= this.#measureAt || this.#buffers.bytes !== this.#measuredBytes) this.#measure(1)
   }
 
   /**
@@ -468,21 +485,4 @@ export class HotBatch {
       'columns of a batch have equal lengths',
     )
   }
-}
-
-/** Bytes of every buffer that the columns keep alive, each once. */
-export function foreignBytes(columns: readonly ColumnData[]): number {
-  const buffers = new Set<ArrayBufferLike>()
-  for (const column of columns) addBuffers(column, buffers)
-  let bytes = 0
-  for (const buffer of buffers) bytes += buffer.byteLength
-  return bytes
-}
-
-function addBuffers(column: ColumnData, buffers: Set<ArrayBufferLike>): void {
-  buffers.add(column.values.buffer)
-  if (column.validity !== null) buffers.add(column.validity.buffer)
-  if (column.offsets !== null) buffers.add(column.offsets.buffer)
-  if (column.dictionary !== null) addBuffers(column.dictionary, buffers)
-  for (const child of column.children ?? []) addBuffers(child, buffers)
 }

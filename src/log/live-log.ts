@@ -32,6 +32,7 @@ import {
   appendTooLarge,
   explainMismatch,
   pushColumns,
+  pushRow,
   pushRows,
 } from './row-appender.ts'
 import { BudgetExceeded } from './slab-pool.ts'
@@ -184,6 +185,33 @@ export class LiveLog {
       exceeded = error
     }
     return this.#appendLater({ partition, input, ack, appendTime, terms }, exceeded)
+  }
+
+  /**
+   * Appends one record into RAM, and returns where it landed. Null, with nothing applied, where more than the record
+   * itself would have to be looked at: then `append` takes it. A single append spends its time in layers, not on its
+   * bytes, so this way has as few as there can be.
+   * @throws what a getter of the record throws, with nothing applied.
+   */
+  appendRow(partition: Partition, row: object, appendTime: number): AppendResult | null {
+    const batch = partition.batchForRow(this.schema)
+    if (batch === null || this.#isApplying) return null
+    partition.beginStaging()
+    this.#isApplying = true
+    try {
+      if (!pushRow(batch, row, appendTime)) return null
+      const offset = partition.nextOffset
+      batch.commitRow(appendTime)
+      partition.applied(1, false)
+      return { partition: partition.partition, offset, count: 1 }
+    } catch (error) {
+      batch.rollback()
+      if (error instanceof BudgetExceeded) return null
+      throw error
+    } finally {
+      this.#isApplying = false
+      partition.endStaging()
+    }
   }
 
   /** A pinned view of every partition, or of `ranges` by partition; the caller releases it. */

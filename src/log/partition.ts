@@ -30,6 +30,7 @@ import type { Lease, PartitionView, ViewSource } from './log-view.ts'
 import { type TermsTest, copyRuns, eachRange, expiredRows, runsBut } from './batch-runs.ts'
 import { type BatchMemory, MemoryAccount } from './memory-account.ts'
 import { newestStart } from './newest-start.ts'
+import type { PartitionOptions } from './partition-options.ts'
 import { type SegmentPorts, archivedPrefixEnd, segmentSource } from './pinned-segment.ts'
 import { Waiters } from './waiters.ts'
 
@@ -43,16 +44,6 @@ export interface PartitionPorts extends SegmentPorts {
   readonly now?: () => number
   /** Is told when the partition comes to hold records that expire. */
   readonly onExpiring?: (partition: Partition) => void
-}
-
-export interface PartitionOptions {
-  readonly logId: number
-  readonly partition: number
-  readonly timeColumn: string
-  readonly startOffset: number
-  readonly segments: readonly SegmentEntry[]
-  /** What all partitions of the log count into; one of its own where it is left out. */
-  readonly memory?: MemoryAccount
 }
 
 /** Records that were dropped from their only copy, as the mode and their terms allow; counted, never silent. */
@@ -181,6 +172,15 @@ export class Partition implements DurableListener {
     batch.touch(this.logMemory.nextStamp())
     this.#hot.push(batch)
     return batch
+  }
+
+  /** The open batch where it takes a row of this schema as it is; null: `openBatch` has something to do. */
+  batchForRow(schema: Schema | null): HotBatch | null {
+    const last = this.#hot.last
+    if (last === undefined || last.schema !== schema || !last.takesRow) return null
+    return last.endOffset === this.#nextOffset && last.bytes * BATCHES_MIN <= this.#memory.limit
+      ? last
+      : null
   }
 
   /**

@@ -51,6 +51,24 @@ export function pushRows(batch: HotBatch, rows: readonly Row[], appendTime: numb
   }
 }
 
+/**
+ * Appends one row that an append brings by itself, the quick way. False: it needs a closer look, and the batch is as it
+ * was. What a getter throws leaves the row to the caller's rollback.
+ */
+export function pushRow(batch: HotBatch, row: unknown, appendTime: number): boolean {
+  const { writer, stampIndex, isAmbiguous } = writerOf(batch.schema)
+  if (writer === null || isAmbiguous) return false
+  const { builders } = batch
+  if (stampIndex >= 0) {
+    const stamps = builders[stampIndex]
+    if (!(stamps instanceof FixedBuilder)) return false
+    stamps.pushRepeated(appendTime, 1)
+  }
+  if (writer.writeRow(builders, row) && batch.bytes <= APPEND_BYTES_MAX) return true
+  batch.rollback()
+  return false
+}
+
 /** Refuses staged rows of few but long texts, which take little here and much wherever they are plain. */
 function assertPlainBytes(batch: HotBatch, count: number): void {
   if (count * batch.builders.length * WORD_BYTES_MAX <= APPEND_BYTES_MAX) return
@@ -64,7 +82,12 @@ interface SchemaWriter {
   readonly writer: RowWriter | null
   /** Where the column is that the engine stamps; -1: there is none. */
   readonly stampIndex: number
+  /** A record of these columns may look like columns or an Arrow batch, so that one by itself needs a closer look. */
+  readonly isAmbiguous: boolean
 }
+
+/** What columns and Arrow batches are told by (engine/log.ts). */
+const TELLING_NAMES = ['fields', 'schema', 'batches']
 
 /** Of schemas in use lately, so that an append need not spell its schema out. Bounded: logs come and go. */
 const writersOfSchemas = new Map<Schema, SchemaWriter>()
@@ -72,7 +95,7 @@ const SCHEMAS_MAX = 256
 
 /** The writer that was asked for last, and for which schema: as a rule it is asked for again. */
 let lastSchema: Schema | null = null
-let lastWriter: SchemaWriter = { writer: null, stampIndex: -1 }
+let lastWriter: SchemaWriter = { writer: null, stampIndex: -1, isAmbiguous: false }
 
 function writerOf(schema: Schema): SchemaWriter {
   if (schema === lastSchema) return lastWriter
@@ -85,7 +108,8 @@ function makeWriter(schema: Schema): SchemaWriter {
   const stampIndex = schema.fields.findIndex((field) => field.name === STAMPED_TIME_COLUMN)
   const own = stampIndex < 0 ? schema.fields : schema.fields.slice(0, stampIndex)
   const isLast = stampIndex < 0 || stampIndex === schema.fields.length - 1
-  const made = { writer: isLast ? rowWriter(own) : null, stampIndex }
+  const isAmbiguous = own.some(({ name }) => TELLING_NAMES.includes(name))
+  const made = { writer: isLast ? rowWriter(own) : null, stampIndex, isAmbiguous }
   if (writersOfSchemas.size >= SCHEMAS_MAX) writersOfSchemas.clear()
   writersOfSchemas.set(schema, made)
   return made

@@ -130,14 +130,18 @@ export class MemoryGovernor {
     this.#expiry.watch(partition)
   }
 
+  /** Whether `admit` would say yes without a look at anything: below the watermarks, and nobody waits. */
+  hasRoom(memory: MemoryAccount): boolean {
+    return this.#queue.size === 0 && this.#isEasy(memory)
+  }
+
   /**
    * Null when the append may go on at once, in this very stretch; else a promise of room. Who waits goes on in the
    * order of asking, and nobody passes who asks later. @throws through it `memory_full`, `aborted`, `engine_closed`.
    */
   admit(log: LiveLog, partition: Partition | null, signal?: AbortSignal): Promise<void> | null {
     const memory = partition?.logMemory ?? memoryOf(log)
-    const isEasy =
-      this.#options.pool.usedBytes < this.#highBytes && memory.usedBytes < memory.highBytes
+    const isEasy = this.#isEasy(memory)
     if (isEasy && this.#queue.size === 0) return null
     if (!isEasy) this.#reclaimFor(log, 1)
     const lack = this.#lackOf(log, 1)
@@ -184,6 +188,10 @@ export class MemoryGovernor {
     this.#isClosed = true
     this.#queue.close()
     this.#expiry.close()
+  }
+
+  #isEasy(memory: MemoryAccount): boolean {
+    return this.#options.pool.usedBytes < this.#highBytes && memory.usedBytes < memory.highBytes
   }
 
   #lackOf(log: LiveLog, freeBytes: number): Lack {

@@ -1,0 +1,13 @@
+import type { SegmentEntry } from '../format/manifest.ts'
+import type { MemoryAccount } from './memory-account.ts'
+
+/** What a partition begins with. */
+export interface PartitionOptions {
+  readonly logId: number
+  readonly partition: number
+  readonly timeColumn: string
+  readonly startOffset: number
+  readonly segments: readonly SegmentEntry[]
+  /** What all partitions of the log count into; one of its own where it is left out. */
+  readonly memory?: MemoryAccount
+}
