@@ -1,43 +1,136 @@
 /**
- * `npm run soak -- <name> [options]`: long runs over the shipped engine that a plain test has no time for. Each prints
- * one JSON line with what was tried and what broke, and exits with 1 when something did.
+ * `npm run soak -- <harness> [options]`: long runs over the shipped engine that a plain test has no time for. Progress
+ * goes to standard error; the last line of standard output is JSON with what was tried and what broke (`all`: an array
+ * of those). Exit status: 0 nothing broke, 2 usage, 10 a promise was broken.
  */
 import { parseArgs } from 'node:util'
 import { parseBytes } from '../../src/base/units.ts'
+import { killSoak } from './kill/kill.ts'
+import { powerSoak } from './kill/power.ts'
 import { memorySoak } from './memory.ts'
+import type { SoakLimits } from './report.ts'
 
-const USAGE =
-  'usage: npm run soak -- memory [--logs 100] [--records 36000000] [--budget 256MB] [--seed 1]'
+const EXIT_INVALID = 2
+const EXIT_VIOLATION = 10
+/** Of no use where the time is given: then a harness goes on until that is over. */
+const ENDLESS = Number.MAX_SAFE_INTEGER
+
+interface Harness {
+  readonly what: string
+  /** The option that counts its cases, and how many there are by default. */
+  readonly counted: 'cycles' | 'seeds' | 'samples' | 'records'
+  readonly cases: number
+  /** Whether `all` runs it. */
+  readonly inAll: boolean
+  readonly run: (limits: SoakLimits, values: Values) => Promise<Outcome>
+}
+
+interface Outcome {
+  readonly violations: readonly unknown[]
+}
+
+const OPTIONS = {
+  cycles: { type: 'string' },
+  seeds: { type: 'string' },
+  samples: { type: 'string' },
+  records: { type: 'string' },
+  minutes: { type: 'string' },
+  seed: { type: 'string', default: '1' },
+  logs: { type: 'string', default: '100' },
+  budget: { type: 'string', default: '256MB' },
+} as const
+
+type Values = ReturnType<typeof readArguments>['values']
+
+const HARNESSES: Readonly<Record<string, Harness>> = {
+  kill: {
+    what: 'kills a process at random moments and before its system calls',
+    counted: 'cycles',
+    cases: 300,
+    inAll: true,
+    run: killSoak,
+  },
+  power: {
+    what: 'cuts the power of a disk that a process writes to (root, loop devices)',
+    counted: 'cycles',
+    cases: 100,
+    inAll: true,
+    run: powerSoak,
+  },
+  memory: {
+    what: 'appends and evicts, and watches the memory of the process [--logs 100] [--budget 256MB]',
+    counted: 'records',
+    cases: 36_000_000,
+    inAll: false,
+    run: ({ seed, cycles }, { logs, budget }) =>
+      memorySoak({
+        logs: count(logs, 'logs'),
+        records: cycles,
+        budgetBytes: parseBytes(budget, 'budget'),
+        seed,
+      }),
+  },
+}
 
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(argv: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...argv],
-    allowPositionals: true,
-    options: {
-      logs: { type: 'string', default: '100' },
-      records: { type: 'string', default: '36000000' },
-      budget: { type: 'string', default: '256MB' },
-      seed: { type: 'string', default: '1' },
-    },
-  })
-  if (positionals.length !== 1 || positionals[0] !== 'memory') {
-    process.stderr.write(`${USAGE}\n`)
-    return 2
+  const { values, positionals } = readArguments(argv)
+  const [name = ''] = positionals
+  const names = name === 'all' ? Object.keys(HARNESSES).filter(isInAll) : [name]
+  if (positionals.length !== 1 || names.some((each) => HARNESSES[each] === undefined)) {
+    process.stderr.write(usage())
+    return EXIT_INVALID
   }
-  const report = await memorySoak({
-    logs: count(values.logs, 'logs'),
-    records: count(values.records, 'records'),
-    budgetBytes: parseBytes(values.budget, 'budget'),
-    seed: count(values.seed, 'seed'),
-  })
-  process.stdout.write(`${JSON.stringify(report)}\n`)
-  return report.violations.length === 0 ? 0 : 1
+  const outcomes: Outcome[] = []
+  for (const each of names) outcomes.push(await runHarness(each, values, names.length))
+  process.stdout.write(`${JSON.stringify(name === 'all' ? outcomes : outcomes[0])}\n`)
+  return outcomes.every(({ violations }) => violations.length === 0) ? 0 : EXIT_VIOLATION
+}
+
+function isInAll(name: string): boolean {
+  return HARNESSES[name]?.inAll === true
+}
+
+/** `sharers` divide the minutes among themselves. */
+async function runHarness(name: string, values: Values, sharers: number): Promise<Outcome> {
+  const harness = HARNESSES[name]
+  if (harness === undefined) throw new RangeError(`There is no harness '${name}'.`)
+  const { counted } = harness
+  const asked = values[counted]
+  const minutes = values.minutes === undefined ? null : count(values.minutes, 'minutes')
+  const cases = asked === undefined ? harness.cases : count(asked, counted)
+  const outcome = await harness.run(
+    {
+      seed: count(values.seed, 'seed'),
+      cycles: minutes !== null && asked === undefined ? ENDLESS : cases,
+      timeMs: minutes === null ? Infinity : (minutes * 60_000) / sharers,
+      onProgress: (line) => showProgress(`${name}: ${line}`),
+    },
+    values,
+  )
+  if (process.stderr.isTTY) process.stderr.write('\n')
+  return outcome
+}
+
+function readArguments(argv: readonly string[]) {
+  return parseArgs({ args: [...argv], allowPositionals: true, options: OPTIONS })
+}
+
+/** On a terminal one line that changes; elsewhere nothing but the result. */
+function showProgress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`)
 }
 
 function count(text: string, name: string): number {
   const value = Number(text)
   if (Number.isSafeInteger(value) && value > 0) return value
   throw new RangeError(`--${name} is a whole number above 0; got ${text}`)
+}
+
+function usage(): string {
+  const lines = Object.entries(HARNESSES).map(
+    ([name, { what, counted, cases }]) => `  ${name.padEnd(10)}${what} [--${counted} ${cases}]`,
+  )
+  return `usage: npm run soak -- <harness>|all [--minutes M] [--seed S]\n${lines.join('\n')}\n`
 }

@@ -1,21 +1,27 @@
 /**
- * The process that the kill test kills: opens an engine and appends without end, telling its parent each append before
- * it starts and each acknowledgement after it came. It tells by a file, written synchronously: what it told before it
- * was killed is there, and a slow parent cannot hold it up.
+ * The process that is killed: opens an engine and appends, telling its parent each append before it starts and each
+ * acknowledgement after it came. It tells by a file, written synchronously: what it told before it was killed is there,
+ * and a slow parent cannot hold it up.
  *
- * Arguments: data directory, archive URL, number of this life, file to tell by.
+ * Its argument is LifeOptions (life.ts) as JSON.
  */
 import { openSync, writeSync } from 'node:fs'
 import process from 'node:process'
-import { Stratalog } from '../../src/index.ts'
-import { seededRandom } from '../../src/base/random.ts'
+import { seededRandom } from '../../../src/base/random.ts'
+import { Stratalog } from '../../../src/index.ts'
 import { killRecord } from './kill-record.ts'
+import type { LifeOptions } from './life.ts'
 
 const IN_FLIGHT = 4
 const ROWS_MAX = 120
+const PLACES = [
+  ['events', 0],
+  ['orders', 0],
+  ['orders', 1],
+] as const
 
-const [dataDir = '', archive = '', lifeText = '0', journal = ''] = process.argv.slice(2)
-const life = Number(lifeText)
+const options = JSON.parse(process.argv[2] ?? '') as LifeOptions
+const { dataDir, archive, life, journal } = options
 const told = openSync(journal, 'a')
 const random = seededRandom(life * 7919 + 1)
 
@@ -25,8 +31,12 @@ function tell(line: string): void {
 
 const db = await Stratalog.open({
   dataDir,
-  archive,
-  defaults: { memoryTtl: 60, diskAfter: 30, archiveAfter: 90, diskTtl: 150 },
+  ...(archive === null ? {} : { archive }),
+  logLevel: 'error',
+  defaults:
+    archive === null
+      ? { memoryTtl: 60, diskAfter: 30 }
+      : { memoryTtl: 60, diskAfter: 30, archiveAfter: 90, diskTtl: 150 },
   // Every other life is short of memory: its appends wait for room, are rolled back and come again.
   ...(life % 2 === 1 ? { maxMemoryBytes: '128KB' } : {}),
 })
@@ -41,14 +51,11 @@ for (const log of db.status().logs) {
   for (const { partition, endOffset } of log.partitions)
     next.set(`${log.name}/${partition}`, endOffset)
 }
+let appendsLeft = options.appends ?? Infinity
 
-async function writer(): Promise<never> {
-  for (;;) {
-    const [name, partition] = [
-      ['events', 0] as const,
-      ['orders', 0] as const,
-      ['orders', 1] as const,
-    ][random.uint32() % 3] ?? ['events', 0]
+async function writer(): Promise<void> {
+  while (appendsLeft-- > 0) {
+    const [name, partition] = PLACES[random.uint32() % PLACES.length] ?? PLACES[0]
     const key = `${name}/${partition}`
     const from = next.get(key) ?? 0
     const count = 1 + (random.uint32() % ROWS_MAX)
@@ -63,3 +70,8 @@ async function writer(): Promise<never> {
 }
 
 await Promise.all(Array.from({ length: IN_FLIGHT }, writer))
+if (archive !== null) {
+  await db.tier.now({ to: 'object' })
+  await db.snapshot({ name: `life-${life}` })
+}
+await db.close()
