@@ -4,12 +4,29 @@
  * Forks, not threads: DuckDB, the WAL worker and process-wide locks want a process of their own.
  */
 import { fileURLToPath } from 'node:url'
+import { env } from 'node:process'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
+import { MUTANT_VARIABLE, mutantNamed, mutate } from './mutants/mutate.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
+/** With a mutant in the environment the tests see the source with it (mutants/mutate.ts). */
+const planted = env[MUTANT_VARIABLE]
+const mutant = planted === undefined ? null : mutantNamed(planted)
+const plugins =
+  mutant === null
+    ? []
+    : [
+        {
+          name: 'mutant',
+          enforce: 'pre' as const,
+          transform: (source: string, id: string) => mutate(mutant, id, source),
+        },
+      ]
+
 const shared = {
   pool: 'forks' as const,
+  fsModuleCache: mutant === null,
   globalSetup: ['test/support/require-node.ts'],
 }
 
@@ -17,10 +34,13 @@ const config: ViteUserConfig = defineConfig({
   root,
   test: {
     maxWorkers: 2,
+    // What is cached is the source without the mutant.
+    fsModuleCache: mutant === null,
     reporters: ['default', './test/support/count-reporter.ts'],
     projects: [
       {
         root,
+        plugins,
         test: {
           ...shared,
           name: 'fast',
@@ -30,6 +50,7 @@ const config: ViteUserConfig = defineConfig({
       },
       {
         root,
+        plugins,
         test: {
           ...shared,
           name: 'integration',

@@ -1,0 +1,177 @@
+/**
+ * The classic bugs of a store, each planted into the shipped source, and what catches it. A harness is worth what it
+ * catches: `test/integration/mutants.test.ts` runs each of them and fails for one that survives.
+ */
+
+export interface Mutant {
+  readonly name: string
+  /** What a user would lose, in a sentence. */
+  readonly harm: string
+  /** Below `src`. */
+  readonly file: string
+  /** A text that is there once. */
+  readonly find: string
+  readonly replace: string
+  readonly killedBy: Killer
+}
+
+/** A seed of the simulator; or a file of tests, one of which has to fail. */
+export type Killer =
+  | { readonly harness: 'simulate'; readonly seed: number }
+  | { readonly harness: 'test'; readonly file: string; readonly name?: string }
+
+const WAL = 'test/unit/log/wal.test.ts'
+const WAL_CRASH = 'test/unit/log/wal-crash.test.ts'
+const WAL_SCAN = 'test/unit/log/wal-scan.test.ts'
+const MOVES = 'test/unit/tiering/moves.test.ts'
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'ack-before-sync',
+    harm: 'An append is acknowledged before its bytes are durable.',
+    file: 'log/wal-writer.ts',
+    find: '    this.#file.dataSync()\n    this.#durableLsn = written',
+    replace: '    this.#durableLsn = written',
+    killedBy: { harness: 'test', file: WAL_CRASH },
+  },
+  {
+    name: 'short-write-taken-for-whole',
+    harm: 'A disk that takes fewer bytes than it was given loses the rest.',
+    file: 'storage/write-fully.ts',
+    find: '    written += count',
+    replace: '    written = length',
+    killedBy: { harness: 'test', file: WAL },
+  },
+  {
+    name: 'no-directory-sync',
+    harm: 'A new WAL file is written to before its name is durable.',
+    file: 'log/wal-files.ts',
+    find: '    fileSystem.rename(temporary, path)\n    fileSystem.syncDirectory(directory)',
+    replace: '    fileSystem.rename(temporary, path)',
+    killedBy: { harness: 'test', file: WAL_CRASH },
+  },
+  {
+    name: 'sync-tried-again',
+    harm: 'After a failed sync the next one succeeds, and the lost bytes are acknowledged.',
+    file: 'log/wal-writer.ts',
+    find: '    this.#file.dataSync()\n    this.#durableLsn = written',
+    replace:
+      '    try { this.#file.dataSync() } catch { this.#file.dataSync() }\n    this.#durableLsn = written',
+    killedBy: { harness: 'test', file: WAL },
+  },
+  {
+    name: 'header-not-checked',
+    harm: 'The length of a damaged frame is believed.',
+    file: 'format/wal-frame.ts',
+    find: '  if (checksumOf(bytes, position, salt) !== headerChecksum) return null\n',
+    replace: '',
+    killedBy: { harness: 'test', file: WAL_SCAN },
+  },
+  {
+    name: 'payload-not-checked',
+    harm: 'Bits that flipped in a record are read as its value.',
+    file: 'log/wal-file-reader.ts',
+    find: "    if (!isPayloadIntact(frame, payload)) return damaged('the payload does not match its checksum')\n",
+    replace: '',
+    killedBy: { harness: 'test', file: WAL_SCAN },
+  },
+  {
+    name: 'damage-taken-for-a-torn-tail',
+    harm: 'Records that were acknowledged are cut off where one before them is damaged.',
+    file: 'log/wal-scan.ts',
+    find: '    if (later.durableLsn > progress.lsn) {',
+    replace: '    if (later.durableLsn > Infinity) {',
+    killedBy: { harness: 'test', file: WAL_SCAN },
+  },
+  {
+    name: 'wal-let-go-before-the-checkpoint',
+    harm: 'The WAL forgets frames that no manifest has yet.',
+    file: 'tiering/checkpoint.ts',
+    find: '  const state = await disk.manifest.commit((current) => checkpointEdits(context, current))',
+    replace:
+      '  wal.release(wal.durableLsn)\n  const state = await disk.manifest.commit((current) => checkpointEdits(context, current))',
+    killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'segment-without-sync',
+    harm: 'RAM lets go of records whose segment was never made durable.',
+    file: 'tiering/flush.ts',
+    find: '    await file.sync()\n',
+    replace: '',
+    killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'segment-of-records-that-are-not-durable',
+    harm: 'A segment holds records that a crash takes back, and their offsets go to others.',
+    file: 'tiering/flush.ts',
+    find: '  if (log.hasWal) await context.wal?.flush()\n  const batches = partition.leaseSealed(partition.flushedEnd, partition.durableEnd)',
+    replace:
+      '  const batches = partition.leaseSealed(partition.flushedEnd, partition.nextOffset)',
+    killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'upload-not-read-back',
+    harm: 'The disk lets go of a segment that the store never got whole.',
+    file: 'tiering/archive-writer.ts',
+    find: '    await this.verify(key, bytes.length, sha256)\n',
+    replace: '',
+    killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'disk-copy-dropped-on-belief',
+    harm: 'The last copy of a segment goes because there once was another.',
+    file: 'tiering/evict.ts',
+    find: '  for (const segment of segments) await proveObjectCopy(context, disk, segment)\n',
+    replace: '',
+    killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'file-removed-before-the-manifest-says-so',
+    harm: 'The manifest names a file that is gone.',
+    file: 'tiering/evict.ts',
+    find: '  await disk.manifest.commit((state) => {',
+    replace:
+      '  for (const { disk: copy } of segments) if (copy !== null) await disk.fileSystem.remove(`${disk.dataDir}/${copy.object}`)\n  await disk.manifest.commit((state) => {',
+    killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'own-put-taken-for-a-rival',
+    harm: 'A writer whose own retry finds its first put there believes itself fenced.',
+    file: 'storage/retrying-object-store.ts',
+    find: '        if (!(await this.#isOwnPut(key, bytes, own, isAmbiguous))) throw error',
+    replace: '        throw error',
+    killedBy: { harness: 'test', file: 'test/unit/storage/retrying-object-store.test.ts' },
+  },
+  {
+    name: 'rival-not-noticed',
+    harm: 'Two writers go on, and each overwrites what the other believes.',
+    file: 'log/manifest-store.ts',
+    find: "    if (!isOurs) return { kind: 'rival', commit: found.commit }\n",
+    replace: '',
+    killedBy: { harness: 'test', file: 'test/unit/log/manifest-store.test.ts' },
+  },
+  {
+    name: 'read-before-durable',
+    harm: 'A reader sees a record that a crash then takes back.',
+    file: 'log/partition.ts',
+    find: "    if (this.#ack === 'memory') return this.#nextOffset\n",
+    replace: '    if (this.#ack.length > 0) return this.#nextOffset\n',
+    killedBy: { harness: 'test', file: 'test/unit/log/partition.test.ts' },
+  },
+  {
+    name: 'memory-let-go-before-the-flush',
+    harm: 'RAM drops the only copy of a record.',
+    file: 'log/partition.ts',
+    find: '    const limit = Math.min(to, this.flushedEnd)\n',
+    replace: '    const limit = to\n',
+    killedBy: { harness: 'test', file: 'test/unit/log/partition.test.ts' },
+  },
+  {
+    name: 'frame-applied-twice',
+    harm: 'Recovery gives records twice that a segment has already.',
+    file: 'log/recovery.ts',
+    find: '    if (end <= next) return\n',
+    replace: '',
+    killedBy: { harness: 'test', file: 'test/unit/log/recovery.test.ts' },
+  },
+]
