@@ -1,25 +1,23 @@
 /** An archive by its URL: what the process's environment says of S3 counts beside the options. */
 import { type Archive, openArchive } from '../log/archive-view.ts'
-import { NodeFileSystem } from '../storage/node-file-system.ts'
-import { type OpenedObjectStore, openObjectStore } from '../storage/open-object-store.ts'
+import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import type { S3Options } from './config.ts'
-import { environmentVariables } from './environment.ts'
 import type { EnginePorts } from './ports.ts'
+import { storageOf } from './system-storage.ts'
 
 /** @throws StratalogError `url_invalid`, `config_invalid`. */
 export function openArchiveStore(
   url: string,
   s3: S3Options | undefined,
-  { clock, random, metrics, logger }: EnginePorts,
+  ports: EnginePorts,
 ): Promise<OpenedObjectStore> {
-  return openObjectStore(url, {
+  const { clock, random, metrics, logger } = ports
+  return storageOf(ports).openObjectStore(url, {
     ...(s3 === undefined ? {} : { s3 }),
-    fileSystem: new NodeFileSystem(),
     clock,
     random,
     metrics,
     logger,
-    environment: environmentVariables(),
   })
 }
 

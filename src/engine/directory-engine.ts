@@ -19,9 +19,7 @@ import type { PartitionPorts } from '../log/partition.ts'
 import { bytesInDirectory } from '../log/segment-copies.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
 import type { Wal } from '../log/wal.ts'
-import { currentLockHolder } from '../storage/directory-lock.ts'
-import { NodeFileSystem } from '../storage/node-file-system.ts'
-import { type OpenedObjectStore, openObjectStore } from '../storage/open-object-store.ts'
+import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
@@ -29,8 +27,6 @@ import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
 import type { Engine } from './engine.ts'
-import { environmentVariables, processId } from './environment.ts'
-import { hostName } from './host.ts'
 import { commitLogTo } from './log-committer.ts'
 import type { LogRegistry } from './log-registry.ts'
 import { type LowerTiers, noArchiveForSnapshot } from './lower-tiers.ts'
@@ -42,6 +38,8 @@ import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
 import { createSnapshot, listSnapshots } from './snapshots.ts'
 import { surroundingsOf } from './storage-policy.ts'
+import type { StoragePorts } from './storage-ports.ts'
+import { storageOf } from './system-storage.ts'
 import { openWal, scanDirectoryWal } from './wal-opening.ts'
 
 /** How often a directory is opened for reading while its writer lets go of what is being read. */
@@ -54,7 +52,7 @@ interface Opening {
   readonly ports: EnginePorts
   readonly access: Access
   readonly writer: Writer
-  readonly fileSystem: NodeFileSystem
+  readonly storage: StoragePorts
   readonly closers: Closers
 }
 
@@ -78,12 +76,12 @@ export async function openDirectoryEngine(
   ports: EnginePorts,
   access: Access,
 ): Promise<Engine> {
-  const fileSystem = new NodeFileSystem()
+  const storage = storageOf(ports)
   for (let attempt = 1; ; attempt++) {
     const closers: Closers = []
-    const writer = thisWriter(ports)
+    const writer = thisWriter(ports, storage)
     try {
-      return await assemble({ options, dataDir, ports, access, writer, fileSystem, closers })
+      return await assemble({ options, dataDir, ports, access, writer, storage, closers })
     } catch (error) {
       await closeAll(closers, ports.logger)
       if (access === 'write' || attempt === READ_ATTEMPTS_MAX || !mayHaveMoved(error)) throw error
@@ -97,12 +95,12 @@ function mayHaveMoved(error: unknown): boolean {
   return isStratalogError(error) && codes.includes(error.code)
 }
 
-function thisWriter({ random, clock }: EnginePorts): Writer {
-  return { id: randomHex(random, 16), pid: processId(), host: hostName(), since: clock.now() }
+function thisWriter({ random, clock }: EnginePorts, { processName }: StoragePorts): Writer {
+  return { id: randomHex(random, 16), ...processName, since: clock.now() }
 }
 
 async function assemble(opening: Opening): Promise<Engine> {
-  const { options, dataDir, ports, access, writer, closers } = opening
+  const { options, dataDir, ports, access, writer, storage, closers } = opening
   const places = await openPlaces(opening)
   const { directory, store, archive } = places
   const pins = new SegmentPins()
@@ -147,7 +145,9 @@ async function assemble(opening: Opening): Promise<Engine> {
     surroundings,
     isReadOnly: access === 'read',
     writer: () =>
-      access === 'write' ? lockHolder(writer) : currentLockHolder(`${dataDir}/${LOCK_FILE}`),
+      access === 'write'
+        ? lockHolder(writer)
+        : storage.currentLockHolder(`${dataDir}/${LOCK_FILE}`),
     commitLog: commitLogTo(directory.manifest),
     failure: () => acks.failure,
     close: () => closeAll(closers, ports.logger),
@@ -156,10 +156,10 @@ async function assemble(opening: Opening): Promise<Engine> {
 
 /** Steps 1 to 4. */
 async function openPlaces(opening: Opening): Promise<Places> {
-  const { dataDir, ports, access, writer, fileSystem, closers } = opening
+  const { dataDir, ports, access, writer, storage, closers } = opening
   const { clock, logger } = ports
   const store = await openStore(opening)
-  const directory = await openDirectory(dataDir, fileSystem, ports, access, writer, closers)
+  const directory = await openDirectory(dataDir, storage, ports, access, writer, closers)
   if (store === null || access === 'read') return { directory, store, archive: null, pulled: [] }
   const { manifest } = directory
   const { engineId } = manifest.state
@@ -188,19 +188,17 @@ async function openPlaces(opening: Opening): Promise<Places> {
 async function openStore({
   options,
   ports,
-  fileSystem,
+  storage,
   closers,
 }: Opening): Promise<OpenedObjectStore | null> {
   if (options.archive === undefined) return null
   const { clock, random, metrics, logger } = ports
-  const store = await openObjectStore(options.archive, {
+  const store = await storage.openObjectStore(options.archive, {
     ...(options.s3 === undefined ? {} : { s3: options.s3 }),
-    fileSystem,
     clock,
     random,
     metrics,
     logger,
-    environment: environmentVariables(),
   })
   closers.push(() => store.close())
   return store
@@ -225,7 +223,7 @@ async function pull(
 }
 
 function segmentPorts(
-  { dataDir, ports, access, fileSystem }: Opening,
+  { dataDir, ports, access, storage: { fileSystem } }: Opening,
   store: OpenedObjectStore | null,
   pins: SegmentPins,
 ): Omit<PartitionPorts, 'pool'> {
@@ -243,7 +241,7 @@ function segmentPorts(
 
 /** Steps 5 to 8: what the manifest and the WAL hold is live. The WAL that takes appends; null for reading. */
 async function recover(
-  { ports, access, fileSystem, closers }: Opening,
+  { ports, access, storage, closers }: Opening,
   { directory, pulled }: Places,
   registry: LogRegistry,
   acks: AckQueue,
@@ -251,13 +249,13 @@ async function recover(
   const { manifest, dataDir } = directory
   const state = applyEdits(manifest.state, pulled)
   for (const log of state.logs.values()) registry.add(log)
-  const scanned = scanDirectoryWal(directory, registry, ports)
+  const scanned = scanDirectoryWal(directory, registry, ports, storage)
   // Only now: the scan refuses an archive that holds other records than the WAL does.
   if (pulled.length > 0) await manifest.commit(pulled)
   if (access === 'read') return null
-  const wal = await openWal({ directory, scanned, acks, ports, closers })
+  const wal = await openWal({ directory, scanned, acks, ports, storage, closers })
   // Last: what no manifest names is evidence until the WAL has shown that nothing is missing.
-  await removeOrphans(fileSystem, dataDir, manifest.state, ports.logger)
+  await removeOrphans(storage.fileSystem, dataDir, manifest.state, ports.logger)
   return wal
 }
 

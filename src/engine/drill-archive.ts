@@ -7,14 +7,12 @@ import type { ReplayProgress } from '../replay/replay.ts'
 import { plannedRecords, planRestore } from '../snapshot/plan-restore.ts'
 import { samplePlan } from '../snapshot/sample-plan.ts'
 import { restore } from '../snapshot/restore.ts'
-import { NodeFileSystem } from '../storage/node-file-system.ts'
 import { openArchiveStore } from './archive-store.ts'
 import type { S3Options } from './config.ts'
 import type { Engine } from './engine.ts'
-import { processId } from './environment.ts'
-import { hostName, temporaryDirectory } from './host.ts'
 import { openEngine } from './open-engine.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
+import { storageOf } from './system-storage.ts'
 
 /** A query of the user's and the rows it must give: an array of arrays, as `sql --json` prints them. */
 export interface DrillCheckOptions {
@@ -65,16 +63,15 @@ export async function runDrill(
 
 /** A directory of its own, outside every data directory, that goes away with the drill. */
 async function openScratch(ports: EnginePorts, sample: number): Promise<DrillScratch> {
+  const { fileSystem, processName, temporaryDirectory } = storageOf(ports)
   const path = await temporaryDirectory()
   const dataDir = `${path}/data`
-  const fileSystem = new NodeFileSystem()
   const { clock, random, logger } = ports
   return {
     restore: async (archive: Archive, signal?: AbortSignal) => {
       const writer = {
         id: randomHex(random, 16),
-        pid: processId(),
-        host: hostName(),
+        ...processName,
         since: clock.now(),
       }
       const newEngineId = randomHex(random, 16)

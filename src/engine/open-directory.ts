@@ -5,7 +5,7 @@ import type { Writer } from '../format/manifest.ts'
 import { LOCK_FILE } from '../format/paths.ts'
 import { manifestFilesInDirectory } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
-import { type LockHolder, lockDirectory } from '../storage/directory-lock.ts'
+import type { LockHolder } from '../storage/directory-lock.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { Closers } from './closers.ts'
 import {
@@ -16,6 +16,7 @@ import {
   removeTemporaries,
 } from './data-directory.ts'
 import type { EnginePorts } from './ports.ts'
+import type { StoragePorts } from './storage-ports.ts'
 
 /** What an engine may do to its directory. */
 export type Access = 'write' | 'read'
@@ -29,7 +30,7 @@ export interface OpenedDirectory {
 /** @throws StratalogError `directory_foreign`, `directory_in_use`, `file_not_found`, `manifest_corrupt`. */
 export async function openDirectory(
   dataDir: string,
-  fileSystem: FileSystem,
+  { fileSystem, lockDirectory }: StoragePorts,
   ports: EnginePorts,
   access: Access,
   writer: Writer,

@@ -6,6 +6,7 @@ import { type Random, systemRandom } from '../base/random.ts'
 import type { StratalogOptions } from './config.ts'
 import { environmentVariables } from './environment.ts'
 import { createLogger } from './pino-logger.ts'
+import type { StoragePorts } from './storage-ports.ts'
 
 /** What an engine takes from outside besides its configuration; every one has a real default. */
 export interface EnginePorts {
@@ -13,6 +14,8 @@ export interface EnginePorts {
   readonly random: Random
   readonly logger: Logger
   readonly metrics: Metrics
+  /** Files, WAL, lock and object stores; null for the machine's own, which are loaded when they are needed. */
+  readonly storage: StoragePorts | null
 }
 
 export function resolvePorts(options: StratalogOptions, ports: Partial<EnginePorts>): EnginePorts {
@@ -22,5 +25,6 @@ export function resolvePorts(options: StratalogOptions, ports: Partial<EnginePor
     random: ports.random ?? systemRandom,
     logger: ports.logger ?? createLogger(levels),
     metrics: ports.metrics ?? noMetrics,
+    storage: ports.storage ?? null,
   }
 }

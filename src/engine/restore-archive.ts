@@ -6,13 +6,12 @@ import type { Writer } from '../format/manifest.ts'
 import { LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
 import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/plan-restore.ts'
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
-import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
-import { NodeFileSystem } from '../storage/node-file-system.ts'
+import type { DirectoryLock } from '../storage/directory-lock.ts'
 import { connectArchive } from './archive-store.ts'
 import type { S3Options } from './config.ts'
-import { processId } from './environment.ts'
-import { hostName } from './host.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
+import type { StoragePorts } from './storage-ports.ts'
+import { storageOf } from './system-storage.ts'
 
 export interface RestoreArchiveOptions {
   /** `s3://bucket/prefix` or `file:///path`. */
@@ -56,15 +55,15 @@ export function runRestore(
   if (options.dataDir === '')
     throw new StratalogError('argument_invalid', 'Name the directory to restore into.')
   const { signal, onProgress, dataDir } = options
-  const fileSystem = new NodeFileSystem()
+  const storage = storageOf(ports)
+  const { fileSystem } = storage
   const writer: Writer = {
     id: randomHex(random, 16),
-    pid: processId(),
-    host: hostName(),
+    ...storage.processName,
     since: clock.now(),
   }
   return withPlan(options, ports, async (plan) => {
-    const lock = await lockTarget(fileSystem, dataDir, writer, logger)
+    const lock = await lockTarget(storage, dataDir, writer, logger)
     try {
       const newEngineId = randomHex(random, 16)
       const target = { fileSystem, dataDir, clock, logger, writer, newEngineId }
@@ -81,7 +80,7 @@ export function runRestore(
  * @throws StratalogError `directory_in_use`.
  */
 async function lockTarget(
-  fileSystem: NodeFileSystem,
+  { fileSystem, lockDirectory }: StoragePorts,
   dataDir: string,
   { pid, host, since }: Writer,
   logger: Logger,

@@ -2,25 +2,25 @@
 import { Recovery } from '../log/recovery.ts'
 import { WAL_DIRECTORY } from '../format/paths.ts'
 import type { AckQueue } from '../log/ack-queue.ts'
-import { type Wal, createThreadWal } from '../log/wal.ts'
+import type { Wal } from '../log/wal.ts'
 import { type WalScanResult, scanWal } from '../log/wal-scan.ts'
-import { NodeSyncFileSystem } from '../storage/node-sync-file-system.ts'
 import type { Closers } from './closers.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { OpenedDirectory } from './open-directory.ts'
 import type { EnginePorts } from './ports.ts'
-import { spawnWalThread } from './workers/spawn-wal-thread.ts'
+import type { StoragePorts } from './storage-ports.ts'
 
 /** Reads the WAL from the manifest's checkpoint on and puts its records back into RAM. */
 export function scanDirectoryWal(
   directory: OpenedDirectory,
   registry: LogRegistry,
   ports: EnginePorts,
+  { syncFileSystem }: StoragePorts,
 ): WalScanResult {
   const { engineId, walLsn } = directory.manifest.state
   const recovery = new Recovery(registry.byId)
   const startedAt = ports.clock.monotonic()
-  const scanned = scanWal(new NodeSyncFileSystem(), `${directory.dataDir}/${WAL_DIRECTORY}`, {
+  const scanned = scanWal(syncFileSystem, `${directory.dataDir}/${WAL_DIRECTORY}`, {
     engineId,
     fromLsn: walLsn,
     onFrame: (frame, payload) => recovery.apply(frame, payload),
@@ -40,24 +40,25 @@ export interface WalOpening {
   readonly scanned: WalScanResult
   readonly acks: AckQueue
   readonly ports: EnginePorts
+  readonly storage: StoragePorts
   readonly closers: Closers
 }
 
-/** Starts the WAL thread behind what was scanned; its acknowledgements settle through `acks`. */
+/** Starts the WAL's writer behind what was scanned; its acknowledgements settle through `acks`. */
 export async function openWal({
   directory,
   scanned,
   acks,
   ports,
+  storage,
   closers,
 }: WalOpening): Promise<Wal> {
   const { engineId, epoch } = directory.manifest.state
-  const wal = await createThreadWal({
+  const wal = await storage.startWal({
     directory: `${directory.dataDir}/${WAL_DIRECTORY}`,
     engineId,
     epoch,
     recovered: scanned,
-    spawn: spawnWalThread,
   })
   wal.onDurable((durableLsn) => acks.settle(durableLsn))
   wal.onFailure((failure) => {

@@ -41,7 +41,8 @@ export class MemoryObjectStore implements ObjectStore {
     checkObjectKey(key)
     throwIfAborted(options.signal)
     if (options.ifAbsent === true && this.#objects.has(key)) throw objectExists(this.url, key)
-    this.#objects.set(key, { bytes: bytes.slice(), putId: options.putId ?? null })
+    // Not `slice`: that of a Buffer is no copy.
+    this.#objects.set(key, { bytes: new Uint8Array(bytes), putId: options.putId ?? null })
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {

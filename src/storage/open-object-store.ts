@@ -47,13 +47,19 @@ export async function openObjectStore(
   options: OpenObjectStoreOptions,
 ): Promise<OpenedObjectStore> {
   const parsed = parseArchiveUrl(url)
+  const bare = await openBare(parsed, { ...options, logger: options.logger.child('storage') })
+  if (parsed.kind === 's3') return overNetwork(bare, options)
+  return new MeteredObjectStore(bare, options.metrics)
+}
+
+/** A store behind a network, with its decorators: metered, and retrying what may pass. */
+export function overNetwork(
+  bare: ObjectStore,
+  options: Pick<OpenObjectStoreOptions, 'clock' | 'random' | 'metrics' | 'logger' | 'retryPolicy'>,
+): OpenedObjectStore {
   const logger = options.logger.child('storage')
-  const metered = new MeteredObjectStore(
-    await openBare(parsed, { ...options, logger }),
-    options.metrics,
-  )
+  const metered = new MeteredObjectStore(bare, options.metrics)
   const requests = (): RequestCounts => metered.requests()
-  if (parsed.kind !== 's3') return metered
   const { clock, random, retryPolicy } = options
   const retrying = new RetryingObjectStore(metered, {
     clock,

@@ -105,8 +105,7 @@ export const MUTANTS: readonly Mutant[] = [
     harm: 'A segment holds records that a crash takes back, and their offsets go to others.',
     file: 'tiering/flush.ts',
     find: '  if (log.hasWal) await context.wal?.flush()\n  const batches = partition.leaseSealed(partition.flushedEnd, partition.durableEnd)',
-    replace:
-      '  const batches = partition.leaseSealed(partition.flushedEnd, partition.nextOffset)',
+    replace: '  const batches = partition.leaseSealed(partition.flushedEnd, partition.nextOffset)',
     killedBy: { harness: 'test', file: MOVES },
   },
   {

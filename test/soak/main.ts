@@ -9,6 +9,7 @@ import { killSoak } from './kill/kill.ts'
 import { powerSoak } from './kill/power.ts'
 import { memorySoak } from './memory.ts'
 import type { SoakLimits } from './report.ts'
+import { simulationSoak } from './simulate.ts'
 
 const EXIT_INVALID = 2
 const EXIT_VIOLATION = 10
@@ -43,6 +44,21 @@ const OPTIONS = {
 type Values = ReturnType<typeof readArguments>['values']
 
 const HARNESSES: Readonly<Record<string, Harness>> = {
+  simulate: {
+    what: 'runs the engine on a simulated machine that crashes and fails, a seed after the other from --seed on',
+    counted: 'seeds',
+    // So that `--seed S` alone runs that one again.
+    cases: 1,
+    inAll: true,
+    run: ({ seed, cycles, timeMs }) =>
+      simulationSoak({
+        seed,
+        seeds: cycles,
+        timeMs,
+        // The last steps before a violation are for a person, wherever they are read.
+        progress: (line) => process.stderr.write(`${line}\n`),
+      }),
+  },
   kill: {
     what: 'kills a process at random moments and before its system calls',
     counted: 'cycles',

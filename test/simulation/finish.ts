@@ -1,0 +1,87 @@
+/** The end of a run: no more faults. Acknowledgements come, everything moves down, and what is rebuilt is equal. */
+import { Stratalog } from '../../src/index.ts'
+import { Client, type Life } from './client.ts'
+import type { Dice } from './dice.ts'
+import { lookAtLog, textOf } from './look.ts'
+import { Violation } from './model.ts'
+import { DATA_DIR, simulatedPorts } from './ports.ts'
+import type { Values } from './records.ts'
+import type { Setting } from './setting.ts'
+
+export async function finish(life: Life, setting: Setting, dice: Dice): Promise<void> {
+  const { model, world, process, db, checks } = life
+  const client = new Client(life, dice)
+  for (const log of model.logs) {
+    const before = model.acknowledged
+    for (let count = 0; count < 3; count++) await client.append(log)
+    if (model.acknowledged < before + 3)
+      throw new Violation('I12', `${log.spec.name} acknowledges nothing though nothing is wrong`)
+  }
+  await client.bringDown(life.hasArchive ? 'object' : 'disk')
+  const { pending, failed } = await db.tier.now()
+  if (failed.length > 0 || pending > 0)
+    throw new Violation('I12', `nothing is wrong, and tier moves fail: ${JSON.stringify(failed)}`)
+  for (const log of model.logs) await lookAtLog(life, log, false)
+  if (setting.archive !== null) await compareReplays(life, setting.archive)
+  await checks.patiently(process, 'closing', db.close())
+  if (process.openFiles !== 0)
+    throw new Violation('I11', `${process.openFiles} files are open after closing`)
+  const leftovers = [...world.disk.paths()].filter((path) => path.startsWith(`${DATA_DIR}/tmp/`))
+  if (leftovers.length > 0)
+    throw new Violation('I11', `temporary files stay: ${leftovers.join(', ')}`)
+}
+
+/** What is replayed from the archive is what the engine holds, and twice is the same. */
+async function compareReplays(life: Life, archive: string): Promise<void> {
+  const { world, process, db, model, checks } = life
+  const names = model.logs
+    .filter(({ spec, isInMemory }) => spec.storage.mode === 'hybrid' && !isInMemory)
+    .map(({ spec }) => spec.name)
+  const filled = names.filter((name) => db.log(name).describe().schema.length > 0)
+  if (filled.length === 0) return
+  const shape = {
+    ringBytes: 4_096,
+    sizes: { fileBytesMin: 4_096, fileBytesMax: 4_096, zeroAheadBytes: 0 },
+  }
+  const watch = { started: () => {}, syncFailed: () => {} }
+  const ports = simulatedPorts(world, process, shape, watch)
+  const hashes: string[] = []
+  for (const _ of [1, 2]) {
+    const scratch = await Stratalog.memoryOnly({ maxMemoryBytes: '256MB' }, ports)
+    const report = await checks.patiently(
+      process,
+      'a replay',
+      scratch.replayFromArchive(archive, { logs: filled }),
+    )
+    if (report === 'dead') return
+    if (report.missing.length + report.corrupt.length > 0)
+      throw new Violation(
+        'I10',
+        `a replay misses or doubts ${JSON.stringify(report.missing)} ${JSON.stringify(report.corrupt)}`,
+      )
+    for (const name of filled) await compareLog(name, db, scratch)
+    hashes.push(JSON.stringify(report.logs))
+    await scratch.close()
+  }
+  if (hashes[0] !== hashes[1]) throw new Violation('I10', 'two replays differ')
+}
+
+async function compareLog(name: string, live: Stratalog, replayed: Stratalog): Promise<void> {
+  const [one, other] = [await rowsOf(live, name), await rowsOf(replayed, name)]
+  if (one.length !== other.length)
+    throw new Violation(
+      'I10',
+      `${name} holds ${one.length} records and is replayed with ${other.length}`,
+    )
+  for (const [index, row] of one.entries()) {
+    if (textOf(row) !== textOf(other[index] ?? {}))
+      throw new Violation(
+        'I10',
+        `${name}: ${textOf(row)} is replayed as ${textOf(other[index] ?? {})}`,
+      )
+  }
+}
+
+function rowsOf(db: Stratalog, name: string): Promise<readonly Values[]> {
+  return db.log(name).read().toArray()
+}

@@ -1,0 +1,52 @@
+/** Looks at what an engine holds, whole, and holds it against the model. */
+import { isStratalogError } from '../../src/base/errors.ts'
+import type { Life } from './client.ts'
+import { type LogModel, Violation } from './model.ts'
+import type { Values } from './records.ts'
+
+/** Reads every partition of a log and holds it against the model; where each ends, or null when the process died. */
+export async function lookAtLog(
+  life: Life,
+  log: LogModel,
+  isRecovery: boolean,
+): Promise<readonly number[] | null> {
+  const { model, process, checks } = life
+  const ends: number[] = []
+  for (let partition = 0; partition < log.spec.partitions; partition++) {
+    const required = model.requiredIn(log, partition)
+    const name = `${log.spec.name}/${partition}`
+    const rows = await checks.patiently(process, `checking ${name}`, readAll(life, log, partition))
+    if (rows === 'dead') return null
+    ends.push(
+      model.look(log, rows, {
+        partition,
+        from: log.isInMemory ? null : 0,
+        isWhole: true,
+        isRecovery,
+        required,
+      }),
+    )
+    life.world.trace.add(`${name} holds ${rows.length} records`)
+  }
+  return ends
+}
+
+async function readAll({ db }: Life, log: LogModel, partition: number): Promise<readonly Values[]> {
+  try {
+    const onGap = log.isInMemory ? 'skip' : 'fail'
+    return await db.log(log.spec.name).read({ partition, onGap }).toArray()
+  } catch (error) {
+    if (!isStratalogError(error)) throw error
+    throw new Violation(
+      'I7',
+      `reading ${log.spec.name}/${partition} with nothing wrong gives ${error.code}: ${error.message}`,
+    )
+  }
+}
+
+/** A row in words; equal rows have equal texts. */
+export function textOf(row: Values): string {
+  return JSON.stringify(row, (_, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : value,
+  )
+}

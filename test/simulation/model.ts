@@ -1,0 +1,327 @@
+/**
+ * The model of a simulated engine: every append that was submitted, and what is known of its fate. It is held against
+ * what the engine says and gives out; what does not fit is a violation of one of the invariants of docs/testing.md.
+ *
+ * A fate is never guessed. An append that was answered with an error, or with nothing because the process died, may be
+ * there or not, and is then known by the first look that finds it.
+ */
+import type { AckLevel } from '../../src/format/manifest.ts'
+import {
+  type AppendFacts,
+  type LogSpec,
+  type Values,
+  differenceOf,
+  partitionOf,
+} from './records.ts'
+
+export type Invariant =
+  | 'I1'
+  | 'I2'
+  | 'I3'
+  | 'I4'
+  | 'I5'
+  | 'I6'
+  | 'I7'
+  | 'I8'
+  | 'I9'
+  | 'I10'
+  | 'I11'
+  | 'I12'
+  | 'I13'
+
+export class Violation extends Error {
+  override readonly name = 'Violation'
+  readonly invariant: Invariant
+
+  constructor(invariant: Invariant, message: string) {
+    super(`${invariant}: ${message}`)
+    this.invariant = invariant
+  }
+}
+
+const RANK: Readonly<Record<AckLevel, number>> = { memory: 0, disk: 1, object: 2 }
+
+export interface Submission extends AppendFacts {
+  readonly spec: LogSpec
+  /** Where it must go; null when the engine chooses. */
+  readonly wanted: number | null
+  readonly level: AckLevel
+  /** In which life of the engine it was submitted. */
+  readonly life: number
+  /** `gone`: recovery has shown that it is not there, so it may not come back. */
+  fate: 'pending' | 'acked' | 'unknown' | 'refused' | 'gone'
+  /** Where it is or was, once that is known. */
+  place: { readonly partition: number; readonly offset: number } | null
+  /** Whether it must outlive the process. */
+  isDurable: boolean
+  /** `_time` of its first record, once it was seen. */
+  time: number | null
+}
+
+class PartitionModel {
+  /** By offset: who is known to be there, or to have been there when its process died. */
+  readonly entries: Map<number, Submission> = new Map()
+}
+
+export class LogModel {
+  readonly spec: LogSpec
+  readonly byId: Map<number, Submission> = new Map()
+  readonly partitions: readonly PartitionModel[]
+  isCreated = false
+
+  constructor(spec: LogSpec) {
+    this.spec = spec
+    this.partitions = Array.from({ length: spec.partitions }, () => new PartitionModel())
+  }
+
+  get isInMemory(): boolean {
+    return this.spec.storage.mode === 'memory'
+  }
+
+  entriesOf(partition: number): Map<number, Submission> {
+    const held = this.partitions[partition]
+    if (held === undefined)
+      throw new Violation('I2', `${this.spec.name} has no partition ${partition}`)
+    return held.entries
+  }
+}
+
+/** The append that the last row belongs to. */
+interface OpenAppend {
+  readonly submission: Submission
+  readonly index: number
+}
+
+export interface Look {
+  readonly partition: number
+  /** Where the first row must be; null: anywhere. */
+  readonly from: number | null
+  /** Whether the rows are all that the partition gives from `from` on. */
+  readonly isWhole: boolean
+  /** Whether nothing was appended since the engine recovered. */
+  readonly isRecovery: boolean
+  /** What must be among the rows. */
+  readonly required: readonly Submission[]
+}
+
+export class Model {
+  readonly logs: readonly LogModel[]
+  life = 0
+  #nextId = 1
+  acknowledged = 0
+  readonly counts = { submitted: 0, refused: 0, unknown: 0, gone: 0, rowsRead: 0 }
+
+  constructor(specs: readonly LogSpec[]) {
+    this.logs = specs.map((spec) => new LogModel(spec))
+  }
+
+  submit(
+    log: LogModel,
+    facts: Omit<AppendFacts, 'id'>,
+    wanted: ((id: number) => number | null) | null,
+    level: AckLevel,
+  ): Submission {
+    const id = this.#nextId++
+    const { spec } = log
+    const submission: Submission = {
+      ...facts,
+      id,
+      spec,
+      wanted: wanted?.(id) ?? null,
+      level,
+      life: this.life,
+      fate: 'pending',
+      place: null,
+      isDurable: false,
+      time: null,
+    }
+    log.byId.set(id, submission)
+    this.counts.submitted++
+    return submission
+  }
+
+  acked(
+    log: LogModel,
+    submission: Submission,
+    result: { readonly partition: number; readonly offset: number; readonly count: number },
+  ): void {
+    const { partition, offset, count } = result
+    const words = `append ${submission.id} of ${log.spec.name}`
+    if (count !== submission.count)
+      throw new Violation(
+        'I5',
+        `${words} had ${submission.count} records, ${count} are acknowledged`,
+      )
+    if (submission.wanted !== null && submission.wanted !== partition)
+      throw new Violation('I2', `${words} went to partition ${partition}, not ${submission.wanted}`)
+    this.#settle(log, submission, partition, offset, false)
+    submission.fate = 'acked'
+    this.acknowledged++
+    if (RANK[submission.level] > 0) submission.isDurable = true
+  }
+
+  refused(submission: Submission): void {
+    submission.fate = 'refused'
+    this.counts.refused++
+  }
+
+  unknown(submission: Submission): void {
+    if (submission.fate !== 'pending') return
+    submission.fate = 'unknown'
+    this.counts.unknown++
+  }
+
+  /** Everything acknowledged so far has a copy that outlives the process. */
+  acknowledgedNow(log: LogModel): readonly Submission[] {
+    return [...log.byId.values()].filter(({ fate, life }) => fate === 'acked' && life === this.life)
+  }
+
+  /** The process is gone: what was not answered is unknown. */
+  processDied(): void {
+    for (const log of this.logs) for (const entry of log.byId.values()) this.unknown(entry)
+  }
+
+  /** What a reader that begins now must find in a partition. */
+  requiredIn(log: LogModel, partition: number): readonly Submission[] {
+    const { ack } = log.spec
+    return [...log.byId.values()].filter(
+      ({ fate, place, level, isDurable, life }) =>
+        place?.partition === partition &&
+        fate === 'acked' &&
+        RANK[level] >= RANK[ack] &&
+        (life === this.life || (isDurable && !log.isInMemory)),
+    )
+  }
+
+  /** Holds rows, in offset order, against what was submitted. Returns the offset behind the last. */
+  look(log: LogModel, rows: readonly Values[], look: Look): number {
+    const { partition, from, isWhole, required } = look
+    const seen = new Set<Submission>()
+    let next = from
+    let open: OpenAppend | null = null
+    for (const row of rows) {
+      const offset = Number(row['_offset'])
+      if (next !== null && offset !== next && !log.isInMemory)
+        throw new Violation('I3', `${place(log, partition, next)} is missing; next is ${offset}`)
+      const submission = this.#ownerOf(log, partition, offset, row)
+      const index = Number(row['index'])
+      if (open !== null && open.submission === submission && index !== open.index + 1)
+        throw new Violation('I5', `${words(submission)} has record ${index} after ${open.index}`)
+      if (open === null || open.submission !== submission) {
+        if (open !== null) assertEnded(open)
+        if (isWhole && index !== 0)
+          throw new Violation('I5', `${words(submission)} begins with record ${index}`)
+        if (seen.has(submission)) throw new Violation('I4', `${words(submission)} is there twice`)
+        seen.add(submission)
+      }
+      open = { submission, index }
+      this.#settle(log, submission, partition, offset - index, look.isRecovery)
+      // Readers see a record no earlier than its log's level, and what recovery gives is durable before.
+      if (!log.isInMemory && (look.isRecovery || log.spec.ack !== 'memory'))
+        submission.isDurable = true
+      this.#checkTime(submission, index, Number(row['_time']))
+      next = offset + 1
+    }
+    if (isWhole && open !== null) assertEnded(open)
+    this.counts.rowsRead += rows.length
+    for (const submission of required) {
+      if (seen.has(submission)) continue
+      const { offset } = submission.place ?? { offset: null }
+      throw new Violation(
+        'I1',
+        `${words(submission)} was acknowledged in life ${submission.life} at offset ${offset}, and is not in ${log.spec.name}/${partition}, which ends at ${next}`,
+      )
+    }
+    return next ?? 0
+  }
+
+  /** After recovery: what was not found has not survived, and may not come back. */
+  recovered(log: LogModel, ends: readonly number[]): void {
+    const { spec } = log
+    if (spec.ack === 'object' || log.isInMemory) return
+    for (const submission of log.byId.values()) {
+      const { place: at, fate } = submission
+      if (submission.life === this.life || submission.isDurable) continue
+      if (fate === 'refused' || fate === 'gone') continue
+      if (at !== null && at.offset < (ends[at.partition] ?? 0)) continue
+      if (at !== null) log.entriesOf(at.partition).delete(at.offset)
+      // Without a WAL the archive may know a segment that could not be asked for yet.
+      if (!spec.hasWal) continue
+      submission.fate = 'gone'
+      this.counts.gone++
+    }
+  }
+
+  /** Whose record a row is. */
+  #ownerOf(log: LogModel, partition: number, offset: number, row: Values): Submission {
+    const submission = log.byId.get(Number(row['id']))
+    const where = place(log, partition, offset)
+    if (submission === undefined)
+      throw new Violation('I2', `${where} holds ${JSON.stringify(row)}, which nobody appended`)
+    if (submission.fate === 'refused')
+      throw new Violation('I2', `${where} holds ${words(submission)}, which was refused`)
+    if (submission.fate === 'gone')
+      throw new Violation('I3', `${where} holds ${words(submission)}, which recovery had not found`)
+    const difference = differenceOf(row, submission, Number(row['index']))
+    if (difference !== null) throw new Violation('I1', `${where}: ${difference}`)
+    if (submission.wanted !== null && submission.wanted !== partition)
+      throw new Violation('I2', `${where} holds ${words(submission)} of another partition`)
+    if (
+      log.spec.isKeyed &&
+      submission.wanted === null &&
+      partitionOf(log.spec, submission.id) !== partition
+    )
+      throw new Violation('I2', `${where} holds a key of another partition`)
+    return submission
+  }
+
+  /** An append is at an offset, and is nowhere else, and nothing else is there. */
+  #settle(
+    log: LogModel,
+    submission: Submission,
+    partition: number,
+    offset: number,
+    isRecovery: boolean,
+  ): void {
+    const entries = log.entriesOf(partition)
+    const known = submission.place
+    if (known !== null && (known.partition !== partition || known.offset !== offset))
+      throw new Violation(
+        'I4',
+        `${words(submission)} is at ${place(log, partition, offset)} and was at ${known.partition}/${known.offset}`,
+      )
+    const other = entries.get(offset)
+    if (other !== undefined && other !== submission) {
+      const isStale = other.life < this.life && !other.isDurable
+      const mayReplace = isStale && (!isRecovery || log.spec.ack === 'object' || log.isInMemory)
+      if (!mayReplace)
+        throw new Violation(
+          'I3',
+          `${place(log, partition, offset)} holds ${words(submission)} and held ${words(other)}`,
+        )
+      other.fate = other.fate === 'acked' ? 'gone' : other.fate
+    }
+    entries.set(offset, submission)
+    submission.place = { partition, offset }
+  }
+
+  #checkTime(submission: Submission, index: number, time: number): void {
+    if (index !== 0) return
+    submission.time ??= time
+    if (submission.time !== time)
+      throw new Violation('I1', `_time of ${words(submission)} was ${submission.time}, is ${time}`)
+  }
+}
+
+function assertEnded({ submission, index }: OpenAppend): void {
+  if (index === submission.count - 1) return
+  throw new Violation('I5', `${words(submission)} ends with record ${index} of ${submission.count}`)
+}
+
+function words({ id, spec, count, level }: Submission): string {
+  return `append ${id} (${count} records at '${level}' to ${spec.name})`
+}
+
+function place(log: LogModel, partition: number, offset: number): string {
+  return `offset ${offset} of ${log.spec.name}/${partition}`
+}

@@ -1,0 +1,101 @@
+/**
+ * A process of a simulated world: what an engine runs in, until it is killed. It dies at a planned call of one of its
+ * ports, before the call does anything, in the middle, or after; or when the workload says so. From then on nothing of
+ * it happens: its events are passed over, its asynchronous calls never settle, and a synchronous call throws
+ * `ProcessCrash`, so that no code of a dead process can reach the disk.
+ */
+import type { Dice } from './dice.ts'
+import type { ScheduledEvent, Scheduler } from './scheduler.ts'
+import type { Phase, PortCall, Step } from './steps.ts'
+
+/** How much of a death the machine shares: a killed process leaves the page cache, a power cut does not. */
+export type Death = 'kill' | 'power'
+
+export interface CrashPlan {
+  readonly death: Death
+  /** The n-th call of any port from now on, or the n-th that is part of a step. */
+  readonly call: number
+  readonly step: Step | null
+}
+
+/** Ends the synchronous stretch in which a process died. */
+export class ProcessCrash extends Error {
+  override readonly name = 'ProcessCrash'
+}
+
+export class SimulatedProcess {
+  readonly number: number
+  readonly #scheduler: Scheduler
+  readonly #onDeath: (death: Death, steps: readonly Step[]) => void
+  readonly #died = Promise.withResolvers<void>()
+  #plan: CrashPlan | null
+  #callsLeft: number
+  #isAlive = true
+  phase: Phase = 'opening'
+  /** Files opened and not closed. */
+  openFiles = 0
+
+  constructor(
+    number: number,
+    scheduler: Scheduler,
+    plan: CrashPlan | null,
+    onDeath: (death: Death, steps: readonly Step[]) => void,
+  ) {
+    this.number = number
+    this.#scheduler = scheduler
+    this.#plan = plan
+    this.#callsLeft = plan?.call ?? 0
+    this.#onDeath = onDeath
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive
+  }
+
+  /** Resolves when it dies. */
+  get died(): Promise<void> {
+    return this.#died.promise
+  }
+
+  /** It lives on, whatever was planned. */
+  spare(): void {
+    this.#plan = null
+  }
+
+  /** Where in this call the process dies; null when it does not. */
+  deathIn(steps: readonly Step[], dice: Dice): 'before' | 'within' | 'after' | null {
+    const plan = this.#plan
+    if (plan === null || (plan.step !== null && !steps.includes(plan.step))) return null
+    if (--this.#callsLeft > 0) return null
+    return dice.pick(['before', 'within', 'after'] as const)
+  }
+
+  /** Dies as planned. */
+  crash(steps: readonly Step[]): void {
+    this.die(this.#plan?.death ?? 'kill', steps)
+  }
+
+  die(death: Death, steps: readonly Step[] = []): void {
+    if (!this.#isAlive) return
+    this.#isAlive = false
+    this.#onDeath(death, steps)
+    this.#died.resolve()
+  }
+
+  /** Runs later, when the process still lives. */
+  after(delayMs: number, run: () => void): ScheduledEvent {
+    return this.#scheduler.after(delayMs, () => {
+      if (this.#isAlive) run()
+    })
+  }
+
+  /** What `work` comes to, or `dead` when the process dies first. */
+  async outlive<T>(work: Promise<T>): Promise<T | 'dead'> {
+    const result = await Promise.race([work, this.#died.promise.then(() => 'dead' as const)])
+    return this.#isAlive ? result : 'dead'
+  }
+}
+
+export function describeCall({ port, operation, path, length }: PortCall): string {
+  return `${port} ${operation} ${path}${length > 0 ? ` ${length} B` : ''}`
+}

@@ -1,0 +1,40 @@
+/** What a seed makes of a world before anything happens in it, and how each of its processes is to die. */
+import type { Dice } from './dice.ts'
+import type { WalShape } from './ports.ts'
+import type { CrashPlan } from './process.ts'
+import { type LogSpec, chooseLogs } from './records.ts'
+import { STEPS } from './steps.ts'
+
+export interface Setting {
+  readonly archive: string | null
+  readonly specs: readonly LogSpec[]
+  readonly maxMemoryBytes: number
+  readonly shape: WalShape
+  readonly lives: number
+}
+
+export function chooseSetting(dice: Dice): Setting {
+  const archive = dice.pick([null, 's3://bucket/archive', 's3://bucket/archive', 'file:///archive'])
+  const fileBytesMin = dice.pick([4_096, 16_384, 262_144])
+  return {
+    archive,
+    specs: chooseLogs(dice, archive !== null),
+    maxMemoryBytes: dice.chance(0.2) ? 4 * 1024 * 1024 : 64 * 1024 * 1024,
+    shape: {
+      ringBytes: dice.pick([4_096, 65_536, 1_048_576]),
+      sizes: {
+        fileBytesMin,
+        fileBytesMax: fileBytesMin * 4,
+        zeroAheadBytes: dice.pick([0, 1_024, 4_096]),
+      },
+    },
+    lives: dice.int(2, 6),
+  }
+}
+
+export function chooseCrash(dice: Dice): CrashPlan | null {
+  if (dice.chance(0.15)) return null
+  const death = dice.pick(['kill', 'power'] as const)
+  if (dice.chance(0.5)) return { death, call: dice.magnitude(8), step: dice.pick(STEPS) }
+  return { death, call: dice.magnitude(1_500), step: null }
+}

@@ -1,0 +1,226 @@
+/**
+ * One seed: a world, an engine in it that lives and dies several times, clients that use it, and the model that every
+ * answer is held against. At the end nothing goes wrong any more, and then everything that must be there is.
+ */
+import './preload.ts'
+import { Stratalog } from '../../src/index.ts'
+import { Checks } from './checks.ts'
+import { Client, type Life } from './client.ts'
+import { Dice } from './dice.ts'
+import { chooseProfile } from './faults.ts'
+import { finish } from './finish.ts'
+import { lookAtLog } from './look.ts'
+import { type Invariant, Model, Violation } from './model.ts'
+import { DATA_DIR, simulatedPorts } from './ports.ts'
+import type { SimulatedProcess } from './process.ts'
+import { type Setting, chooseCrash, chooseSetting } from './setting.ts'
+import type { StepCounts } from './steps.ts'
+import { compareRecoveries } from './twins.ts'
+import { World } from './world.ts'
+
+export interface SeedReport {
+  readonly seed: number
+  readonly traceHash: string
+  readonly events: number
+  readonly lives: number
+  readonly acknowledged: number
+  readonly submitted: number
+  readonly rowsRead: number
+  readonly steps: Readonly<Record<string, StepCounts>>
+  readonly violation: { readonly invariant: Invariant; readonly message: string } | null
+  /** The last steps, when there was a violation. */
+  readonly trace: readonly string[]
+}
+
+const TRACE_LINES = 60
+/** How long opening may fail, again and again, for reasons that pass. */
+const OPENING_PATIENCE_MS = 10 * 60_000
+
+/** `traceLines`: how many of the last steps the report of a violation has. */
+export async function simulate(
+  seed: number,
+  traceLines: number = TRACE_LINES,
+): Promise<SeedReport> {
+  const dice = new Dice(seed)
+  let checks: Checks | null = null
+  const world = new World(dice.fork('world'), chooseProfile(dice.fork('profile')), (error) =>
+    checks?.uncaught(error),
+  )
+  checks = new Checks(world)
+  const simulation = new Simulation(world, checks, dice)
+  const stop = listenForUncaught(checks)
+  try {
+    await world.scheduler.runUntil(Promise.race([simulation.run(), checks.failed]))
+  } catch (error) {
+    if (error instanceof Violation) checks.failWith(error)
+    else checks.fail('I12', `${String(error)} ${(error as Error).stack ?? ''}`)
+  } finally {
+    stop()
+  }
+  return simulation.report(seed, traceLines)
+}
+
+/** A promise that the engine leaves alone is a fault of the engine, unless its process is dead. */
+function listenForUncaught(checks: Checks): () => void {
+  const onUncaught = (error: unknown): void => checks.uncaught(error)
+  process.on('unhandledRejection', onUncaught)
+  return () => process.off('unhandledRejection', onUncaught)
+}
+
+class Simulation {
+  readonly #world: World
+  readonly #checks: Checks
+  readonly #dice: Dice
+  readonly #setting: Setting
+  readonly #model: Model
+
+  constructor(world: World, checks: Checks, dice: Dice) {
+    this.#world = world
+    this.#checks = checks
+    this.#dice = dice.fork('workload')
+    this.#setting = chooseSetting(dice.fork('setting'))
+    this.#model = new Model(this.#setting.specs)
+  }
+
+  async run(): Promise<void> {
+    const { lives } = this.#setting
+    for (let life = 1; life <= lives; life++) {
+      if (life > 1 && this.#dice.chance(0.15)) await this.#compareRecoveries()
+      await this.#live()
+      if (this.#checks.violation !== null) return
+    }
+    await this.#finish()
+  }
+
+  report(seed: number, traceLines: number): SeedReport {
+    const { violation } = this.#checks
+    const { trace, scheduler, tally } = this.#world
+    return {
+      seed,
+      traceHash: trace.hash(),
+      events: scheduler.eventCount,
+      lives: this.#model.life,
+      acknowledged: this.#model.acknowledged,
+      submitted: this.#model.counts.submitted,
+      rowsRead: this.#model.counts.rowsRead,
+      steps: tally.toJSON(),
+      violation:
+        violation === null ? null : { invariant: violation.invariant, message: violation.message },
+      trace: violation === null ? [] : trace.last(traceLines),
+    }
+  }
+
+  /** From the start of a process to its end, by a crash or in order. */
+  async #live(): Promise<void> {
+    const dice = this.#dice
+    this.#model.life++
+    const process = this.#world.startProcess(chooseCrash(dice))
+    const life = await this.#open(process)
+    if (life !== null && (await this.#checkRecovered(life))) {
+      const clients = Array.from({ length: dice.int(1, 4) }, (_, index) =>
+        new Client(life, dice.fork(`client ${process.number} ${index}`)).work(dice.magnitude(60)),
+      )
+      await Promise.all(clients)
+      await this.#end(life)
+    }
+    if (process.isAlive) process.die('kill')
+    this.#model.processDied()
+  }
+
+  /** Opens the engine, again and again while that fails for a reason; null when the process died of it. */
+  async #open(process: SimulatedProcess): Promise<Life | null> {
+    const world = this.#world
+    const { archive, maxMemoryBytes, shape } = this.#setting
+    let isPoisoned = false
+    const watch = {
+      started: () => {
+        isPoisoned = false
+      },
+      syncFailed: () => {
+        isPoisoned = true
+      },
+    }
+    const options = {
+      dataDir: DATA_DIR,
+      maxMemoryBytes,
+      ...(archive === null ? {} : { archive }),
+    }
+    const until = world.monotonic() + OPENING_PATIENCE_MS
+    while (process.isAlive) {
+      try {
+        const opening = Stratalog.open(options, simulatedPorts(world, process, shape, watch))
+        const db = await this.#checks.patiently(process, 'opening', opening)
+        if (db === 'dead') return null
+        process.phase = 'running'
+        world.trace.add(`p${process.number} is open`)
+        return {
+          world,
+          process,
+          db,
+          model: this.#model,
+          checks: this.#checks,
+          hasArchive: archive !== null,
+          isPoisoned: () => isPoisoned,
+        }
+      } catch (error) {
+        this.#checks.explain(error, 'opening')
+        if (world.monotonic() > until)
+          throw new Violation('I12', `opening goes on failing: ${String(error)}`)
+        await process.outlive(new Promise<void>((resolve) => process.after(2_000, resolve)))
+      }
+    }
+    return null
+  }
+
+  /** What recovery gives is what was acknowledged, and nothing that was not submitted. False when the process died. */
+  async #checkRecovered(life: Life): Promise<boolean> {
+    const { world, process, db, model } = life
+    world.faults.isPaused = true
+    try {
+      const names = new Set(db.logs().map(({ name }) => name))
+      for (const log of model.logs) {
+        if (log.isCreated && !names.has(log.spec.name))
+          throw new Violation('I1', `log ${log.spec.name} was created and is not there`)
+        log.isCreated = names.has(log.spec.name)
+        if (!log.isCreated) continue
+        const ends = await lookAtLog(life, log, true)
+        if (ends === null) return false
+        model.recovered(log, ends)
+      }
+      return process.isAlive
+    } finally {
+      world.faults.isPaused = false
+    }
+  }
+
+  async #end(life: Life): Promise<void> {
+    const { process, db } = life
+    const how = this.#dice.weighted({ close: 4, kill: 2, power: 2 })
+    if (!process.isAlive) return
+    if (how !== 'close') {
+      process.die(how)
+      return
+    }
+    process.phase = 'closing'
+    await this.#checks.patiently(process, 'closing', db.close())
+    if (process.isAlive && this.#dice.chance(0.5)) process.die('power')
+  }
+
+  async #compareRecoveries(): Promise<void> {
+    const dice = this.#dice.fork(`twins ${this.#model.life}`)
+    await this.#world.scheduler.standStill(compareRecoveries(this.#world, this.#setting, dice))
+  }
+
+  async #finish(): Promise<void> {
+    const world = this.#world
+    world.faults.isPaused = true
+    this.#model.life++
+    const process = world.startProcess(null)
+    const life = await this.#open(process)
+    if (life === null) return
+    if (await this.#checkRecovered(life)) {
+      world.faults.isPaused = true
+      await finish(life, this.#setting, this.#dice.fork('finish'))
+    }
+  }
+}

@@ -1,0 +1,43 @@
+/** Seeds of the simulation, in two processes of their own: the engine is not to share one with anything that waits. */
+import { spawn } from 'node:child_process'
+import { text } from 'node:stream/consumers'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type { SimulationSoakReport } from '../soak/simulate.ts'
+import { repositoryRoot } from '../support/repository.ts'
+import { STEPS } from './steps.ts'
+
+const isCi = process.env['CI'] === 'true'
+const SEEDS = isCi ? 2_000 : 300
+const CRASHES_MIN = isCi ? 100 : 1
+const FIRST_SEEDS = [1, 1_000_001] as const
+
+async function soak(...options: readonly string[]): Promise<SimulationSoakReport> {
+  const main = join(repositoryRoot, 'test/soak/main.ts')
+  const child = spawn(process.execPath, [main, 'simulate', ...options], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const output = await text(child.stdout)
+  return JSON.parse(output.trimEnd().split('\n').at(-1) ?? '') as SimulationSoakReport
+}
+
+describe('the engine on a simulated machine', () => {
+  const reports = (): Promise<SimulationSoakReport[]> =>
+    Promise.all(
+      FIRST_SEEDS.map((seed) => soak('--seed', String(seed), '--seeds', String(SEEDS / 2))),
+    )
+
+  test(`keeps every invariant with ${SEEDS} seeds of crashes and faults`, async () => {
+    const both = await reports()
+    expect(both.flatMap(({ violations }) => violations)).toEqual([])
+    expect(both.reduce((sum, { tried }) => sum + tried, 0)).toBe(SEEDS)
+    const disturbed = STEPS.map((step) => {
+      const times = both.reduce((sum, { steps }) => {
+        const { crashed = 0, failed = 0 } = steps[step] ?? {}
+        return sum + crashed + failed
+      }, 0)
+      return { step, isEnough: times >= CRASHES_MIN }
+    })
+    expect(disturbed.filter(({ isEnough }) => !isEnough)).toEqual([])
+  }, 900_000)
+})

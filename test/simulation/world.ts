@@ -1,0 +1,131 @@
+/**
+ * A simulated machine and what is around it: time, one disk, one bucket, what goes wrong with them, and the processes
+ * that run one after the other. One seed decides all of it.
+ */
+import type { Dice } from './dice.ts'
+import { DiskImage } from './disk-image.ts'
+import { FaultPlan, type Fault, type FaultProfile } from './faults.ts'
+import { type CrashPlan, SimulatedProcess, describeCall } from './process.ts'
+import { Scheduler } from './scheduler.ts'
+import { type PortCall, type Step, StepTally, stepsOf } from './steps.ts'
+import { SimulatedBucket } from './bucket.ts'
+import { Trace } from './trace.ts'
+
+const START_MS = 1_700_000_000_000
+
+export interface WallClock {
+  now(): number
+  monotonic(): number
+}
+
+/** What becomes of a port call. */
+export interface Verdict {
+  readonly death: 'before' | 'within' | 'after' | null
+  readonly fault: Fault | null
+  readonly latencyMs: number
+  /** How much of it is done where it is done in part, in [0, 1). */
+  readonly part: number
+  readonly steps: readonly Step[]
+}
+
+export class World implements WallClock {
+  readonly scheduler: Scheduler
+  readonly trace: Trace
+  readonly disk: DiskImage
+  readonly bucket: SimulatedBucket
+  readonly faults: FaultPlan
+  readonly tally: StepTally = new StepTally()
+  readonly #dice: Dice
+  #wallOffsetMs = START_MS
+  #processCount = 0
+  #engineCount = 0
+  #lockHolder: SimulatedProcess | null = null
+  /** The process whose event runs, or ran last. */
+  current: SimulatedProcess | null = null
+
+  constructor(
+    dice: Dice,
+    profile: FaultProfile,
+    onError: (error: unknown) => void,
+    disk: DiskImage = new DiskImage(),
+    bucket: SimulatedBucket | null = null,
+  ) {
+    this.#dice = dice.fork('calls')
+    this.scheduler = new Scheduler(dice.fork('schedule'), onError)
+    this.trace = new Trace(() => this.scheduler.now)
+    this.disk = disk
+    this.bucket = bucket ?? new SimulatedBucket()
+    this.faults = new FaultPlan(dice.fork('faults'), profile)
+  }
+
+  get dice(): Dice {
+    return this.#dice
+  }
+
+  now(): number {
+    return Math.floor(this.#wallOffsetMs + this.scheduler.now)
+  }
+
+  monotonic(): number {
+    return this.scheduler.now
+  }
+
+  /** Somebody sets the wall clock. */
+  jumpWallClock(deltaMs: number): void {
+    this.#wallOffsetMs += deltaMs
+    this.trace.add(`the wall clock jumps by ${deltaMs} ms`)
+  }
+
+  startProcess(plan: CrashPlan | null): SimulatedProcess {
+    const number = ++this.#processCount
+    const made = new SimulatedProcess(number, this.scheduler, plan, (death, steps) => {
+      this.tally.count(steps, 'crashed')
+      this.trace.add(`p${number} dies: ${death}`)
+      if (this.#lockHolder === made) this.#lockHolder = null
+      if (death === 'power') this.disk.cutPower(this.#dice)
+    })
+    const words = plan === null ? '' : ` dies in call ${plan.call} of ${plan.step ?? 'any'}`
+    this.trace.add(`p${number} starts${words}`)
+    this.current = made
+    return made
+  }
+
+  /** Random numbers for one engine: no two get the same. */
+  engineRandom(): Dice {
+    return this.#dice.fork(`engine ${++this.#engineCount}`)
+  }
+
+  /** False when another living process has the lock. */
+  tryLock(process: SimulatedProcess): boolean {
+    if (this.#lockHolder !== null && this.#lockHolder !== process) return false
+    this.#lockHolder = process
+    return true
+  }
+
+  unlock(process: SimulatedProcess): void {
+    if (this.#lockHolder === process) this.#lockHolder = null
+  }
+
+  get lockHolder(): SimulatedProcess | null {
+    return this.#lockHolder
+  }
+
+  /** Every port call begins here. */
+  judge(process: SimulatedProcess, call: PortCall): Verdict {
+    const steps = stepsOf(call, process.phase)
+    this.tally.count(steps, 'calls')
+    const death = process.deathIn(steps, this.#dice)
+    const fault = death === null ? this.faults.faultOf(call, this.scheduler.now) : null
+    if (fault !== null) this.tally.count(steps, 'failed')
+    this.trace.add(
+      `p${process.number} ${describeCall(call)}${fault === null ? '' : ` ${fault}`}${death === null ? '' : ` dies ${death}`}`,
+    )
+    return {
+      death,
+      fault,
+      latencyMs: this.faults.latencyMs(call.port),
+      part: this.#dice.fraction(),
+      steps,
+    }
+  }
+}
