@@ -6,7 +6,18 @@ export { QueryResult, type QueryRow, type QueryStats } from './query/query-resul
 export type { QueryOptions } from './engine/query-options.ts'
 export type { QueryParameter, QueryParameters } from './query/protocol.ts'
 export type { SnapshotDescription, SnapshotOptions } from './engine/snapshots.ts'
-export { drillArchive, planRestoreArchive, restoreArchive } from './engine/archive-operations.ts'
+export {
+  drillArchive,
+  planRestoreArchive,
+  restoreArchive,
+  verifyFiles,
+} from './engine/archive-operations.ts'
+export type {
+  VerifyFilesOptions,
+  VerifyNote,
+  VerifyProblem,
+  VerifyReport,
+} from './engine/verify/verify-report.ts'
 export type { RestoreArchiveOptions } from './engine/restore-archive.ts'
 export type { DrillArchiveOptions, DrillCheckOptions } from './engine/drill-archive.ts'
 export type { DrillReport } from './replay/drill-report.ts'

@@ -39,7 +39,7 @@ export function buildProgram(session: Session, setStatus: SetStatus): Command {
   addDataCommands(program, session, setStatus)
   addLogCommands(program, session)
   addRecoveryCommands(program, session, setStatus)
-  addLookCommands(program, session)
+  addLookCommands(program, session, setStatus)
   addDemoCommand(program, session, setStatus)
   program.addHelpText(
     'after',
@@ -304,7 +304,7 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
   })
 }
 
-function addLookCommands(program: Command, session: Session): void {
+function addLookCommands(program: Command, session: Session, setStatus: SetStatus): void {
   program.commandsGroup('Looking:')
   const status = command(program, 'status', 'What is where.', 'status --data-dir data --json')
   addConfigFlags(status).action(async (options) => {
@@ -321,6 +321,17 @@ function addLookCommands(program: Command, session: Session): void {
   addConfigFlags(dumping).action(async (options) => {
     const { dumpState } = await import('./commands/dump.ts')
     await dumpState(session, options)
+  })
+  const verifying = command(
+    program,
+    'verify',
+    'Check every file of a directory, of an archive or of both, and say what is still readable.',
+    'verify --data-dir data',
+    'verify --data-dir data --archive s3://bucket/prefix --json',
+  )
+  addWhereFlags(verifying).action(async (options) => {
+    const { verify } = await import('./commands/verify.ts')
+    await verify(session, options, setStatus)
   })
   const inspecting = command(
     program,

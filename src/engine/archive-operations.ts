@@ -1,10 +1,11 @@
-/** What is done with an archive without a running engine. What does it is loaded with the first call. */
+/** What is done with files without a running engine. What does it is loaded with the first call. */
 import type { DrillReport } from '../replay/drill-report.ts'
 import type { RestoreSummary } from '../snapshot/plan-restore.ts'
 import type { RestoreResult } from '../snapshot/restore.ts'
 import type { DrillArchiveOptions } from './drill-archive.ts'
 import type { EnginePorts } from './ports.ts'
 import type { RestoreArchiveOptions } from './restore-archive.ts'
+import type { VerifyFilesOptions, VerifyReport } from './verify/verify-report.ts'
 
 /**
  * What a restore would do; nothing is written.
@@ -49,4 +50,21 @@ export async function drillArchive(
 ): Promise<DrillReport> {
   const { runDrill } = await import('./drill-archive.ts')
   return runDrill(options, ports)
+}
+
+/**
+ * Looks at every file of a data directory, every object of an archive, or both, and says what is wrong, which records
+ * it costs, and what can still be read. Nothing is changed and no lock is taken.
+ * @throws StratalogError `argument_invalid` when neither is named, `file_not_found`, `directory_foreign` and
+ * `archive_not_found` when nothing of ours is there, `store_unavailable`, `aborted`; damage does not throw.
+ * @example
+ * const report = await verifyFiles({ dataDir: './data', archive: 'file:///backups/shop' })
+ * for (const { where, kind, readable } of report.problems) console.error(where, kind, readable)
+ */
+export async function verifyFiles(
+  options: VerifyFilesOptions,
+  ports: Partial<EnginePorts> = {},
+): Promise<VerifyReport> {
+  const { runVerify } = await import('./verify/run-verify.ts')
+  return runVerify(options, ports)
 }

@@ -47,6 +47,12 @@ export interface WalFileHeader {
   readonly previousLink: number
 }
 
+/**
+ * What a `wal_corrupt` is, as `details.damage`: bytes that are gone, that differ from what was written, that are sound
+ * and belong elsewhere, that do not follow what lies before them, or that end before the manifest says.
+ */
+export type WalDamageKind = 'missing' | 'truncated' | 'checksum' | 'swapped' | 'chain' | 'stale'
+
 /** A header that was read, with the seed of the checksums of the file's frames. */
 export interface WalFileFacts extends Omit<WalFileHeader, 'engineId'> {
   readonly salt: number
@@ -85,12 +91,12 @@ export function decodeWalFileHeader(
   expected: { readonly engineId: string | null; readonly startLsn: number | null },
   where: string,
 ): WalFileFacts {
-  const fail = (reason: string): never => {
+  const fail = (reason: string, damage: WalDamageKind = 'checksum'): never => {
     throw new StratalogError('wal_corrupt', `${where}: the header is damaged: ${reason}.`, {
-      details: { file: where, position: 0, lsn: expected.startLsn, reason },
+      details: { file: where, position: 0, lsn: expected.startLsn, reason, damage },
     })
   }
-  if (bytes.length < WAL_FILE_HEADER_BYTES) fail(`the file has ${bytes.length} bytes`)
+  if (bytes.length < WAL_FILE_HEADER_BYTES) fail(`the file has ${bytes.length} bytes`, 'truncated')
   const view = new DataView(bytes.buffer, bytes.byteOffset, WAL_FILE_HEADER_BYTES)
   if (MAGIC.compare(bytes, 0, MAGIC.length) !== 0) fail('it does not begin as a WAL file does')
   const salt = view.getUint32(POSITION.checksum, true)
@@ -108,14 +114,14 @@ export function decodeWalFileHeader(
   }
   const engine = bytes.subarray(POSITION.engine, POSITION.engine + ENGINE_BYTES)
   if (expected.engineId !== null && engineBytes(expected.engineId).compare(engine) !== 0)
-    fail('it belongs to another engine')
+    fail('it belongs to another engine', 'swapped')
   const integer = (position: number): number => {
     const value = Number(view.getBigUint64(position, true))
     return Number.isSafeInteger(value) ? value : fail('a number is out of range')
   }
   const startLsn = integer(POSITION.startLsn)
   if (expected.startLsn !== null && startLsn !== expected.startLsn)
-    fail(`it starts at LSN ${startLsn}, not where its name says`)
+    fail(`it starts at LSN ${startLsn}, not where its name says`, 'swapped')
   const capacity = integer(POSITION.capacity)
   if (capacity < WAL_FILE_HEADER_BYTES || view.getUint32(POSITION.reserved, true) !== 0)
     fail('a number is out of range')

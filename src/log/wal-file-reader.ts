@@ -9,6 +9,7 @@ import { APPEND_BYTES_MAX } from '../format/limits.ts'
 import { walFileName } from '../format/paths.ts'
 import {
   WAL_FILE_HEADER_BYTES,
+  type WalDamageKind,
   type WalFileFacts,
   decodeWalFileHeader,
 } from '../format/wal-file.ts'
@@ -34,6 +35,7 @@ export interface ScannedFrame {
 /** Why there is no valid frame somewhere; `frame` when at least its header is good. */
 export interface Damage {
   readonly reason: string
+  readonly kind: WalDamageKind
   readonly frame: WalFrame | null
   /** The end of the bytes that look as if a frame had been written there; 0 when none do. */
   readonly traceEnd: number
@@ -69,6 +71,11 @@ export class WalFileReader {
     }
   }
 
+  /** Of the file, in bytes. */
+  get length(): number {
+    return this.#length
+  }
+
   close(): void {
     this.#file.close()
   }
@@ -82,22 +89,32 @@ export class WalFileReader {
    */
   frameAt(position: number, end: number, link: number | null): ScannedFrame | Damage {
     const at = this.#load(position, WAL_FRAME_HEADER_BYTES)
-    if (at === null) return { reason: 'the file ends', frame: null, traceEnd: 0 }
+    if (at === null) return { reason: 'the file ends', kind: 'truncated', frame: null, traceEnd: 0 }
     const lsn = this.startLsn + position - WAL_FILE_HEADER_BYTES
     const frame = readFrameHeader(this.#window, this.#view, at, this.facts.salt)
-    if (frame === null)
-      return { reason: 'there is no valid frame header', frame, traceEnd: this.#traceEnd(at, lsn) }
+    if (frame === null) {
+      const traceEnd = this.#traceEnd(at, lsn)
+      return { reason: 'there is no valid frame header', kind: 'checksum', frame, traceEnd }
+    }
     const bytes = walFrameBytes(frame.payloadLength)
-    const damaged = (reason: string): Damage => ({ reason, frame, traceEnd: 0 })
-    if (frame.lsn !== lsn) return damaged(`the frame there has LSN ${frame.lsn}`)
-    if (frame.epoch !== this.facts.epoch) return damaged(`the frame there has epoch ${frame.epoch}`)
+    const damaged = (reason: string, kind: WalDamageKind): Damage => ({
+      reason,
+      kind,
+      frame,
+      traceEnd: 0,
+    })
+    if (frame.lsn !== lsn) return damaged(`the frame there has LSN ${frame.lsn}`, 'swapped')
+    if (frame.epoch !== this.facts.epoch)
+      return damaged(`the frame there has epoch ${frame.epoch}`, 'swapped')
     if (link !== null && frame.previousLink !== link && frame.kind !== 'roll')
-      return damaged('the frame there does not follow the one before')
-    if (position + bytes > end) return damaged('the frame there reaches beyond its file')
+      return damaged('the frame there does not follow the one before', 'chain')
+    if (position + bytes > end)
+      return damaged('the frame there reaches beyond its file', 'truncated')
     const start = this.#load(position, bytes)
-    if (start === null) return damaged('the file ends inside the frame')
+    if (start === null) return damaged('the file ends inside the frame', 'truncated')
     const payload = this.#window.subarray(start + WAL_FRAME_HEADER_BYTES, start + bytes)
-    if (!isPayloadIntact(frame, payload)) return damaged('the payload does not match its checksum')
+    if (!isPayloadIntact(frame, payload))
+      return damaged('the payload does not match its checksum', 'checksum')
     return { frame, payload: payload.subarray(0, frame.payloadLength) }
   }
 
@@ -121,7 +138,7 @@ export class WalFileReader {
     }
   }
 
-  corrupt(position: number, reason: string, frame: WalFrame | null): StratalogError {
+  corrupt(position: number, { reason, kind, frame }: Omit<Damage, 'traceEnd'>): StratalogError {
     const lsn = this.startLsn + Math.max(0, position - WAL_FILE_HEADER_BYTES)
     const lost = frame?.kind === 'append' ? lostRange(frame) : null
     const what =
@@ -137,6 +154,7 @@ export class WalFileReader {
           position,
           lsn,
           reason,
+          damage: kind,
           ...(lost ?? { logId: null, partition: null, from: null, to: null }),
         },
       },

@@ -17,6 +17,7 @@
  */
 import { isStratalogError, StratalogError } from '../base/errors.ts'
 import { parseWalFileName } from '../format/paths.ts'
+import type { WalDamageKind } from '../format/wal-file.ts'
 import { type WalFrame, walFrameBytes } from '../format/wal-frame.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import { type Damage, type ScannedFrame, WalFileReader } from './wal-file-reader.ts'
@@ -137,9 +138,9 @@ function neededFiles(
 function continueChain(reader: WalFileReader, progress: Progress): void {
   const { epoch, previousLink } = reader.facts
   if (epoch < progress.epoch)
-    throw reader.corrupt(0, 'its epoch is below that of the file before', null)
+    throw reader.corrupt(0, broken('its epoch is below that of the file before'))
   if (progress.link !== null && previousLink !== 0 && previousLink !== progress.link) {
-    throw reader.corrupt(0, 'it does not follow the file before', null)
+    throw reader.corrupt(0, broken('it does not follow the file before'))
   }
   if (reader.startLsn >= progress.lsn) progress.link = previousLink
   progress.epoch = epoch
@@ -157,14 +158,16 @@ function* readFile(
     const position = reader.positionOf(progress.lsn)
     const found = reader.frameAt(position, end, progress.link)
     if ('reason' in found) {
-      if (endLsn !== null)
-        throw reader.corrupt(position, `${found.reason}, and a later file exists`, found.frame)
+      if (endLsn !== null) throw reader.corrupt(position, worse(found, 'and a later file exists'))
       if (progress.lsn === fromLsn) checkReaches(reader, fromLsn)
       return decideTail(reader, position, found, progress)
     }
     const { frame } = found
     if (frame.kind === 'roll')
-      throw reader.corrupt(position, 'the file that continues it here is missing', null)
+      throw reader.corrupt(
+        position,
+        broken('the file that continues it here is missing', 'missing'),
+      )
     yield found
     progress.lsn += walFrameBytes(frame.payloadLength)
     progress.link = frame.headerChecksum
@@ -183,14 +186,13 @@ function checkReaches(reader: WalFileReader, fromLsn: number): void {
     if ('reason' in found || found.frame.kind === 'roll') {
       throw reader.corrupt(
         reader.positionOf(lsn),
-        `the WAL ends there, and recovery starts at LSN ${fromLsn}`,
-        null,
+        broken(`the WAL ends there, and recovery starts at LSN ${fromLsn}`, 'missing'),
       )
     }
     lsn += walFrameBytes(found.frame.payloadLength)
   }
   if (lsn > fromLsn)
-    throw reader.corrupt(reader.positionOf(fromLsn), 'recovery starts inside a frame', null)
+    throw reader.corrupt(reader.positionOf(fromLsn), broken('recovery starts inside a frame'))
 }
 
 /** Torn tail or corruption, at the first position of the newest file that holds no valid frame. */
@@ -204,19 +206,28 @@ function decideTail(
     damage.frame === null ? damage.traceEnd : position + walFrameBytes(damage.frame.payloadLength)
   for (const later of reader.validHeadersAfter(position)) {
     if (later.durableLsn > progress.lsn) {
-      const reason = `${damage.reason}, and the frame at LSN ${later.lsn} says that it was durable`
-      throw reader.corrupt(position, reason, damage.frame)
+      const why = `and the frame at LSN ${later.lsn} says that it was durable`
+      throw reader.corrupt(position, worse(damage, why))
     }
     traceEnd = Math.max(traceEnd, reader.positionOf(later.lsn) + walFrameBytes(later.payloadLength))
   }
   if (progress.lsn < progress.durableLsn) {
     throw reader.corrupt(
       position,
-      `${damage.reason}, below LSN ${progress.durableLsn}, which was durable`,
-      damage.frame,
+      worse(damage, `below LSN ${progress.durableLsn}, which was durable`),
     )
   }
   return traceEnd > position ? { file: reader.path, position, bytes: traceEnd - position } : null
+}
+
+/** What no frame by itself shows. */
+function broken(reason: string, kind: WalDamageKind = 'chain'): Omit<Damage, 'traceEnd'> {
+  return { reason, kind, frame: null }
+}
+
+/** The damage, and what makes it no torn tail. */
+function worse(damage: Damage, why: string): Damage {
+  return { ...damage, reason: `${damage.reason}, ${why}` }
 }
 
 function missing(directory: string, fromLsn: number, haveLsn: number): StratalogError {
@@ -230,6 +241,7 @@ function missing(directory: string, fromLsn: number, haveLsn: number): Stratalog
         position: null,
         lsn: fromLsn,
         reason: 'files are missing',
+        damage: 'missing',
         logId: null,
         partition: null,
         from: null,

@@ -15,7 +15,7 @@ export function mutantNamed(name: string): Mutant {
  * The text of a source file with the mutant in it; as it was when the mutant is of another file.
  *
  * @param path the file, as a path or a URL.
- * @throws Error when the text to replace is not there exactly once: the code has moved on, and the mutant has to follow.
+ * @throws Error when the text to replace is not there exactly once: the code moved on, and the mutant has to follow.
  */
 export function mutate(mutant: Mutant, path: string, source: string): string {
   if (!path.endsWith(`/src/${mutant.file}`)) return source

@@ -2,9 +2,11 @@
 import { isStratalogError, StratalogError, toStratalogError } from '../../base/errors.ts'
 import { sha256Hex } from '../../format/checksum.ts'
 import { decodeIdentity } from '../../format/identity.ts'
+import { JsonFields, parseJson } from '../../format/json-fields.ts'
 import { decodeBase, decodeCommit, manifestFileHash } from '../../format/manifest-codec.ts'
 import { encodeEdit } from '../../format/manifest-edit-json.ts'
 import type { LogState } from '../../format/manifest.ts'
+import { parsePath } from '../../format/paths.ts'
 import { decodeBlock, decodeDictionaries, parseSegmentTail } from '../../format/segment-reader.ts'
 import type { SegmentFacts } from '../../format/segment.ts'
 import { inspectWal } from './inspect-wal.ts'
@@ -16,24 +18,108 @@ export function inspectBytes(file: string, bytes: Uint8Array): Inspection {
     'latin1',
   )
   const common = { file, length: bytes.length, sha256: sha256Hex(bytes) }
-  if (head.startsWith('STRATWAL')) return inspectWal(bytes, common)
-  if (head.startsWith('ARROW1')) return inspectSegment(bytes, common)
-  if (head.startsWith('{"stratalog":"manifest-commit"')) return inspectCommit(bytes, common)
-  if (head.startsWith('{"stratalog":"manifest-base"')) return inspectBase(bytes, common)
-  if (head.startsWith('{"stratalog":"')) {
-    const identity = decodeIdentity(bytes, file)
-    return {
-      report: { kind: 'identity', ...common, of: identity.kind, engineId: identity.engineId },
-      problems: [],
-    }
-  }
+  const kind = kindByName(file) ?? kindByContent(head)
+  if (kind !== null) return INSPECTORS[kind](bytes, common)
   throw new StratalogError(
     'input_invalid',
-    `${file} is no file of Stratalog: neither segment, WAL, manifest nor identity.`,
+    `${file} is no file of Stratalog: neither segment, WAL, manifest, identity nor lock.`,
     {
       details: { file },
     },
   )
+}
+
+type FileKind = 'wal' | 'segment' | 'commit' | 'base' | 'identity' | 'restoring' | 'lock'
+
+const INSPECTORS: Readonly<
+  Record<FileKind, (bytes: Uint8Array, common: CommonFacts) => Inspection>
+> = {
+  wal: inspectWal,
+  segment: inspectSegment,
+  commit: inspectCommit,
+  base: inspectBase,
+  identity: inspectIdentity,
+  restoring: inspectRestoring,
+  lock: inspectLock,
+}
+
+/** The kind that the end of a path says, so that a file whose first bytes are damaged is still told as what it is. */
+function kindByName(file: string): FileKind | null {
+  const parts = file.replaceAll('\\', '/').split('/')
+  for (let from = 0; from < parts.length; from++) {
+    const parsed = parsePath(parts.slice(from).join('/'))
+    switch (parsed?.kind) {
+      case 'manifest':
+        return parsed.file.kind
+      case 'wal':
+      case 'segment':
+      case 'identity':
+      case 'restoring':
+      case 'lock':
+        return parsed.kind
+      default:
+    }
+  }
+  return null
+}
+
+const BEGINNINGS: readonly (readonly [string, FileKind])[] = [
+  ['STRATWAL', 'wal'],
+  ['ARROW1', 'segment'],
+  ['{"stratalog":"manifest-commit"', 'commit'],
+  ['{"stratalog":"manifest-base"', 'base'],
+  ['{"stratalog":"restoring"', 'restoring'],
+  ['{"stratalog":"', 'identity'],
+  ['{"pid":', 'lock'],
+]
+
+function kindByContent(head: string): FileKind | null {
+  return BEGINNINGS.find(([beginning]) => head.startsWith(beginning))?.[1] ?? null
+}
+
+function inspectIdentity(bytes: Uint8Array, common: CommonFacts): Inspection {
+  const { kind, engineId } = decodeIdentity(bytes, common.file)
+  return { report: { kind: 'identity', ...common, of: kind, engineId }, problems: [] }
+}
+
+/** What a restore that is not finished notes of itself. */
+function inspectRestoring(bytes: Uint8Array, common: CommonFacts): Inspection {
+  const fail = failing(common.file)
+  const fields = new JsonFields(parseJson(bytes, fail), '', fail)
+  fields.oneOf('stratalog', ['restoring'])
+  const report = {
+    kind: 'restoring',
+    ...common,
+    formatVersion: fields.integer('formatVersion'),
+    engineId: fields.text('engineId'),
+    archive: fields.text('archive'),
+    plan: fields.text('plan'),
+  }
+  fields.end()
+  return { report, problems: [] }
+}
+
+/** Who wrote the directory last, or writes it: the file is emptied when a writer closes. */
+function inspectLock(bytes: Uint8Array, common: CommonFacts): Inspection {
+  if (bytes.length === 0) return { report: { kind: 'lock', ...common, holder: null }, problems: [] }
+  const fail = failing(common.file)
+  const fields = new JsonFields(parseJson(bytes, fail), '', fail)
+  const holder = {
+    pid: fields.integer('pid'),
+    host: fields.text('host'),
+    since: fields.text('since'),
+  }
+  fields.end()
+  return { report: { kind: 'lock', ...common, holder }, problems: [] }
+}
+
+function failing(file: string): (reason: string, cause?: unknown) => never {
+  return (reason, cause) => {
+    throw new StratalogError('file_corrupt', `${file} is damaged: ${reason}.`, {
+      cause,
+      details: { file, reason },
+    })
+  }
 }
 
 function inspectSegment(bytes: Uint8Array, common: CommonFacts): Inspection {

@@ -1,0 +1,71 @@
+/** `verify`: every file of a directory, of an archive, or of both, checked. */
+import { StratalogError } from '../../base/errors.ts'
+import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
+import { verifyFiles } from '../../engine/archive-operations.ts'
+import type { VerifyProblem, VerifyReport } from '../../engine/verify/verify-report.ts'
+import type { FlagValues } from '../config-flags.ts'
+import { EXIT_STATUS } from '../exit-status.ts'
+import { renderTable } from '../output/table.ts'
+import { Progress } from '../progress.ts'
+import { readConfiguration } from '../read-configuration.ts'
+import { type Session, writeDocument } from '../session.ts'
+
+/** Sets the exit status of `corrupt` when there are problems; the report is the message then. */
+export async function verify(
+  session: Session,
+  flags: FlagValues,
+  setStatus: (status: number) => void,
+): Promise<void> {
+  const { dataDir, archive, s3 } = readConfiguration(flags)
+  if (dataDir === undefined && archive === undefined) {
+    throw new StratalogError(
+      'argument_invalid',
+      'Say what to verify: --data-dir DIR, --archive URL, or both.',
+    )
+  }
+  const progress = new Progress(session, 'verify')
+  const report = await verifyFiles({
+    signal: session.signal,
+    ...(dataDir === undefined ? {} : { dataDir }),
+    ...(archive === undefined ? {} : { archive }),
+    ...(s3 === undefined ? {} : { s3 }),
+    onProgress: ({ bytes, bytesTotal }) =>
+      progress.update({ done: bytes, total: bytesTotal, unit: 'bytes' }),
+  }).finally(() => progress.end())
+  if (report.verdict === 'FAIL') setStatus(EXIT_STATUS.corrupt)
+  if (session.json) await writeDocument(session, report)
+  else await session.terminal.write(verifyText(session, report))
+}
+
+function verifyText(session: Session, report: VerifyReport): string {
+  const { verdict, files, bytes, problems, notes, elapsedMs } = report
+  const shown = session.terminal.style(
+    [verdict === 'PASS' ? 'green' : 'red', 'bold'],
+    verdict,
+    'output',
+  )
+  const looked = `${formatCount(files)} files, ${formatBytes(bytes)} in ${formatDuration(elapsedMs)}`
+  const lines = [`${shown}  ${looked}; ${formatCount(problems.length)} problems`]
+  for (const { where, kind, reason } of notes) lines.push(`- ${kind}: ${where}: ${reason}`)
+  if (problems.length === 0) return `${lines.join('\n')}\n`
+  const table = renderTable(
+    ['kind', 'log', 'offsets', 'readable', 'position', 'reason'].map((name) => ({ name })),
+    problems.map((problem) => [
+      problem.kind,
+      problem.log === null ? null : `${problem.log}/${problem.partition ?? '?'}`,
+      problem.from === null || problem.to === null
+        ? null
+        : `${formatCount(problem.from)} to ${formatCount(problem.to)}`,
+      readableText(problem),
+      problem.position === null ? null : formatCount(problem.position),
+      problem.reason,
+    ]),
+  )
+  const places = problems.map(({ where }, index) => `${index + 1}. ${where}`)
+  return `${lines.join('\n')}\n\n${table}\n${places.join('\n')}\n`
+}
+
+function readableText({ readable }: VerifyProblem): string {
+  if (readable === null) return 'archive not looked at'
+  return readable ? 'yes' : 'NO'
+}

@@ -1,0 +1,185 @@
+/** An archive: its manifest, every object that the manifest names, its snapshots, and objects that nothing names. */
+import type { Clock } from '../../base/clock.ts'
+import { isStratalogError, StratalogError, throwIfAborted } from '../../base/errors.ts'
+import { silentLogger } from '../../base/logger.ts'
+import { decodeIdentity } from '../../format/identity.ts'
+import type { ManifestState } from '../../format/manifest.ts'
+import { IDENTITY_FILE, MANIFEST_DIRECTORY, parsePath } from '../../format/paths.ts'
+import { wholePartition } from '../../log/archive-view.ts'
+import { type ManifestPosition, loadManifest } from '../../log/manifest-chain.ts'
+import { manifestFilesInStore } from '../../log/manifest-files.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { checkManifest } from './check-manifest.ts'
+import { lookAgain } from './look-again.ts'
+import {
+  type CheckedCopies,
+  checkContinuity,
+  checkCopy,
+  checkSnapshots,
+  namedSegments,
+} from './check-segments.ts'
+import type { Findings, OtherCopy } from './verify-report.ts'
+
+export interface ArchivePlace {
+  readonly store: ObjectStore
+  readonly signal: AbortSignal | undefined
+  readonly onBytes: (bytes: number) => void
+  readonly clock: Clock
+}
+
+/**
+ * The archive's newest state; null when its manifest cannot be read.
+ * @throws StratalogError `archive_not_found` when nothing there is an archive.
+ */
+export async function checkArchiveManifest(
+  { store, signal }: ArchivePlace,
+  findings: Findings,
+): Promise<ManifestPosition | null> {
+  const position = await checkManifest(manifestFilesInStore(store), findings, signal)
+  const identity = await readIdentity(store, findings)
+  if (position?.number === 0) {
+    await assertArchive(store, identity !== 'missing')
+    const where = `${store.url}/${MANIFEST_DIRECTORY}`
+    findings.file(where, 'missing', 'There is no manifest; nothing here can be read.', false)
+    return null
+  }
+  const where = `${store.url}/${IDENTITY_FILE}`
+  if (identity === 'missing') {
+    findings.file(where, 'missing', 'It says whose archive this is, and is not there.', true)
+  } else if (identity !== null && position !== null && identity !== position.state.engineId) {
+    const reason = `It names engine ${identity}, and the manifest is of engine ${position.state.engineId}.`
+    findings.file(where, 'swapped', reason, false)
+  }
+  return position
+}
+
+/** The engine that it names; null when it is damaged, which is a finding then. */
+async function readIdentity(store: ObjectStore, findings: Findings): Promise<string | null> {
+  const where = `${store.url}/${IDENTITY_FILE}`
+  try {
+    const bytes = await store.get(IDENTITY_FILE)
+    findings.looked(bytes.length)
+    const { kind, engineId } = decodeIdentity(bytes, store.url)
+    if (kind === 'archive') return engineId
+    findings.file(where, 'swapped', 'It says that this is a data directory.', false)
+    return null
+  } catch (error) {
+    if (!isStratalogError(error)) throw error
+    if (error.code === 'object_not_found') return 'missing'
+    if (error.code === 'format_unsupported') findings.file(where, 'format', error.message, false)
+    else if (error.code === 'directory_foreign' || error.code === 'object_corrupt')
+      findings.file(where, 'checksum', error.message, false)
+    else throw error
+    return null
+  }
+}
+
+async function assertArchive(store: ObjectStore, hasIdentity: boolean): Promise<void> {
+  if (hasIdentity) return
+  for await (const { key } of store.list('')) {
+    if (parsePath(key) !== null) return
+  }
+  const message = `${store.url} is not an archive: nothing of one lies there. Check bucket and prefix.`
+  throw new StratalogError('archive_not_found', message, { details: { url: store.url } })
+}
+
+/** Objects, snapshots, and names. */
+export async function checkArchiveObjects(
+  place: ArchivePlace,
+  { state }: ManifestPosition,
+  findings: Findings,
+  copies: CheckedCopies,
+): Promise<void> {
+  const { store, signal, onBytes } = place
+  const reading = {
+    tier: 'object' as const,
+    read: (object: string) => store.get(object, signal === undefined ? {} : { signal }),
+    whereIs: (object: string) => `${store.url}/${object}`,
+    onBytes,
+    signal,
+  }
+  for (const named of namedSegments(state)) await checkCopy(named, reading, findings, copies)
+  checkContinuity(state, `${store.url}/${MANIFEST_DIRECTORY}`, findings)
+  checkSnapshots(state, store.url, findings)
+  await checkNames(place, state, findings)
+}
+
+const ORPHAN = 'The manifest did not name it when it was read.'
+
+/** A writer puts an object before it commits, so the newest manifest decides what is unnamed. */
+async function checkNames(
+  { store, signal, clock }: ArchivePlace,
+  state: ManifestState,
+  findings: Findings,
+): Promise<void> {
+  const unnamed: string[] = []
+  const named = namesOf(state)
+  for await (const { key } of store.list('')) {
+    throwIfAborted(signal)
+    const parsed = parsePath(key)
+    if (parsed === null || parsed.kind === 'temporary' || parsed.kind === 'wal')
+      findings.note(`${store.url}/${key}`, 'foreign', 'Not an object of Stratalog.')
+    else if (parsed.kind === 'segment' && !named.has(key)) unnamed.push(key)
+  }
+  if (unnamed.length === 0) return
+  const behind = new Set<string>()
+  await lookAgain(clock, signal, async () => {
+    const newest = (await loadManifest(manifestFilesInStore(store), silentLogger)).position.state
+    const names = namesOf(newest)
+    behind.clear()
+    for (const key of unnamed) if (!names.has(key) && isBehind(newest, key)) behind.add(key)
+    return behind.size > 0
+  })
+  for (const key of unnamed) {
+    if (!behind.has(key)) findings.note(`${store.url}/${key}`, 'orphan', ORPHAN)
+  }
+  for (const key of behind) {
+    const reason = `${key} holds records behind all that the manifest names: the end of the manifest is missing.`
+    findings.file(`${store.url}/${MANIFEST_DIRECTORY}`, 'stale', reason, false)
+  }
+}
+
+function namesOf(state: ManifestState): ReadonlySet<string> {
+  const names = new Set<string>()
+  for (const { segment } of namedSegments(state)) {
+    if (segment.object !== null) names.add(segment.object.object)
+  }
+  return names
+}
+
+function isBehind(state: ManifestState, key: string): boolean {
+  const parsed = parsePath(key)
+  if (parsed?.kind !== 'segment') return false
+  const log = state.logs.get(parsed.logId)
+  if (log === undefined) return !state.deletedLogIds.has(parsed.logId)
+  const partition = log.partitions[parsed.partition]
+  if (partition === undefined) return true
+  return parsed.baseOffset >= wholePartition(partition, parsed.partition).endOffset
+}
+
+/** What a directory counts on in the archive, and the archive's manifest does not name. */
+export function checkUploads(
+  local: ManifestState,
+  archive: ManifestState,
+  url: string,
+  findings: Findings,
+): void {
+  if (local.engineId !== archive.engineId) {
+    const reason = `It belongs to engine ${archive.engineId}, and the data directory to ${local.engineId}.`
+    findings.file(url, 'foreign', reason, false)
+    return
+  }
+  const names = namesOf(archive)
+  for (const { log, partition, segment } of namedSegments(local)) {
+    if (segment.object === null || names.has(segment.object.object)) continue
+    const { baseOffset: from, endOffset: to, sha256 } = segment
+    const records = { log: log.definition.name, partition, from, to }
+    const reason = `The data directory has uploaded these records as ${segment.object.object}, which the archive's manifest does not name.`
+    const other: OtherCopy =
+      segment.disk === null
+        ? { kind: 'none', readable: false }
+        : { kind: 'segment', sha256, tier: 'disk' }
+    const where = `${url}/${MANIFEST_DIRECTORY}`
+    findings.problems.push({ where, position: null, kind: 'stale', ...records, reason, other })
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Every file of a manifest: each commit against its checksum and the hash of the one before, each base against the
+ * commit that it belongs to. What opening would read is read as opening does; the rest only this looks at.
+ */
+import { isStratalogError, throwIfAborted } from '../../base/errors.ts'
+import { silentLogger } from '../../base/logger.ts'
+import {
+  GENESIS_HASH,
+  decodeBase,
+  decodeCommit,
+  manifestFileHash,
+} from '../../format/manifest-codec.ts'
+import { type ManifestFileName, manifestPath } from '../../format/paths.ts'
+import { type ManifestPosition, loadManifest } from '../../log/manifest-chain.ts'
+import type { ManifestFiles } from '../../log/manifest-files.ts'
+import type { Findings, ProblemKind } from './verify-report.ts'
+
+/** The newest state; null when it cannot be read. Number 0 when there is no manifest. */
+export async function checkManifest(
+  files: ManifestFiles,
+  findings: Findings,
+  signal: AbortSignal | undefined,
+): Promise<ManifestPosition | null> {
+  const names = await listAll(files)
+  let position: ManifestPosition | null = null
+  let failure: unknown = null
+  try {
+    position = (await loadManifest(files, silentLogger)).position
+  } catch (error) {
+    if (manifestProblem(error) === null) throw error
+    failure = error
+  }
+  const walk = new ManifestWalk(files, findings, position !== null)
+  const before = findings.problems.length
+  for (let number = 1; number <= names.last; number++) {
+    throwIfAborted(signal)
+    await walk.commit(number)
+    if (names.bases.has(number)) await walk.base(number)
+  }
+  const problem = manifestProblem(failure)
+  if (problem !== null && findings.problems.length === before)
+    findings.file(files.location, problem.kind, problem.reason, false)
+  return position
+}
+
+async function listAll(
+  files: ManifestFiles,
+): Promise<{ readonly bases: ReadonlySet<number>; readonly last: number }> {
+  const bases = new Set<number>()
+  let last = 0
+  for await (const { kind, number } of files.list(0)) {
+    if (kind === 'base') bases.add(number)
+    last = Math.max(last, number)
+  }
+  return { bases, last }
+}
+
+class ManifestWalk {
+  readonly #files: ManifestFiles
+  readonly #findings: Findings
+  /** Whether opening gets by without what is damaged. */
+  readonly #isReadable: boolean
+  /** Of the last file; null when it was damaged and its hash says nothing. */
+  #hash: string | null = GENESIS_HASH
+
+  constructor(files: ManifestFiles, findings: Findings, isReadable: boolean) {
+    this.#files = files
+    this.#findings = findings
+    this.#isReadable = isReadable
+  }
+
+  async commit(number: number): Promise<void> {
+    const file: ManifestFileName = { kind: 'commit', number }
+    const previous = this.#hash
+    this.#hash = null
+    const bytes = await this.#read(file)
+    if (bytes === null) return this.#problem(file, 'missing', `commit ${number} is missing`)
+    const commit = this.#decoded(file, () => decodeCommit(bytes, manifestPath(file)))
+    if (commit === null) return
+    if (commit.number !== number)
+      return this.#problem(file, 'swapped', `it is commit ${commit.number}`)
+    if (previous !== null && commit.previousHash !== previous)
+      return this.#problem(file, 'chain', 'it does not follow the commit before it')
+    this.#hash = manifestFileHash(bytes)
+  }
+
+  async base(number: number): Promise<void> {
+    const file: ManifestFileName = { kind: 'base', number }
+    const bytes = await this.#read(file)
+    // Listed a moment ago, and bases are never removed.
+    if (bytes === null) return this.#problem(file, 'missing', `base ${number} is missing`)
+    const base = this.#decoded(file, () => decodeBase(bytes, manifestPath(file)))
+    if (base === null) return
+    if (base.number !== number) return this.#problem(file, 'swapped', `it is base ${base.number}`)
+    if (this.#hash !== null && base.commitHash !== this.#hash)
+      return this.#problem(file, 'chain', 'it is of another history')
+    this.#hash = base.commitHash
+  }
+
+  async #read(file: ManifestFileName): Promise<Uint8Array | null> {
+    const bytes = await this.#files.read(file)
+    if (bytes !== null) this.#findings.looked(bytes.length)
+    return bytes
+  }
+
+  #decoded<T>(file: ManifestFileName, decode: () => T): T | null {
+    try {
+      return decode()
+    } catch (error) {
+      const problem = manifestProblem(error)
+      if (problem === null) throw error
+      this.#problem(file, problem.kind, problem.reason)
+      return null
+    }
+  }
+
+  #problem(file: ManifestFileName, kind: ProblemKind, reason: string): void {
+    const where = `${this.#files.location}/${manifestPath(file)}`
+    this.#findings.file(where, kind, reason, this.#isReadable)
+  }
+}
+
+/** What an error says of a manifest's bytes; null when it says nothing of them. */
+function manifestProblem(error: unknown): { kind: ProblemKind; reason: string } | null {
+  if (!isStratalogError(error)) return null
+  if (error.code === 'format_unsupported') return { kind: 'format', reason: error.message }
+  return error.code === 'manifest_corrupt' ? { kind: 'checksum', reason: error.message } : null
+}

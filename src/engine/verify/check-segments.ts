@@ -1,0 +1,199 @@
+/**
+ * The bytes of every segment that a manifest names: length, SHA-256, footer, every block's checksum, row counts, and a
+ * decode of every column. Each copy is read whole, one at a time.
+ */
+import { isStratalogError, throwIfAborted } from '../../base/errors.ts'
+import type { LogState, ManifestState, SegmentEntry } from '../../format/manifest.ts'
+import { wholePartition } from '../../log/archive-view.ts'
+import { type SegmentDamage, checkSegment, damageOf } from '../../log/segment-damage.ts'
+import { type SegmentOwner, SegmentReading } from '../../log/segment-reading.ts'
+import { type Findings, NO_RECORDS, type OtherCopy } from './verify-report.ts'
+
+export type CopyTier = 'disk' | 'object'
+
+/** What is known of the copies of segments, by SHA-256. */
+export class CheckedCopies {
+  readonly #damages = new Map<string, Map<CopyTier, readonly SegmentDamage[]>>()
+
+  add(sha256: string, tier: CopyTier, damages: readonly SegmentDamage[]): void {
+    const known = this.#damages.get(sha256) ?? new Map<CopyTier, readonly SegmentDamage[]>()
+    this.#damages.set(sha256, known.set(tier, damages))
+  }
+
+  /** Whether offsets `[from, to)` can be read from that copy; null when it was not looked at. */
+  isSound(sha256: string, tier: CopyTier, from: number, to: number): boolean | null {
+    const damages = this.#damages.get(sha256)?.get(tier)
+    if (damages === undefined) return null
+    return !damages.some((damage) => damage.from < to && from < damage.to)
+  }
+
+  /** So that it is looked at again. */
+  forget(sha256: string, tier: CopyTier): void {
+    this.#damages.get(sha256)?.delete(tier)
+  }
+
+  has(sha256: string, tier: CopyTier): boolean {
+    return this.#damages.get(sha256)?.has(tier) ?? false
+  }
+}
+
+export interface NamedSegment {
+  readonly log: LogState
+  readonly partition: number
+  readonly segment: SegmentEntry
+}
+
+/** Every segment of a state, by log, partition and offset. */
+export function* namedSegments(state: ManifestState): Generator<NamedSegment> {
+  for (const log of state.logs.values()) {
+    for (const [partition, { segments }] of log.partitions.entries()) {
+      for (const segment of segments) yield { log, partition, segment }
+    }
+  }
+}
+
+export interface CopyReading {
+  readonly tier: CopyTier
+  /** The whole file or object of that name. @throws StratalogError that `damageOf` understands, or else ends it all. */
+  readonly read: (object: string) => Promise<Uint8Array>
+  readonly whereIs: (object: string) => string
+  readonly onBytes: (bytes: number) => void
+  readonly signal: AbortSignal | undefined
+}
+
+/** Checks the copy of one tier of one segment. */
+export async function checkCopy(
+  { log, partition, segment }: NamedSegment,
+  reading: CopyReading,
+  findings: Findings,
+  copies: CheckedCopies,
+): Promise<void> {
+  throwIfAborted(reading.signal)
+  const { tier } = reading
+  const location = segment[tier]
+  if (location === null || copies.has(segment.sha256, tier)) return
+  const owner = { logId: log.definition.id, partition }
+  const damages = await damagesOf(location.object, segment, owner, reading, findings)
+  copies.add(segment.sha256, tier, damages)
+  reading.onBytes(segment.length)
+  // An archive's manifest does not know what lies on disk; a directory's knows what lies in the archive.
+  const other: OtherCopy =
+    tier === 'disk' && segment.object === null
+      ? { kind: 'archive', logId: log.definition.id }
+      : { kind: 'segment', sha256: segment.sha256, tier: tier === 'disk' ? 'object' : 'disk' }
+  for (const { kind, from, to, position, reason } of damages) {
+    const records = { log: log.definition.name, partition, from, to }
+    const where = reading.whereIs(location.object)
+    findings.problems.push({ where, position, kind, ...records, reason, other })
+  }
+}
+
+async function damagesOf(
+  object: string,
+  segment: SegmentEntry,
+  owner: SegmentOwner,
+  reading: CopyReading,
+  findings: Findings,
+): Promise<readonly SegmentDamage[]> {
+  const { baseOffset: from, endOffset: to } = segment
+  try {
+    const bytes = await reading.read(object)
+    findings.looked(bytes.length)
+    return await segmentDamages(bytes, segment, owner)
+  } catch (error) {
+    const damage = damageOf(error, from, to)
+    if (damage !== null) return [damage]
+    if (!isStratalogError(error) || error.code !== 'file_system_failed') throw error
+    return [{ kind: 'unreadable', from, to, position: null, reason: error.message }]
+  }
+}
+
+/** All that is wrong with the stored bytes of a segment; of its blocks, each that is damaged. */
+async function segmentDamages(
+  bytes: Uint8Array,
+  segment: SegmentEntry,
+  owner: SegmentOwner,
+): Promise<readonly SegmentDamage[]> {
+  const first = checkSegment(bytes, segment, owner)
+  if (first !== null && first.kind !== 'checksum') return [first]
+  const damages: SegmentDamage[] = []
+  const { baseOffset, endOffset } = segment
+  try {
+    const reading = SegmentReading.fromBytes(bytes, segment, owner)
+    const onDamage = (
+      {
+        baseOffset: from,
+        length,
+        position,
+      }: { baseOffset: number; length: number; position: number },
+      error: unknown,
+    ): void => {
+      const damage = damageOf(error, from, from + length)
+      if (damage === null) throw error
+      damages.push({ ...damage, position: damage.position ?? position })
+    }
+    const all = reading.blocks(() => true)
+    let rows = 0
+    for await (const batch of reading.read(all, { onDamage })) rows += batch.length
+    if (damages.length === 0 && rows !== endOffset - baseOffset)
+      return [rowCountDamage(segment, rows)]
+  } catch (error) {
+    const damage = damageOf(error, baseOffset, endOffset)
+    if (damage === null) throw error
+    return [damage]
+  }
+  // Bytes that no reader looks at: what the manifest names is still not what is there.
+  return damages.length === 0 && first !== null ? [first] : damages
+}
+
+function rowCountDamage({ baseOffset, endOffset }: SegmentEntry, rows: number): SegmentDamage {
+  const reason = `Its blocks hold ${rows} records, not ${endOffset - baseOffset}.`
+  return { kind: 'row-count', from: baseOffset, to: endOffset, position: null, reason }
+}
+
+/**
+ * Offsets between a partition's start and its last segment that no segment holds. Logs in RAM may have evicted them.
+ */
+export function checkContinuity(state: ManifestState, where: string, findings: Findings): void {
+  for (const { definition, partitions } of state.logs.values()) {
+    if (definition.policy.mode === 'memory') continue
+    for (const [partition, { startOffset, segments }] of partitions.entries()) {
+      let next = startOffset
+      for (const { baseOffset, endOffset } of segments) {
+        if (baseOffset > next) {
+          const range = { log: definition.name, partition, from: next, to: baseOffset }
+          const other: OtherCopy = { kind: 'archive', logId: definition.id }
+          const reason = 'No segment holds these offsets.'
+          findings.problems.push({ where, position: null, kind: 'gap', ...range, reason, other })
+        }
+        next = endOffset
+      }
+    }
+  }
+}
+
+/** Snapshots that name offsets which no segment holds. */
+export function checkSnapshots(state: ManifestState, url: string, findings: Findings): void {
+  for (const snapshot of state.snapshots.values()) {
+    const where = `${url}, snapshot ${snapshot.name}`
+    for (const { logId, name, partitions } of snapshot.logs) {
+      const log = state.logs.get(logId)
+      const other: OtherCopy = { kind: 'none', readable: false }
+      if (log === undefined) {
+        const reason = `It holds log '${name}', which the manifest no longer names.`
+        const records = { ...NO_RECORDS, log: name }
+        findings.problems.push({ where, position: null, kind: 'gap', ...records, reason, other })
+        continue
+      }
+      if (log.definition.policy.mode === 'memory') continue
+      for (const { partition, endOffset } of partitions) {
+        const part = log.partitions[partition]
+        const end = part === undefined ? 0 : wholePartition(part, partition).endOffset
+        if (end >= endOffset) continue
+        const records = { log: name, partition, from: end, to: endOffset }
+        const reason = 'It names offsets that no object holds.'
+        findings.problems.push({ where, position: null, kind: 'gap', ...records, reason, other })
+      }
+    }
+  }
+}
