@@ -28,13 +28,8 @@ export type { ReplayReport, ResumePoint } from './replay/report.ts'
 export type { ReplayProgress } from './replay/replay.ts'
 export type { StorageOptions, StratalogOptions, S3Options } from './engine/config.ts'
 export type { CreateLogOptions } from './engine/create-log.ts'
-export {
-  Log,
-  type Appendable,
-  type GetOptions,
-  type HotOptions,
-  type LogDescription,
-} from './engine/log.ts'
+export { Log, type Appendable, type GetOptions, type HotOptions } from './engine/log.ts'
+export type { LogDescription } from './engine/log-description.ts'
 export type { AppendOptions } from './engine/append-options.ts'
 export { Batch, BatchColumn, type RecordRow } from './engine/batch.ts'
 export type { ElementArray } from './format/column-elements.ts'
@@ -53,6 +48,7 @@ export { VirtualClock } from './base/virtual-clock.ts'
 export type { Logger, LogLevel } from './base/logger.ts'
 export type { Metrics } from './base/metrics.ts'
 export type { ColumnType, Field } from './format/schema.ts'
+export type { Producer } from './format/producer.ts'
 export type { AppendResult } from './log/live-log.ts'
 export type { TierReport, TierTarget } from './tiering/scheduler.ts'
 export type { TierMove } from './tiering/context.ts'

@@ -2,6 +2,7 @@
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
 import type { Duration } from '../base/units.ts'
 import type { AckLevel } from '../format/manifest.ts'
+import { type Producer, producerIdProblem } from '../format/producer.ts'
 import { assertKnownKeys, assertSignal } from './check-arguments.ts'
 
 export interface AppendOptions {
@@ -18,6 +19,11 @@ export interface AppendOptions {
    * without a copy, where they are big enough and fit the schema.
    */
   readonly adopt?: boolean
+  /**
+   * Makes a retry harmless: of appends with the same three numbers one is applied, and the others answer with where it
+   * is. A producer counts its appends to each partition from 0 on; a higher epoch ends those of lower ones.
+   */
+  readonly producer?: Producer
   /** Ends a wait for memory; nothing of the append is applied then, nor when it has fired before. */
   readonly signal?: AbortSignal
 }
@@ -28,17 +34,50 @@ const KEYS: Readonly<Record<keyof AppendOptions, true>> = {
   ttl: true,
   priority: true,
   adopt: true,
+  producer: true,
   signal: true,
 }
 
-/** @throws StratalogError `argument_invalid` for options that an append does not know, `aborted`. */
-export function assertAppendOptions(options: AppendOptions): void {
+const PRODUCER_KEYS: Readonly<Record<keyof Producer, true>> = {
+  producerId: true,
+  epoch: true,
+  sequence: true,
+}
+
+/**
+ * The options as they are now: the caller's producer may count on while the append waits.
+ * @throws StratalogError `argument_invalid` for options that an append does not know, `aborted`.
+ */
+export function checkedAppendOptions(options: AppendOptions): AppendOptions {
+  assertAppendOptions(options)
+  if (options.producer === undefined) return options
+  const { producerId, epoch, sequence } = options.producer
+  const producer = { producerId, epoch, sequence }
+  assertProducer(producer)
+  return { ...options, producer }
+}
+
+function assertAppendOptions(options: AppendOptions): void {
   assertKnownKeys(options, KEYS, 'append')
-  const { signal, adopt } = options
+  const { signal, adopt, producer } = options
   if (adopt !== undefined && typeof adopt !== 'boolean') {
     throw new StratalogError('argument_invalid', 'adopt is true or false.')
   }
+  if (producer !== undefined) assertKnownKeys(producer, PRODUCER_KEYS, 'producer')
   if (signal === undefined) return
   assertSignal(signal)
   throwIfAborted(signal)
+}
+
+function assertProducer({ producerId, epoch, sequence }: Producer): void {
+  const problem = typeof producerId === 'string' ? producerIdProblem(producerId) : 'is no text'
+  if (problem !== null)
+    throw new StratalogError('argument_invalid', `producer.producerId ${problem}.`)
+  for (const [name, value] of Object.entries({ epoch, sequence })) {
+    if (Number.isSafeInteger(value) && value >= 0) continue
+    throw new StratalogError(
+      'argument_invalid',
+      `producer.${name} is a whole number from 0 on; got ${String(value)}.`,
+    )
+  }
 }

@@ -15,6 +15,7 @@ import type {
 import { IDENTITY_FILE } from '../format/paths.ts'
 import { manifestFilesInStore } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
+import { producerEdits } from '../log/producer-table.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 
 export interface ArchiveConnection {
@@ -180,6 +181,8 @@ function pullPartition(
       throw diverged(logId, partition, null, segment)
     }
   }
+  if (edits.some(({ kind }) => kind === 'segment-added'))
+    edits.push(...producerEdits(logId, partition, local, [...(remote.producers?.values() ?? [])]))
   return edits
 }
 

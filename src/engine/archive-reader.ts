@@ -1,6 +1,5 @@
 import { parseLogName } from '../base/log-name.ts'
 import type { LogState, Snapshot } from '../format/manifest.ts'
-import { userFields } from '../format/schema-evolution.ts'
 import type { Archive } from '../log/archive-view.ts'
 import { newestStart } from '../log/newest-start.ts'
 import type { QueryParameters } from '../query/protocol.ts'
@@ -8,7 +7,7 @@ import type { QueryResult } from '../query/query-result.ts'
 import type { RecordRow } from './batch.ts'
 import type { S3Options } from './config.ts'
 import { type DumpOptions, archiveDumpSource, checkDumpOptions, dumpLines } from './dump.ts'
-import type { LogDescription } from './log.ts'
+import { type LogDescription, describeLog } from './log-description.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import { Queries } from './queries.ts'
 import { type QueryOptions, runnerOptions } from './query-options.ts'
@@ -119,16 +118,7 @@ export class ArchiveLog {
   }
 
   describe(): LogDescription {
-    const { name, policy, partitions, timeColumn, keyColumn } = this.#state.definition
-    const schema = this.#state.schemas.at(-1)
-    return {
-      name,
-      schema: schema === undefined ? [] : userFields(schema),
-      policy,
-      partitions,
-      timeColumn,
-      keyColumn,
-    }
+    return describeLog(this.#state.definition, this.#state.schemas.at(-1) ?? null)
   }
 
   /** As `Log.read`; `live` ends where the archive did when it was opened. */

@@ -63,7 +63,7 @@ export class LogRegistry {
     const memory = new MemoryAccount(this.#partitionPorts.pool)
     memory.setBudget(maxMemoryBytes, evictionWatermark)
     const partitions = state.partitions.map(
-      ({ startOffset, segments }, partition) =>
+      ({ startOffset, segments, producers }, partition) =>
         new Partition(
           {
             logId: definition.id,
@@ -71,6 +71,7 @@ export class LogRegistry {
             timeColumn: definition.timeColumn ?? STAMPED_TIME_COLUMN,
             startOffset,
             segments,
+            producers,
             memory,
           },
           ack,

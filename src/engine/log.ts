@@ -2,16 +2,16 @@ import { StratalogError, rejected } from '../base/errors.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
 import { readArrowInput, isArrowInput, type ArrowInput } from '../format/arrow-input.ts'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
-import type { AckLevel, StoragePolicy } from '../format/manifest.ts'
-import { userFields } from '../format/schema-evolution.ts'
+import type { AckLevel } from '../format/manifest.ts'
 import { columnProblem } from '../format/column-check.ts'
 import { type Row, assertRecord } from '../format/schema-inference.ts'
-import { type Field, SYSTEM_COLUMNS } from '../format/schema.ts'
+import { SYSTEM_COLUMNS } from '../format/schema.ts'
 import type { AppendInput } from '../log/append-input.ts'
 import type { AppendResult, AppendTerms, LiveLog } from '../log/live-log.ts'
 import type { ColumnInput } from '../log/row-appender.ts'
 import type { Partition } from '../log/partition.ts'
-import { type AppendOptions, assertAppendOptions } from './append-options.ts'
+import { type AppendOptions, checkedAppendOptions } from './append-options.ts'
+import { type LogDescription, describeLog } from './log-description.ts'
 import { keyText } from './system-columns.ts'
 import { type ReadOptions, assertReadOptions } from './read-options.ts'
 import { type ReadableLog, RecordStream } from './record-stream.ts'
@@ -32,16 +32,6 @@ export interface GetOptions extends HotOptions {
   readonly columns?: readonly string[]
 }
 
-/** What a log is: shaped as `logs describe --json` prints it. */
-export interface LogDescription {
-  readonly name: string
-  readonly schema: readonly Field[]
-  readonly policy: StoragePolicy
-  readonly partitions: number
-  readonly timeColumn: string | null
-  readonly keyColumn: string | null
-}
-
 /** One record, many, an `apache-arrow` Table or RecordBatch, or columns in Arrow's layout. */
 export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
 
@@ -58,6 +48,7 @@ export interface LogPorts {
   ) => Promise<void> | null
   /** Brings what was appended up to now to the object store; shared by all who wait. */
   readonly archiveThrough: (log: LiveLog, partition: Partition, endOffset: number) => Promise<void>
+  readonly hasArchive: boolean
   readonly assertOpen: () => void
   /** Null when the engine takes appends; else why not. */
   readonly readOnly: boolean
@@ -80,16 +71,7 @@ export class Log {
   }
 
   describe(): LogDescription {
-    const { name, policy, partitions, timeColumn, keyColumn } = this.#log.definition
-    const schema = this.#log.schema
-    return {
-      name,
-      schema: schema === null ? [] : userFields(schema),
-      policy,
-      partitions,
-      timeColumn,
-      keyColumn,
-    }
+    return describeLog(this.#log.definition, this.#log.schema)
   }
 
   /**
@@ -97,23 +79,29 @@ export class Log {
    * consecutive offsets, or nothing of it does.
    *
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
-   * `aborted`, `disk_full`, `disk_failed`, `engine_closed`. After a failure of the disk the fate of the append is
-   * unknown.
+   * `aborted`, `producer_sequence_gap`, `producer_fenced`, `producer_append_differs`, `producer_append_old`,
+   * `producers_full`, `disk_full`, `disk_failed`, `engine_closed`. After a failure of the disk the fate of the append
+   * is unknown.
    * @example
    * await clicks.append({ user_id: 7, event: 'view' })
    */
-  append(records: Appendable, options: AppendOptions = NO_OPTIONS): Promise<AppendResult> {
+  append(records: Appendable, asked: AppendOptions = NO_OPTIONS): Promise<AppendResult> {
     try {
       this.#assertAppendable()
-      if (options === NO_OPTIONS) {
+      if (asked === NO_OPTIONS) {
         const quick = this.#appendQuickly(records)
         if (quick !== null) return Promise.resolve(quick)
-      } else assertAppendOptions(options)
+      }
+      const options = asked === NO_OPTIONS ? asked : checkedAppendOptions(asked)
       const given = withTimes(toInput(records), this.#log.definition.timeColumn)
       const input = options.adopt === true ? adopted(given) : given
-      const partition = this.#choosePartition(input, options.partition)
+      const { producer } = options
+      const partition = this.#choosePartition(input, options)
       const ack = options.ack === undefined ? this.#log.policy.ack : this.#ackLevel(options.ack)
-      const admitted = this.#ports.admit(this.#log, partition, options.signal)
+      this.#assertReachable(ack)
+      const isThere =
+        producer !== undefined && this.#log.holds(partition, input, producer, this.#ports.now())
+      const admitted = isThere ? null : this.#ports.admit(this.#log, partition, options.signal)
       if (admitted !== null || ack === 'object')
         return this.#appendSlowly(input, partition, ack, options, admitted)
       const now = this.#ports.now()
@@ -121,6 +109,18 @@ export class Log {
     } catch (error) {
       return rejected(error)
     }
+  }
+
+  /**
+   * The partition that records of a key go to when their append names none: a producer counts its appends to each
+   * partition by itself. @throws StratalogError `argument_invalid` for a log without a key.
+   */
+  partitionOf(key: unknown): number {
+    const { keyColumn, partitions } = this.#log.definition
+    if (keyColumn === null) {
+      throw new StratalogError('argument_invalid', `Log '${this.name}' has no key column.`)
+    }
+    return partitions === 1 ? 0 : partitionOfKey(keyText(key) ?? '', partitions)
   }
 
   /** Reads records in offset order across every tier. See ReadOptions. */
@@ -196,10 +196,17 @@ export class Log {
     return log.appendRow(partition, records, this.#ports.now())
   }
 
-  #choosePartition(input: AppendInput, asked: number | undefined): Partition {
+  #choosePartition(input: AppendInput, { partition: asked, producer }: AppendOptions): Partition {
     if (asked !== undefined) return this.#log.partition(asked)
     const { keyColumn } = this.#log.definition
-    if (keyColumn === null || this.#log.partitions.length === 1) return this.#log.nextPartition()
+    const { length } = this.#log.partitions
+    if (length === 1) return this.#log.nextPartition()
+    if (keyColumn === null) {
+      // A retry has to come to where the append went.
+      if (producer !== undefined)
+        return this.#log.partition(partitionOfKey(producer.producerId, length))
+      return this.#log.nextPartition()
+    }
     const keys = new Set(
       keysOf(input, keyColumn).map((key) => partitionOfKey(key, this.#log.partitions.length)),
     )
@@ -244,15 +251,20 @@ export class Log {
   }
 
   /** Undefined when nothing but the defaults is asked for. */
-  #terms(partition: Partition, { ttl, priority, signal }: AppendOptions): AppendTerms | undefined {
+  #terms(
+    partition: Partition,
+    { ttl, priority, signal, producer }: AppendOptions,
+  ): AppendTerms | undefined {
     const { policy } = this.#log
-    if (ttl === undefined && priority === undefined && signal === undefined) {
+    const isPlain = ttl === undefined && priority === undefined && signal === undefined
+    if (isPlain && producer === undefined) {
       if (policy.ttl === null && policy.priority === 0) return undefined
     }
     const ttlMs = ttl === undefined ? policy.ttl : this.#ttl(ttl)
     return {
       expiresAt: ttlMs === null ? Infinity : partition.expiryTime + ttlMs,
       priority: priority === undefined ? policy.priority : this.#priority(priority),
+      producer,
       signal,
     }
   }
@@ -293,9 +305,17 @@ export class Log {
     }
     const { mode, wal, archiveAfter } = this.#log.policy
     if (asked === 'disk' && !wal) throw ackInvalid(this.name, asked, 'it has no WAL')
-    if (asked === 'object' && (mode === 'memory' || archiveAfter === null))
-      throw ackInvalid(this.name, asked, 'it has no archive')
+    if (asked === 'object' && archiveAfter === null) {
+      const reason = mode === 'hybrid' ? 'it has no archive' : `mode '${mode}' uses no archive`
+      throw ackInvalid(this.name, asked, reason)
+    }
     return asked
+  }
+
+  /** A log may want an archive that the engine was opened without. */
+  #assertReachable(ack: AckLevel): void {
+    if (ack !== 'object' || this.#ports.hasArchive) return
+    throw ackInvalid(this.name, ack, 'the engine was opened without an archive')
   }
 
   #levelBelowObject(): AckLevel {

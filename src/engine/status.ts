@@ -4,6 +4,7 @@ import type { Archive } from '../log/archive-view.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { Engine } from './engine.ts'
+import { rpoMs } from './log-description.ts'
 import { PACKAGE_VERSION } from './version.ts'
 
 /** Gaps of one partition in a status. */
@@ -36,6 +37,8 @@ export interface PartitionStatus {
 export interface LogStatus {
   readonly name: string
   readonly policy: StoragePolicy
+  /** As of `LogDescription`. */
+  readonly rpoMs: number | null
   readonly partitions: readonly PartitionStatus[]
 }
 
@@ -87,6 +90,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
     logs: archive.logs.map(({ definition, partitions }) => ({
       name: definition.name,
       policy: definition.policy,
+      rpoMs: rpoMs(definition.policy),
       partitions: partitions.map(({ startOffset, segments }, partition) => {
         const endOffset = segments.at(-1)?.endOffset ?? startOffset
         return {
@@ -109,6 +113,7 @@ function logStatus(log: LiveLog, now: number): LogStatus {
   return {
     name: log.name,
     policy: log.policy,
+    rpoMs: rpoMs(log.policy),
     partitions: log.partitions.map((partition) => partitionStatus(partition, now)),
   }
 }

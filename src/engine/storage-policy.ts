@@ -150,6 +150,8 @@ function conflicts(
     if (given.diskTtl !== undefined)
       problem('diskTtl', `nothing in mode 'persistent'; use mode 'hybrid'`)
     if (!policy.localDisk) problem('localDisk', `true in mode 'persistent'`)
+    if (policy.ack === 'object' && around.hasArchive)
+      problem('ack', `'memory' or 'disk' in mode 'persistent'; mode 'hybrid' has an archive`)
   }
   if (!policy.wal && policy.ack === 'disk') problem('ack', `'memory' or 'object' when wal is false`)
   if (!policy.wal && policy.diskAfter > policy.memoryTtl) {

@@ -63,6 +63,7 @@ export class Stratalog {
       admit: (log, partition, signal) => engine.governor.admit(log, partition, signal),
       archiveThrough: (log, partition, endOffset) =>
         this.#tiers.archiveThrough(log, partition, endOffset),
+      hasArchive: engine.surroundings.hasArchive,
       assertOpen: () => this.#assertOpen(),
       readOnly: engine.isReadOnly,
       follow: follow === null ? null : ({ name }) => follow(name, () => this.#assertOpen()),

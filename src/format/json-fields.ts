@@ -100,6 +100,12 @@ export class JsonFields {
     return this.array(name, (value, path) => this.#integer(path, value, min))
   }
 
+  texts(name: string): readonly string[] {
+    return this.array(name, (value, path) =>
+      typeof value === 'string' ? value : this.#fail(`${path} is not text`),
+    )
+  }
+
   array<T>(name: string, read: (value: unknown, path: string) => T): readonly T[] {
     const value = this.#take(name)
     if (!Array.isArray(value)) return this.fail(name, 'is not an array')

@@ -51,6 +51,23 @@ export const PARTITIONS_MAX: number = 1_024
 export const PRIORITY_MIN: number = -1_000
 export const PRIORITY_MAX: number = 1_000
 
+/** Producers that a partition remembers: what it keeps in RAM and in every base of the manifest. */
+export const PRODUCERS_MAX: number = 1_024
+
+/**
+ * Of each producer the newest appends, whose retry is answered with where they are: as many may be in flight at once.
+ */
+export const PRODUCER_APPENDS_MAX: number = 32
+
+/** The id of a producer, as UTF-8: it is in every frame that the producer writes. */
+export const PRODUCER_ID_BYTES_MAX: number = 256
+
+/** A producer that appended nothing for this long is forgotten when another one begins. */
+export const PRODUCER_EXPIRY_MS: number = 7 * 24 * 60 * 60 * 1_000
+
+/** A producer is not forgotten earlier, however many begin: longer than a client goes on retrying. */
+export const PRODUCER_KEPT_MS: number = 15 * 60 * 1_000
+
 /** The footer of a segment, parsed whole before anything else of it. */
 export const SEGMENT_FOOTER_BYTES_MAX: number = 64 * MIB
 
@@ -114,6 +131,7 @@ assert(
   WAL_RING_BYTES_MIN <= WAL_RING_BYTES && WAL_RING_BYTES / 8 < 2 ** 31,
   'distances in the WAL ring fit int32 words',
 )
+assert(PRODUCER_KEPT_MS < PRODUCER_EXPIRY_MS, 'a producer is kept before it expires')
 assert(APPEND_ROWS_MAX < 2 ** 24, 'a count of nulls in a WAL payload fits 24 bits')
 assert(
   APPEND_BYTES_MAX + BATCH_BYTES_TARGET * 2 < BLOCK_RAW_BYTES_MAX,

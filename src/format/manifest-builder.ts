@@ -16,6 +16,7 @@
  * segments of all logs. `build` is cheap and can be repeated.
  */
 import { StratalogError } from '../base/errors.ts'
+import { PRODUCERS_MAX } from './limits.ts'
 import { LogMap } from './log-map.ts'
 import type {
   Location,
@@ -136,6 +137,8 @@ export class ManifestBuilder {
         return this.#copySegment(edit)
       case 'segment-copy-dropped':
         return this.#dropCopy(edit)
+      case 'producers-noted':
+        return this.#noteProducers(edit)
       case 'checkpoint':
         if (edit.walLsn < this.#head.walLsn)
           misfit(edit, `the checkpoint is at ${this.#head.walLsn} already`)
@@ -233,6 +236,17 @@ export class ManifestBuilder {
     const left = { ...segment, [edit.tier]: null }
     if (left.disk === null && left.object === null) segments.splice(index, 1)
     else segments[index] = left
+  }
+
+  #noteProducers(edit: Edit<'producers-noted'>): void {
+    const log = this.#log(edit, edit.logId)
+    const partition = log.partitions[edit.partition]
+    if (partition === undefined) return misfit(edit, `there is no partition ${edit.partition}`)
+    const producers = new Map(partition.producers)
+    for (const id of edit.forgotten) producers.delete(id)
+    for (const producer of edit.producers) producers.set(producer.producerId, producer)
+    if (producers.size > PRODUCERS_MAX) misfit(edit, `a partition has ${PRODUCERS_MAX} producers`)
+    log.partitions[edit.partition] = { ...partition, producers }
   }
 
   /** The segment that an edit names by its base offset, in an array that may be changed. */

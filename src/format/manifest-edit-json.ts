@@ -21,6 +21,7 @@ import type {
   Writer,
 } from './manifest.ts'
 import { isSafePath } from './paths.ts'
+import { producerJson, producerOf } from './producer.ts'
 import { type Field, type Schema, isColumnType } from './schema.ts'
 import type { ColumnStatistics } from './segment.ts'
 
@@ -37,6 +38,7 @@ const KINDS: readonly ManifestEdit['kind'][] = [
   'segment-added',
   'segment-copied',
   'segment-copy-dropped',
+  'producers-noted',
   'checkpoint',
   'snapshot-created',
   'snapshot-deleted',
@@ -82,6 +84,10 @@ function editJson(edit: ManifestEdit): unknown {
     case 'segment-copy-dropped': {
       const { kind, logId, partition, baseOffset, tier } = edit
       return { kind, logId, partition, baseOffset, tier }
+    }
+    case 'producers-noted': {
+      const { kind, logId, partition, producers, forgotten } = edit
+      return { kind, logId, partition, producers: producers.map(producerJson), forgotten }
     }
     case 'checkpoint':
       return { kind: edit.kind, walLsn: edit.walLsn }
@@ -132,6 +138,13 @@ function editOf(fields: JsonFields): ManifestEdit {
         ...placeOf(fields),
         baseOffset: fields.integer('baseOffset'),
         tier: lowerTierOf(fields),
+      }
+    case 'producers-noted':
+      return {
+        kind,
+        ...placeOf(fields),
+        producers: fields.objects('producers').map(producerOf),
+        forgotten: fields.texts('forgotten'),
       }
     case 'checkpoint':
       return { kind, walLsn: fields.integer('walLsn') }

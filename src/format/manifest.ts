@@ -5,6 +5,7 @@
  *
  * This file is the values; `manifest-codec.ts` is the files, `log/manifest-store.ts` reads and commits them.
  */
+import type { ProducerState } from './producer.ts'
 import type { ColumnStatistics } from './segment.ts'
 import type { Schema } from './schema.ts'
 
@@ -146,6 +147,14 @@ export type ManifestEdit =
       readonly baseOffset: number
       readonly tier: 'disk' | 'object'
     }
+  /** What a partition remembers of its producers: those that changed, and the ids of those that it forgot. */
+  | {
+      readonly kind: 'producers-noted'
+      readonly logId: number
+      readonly partition: number
+      readonly producers: readonly ProducerState[]
+      readonly forgotten: readonly string[]
+    }
   /** WAL frames before `walLsn` are no longer needed by recovery. */
   | { readonly kind: 'checkpoint'; readonly walLsn: number }
   | { readonly kind: 'snapshot-created'; readonly snapshot: Snapshot }
@@ -155,6 +164,8 @@ export interface PartitionState {
   readonly startOffset: number
   /** In offset order; they never overlap. */
   readonly segments: readonly SegmentEntry[]
+  /** By id: as of an offset at or below which all was durable when they were noted. Left out where there is none. */
+  readonly producers?: ReadonlyMap<string, ProducerState>
 }
 
 export interface LogState {

@@ -15,7 +15,7 @@
  *     64  u32  log id
  *     68  u32  partition
  *     72  u32  record count
- *     76  u32  zero
+ *     76  u32  bytes of the producer's stamp at the end of the payload (`producer.ts`); 0: an append without one
  *     80       payload
  *
  * - The length is trusted only after the header checksum held. The salt (`wal-file.ts`) differs in
@@ -50,7 +50,7 @@ const POSITION = {
   logId: 64,
   partition: 68,
   recordCount: 72,
-  reserved: 76,
+  producerBytes: 76,
 } as const
 
 const CHECKED_FROM = POSITION.kind
@@ -81,9 +81,12 @@ export interface WalFrameFields {
   readonly recordCount: number
   /** Engine clock, whole ms. */
   readonly appendTime: number
+  /** Of an append, the last bytes of its payload: whose it is; 0 or left out where nobody says. A multiple of 8. */
+  readonly producerBytes?: number
 }
 
 export interface WalFrame extends WalFrameFields {
+  readonly producerBytes: number
   readonly lsn: number
   readonly epoch: number
   readonly durableLsn: number
@@ -133,7 +136,7 @@ export function writeFrameFields(
   into.setUint32(position + POSITION.logId, fields.logId, true)
   into.setUint32(position + POSITION.partition, fields.partition, true)
   into.setUint32(position + POSITION.recordCount, fields.recordCount, true)
-  into.setUint32(position + POSITION.reserved, 0, true)
+  into.setUint32(position + POSITION.producerBytes, fields.producerBytes ?? 0, true)
 }
 
 /** The writer's half. `bytes` and `view` cover the same memory. Returns the header checksum: the next frame's link. */
@@ -178,7 +181,7 @@ export function readFrameHeader(
   const headerChecksum = view.getUint32(position + POSITION.headerChecksum, true)
   if (checksumOf(bytes, position, salt) !== headerChecksum) return null
   const kind = KINDS[view.getUint32(position + POSITION.kind, true)]
-  if (kind === undefined || view.getUint32(position + POSITION.reserved, true) !== 0) return null
+  if (kind === undefined) return null
   const frame: WalFrame = {
     kind,
     payloadLength: view.getUint32(position + POSITION.payloadLength, true),
@@ -192,6 +195,7 @@ export function readFrameHeader(
     logId: view.getUint32(position + POSITION.logId, true),
     partition: view.getUint32(position + POSITION.partition, true),
     recordCount: view.getUint32(position + POSITION.recordCount, true),
+    producerBytes: view.getUint32(position + POSITION.producerBytes, true),
     headerChecksum,
   }
   return isInRange(frame) ? frame : null
@@ -210,8 +214,14 @@ function isInRange(frame: WalFrame): boolean {
   return (
     [lsn, durableLsn, epoch, baseOffset, appendTime].every(Number.isSafeInteger) &&
     durableLsn <= lsn &&
-    frame.payloadLength <= APPEND_BYTES_MAX
+    frame.payloadLength <= APPEND_BYTES_MAX &&
+    hasPlaceForProducer(frame)
   )
+}
+
+function hasPlaceForProducer({ kind, producerBytes, payloadLength }: WalFrame): boolean {
+  if (producerBytes === 0) return true
+  return kind === 'append' && (producerBytes & 7) === 0 && producerBytes < payloadLength
 }
 
 function checksumOf(bytes: Uint8Array, position: number, salt: number): number {

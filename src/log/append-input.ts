@@ -13,9 +13,13 @@ export interface RowInput {
 
 export type AppendInput = RowInput | ({ readonly kind: 'columns' } & ColumnInput)
 
+export function inputLength(input: AppendInput): number {
+  return input.kind === 'rows' ? input.rows.length : input.length
+}
+
 /** @throws StratalogError `argument_invalid`, `append_too_large`. */
 export function assertSize(input: AppendInput): void {
-  const count = input.kind === 'rows' ? input.rows.length : input.length
+  const count = inputLength(input)
   if (!Number.isSafeInteger(count) || count < 0) {
     throw new StratalogError(
       'argument_invalid',

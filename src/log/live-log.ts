@@ -12,31 +12,28 @@ import { StratalogError, rejected, throwIfAborted } from '../base/errors.ts'
 import type { Range } from '../base/range.ts'
 import { APPEND_BYTES_MAX } from '../format/limits.ts'
 import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.ts'
+import type { Producer } from '../format/producer.ts'
 import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
 import { type Row, inferFields } from '../format/schema-inference.ts'
 import { type Schema, STAMPED_TIME_COLUMN, timestampUnit } from '../format/schema.ts'
-import {
-  appendPayloadBytes,
-  encodeSchemaPayload,
-  writeAppendPayload,
-} from '../format/wal-payload.ts'
-import type { AckQueue } from './ack-queue.ts'
+import type { AckQueue, DurableListener } from './ack-queue.ts'
 import { adoptableColumns } from './adopt-columns.ts'
-import { type AppendInput, assertSize, leastBytes } from './append-input.ts'
+import { type AppendInput, assertSize, inputLength, leastBytes } from './append-input.ts'
 import { knownPlaces, rememberPlaces } from './column-places.ts'
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import type { LogView } from './log-view.ts'
 import type { Partition } from './partition.ts'
+import type { KnownAppend } from './producer-table.ts'
+import { logFrames } from './log-frames.ts'
 import {
   type ColumnInput,
-  appendTooLarge,
   explainMismatch,
   pushColumns,
   pushRow,
   pushRows,
 } from './row-appender.ts'
 import { BudgetExceeded } from './slab-pool.ts'
-import { type Staged, assertStagedBytes, discardStaged, stagedColumns, stagedIn } from './staged.ts'
+import { type Staged, assertStagedBytes, stagedIn } from './staged.ts'
 import type { Wal } from './wal.ts'
 
 /** Where an append landed: `count` records at `[offset, offset + count)` of one partition. */
@@ -44,6 +41,8 @@ export interface AppendResult {
   readonly partition: number
   readonly offset: number
   readonly count: number
+  /** There and true for an append of a producer that was applied before: nothing was applied now. */
+  readonly isDuplicate?: true
 }
 
 export interface LiveLogPorts {
@@ -60,6 +59,8 @@ export interface AppendTerms {
   readonly expiresAt: number
   /** Among the records of a log with eviction by priority, lower ones go first. */
   readonly priority: number
+  /** Whose append it is, so that it is applied once however often it comes. */
+  readonly producer?: Producer | undefined
   /** Ends a wait for memory. */
   readonly signal?: AbortSignal | undefined
 }
@@ -84,6 +85,9 @@ export interface MemoryRoom {
   /** Resolves when it is worth trying again. @throws StratalogError `memory_full`, `aborted`. */
   waitForRoom(log: LiveLog, bytes: number, signal: AbortSignal | undefined): Promise<void>
 }
+
+/** Listens for a retry, of whose append the partition is told by itself. */
+const NOBODY: DurableListener = { durableTo: () => {} }
 
 /** An append that was given room this often without a wait, and still did not fit, waits. */
 const ROOM_TRIES_MAX = 3
@@ -165,8 +169,8 @@ export class LiveLog {
    * Appends, and resolves once `ack` is reached. All of the input or nothing is applied; what needs no waiting is
    * applied before the promise is returned.
    * @throws through the promise StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`,
-   * `append_too_large`, `memory_full`, `aborted`, and the failure of the WAL (`disk_failed`, `disk_full`), after which
-   * the fate of the append is unknown.
+   * `append_too_large`, `memory_full`, `aborted`, those of `ProducerTable.find`, and the failure of the WAL
+   * (`disk_failed`, `disk_full`), after which the fate of the append is unknown.
    */
   append(
     partition: Partition,
@@ -212,6 +216,14 @@ export class LiveLog {
       this.#isApplying = false
       partition.endStaging()
     }
+  }
+
+  /**
+   * Whether an append of a producer was applied before, so that to append it again takes no room.
+   * @throws StratalogError those of `ProducerTable.find`.
+   */
+  holds(partition: Partition, input: AppendInput, producer: Producer, now: number): boolean {
+    return partition.producers.find(producer, inputLength(input), now) !== null
   }
 
   /** A pinned view of every partition, or of `ranges` by partition; the caller releases it. */
@@ -277,6 +289,11 @@ export class LiveLog {
         `A record that is being appended to '${this.name}' cannot append to it.`,
       )
     }
+    const { producer } = terms
+    if (producer !== undefined) {
+      const known = partition.producers.find(producer, inputLength(input), appendTime)
+      if (known !== null) return this.#acknowledgeAgain(partition, known, ack)
+    }
     partition.beginStaging()
     this.#isApplying = true
     try {
@@ -286,7 +303,7 @@ export class LiveLog {
         expiresAt: terms.expiresAt,
         priority: terms.priority,
       }
-      return this.#publish(partition, this.#stage(partition, input, facts), ack, facts)
+      return this.#publish(partition, this.#stage(partition, input, facts), ack, facts, producer)
     } finally {
       this.#isApplying = false
       partition.endStaging()
@@ -322,20 +339,40 @@ export class LiveLog {
     staged: Staged,
     ack: AckLevel,
     facts: AppendFacts,
+    producer: Producer | undefined,
   ): Promise<AppendResult> {
     const { batch, schema, isNew, isAdopted } = staged
     const offset = partition.nextOffset
     const { hasWal } = this
     if (!hasWal && batch.bytes > APPEND_BYTES_MAX) assertStagedBytes(partition, staged)
-    const endLsn = hasWal ? this.#logFrames(partition, staged, facts.appendTime) : Infinity
+    const endLsn = hasWal
+      ? logFrames(present(this.#ports.wal, 'a WAL'), partition, staged, facts.appendTime, producer)
+      : Infinity
     const count = isAdopted ? batch.length : this.#commit(partition, batch, facts)
     if (isAdopted) partition.addAdopted(batch)
     if (isNew) this.#schemas.push(schema)
+    if (producer !== undefined)
+      partition.producers.note(producer, { offset, count }, facts.appendTime)
     partition.applied(count, hasWal)
     const result = { partition: partition.partition, offset, count }
     if (!hasWal) return Promise.resolve(result)
     const acked = this.#ports.acks.add(endLsn, partition, offset + count, ack !== 'memory')
     return acked === null ? Promise.resolve(result) : acked.then(() => result)
+  }
+
+  /** The first append may still be on its way to the disk: who waits for it waits as long. */
+  #acknowledgeAgain(
+    partition: Partition,
+    { offset, count }: KnownAppend,
+    ack: AckLevel,
+  ): Promise<AppendResult> {
+    const end = offset + count
+    const result = { partition: partition.partition, offset, count, isDuplicate: true } as const
+    const { wal, acks } = this.#ports
+    if (ack === 'memory' || wal === null || end <= partition.durableEnd)
+      return Promise.resolve(result)
+    const acked = acks.add(wal.appendedLsn, NOBODY, end, true)
+    return present(acked, 'a promise was asked for').then(() => result)
   }
 
   /** @throws BudgetExceeded where the terms of the rows find no room; with a WAL rows have none. */
@@ -344,49 +381,6 @@ export class LiveLog {
       return batch.commit(facts)
     } catch (error) {
       partition.discardStaged()
-      throw error
-    }
-  }
-
-  /**
-   * Writes the staged rows to the WAL, after their schema where it is new, and returns the LSN they end at; on failure
-   * nothing is staged any more.
-   */
-  #logFrames(partition: Partition, staged: Staged, appendTime: number): number {
-    const { batch, schema } = staged
-    const wal = present(this.#ports.wal, 'a log with a WAL has one')
-    const { start, end, columns } = stagedColumns(staged)
-    const length = appendPayloadBytes(columns, start, end)
-    const fields = { logId: this.id, partition: partition.partition, appendTime }
-    let isLeased = false
-    try {
-      if (length > APPEND_BYTES_MAX) throw appendTooLarge(length)
-      if (staged.isNew) {
-        const payload = encodeSchemaPayload(schema)
-        wal.append(
-          { ...fields, kind: 'schema', baseOffset: 0, recordCount: 0 },
-          payload.length,
-          (into, position) => {
-            into.set(payload, position)
-          },
-        )
-      }
-      const frame = {
-        ...fields,
-        kind: 'append',
-        baseOffset: partition.nextOffset,
-        recordCount: end - start,
-      } as const
-      // A frame that does not fit the ring at once is filled later; until then its buffers must not be recycled.
-      batch.retain()
-      isLeased = true
-      return wal.append(frame, length, (into, position) => {
-        writeAppendPayload(into, position, schema.id, columns, start, end)
-        batch.release()
-      })
-    } catch (error) {
-      if (isLeased) batch.release()
-      discardStaged(partition, staged)
       throw error
     }
   }

@@ -19,8 +19,8 @@ import { assert, present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type Range, intersectRanges } from '../base/range.ts'
 import type { ColumnData } from '../format/column.ts'
-import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { AckLevel, Location, SegmentEntry } from '../format/manifest.ts'
+import type { ProducerState } from '../format/producer.ts'
 import type { Schema } from '../format/schema.ts'
 import type { DurableListener } from './ack-queue.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
@@ -30,8 +30,9 @@ import type { Lease, PartitionView, ViewSource } from './log-view.ts'
 import { type TermsTest, copyRuns, eachRange, expiredRows, runsBut } from './batch-runs.ts'
 import { type BatchMemory, MemoryAccount } from './memory-account.ts'
 import { newestStart } from './newest-start.ts'
-import type { PartitionOptions } from './partition-options.ts'
-import { type SegmentPorts, archivedPrefixEnd, segmentSource } from './pinned-segment.ts'
+import type { Eviction, PartitionOptions } from './partition-options.ts'
+import { type SegmentPorts, archivedPrefixEnd, segmentSources } from './pinned-segment.ts'
+import { ProducerTable } from './producer-table.ts'
 import { Waiters } from './waiters.ts'
 
 /** A full batch takes no greater part of a budget: it is evicted whole, and copied when a column of it grows. */
@@ -46,15 +47,7 @@ export interface PartitionPorts extends SegmentPorts {
   readonly onExpiring?: (partition: Partition) => void
 }
 
-/** Records that were dropped from their only copy, as the mode and their terms allow; counted, never silent. */
-export interface Eviction {
-  readonly records: number
-  /** What they took; given back at once, or when the last lease on their batch ends. */
-  readonly bytes: number
-  /** The batch that they were in, when nothing of it stays. */
-  readonly batch: HotBatch
-  readonly isWhole: boolean
-}
+export type { Eviction } from './partition-options.ts'
 
 export class Partition implements DurableListener {
   // Fixed at construction.
@@ -73,6 +66,8 @@ export class Partition implements DurableListener {
   #nextOffset: number
   readonly #hot = new HotBatches()
   readonly #gaps = new GapHistory()
+  /** Null before the first append of a producer. */
+  #producers: ProducerTable | null = null
   #isStaging = false
   #isClosed = false
 
@@ -97,6 +92,8 @@ export class Partition implements DurableListener {
     this.#ack = ack
     this.#startOffset = options.startOffset
     this.#segments = [...options.segments]
+    if (options.producers !== undefined)
+      this.#producers = new ProducerTable(options.producers.values())
     this.#nextOffset = this.#segments.at(-1)?.endOffset ?? options.startOffset
     this.#durableEnd = this.#nextOffset
     this.#archivedEnd = archivedPrefixEnd(this.#segments, options.startOffset)
@@ -145,6 +142,13 @@ export class Partition implements DurableListener {
   /** The time that expiry goes by: it never goes back. -Infinity where nothing expires. */
   get expiryTime(): number {
     return this.#ports.now?.() ?? -Infinity
+  }
+  /** What is remembered of producers; a table of its own from the first look on. */
+  get producers(): ProducerTable {
+    return (this.#producers ??= new ProducerTable([]))
+  }
+  get producerStates(): readonly ProducerState[] {
+    return this.#producers?.states() ?? []
   }
   get visibleEnd(): number {
     if (this.#ack === 'memory') return this.#nextOffset
@@ -356,21 +360,8 @@ export class Partition implements DurableListener {
     const visible = { start: this.#startOffset, end: this.visibleEnd }
     const wanted = intersectRanges(range, visible) ?? { start: visible.end, end: visible.end }
     const leases: Lease[] = []
-    const sources: ViewSource[] = []
-    const { hotStart } = this
-    for (
-      let index = segmentIndexAt(this.#segments, wanted.start);
-      index < this.#segments.length;
-      index++
-    ) {
-      const segment = present(this.#segments[index], 'a segment')
-      const part = intersectRanges(
-        { start: segment.baseOffset, end: Math.min(segment.endOffset, hotStart) },
-        wanted,
-      )
-      if (part === null) break
-      sources.push(segmentSource(this.#ports, segment, part, leases))
-    }
+    const below = { start: wanted.start, end: Math.min(wanted.end, this.hotStart) }
+    const sources = segmentSources(this.#ports, this.#segments, below, leases)
     this.#addHotSources(wanted, sources, leases)
     const view = {
       partition: this.partition,

@@ -1,7 +1,8 @@
 import { present } from '../base/assert.ts'
-import type { Range } from '../base/range.ts'
+import { type Range, intersectRanges } from '../base/range.ts'
+import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
-import type { Lease, SegmentBytes, SegmentFallback, SegmentSource } from './log-view.ts'
+import type { Lease, SegmentBytes, SegmentFallback, SegmentSource, ViewSource } from './log-view.ts'
 import type { SegmentPins } from './segment-pins.ts'
 
 /** How a partition comes to the copies of its segments. */
@@ -18,7 +19,7 @@ export interface SegmentPorts {
 }
 
 /** A segment in a view: its disk copy, pinned until the leases end, else its object copy. */
-export function segmentSource(
+function segmentSource(
   ports: SegmentPorts,
   segment: SegmentEntry,
   part: Range,
@@ -52,4 +53,21 @@ export function archivedPrefixEnd(segments: readonly SegmentEntry[], startOffset
     end = segment.endOffset
   }
   return end
+}
+
+/** Pins what of the segments, which are in order, lies in `wanted`. */
+export function segmentSources(
+  ports: SegmentPorts,
+  segments: readonly SegmentEntry[],
+  wanted: Range,
+  leases: Lease[],
+): ViewSource[] {
+  const sources: ViewSource[] = []
+  for (let index = segmentIndexAt(segments, wanted.start); index < segments.length; index++) {
+    const segment = present(segments[index], 'a segment')
+    const part = intersectRanges({ start: segment.baseOffset, end: segment.endOffset }, wanted)
+    if (part === null) break
+    sources.push(segmentSource(ports, segment, part, leases))
+  }
+  return sources
 }

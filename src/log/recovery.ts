@@ -2,8 +2,9 @@
  * Recovery: what the WAL holds beyond the manifest comes back into RAM.
  *
  * Frames are applied in LSN order. A record below its partition's end is in a segment already and is passed over; the
- * next one must begin exactly at that end, because the WAL has every record since the checkpoint. So recovery applied
- * twice, or killed and begun again, comes to the same state.
+ * next one must begin exactly at that end, because the WAL has every record since the checkpoint. What a frame says of
+ * its producer is noted in both cases: the manifest may have noted less. So recovery applied twice, or killed and begun
+ * again, comes to the same state.
  */
 import { StratalogError } from '../base/errors.ts'
 import {
@@ -11,6 +12,7 @@ import {
   decodeAppendPayload,
   decodeSchemaPayload,
 } from '../format/wal-payload.ts'
+import { decodeProducer } from '../format/producer.ts'
 import type { WalFrame } from '../format/wal-frame.ts'
 import { sliceColumn } from '../format/column.ts'
 import { segmentIndexAt } from '../format/manifest-builder.ts'
@@ -56,12 +58,21 @@ export class Recovery {
     const end = frame.baseOffset + frame.recordCount
     const next = partition.nextOffset
     checkSameHistory(log, partition, frame)
+    const rowBytes = payload.length - frame.producerBytes
+    if (frame.producerBytes > 0) {
+      const append = { offset: frame.baseOffset, count: frame.recordCount }
+      partition.producers.restore(
+        decodeProducer(payload.subarray(rowBytes)),
+        append,
+        frame.appendTime,
+      )
+    }
     if (end <= next) return
     if (frame.baseOffset > next) throw contradiction(frame, `offset ${next} comes next`)
     const schema = log.schemas[appendPayloadSchemaId(payload)]
     if (schema === undefined)
       throw contradiction(frame, `its schema ${appendPayloadSchemaId(payload)} is unknown`)
-    const { columns, rowCount } = decodeAppendPayload(payload, schema)
+    const { columns, rowCount } = decodeAppendPayload(payload.subarray(0, rowBytes), schema)
     const skip = next - frame.baseOffset
     log.restoreColumns(
       partition,

@@ -13,6 +13,7 @@ import type { Clock } from '../base/clock.ts'
 import { throwIfAborted } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { ManifestEdit, SegmentEntry, Writer } from '../format/manifest.ts'
+import { producersAsOf } from '../format/producer.ts'
 import { segmentPath } from '../format/paths.ts'
 import type { CorruptObject, MissingObject, SegmentDamage } from '../log/segment-damage.ts'
 import { DamageList, checkSegment, damageOf } from '../log/segment-damage.ts'
@@ -257,6 +258,14 @@ class RestoreRun {
       const segment = this.#entries[index]
       if (segment === null || segment === undefined) continue
       edits.push({ kind: 'segment-added', logId: log.source.definition.id, partition, segment })
+    }
+    for (const { source, bounds } of this.#plan.logs) {
+      for (const { partition, endOffset } of bounds) {
+        const states = source.partitions[partition]?.producers?.values() ?? []
+        const producers = producersAsOf(states, endOffset)
+        const noted = { kind: 'producers-noted', partition, producers, forgotten: [] } as const
+        if (producers.length > 0) edits.push({ ...noted, logId: source.definition.id })
+      }
     }
     return edits
   }

@@ -9,15 +9,25 @@ import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
 import { sha256Hex } from '../format/checksum.ts'
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
+import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
+import { producerEdits } from '../log/producer-table.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { hasSegment } from './committed.ts'
+import { hasSegment, notedIn } from './committed.ts'
 
 export interface ArchiveWriterOptions {
   readonly store: ObjectStore
   /** Opens the archive's manifest as its writer: creates it, or claims it for the next epoch. */
   readonly openManifest: () => Promise<ManifestStore>
+}
+
+export interface ArchivedSegment {
+  readonly log: LiveLog
+  readonly partition: number
+  readonly segment: SegmentEntry
+  /** Of the partition, as of the end of the segment or later. */
+  readonly producers: readonly ProducerState[]
 }
 
 export class ArchiveWriter {
@@ -52,20 +62,11 @@ export class ArchiveWriter {
     await this.verify(key, bytes.length, sha256)
   }
 
-  async commitSegment(log: LiveLog, partition: number, segment: SegmentEntry): Promise<void> {
-    await this.commitSegments([{ log, partition, segment }])
-  }
-
   /**
-   * Commits segments with the logs and schemas they need. The disk copy of this machine is not the archive's business.
+   * Commits segments with the logs and schemas they need, and the producers as of the last of them, as far as they are
+   * known. The disk copy of this machine is not the archive's business.
    */
-  async commitSegments(
-    added: readonly {
-      readonly log: LiveLog
-      readonly partition: number
-      readonly segment: SegmentEntry
-    }[],
-  ): Promise<void> {
+  async commitSegments(added: readonly ArchivedSegment[]): Promise<void> {
     const manifest = await this.manifest()
     await manifest.commit((state) => {
       const edits: ManifestEdit[] = []
@@ -74,7 +75,7 @@ export class ArchiveWriter {
         const used = Math.max(...segments.map(({ segment }) => segment.schemaId)) + 1
         edits.push(...this.describe(state, log, used))
       }
-      for (const { log, partition, segment } of added) {
+      for (const { log, partition, segment, producers } of added) {
         // An upload that was committed and then not heard of is tried again.
         if (hasSegment(state, log, partition, segment)) continue
         edits.push({
@@ -83,6 +84,10 @@ export class ArchiveWriter {
           partition,
           segment: { ...segment, disk: null },
         })
+        const last = added.findLast((entry) => entry.log === log && entry.partition === partition)
+        if (last?.segment !== segment) continue
+        const known = producersAsOf(producers, segment.endOffset)
+        edits.push(...producerEdits(log.id, partition, notedIn(state, log, partition), known))
       }
       return edits
     })

@@ -2,9 +2,18 @@
  * What a manifest has of a partition that the partition does not know of: a commit that was answered with an error may
  * have been done. The move is then made again, of the same records, and finds its segment there.
  */
-import type { ManifestState, SegmentEntry } from '../format/manifest.ts'
+import type { ManifestState, PartitionState, SegmentEntry } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+
+/** What a manifest has of a partition; undefined for one that it does not know yet. */
+export function notedIn(
+  state: ManifestState,
+  log: LiveLog,
+  partition: number,
+): PartitionState | undefined {
+  return state.logs.get(log.id)?.partitions[partition]
+}
 
 /** Whether the manifest names these very bytes already. */
 export function hasSegment(
@@ -13,7 +22,7 @@ export function hasSegment(
   partition: number,
   segment: SegmentEntry,
 ): boolean {
-  const known = state.logs.get(log.id)?.partitions[partition]?.segments ?? []
+  const known = notedIn(state, log, partition)?.segments ?? []
   return known.some(
     (entry) => entry.baseOffset === segment.baseOffset && entry.sha256 === segment.sha256,
   )

@@ -5,7 +5,7 @@
  *    crash could take back (after a failed fsync those offsets go to other records);
  * 2. write the segment under a temporary name, fsync, rename, fsync its directory;
  *    (a crash here leaves a file that no manifest names; the next open removes it)
- * 3. commit the manifest edit;
+ * 3. commit the manifest edit, with what is remembered of the partition's producers;
  * 4. only then may the WAL and the RAM copy go. The checkpoint and the eviction are later steps of the scheduler.
  */
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
@@ -14,9 +14,12 @@ import { segmentDirectory, segmentKey, segmentPath, temporaryPath } from '../for
 import { randomHex } from '../base/random.ts'
 import { StratalogError } from '../base/errors.ts'
 import { present } from '../base/assert.ts'
+import type { ProducerState } from '../format/producer.ts'
+import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
-import { committedEnd, hasSegment } from './committed.ts'
+import { producerEdits } from '../log/producer-table.ts'
+import { committedEnd, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 import { type EncodedSegment, encodeBatches, segmentEntry } from './encode.ts'
 import { groupForSegments } from './segment-groups.ts'
@@ -30,33 +33,70 @@ export async function flushPartition(
 ): Promise<readonly TierMove[]> {
   const end = partition.nextOffset
   if (end === partition.flushedEnd) return []
+  // As of `end`: all that is flushed lies below it.
+  const producers = partition.producerStates
   partition.sealOpenBatch()
   if (log.hasWal) await context.wal?.flush()
-  const batches = partition.leaseSealed(partition.flushedEnd, partition.durableEnd)
+  const batches = partition.leaseSealed(partition.flushedEnd, Math.min(partition.durableEnd, end))
   const cutAt = committedEnd([context.disk?.manifest.state, context.archive?.state], log, partition)
   try {
+    const groups = groupForSegments(batches, cutAt)
+    // Without a WAL nothing but the manifest says what was applied: records and producers go into one commit.
+    const isAtOnce = !log.hasWal && producers.length > 0
     const moves: TierMove[] = []
-    for (const group of groupForSegments(batches, cutAt)) {
-      const records = group.map((batch) => batch.view(batch.baseOffset, batch.endOffset))
-      const segment = await (target === 'disk'
-        ? writeToDisk(context, log, partition, records)
-        : writeToArchive(context, log, partition, records))
-      partition.addSegment(segment)
-      context.metrics.count('stratalog_flush_bytes_total', segment.length)
-      moves.push({
-        log: log.name,
-        partition: partition.partition,
-        from: segment.baseOffset,
-        to: segment.endOffset,
-        fromTier: 'memory',
-        toTier: target,
-        bytes: segment.length,
-      })
-    }
+    for (const part of isAtOnce && groups.length > 0 ? [groups] : groups.map((group) => [group]))
+      moves.push(...(await flushGroups(context, { log, partition, target, producers }, part)))
     return moves
   } finally {
     for (const batch of batches) batch.release()
   }
+}
+
+/** What a flush was asked for, and the producers as they were then. */
+interface Flush {
+  readonly log: LiveLog
+  readonly partition: Partition
+  readonly target: 'disk' | 'object'
+  readonly producers: readonly ProducerState[]
+}
+
+/** Writes a segment for each group, and names them in one commit. */
+async function flushGroups(
+  context: TieringContext,
+  flush: Flush,
+  groups: readonly (readonly HotBatch[])[],
+): Promise<readonly TierMove[]> {
+  const { log, partition, target, producers } = flush
+  const disk = present(context.disk, 'an engine that flushes has a manifest')
+  const segments: SegmentEntry[] = []
+  for (const group of groups) {
+    const records = group.map((batch) => batch.view(batch.baseOffset, batch.endOffset))
+    segments.push(
+      await (target === 'disk'
+        ? writeToDisk(context, log, partition, records)
+        : putBatches(context, log, partition, records)),
+    )
+  }
+  if (target === 'object') {
+    const archive = present(context.archive, 'an engine that flushes to an archive has one')
+    await archive.commitSegments(
+      segments.map((segment) => ({ log, partition: partition.partition, segment, producers })),
+    )
+  }
+  await commitSegments(disk, log, partition, segments, producers)
+  return segments.map((segment) => {
+    partition.addSegment(segment)
+    context.metrics.count('stratalog_flush_bytes_total', segment.length)
+    return {
+      log: log.name,
+      partition: partition.partition,
+      from: segment.baseOffset,
+      to: segment.endOffset,
+      fromTier: 'memory',
+      toTier: target,
+      bytes: segment.length,
+    }
+  })
 }
 
 async function writeToDisk(
@@ -117,25 +157,24 @@ async function writeThrough(
     position: 0,
     length: encoded.length,
   })
-  await commitSegment(disk, log, partition, segment)
-  return segment
-}
-
-/** `localDisk: false`: the segment goes straight to the archive, and both manifests learn of it. */
-async function writeToArchive(
-  context: TieringContext,
-  log: LiveLog,
-  partition: Partition,
-  batches: readonly RecordBatch[],
-): Promise<SegmentEntry> {
-  const disk = present(context.disk, 'an engine that flushes has a manifest')
-  const segment = await archiveBatches(context, log, partition, batches)
-  await commitSegment(disk, log, partition, segment)
   return segment
 }
 
 /** Encodes batches, puts them into the archive, and commits them to its manifest. */
 export async function archiveBatches(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  batches: readonly RecordBatch[],
+): Promise<SegmentEntry> {
+  const segment = await putBatches(context, log, partition, batches)
+  const archive = present(context.archive, 'what was put there has an archive')
+  await archive.commitSegments([{ log, partition: partition.partition, segment, producers: [] }])
+  return segment
+}
+
+/** Encodes batches and puts them into the archive; its manifest does not name them yet. */
+async function putBatches(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
@@ -171,24 +210,32 @@ export async function archiveBatches(
     position: 0,
     length: encoded.length,
   })
-  await archive.commitSegment(log, partition.partition, segment)
   return segment
 }
 
-async function commitSegment(
+async function commitSegments(
   disk: DiskContext,
   log: LiveLog,
   partition: Partition,
-  segment: SegmentEntry,
+  segments: readonly SegmentEntry[],
+  producers: readonly ProducerState[],
 ): Promise<void> {
-  await disk.manifest.commit((state) =>
-    hasSegment(state, log, partition.partition, segment)
-      ? []
-      : [
-          ...missingSchemas(state, log),
-          { kind: 'segment-added', logId: log.id, partition: partition.partition, segment },
-        ],
-  )
+  const number = partition.partition
+  await disk.manifest.commit((state) => {
+    const added = segments.filter((segment) => !hasSegment(state, log, number, segment))
+    const noted = producerEdits(log.id, number, notedIn(state, log, number), producers)
+    if (added.length === 0) return noted
+    return [
+      ...missingSchemas(state, log),
+      ...added.map((segment) => ({
+        kind: 'segment-added' as const,
+        logId: log.id,
+        partition: number,
+        segment,
+      })),
+      ...noted,
+    ]
+  })
 }
 
 /** Edits for the schemas of a log that a manifest does not know yet. */

@@ -14,6 +14,7 @@ import type { Location, SegmentEntry } from '../format/manifest.ts'
 import { segmentKey } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 
 /** Uploads the named segments in order and returns what moved. */
@@ -33,7 +34,15 @@ export async function uploadSegments(
     const key = segmentKey({ ...segment, logId: log.id, partition: partition.partition })
     const location: Location = { object: key, position: 0, length: segment.length }
     await archive.putSegment(key, await readVerified(disk, segment), segment.sha256)
-    await archive.commitSegment(log, partition.partition, { ...segment, object: location })
+    const noted = notedIn(disk.manifest.state, log, partition.partition)?.producers
+    await archive.commitSegments([
+      {
+        log,
+        partition: partition.partition,
+        segment: { ...segment, object: location },
+        producers: [...(noted?.values() ?? [])],
+      },
+    ])
     await disk.manifest.commit([
       {
         kind: 'segment-copied',

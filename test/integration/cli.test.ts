@@ -52,6 +52,7 @@ describe('logs', () => {
       partitions: 2,
       timeColumn: 'at',
       keyColumn: 'user',
+      rpoMs: 0,
     })
     expect(await runJson(['logs', 'list', ...data])).toEqual([log])
     expect(await runJson(['logs', 'describe', 'orders', ...data])).toEqual(log)
@@ -104,6 +105,7 @@ describe('status', () => {
     expect(status.logs[0]).toEqual({
       name: 'events',
       policy: expect.objectContaining({ mode: 'hybrid' }) as object,
+      rpoMs: 0,
       partitions: [
         {
           partition: 0,

@@ -1,5 +1,6 @@
 /** `logs create|list|describe`. */
-import type { Log, LogDescription } from '../../engine/log.ts'
+import type { LogDescription } from '../../engine/log-description.ts'
+import type { Log } from '../../engine/log.ts'
 import { formatCount, formatDuration } from '../../base/units.ts'
 import type { StoragePolicy } from '../../format/manifest.ts'
 import type { FlagValues } from '../config-flags.ts'
@@ -58,7 +59,8 @@ async function showLog(session: Session, log: LogDescription): Promise<void> {
   }
   const partitions =
     log.partitions === 1 ? '1 partition' : `${formatCount(log.partitions)} partitions`
-  await session.terminal.write(`${log.name}: ${policyText(log.policy)}; ${partitions}\n`)
+  const loss = log.rpoMs === null || log.rpoMs === 0 ? '' : `, RPO ${formatDuration(log.rpoMs)}`
+  await session.terminal.write(`${log.name}: ${policyText(log.policy)}${loss}; ${partitions}\n`)
   const rows = log.schema.map(({ name, type, nullable }) => [
     name,
     type,

@@ -25,6 +25,7 @@ const anyFields: fc.Arbitrary<WalFrameFields> = fc.record({
   baseOffset: safe,
   recordCount: uint32,
   appendTime: fc.maxSafeInteger(),
+  producerBytes: fc.constant(0),
 })
 const anySeal: fc.Arbitrary<WalFrameSeal> = fc.record({
   epoch: safe,
@@ -94,6 +95,15 @@ describe('a WAL frame header', () => {
         },
       ),
     )
+  })
+
+  test('says how much of the payload of an append is about its producer, and refuses what cannot be', () => {
+    const seal = { epoch: 1, durableLsn: 0, previousLink: 0, payloadChecksum: 0 }
+    const read = (kind: WalFrameFields['kind'], producerBytes: number): number | undefined =>
+      decode(encode({ ...FIELDS, kind, producerBytes }, 0, 64, seal, 5), 5)?.producerBytes
+    expect([0, 8, 32, 56].map((bytes) => read('append', bytes))).toEqual([0, 8, 32, 56])
+    expect([4, 33, 64, 72].map((bytes) => read('append', bytes))).toEqual(Array(4).fill(undefined))
+    expect(read('schema', 32)).toBeUndefined()
   })
 
   test('is refused with any bit flipped', () => {

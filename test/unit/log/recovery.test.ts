@@ -119,6 +119,7 @@ describe('contradictions are corruption, never repaired by guessing', () => {
     payloadChecksum: 0,
     previousLink: 0,
     headerChecksum: 0,
+    producerBytes: 0,
     ...changes,
   })
   const corrupt = expect.objectContaining({ code: 'wal_corrupt' })

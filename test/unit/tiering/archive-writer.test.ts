@@ -30,11 +30,14 @@ test('the archive learns no schema that only a lost WAL may have known', async (
   log.restoreSchema(schemaOf(0, 'a'))
   log.restoreSchema(schemaOf(1, 'a', 'b'))
   const object = { object: 'segments/1/0/0', position: 0, length: 32 }
-  await archive.commitSegment(log, 0, segmentEntry(0, 3, { object }))
+  await archive.commitSegments([
+    { log, partition: 0, segment: segmentEntry(0, 3, { object }), producers: [] },
+  ])
   expect(archive.state?.logs.get(1)?.schemas).toEqual([schemaOf(0, 'a')])
   await archive.commitSnapshot([log], () => [])
   expect(archive.state?.logs.get(1)?.schemas).toEqual([schemaOf(0, 'a')])
   const statistics = [{ nullCount: 0 }, { nullCount: 0 }]
-  await archive.commitSegment(log, 0, segmentEntry(3, 5, { object, schemaId: 1, statistics }))
+  const segment = segmentEntry(3, 5, { object, schemaId: 1, statistics })
+  await archive.commitSegments([{ log, partition: 0, segment, producers: [] }])
   expect(archive.state?.logs.get(1)?.schemas).toHaveLength(2)
 })
