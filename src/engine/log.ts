@@ -95,8 +95,8 @@ export class Log {
    * consecutive offsets, or nothing of it does.
    *
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
-   * `aborted`, `disk_full`, `disk_failed`, `engine_closed`. After a failure of the disk the fate of the append is
-   * unknown.
+   * `aborted`, `engine_closed`, and `disk_full`, `disk_read_only`, `disk_failed`, `disk_stuck`, `writer_fenced`, of
+   * which `details.fate` says whether the append was applied: `not_applied` or `unknown`.
    * @example
    * await clicks.append({ user_id: 7, event: 'view' })
    */

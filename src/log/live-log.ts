@@ -15,16 +15,13 @@ import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.
 import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
 import { type Row, inferFields } from '../format/schema-inference.ts'
 import { type Schema, STAMPED_TIME_COLUMN, timestampUnit } from '../format/schema.ts'
-import {
-  appendPayloadBytes,
-  encodeSchemaPayload,
-  writeAppendPayload,
-} from '../format/wal-payload.ts'
+import { appendPayloadBytes } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import { adoptableColumns } from './adopt-columns.ts'
 import { type AppendInput, assertSize, leastBytes } from './append-input.ts'
 import { knownPlaces, rememberPlaces } from './column-places.ts'
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
+import { logRows, logSchema, rowsOf } from './log-rows.ts'
 import type { LogView } from './log-view.ts'
 import type { Partition } from './partition.ts'
 import {
@@ -48,7 +45,7 @@ export interface AppendResult {
 export interface LiveLogPorts {
   /** Null for an engine without a data directory. */
   readonly wal: Wal | null
-  readonly acks: AckQueue
+  readonly acks: AckQueue<Partition>
   /** Null where memory has no limit, as in recovery. */
   readonly room: MemoryRoom | null
 }
@@ -84,6 +81,8 @@ export interface MemoryRoom {
   waitForRoom(log: LiveLog, bytes: number, signal: AbortSignal | undefined): Promise<void>
 }
 
+const NO_LSNS: number[] = []
+
 /** An append that was given room this often without a wait, and still did not fit, waits. */
 const ROOM_TRIES_MAX = 3
 
@@ -99,6 +98,8 @@ export class LiveLog {
 
   // Owned by the append loop.
   #schemas: Schema[]
+  /** Where the frames end of the schemas behind the given ones, by their order. */
+  #schemaLsns: number[] = NO_LSNS
   #nextPartition = 0
   #isApplying = false
 
@@ -164,8 +165,8 @@ export class LiveLog {
    * Appends, and resolves once `ack` is reached. All of the input or nothing is applied; what needs no waiting is
    * applied before the promise is returned.
    * @throws through the promise StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`,
-   * `append_too_large`, `memory_full`, `aborted`, and the failure of the WAL (`disk_failed`, `disk_full`), after which
-   * the fate of the append is unknown.
+   * `append_too_large`, `memory_full`, `aborted`, and the failure of the WAL (`disk_full`, `disk_read_only`,
+   * `disk_failed`, `disk_stuck`, `writer_fenced`), whose `details.fate` says what became of the append.
    */
   append(
     partition: Partition,
@@ -227,8 +228,33 @@ export class LiveLog {
     partition.applied(batch.commit({ ...facts, expiresAt: Infinity, priority: 0 }), false)
   }
 
+  /** The schemas that are in no WAL below `lsn`, nor came from the manifest. */
+  schemasAbove(lsn: number): readonly Schema[] {
+    return this.#schemas
+      .slice(this.givenSchemas)
+      .filter((_, index) => (this.#schemaLsns[index] ?? 0) > lsn)
+  }
+
+  /** Writes a schema to the WAL, before the first frame that uses it. */
+  logSchema(schema: Schema, appendTime: number): void {
+    const lsn = logSchema(this.#wal, this.id, schema, appendTime)
+    if (this.#schemaLsns === NO_LSNS) this.#schemaLsns = []
+    this.#schemaLsns[schema.id - this.givenSchemas] = lsn
+  }
+
+  /** Writes records that are in RAM, and in no WAL any more, to the WAL. Returns the LSN that they end at. */
+  logAgain(partition: Partition, from: number, to: number): number {
+    const batch = present(partition.batchAt(from), 'what is logged again is in RAM')
+    const place = { logId: this.id, partition: partition.partition }
+    return logRows(this.#wal, rowsOf(place, batch, from, to))
+  }
+
   close(): void {
     for (const partition of this.partitions) partition.close()
+  }
+
+  get #wal(): Wal {
+    return present(this.#ports.wal, 'a log with a WAL has one')
   }
 
   get #backpressure(): Promise<void> | null {
@@ -249,12 +275,14 @@ export class LiveLog {
         `A record that is being appended to '${this.name}' cannot append to it.`,
       )
     }
+    const refusal = this.hasWal ? this.#wal.failure : null
+    if (refusal !== null) throw refusal
     partition.beginStaging()
     this.#isApplying = true
     try {
       const facts = {
         appendTime,
-        lsn: this.hasWal ? present(this.#ports.wal, 'a WAL').appendedLsn : Infinity,
+        lsn: this.hasWal ? this.#wal.appendedLsn : Infinity,
         expiresAt: terms.expiresAt,
         priority: terms.priority,
       }
@@ -326,38 +354,15 @@ export class LiveLog {
    */
   #logFrames(partition: Partition, staged: Staged, appendTime: number): number {
     const { batch, schema } = staged
-    const wal = present(this.#ports.wal, 'a log with a WAL has one')
     const { start, end, columns } = stagedColumns(staged)
-    const length = appendPayloadBytes(columns, start, end)
-    const fields = { logId: this.id, partition: partition.partition, appendTime }
-    let isLeased = false
     try {
-      if (length > APPEND_BYTES_MAX) throw appendTooLarge(length)
-      if (staged.isNew) {
-        const payload = encodeSchemaPayload(schema)
-        wal.append(
-          { ...fields, kind: 'schema', baseOffset: 0, recordCount: 0 },
-          payload.length,
-          (into, position) => {
-            into.set(payload, position)
-          },
-        )
-      }
-      const frame = {
-        ...fields,
-        kind: 'append',
-        baseOffset: partition.nextOffset,
-        recordCount: end - start,
-      } as const
-      // A frame that does not fit the ring at once is filled later; until then its buffers must not be recycled.
-      batch.retain()
-      isLeased = true
-      return wal.append(frame, length, (into, position) => {
-        writeAppendPayload(into, position, schema.id, columns, start, end)
-        batch.release()
-      })
+      const payloadBytes = appendPayloadBytes(columns, start, end)
+      if (payloadBytes > APPEND_BYTES_MAX) throw appendTooLarge(payloadBytes)
+      if (staged.isNew) this.logSchema(schema, appendTime)
+      const { logId, nextOffset: baseOffset } = partition
+      const place = { logId, partition: partition.partition, baseOffset, appendTime }
+      return logRows(this.#wal, { ...place, batch, columns, start, end, payloadBytes })
     } catch (error) {
-      if (isLeased) batch.release()
       discardStaged(partition, staged)
       throw error
     }

@@ -22,7 +22,8 @@ import type { ColumnData } from '../format/column.ts'
 import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { AckLevel, Location, SegmentEntry } from '../format/manifest.ts'
 import type { Schema } from '../format/schema.ts'
-import type { DurableListener } from './ack-queue.ts'
+import type { AckListener } from './ack-queue.ts'
+import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
 import { HotBatches } from './hot-batches.ts'
@@ -55,17 +56,7 @@ export interface PartitionOptions {
   readonly memory?: MemoryAccount
 }
 
-/** Records that were dropped from their only copy, as the mode and their terms allow; counted, never silent. */
-export interface Eviction {
-  readonly records: number
-  /** What they took; given back at once, or when the last lease on their batch ends. */
-  readonly bytes: number
-  /** The batch that they were in, when nothing of it stays. */
-  readonly batch: HotBatch
-  readonly isWhole: boolean
-}
-
-export class Partition implements DurableListener {
+export class Partition implements AckListener {
   // Fixed at construction.
   readonly logId: number
   readonly partition: number
@@ -139,6 +130,10 @@ export class Partition implements DurableListener {
   /** Records in RAM, expired ones that were not reclaimed yet among them. */
   get hotRecords(): number {
     return this.#hot.records
+  }
+  /** The batch in RAM that has `offset`, or comes next. */
+  batchAt(offset: number): HotBatch | undefined {
+    return this.#hot.at(offset)
   }
   /** No record in RAM expires before; Infinity when none does. */
   get expiresMin(): number {
@@ -244,6 +239,13 @@ export class Partition implements DurableListener {
     )
     this.#durableEnd = endOffset
     this.#waiters.wake()
+  }
+
+  takeBack(endOffset: number, lsn: number): void {
+    const end = Math.max(endOffset, this.#durableEnd)
+    assert(!this.#isStaging && end <= this.#nextOffset, 'what is taken back was applied')
+    this.#hot.takeBack(this.#durableEnd, end, lsn)
+    this.#nextOffset = end
   }
 
   /**

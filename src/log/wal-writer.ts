@@ -9,8 +9,11 @@
  * Invariants:
  * - The durable LSN moves only after an fdatasync that started when every byte below it was written.
  * - A file is durable to its end before the next one is made, so damage before the newest file is never a torn tail.
- * - After any error nothing is published again: the kernel may have dropped what it could not write. A failed sync is
- *   never called again. The frames are left to recovery under a new epoch.
+ * - After an error nothing more is written. A failed sync is never called again, and nothing is published after it: the
+ *   kernel may have dropped what it could not write. The frames are left to recovery under a new epoch.
+ * - Where there was no room, or the file system is read-only, nothing was lost: the frames that were written whole are
+ *   made durable and published, and what was cut short is erased. Then `details.isUndone` of the error is true: no
+ *   frame above the durable LSN is in the files.
  * - Opening writes once more, into the new file, every frame that the scan found but could not prove durable: the bytes
  *   may exist in the page cache only. So what recovery gives to readers is durable before they see it.
  */
@@ -25,7 +28,13 @@ import {
   walFrameBytes,
 } from '../format/wal-frame.ts'
 import { continueWal } from './continue-wal.ts'
-import { type OpenWalFile, WalFiles, type WalFilesOptions } from './wal-files.ts'
+import {
+  type OpenWalFile,
+  WalFiles,
+  type WalFilesOptions,
+  diskFailed,
+  isUnwritable,
+} from './wal-files.ts'
 import type { RingConsumer } from './wal-ring.ts'
 import type { WalRecovered } from './wal-scan.ts'
 
@@ -56,6 +65,8 @@ export class WalWriter {
   #durableLsn: number
   #releasedLsn = 0
   #large: LargeFrame | null = null
+  /** How much of the next frame may lie in the file, after a write that found no room. */
+  #cutBytes = 0
   #isFailed = false
 
   /** Makes the file that continues the WAL; when this returns, everything below `recovered.endLsn` is durable. */
@@ -73,7 +84,7 @@ export class WalWriter {
 
   /**
    * One round. False when there was nothing to do.
-   * @throws StratalogError `disk_full` or `disk_failed`; after that the writer does nothing more.
+   * @throws StratalogError `disk_full`, `disk_read_only` or `disk_failed`; after that the writer does nothing more.
    */
   turn(): boolean {
     assert(!this.#isFailed, 'a failed WAL writer writes nothing more')
@@ -81,8 +92,10 @@ export class WalWriter {
       return failing(() => this.#turn())
     } catch (error) {
       this.#isFailed = true
-      this.#closeFile()
-      throw error
+      const failure = isUnwritable(error) ? failing(() => this.#keepWhatIsWhole(error)) : error
+      throw failure
+    } finally {
+      if (this.#isFailed) this.#closeFile()
     }
   }
 
@@ -129,9 +142,46 @@ export class WalWriter {
       taken += bytes
       lsn += bytes
     }
-    this.#file.append(this.#ring.bytes.subarray(position, position + taken))
+    try {
+      this.#file.append(this.#ring.bytes.subarray(position, position + taken))
+    } catch (error) {
+      if (isUnwritable(error)) this.#countWhole(position, taken, error)
+      throw error
+    }
     this.#writtenLsn = lsn
     return taken
+  }
+
+  /** Frames that went to the file whole before the rest of their write found no room are written. */
+  #countWhole(position: number, length: number, { details }: StratalogError): void {
+    const written = writtenOf(details)
+    let whole = 0
+    for (let next = 0; next < length; whole = next) {
+      next += this.#frameBytesAt(position + whole, this.#writtenLsn + whole)
+      if (next > (written ?? 0)) break
+    }
+    this.#cutBytes = written === null ? WAL_FRAME_HEADER_BYTES : written - whole
+    if (whole === 0) return
+    this.#file.frameWritten(whole)
+    this.#writtenLsn += whole
+  }
+
+  /** After a write that found no room. Returns what to fail with. */
+  #keepWhatIsWhole(error: StratalogError): StratalogError {
+    const isUndone = this.#erase()
+    this.#makeDurable(isUndone && this.#cutBytes > 0)
+    const { code, message, details } = error
+    return new StratalogError(code, message, { cause: error, details: { ...details, isUndone } })
+  }
+
+  #erase(): boolean {
+    try {
+      this.#file.erase(this.#cutBytes)
+      return true
+    } catch (error) {
+      if (isUnwritable(error)) return false
+      throw error
+    }
   }
 
   #frameBytesAt(position: number, lsn: number = this.#writtenLsn): number {
@@ -178,7 +228,12 @@ export class WalWriter {
       this.#seal(large.payloadChecksum),
       this.#file.salt,
     )
-    this.#file.writePart(header, 0)
+    try {
+      this.#file.writePart(header, 0)
+    } catch (error) {
+      if (isUnwritable(error)) this.#cutBytes = writtenOf(error.details) ?? WAL_FRAME_HEADER_BYTES
+      throw error
+    }
     this.#file.frameWritten(bytes)
     this.#writtenLsn += bytes
     this.#large = null
@@ -193,9 +248,10 @@ export class WalWriter {
     }
   }
 
-  #makeDurable(): void {
+  /** `isForced` syncs though no frame is waiting for it. */
+  #makeDurable(isForced = false): void {
     const written = this.#writtenLsn
-    if (written === this.#durableLsn) return
+    if (written === this.#durableLsn && !isForced) return
     this.#file.dataSync()
     this.#durableLsn = written
     this.#ring.publishDurable(written)
@@ -222,19 +278,22 @@ export class WalWriter {
   }
 }
 
+/** How many bytes of a write were taken before it failed; null where the file system does not say. */
+function writtenOf(details: StratalogError['details']): number | null {
+  const { written } = details
+  return typeof written === 'number' ? written : null
+}
+
 /**
- * Runs a step; errors of the file system come out as the WAL's: `disk_full`, or `disk_failed` with the first as cause.
+ * Runs a step; errors of the file system come out as the WAL's: `disk_full`, `disk_read_only`, or `disk_failed` with
+ * the first as cause.
  */
 function failing<T>(step: () => T): T {
   try {
     return step()
   } catch (error) {
-    if (!isStratalogError(error) || error.kind === 'corrupt' || error.code === 'disk_full')
-      throw error
+    if (!isStratalogError(error) || error.kind === 'corrupt' || error.kind === 'fenced') throw error
     if (error.code === 'format_unsupported') throw error
-    throw new StratalogError('disk_failed', `The WAL cannot go on: ${error.message}`, {
-      cause: error,
-      details: error.details,
-    })
+    throw isUnwritable(error) ? error : diskFailed(error)
   }
 }

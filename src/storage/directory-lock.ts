@@ -11,6 +11,7 @@ import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
+import { fileError } from './file-errors.ts'
 
 export interface LockHolder {
   readonly pid: number
@@ -29,7 +30,10 @@ const FLOCK_CONFLICT = 1
 /** Who only asks who writes has the lock for some milliseconds; a writer has it for longer than this many tries. */
 const LOCK_ATTEMPTS = 3
 
-/** @throws StratalogError `directory_in_use` naming the holder; `file_system_failed` when the lock cannot be tried. */
+/**
+ * @throws StratalogError `directory_in_use` naming the holder; `disk_full`, `disk_read_only`, `file_system_failed` when
+ * the lock cannot be tried.
+ */
 export async function lockDirectory(
   path: string,
   holder: LockHolder,
@@ -50,7 +54,7 @@ export async function lockDirectory(
     }
   } catch (error) {
     closeSync(descriptor)
-    throw error
+    throw fileError(error, 'lock', path)
   }
 }
 
@@ -103,14 +107,7 @@ function openLockFile(path: string): number {
   try {
     return openSync(path, 'a+', 0o600)
   } catch (error) {
-    throw new StratalogError(
-      'file_system_failed',
-      `Cannot open ${path}: ${(error as Error).message}.`,
-      {
-        cause: error,
-        details: { path },
-      },
-    )
+    throw fileError(error, 'open', path)
   }
 }
 
