@@ -37,6 +37,7 @@ import type { Engine } from './engine.ts'
 import { environmentVariables, processId } from './environment.ts'
 import { hostName } from './host.ts'
 import { commitLogTo } from './log-committer.ts'
+import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
 import { type LowerTiers, noArchiveForSnapshot } from './lower-tiers.ts'
 import { openMemoryTier } from './memory-engine.ts'
@@ -170,6 +171,10 @@ async function assemble(opening: Opening): Promise<Engine> {
       access === 'write' ? lockHolder(writer) : currentLockHolder(`${dataDir}/${LOCK_FILE}`),
     commitLog: commitLogTo(directory.manifest),
     disk,
+    assertWriter:
+      directory.lock === null
+        ? () => {}
+        : leaseGuard(directory.lock, ports.clock, (error) => opening.late.wal?.abandon(error)),
     failure: () => disk?.refusal ?? null,
     close: () => closeAll(closers, ports.logger),
   }

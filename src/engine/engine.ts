@@ -29,6 +29,8 @@ export interface Engine {
   readonly commitLog: (make: (id: number) => LogState) => Promise<LogState>
   /** What the disk under the WAL lets the engine do; null for one that does not write a disk. */
   readonly disk: DiskHealth | null
+  /** Throws `writer_fenced` where another process may have taken the directory, and has. Cheap. */
+  readonly assertWriter: () => void
   /** Why appends with a WAL are refused; null while they are not. */
   readonly failure: () => Error | null
   readonly close: () => Promise<void>

@@ -57,6 +57,8 @@ export interface LogPorts {
   /** Brings what was appended up to now to the object store; shared by all who wait. */
   readonly archiveThrough: (log: LiveLog, partition: Partition, endOffset: number) => Promise<void>
   readonly assertOpen: () => void
+  /** @throws StratalogError `writer_fenced`. */
+  readonly assertWriter: () => void
   /** Null when the engine takes appends; else why not. */
   readonly readOnly: boolean
   /** The log as it grows in a directory that another process writes; null where appends come to this engine. */
@@ -220,6 +222,7 @@ export class Log {
 
   #assertAppendable(): void {
     this.#ports.assertOpen()
+    this.#ports.assertWriter()
     if (!this.#ports.readOnly) return
     throw new StratalogError(
       'argument_invalid',

@@ -123,6 +123,7 @@ export function openMemoryEngine(
     writer: () => null,
     commitLog: async (make) => make(nextLogId++),
     disk: null,
+    assertWriter: () => {},
     failure: () => null,
     close: () => closeAll(closers, ports.logger),
   }

@@ -63,6 +63,7 @@ export class Stratalog {
       archiveThrough: (log, partition, endOffset) =>
         this.#tiers.archiveThrough(log, partition, endOffset),
       assertOpen: () => this.#assertOpen(),
+      assertWriter: engine.assertWriter,
       readOnly: engine.isReadOnly,
       follow: follow === null ? null : ({ name }) => follow(name, () => this.#assertOpen()),
     }

@@ -7,6 +7,7 @@ import type { DiskHealth } from '../log/disk-health.ts'
 import type { Partition } from '../log/partition.ts'
 import { Recovery } from '../log/recovery.ts'
 import { ResumableWal } from '../log/resumable-wal.ts'
+import type { WalFence } from '../log/wal-fence.ts'
 import { type WalCut, recoverCut } from '../log/wal-cut.ts'
 import { type WalRecovered, type WalScanResult, scanWal } from '../log/wal-scan.ts'
 import { type Wal, createThreadWal } from '../log/wal.ts'
@@ -98,8 +99,15 @@ function startWal(
     engineId,
     epoch,
     recovered: { fromLsn, durableLsn, endLsn, isCut },
+    fence: fenceOf(directory),
     spawn: spawnWalThread,
   })
+}
+
+function fenceOf({ lock }: OpenedDirectory): WalFence | null {
+  return lock === null
+    ? null
+    : { path: lock.path, text: lock.text, isStrict: lock.kind === 'lease' }
 }
 
 function walDirectoryOf({ dataDir }: OpenedDirectory): string {

@@ -14,6 +14,7 @@
  * - Where there was no room, or the file system is read-only, nothing was lost: the frames that were written whole are
  *   made durable and published, and what was cut short is erased. Then `details.isUndone` of the error is true: no
  *   frame above the durable LSN is in the files.
+ * - Nothing is published, no file is made and none is given up after a successor replaced the lock's text.
  * - Opening writes once more, into the new file, every frame that the scan found but could not prove durable: the bytes
  *   may exist in the page cache only. So what recovery gives to readers is durable before they see it.
  */
@@ -28,6 +29,7 @@ import {
   walFrameBytes,
 } from '../format/wal-frame.ts'
 import { continueWal } from './continue-wal.ts'
+import { type WalFence, assertHolder } from './wal-fence.ts'
 import {
   type OpenWalFile,
   WalFiles,
@@ -40,6 +42,7 @@ import type { WalRecovered } from './wal-scan.ts'
 
 export interface WalWriterOptions extends WalFilesOptions {
   readonly recovered: WalRecovered
+  readonly fence: WalFence | null
   readonly ring: RingConsumer
   /** Called when the durable LSN moved or the ring has room that the producer waits for. */
   readonly onProgress: () => void
@@ -74,6 +77,7 @@ export class WalWriter {
     this.#options = options
     this.#ring = options.ring
     const { recovered } = options
+    failing(() => this.#assertHolder())
     this.#files = failing(() => new WalFiles(options, recovered.fromLsn))
     const continued = failing(() => continueWal(options, recovered, this.#files))
     this.#file = continued.file
@@ -106,6 +110,7 @@ export class WalWriter {
   #turn(): boolean {
     const released = this.#ring.releasedLsn()
     if (released > this.#releasedLsn) {
+      this.#assertHolder()
       this.#releasedLsn = released
       this.#files.release(released)
     }
@@ -115,6 +120,7 @@ export class WalWriter {
       const { position, length } = this.#ring.readable(head)
       if (length === 0) break
       worked = true
+      if (this.#options.fence?.isStrict === true) this.#assertHolder()
       const taken =
         this.#large === null
           ? this.#takeFrames(position, length)
@@ -253,6 +259,7 @@ export class WalWriter {
     const written = this.#writtenLsn
     if (written === this.#durableLsn && !isForced) return
     this.#file.dataSync()
+    this.#assertHolder()
     this.#durableLsn = written
     this.#ring.publishDurable(written)
     this.#options.onProgress()
@@ -261,12 +268,18 @@ export class WalWriter {
   /** Goes on in a new file, with room for a frame of `frameBytes`. */
   #roll(frameBytes: number): void {
     this.#makeDurable()
+    this.#assertHolder()
     const full = this.#file
     const lsn = this.#writtenLsn
     this.#file = this.#files.create(lsn, this.#link, frameBytes, () => {})
     full.close()
     const mark = { lsn, epoch: this.#options.epoch, salt: full.salt, link: this.#link }
     this.#files.markRolled(full.startLsn, mark)
+  }
+
+  #assertHolder(): void {
+    const { fence, fileSystem } = this.#options
+    if (fence !== null) assertHolder(fileSystem, fence)
   }
 
   #closeFile(): void {

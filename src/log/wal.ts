@@ -31,6 +31,7 @@ import {
 } from '../format/wal-frame.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import { type DriverEvents, InlineDriver, ThreadDriver, type WalDriver } from './wal-driver.ts'
+import type { WalFence } from './wal-fence.ts'
 import type { WalFileSizes } from './wal-files.ts'
 import { RingConsumer, RingProducer, createRingBuffer } from './wal-ring.ts'
 import type { WalRecovered } from './wal-scan.ts'
@@ -96,6 +97,8 @@ export interface WalOptions {
   readonly epoch: number
   /** What `scanWal` found. */
   readonly recovered: WalRecovered
+  /** How the writer knows that it still is the one; left out where nobody else can be. */
+  readonly fence?: WalFence | null
   /** A power of two; for tests. */
   readonly ringBytes?: number
   /** For tests. */
@@ -124,7 +127,8 @@ export function createInlineWal(options: InlineWalOptions): Wal {
   const ring = new RingConsumer(buffer)
   // Progress is looked at after each round, so the writer itself tells nobody.
   const sizes = options.sizes ?? DEFAULT_SIZES
-  const writer = new WalWriter({ ...options, sizes, ring, onProgress: () => {} })
+  const fence = options.fence ?? null
+  const writer = new WalWriter({ ...options, fence, sizes, ring, onProgress: () => {} })
   return new RingWal(
     buffer,
     options.recovered.endLsn,
@@ -142,6 +146,7 @@ export async function createThreadWal(options: ThreadWalOptions): Promise<Wal> {
     engineId,
     epoch,
     recovered,
+    fence: options.fence ?? null,
     sizes: options.sizes ?? DEFAULT_SIZES,
   }
   let driver: ThreadDriver | null = null
