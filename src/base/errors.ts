@@ -62,6 +62,8 @@ export const ERROR_CODES = {
   producers_full: 'overloaded',
   query_limit: 'overloaded',
   disk_full: 'unavailable',
+  disk_read_only: 'unavailable',
+  disk_stuck: 'unavailable',
   disk_failed: 'unavailable',
   file_system_failed: 'unavailable',
   store_unavailable: 'unavailable',

@@ -9,6 +9,7 @@ import type { ManifestState } from '../format/manifest.ts'
 import {
   CACHE_DIRECTORY,
   IDENTITY_FILE,
+  LEASE_DIRECTORY,
   LOCK_FILE,
   MANIFEST_DIRECTORY,
   SEGMENTS_DIRECTORY,
@@ -41,7 +42,9 @@ export async function readDirectoryIdentity(
   }
   // A crash before the identity had its name leaves the lock, and the file that was to get it.
   const isOurs = (name: string): boolean =>
-    name === LOCK_FILE || (name.startsWith(IDENTITY_FILE) && isTemporaryName(name))
+    name === LOCK_FILE ||
+    name === LEASE_DIRECTORY ||
+    (name.startsWith(IDENTITY_FILE) && isTemporaryName(name))
   const strangers = names.filter((name) => !isOurs(name))
   if (strangers.length > 0)
     throw foreign(dataDir, `it holds ${strangers.slice(0, 3).join(', ')} and no ${IDENTITY_FILE}`)

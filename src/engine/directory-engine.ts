@@ -15,10 +15,15 @@ import { applyEdits } from '../format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
 import { CACHE_DIRECTORY, LOCK_FILE } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
-import type { PartitionPorts } from '../log/partition.ts'
+import { DiskHealth } from '../log/disk-health.ts'
+import type { Partition, PartitionPorts } from '../log/partition.ts'
 import { bytesInDirectory } from '../log/segment-copies.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
+import type { ResumableWal } from '../log/resumable-wal.ts'
+import { diskFailed } from '../log/wal-files.ts'
 import type { Wal } from '../log/wal.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+import { WatchedFileSystem } from '../storage/watched-file-system.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
@@ -28,6 +33,7 @@ import type { StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
 import type { Engine } from './engine.ts'
 import { commitLogTo } from './log-committer.ts'
+import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
 import { type LowerTiers, noArchiveForSnapshot } from './lower-tiers.ts'
 import { openMemoryTier } from './memory-engine.ts'
@@ -53,7 +59,15 @@ interface Opening {
   readonly access: Access
   readonly writer: Writer
   readonly storage: StoragePorts
+  /** The data directory's files: what its disk may lose ends the epoch of the WAL. */
+  readonly dataFiles: FileSystem
+  readonly late: LateWal
   readonly closers: Closers
+}
+
+/** Filled in once there is one. */
+interface LateWal {
+  wal: ResumableWal | null
 }
 
 /** The directory, and the archive where there is one. */
@@ -80,8 +94,13 @@ export async function openDirectoryEngine(
   for (let attempt = 1; ; attempt++) {
     const closers: Closers = []
     const writer = thisWriter(ports, storage)
+    const late: LateWal = { wal: null }
+    const dataFiles = new WatchedFileSystem(storage.fileSystem, (error) =>
+      late.wal?.abandon(diskFailed(error)),
+    )
+    const files = { storage, dataFiles, late }
     try {
-      return await assemble({ options, dataDir, ports, access, writer, storage, closers })
+      return await assemble({ options, dataDir, ports, access, writer, closers, ...files })
     } catch (error) {
       await closeAll(closers, ports.logger)
       if (access === 'write' || attempt === READ_ATTEMPTS_MAX || !mayHaveMoved(error)) throw error
@@ -104,7 +123,8 @@ async function assemble(opening: Opening): Promise<Engine> {
   const places = await openPlaces(opening)
   const { directory, store, archive } = places
   const pins = new SegmentPins()
-  const acks = new AckQueue()
+  const acks = new AckQueue<Partition>()
+  const disk = access === 'write' ? new DiskHealth(ports) : null
   let scheduler: TieringScheduler | null = null
   const memory = openMemoryTier(options, ports, {
     segments: segmentPorts(opening, store, pins),
@@ -113,7 +133,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   })
   const { registry, governor } = memory
   closers.push(async () => registry.close())
-  const wal = await recover(opening, places, registry, acks)
+  const wal = await recover(opening, places, registry, acks, disk)
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
   scheduler = new TieringScheduler({
@@ -149,17 +169,23 @@ async function assemble(opening: Opening): Promise<Engine> {
         ? lockHolder(writer)
         : storage.currentLockHolder(`${dataDir}/${LOCK_FILE}`),
     commitLog: commitLogTo(directory.manifest),
-    failure: () => acks.failure,
+    disk,
+    assertWriter:
+      directory.lock === null
+        ? () => {}
+        : leaseGuard(directory.lock, ports.clock, (error) => opening.late.wal?.abandon(error)),
+    failure: () => disk?.refusal ?? null,
     close: () => closeAll(closers, ports.logger),
   }
 }
 
 /** Steps 1 to 4. */
 async function openPlaces(opening: Opening): Promise<Places> {
-  const { dataDir, ports, access, writer, storage, closers } = opening
+  const { dataDir, ports, access, writer, storage, dataFiles, closers } = opening
   const { clock, logger } = ports
   const store = await openStore(opening)
-  const directory = await openDirectory(dataDir, storage, ports, access, writer, closers)
+  const place = { dataDir, fileSystem: dataFiles, lockDirectory: storage.lockDirectory }
+  const directory = await openDirectory(place, ports, access, writer, closers)
   if (store === null || access === 'read') return { directory, store, archive: null, pulled: [] }
   const { manifest } = directory
   const { engineId } = manifest.state
@@ -241,10 +267,11 @@ function segmentPorts(
 
 /** Steps 5 to 8: what the manifest and the WAL hold is live. The WAL that takes appends; null for reading. */
 async function recover(
-  { ports, access, storage, closers }: Opening,
+  { ports, writer, storage, dataFiles, late, closers }: Opening,
   { directory, pulled }: Places,
   registry: LogRegistry,
-  acks: AckQueue,
+  acks: AckQueue<Partition>,
+  disk: DiskHealth | null,
 ): Promise<Wal | null> {
   const { manifest, dataDir } = directory
   const state = applyEdits(manifest.state, pulled)
@@ -252,10 +279,12 @@ async function recover(
   const scanned = scanDirectoryWal(directory, registry, ports, storage)
   // Only now: the scan refuses an archive that holds other records than the WAL does.
   if (pulled.length > 0) await manifest.commit(pulled)
-  if (access === 'read') return null
-  const wal = await openWal({ directory, scanned, acks, ports, storage, closers })
+  if (disk === null) return null
+  const opening = { directory, writer, registry, scanned, acks, disk, ports, storage, closers }
+  const wal = await openWal(opening)
+  late.wal = wal
   // Last: what no manifest names is evidence until the WAL has shown that nothing is missing.
-  await removeOrphans(storage.fileSystem, dataDir, manifest.state, ports.logger)
+  await removeOrphans(dataFiles, dataDir, manifest.state, ports.logger)
   return wal
 }
 

@@ -3,6 +3,7 @@
  * `stratalog.ts`.
  */
 import type { LogState } from '../format/manifest.ts'
+import type { DiskHealth } from '../log/disk-health.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import type { LockHolder } from '../storage/directory-lock.ts'
 import type { LogRegistry } from './log-registry.ts'
@@ -26,6 +27,10 @@ export interface Engine {
   readonly writer: () => LockHolder | null
   /** Gives a new log its id and makes it durable before anything is appended to it. */
   readonly commitLog: (make: (id: number) => LogState) => Promise<LogState>
+  /** What the disk under the WAL lets the engine do; null for one that does not write a disk. */
+  readonly disk: DiskHealth | null
+  /** Throws `writer_fenced` where another process may have taken the directory, and has. Cheap. */
+  readonly assertWriter: () => void
   /** Why appends with a WAL are refused; null while they are not. */
   readonly failure: () => Error | null
   readonly close: () => Promise<void>

@@ -50,6 +50,8 @@ export interface LogPorts {
   readonly archiveThrough: (log: LiveLog, partition: Partition, endOffset: number) => Promise<void>
   readonly hasArchive: boolean
   readonly assertOpen: () => void
+  /** @throws StratalogError `writer_fenced`. */
+  readonly assertWriter: () => void
   /** Null when the engine takes appends; else why not. */
   readonly readOnly: boolean
   /** The log as it grows in a directory that another process writes; null where appends come to this engine. */
@@ -80,8 +82,8 @@ export class Log {
    *
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
    * `aborted`, `producer_sequence_gap`, `producer_fenced`, `producer_append_differs`, `producer_append_old`,
-   * `producers_full`, `disk_full`, `disk_failed`, `engine_closed`. After a failure of the disk the fate of the append
-   * is unknown.
+   * `producers_full`, `engine_closed`, and `disk_full`, `disk_read_only`, `disk_failed`, `disk_stuck`, `writer_fenced`,
+   * of which `details.fate` says whether the append was applied: `not_applied` or `unknown`.
    * @example
    * await clicks.append({ user_id: 7, event: 'view' })
    */
@@ -243,6 +245,7 @@ export class Log {
 
   #assertAppendable(): void {
     this.#ports.assertOpen()
+    this.#ports.assertWriter()
     if (!this.#ports.readOnly) return
     throw new StratalogError(
       'argument_invalid',

@@ -7,7 +7,7 @@ import { forwardTime } from '../base/clock.ts'
 import { parseBytes } from '../base/units.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import type { LiveLogPorts } from '../log/live-log.ts'
-import type { PartitionPorts } from '../log/partition.ts'
+import type { Partition, PartitionPorts } from '../log/partition.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
 import { SlabPool } from '../log/slab-pool.ts'
 import type { Wal } from '../log/wal.ts'
@@ -41,7 +41,7 @@ type Late<Ports> = { -readonly [Name in keyof Ports]: Ports[Name] }
 /** What the RAM tier is told of what lies below it. */
 export interface BelowMemory {
   readonly segments: Omit<PartitionPorts, 'pool' | 'now' | 'onExpiring'>
-  readonly acks: AckQueue
+  readonly acks: AckQueue<Partition>
   /** Flushes what can be flushed and drops what is proven below. */
   readonly relieve: () => Promise<void>
 }
@@ -122,6 +122,8 @@ export function openMemoryEngine(
     isReadOnly,
     writer: () => null,
     commitLog: async (make) => make(nextLogId++),
+    disk: null,
+    assertWriter: () => {},
     failure: () => null,
     close: () => closeAll(closers, ports.logger),
   }

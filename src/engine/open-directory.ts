@@ -5,7 +5,7 @@ import type { Writer } from '../format/manifest.ts'
 import { LOCK_FILE } from '../format/paths.ts'
 import { manifestFilesInDirectory } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
-import type { LockHolder } from '../storage/directory-lock.ts'
+import type { DirectoryLock, LockHolder } from '../storage/directory-lock.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { Closers } from './closers.ts'
 import {
@@ -25,12 +25,18 @@ export interface OpenedDirectory {
   readonly dataDir: string
   readonly fileSystem: FileSystem
   readonly manifest: ManifestStore
+  /** Null for reading. */
+  readonly lock: DirectoryLock | null
+}
+
+/** Where the directory is, and what reaches it. */
+export interface DirectoryPlace extends Pick<StoragePorts, 'fileSystem' | 'lockDirectory'> {
+  readonly dataDir: string
 }
 
 /** @throws StratalogError `directory_foreign`, `directory_in_use`, `file_not_found`, `manifest_corrupt`. */
 export async function openDirectory(
-  dataDir: string,
-  { fileSystem, lockDirectory }: StoragePorts,
+  { dataDir, fileSystem, lockDirectory }: DirectoryPlace,
   ports: EnginePorts,
   access: Access,
   writer: Writer,
@@ -38,6 +44,7 @@ export async function openDirectory(
 ): Promise<OpenedDirectory> {
   const { clock, random, logger } = ports
   let engineId = await readDirectoryIdentity(fileSystem, dataDir)
+  let lock: DirectoryLock | null = null
   if (access === 'read' && engineId === null) {
     throw new StratalogError(
       'file_not_found',
@@ -49,8 +56,14 @@ export async function openDirectory(
   }
   if (access === 'write') {
     await fileSystem.makeDirectory(dataDir)
-    const lock = await lockDirectory(`${dataDir}/${LOCK_FILE}`, lockHolder(writer), logger)
-    closers.push(() => lock.release())
+    const taken = await lockDirectory(
+      `${dataDir}/${LOCK_FILE}`,
+      lockHolder(writer),
+      writer.id,
+      logger,
+    )
+    closers.push(() => taken.release())
+    lock = taken
     // Another process may have made the directory while this one waited for nothing but the lock.
     engineId = await readDirectoryIdentity(fileSystem, dataDir)
     if (engineId === null) {
@@ -67,7 +80,7 @@ export async function openDirectory(
     await assertManifestIsWhole(fileSystem, dataDir, manifest)
     await manifest.claim(writer, engineId ?? '')
   }
-  return { dataDir, fileSystem, manifest }
+  return { dataDir, fileSystem, manifest, lock }
 }
 
 /** The writer as the lock file names it. */

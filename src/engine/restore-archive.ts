@@ -3,7 +3,7 @@ import type { Logger } from '../base/logger.ts'
 import { randomHex } from '../base/random.ts'
 import { parseTime } from '../base/units.ts'
 import type { Writer } from '../format/manifest.ts'
-import { LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
+import { LEASE_DIRECTORY, LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
 import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/plan-restore.ts'
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
 import type { DirectoryLock } from '../storage/directory-lock.ts'
@@ -82,17 +82,17 @@ export function runRestore(
 async function lockTarget(
   { fileSystem, lockDirectory }: StoragePorts,
   dataDir: string,
-  { pid, host, since }: Writer,
+  { id, pid, host, since }: Writer,
   logger: Logger,
 ): Promise<DirectoryLock | null> {
   const stat = await fileSystem.stat(dataDir)
   if (stat !== null && !stat.isDirectory) return null
   const names = stat === null ? [] : await fileSystem.list(dataDir)
-  const isEmpty = names.every((name) => name === LOCK_FILE)
+  const isEmpty = names.every((name) => name === LOCK_FILE || name === LEASE_DIRECTORY)
   if (!isEmpty && !names.includes(RESTORING_FILE)) return null
   await fileSystem.makeDirectory(dataDir)
   const holder = { pid, host, since: new Date(since).toISOString() }
-  return lockDirectory(`${dataDir}/${LOCK_FILE}`, holder, logger)
+  return lockDirectory(`${dataDir}/${LOCK_FILE}`, holder, id, logger)
 }
 
 async function withPlan<T>(

@@ -1,6 +1,8 @@
 /** The state of an engine as facts; shaped as `status --json` prints it. */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { Archive } from '../log/archive-view.ts'
+import type { DiskHealth } from '../log/disk-health.ts'
+import type { DiskState } from '../log/disk-state.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { Engine } from './engine.ts'
@@ -42,6 +44,14 @@ export interface LogStatus {
   readonly partitions: readonly PartitionStatus[]
 }
 
+export interface DiskStatus {
+  readonly state: DiskState
+  /** When that began: ISO 8601, UTC. */
+  readonly since: string
+  /** What the system said; null while the disk works. */
+  readonly reason: string | null
+}
+
 export interface EngineStatus {
   readonly version: string
   readonly source: 'directory' | 'archive' | 'server'
@@ -54,6 +64,8 @@ export interface EngineStatus {
   }
   /** Why appends with a WAL are refused, or null. */
   readonly failure: string | null
+  /** The disk under the WAL as the engine that writes it sees it; null for one that does not. */
+  readonly disk: DiskStatus | null
   readonly logs: readonly LogStatus[]
 }
 
@@ -70,6 +82,7 @@ export function engineStatus(engine: Engine): EngineStatus {
       usagePercent: Math.round((governor.usedBytes / governor.maxBytes) * 1000) / 10,
     },
     failure: engine.failure()?.message ?? null,
+    disk: engine.disk === null ? null : diskStatus(engine.disk),
     logs: [...engine.registry.all()].map((log) => logStatus(log, now)),
   }
 }
@@ -87,6 +100,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
         : { pid: writer.pid, host: writer.host, since: new Date(writer.since).toISOString() },
     memory: { usedBytes: 0, maxBytes: 0, usagePercent: 0 },
     failure: null,
+    disk: null,
     logs: archive.logs.map(({ definition, partitions }) => ({
       name: definition.name,
       policy: definition.policy,
@@ -107,6 +121,10 @@ export function archiveStatus(archive: Archive): EngineStatus {
       }),
     })),
   }
+}
+
+function diskStatus({ state, since, reason }: DiskHealth): DiskStatus {
+  return { state, since: new Date(since).toISOString(), reason }
 }
 
 function logStatus(log: LiveLog, now: number): LogStatus {

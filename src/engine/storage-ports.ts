@@ -27,6 +27,7 @@ export interface StoragePorts {
   readonly lockDirectory: (
     path: string,
     holder: LockHolder,
+    writerId: string,
     logger: Logger,
   ) => Promise<DirectoryLock>
   /** Who holds the lock now; null when nobody does. */

@@ -23,7 +23,7 @@ import { type ConsumeOptions, FirstUse, consumeRecords, produceExpiring } from '
 import type { SnapshotDescription, SnapshotOptions } from './snapshots.ts'
 import type { ReadableLog } from './record-stream.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
-import { EngineTiers, type TierControl } from './tier-control.ts'
+import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
 
 /** Types say so too, but a configuration may come from elsewhere. @throws StratalogError `config_invalid` */
 function assertInMemory(options: StratalogOptions): void {
@@ -65,6 +65,7 @@ export class Stratalog {
         this.#tiers.archiveThrough(log, partition, endOffset),
       hasArchive: engine.surroundings.hasArchive,
       assertOpen: () => this.#assertOpen(),
+      assertWriter: engine.assertWriter,
       readOnly: engine.isReadOnly,
       follow: follow === null ? null : ({ name }) => follow(name, () => this.#assertOpen()),
     }
@@ -283,6 +284,7 @@ export class Stratalog {
 
   async #createLog(name: string, options: CreateLogOptions): Promise<Log> {
     this.#assertWritable()
+    assertAcknowledging(this.#engine)
     return new Log(await createLog(this.#engine, name, options), this.#logPorts)
   }
 

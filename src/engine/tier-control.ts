@@ -76,11 +76,13 @@ export class EngineTiers implements TierControl {
     this.#engine.lowerTiers?.scheduler.resume()
   }
 
-  /** `ack: 'object'`: one upload for all who ask within the delay. */
+  /** `ack: 'object'`: one upload for all who ask within the delay. @throws StratalogError of a failed disk. */
   async archiveThrough(log: LiveLog, partition: Partition, endOffset: number): Promise<void> {
     while (partition.archivedEnd < endOffset) {
+      assertAcknowledging(this.#engine)
       const upload = this.#uploads.get(log) ?? this.#startUpload(log)
       const report = await upload
+      assertAcknowledging(this.#engine)
       const failed = report.failed.find((entry) => entry.partition === partition.partition)
       if (failed !== undefined && partition.archivedEnd < endOffset) {
         throw new StratalogError(
@@ -103,6 +105,16 @@ export class EngineTiers implements TierControl {
     this.#uploads.set(log, upload)
     return upload
   }
+}
+
+/**
+ * An epoch that an error of the disk ended acknowledges nothing more, not even what the archive has.
+ * @throws StratalogError of the disk's state.
+ */
+export function assertAcknowledging({ disk }: Engine): void {
+  if (disk === null || !disk.facts.endsEpoch || disk.refusal === null) return
+  const { code, message, details } = disk.refusal
+  throw new StratalogError(code, message, { details: { ...details, fate: 'unknown' } })
 }
 
 function describeLevel(ack: AckLevel): string {

@@ -1,9 +1,17 @@
-/** From what lies in the WAL directory to a WAL that takes appends. */
-import { Recovery } from '../log/recovery.ts'
-import { WAL_DIRECTORY } from '../format/paths.ts'
+/** From what lies in the WAL directory to a WAL that takes appends, and goes on by itself when the disk does. */
+import { DISK_PROBE_BYTES } from '../format/limits.ts'
+import type { Writer } from '../format/manifest.ts'
+import { TEMPORARY_DIRECTORY, WAL_DIRECTORY } from '../format/paths.ts'
 import type { AckQueue } from '../log/ack-queue.ts'
+import type { DiskHealth } from '../log/disk-health.ts'
+import type { Partition } from '../log/partition.ts'
+import { Recovery } from '../log/recovery.ts'
+import { ResumableWal } from '../log/resumable-wal.ts'
+import type { WalFence } from '../log/wal-fence.ts'
+import { type WalCut, recoverCut } from '../log/wal-cut.ts'
+import { type WalRecovered, type WalScanResult, scanWal } from '../log/wal-scan.ts'
 import type { Wal } from '../log/wal.ts'
-import { type WalScanResult, scanWal } from '../log/wal-scan.ts'
+import { probeDisk } from '../storage/probe-disk.ts'
 import type { Closers } from './closers.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { OpenedDirectory } from './open-directory.ts'
@@ -20,7 +28,7 @@ export function scanDirectoryWal(
   const { engineId, walLsn } = directory.manifest.state
   const recovery = new Recovery(registry.byId)
   const startedAt = ports.clock.monotonic()
-  const scanned = scanWal(syncFileSystem, `${directory.dataDir}/${WAL_DIRECTORY}`, {
+  const scanned = scanWal(syncFileSystem, walDirectoryOf(directory), {
     engineId,
     fromLsn: walLsn,
     onFrame: (frame, payload) => recovery.apply(frame, payload),
@@ -37,37 +45,75 @@ export function scanDirectoryWal(
 
 export interface WalOpening {
   readonly directory: OpenedDirectory
+  readonly writer: Writer
+  readonly registry: LogRegistry
   readonly scanned: WalScanResult
-  readonly acks: AckQueue
+  readonly acks: AckQueue<Partition>
+  readonly disk: DiskHealth
   readonly ports: EnginePorts
   readonly storage: StoragePorts
   readonly closers: Closers
 }
 
 /** Starts the WAL's writer behind what was scanned; its acknowledgements settle through `acks`. */
-export async function openWal({
-  directory,
-  scanned,
-  acks,
-  ports,
-  storage,
-  closers,
-}: WalOpening): Promise<Wal> {
-  const { engineId, epoch } = directory.manifest.state
-  const wal = await storage.startWal({
-    directory: `${directory.dataDir}/${WAL_DIRECTORY}`,
-    engineId,
-    epoch,
-    recovered: scanned,
-  })
-  wal.onDurable((durableLsn) => acks.settle(durableLsn))
-  wal.onFailure((failure) => {
-    ports.logger.error('The WAL failed: nothing is acknowledged any more.', {
-      code: failure.code,
-      reason: failure.message,
-    })
-    acks.fail(failure)
+export async function openWal(opening: WalOpening): Promise<ResumableWal> {
+  const { directory, registry, scanned, acks, disk, ports, storage, closers } = opening
+  const { dataDir, fileSystem } = directory
+  const wal = new ResumableWal(await startWal(storage, directory, scanned), {
+    clock: ports.clock,
+    disk,
+    acks,
+    logs: () => registry.all(),
+    probe: () => probeDisk(fileSystem, `${dataDir}/${TEMPORARY_DIRECTORY}`, DISK_PROBE_BYTES),
+    reopen: (cut) => reopenWal(opening, cut),
   })
   closers.push(() => wal.close())
   return wal
+}
+
+/** Continues the WAL where what is durable ends. */
+async function reopenWal(
+  { directory, writer, ports, storage }: WalOpening,
+  cut: WalCut,
+): Promise<Wal> {
+  const { manifest } = directory
+  if (cut.isNewEpoch) {
+    await manifest.claim(writer, manifest.state.engineId)
+    await manifest.rebase()
+  }
+  const { engineId, walLsn } = manifest.state
+  const recovered = await recoverCut({
+    fileSystem: storage.syncFileSystem,
+    directory: walDirectoryOf(directory),
+    engineId,
+    checkpointLsn: walLsn,
+    cut,
+    pause: () => ports.clock.yield(),
+  })
+  return startWal(storage, directory, recovered)
+}
+
+function startWal(
+  storage: StoragePorts,
+  directory: OpenedDirectory,
+  { fromLsn, durableLsn, endLsn, isCut = false }: WalRecovered,
+): Promise<Wal> {
+  const { engineId, epoch } = directory.manifest.state
+  return storage.startWal({
+    directory: walDirectoryOf(directory),
+    engineId,
+    epoch,
+    recovered: { fromLsn, durableLsn, endLsn, isCut },
+    fence: fenceOf(directory),
+  })
+}
+
+function fenceOf({ lock }: OpenedDirectory): WalFence | null {
+  return lock === null
+    ? null
+    : { path: lock.path, text: lock.text, isStrict: lock.kind === 'lease' }
+}
+
+function walDirectoryOf({ dataDir }: OpenedDirectory): string {
+  return `${dataDir}/${WAL_DIRECTORY}`
 }

@@ -114,6 +114,24 @@ export const WAL_RING_BYTES: number = 16 * MIB
 /** A WAL ring at least: one piece of a large frame and some small frames beside it. */
 export const WAL_RING_BYTES_MIN: number = 4 * KIB
 
+/** A write or a sync of the WAL that takes longer counts as stuck: nobody should queue behind it without knowing. */
+export const WAL_STUCK_AFTER_MS: number = 10_000
+
+/**
+ * After a failure of the disk the engine tries again after the first of these, doubling up to the last: soon enough
+ * that nobody waits for it, seldom enough that a disk that stays away costs nothing.
+ */
+export const DISK_RETRY_MIN_MS: number = 100
+export const DISK_RETRY_MAX_MS: number = 5_000
+
+/** Bytes that must fit on a disk that was full before appends go on: with fewer it would be full again at once. */
+export const DISK_PROBE_BYTES: number = 2 * MIB
+
+assert(DISK_RETRY_MIN_MS <= DISK_RETRY_MAX_MS, 'pauses between tries grow')
+assert(
+  DISK_PROBE_BYTES > WAL_ZERO_AHEAD_BYTES,
+  'where a probe fitted, a new WAL file and its zeros ahead fit',
+)
 assert(VALUE_BYTES_MAX < APPEND_BYTES_MAX, 'a single value of the greatest size fits an append')
 assert(
   APPEND_BYTES_MAX + MIB < WAL_FILE_BYTES_MAX,

@@ -32,6 +32,8 @@ import type { SegmentFormat } from './manifest.ts'
 export const IDENTITY_FILE = 'stratalog.json'
 export const RESTORING_FILE = 'restoring.json'
 export const LOCK_FILE = 'lock'
+/** The lease on the lock file, where there are no kernel locks. */
+export const LEASE_DIRECTORY = 'lock.lock'
 export const MANIFEST_DIRECTORY = 'manifest'
 export const WAL_DIRECTORY = 'wal'
 export const SEGMENTS_DIRECTORY = 'segments'
@@ -119,7 +121,7 @@ export function cachePath(name: string): string {
 export function parsePath(path: string): ParsedPath | null {
   if (path === IDENTITY_FILE) return { kind: 'identity' }
   if (path === RESTORING_FILE) return { kind: 'restoring' }
-  if (path === LOCK_FILE) return { kind: 'lock' }
+  if (path === LOCK_FILE || path === LEASE_DIRECTORY) return { kind: 'lock' }
   const slash = path.indexOf('/')
   const rest = path.slice(slash + 1)
   switch (path.slice(0, Math.max(slash, 0))) {

@@ -33,15 +33,17 @@ export function continueWal(
   files: WalFiles,
 ): { file: OpenWalFile; link: number } {
   const { fileSystem, directory, engineId } = options
-  const { durableLsn, endLsn } = recovered
+  const { durableLsn, endLsn, isCut = false } = recovered
   const before = files.startLsns.at(-1) ?? null
   if (before === null) {
     assert(endLsn === 0, 'a WAL without files starts at 0')
     return { file: files.create(0, 0, 0, () => {}), link: 0 }
   }
   const old = readFacts(options, before)
-  if (old.epoch >= options.epoch) throw newer(directory, old.epoch, options.epoch)
-  const frames = readWal(fileSystem, directory, { engineId, fromLsn: durableLsn })
+  const isOlder = old.epoch < options.epoch || (isCut && old.epoch === options.epoch)
+  if (!isOlder) throw newer(directory, old.epoch, options.epoch)
+  const until = isCut ? { untilLsn: endLsn } : {}
+  const frames = readWal(fileSystem, directory, { engineId, fromLsn: durableLsn, ...until })
   const first = frames.next()
   const previousLink =
     first.done === true ? unfollowedLink(old, durableLsn) : first.value.frame.previousLink

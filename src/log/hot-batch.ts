@@ -252,6 +252,16 @@ export class HotBatch {
     this.#measuredBytes = this.#buffers.bytes
   }
 
+  /** Takes rows that no reader has seen away, from offset `end` on; recovery of those that stay starts at `lsn`. */
+  takeBack(end: number, lsn: number): void {
+    assert(this.#runs === null, 'rows of a log with a WAL have the default terms')
+    this.#firstLsn = Math.min(this.#firstLsn, lsn)
+    if (end >= this.endOffset) return
+    this.#length = end - this.baseOffset
+    this.#whole = null
+    if (!this.#isSealed) for (const builder of this.#builders) builder.truncate(this.#length)
+  }
+
   /** Ends the appends, and gives back what the rows do not take. */
   seal(): void {
     if (this.#isSealed) return

@@ -78,6 +78,25 @@ export class HotBatches {
     return low
   }
 
+  /**
+   * Takes the records from `end` on away, which no reader has seen. Those from `durableEnd` on that stay are logged
+   * again, at `lsn` or above.
+   */
+  takeBack(durableEnd: number, end: number, lsn: number): void {
+    for (let { last } = this; last !== undefined && last.endOffset > end; last = this.last) {
+      const before = last.length
+      if (last.baseOffset < end) {
+        last.takeBack(end, lsn)
+        this.#records -= before - last.length
+        break
+      }
+      this.#records -= before
+      this.#batches.pop()
+      last.drop()
+    }
+    for (const batch of this.from(durableEnd)) batch.takeBack(end, lsn)
+  }
+
   remove(batch: HotBatch): void {
     this.#records -= batch.length
     if (batch === this.first) {

@@ -12,28 +12,31 @@ import { StratalogError, rejected, throwIfAborted } from '../base/errors.ts'
 import type { Range } from '../base/range.ts'
 import { APPEND_BYTES_MAX } from '../format/limits.ts'
 import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.ts'
-import type { Producer } from '../format/producer.ts'
-import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
+import { type Producer, encodeProducer } from '../format/producer.ts'
+import { storedSchema } from '../format/schema-evolution.ts'
 import { type Row, inferFields } from '../format/schema-inference.ts'
-import { type Schema, STAMPED_TIME_COLUMN, timestampUnit } from '../format/schema.ts'
-import type { AckQueue, DurableListener } from './ack-queue.ts'
+import { type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
+import { appendPayloadBytes } from '../format/wal-payload.ts'
+import type { AckQueue } from './ack-queue.ts'
 import { adoptableColumns } from './adopt-columns.ts'
 import { type AppendInput, assertSize, inputLength, leastBytes } from './append-input.ts'
 import { knownPlaces, rememberPlaces } from './column-places.ts'
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
+import { NO_STAMP, logRows, logSchema, rowsOf } from './log-rows.ts'
 import type { LogView } from './log-view.ts'
+import { nextSchema, schemaWith } from './next-schema.ts'
 import type { Partition } from './partition.ts'
 import type { KnownAppend } from './producer-table.ts'
-import { logFrames } from './log-frames.ts'
 import {
   type ColumnInput,
+  appendTooLarge,
   explainMismatch,
   pushColumns,
   pushRow,
   pushRows,
 } from './row-appender.ts'
 import { BudgetExceeded } from './slab-pool.ts'
-import { type Staged, assertStagedBytes, stagedIn } from './staged.ts'
+import { type Staged, assertStagedBytes, discardStaged, stagedColumns, stagedIn } from './staged.ts'
 import type { Wal } from './wal.ts'
 
 /** Where an append landed: `count` records at `[offset, offset + count)` of one partition. */
@@ -48,7 +51,7 @@ export interface AppendResult {
 export interface LiveLogPorts {
   /** Null for an engine without a data directory. */
   readonly wal: Wal | null
-  readonly acks: AckQueue
+  readonly acks: AckQueue<Partition>
   /** Null where memory has no limit, as in recovery. */
   readonly room: MemoryRoom | null
 }
@@ -86,8 +89,7 @@ export interface MemoryRoom {
   waitForRoom(log: LiveLog, bytes: number, signal: AbortSignal | undefined): Promise<void>
 }
 
-/** Listens for a retry, of whose append the partition is told by itself. */
-const NOBODY: DurableListener = { durableTo: () => {} }
+const NO_LSNS: number[] = []
 
 /** An append that was given room this often without a wait, and still did not fit, waits. */
 const ROOM_TRIES_MAX = 3
@@ -104,6 +106,8 @@ export class LiveLog {
 
   // Owned by the append loop.
   #schemas: Schema[]
+  /** Where the frames end of the schemas behind the given ones, by their order. */
+  #schemaLsns: number[] = NO_LSNS
   #nextPartition = 0
   #isApplying = false
 
@@ -170,7 +174,8 @@ export class LiveLog {
    * applied before the promise is returned.
    * @throws through the promise StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`,
    * `append_too_large`, `memory_full`, `aborted`, those of `ProducerTable.find`, and the failure of the WAL
-   * (`disk_failed`, `disk_full`), after which the fate of the append is unknown.
+   * (`disk_full`, `disk_read_only`, `disk_failed`, `disk_stuck`, `writer_fenced`), whose `details.fate` says what
+   * became of the append.
    */
   append(
     partition: Partition,
@@ -267,8 +272,32 @@ export class LiveLog {
     partition.applied(batch.commit({ ...facts, expiresAt: Infinity, priority: 0 }), false)
   }
 
+  /** The schemas that are in no WAL below `lsn`, nor came from the manifest. */
+  schemasAbove(lsn: number): readonly Schema[] {
+    return this.#schemas
+      .slice(this.givenSchemas)
+      .filter((_, index) => (this.#schemaLsns[index] ?? 0) > lsn)
+  }
+
+  /** Writes a schema to the WAL, before the first frame that uses it. */
+  logSchema(schema: Schema, appendTime: number): void {
+    const lsn = logSchema(this.#wal, this.id, schema, appendTime)
+    if (this.#schemaLsns === NO_LSNS) this.#schemaLsns = []
+    this.#schemaLsns[schema.id - this.givenSchemas] = lsn
+  }
+
+  /** Writes records that are in RAM, and in no WAL any more, to the WAL. Returns the LSN that they end at. */
+  logAgain(partition: Partition, from: number, to: number): number {
+    const batch = present(partition.batchAt(from), 'what is logged again is in RAM')
+    return logRows(this.#wal, rowsOf(partition, batch, from, to))
+  }
+
   close(): void {
     for (const partition of this.partitions) partition.close()
+  }
+
+  get #wal(): Wal {
+    return present(this.#ports.wal, 'a log with a WAL has one')
   }
 
   get #backpressure(): Promise<void> | null {
@@ -294,12 +323,14 @@ export class LiveLog {
       const known = partition.producers.find(producer, inputLength(input), appendTime)
       if (known !== null) return this.#acknowledgeAgain(partition, known, ack)
     }
+    const refusal = this.hasWal ? this.#wal.failure : null
+    if (refusal !== null) throw refusal
     partition.beginStaging()
     this.#isApplying = true
     try {
       const facts = {
         appendTime,
-        lsn: this.hasWal ? present(this.#ports.wal, 'a WAL').appendedLsn : Infinity,
+        lsn: this.hasWal ? this.#wal.appendedLsn : Infinity,
         expiresAt: terms.expiresAt,
         priority: terms.priority,
       }
@@ -346,7 +377,7 @@ export class LiveLog {
     const { hasWal } = this
     if (!hasWal && batch.bytes > APPEND_BYTES_MAX) assertStagedBytes(partition, staged)
     const endLsn = hasWal
-      ? logFrames(present(this.#ports.wal, 'a WAL'), partition, staged, facts.appendTime, producer)
+      ? this.#logFrames(partition, staged, facts.appendTime, producer)
       : Infinity
     const count = isAdopted ? batch.length : this.#commit(partition, batch, facts)
     if (isAdopted) partition.addAdopted(batch)
@@ -371,7 +402,9 @@ export class LiveLog {
     const { wal, acks } = this.#ports
     if (ack === 'memory' || wal === null || end <= partition.durableEnd)
       return Promise.resolve(result)
-    const acked = acks.add(wal.appendedLsn, NOBODY, end, true)
+    if (wal.failure !== null) throw wal.failure
+    // All that was appended so far is durable together.
+    const acked = acks.add(wal.appendedLsn, partition, partition.nextOffset, true)
     return present(acked, 'a promise was asked for').then(() => result)
   }
 
@@ -381,6 +414,33 @@ export class LiveLog {
       return batch.commit(facts)
     } catch (error) {
       partition.discardStaged()
+      throw error
+    }
+  }
+
+  /**
+   * Writes the staged rows to the WAL, after their schema where it is new, and returns the LSN they end at; on failure
+   * nothing is staged any more.
+   */
+  #logFrames(
+    partition: Partition,
+    staged: Staged,
+    appendTime: number,
+    producer: Producer | undefined,
+  ): number {
+    const { batch, schema } = staged
+    const { start, end, columns } = stagedColumns(staged)
+    try {
+      const payloadBytes = appendPayloadBytes(columns, start, end)
+      const stamp = producer === undefined ? NO_STAMP : encodeProducer(producer)
+      const bytes = payloadBytes + stamp.length
+      if (bytes > APPEND_BYTES_MAX) throw appendTooLarge(bytes)
+      if (staged.isNew) this.logSchema(schema, appendTime)
+      const { logId, nextOffset: baseOffset } = partition
+      const place = { logId, partition: partition.partition, baseOffset, appendTime }
+      return logRows(this.#wal, { ...place, batch, columns, start, end, payloadBytes, stamp })
+    } catch (error) {
+      discardStaged(partition, staged)
       throw error
     }
   }
@@ -399,7 +459,8 @@ export class LiveLog {
         const batch = partition.openBatch(current)
         if (pushRows(batch, rows, appendTime) === 'ok') return stagedIn(batch, false)
       }
-      const schema = this.#nextSchema(inferFields(rows, current, this.#definition.timeColumn))
+      const fields = inferFields(rows, current, this.#definition.timeColumn)
+      const schema = nextSchema(this.#definition, current, fields)
       const batch = partition.openBatch(schema)
       const isNew = schema.id !== current?.id
       if (!isNew || pushRows(batch, rows, appendTime) !== 'ok')
@@ -415,7 +476,10 @@ export class LiveLog {
   #stageColumns(partition: Partition, input: ColumnInput, facts: AppendFacts): Staged {
     const current = this.schema
     const known = current === null ? null : knownPlaces(current, input.fields)
-    const schema = current === null || known === null ? this.#schemaWith(input.fields) : current
+    const schema =
+      current === null || known === null
+        ? schemaWith(this.#definition, current, input.fields)
+        : current
     const places = known ?? rememberPlaces(schema, input.fields)
     const isNew = schema.id !== current?.id
     const adoptable =
@@ -432,46 +496,4 @@ export class LiveLog {
     }
     return stagedIn(batch, isNew)
   }
-
-  /** The current schema when it takes columns of these fields, else the next one. */
-  #schemaWith(fields: Schema['fields']): Schema {
-    const given = fields.filter((field) => field.name !== STAMPED_TIME_COLUMN)
-    const current = this.schema
-    return this.#nextSchema(mergeFields(current === null ? null : userFields(current), given))
-  }
-
-  /** The current schema when it has these fields, else the next one. */
-  #nextSchema(fields: Schema['fields']): Schema {
-    const current = this.schema
-    if (current !== null && sameFields(userFields(current), fields)) return current
-    const { timeColumn, keyColumn } = this.#definition
-    for (const [role, name] of Object.entries({ timeColumn, keyColumn })) {
-      if (name !== null && !fields.some((field) => field.name === name)) {
-        throw new StratalogError(
-          'schema_mismatch',
-          `The first records of '${this.name}' lack ${role} '${name}'.`,
-          {
-            details: { log: this.name, column: name },
-          },
-        )
-      }
-    }
-    const own = withTimeColumn(fields, timeColumn)
-    return storedSchema(this.#schemas.length, own, timeColumn, keyColumn)
-  }
-}
-
-/** A time column is of times and is never null: every record has its place in time. */
-function withTimeColumn(fields: Schema['fields'], timeColumn: string | null): Schema['fields'] {
-  return fields.map((field) => {
-    if (field.name !== timeColumn) return field
-    if (timestampUnit(field.type) === null) {
-      throw new StratalogError(
-        'schema_mismatch',
-        `Column ${JSON.stringify(field.name)} is the time column and needs to be a timestamp; got ${field.type}.`,
-        { details: { column: field.name, expected: 'timestamp[ms]', given: field.type } },
-      )
-    }
-    return { ...field, nullable: false }
-  })
 }

@@ -156,6 +156,20 @@ export class ManifestStore {
     })
   }
 
+  /**
+   * Writes the whole state down, so that nobody has to read a commit before it. After a failed sync of a directory
+   * the name of a commit may be gone with the next crash though it is seen now, and no later sync would say so.
+   */
+  rebase(): Promise<void> {
+    return this.#mutex.run(async () => {
+      this.#checkOpen()
+      const { number, hash, state } = this.#position
+      const base = encodeBase({ number, commitHash: hash, time: this.#clock.now(), state })
+      await this.#files.putIfAbsent({ kind: 'base', number }, base)
+      this.#baseNumber = number
+    })
+  }
+
   /** Waits for what is under way and refuses what comes after. */
   async close(): Promise<void> {
     await this.#mutex.run(async () => {

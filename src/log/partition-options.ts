@@ -1,9 +1,8 @@
-/** What a partition is made of, and what it lets go of. */
 import type { SegmentEntry } from '../format/manifest.ts'
 import type { ProducerState } from '../format/producer.ts'
-import type { HotBatch } from './hot-batch.ts'
 import type { MemoryAccount } from './memory-account.ts'
 
+/** What a partition begins with. */
 export interface PartitionOptions {
   readonly logId: number
   readonly partition: number
@@ -14,14 +13,4 @@ export interface PartitionOptions {
   readonly producers?: ReadonlyMap<string, ProducerState> | undefined
   /** What all partitions of the log count into; one of its own where it is left out. */
   readonly memory?: MemoryAccount
-}
-
-/** Records that were dropped from their only copy, as the mode and their terms allow; counted, never silent. */
-export interface Eviction {
-  readonly records: number
-  /** What they took; given back at once, or when the last lease on their batch ends. */
-  readonly bytes: number
-  /** The batch that they were in, when nothing of it stays. */
-  readonly batch: HotBatch
-  readonly isWhole: boolean
 }

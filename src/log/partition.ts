@@ -22,7 +22,8 @@ import type { ColumnData } from '../format/column.ts'
 import type { AckLevel, Location, SegmentEntry } from '../format/manifest.ts'
 import type { ProducerState } from '../format/producer.ts'
 import type { Schema } from '../format/schema.ts'
-import type { DurableListener } from './ack-queue.ts'
+import type { AckListener } from './ack-queue.ts'
+import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
 import { HotBatches } from './hot-batches.ts'
@@ -30,7 +31,7 @@ import type { Lease, PartitionView, ViewSource } from './log-view.ts'
 import { type TermsTest, copyRuns, eachRange, expiredRows, runsBut } from './batch-runs.ts'
 import { type BatchMemory, MemoryAccount } from './memory-account.ts'
 import { newestStart } from './newest-start.ts'
-import type { Eviction, PartitionOptions } from './partition-options.ts'
+import type { PartitionOptions } from './partition-options.ts'
 import { type SegmentPorts, archivedPrefixEnd, segmentSources } from './pinned-segment.ts'
 import { ProducerTable } from './producer-table.ts'
 import { Waiters } from './waiters.ts'
@@ -47,9 +48,7 @@ export interface PartitionPorts extends SegmentPorts {
   readonly onExpiring?: (partition: Partition) => void
 }
 
-export type { Eviction } from './partition-options.ts'
-
-export class Partition implements DurableListener {
+export class Partition implements AckListener {
   // Fixed at construction.
   readonly logId: number
   readonly partition: number
@@ -127,6 +126,10 @@ export class Partition implements DurableListener {
   /** Records in RAM, expired ones that were not reclaimed yet among them. */
   get hotRecords(): number {
     return this.#hot.records
+  }
+  /** The batch in RAM that has `offset`, or comes next. */
+  batchAt(offset: number): HotBatch | undefined {
+    return this.#hot.at(offset)
   }
   /** No record in RAM expires before; Infinity when none does. */
   get expiresMin(): number {
@@ -248,6 +251,14 @@ export class Partition implements DurableListener {
     )
     this.#durableEnd = endOffset
     this.#waiters.wake()
+  }
+
+  takeBack(endOffset: number, lsn: number): void {
+    const end = Math.max(endOffset, this.#durableEnd)
+    assert(!this.#isStaging && end <= this.#nextOffset, 'what is taken back was applied')
+    this.#hot.takeBack(this.#durableEnd, end, lsn)
+    this.producers.takeBack(end)
+    this.#nextOffset = end
   }
 
   /**

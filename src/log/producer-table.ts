@@ -107,8 +107,35 @@ export class ProducerTable {
     if (last === undefined || append.offset > last) this.note(producer, append, time)
   }
 
+  /** Who made the append that begins at `offset`; null where nobody did, or it is no longer known. */
+  producerAt(offset: number): Producer | null {
+    for (const [producerId, { epoch, sequence, offsets }] of this.#entries) {
+      const index = offsets.lastIndexOf(offset)
+      if (index >= 0)
+        return { producerId, epoch, sequence: sequence - (offsets.length - 1 - index) }
+    }
+    return null
+  }
+
+  /**
+   * Forgets the appends from `end` on: their records were taken back. A producer that has no other is known by its
+   * epoch still, so that those before it stay fenced; what it sends next is its first again.
+   */
+  takeBack(end: number): void {
+    for (const entry of this.#entries.values()) {
+      for (let last = entry.offsets.at(-1); last !== undefined && last >= end;) {
+        entry.offsets.pop()
+        entry.counts.pop()
+        entry.sequence--
+        last = entry.offsets.at(-1)
+      }
+    }
+  }
+
+  /** Of producers that have appends; of others a restart knows nothing, and refuses what it does not know. */
   states(): readonly ProducerState[] {
-    return [...this.#entries].map(([producerId, { epoch, sequence, time, offsets, counts }]) => ({
+    const known = [...this.#entries].filter(([, { offsets }]) => offsets.length > 0)
+    return known.map(([producerId, { epoch, sequence, time, offsets, counts }]) => ({
       producerId,
       epoch,
       sequence,

@@ -9,8 +9,11 @@
  *
  * Zeros ahead of the writer make later writes overwrite bytes that exist, whose fdatasync has no metadata to write.
  * Recycled files are those that this writer released itself; what an earlier run left is removed, not trusted.
+ *
+ * A sync that fails is `disk_failed`, whatever the system says: unlike a write that found no room it may have lost what
+ * was written before.
  */
-import { isStratalogError } from '../base/errors.ts'
+import { isStratalogError, StratalogError } from '../base/errors.ts'
 import { WAL_SPARE_FILES_MAX } from '../format/limits.ts'
 import { walFileName } from '../format/paths.ts'
 import { WAL_FILE_HEADER_BYTES, encodeWalFileHeader, walFileSalt } from '../format/wal-file.ts'
@@ -109,16 +112,25 @@ export class OpenWalFile {
       this.#zeroedEnd = end
     } catch (error) {
       // Zeros are a convenience; a full disk fails the frames themselves when they no longer fit.
-      if (!isStratalogError(error) || error.code !== 'disk_full') throw error
+      if (!isUnwritable(error)) throw error
     }
   }
 
+  /**
+   * Takes back the first `bytes` of a frame that found no room for the rest. Cut short it does not check out; but one
+   * whose missing end happens to lie there already would.
+   */
+  erase(bytes: number): void {
+    const length = Math.min(WAL_FRAME_HEADER_BYTES, bytes)
+    if (length > 0) this.#file.write(new Uint8Array(length), this.#position)
+  }
+
   dataSync(): void {
-    this.#file.dataSync()
+    syncing(() => this.#file.dataSync())
   }
 
   sync(): void {
-    this.#file.sync()
+    syncing(() => this.#file.sync())
   }
 
   close(): void {
@@ -141,7 +153,7 @@ export class WalFiles {
     fileSystem.makeDirectory(directory)
     // A name that is seen need not be durable: its maker may have died before its sync. It must be
     // before what it replaces goes.
-    fileSystem.syncDirectory(directory)
+    syncing(() => fileSystem.syncDirectory(directory))
     for (const name of fileSystem.list(directory)) {
       if (isTemporaryName(name)) fileSystem.remove(`${directory}/${name}`)
     }
@@ -164,30 +176,28 @@ export class WalFiles {
     contentBytes: number,
     fill: (file: OpenWalFile) => void,
   ): OpenWalFile {
-    const { fileSystem, directory, engineId, epoch, sizes } = this.#options
+    const { fileSystem, directory, sizes } = this.#options
     const needed = WAL_FILE_HEADER_BYTES + contentBytes + WAL_FRAME_HEADER_BYTES
     const wanted = Math.max(
       needed,
       Math.min(sizes.fileBytesMax, Math.max(sizes.fileBytesMin, this.#capacity * 2)),
     )
     const { path: temporary, file } = this.#takeSpare(wanted) ?? this.#newFile(startLsn)
-    this.#capacity = Math.max(wanted, file.length())
-    const header = encodeWalFileHeader({
-      engineId,
-      startLsn,
-      capacity: this.#capacity,
-      epoch,
-      previousLink,
-    })
-    file.write(header, 0)
+    const capacity = Math.max(wanted, file.length())
     const path = this.#path(startLsn)
-    const facts = { path, startLsn, capacity: this.#capacity, salt: walFileSalt(header) }
-    const open = new OpenWalFile(file, facts, sizes.zeroAheadBytes)
-    fill(open)
-    open.zeroAhead()
-    open.sync()
-    fileSystem.rename(temporary, path)
-    fileSystem.syncDirectory(directory)
+    let open: OpenWalFile
+    try {
+      open = this.#begin(file, { path, startLsn, capacity }, previousLink)
+      fill(open)
+      open.zeroAhead()
+      open.sync()
+      fileSystem.rename(temporary, path)
+      syncing(() => fileSystem.syncDirectory(directory))
+    } catch (error) {
+      abandon(file, () => fileSystem.remove(temporary))
+      throw error
+    }
+    this.#capacity = capacity
     this.#startLsns = [...this.#startLsns.filter((other) => other < startLsn), startLsn]
     return open
   }
@@ -225,10 +235,22 @@ export class WalFiles {
     const file = fileSystem.open(this.#path(startLsn), 'write')
     try {
       file.write(bytes, WAL_FILE_HEADER_BYTES + roll.lsn - startLsn)
-      file.dataSync()
+      syncing(() => file.dataSync())
     } finally {
       file.close()
     }
+  }
+
+  #begin(
+    file: SyncFile,
+    facts: { readonly path: string; readonly startLsn: number; readonly capacity: number },
+    previousLink: number,
+  ): OpenWalFile {
+    const { engineId, epoch, sizes } = this.#options
+    const { startLsn, capacity } = facts
+    const header = encodeWalFileHeader({ engineId, startLsn, capacity, epoch, previousLink })
+    file.write(header, 0)
+    return new OpenWalFile(file, { ...facts, salt: walFileSalt(header) }, sizes.zeroAheadBytes)
   }
 
   #path(startLsn: number): string {
@@ -250,6 +272,40 @@ export class WalFiles {
       fileSystem.remove(path)
     }
     return null
+  }
+}
+
+/** Whether an error says that nothing can be written now, and that what was written is as safe as before. */
+export function isUnwritable(error: unknown): error is StratalogError {
+  return isStratalogError(error) && (error.code === 'disk_full' || error.code === 'disk_read_only')
+}
+
+/** @throws StratalogError `disk_failed` */
+function syncing(sync: () => void): void {
+  try {
+    sync()
+  } catch (error) {
+    if (!isStratalogError(error)) throw error
+    throw diskFailed(error)
+  }
+}
+
+export function diskFailed(cause: StratalogError): StratalogError {
+  if (cause.code === 'disk_failed') return cause
+  return new StratalogError('disk_failed', `The WAL cannot go on: ${cause.message}`, {
+    cause,
+    details: cause.details,
+  })
+}
+
+/** Lets go of a file that did not come about; on a full disk it would be in the way of the next. */
+function abandon(file: SyncFile, remove: () => void): void {
+  for (const step of [() => file.close(), remove]) {
+    try {
+      step()
+    } catch {
+      // The next writer removes what is left.
+    }
   }
 }
 

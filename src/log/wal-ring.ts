@@ -155,6 +155,11 @@ export class RingProducer extends RingSide {
     return Number(Atomics.load(this.control64, DURABLE_LSN))
   }
 
+  /** Changes whenever the consumer has taken or published something. */
+  steps(): number {
+    return this.durableLsn() + (Atomics.load(this.control, TAIL) >>> 0)
+  }
+
   /** Free bytes; looks at the consumer's tail only when what is known does not suffice. */
   #freeBytes(needed: number): number {
     const free = (): number => this.bytes.length - ((this.#head - this.#tail) | 0) * WORD_BYTES

@@ -26,6 +26,8 @@ export interface WalReadOptions {
   readonly engineId: string
   /** The start of a frame, or the end of the WAL: where the manifest's checkpoint says that recovery starts. */
   readonly fromLsn: number
+  /** Where to stop: the start of a frame, or the end of the WAL. Left out: at the end, wherever that is. */
+  readonly untilLsn?: number
 }
 
 export interface WalScanOptions extends WalReadOptions {
@@ -43,6 +45,11 @@ export interface WalRecovered {
   readonly durableLsn: number
   /** The LSN of the next frame. */
   readonly endLsn: number
+  /**
+   * True where a WAL goes on in the process that wrote it: what lies behind `endLsn` is not kept, because nobody was
+   * told of it, and the epoch may stay.
+   */
+  readonly isCut?: boolean
 }
 
 export interface WalScanResult extends WalRecovered {
@@ -92,7 +99,7 @@ export function* readWal(
     const reader = new WalFileReader(fileSystem, directory, startLsn, options.engineId)
     try {
       continueChain(reader, progress)
-      torn = yield* readFile(reader, endLsn, fromLsn, progress)
+      torn = yield* readFile(reader, endLsn, options, progress)
     } finally {
       reader.close()
     }
@@ -149,12 +156,12 @@ function continueChain(reader: WalFileReader, progress: Progress): void {
 function* readFile(
   reader: WalFileReader,
   endLsn: number | null,
-  fromLsn: number,
+  { fromLsn, untilLsn }: WalReadOptions,
   progress: Progress,
 ): Generator<ScannedFrame, WalScanResult['torn']> {
   const end = endLsn === null ? reader.facts.capacity : reader.positionOf(endLsn)
   for (;;) {
-    if (progress.lsn === endLsn) return null
+    if (progress.lsn === endLsn || progress.lsn === untilLsn) return null
     const position = reader.positionOf(progress.lsn)
     const found = reader.frameAt(position, end, progress.link)
     if ('reason' in found) {

@@ -6,6 +6,7 @@
  */
 import { type ErrorCode, isStratalogError, StratalogError } from '../base/errors.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
+import type { WalFence } from './wal-fence.ts'
 import type { WalFileSizes } from './wal-files.ts'
 import { RingConsumer } from './wal-ring.ts'
 import type { WalRecovered } from './wal-scan.ts'
@@ -18,6 +19,7 @@ export interface WalThreadStart {
   readonly engineId: string
   readonly epoch: number
   readonly recovered: WalRecovered
+  readonly fence: WalFence | null
   readonly sizes: WalFileSizes
 }
 

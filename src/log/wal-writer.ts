@@ -9,8 +9,12 @@
  * Invariants:
  * - The durable LSN moves only after an fdatasync that started when every byte below it was written.
  * - A file is durable to its end before the next one is made, so damage before the newest file is never a torn tail.
- * - After any error nothing is published again: the kernel may have dropped what it could not write. A failed sync is
- *   never called again. The frames are left to recovery under a new epoch.
+ * - After an error nothing more is written. A failed sync is never called again, and nothing is published after it: the
+ *   kernel may have dropped what it could not write. The frames are left to recovery under a new epoch.
+ * - Where there was no room, or the file system is read-only, nothing was lost: the frames that were written whole are
+ *   made durable and published, and what was cut short is erased. Then `details.isUndone` of the error is true: no
+ *   frame above the durable LSN is in the files.
+ * - Nothing is published, no file is made and none is given up after a successor replaced the lock's text.
  * - Opening writes once more, into the new file, every frame that the scan found but could not prove durable: the bytes
  *   may exist in the page cache only. So what recovery gives to readers is durable before they see it.
  */
@@ -25,12 +29,20 @@ import {
   walFrameBytes,
 } from '../format/wal-frame.ts'
 import { continueWal } from './continue-wal.ts'
-import { type OpenWalFile, WalFiles, type WalFilesOptions } from './wal-files.ts'
+import { type WalFence, assertHolder } from './wal-fence.ts'
+import {
+  type OpenWalFile,
+  WalFiles,
+  type WalFilesOptions,
+  diskFailed,
+  isUnwritable,
+} from './wal-files.ts'
 import type { RingConsumer } from './wal-ring.ts'
 import type { WalRecovered } from './wal-scan.ts'
 
 export interface WalWriterOptions extends WalFilesOptions {
   readonly recovered: WalRecovered
+  readonly fence: WalFence | null
   readonly ring: RingConsumer
   /** Called when the durable LSN moved or the ring has room that the producer waits for. */
   readonly onProgress: () => void
@@ -56,6 +68,8 @@ export class WalWriter {
   #durableLsn: number
   #releasedLsn = 0
   #large: LargeFrame | null = null
+  /** How much of the next frame may lie in the file, after a write that found no room. */
+  #cutBytes = 0
   #isFailed = false
 
   /** Makes the file that continues the WAL; when this returns, everything below `recovered.endLsn` is durable. */
@@ -63,6 +77,7 @@ export class WalWriter {
     this.#options = options
     this.#ring = options.ring
     const { recovered } = options
+    failing(() => this.#assertHolder())
     this.#files = failing(() => new WalFiles(options, recovered.fromLsn))
     const continued = failing(() => continueWal(options, recovered, this.#files))
     this.#file = continued.file
@@ -73,7 +88,7 @@ export class WalWriter {
 
   /**
    * One round. False when there was nothing to do.
-   * @throws StratalogError `disk_full` or `disk_failed`; after that the writer does nothing more.
+   * @throws StratalogError `disk_full`, `disk_read_only` or `disk_failed`; after that the writer does nothing more.
    */
   turn(): boolean {
     assert(!this.#isFailed, 'a failed WAL writer writes nothing more')
@@ -81,8 +96,10 @@ export class WalWriter {
       return failing(() => this.#turn())
     } catch (error) {
       this.#isFailed = true
-      this.#closeFile()
-      throw error
+      const failure = isUnwritable(error) ? failing(() => this.#keepWhatIsWhole(error)) : error
+      throw failure
+    } finally {
+      if (this.#isFailed) this.#closeFile()
     }
   }
 
@@ -93,6 +110,7 @@ export class WalWriter {
   #turn(): boolean {
     const released = this.#ring.releasedLsn()
     if (released > this.#releasedLsn) {
+      this.#assertHolder()
       this.#releasedLsn = released
       this.#files.release(released)
     }
@@ -102,6 +120,7 @@ export class WalWriter {
       const { position, length } = this.#ring.readable(head)
       if (length === 0) break
       worked = true
+      if (this.#options.fence?.isStrict === true) this.#assertHolder()
       const taken =
         this.#large === null
           ? this.#takeFrames(position, length)
@@ -129,9 +148,46 @@ export class WalWriter {
       taken += bytes
       lsn += bytes
     }
-    this.#file.append(this.#ring.bytes.subarray(position, position + taken))
+    try {
+      this.#file.append(this.#ring.bytes.subarray(position, position + taken))
+    } catch (error) {
+      if (isUnwritable(error)) this.#countWhole(position, taken, error)
+      throw error
+    }
     this.#writtenLsn = lsn
     return taken
+  }
+
+  /** Frames that went to the file whole before the rest of their write found no room are written. */
+  #countWhole(position: number, length: number, { details }: StratalogError): void {
+    const written = writtenOf(details)
+    let whole = 0
+    for (let next = 0; next < length; whole = next) {
+      next += this.#frameBytesAt(position + whole, this.#writtenLsn + whole)
+      if (next > (written ?? 0)) break
+    }
+    this.#cutBytes = written === null ? WAL_FRAME_HEADER_BYTES : written - whole
+    if (whole === 0) return
+    this.#file.frameWritten(whole)
+    this.#writtenLsn += whole
+  }
+
+  /** After a write that found no room. Returns what to fail with. */
+  #keepWhatIsWhole(error: StratalogError): StratalogError {
+    const isUndone = this.#erase()
+    this.#makeDurable(isUndone && this.#cutBytes > 0)
+    const { code, message, details } = error
+    return new StratalogError(code, message, { cause: error, details: { ...details, isUndone } })
+  }
+
+  #erase(): boolean {
+    try {
+      this.#file.erase(this.#cutBytes)
+      return true
+    } catch (error) {
+      if (isUnwritable(error)) return false
+      throw error
+    }
   }
 
   #frameBytesAt(position: number, lsn: number = this.#writtenLsn): number {
@@ -178,7 +234,12 @@ export class WalWriter {
       this.#seal(large.payloadChecksum),
       this.#file.salt,
     )
-    this.#file.writePart(header, 0)
+    try {
+      this.#file.writePart(header, 0)
+    } catch (error) {
+      if (isUnwritable(error)) this.#cutBytes = writtenOf(error.details) ?? WAL_FRAME_HEADER_BYTES
+      throw error
+    }
     this.#file.frameWritten(bytes)
     this.#writtenLsn += bytes
     this.#large = null
@@ -193,10 +254,12 @@ export class WalWriter {
     }
   }
 
-  #makeDurable(): void {
+  /** `isForced` syncs though no frame is waiting for it. */
+  #makeDurable(isForced = false): void {
     const written = this.#writtenLsn
-    if (written === this.#durableLsn) return
+    if (written === this.#durableLsn && !isForced) return
     this.#file.dataSync()
+    this.#assertHolder()
     this.#durableLsn = written
     this.#ring.publishDurable(written)
     this.#options.onProgress()
@@ -205,12 +268,18 @@ export class WalWriter {
   /** Goes on in a new file, with room for a frame of `frameBytes`. */
   #roll(frameBytes: number): void {
     this.#makeDurable()
+    this.#assertHolder()
     const full = this.#file
     const lsn = this.#writtenLsn
     this.#file = this.#files.create(lsn, this.#link, frameBytes, () => {})
     full.close()
     const mark = { lsn, epoch: this.#options.epoch, salt: full.salt, link: this.#link }
     this.#files.markRolled(full.startLsn, mark)
+  }
+
+  #assertHolder(): void {
+    const { fence, fileSystem } = this.#options
+    if (fence !== null) assertHolder(fileSystem, fence)
   }
 
   #closeFile(): void {
@@ -222,19 +291,22 @@ export class WalWriter {
   }
 }
 
+/** How many bytes of a write were taken before it failed; null where the file system does not say. */
+function writtenOf(details: StratalogError['details']): number | null {
+  const { written } = details
+  return typeof written === 'number' ? written : null
+}
+
 /**
- * Runs a step; errors of the file system come out as the WAL's: `disk_full`, or `disk_failed` with the first as cause.
+ * Runs a step; errors of the file system come out as the WAL's: `disk_full`, `disk_read_only`, or `disk_failed` with
+ * the first as cause.
  */
 function failing<T>(step: () => T): T {
   try {
     return step()
   } catch (error) {
-    if (!isStratalogError(error) || error.kind === 'corrupt' || error.code === 'disk_full')
-      throw error
+    if (!isStratalogError(error) || error.kind === 'corrupt' || error.kind === 'fenced') throw error
     if (error.code === 'format_unsupported') throw error
-    throw new StratalogError('disk_failed', `The WAL cannot go on: ${error.message}`, {
-      cause: error,
-      details: error.details,
-    })
+    throw isUnwritable(error) ? error : diskFailed(error)
   }
 }

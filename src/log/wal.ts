@@ -11,8 +11,8 @@
  * 3. fdatasync ends; the durable LSN passes the frame: recovery finds it, always.
  * 4. `onDurable` tells; only here may the append be acknowledged.
  *
- * After a failure nothing more becomes durable: `append` and `flush` throw it, and only a new WAL,
- * of a new epoch, goes on.
+ * After a failure nothing more becomes durable: `append` and `flush` throw it, and only another WAL goes on
+ * (`resumable-wal.ts`): under the same epoch when there was merely no room, else under a new one.
  */
 import { assert } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -31,10 +31,12 @@ import {
 } from '../format/wal-frame.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import { type DriverEvents, InlineDriver, ThreadDriver, type WalDriver } from './wal-driver.ts'
+import type { WalFence } from './wal-fence.ts'
 import type { WalFileSizes } from './wal-files.ts'
 import { RingConsumer, RingProducer, createRingBuffer } from './wal-ring.ts'
 import type { WalRecovered } from './wal-scan.ts'
 import type { SpawnWalThread } from './wal-thread.ts'
+import type { WalActivity } from './wal-watch.ts'
 import { WalWriter } from './wal-writer.ts'
 
 /**
@@ -46,10 +48,17 @@ export type FillPayload = (into: Uint8Array, position: number) => void
 
 export interface Wal {
   /**
-   * Adds a frame and returns the LSN after it. Order of calls is order of LSNs.
-   * @throws StratalogError `append_too_large`, `engine_closed`, or the failure. Then nothing was added.
+   * Adds a frame and returns the LSN after it. Order of calls is order of LSNs. `drop` is called instead of `fill` when
+   * the WAL fails before it gets that far.
+   * @throws StratalogError `append_too_large`, `engine_closed`, or the failure. Then nothing was added, and neither is
+   * called.
    */
-  append(fields: WalFrameFields, payloadLength: number, fill: FillPayload): number
+  append(
+    fields: WalFrameFields,
+    payloadLength: number,
+    fill: FillPayload,
+    drop?: () => void,
+  ): number
   /**
    * Null while there is room. Else resolves when there is; wait for it before work that ends in
    * `append`, and look again. An `append` that does not wait is taken all the same, in order, and
@@ -62,12 +71,19 @@ export interface Wal {
   readonly appendedLsn: number
   /** Why nothing more becomes durable, or null. */
   readonly failure: StratalogError | null
+  /** How far the writer is, whatever it has told. */
+  activity(): WalActivity
   /** One listener, called once per group with the new durable LSN. It does not throw. */
   onDurable(listener: (durableLsn: number) => void): void
   /** One listener, called once; every `onDurable` comes before. */
   onFailure(listener: (failure: StratalogError) => void): void
   /** Resolves when all that was appended is durable. @throws the failure. */
   flush(): Promise<void>
+  /**
+   * Gives the WAL up, because of what happened elsewhere on its disk: nothing more is told to be durable. `onFailure`
+   * comes when the writer has ended; `durableLsn` then says how far it came.
+   */
+  abandon(failure: StratalogError): void
   /** Frames below `lsn` are not needed again: call it after the checkpoint that says so is durable. */
   release(lsn: number): void
   /** Makes all durable, seals, and ends the writer. Does not throw after a failure; that was told already. */
@@ -81,6 +97,8 @@ export interface WalOptions {
   readonly epoch: number
   /** What `scanWal` found. */
   readonly recovered: WalRecovered
+  /** How the writer knows that it still is the one; left out where nobody else can be. */
+  readonly fence?: WalFence | null
   /** A power of two; for tests. */
   readonly ringBytes?: number
   /** For tests. */
@@ -109,7 +127,8 @@ export function createInlineWal(options: InlineWalOptions): Wal {
   const ring = new RingConsumer(buffer)
   // Progress is looked at after each round, so the writer itself tells nobody.
   const sizes = options.sizes ?? DEFAULT_SIZES
-  const writer = new WalWriter({ ...options, sizes, ring, onProgress: () => {} })
+  const fence = options.fence ?? null
+  const writer = new WalWriter({ ...options, fence, sizes, ring, onProgress: () => {} })
   return new RingWal(
     buffer,
     options.recovered.endLsn,
@@ -127,6 +146,7 @@ export async function createThreadWal(options: ThreadWalOptions): Promise<Wal> {
     engineId,
     epoch,
     recovered,
+    fence: options.fence ?? null,
     sizes: options.sizes ?? DEFAULT_SIZES,
   }
   let driver: ThreadDriver | null = null
@@ -145,6 +165,7 @@ interface QueuedFrame {
   readonly lsn: number
   readonly payloadLength: number
   readonly fill: FillPayload
+  readonly drop: () => void
   /** A large frame while it goes through in pieces, and how far it went. */
   pieces: { readonly bytes: Uint8Array; pushed: number } | null
 }
@@ -161,6 +182,8 @@ class RingWal implements Wal {
   #appendedLsn: number
   #durableLsn: number
   #failure: StratalogError | null = null
+  /** Why nothing is told any more, while the writer still ends. */
+  #abandoned: StratalogError | null = null
   #closing: Promise<void> | null = null
   #durableListener: (durableLsn: number) => void = () => {}
   #failureListener: (failure: StratalogError) => void = () => {}
@@ -191,10 +214,15 @@ class RingWal implements Wal {
     return this.#appendedLsn
   }
   get failure(): StratalogError | null {
-    return this.#failure
+    return this.#failure ?? this.#abandoned
   }
   get backpressure(): Promise<void> | null {
     return this.#room?.promise ?? null
+  }
+
+  activity(): WalActivity {
+    const isBusy = this.#failure === null && this.#ring.durableLsn() < this.#appendedLsn
+    return { isBusy, steps: this.#ring.steps() }
   }
 
   onDurable(listener: (durableLsn: number) => void): void {
@@ -205,13 +233,18 @@ class RingWal implements Wal {
     this.#failureListener = listener
   }
 
-  append(fields: WalFrameFields, payloadLength: number, fill: FillPayload): number {
+  append(
+    fields: WalFrameFields,
+    payloadLength: number,
+    fill: FillPayload,
+    drop: () => void = () => {},
+  ): number {
     if (this.#closing !== null) throw new StratalogError('engine_closed', 'The WAL is closed.')
-    return this.#append(fields, payloadLength, fill)
+    return this.#append(fields, payloadLength, fill, drop)
   }
 
   async flush(): Promise<void> {
-    if (this.#failure !== null) throw this.#failure
+    if (this.failure !== null) throw this.failure
     if (this.#durableLsn >= this.#appendedLsn) return
     const lsn = this.#appendedLsn
     await new Promise<void>((resolve, reject) => this.#flushes.push({ lsn, resolve, reject }))
@@ -219,9 +252,16 @@ class RingWal implements Wal {
 
   release(lsn: number): void {
     assert(lsn <= this.#durableLsn, 'only durable frames are released')
-    if (this.#closing !== null || this.#failure !== null) return
+    if (this.#closing !== null || this.failure !== null) return
     this.#ring.release(lsn)
     this.#driver.wake(this.#ring)
+  }
+
+  abandon(failure: StratalogError): void {
+    if (this.failure !== null) return
+    this.#abandoned = failure
+    this.#ring.stop()
+    void this.#driver.end(this.#ring).then(() => this.#fail(failure))
   }
 
   close(): Promise<void> {
@@ -233,7 +273,12 @@ class RingWal implements Wal {
     try {
       await this.flush()
       // The seal proves all before it durable: damage there is then corruption, never taken for a torn tail.
-      this.#append(SEAL, 0, () => {})
+      this.#append(
+        SEAL,
+        0,
+        () => {},
+        () => {},
+      )
       await this.flush()
     } catch {
       // The failure was told to its listener, and recovery deals with what is not durable.
@@ -242,10 +287,16 @@ class RingWal implements Wal {
     await this.#driver.end(this.#ring)
   }
 
-  #append(fields: WalFrameFields, payloadLength: number, fill: FillPayload): number {
-    if (this.#failure !== null) throw this.#failure
+  #append(
+    fields: WalFrameFields,
+    payloadLength: number,
+    fill: FillPayload,
+    drop: () => void,
+  ): number {
+    if (this.failure !== null) throw this.failure
     if (payloadLength > APPEND_BYTES_MAX) throw tooLarge(payloadLength)
-    const frame: QueuedFrame = { fields, lsn: this.#appendedLsn, payloadLength, fill, pieces: null }
+    const lsn = this.#appendedLsn
+    const frame: QueuedFrame = { fields, lsn, payloadLength, fill, drop, pieces: null }
     const isIn = this.#queue.length === 0 && this.#put(frame)
     this.#appendedLsn += walFrameBytes(payloadLength)
     assert(Number.isSafeInteger(this.#appendedLsn), 'LSNs are safe integers')
@@ -315,6 +366,10 @@ class RingWal implements Wal {
   #progress(): void {
     if (this.#failure !== null) return
     const durableLsn = this.#ring.durableLsn()
+    if (this.#abandoned !== null) {
+      this.#durableLsn = durableLsn
+      return
+    }
     if (durableLsn > this.#durableLsn) {
       this.#durableLsn = durableLsn
       this.#settleFlushes(durableLsn)
@@ -337,7 +392,7 @@ class RingWal implements Wal {
     if (this.#failure !== null) return
     this.#progress()
     this.#failure = failure
-    this.#queue = []
+    for (const frame of this.#queue.splice(0)) if (frame.pieces === null) frame.drop()
     this.#setBackpressure(false)
     for (const waiter of this.#flushes.splice(0)) waiter.reject(failure)
     this.#hold()
@@ -345,7 +400,7 @@ class RingWal implements Wal {
   }
 
   #hold(): void {
-    const holds = this.#failure === null && this.#durableLsn < this.#appendedLsn
+    const holds = this.failure === null && this.#durableLsn < this.#appendedLsn
     if (holds === this.#holdsProcess) return
     this.#holdsProcess = holds
     this.#driver.setHoldsProcess(holds)

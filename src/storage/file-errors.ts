@@ -10,6 +10,9 @@ const CODE_BY_ERRNO: Readonly<Record<string, ErrorCode>> = {
   EEXIST: 'file_exists',
   ENOSPC: 'disk_full',
   EDQUOT: 'disk_full',
+  // The process, or the file system, lets no file grow further.
+  EFBIG: 'disk_full',
+  EROFS: 'disk_read_only',
 }
 
 /** The symbolic errno of an error from node:fs, such as `ENOENT`; null when it carries none. */

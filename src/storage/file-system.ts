@@ -1,8 +1,8 @@
 /**
  * The file-system port: opaque names and bytes. Paths are absolute or relative to what the
  * implementation was given; callers join them with '/'. Every failure is a StratalogError:
- * `file_not_found`, `file_exists`, `disk_full` (ENOSPC, EDQUOT), or `file_system_failed` with the
- * errno in `details.errno` and the path in `details.path`.
+ * `file_not_found`, `file_exists`, `disk_full` (ENOSPC, EDQUOT, EFBIG), `disk_read_only` (EROFS), or
+ * `file_system_failed` with the errno in `details.errno` and the path in `details.path`.
  *
  * Durability contract (docs/guarantees.md):
  * - a write is durable only after `sync` of its file, a name only after `syncDirectory` of its
@@ -82,7 +82,7 @@ export interface SyncFile {
   length(): number
   /**
    * Writes all of the bytes at `position`; loops over short counts; throws when no progress is
-   * made.
+   * made. `details.written` of what it throws says how many bytes the kernel took before.
    */
   write(bytes: Uint8Array, position: number): void
   /** Reads up to `into.length` bytes at `position`; returns how many there were. */

@@ -6,7 +6,8 @@
  * copied once for each that goes. Under pressure less is enough, and everything goes before an append is refused.
  */
 import type { Clock, Timer } from '../base/clock.ts'
-import type { Eviction, Partition } from '../log/partition.ts'
+import type { Eviction } from '../log/eviction.ts'
+import type { Partition } from '../log/partition.ts'
 
 const SWEEP_INTERVAL_MS = 1_000
 const SWEEP_SHARE_MIN = 0.5

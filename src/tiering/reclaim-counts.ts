@@ -2,7 +2,7 @@ import type { Metrics } from '../base/metrics.ts'
 import type { EvictionPolicy } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Reclaimed } from '../log/memory-account.ts'
-import type { Eviction } from '../log/partition.ts'
+import type { Eviction } from '../log/eviction.ts'
 import { memoryOf } from './log-memory.ts'
 
 /** Counts what was dropped from its only copy: for the engine, for each log, and as metrics by policy. */

@@ -13,7 +13,8 @@
 import type { TermsTest } from '../log/batch-runs.ts'
 import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import type { Eviction, Partition } from '../log/partition.ts'
+import type { Eviction } from '../log/eviction.ts'
+import type { Partition } from '../log/partition.ts'
 import type { RunList } from '../log/run-list.ts'
 
 /** About 10 ms of copying. */

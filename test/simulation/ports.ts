@@ -53,12 +53,21 @@ export function simulatedPorts(
       watch.started()
       return wal
     },
-    lockDirectory: async (path) => {
+    lockDirectory: async (path, _holder, writerId) => {
       if (!world.tryLock(process)) {
         throw new StratalogError('directory_in_use', `${path} is held by another process.`)
       }
-      if (world.disk.find(path) === null) world.disk.create(path)
-      return { release: async () => world.unlock(process) }
+      // Before the WAL is read: who looks at the file later than a successor finds the successor.
+      const file = world.disk.find(path) === null ? world.disk.create(path) : world.disk.file(path)
+      file.write(Buffer.from(writerId), 0)
+      file.sync()
+      return {
+        path,
+        text: writerId,
+        kind: 'kernel' as const,
+        isHeld: () => world.lockHolder === process,
+        release: async () => world.unlock(process),
+      }
     },
     currentLockHolder: () =>
       world.lockHolder === null

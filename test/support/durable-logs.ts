@@ -19,6 +19,7 @@ import { AckQueue } from '../../src/log/ack-queue.ts'
 import type { LiveLog } from '../../src/log/live-log.ts'
 import { manifestFilesInDirectory, manifestFilesInStore } from '../../src/log/manifest-files.ts'
 import { ManifestStore } from '../../src/log/manifest-store.ts'
+import type { Partition } from '../../src/log/partition.ts'
 import { Recovery } from '../../src/log/recovery.ts'
 import { bytesInDirectory, bytesInStore } from '../../src/log/segment-copies.ts'
 import { SegmentPins } from '../../src/log/segment-pins.ts'
@@ -117,8 +118,12 @@ export async function openLife(machine: Machine, definition: LogDefinition): Pro
   const manifest = await claim(manifestFilesInDirectory(fileSystem, DATA_DIR))
   await createIn(manifest, definition)
   const pins = new SegmentPins()
-  const acks = new AckQueue()
-  const logPorts: { wal: Wal | null; acks: AckQueue; room: null } = { wal: null, acks, room: null }
+  const acks = new AckQueue<Partition>()
+  const logPorts: { wal: Wal | null; acks: AckQueue<Partition>; room: null } = {
+    wal: null,
+    acks,
+    room: null,
+  }
   const registry = new LogRegistry(
     {
       pool: new SlabPool({ freeBytesMax: 1 << 20, poison: true }),
@@ -168,7 +173,7 @@ function recoverWal(
   machine: Machine,
   { epoch, walLsn }: ManifestState,
   registry: LogRegistry,
-  acks: AckQueue,
+  acks: AckQueue<Partition>,
 ): Pick<Life, 'wal' | 'run' | 'runAlone'> {
   const recovery = new Recovery(registry.byId)
   const recovered = scanWal(machine.walFiles, WAL_DIRECTORY, {
@@ -195,7 +200,7 @@ function recoverWal(
     },
   })
   wal.onDurable((lsn) => acks.settle(lsn))
-  wal.onFailure((failure) => acks.fail(failure))
+  wal.onFailure((failure) => acks.withdraw(wal.durableLsn, false, () => failure))
   const runAlone = (): void => {
     isAlone = true
     run()

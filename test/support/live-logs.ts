@@ -35,7 +35,7 @@ export const MEMORY_POLICY: StoragePolicy = {
 export class Surroundings {
   pool: SlabPool = new SlabPool({ freeBytesMax: 8 * 1024 * 1024, poison: true })
   readonly pins: SegmentPins = new SegmentPins()
-  readonly acks: AckQueue = new AckQueue()
+  readonly acks: AckQueue<Partition> = new AckQueue()
   readonly wal: Wal | null
   /** The clock that records expire by; unset, none does. */
   now: () => number = () => -Infinity
@@ -45,7 +45,7 @@ export class Surroundings {
   constructor(wal: Wal | null = null) {
     this.wal = wal
     wal?.onDurable((durableLsn) => this.acks.settle(durableLsn))
-    wal?.onFailure((failure) => this.acks.fail(failure))
+    wal?.onFailure((failure) => this.acks.withdraw(wal.durableLsn, false, () => failure))
   }
 }
 

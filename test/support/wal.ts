@@ -1,5 +1,6 @@
 /** A WAL in memory that moves only when told to, and frames to put into it. */
 import type { WalFrame, WalFrameFields } from '../../src/format/wal-frame.ts'
+import type { WalFence } from '../../src/log/wal-fence.ts'
 import type { WalFileSizes } from '../../src/log/wal-files.ts'
 import { type WalScanResult, scanWal } from '../../src/log/wal-scan.ts'
 import { type Wal, createInlineWal } from '../../src/log/wal.ts'
@@ -35,6 +36,7 @@ export interface OpenTestWalOptions {
   readonly fromLsn?: number
   readonly ringBytes?: number
   readonly sizes?: WalFileSizes
+  readonly fence?: WalFence
 }
 
 /** Scans what is there and continues it. */
@@ -47,6 +49,7 @@ export function openTestWal(fileSystem: SyncFileSystem, options: OpenTestWalOpti
     directory: WAL_DIRECTORY,
     engineId: ENGINE_ID,
     epoch: options.epoch ?? 1,
+    fence: options.fence ?? null,
     recovered,
     ringBytes: options.ringBytes ?? SMALL_RING_BYTES,
     sizes: options.sizes ?? SMALL_SIZES,

@@ -1,14 +1,25 @@
 import { expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
-import { AckQueue } from '../../../src/log/ack-queue.ts'
+import { type AckListener, AckQueue } from '../../../src/log/ack-queue.ts'
 
 /** Notes every step in order. */
 function recorder(): {
   steps: string[]
-  listener: (name: string) => { durableTo(end: number): void }
+  listener: (name: string, visibleEnd?: number) => AckListener
 } {
   const steps: string[] = []
-  return { steps, listener: (name) => ({ durableTo: (end) => steps.push(`${name} to ${end}`) }) }
+  return {
+    steps,
+    listener: (name, visibleEnd = 0) => ({
+      visibleEnd,
+      durableTo: (end) => steps.push(`${name} to ${end}`),
+      takeBack: (end, lsn) => steps.push(`${name} back to ${end} at ${lsn}`),
+    }),
+  }
+}
+
+function refusal(fate: string): StratalogError {
+  return new StratalogError('disk_full', fate)
 }
 
 test('appends settle in the order of the WAL, each once, when its last byte is durable', async () => {
@@ -37,29 +48,77 @@ test('an append that nobody waits for moves the watermark all the same', () => {
   expect(steps).toEqual(['a to 3'])
 })
 
-test('after a failure nothing is durable any more, and all who wait or come are refused with it', async () => {
+test('what was not written is refused as not applied, and taken back', async () => {
   const { steps, listener } = recorder()
   const acks = new AckQueue()
-  const failure = new StratalogError('disk_failed', 'gone')
-  const settled = acks.add(10, listener('a'), 1, true)
-  const waiting = acks.add(20, listener('a'), 2, true)
+  const [a, b] = [listener('a'), listener('b')]
+  const settled = acks.add(10, a, 1, true)
+  const waiting = [acks.add(20, a, 2, true), acks.add(30, b, 7, true), acks.add(40, a, 3, true)]
   acks.settle(10)
   await settled
-  acks.fail(failure)
-  await expect(waiting).rejects.toBe(failure)
-  acks.fail(new StratalogError('disk_full', 'later'))
-  expect(acks.failure).toBe(failure)
-  await expect(acks.add(30, listener('a'), 3, true)).rejects.toBe(failure)
-  expect(acks.add(40, listener('a'), 4, false)).toBeNull()
-  acks.settle(1_000)
-  expect(steps).toEqual(['a to 1'])
+  const refused = waiting.map((append) => expect(append).rejects.toThrow('not_applied'))
+  expect(acks.withdraw(10, true, refusal)).toEqual([])
+  await Promise.all(refused)
+  expect(steps).toEqual(['a to 1', 'a back to 0 at 10', 'b back to 0 at 10'])
   expect(acks.length).toBe(0)
+  void acks.add(20, a, 2, false)
+  acks.settle(20)
+  expect(steps.at(-1)).toBe('a to 2')
+})
+
+test('what was acknowledged in memory, or was seen, stays with what lies before it, whose fate is unknown', async () => {
+  const { steps, listener } = recorder()
+  const acks = new AckQueue()
+  const [a, seen] = [listener('a'), listener('seen', 9)]
+  const before = acks.add(10, a, 1, true)
+  void acks.add(20, a, 2, false)
+  const after = acks.add(30, a, 3, true)
+  const visible = acks.add(40, seen, 9, true)
+  const refused = [
+    expect(before).rejects.toThrow('unknown'),
+    expect(after).rejects.toThrow('not_applied'),
+    expect(visible).rejects.toThrow('unknown'),
+  ]
+  expect(acks.withdraw(0, true, refusal)).toEqual([
+    { listener: a, endOffset: 1 },
+    { listener: a, endOffset: 2 },
+    { listener: seen, endOffset: 9 },
+  ])
+  await Promise.all(refused)
+  expect(steps).toEqual(['a back to 2 at 0', 'seen back to 9 at 0'])
+})
+
+test('nothing is certain where the files may hold what was not acknowledged', async () => {
+  const { listener } = recorder()
+  const acks = new AckQueue()
+  const waiting = acks.add(10, listener('a'), 1, true)
+  const refused = expect(waiting).rejects.toThrow('unknown')
+  acks.withdraw(0, false, refusal)
+  await refused
+})
+
+test('what became durable while its writer was given up stays, and is not acknowledged', async () => {
+  const { steps, listener } = recorder()
+  const acks = new AckQueue()
+  const durable = acks.add(10, listener('a'), 1, true)
+  const gone = acks.add(20, listener('b'), 4, true)
+  const refused = [
+    expect(durable).rejects.toThrow('unknown'),
+    expect(gone).rejects.toThrow('unknown'),
+  ]
+  expect(acks.withdraw(10, false, refusal)).toEqual([])
+  await Promise.all(refused)
+  expect(steps).toEqual(['a to 1', 'b back to 0 at 10'])
 })
 
 test('a long queue settles in pieces without losing or repeating one', () => {
   const acks = new AckQueue()
   const ends: number[] = []
-  const listener = { durableTo: (end: number): number => ends.push(end) }
+  const listener: AckListener = {
+    visibleEnd: 0,
+    durableTo: (end) => ends.push(end),
+    takeBack: () => {},
+  }
   for (let index = 1; index <= 5_000; index++) void acks.add(index, listener, index, false)
   for (let lsn = 0; lsn <= 5_000; lsn += 700) acks.settle(lsn)
   acks.settle(5_000)

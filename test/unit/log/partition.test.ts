@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import type { AckLevel, Location, SegmentEntry } from '../../../src/format/manifest.ts'
 import { storedSchema } from '../../../src/format/schema-evolution.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
-import type { Eviction, Partition } from '../../../src/log/partition.ts'
+import type { Eviction } from '../../../src/log/eviction.ts'
+import type { Partition } from '../../../src/log/partition.ts'
 import {
   type OffsetGap,
   type PartitionReadOptions,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
 import { APPEND_BYTES_MAX } from '../../../src/format/limits.ts'
+import { WAL_FILE_HEADER_BYTES } from '../../../src/format/wal-file.ts'
 import { walFrameBytes } from '../../../src/format/wal-frame.ts'
 import {
   MemorySyncFileSystem,
@@ -358,6 +359,56 @@ describe('a failing disk', () => {
     appendMany(open, 2, 1, 200)
     open.run()
     expect(open.wal.failure).toMatchObject({ code: 'disk_full' })
+  })
+
+  test('of a write that is cut short, whole frames are acknowledged and the rest is gone, wherever it ends', async () => {
+    const bytes = walFrameBytes(13)
+    for (let room = 0; room <= 3 * bytes; room += 4) {
+      const fileSystem = new MemorySyncFileSystem()
+      const open = openTestWal(fileSystem)
+      // The last frame ends in zeros where zeros lie already: what is missing of it would not be missed.
+      for (const index of [0, 1, 2]) appendPayload(open.wal, index, new Uint8Array(13))
+      fileSystem.faults = ({ kind, path, position, length }): number | undefined => {
+        if (kind !== 'write') return undefined
+        const left = WAL_FILE_HEADER_BYTES + room - position
+        if (left <= 0) throw ENOSPC(path)
+        return Math.min(left, length)
+      }
+      open.run()
+      const whole = Math.floor(room / bytes)
+      expect(open.wal.failure?.details['isUndone'] ?? true, `room for ${room}`).toBe(true)
+      expect(open.wal.durableLsn).toBe(whole * bytes)
+      fileSystem.faults = (): undefined => undefined
+      expect(scanOffsets(fileSystem)).toEqual([0, 1, 2].slice(0, whole))
+      fileSystem.crash()
+      expect(scanOffsets(fileSystem)).toEqual([0, 1, 2].slice(0, whole))
+    }
+  })
+
+  test('a sync that fails for want of space counts as a failed sync', () => {
+    const fileSystem = new MemorySyncFileSystem()
+    const open = openTestWal(fileSystem)
+    fileSystem.faults = ({ kind, path }): undefined => {
+      if (kind === 'dataSync') throw ENOSPC(path)
+    }
+    appendMany(open, 0, 1, 8)
+    open.run()
+    expect(open.wal.failure).toMatchObject({ code: 'disk_failed' })
+  })
+
+  test('a writer that is given up tells nothing more, and then how far it came', async () => {
+    const open = openTestWal(new MemorySyncFileSystem())
+    const [durable, failures]: [number[], StratalogError[]] = [[], []]
+    open.wal.onDurable((lsn) => durable.push(lsn))
+    open.wal.onFailure((failure) => failures.push(failure))
+    appendMany(open, 0, 2, 8)
+    const failure = EIO('elsewhere')
+    open.wal.abandon(failure)
+    expect(() => appendMany(open, 2, 1, 8)).toThrow('EIO')
+    open.run()
+    await Promise.resolve()
+    expect([durable, failures, open.wal.durableLsn]).toEqual([[], [failure], 176])
+    await open.wal.close()
   })
 
   test('those who wait for room are let go, to meet the failure', async () => {

@@ -1,0 +1,36 @@
+/**
+ * Keeps a writer whose lock is a lease from acknowledging after it was stopped for longer than the lease, also what no
+ * disk has to see: such an append asks here first. A kernel lock cannot be lost, and costs nothing here.
+ */
+import type { Clock } from '../base/clock.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { DirectoryLock } from '../storage/directory-lock.ts'
+
+/** A lease is taken over after ten seconds; a look this long ago still holds, and costs one read of a small file. */
+const LOOK_MS = 1_000
+
+/** Throws `writer_fenced` once the lease is another's; `onFenced` is told first. */
+export function leaseGuard(
+  lock: DirectoryLock,
+  clock: Clock,
+  onFenced: (error: StratalogError) => void,
+): () => void {
+  if (lock.kind === 'kernel') return () => {}
+  let lookedAt = clock.monotonic()
+  let fenced: StratalogError | null = null
+  return () => {
+    if (fenced !== null) throw fenced
+    const now = clock.monotonic()
+    if (now - lookedAt < LOOK_MS) return
+    if (!lock.isHeld()) {
+      fenced = new StratalogError(
+        'writer_fenced',
+        `Another process has taken ${lock.path}: this one must not write any more.`,
+        { details: { path: lock.path, fate: 'not_applied' } },
+      )
+      onFenced(fenced)
+      throw fenced
+    }
+    lookedAt = now
+  }
+}

@@ -1,0 +1,110 @@
+/** System calls that fail in a real process: the engine ends its epoch, recovers by itself, and loses nothing. */
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { StratalogError } from '../../src/base/errors.ts'
+import { Stratalog } from '../../src/index.ts'
+import { NodeFileSystem } from '../../src/storage/node-file-system.ts'
+import { expectError } from '../support/expect-error.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+const CHILD = fileURLToPath(new URL('../support/disk-child.ts', import.meta.url))
+const APPENDS = 120
+
+interface Ended {
+  readonly states: readonly string[]
+  readonly held: readonly number[]
+  /** By log and outcome, the numbers of appends. */
+  readonly told: ReadonlyMap<string, readonly number[]>
+}
+
+/** Runs the child under strace, which makes system calls of each of its threads fail. */
+function run(root: string, inject: string): Ended {
+  const journal = `${root}/journal`
+  const strace = [
+    '-f',
+    '-qq',
+    '-o',
+    '/dev/null',
+    '-e',
+    'trace=fdatasync,fsync,pwrite64',
+    '-e',
+    inject,
+  ]
+  const command = [process.execPath, CHILD, `${root}/data`, journal, String(APPENDS)]
+  const environment = { ...process.env, UV_THREADPOOL_SIZE: '1', UV_USE_IO_URING: '0' }
+  const result: SpawnSyncReturns<string> = spawnSync('strace', [...strace, ...command], {
+    encoding: 'utf8',
+    env: environment,
+    timeout: 100_000,
+  })
+  if (result.error !== undefined)
+    throw new Error('This test needs strace: apt-get install strace.', { cause: result.error })
+  expect(result.status, result.stderr).toBe(0)
+  const { states, held } = JSON.parse(result.stdout) as Pick<Ended, 'states' | 'held'>
+  const told = new Map<string, number[]>()
+  for (const line of readFileSync(journal, 'utf8').trim().split('\n')) {
+    const [outcome = '', log = '', n = ''] = line.split(' ')
+    told.set(`${log} ${outcome}`, [...(told.get(`${log} ${outcome}`) ?? []), Number(n)])
+  }
+  return { states, held, told }
+}
+
+async function numbers(db: Stratalog, name: string): Promise<number[]> {
+  return (await db.log(name).read().toArray()).map((row) => Number(row['n']))
+}
+
+test.each([
+  ['one fdatasync of each WAL thread', 'inject=fdatasync:error=EIO:when=45'],
+  ['each fdatasync of a WAL thread after its 40th', 'inject=fdatasync:error=EIO:when=41+'],
+  ['each 60th write of the WAL', 'inject=pwrite64:error=EIO:when=60'],
+])('%s fails: a new epoch recovers, with every acknowledged record', async (_name, inject) => {
+  const root = await temporaryDirectory()
+  const { states, held, told } = run(root, inject)
+  expect(states.slice(0, 3)).toEqual(['failed', 'reopening', 'working'])
+  expect(told.get('orders ack')?.length).toBeGreaterThan(APPENDS / 4)
+  // A log in RAM did not notice.
+  expect(held).toEqual(Array.from({ length: APPENDS }, (_, n) => n))
+  await using db = await Stratalog.open({ dataDir: `${root}/data` })
+  for (const name of ['orders', 'fast']) {
+    const seen = await numbers(db, name)
+    expect(seen).toEqual([...new Set(seen)].sort((a, b) => a - b))
+    const there = new Set(seen)
+    for (const n of told.get(`${name} ack`) ?? []) expect(there).toContain(n)
+    for (const n of told.get(`${name} not_applied`) ?? []) expect(there).not.toContain(n)
+  }
+})
+
+test('a sync that fails beside the WAL ends the epoch too, and the engine recovers under the next', async () => {
+  const dataDir = `${await temporaryDirectory()}/data`
+  const db = await Stratalog.open({ dataDir, logLevel: 'silent' })
+  const orders = await db.createLog('orders')
+  const cache = await db.createLog('cache', { storage: { mode: 'memory' } })
+  await orders.append({ n: 0 })
+  await cache.append({ n: 0 })
+  const failing = vi.spyOn(NodeFileSystem.prototype, 'syncDirectory')
+  failing.mockImplementation(async (path) => {
+    const details = { path, operation: 'sync the directory', errno: 'EIO' }
+    throw new StratalogError('file_system_failed', `Cannot sync ${path}: EIO`, { details })
+  })
+  onTestFinished(() => failing.mockRestore())
+  await expectError(db.createLog('more'), 'file_system_failed')
+  await expect.poll(() => db.status().disk?.state).toBe('failed')
+  const refused = await expectError(orders.append({ n: 1 }), 'disk_failed')
+  expect(refused.details['fate']).toBe('not_applied')
+  await expectError(db.createLog('other'), 'disk_failed')
+  expect(await orders.read().toArray()).toMatchObject([{ n: 0 }])
+  failing.mockRestore()
+  await expect.poll(() => db.status().disk?.state, { timeout: 20_000 }).toBe('working')
+  // The handles of before are good, and what was half done is done once.
+  await orders.append({ n: 2 })
+  await (await db.createLog('more')).append({ n: 3 })
+  expect(await cache.read().toArray()).toMatchObject([{ n: 0 }])
+  await db.close()
+  await using again = await Stratalog.open({ dataDir })
+  expect(again.logs().map(({ name }) => name)).toEqual(['orders', 'cache', 'more'])
+  expect(await again.log('orders').read().toArray()).toMatchObject([{ n: 0 }, { n: 2 }])
+  expect(await again.log('more').read().toArray()).toMatchObject([{ n: 3 }])
+})
