@@ -37,7 +37,7 @@ export interface ResultHeader {
 export class QuerySession {
   readonly report: ScanReport = new ScanReport()
   readonly #id: number
-  readonly #database: Database
+  readonly #database: Promise<Database>
   readonly #scanTables: ScanTables
   readonly #sql: string
   readonly #parameters: QueryParameters
@@ -52,7 +52,7 @@ export class QuerySession {
 
   constructor(
     id: number,
-    database: Database,
+    database: Promise<Database>,
     scanTables: ScanTables,
     sql: string,
     parameters: QueryParameters,
@@ -141,7 +141,9 @@ export class QuerySession {
 
   async #open(): Promise<DuckDBConnection> {
     assert(this.#connection === null, 'a query is bound once')
-    const connection = await this.#database.connect()
+    const database = await this.#database
+    this.#throwIfCancelled()
+    const connection = await database.connect()
     this.#connection = connection
     await connection.run('BEGIN TRANSACTION')
     return connection
