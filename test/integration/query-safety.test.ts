@@ -224,6 +224,39 @@ test('a damaged segment is named and never read as rows', async () => {
   await expectError(runner.query('SELECT sum(id) FROM clicks'), 'segment_corrupt')
 })
 
+test('a query that fails after its first rows fails, and says why', async () => {
+  const { runner } = sampleRunner([await clicks()])
+  const sql = (limit: string) =>
+    `SELECT a.name || b.name AS names, CASE WHEN a.id = 4999 THEN error('no ' || ${limit}) ELSE b.id END AS id
+     FROM clicks a, clicks b WHERE b.id < ${limit}`
+  const error = await expectError(
+    runner.query(sql('$1::INTEGER'), [40]).then((result) => result.toArray()),
+    'query_invalid',
+  )
+  expect(error.message).toMatch(/no 40/)
+})
+
+test('damage in the middle of a result is not its end', async () => {
+  const rows = Array.from({ length: 60_000 }, (_, id) => ({
+    id,
+    name: `a rather long name that is another in every row: ${id}`,
+    _time: new Date(id),
+  }))
+  const batch = (from: number, to: number) =>
+    sampleBatch(SCHEMA, rows.slice(from, to), { baseOffset: from })
+  const log = await sampleLog(await temporaryDirectory(), 'clicks', [
+    [
+      { tier: 'disk', batches: [batch(0, 30_000)] },
+      { tier: 'disk', batches: [batch(30_000, 60_000)] },
+    ],
+  ])
+  await damage(log, 1)
+  const { runner } = sampleRunner([log])
+  const result = await runner.query(`SELECT ${Array(8).fill('name').join(', ')} FROM clicks`)
+  await expectError(result.toArray(), 'segment_corrupt')
+  await expectError(result.stats, 'segment_corrupt')
+})
+
 test('a process that exits in the middle of a query does not hang', async () => {
   const script = `
     import { QueryRunner } from '${sourceUrl('query/query-runner.ts')}'
