@@ -8,6 +8,7 @@ import type { ColumnData } from '../format/column.ts'
 import { concatColumns, nullColumn } from '../format/column-values.ts'
 import type { Field } from '../format/schema.ts'
 import { toColumnType } from './duckdb-types.ts'
+import { hasFailed } from './result-failure.ts'
 import { readVector } from './vector-reader.ts'
 
 export type ScannedFormat = 'csv' | 'parquet'
@@ -42,6 +43,8 @@ const CHUNKS_TOGETHER = 16
 /** Left to itself, DuckDB passes over lines that do not fit what it guessed: here each is a record or a reject. */
 const CSV_SETTINGS = `skip = 0, comment = '', quote = '"', escape = '"', strict_mode = true, null_padding = false,
   store_rejects = true`
+
+const PARQUET_QUERY = 'SELECT * FROM read_parquet($1)'
 
 /** What separates fields, where a header alone has to tell. */
 const DELIMITER = /[,;\t|]/
@@ -91,10 +94,8 @@ async function* readRows(
   { format, signal, onRejected }: FileScanOptions,
 ): AsyncGenerator<FileChunk, void, undefined> {
   await connection.run("SET TimeZone = 'UTC'")
-  const result = await connection.stream(
-    format === 'csv' ? await csvQuery(connection, path) : 'SELECT * FROM read_parquet($1)',
-    [path],
-  )
+  const query = format === 'csv' ? await csvQuery(connection, path) : PARQUET_QUERY
+  const result = await connection.stream(query, [path])
   const types: readonly DuckDBType[] = result.columnTypes()
   const fields = result.deduplicatedColumnNames().map((name, index): Field => {
     const type = types[index]
@@ -110,8 +111,23 @@ async function* readRows(
     parts = []
     isEmpty = false
   }
+  if (hasFailed(result)) throw await failureOf(connection, query, [path])
   if (parts.length > 0 || isEmpty) yield joinChunks(fields, parts)
   if (format === 'csv') await tellRejected(connection, path, onRejected)
+}
+
+/** DuckDB tells why it stopped only whoever asks for all rows at once; this asks, and keeps none. */
+async function failureOf(
+  connection: DuckDBConnection,
+  query: string,
+  parameters: string[] = [],
+): Promise<unknown> {
+  try {
+    await connection.run(`EXPLAIN ANALYZE ${query}`, parameters)
+  } catch (error) {
+    return error
+  }
+  return new Error('it could not be read to its end')
 }
 
 /** DuckDB takes lines that disagree for one column each; then the header's own separator decides. */
@@ -137,6 +153,7 @@ async function tellRejected(
       await onRejected(rejected)
     }
   }
+  if (hasFailed(found)) throw await failureOf(connection, REJECTED_LINES)
 }
 
 function lineInvalid(path: string, { line, reason }: RejectedLine): StratalogError {

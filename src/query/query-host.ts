@@ -1,5 +1,4 @@
 /** The worker's side of every query: takes main's messages, runs sessions, answers. It lives as long as its worker. */
-import { present } from '../base/assert.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import { Database } from './database.ts'
@@ -29,7 +28,9 @@ export class QueryHost {
   readonly #queries = new Map<number, RunningQuery>()
   #scanTables: ScanTables | null = null
   #database: Promise<Database> | null = null
-  #isClosing = false
+  #closed: Promise<void> | null = null
+  /** What ends every query, once something failed that nobody was there to catch. */
+  #failure: StratalogError | null = null
 
   constructor(channel: Channel<ToWorker, FromWorker>, files: SyncFileSystem) {
     this.#channel = channel
@@ -46,7 +47,7 @@ export class QueryHost {
         this.#database.catch(() => {})
         return
       case 'bind':
-        void this.#bind(message)
+        this.#bind(message)
         return
       case 'run':
         this.#step(message.query, (query) => this.#run(query, message))
@@ -62,23 +63,19 @@ export class QueryHost {
     }
   }
 
-  async #bind({ query: id, sql, parameters, tables }: BindMessage): Promise<void> {
-    try {
-      const database = await present(this.#database, 'an open database')
-      const session = new QuerySession(
-        id,
-        database,
-        present(this.#scanTables, 'tables'),
-        sql,
-        parameters,
-      )
-      const step = Promise.resolve()
-      this.#queries.set(id, { session, step, unconsumedBytes: 0, wake: () => {}, isEnded: false })
-    } catch (error) {
+  /** Known from here on: whoever closes waits for it, also while DuckDB is still being opened. */
+  #bind({ query: id, sql, parameters, tables }: BindMessage): void {
+    if (this.#closed !== null || this.#database === null || this.#scanTables === null) {
+      const error =
+        this.#failure ??
+        new StratalogError('engine_closed', 'The query worker takes no more queries.')
       this.#channel.post({ kind: 'failed', query: id, error: toWorkerError(error) })
       return
     }
-    this.#step(id, async ({ session }) => {
+    const session = new QuerySession(id, this.#database, this.#scanTables, sql, parameters)
+    const step = Promise.resolve()
+    this.#queries.set(id, { session, step, unconsumedBytes: 0, wake: () => {}, isEnded: false })
+    this.#step(id, async () => {
       this.#channel.post({ kind: 'planned', query: id, bounds: await session.bind(tables) })
     })
   }
@@ -90,16 +87,17 @@ export class QueryHost {
     query.step = query.step.then(async () => {
       if (query.isEnded) return
       try {
-        if (query.session.isCancelled)
-          throw new StratalogError('aborted', 'The query was cancelled.')
+        if (query.session.isCancelled) throw this.#cancelled()
         await run(query)
       } catch (error) {
-        const reason = query.session.isCancelled
-          ? new StratalogError('aborted', 'The query was cancelled.')
-          : error
+        const reason = query.session.isCancelled ? this.#cancelled() : error
         await this.#end(id, query, query.session.report.error ?? reason)
       }
     })
+  }
+
+  #cancelled(): StratalogError {
+    return this.#failure ?? new StratalogError('aborted', 'The query was cancelled.')
   }
 
   async #run(query: RunningQuery, message: RunMessage): Promise<void> {
@@ -149,20 +147,32 @@ export class QueryHost {
   /** Closes the session and says so; the last message of a query. */
   async #end(id: number, query: RunningQuery, error: unknown): Promise<void> {
     query.isEnded = true
-    this.#queries.delete(id)
     await query.session.close()
+    // Only now: until its session is closed DuckDB works for it, and whoever closes the worker has to wait.
+    this.#queries.delete(id)
     if (error === null)
       this.#channel.post({ kind: 'done', query: id, reads: query.session.report.reads })
     else this.#channel.post({ kind: 'failed', query: id, error: toWorkerError(error) })
   }
 
+  /**
+   * Ends every query, as this worker is about to die of an error. Resolves when DuckDB is at rest; a worker that ends
+   * before that takes the process with it. Repeated until then, as an interrupt between two calls into DuckDB is lost.
+   */
+  fail(): Promise<void> {
+    this.#failure = new StratalogError('query_failed', 'The query worker ended by itself.')
+    return this.#close()
+  }
+
   /** Interrupts what runs, as often as it is asked to; DuckDB is closed once, when all has ended. */
-  async #close(): Promise<void> {
-    const running = [...this.#queries]
-    for (const [id] of running) this.#cancel(id)
-    if (this.#isClosing) return
-    this.#isClosing = true
-    await Promise.all(running.map(([, query]) => query.step))
+  #close(): Promise<void> {
+    for (const id of this.#queries.keys()) this.#cancel(id)
+    this.#closed ??= this.#closeWhenEnded()
+    return this.#closed
+  }
+
+  async #closeWhenEnded(): Promise<void> {
+    await Promise.all([...this.#queries.values()].map((query) => query.step))
     const database = await this.#database?.catch(() => null)
     database?.close()
     this.#channel.post({ kind: 'closed' })

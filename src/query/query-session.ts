@@ -12,7 +12,7 @@ import {
   StatementType,
 } from '@duckdb/node-api'
 import { assert, present } from '../base/assert.ts'
-import { StratalogError } from '../base/errors.ts'
+import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { ColumnType } from '../format/schema.ts'
 import { bindParameters } from './bind-parameters.ts'
 import type { Database } from './database.ts'
@@ -24,6 +24,7 @@ import type {
   ResultColumn,
   ScanSource,
 } from './protocol.ts'
+import { hasFailed } from './result-failure.ts'
 import { type ScanBounds, boundsFromPlan, nonceFor, scanColumnName } from './scan-bounds.ts'
 import { type Statement, prepareReadOnly, readStatement } from './statement.ts'
 import { SCAN_FUNCTION, ScanReport, type ScanTables } from './table-scan.ts'
@@ -37,7 +38,7 @@ export interface ResultHeader {
 export class QuerySession {
   readonly report: ScanReport = new ScanReport()
   readonly #id: number
-  readonly #database: Database
+  readonly #database: Promise<Database>
   readonly #scanTables: ScanTables
   readonly #sql: string
   readonly #parameters: QueryParameters
@@ -45,6 +46,7 @@ export class QuerySession {
   #connection: DuckDBConnection | null = null
   #tables: readonly BoundTable[] = []
   #bounds: readonly (readonly ScanBounds[] | null)[] = []
+  #sources: readonly (readonly ScanSource[])[] = []
   #prepared: DuckDBPreparedStatement | null = null
   #result: DuckDBResult | null = null
   #types: readonly DuckDBType[] = []
@@ -52,7 +54,7 @@ export class QuerySession {
 
   constructor(
     id: number,
-    database: Database,
+    database: Promise<Database>,
     scanTables: ScanTables,
     sql: string,
     parameters: QueryParameters,
@@ -82,6 +84,7 @@ export class QuerySession {
   async run(sources: readonly (readonly ScanSource[])[]): Promise<ResultHeader> {
     const connection = present(this.#connection, 'a bound query')
     const { isExplain } = present(this.#statement, 'a bound statement')
+    this.#sources = sources
     // Readable names for those who read the plan; nothing is derived from it any more.
     await this.#createViews(isExplain ? null : nonceFor(this.#sql), sources)
     const allowed = isExplain ? StatementType.EXPLAIN : StatementType.SELECT
@@ -98,12 +101,16 @@ export class QuerySession {
     }
   }
 
-  /** The next rows of the result, at most 2,048; null after the last. */
+  /** The next rows of the result, at most 2,048; null after the last. Rejects when the statement failed on the way. */
   async next(): Promise<ResultChunk | null> {
     this.#throwIfCancelled()
-    const chunk = await present(this.#result, 'a running query').fetchChunk()
+    const result = present(this.#result, 'a running query')
+    const chunk = await result.fetchChunk()
     this.#throwIfCancelled()
-    if (chunk === null || chunk.rowCount === 0) return null
+    if (chunk === null || chunk.rowCount === 0) {
+      if (hasFailed(result)) throw await this.#failure()
+      return null
+    }
     return {
       length: chunk.rowCount,
       columns: this.#types.map((type, index) => readVector(chunk, index, type)),
@@ -141,7 +148,9 @@ export class QuerySession {
 
   async #open(): Promise<DuckDBConnection> {
     assert(this.#connection === null, 'a query is bound once')
-    const connection = await this.#database.connect()
+    const database = await this.#database
+    this.#throwIfCancelled()
+    const connection = await database.connect()
     this.#connection = connection
     await connection.run('BEGIN TRANSACTION')
     return connection
@@ -197,6 +206,32 @@ export class QuerySession {
     }
   }
 
+  /**
+   * Why the statement failed after its first rows. A scan of ours tells; DuckDB tells only whoever asks for all rows at
+   * once, so for its reason the statement runs again in a way that keeps none.
+   */
+  async #failure(): Promise<unknown> {
+    if (this.report.error !== null) return this.report.error
+    const connection = present(this.#connection, 'a running query')
+    const { query } = present(this.#statement, 'a bound statement')
+    try {
+      await connection.run('ROLLBACK')
+      await connection.run('BEGIN TRANSACTION')
+      await this.#createViews(nonceFor(this.#sql), this.#sources)
+      const again = await prepareReadOnly(connection, `EXPLAIN ANALYZE ${query}`, [
+        StatementType.EXPLAIN,
+      ])
+      bindParameters(again, this.#parameters)
+      await again.run()
+    } catch (error) {
+      return isStratalogError(error) ? error : withoutPlace(error)
+    }
+    return new StratalogError(
+      'query_failed',
+      'The query failed after its first rows, and did not fail when it ran again.',
+    )
+  }
+
   #tableId(table: number): string {
     return `${this.#id}/${table}`
   }
@@ -204,6 +239,12 @@ export class QuerySession {
   #throwIfCancelled(): void {
     if (this.#isCancelled) throw new StratalogError('aborted', 'The query was cancelled.')
   }
+}
+
+/** The place that DuckDB shows is one in the text it was given, which here is not the caller's. */
+function withoutPlace(error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error)
+  return new Error(message.replace(/\n+LINE \d+: [\s\S]*$/, ''), { cause: error })
 }
 
 function quoted(name: string): string {

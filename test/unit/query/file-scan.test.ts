@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { expect, test } from 'vitest'
@@ -40,6 +40,21 @@ test('a CSV file comes with its types and nulls', async () => {
     [1, 'Ada, Countess', new Date('1815-12-10'), 1.5],
     [2, null, new Date('1906-12-09'), null],
   ])
+})
+
+test('a Parquet file that is damaged behind its first rows is refused, not taken for a shorter one', async () => {
+  const path = join(await temporaryDirectory(), 'rows.parquet')
+  const instance = await DuckDBInstance.create(':memory:')
+  const connection = await instance.connect()
+  await connection.run(`COPY (SELECT range AS id, md5(range::VARCHAR) AS text FROM range(200000))
+    TO '${path}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)`)
+  connection.disconnectSync()
+  instance.closeSync()
+  const bytes = await readFile(path)
+  const middle = Math.floor(bytes.length * 0.8)
+  await writeFile(path, bytes.fill(0xff, middle, middle + 100_000))
+  const error = await expectError(scan(path, { format: 'parquet' }), 'input_invalid')
+  expect(error.message).toMatch(/cannot be read as parquet: \w/)
 })
 
 test('a Parquet file comes in its order, in chunks that share their fields', async () => {
