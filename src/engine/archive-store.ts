@@ -1,5 +1,7 @@
 /** An archive by its URL: what the process's environment says of S3 counts beside the options. */
 import { type Archive, openArchive } from '../log/archive-view.ts'
+import type { MissingObject } from '../log/segment-damage.ts'
+import { unnamedObjects } from '../replay/archive-audit.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import { type OpenedObjectStore, openObjectStore } from '../storage/open-object-store.ts'
 import type { S3Options } from './config.ts'
@@ -39,4 +41,13 @@ export async function connectArchive(
     await store.close()
     throw error
   }
+}
+
+/** Objects of the named logs, or of all, that hold records which the archive's manifest has lost. Lists the bucket. */
+export async function unnamedIn(
+  archive: Archive,
+  logs: readonly string[] | undefined,
+): Promise<readonly MissingObject[]> {
+  const unnamed = await unnamedObjects(archive, () => openArchive(archive.store))
+  return unnamed.filter(({ log }) => logs === undefined || logs.includes(log))
 }

@@ -24,6 +24,8 @@ export interface OpenedDirectory {
   readonly dataDir: string
   readonly fileSystem: FileSystem
   readonly manifest: ManifestStore
+  /** Of the identity; that of the manifest, once there is one. */
+  readonly engineId: string
 }
 
 /** @throws StratalogError `directory_foreign`, `directory_in_use`, `file_not_found`, `manifest_corrupt`. */
@@ -62,11 +64,15 @@ export async function openDirectory(
   const files = manifestFilesInDirectory(fileSystem, dataDir)
   const manifest = await ManifestStore.open(files, { clock, logger: logger.child('manifest') })
   closers.push(() => manifest.close())
-  if (access === 'write') {
-    await assertManifestIsWhole(fileSystem, dataDir, manifest)
-    await manifest.claim(writer, engineId ?? '')
-  }
-  return { dataDir, fileSystem, manifest }
+  await assertManifestIsWhole(fileSystem, dataDir, {
+    engineId: engineId ?? '',
+    ...stateOf(manifest),
+  })
+  return { dataDir, fileSystem, manifest, engineId: engineId ?? '' }
+}
+
+function stateOf({ number, state }: ManifestStore): Pick<ManifestStore, 'number' | 'state'> {
+  return { number, state }
 }
 
 /** The writer as the lock file names it. */

@@ -8,7 +8,7 @@ import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
 import { type DirectoryLock, lockDirectory } from '../storage/directory-lock.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
-import { connectArchive } from './archive-store.ts'
+import { connectArchive, unnamedIn } from './archive-store.ts'
 import type { S3Options } from './config.ts'
 import { processId } from './environment.ts'
 import { hostName } from './host.ts'
@@ -68,11 +68,23 @@ export function runRestore(
     try {
       const newEngineId = randomHex(random, 16)
       const target = { fileSystem, dataDir, clock, logger, writer, newEngineId }
-      return await restore(plan, target, { signal, onProgress })
+      return await withUnnamed(plan, options, await restore(plan, target, { signal, onProgress }))
     } finally {
       await lock?.release()
     }
   })
+}
+
+/** A restore up to the end says what lies behind the end that its manifest knows. */
+async function withUnnamed(
+  plan: RestorePlan,
+  { snapshot, toOffsets, logs }: RestoreArchiveOptions,
+  result: RestoreResult,
+): Promise<RestoreResult> {
+  if (snapshot !== undefined || toOffsets !== undefined) return result
+  const unnamed = await unnamedIn(plan.archive, logs)
+  if (unnamed.length === 0) return result
+  return { ...result, verified: false, missing: [...result.missing, ...unnamed] }
 }
 
 /**

@@ -1,7 +1,9 @@
 /** From what lies in the WAL directory to a WAL that takes appends. */
+import { isStratalogError } from '../base/errors.ts'
 import { Recovery } from '../log/recovery.ts'
 import { WAL_DIRECTORY } from '../format/paths.ts'
 import type { AckQueue } from '../log/ack-queue.ts'
+import type { ManifestStore } from '../log/manifest-store.ts'
 import { type Wal, createThreadWal } from '../log/wal.ts'
 import { type WalScanResult, scanWal } from '../log/wal-scan.ts'
 import { NodeSyncFileSystem } from '../storage/node-sync-file-system.ts'
@@ -17,12 +19,14 @@ export function scanDirectoryWal(
   registry: LogRegistry,
   ports: EnginePorts,
 ): WalScanResult {
-  const { engineId, walLsn } = directory.manifest.state
-  const recovery = new Recovery(registry.byId)
+  const { engineId } = directory
+  const { walLsn, walReached } = directory.manifest.state
+  const recovery = new Recovery(registry.byId, directory.manifest.state.deletedLogIds)
   const startedAt = ports.clock.monotonic()
   const scanned = scanWal(new NodeSyncFileSystem(), `${directory.dataDir}/${WAL_DIRECTORY}`, {
     engineId,
     fromLsn: walLsn,
+    reachedLsn: walReached,
     onFrame: (frame, payload) => recovery.apply(frame, payload),
   })
   if (recovery.report.records > 0 || scanned.torn !== null) {
@@ -67,6 +71,28 @@ export async function openWal({
     })
     acks.fail(failure)
   })
-  closers.push(() => wal.close())
+  closers.push(async () => {
+    await wal.close()
+    await noteReached(directory.manifest, wal)
+  })
+  // From here on a directory without a WAL has lost it.
+  if (directory.manifest.state.walReached === null)
+    await directory.manifest.commit([{ kind: 'wal-reached', walLsn: scanned.endLsn }])
   return wal
+}
+
+/**
+ * The manifest learns where the WAL ends: the seal alone would go with the end of a file that is cut short. A writer
+ * that was fenced meanwhile has nothing to say.
+ */
+async function noteReached(manifest: ManifestStore, wal: Wal): Promise<void> {
+  if (wal.failure !== null) return
+  const { durableLsn } = wal
+  try {
+    await manifest.commit(({ walReached }) =>
+      durableLsn > (walReached ?? -1) ? [{ kind: 'wal-reached', walLsn: durableLsn }] : [],
+    )
+  } catch (error) {
+    if (!isStratalogError(error) || error.code !== 'writer_fenced') throw error
+  }
 }

@@ -38,6 +38,7 @@ const KINDS: readonly ManifestEdit['kind'][] = [
   'segment-copied',
   'segment-copy-dropped',
   'checkpoint',
+  'wal-reached',
   'snapshot-created',
   'snapshot-deleted',
 ]
@@ -84,6 +85,7 @@ function editJson(edit: ManifestEdit): unknown {
       return { kind, logId, partition, baseOffset, tier }
     }
     case 'checkpoint':
+    case 'wal-reached':
       return { kind: edit.kind, walLsn: edit.walLsn }
     case 'snapshot-created':
       return { kind: edit.kind, snapshot: snapshotJson(edit.snapshot) }
@@ -134,6 +136,7 @@ function editOf(fields: JsonFields): ManifestEdit {
         tier: lowerTierOf(fields),
       }
     case 'checkpoint':
+    case 'wal-reached':
       return { kind, walLsn: fields.integer('walLsn') }
     case 'snapshot-created':
       return { kind, snapshot: snapshotOf(fields.object('snapshot')) }

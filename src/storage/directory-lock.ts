@@ -124,7 +124,7 @@ function tryKernelLock(descriptor: number, path: string): (() => Promise<void>) 
   if (result.status !== 0) {
     throw new StratalogError(
       'file_system_failed',
-      `Cannot lock ${path}: flock exited with ${result.status}.`,
+      `Cannot lock ${path}: flock exited with ${result.status}. Put the data directory on a local file system that has locks.`,
       {
         details: { path },
       },
