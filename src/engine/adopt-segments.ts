@@ -13,6 +13,7 @@ import { parseSegmentTail } from '../format/segment-reader.ts'
 import type { SegmentFacts } from '../format/segment.ts'
 import { wholePartition } from '../log/archive-view.ts'
 import type { FileSystem } from '../storage/file-system.ts'
+import { segmentEntry } from '../tiering/encode.ts'
 
 /** The edits that name them; changes nothing. */
 export async function adoptSegments(
@@ -96,24 +97,9 @@ async function readSegment(
       facts.partition === parsed.partition &&
       facts.baseOffset === parsed.baseOffset
     if (!isOfPlace) return null
-    const { baseOffset, endOffset, timeMin, timeMax, appendTimeMin, appendTimeMax } = facts
     const { length } = bytes
-    const entry: SegmentEntry = {
-      baseOffset,
-      endOffset,
-      schemaId: facts.schema.id,
-      timeMin,
-      timeMax,
-      appendTimeMin,
-      appendTimeMax,
-      rawBytes: facts.rawBytes,
-      length,
-      sha256,
-      format: 'arrow',
-      statistics: facts.statistics,
-      disk: { object: path, position: 0, length },
-      object: null,
-    }
+    const location = { object: path, position: 0, length }
+    const entry = segmentEntry({ facts, length, sha256 }, 'disk', location)
     return { facts, entry }
   } catch (error) {
     if (isStratalogError(error)) return null

@@ -1,4 +1,5 @@
 /** An archive by its URL: what the process's environment says of S3 counts beside the options. */
+import type { Clock } from '../base/clock.ts'
 import { type Archive, openArchive } from '../log/archive-view.ts'
 import type { MissingObject } from '../log/segment-damage.ts'
 import { unnamedObjects } from '../replay/archive-audit.ts'
@@ -7,6 +8,7 @@ import { type OpenedObjectStore, openObjectStore } from '../storage/open-object-
 import type { S3Options } from './config.ts'
 import { environmentVariables } from './environment.ts'
 import type { EnginePorts } from './ports.ts'
+import { lookAgain } from './verify/look-again.ts'
 
 /** @throws StratalogError `url_invalid`, `config_invalid`. */
 export function openArchiveStore(
@@ -47,7 +49,13 @@ export async function connectArchive(
 export async function unnamedIn(
   archive: Archive,
   logs: readonly string[] | undefined,
+  clock: Clock,
 ): Promise<readonly MissingObject[]> {
-  const unnamed = await unnamedObjects(archive, () => openArchive(archive.store))
+  let unnamed: readonly MissingObject[] = []
+  // A writer puts objects before it commits them.
+  await lookAgain(clock, undefined, async () => {
+    unnamed = await unnamedObjects(archive, () => openArchive(archive.store))
+    return unnamed.length > 0
+  })
   return unnamed.filter(({ log }) => logs === undefined || logs.includes(log))
 }

@@ -87,7 +87,10 @@ export async function replayArchive(
       { logs, from, to, since, until, speed, signal, onProgress, resumePoint },
       ports,
     )
-    return { ...report, missing: [...report.missing, ...(await unnamedIn(archive, logs))] }
+    return {
+      ...report,
+      missing: [...report.missing, ...(await unnamedIn(archive, logs, ports.clock))],
+    }
   } finally {
     await archive.store.close()
   }

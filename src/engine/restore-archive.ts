@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { randomHex } from '../base/random.ts'
@@ -68,7 +69,8 @@ export function runRestore(
     try {
       const newEngineId = randomHex(random, 16)
       const target = { fileSystem, dataDir, clock, logger, writer, newEngineId }
-      return await withUnnamed(plan, options, await restore(plan, target, { signal, onProgress }))
+      const result = await restore(plan, target, { signal, onProgress })
+      return await withUnnamed(plan, options, result, clock)
     } finally {
       await lock?.release()
     }
@@ -80,9 +82,10 @@ async function withUnnamed(
   plan: RestorePlan,
   { snapshot, toOffsets, logs }: RestoreArchiveOptions,
   result: RestoreResult,
+  clock: Clock,
 ): Promise<RestoreResult> {
   if (snapshot !== undefined || toOffsets !== undefined) return result
-  const unnamed = await unnamedIn(plan.archive, logs)
+  const unnamed = await unnamedIn(plan.archive, logs, clock)
   if (unnamed.length === 0) return result
   return { ...result, verified: false, missing: [...result.missing, ...unnamed] }
 }

@@ -215,9 +215,12 @@ function checkOwner(facts: SegmentFacts, entry: SegmentEntry, owner: SegmentOwne
   const other = TRAITS.find((trait) => facts[trait] !== entry[trait])
   if (other !== undefined)
     throw mismatch(`its ${other} is ${facts[other]}, not ${entry[other]}`, 'swapped')
+  if (JSON.stringify(facts.statistics) !== JSON.stringify(entry.statistics))
+    throw mismatch('its values lie in other bounds', 'swapped')
 }
 
-const TRAITS = ['rawBytes', 'timeMin', 'timeMax', 'appendTimeMin', 'appendTimeMax'] as const
+/** Times of records are not among them: a manifest knows them within what whole ms can say. */
+const TRAITS = ['rawBytes', 'appendTimeMin', 'appendTimeMax'] as const
 
 function placeOf(logId: number, partition: number, baseOffset: number): string {
   return `log ${logId}, partition ${partition}, from offset ${baseOffset} on`
