@@ -1,9 +1,13 @@
 /** An archive by its URL: what the process's environment says of S3 counts beside the options. */
+import type { Clock } from '../base/clock.ts'
 import { type Archive, openArchive } from '../log/archive-view.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
+import type { MissingObject } from '../log/segment-damage.ts'
+import { unnamedObjects } from '../replay/archive-audit.ts'
 import type { S3Options } from './config.ts'
 import type { EnginePorts } from './ports.ts'
 import { storageOf } from './system-storage.ts'
+import { lookAgain } from './verify/look-again.ts'
 
 /** @throws StratalogError `url_invalid`, `config_invalid`. */
 export function openArchiveStore(
@@ -37,4 +41,19 @@ export async function connectArchive(
     await store.close()
     throw error
   }
+}
+
+/** Objects of the named logs, or of all, that hold records which the archive's manifest has lost. Lists the bucket. */
+export async function unnamedIn(
+  archive: Archive,
+  logs: readonly string[] | undefined,
+  clock: Clock,
+): Promise<readonly MissingObject[]> {
+  let unnamed: readonly MissingObject[] = []
+  // A writer puts objects before it commits them.
+  await lookAgain(clock, undefined, async () => {
+    unnamed = await unnamedObjects(archive, () => openArchive(archive.store))
+    return unnamed.length > 0
+  })
+  return unnamed.filter(({ log }) => logs === undefined || logs.includes(log))
 }

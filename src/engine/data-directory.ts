@@ -4,6 +4,7 @@
  */
 import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
+import { sha256Hex } from '../format/checksum.ts'
 import { decodeIdentity, encodeIdentity } from '../format/identity.ts'
 import type { ManifestState } from '../format/manifest.ts'
 import {
@@ -12,9 +13,11 @@ import {
   LEASE_DIRECTORY,
   LOCK_FILE,
   MANIFEST_DIRECTORY,
+  RESTORING_FILE,
   SEGMENTS_DIRECTORY,
   TEMPORARY_DIRECTORY,
   WAL_DIRECTORY,
+  parsePath,
   parseWalFileName,
   walFileName,
 } from '../format/paths.ts'
@@ -46,9 +49,13 @@ export async function readDirectoryIdentity(
     name === LEASE_DIRECTORY ||
     (name.startsWith(IDENTITY_FILE) && isTemporaryName(name))
   const strangers = names.filter((name) => !isOurs(name))
-  if (strangers.length > 0)
-    throw foreign(dataDir, `it holds ${strangers.slice(0, 3).join(', ')} and no ${IDENTITY_FILE}`)
-  return null
+  if (strangers.length === 0) return null
+  const what = `it holds ${strangers.slice(0, 3).join(', ')} and no ${IDENTITY_FILE}`
+  if (names.includes(RESTORING_FILE))
+    throw foreign(dataDir, what, 'A restore into it did not end; run the same restore again.')
+  if (names.includes(MANIFEST_DIRECTORY))
+    throw foreign(dataDir, what, 'If it is a copy of one, copy it whole.')
+  throw foreign(dataDir, what)
 }
 
 /** Makes a directory ours. @throws StratalogError `file_exists` when another did so in between. */
@@ -75,27 +82,43 @@ export async function makeSubdirectories(fileSystem: FileSystem, dataDir: string
   }
 }
 
+/** What opening a directory found out before it looks any further. */
+interface OpenedManifest {
+  /** Of the identity. */
+  readonly engineId: string
+  readonly number: number
+  readonly state: ManifestState
+}
+
 /**
  * Called before the directory is claimed: a claim would hide the loss.
  * @throws StratalogError `manifest_corrupt` when the directory holds more than its manifest can know of: the manifest,
- * or its last commits, are lost.
+ * or its last commits, are lost; `file_corrupt` when identity and manifest are of two engines.
  */
 export async function assertManifestIsWhole(
   fileSystem: FileSystem,
   dataDir: string,
-  { number, state }: { readonly number: number; readonly state: ManifestState },
+  { engineId, number, state }: OpenedManifest,
 ): Promise<void> {
+  if (number > 0 && engineId !== state.engineId) throw twoEngines(dataDir, engineId, state.engineId)
   const walEpoch = await newestWalEpoch(fileSystem, dataDir)
   if (walEpoch > state.epoch) {
     throw lostManifest(dataDir, `its WAL is of epoch ${walEpoch}, the manifest of ${state.epoch}`)
   }
-  const [segment] = number === 0 ? await filesBelow(fileSystem, dataDir, SEGMENTS_DIRECTORY) : []
-  if (segment !== undefined) throw lostManifest(dataDir, `there is ${segment} and no manifest`)
+  for (const name of await namesIn(fileSystem, `${dataDir}/${SEGMENTS_DIRECTORY}`)) {
+    const logId = Number(name)
+    if (state.logs.has(logId) || state.deletedLogIds.has(logId)) continue
+    const folder = `${SEGMENTS_DIRECTORY}/${name}`
+    if ((await fileSystem.stat(`${dataDir}/${folder}`))?.isDirectory !== true) continue
+    const [segment] = await filesBelow(fileSystem, dataDir, folder)
+    if (segment !== undefined && parsePath(segment)?.kind === 'segment')
+      throw lostManifest(dataDir, `there is ${segment}, and the manifest knows of no such log`)
+  }
 }
 
 /** The epoch that wrote the newest WAL file; 0 without one. */
 async function newestWalEpoch(fileSystem: FileSystem, dataDir: string): Promise<number> {
-  const names = await fileSystem.list(`${dataDir}/${WAL_DIRECTORY}`)
+  const names = await namesIn(fileSystem, `${dataDir}/${WAL_DIRECTORY}`)
   const startLsn = Math.max(-1, ...names.flatMap((name) => parseWalFileName(name) ?? []))
   if (startLsn === -1) return 0
   const path = `${dataDir}/${WAL_DIRECTORY}/${walFileName(startLsn)}`
@@ -106,6 +129,20 @@ async function newestWalEpoch(fileSystem: FileSystem, dataDir: string): Promise<
   } finally {
     await file.close()
   }
+}
+
+/** A restore makes no directories but those that it needs. */
+async function namesIn(fileSystem: FileSystem, directory: string): Promise<readonly string[]> {
+  return (await fileSystem.stat(directory)) === null ? [] : fileSystem.list(directory)
+}
+
+function twoEngines(dataDir: string, engineId: string, manifestEngineId: string): StratalogError {
+  const file = `${dataDir}/${IDENTITY_FILE}`
+  return new StratalogError(
+    'file_corrupt',
+    `${file} names engine ${engineId}, and the manifest beside it is of engine ${manifestEngineId}: files of two directories lie in one. Nothing was touched; bring back those that belong together, or restore the archive into a new directory.`,
+    { details: { file, engineId, manifestEngineId } },
+  )
 }
 
 function lostManifest(dataDir: string, reason: string): StratalogError {
@@ -128,11 +165,15 @@ export async function removeTemporaries(fileSystem: FileSystem, dataDir: string)
   }
 }
 
-/** Removes segments that no manifest names: a crash came between their rename and their commit. Only for the writer. */
+/**
+ * Removes segments that no manifest names: a crash came between their rename and their commit, and the WAL has their
+ * records. What is whole and lies beyond all that is known is kept: nothing else has its records. Only for the writer.
+ */
 export async function removeOrphans(
   fileSystem: FileSystem,
   dataDir: string,
   state: ManifestState,
+  isBeyond: (path: string) => boolean,
   logger: Logger,
 ): Promise<void> {
   const named = new Set<string>()
@@ -143,10 +184,23 @@ export async function removeOrphans(
     }
   }
   for (const path of await filesBelow(fileSystem, dataDir, SEGMENTS_DIRECTORY)) {
-    if (named.has(path)) continue
+    // Somebody's own files are not ours to remove.
+    const isOurs = parsePath(path)?.kind === 'segment' || isTemporaryName(path)
+    if (!isOurs || named.has(path)) continue
+    if (isBeyond(path) && (await isWhole(fileSystem, dataDir, path))) {
+      logger.warn('A segment behind all that is known is left where it is.', { path })
+      continue
+    }
     logger.info('Removing a segment file that no manifest names.', { path })
     await fileSystem.remove(`${dataDir}/${path}`)
   }
+}
+
+/** Whether a segment has the bytes that its name says. */
+async function isWhole(fileSystem: FileSystem, dataDir: string, path: string): Promise<boolean> {
+  const parsed = parsePath(path)
+  if (parsed?.kind !== 'segment') return false
+  return sha256Hex(await fileSystem.read(`${dataDir}/${path}`)).startsWith(parsed.hash)
 }
 
 async function filesBelow(
@@ -164,10 +218,14 @@ async function filesBelow(
   return files
 }
 
-function foreign(dataDir: string, reason: string): StratalogError {
+function foreign(
+  dataDir: string,
+  reason: string,
+  advice = 'Name an empty or a new directory.',
+): StratalogError {
   return new StratalogError(
     'directory_foreign',
-    `${dataDir} is not a Stratalog data directory: ${reason}. Nothing in it was touched; name an empty or a new directory.`,
+    `${dataDir} is not a Stratalog data directory: ${reason}. Nothing in it was touched. ${advice}`,
     { details: { path: dataDir, reason } },
   )
 }

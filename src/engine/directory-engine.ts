@@ -2,18 +2,18 @@
  * Opens an engine over a data directory.
  *
  * In order, because each step relies on the one before:
- * 1. it is ours or empty; 2. the kernel lock is held, and unfinished files are removed; 3. the manifest is read, is not
- *    behind the WAL, and is claimed for a new epoch;
+ * 1. it is ours or empty; 2. the kernel lock is held, and unfinished files are removed; 3. the manifest is read, and is
+ *    not behind the WAL;
  * 4. the archive, when it can be reached, says what only it knows; 5. the WAL is scanned and its records come back into
- *    RAM; 6. the manifest learns what the archive said;
+ *    RAM; 6. the manifest is claimed for a new epoch, and learns what the archive said: until here nothing has changed;
  * 7. a new WAL file is begun; 8. segments that no manifest names are removed; 9. the scheduler starts.
  * A crash in any of them leaves a directory that opens to the same state.
  */
-import { type ErrorCode, isStratalogError } from '../base/errors.ts'
+import { type ErrorCode, StratalogError, isStratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
-import { CACHE_DIRECTORY, LOCK_FILE } from '../format/paths.ts'
+import { CACHE_DIRECTORY, LOCK_FILE, parsePath } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import { DiskHealth } from '../log/disk-health.ts'
 import type { Partition, PartitionPorts } from '../log/partition.ts'
@@ -27,6 +27,7 @@ import { WatchedFileSystem } from '../storage/watched-file-system.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
+import { adoptSegments } from './adopt-segments.ts'
 import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
@@ -188,7 +189,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
   const directory = await openDirectory(place, ports, access, writer, closers)
   if (store === null || access === 'read') return { directory, store, archive: null, pulled: [] }
   const { manifest } = directory
-  const { engineId } = manifest.state
+  const { engineId } = directory
   /** From here on, what the archive knows more can no longer be taken over. */
   let isOpen = false
   const archive = new ArchiveWriter({
@@ -274,18 +275,42 @@ async function recover(
   disk: DiskHealth | null,
 ): Promise<Wal | null> {
   const { manifest, dataDir } = directory
-  const state = applyEdits(manifest.state, pulled)
+  const pulledState = applyEdits(manifest.state, pulled)
+  const adopted = await adoptSegments(dataFiles, dataDir, pulledState, ports.logger)
+  const state = applyEdits(pulledState, adopted)
   for (const log of state.logs.values()) registry.add(log)
   const scanned = scanDirectoryWal(directory, registry, ports, storage)
   // Only now: the scan refuses an archive that holds other records than the WAL does.
-  if (pulled.length > 0) await manifest.commit(pulled)
   if (disk === null) return null
+  await claimAsRead(directory, writer)
+  if (pulled.length + adopted.length > 0) await manifest.commit([...pulled, ...adopted])
   const opening = { directory, writer, registry, scanned, acks, disk, ports, storage, closers }
   const wal = await openWal(opening)
   late.wal = wal
   // Last: what no manifest names is evidence until the WAL has shown that nothing is missing.
-  await removeOrphans(dataFiles, dataDir, manifest.state, ports.logger)
+  const isUnknown = (path: string): boolean => isBeyond(path, registry)
+  await removeOrphans(dataFiles, dataDir, manifest.state, isUnknown, ports.logger)
   return wal
+}
+
+/** Claims the manifest as it was read: what came in between would not be in RAM. @throws `writer_fenced`. */
+async function claimAsRead({ manifest, engineId }: OpenedDirectory, writer: Writer): Promise<void> {
+  const { number } = manifest
+  await manifest.claim(writer, engineId)
+  if (manifest.number === number + 1) return
+  throw new StratalogError(
+    'writer_fenced',
+    `${manifest.location} was written by another process while it was opened. Open it again.`,
+    { details: { location: manifest.location, number, found: manifest.number - 1 } },
+  )
+}
+
+/** Whether a segment begins behind all that its log has: it is evidence then, and not left over. */
+function isBeyond(path: string, registry: LogRegistry): boolean {
+  const parsed = parsePath(path)
+  if (parsed?.kind !== 'segment') return false
+  const partition = registry.byId.get(parsed.logId)?.partitions[parsed.partition]
+  return partition !== undefined && parsed.baseOffset >= partition.nextOffset
 }
 
 function directoryQueries(

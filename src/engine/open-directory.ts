@@ -27,6 +27,8 @@ export interface OpenedDirectory {
   readonly manifest: ManifestStore
   /** Null for reading. */
   readonly lock: DirectoryLock | null
+  /** Of the identity; that of the manifest, once there is one. */
+  readonly engineId: string
 }
 
 /** Where the directory is, and what reaches it. */
@@ -76,11 +78,15 @@ export async function openDirectory(
   const files = manifestFilesInDirectory(fileSystem, dataDir)
   const manifest = await ManifestStore.open(files, { clock, logger: logger.child('manifest') })
   closers.push(() => manifest.close())
-  if (access === 'write') {
-    await assertManifestIsWhole(fileSystem, dataDir, manifest)
-    await manifest.claim(writer, engineId ?? '')
-  }
-  return { dataDir, fileSystem, manifest, lock }
+  await assertManifestIsWhole(fileSystem, dataDir, {
+    engineId: engineId ?? '',
+    ...stateOf(manifest),
+  })
+  return { dataDir, fileSystem, manifest, lock, engineId: engineId ?? '' }
+}
+
+function stateOf({ number, state }: ManifestStore): Pick<ManifestStore, 'number' | 'state'> {
+  return { number, state }
 }
 
 /** The writer as the lock file names it. */

@@ -5,7 +5,7 @@ import type { ReplaySpeed } from '../replay/pace.ts'
 import { type ReplayProgress, replay } from '../replay/replay.ts'
 import type { ReplayReport, ResumePoint } from '../replay/report.ts'
 import { type ReplaySink, functionSink } from '../replay/sink.ts'
-import { connectArchive } from './archive-store.ts'
+import { connectArchive, unnamedIn } from './archive-store.ts'
 import { Batch } from './batch.ts'
 import { BatchLayout } from './batch-layout.ts'
 import type { S3Options } from './config.ts'
@@ -81,12 +81,16 @@ export async function replayArchive(
     const { logs, from, to, speed, signal, onProgress, resumePoint } = options
     const since = options.since === undefined ? undefined : parseTime(options.since, 'since')
     const until = options.until === undefined ? undefined : parseTime(options.until, 'until')
-    return await replay(
+    const report = await replay(
       archive,
       sink,
       { logs, from, to, since, until, speed, signal, onProgress, resumePoint },
       ports,
     )
+    return {
+      ...report,
+      missing: [...report.missing, ...(await unnamedIn(archive, logs, ports.clock))],
+    }
   } finally {
     await archive.store.close()
   }

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { randomHex } from '../base/random.ts'
@@ -7,7 +8,7 @@ import { LEASE_DIRECTORY, LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
 import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/plan-restore.ts'
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
 import type { DirectoryLock } from '../storage/directory-lock.ts'
-import { connectArchive } from './archive-store.ts'
+import { connectArchive, unnamedIn } from './archive-store.ts'
 import type { S3Options } from './config.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import type { StoragePorts } from './storage-ports.ts'
@@ -67,11 +68,25 @@ export function runRestore(
     try {
       const newEngineId = randomHex(random, 16)
       const target = { fileSystem, dataDir, clock, logger, writer, newEngineId }
-      return await restore(plan, target, { signal, onProgress })
+      const result = await restore(plan, target, { signal, onProgress })
+      return await withUnnamed(plan, options, result, clock)
     } finally {
       await lock?.release()
     }
   })
+}
+
+/** A restore up to the end says what lies behind the end that its manifest knows. */
+async function withUnnamed(
+  plan: RestorePlan,
+  { snapshot, toOffsets, logs }: RestoreArchiveOptions,
+  result: RestoreResult,
+  clock: Clock,
+): Promise<RestoreResult> {
+  if (snapshot !== undefined || toOffsets !== undefined) return result
+  const unnamed = await unnamedIn(plan.archive, logs, clock)
+  if (unnamed.length === 0) return result
+  return { ...result, verified: false, missing: [...result.missing, ...unnamed] }
 }
 
 /**

@@ -1,10 +1,12 @@
 /** From what lies in the WAL directory to a WAL that takes appends, and goes on by itself when the disk does. */
+import { isStratalogError } from '../base/errors.ts'
 import { DISK_PROBE_BYTES } from '../format/limits.ts'
 import type { Writer } from '../format/manifest.ts'
 import { TEMPORARY_DIRECTORY, WAL_DIRECTORY } from '../format/paths.ts'
 import type { AckQueue } from '../log/ack-queue.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
 import type { Partition } from '../log/partition.ts'
+import type { ManifestStore } from '../log/manifest-store.ts'
 import { Recovery } from '../log/recovery.ts'
 import { ResumableWal } from '../log/resumable-wal.ts'
 import type { WalFence } from '../log/wal-fence.ts'
@@ -25,12 +27,14 @@ export function scanDirectoryWal(
   ports: EnginePorts,
   { syncFileSystem }: StoragePorts,
 ): WalScanResult {
-  const { engineId, walLsn } = directory.manifest.state
-  const recovery = new Recovery(registry.byId)
+  const { engineId } = directory
+  const { walLsn, walReached } = directory.manifest.state
+  const recovery = new Recovery(registry.byId, directory.manifest.state.deletedLogIds)
   const startedAt = ports.clock.monotonic()
   const scanned = scanWal(syncFileSystem, walDirectoryOf(directory), {
     engineId,
     fromLsn: walLsn,
+    reachedLsn: walReached,
     onFrame: (frame, payload) => recovery.apply(frame, payload),
   })
   if (recovery.report.records > 0 || scanned.torn !== null) {
@@ -67,7 +71,16 @@ export async function openWal(opening: WalOpening): Promise<ResumableWal> {
     probe: () => probeDisk(fileSystem, `${dataDir}/${TEMPORARY_DIRECTORY}`, DISK_PROBE_BYTES),
     reopen: (cut) => reopenWal(opening, cut),
   })
-  closers.push(() => wal.close())
+  closers.push(async () => {
+    const wasSound = wal.failure === null
+    await wal.close()
+    // All of it, the seal too: else the close failed, and recovery sees to what is there.
+    if (wasSound && wal.durableLsn === wal.appendedLsn)
+      await noteReached(directory.manifest, wal.durableLsn)
+  })
+  // From here on a directory without a WAL has lost it.
+  if (directory.manifest.state.walReached === null)
+    await directory.manifest.commit([{ kind: 'wal-reached', walLsn: scanned.endLsn }])
   return wal
 }
 
@@ -116,4 +129,18 @@ function fenceOf({ lock }: OpenedDirectory): WalFence | null {
 
 function walDirectoryOf({ dataDir }: OpenedDirectory): string {
   return `${dataDir}/${WAL_DIRECTORY}`
+}
+
+/**
+ * The manifest learns where the WAL ends: the seal alone would go with the end of a file that is cut short. A writer
+ * that was fenced meanwhile has nothing to say.
+ */
+async function noteReached(manifest: ManifestStore, durableLsn: number): Promise<void> {
+  try {
+    await manifest.commit(({ walReached }) =>
+      durableLsn > (walReached ?? -1) ? [{ kind: 'wal-reached', walLsn: durableLsn }] : [],
+    )
+  } catch (error) {
+    if (!isStratalogError(error) || error.code !== 'writer_fenced') throw error
+  }
 }

@@ -38,6 +38,7 @@ export function emptyManifestState(): ManifestState {
     nextLogId: 1,
     deletedLogIds: new Set(),
     walLsn: 0,
+    walReached: null,
     logs: LogMap.empty,
     snapshots: new Map(),
   }
@@ -143,6 +144,11 @@ export class ManifestBuilder {
         if (edit.walLsn < this.#head.walLsn)
           misfit(edit, `the checkpoint is at ${this.#head.walLsn} already`)
         this.#head = { ...this.#head, walLsn: edit.walLsn }
+        return
+      case 'wal-reached':
+        if (edit.walLsn < (this.#head.walReached ?? 0))
+          misfit(edit, `the WAL was at ${this.#head.walReached} before`)
+        this.#head = { ...this.#head, walReached: edit.walLsn }
         return
       case 'snapshot-created':
         if (this.#ownSnapshots().has(edit.snapshot.id))

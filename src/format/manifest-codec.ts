@@ -14,7 +14,7 @@
  * does not fit. `epoch` and `writerId` are those of the state after the commit.
  *
  * Head of a base: `{"number","commitHash","time","engineId","epoch","writer","nextLogId",
- * "deletedLogIds","walLsn","edits"}`, where `commitHash` is
+ * "deletedLogIds","walLsn","walReached","edits"}`, where `walReached` is there once it is known and `commitHash` is
  * the SHA-256 of commit `number`'s file. Its edits are what makes the logs and snapshots from nothing: equal states
  * have equal bases. A reader may take the lines one at a time.
  */
@@ -83,7 +83,7 @@ export function decodeCommit(bytes: Uint8Array, file: string): ManifestCommit {
 
 export function encodeBase(base: ManifestBase): Uint8Array {
   const { number, commitHash, time, state } = base
-  const { engineId, epoch, writer, nextLogId, walLsn } = state
+  const { engineId, epoch, writer, nextLogId, walLsn, walReached } = state
   const deletedLogIds = [...state.deletedLogIds].sort((a, b) => a - b)
   const edits = [...editsOf(state)]
   const writerOrNull = writer === null ? null : writerJson(writer)
@@ -97,6 +97,7 @@ export function encodeBase(base: ManifestBase): Uint8Array {
     nextLogId,
     deletedLogIds,
     walLsn,
+    ...(walReached === null ? {} : { walReached }),
     edits: edits.length,
   }
   return encodeFile('manifest-base', head, edits)
@@ -116,6 +117,7 @@ export function decodeBase(bytes: Uint8Array, file: string): ManifestBase {
   const nextLogId = head.integer('nextLogId', 1)
   const deletedLogIds = new Set(head.integers('deletedLogIds', 1))
   const walLsn = head.integer('walLsn')
+  const walReached = head.has('walReached') ? head.integer('walReached') : null
   checkEnd(head, edits.length, fail)
   const builder = new ManifestBuilder(emptyManifestState())
   for (const [index, line] of edits.entries()) {
@@ -133,7 +135,7 @@ export function decodeBase(bytes: Uint8Array, file: string): ManifestBase {
     number,
     commitHash,
     time,
-    state: { ...built, engineId, epoch, writer, nextLogId, deletedLogIds, walLsn },
+    state: { ...built, engineId, epoch, writer, nextLogId, deletedLogIds, walLsn, walReached },
   }
 }
 

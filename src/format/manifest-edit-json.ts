@@ -40,6 +40,7 @@ const KINDS: readonly ManifestEdit['kind'][] = [
   'segment-copy-dropped',
   'producers-noted',
   'checkpoint',
+  'wal-reached',
   'snapshot-created',
   'snapshot-deleted',
 ]
@@ -90,6 +91,7 @@ function editJson(edit: ManifestEdit): unknown {
       return { kind, logId, partition, producers: producers.map(producerJson), forgotten }
     }
     case 'checkpoint':
+    case 'wal-reached':
       return { kind: edit.kind, walLsn: edit.walLsn }
     case 'snapshot-created':
       return { kind: edit.kind, snapshot: snapshotJson(edit.snapshot) }
@@ -147,6 +149,7 @@ function editOf(fields: JsonFields): ManifestEdit {
         forgotten: fields.texts('forgotten'),
       }
     case 'checkpoint':
+    case 'wal-reached':
       return { kind, walLsn: fields.integer('walLsn') }
     case 'snapshot-created':
       return { kind, snapshot: snapshotOf(fields.object('snapshot')) }

@@ -157,6 +157,8 @@ export type ManifestEdit =
     }
   /** WAL frames before `walLsn` are no longer needed by recovery. */
   | { readonly kind: 'checkpoint'; readonly walLsn: number }
+  /** The WAL exists, and all below `walLsn` was durable: a WAL that ends before has lost its end. */
+  | { readonly kind: 'wal-reached'; readonly walLsn: number }
   | { readonly kind: 'snapshot-created'; readonly snapshot: Snapshot }
   | { readonly kind: 'snapshot-deleted'; readonly id: string }
 
@@ -185,6 +187,8 @@ export interface ManifestState {
   /** Ids that logs had and no log gets again. */
   readonly deletedLogIds: ReadonlySet<number>
   readonly walLsn: number
+  /** How far the WAL is known to have come; null before there was one. */
+  readonly walReached: number | null
   readonly logs: ReadonlyMap<number, LogState>
   readonly snapshots: ReadonlyMap<string, Snapshot>
 }

@@ -26,18 +26,24 @@ export interface RecoveryReport {
 
 export class Recovery {
   readonly #logs: ReadonlyMap<number, LiveLog>
+  readonly #deletedLogIds: ReadonlySet<number>
   readonly report: RecoveryReport = { frames: 0, records: 0 }
 
-  constructor(logs: ReadonlyMap<number, LiveLog>) {
+  constructor(logs: ReadonlyMap<number, LiveLog>, deletedLogIds: ReadonlySet<number>) {
     this.#logs = logs
+    this.#deletedLogIds = deletedLogIds
   }
 
   /** @throws StratalogError `wal_corrupt` when frames contradict what the manifest says. */
   apply(frame: WalFrame, payload: Uint8Array): void {
     this.report.frames++
+    if (frame.kind === 'seal') return
     const log = this.#logs.get(frame.logId)
-    // A log that is not in the manifest was deleted after these frames.
-    if (log === undefined || frame.kind === 'seal') return
+    if (log === undefined) {
+      if (this.#deletedLogIds.has(frame.logId)) return
+      // A log is committed before anything is appended to it.
+      throw contradiction(frame, 'the manifest has no such log: the end of the manifest is lost')
+    }
     if (frame.kind === 'schema') this.#applySchema(log, frame, payload)
     else this.#applyRecords(log, frame, payload)
   }

@@ -211,7 +211,16 @@ function checkOwner(facts: SegmentFacts, entry: SegmentEntry, owner: SegmentOwne
   }
   if (facts.schema.id !== entry.schemaId)
     throw mismatch(`its schema is ${facts.schema.id}, not ${entry.schemaId}`, 'swapped')
+  // Another engine, or an earlier life of this one, may have had a segment of the same offsets.
+  const other = TRAITS.find((trait) => facts[trait] !== entry[trait])
+  if (other !== undefined)
+    throw mismatch(`its ${other} is ${facts[other]}, not ${entry[other]}`, 'swapped')
+  if (JSON.stringify(facts.statistics) !== JSON.stringify(entry.statistics))
+    throw mismatch('its values lie in other bounds', 'swapped')
 }
+
+/** Times of records are not among them: a manifest knows them within what whole ms can say. */
+const TRAITS = ['rawBytes', 'appendTimeMin', 'appendTimeMax'] as const
 
 function placeOf(logId: number, partition: number, baseOffset: number): string {
   return `log ${logId}, partition ${partition}, from offset ${baseOffset} on`

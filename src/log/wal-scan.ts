@@ -16,8 +16,8 @@
  * Memory: one window over a file, or the largest frame.
  */
 import { isStratalogError, StratalogError } from '../base/errors.ts'
-import { parseWalFileName } from '../format/paths.ts'
-import type { WalDamageKind } from '../format/wal-file.ts'
+import { parseWalFileName, walFileName } from '../format/paths.ts'
+import { WAL_FILE_HEADER_BYTES, type WalDamageKind } from '../format/wal-file.ts'
 import { type WalFrame, walFrameBytes } from '../format/wal-frame.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import { type Damage, type ScannedFrame, WalFileReader } from './wal-file-reader.ts'
@@ -28,6 +28,8 @@ export interface WalReadOptions {
   readonly fromLsn: number
   /** Where to stop: the start of a frame, or the end of the WAL. Left out: at the end, wherever that is. */
   readonly untilLsn?: number
+  /** Where the manifest says that the WAL was once; null when it says that there was none, absent when nobody asked. */
+  readonly reachedLsn?: number | null
 }
 
 export interface WalScanOptions extends WalReadOptions {
@@ -104,7 +106,11 @@ export function* readWal(
       reader.close()
     }
   }
-  if (files.length === 0 && fromLsn > 0) throw missing(directory, fromLsn, 0)
+  const { reachedLsn = null } = options
+  if (files.length === 0 && (fromLsn > 0 || reachedLsn !== null))
+    throw missing(directory, fromLsn, 0)
+  if (reachedLsn !== null && progress.lsn < reachedLsn)
+    throw lostEnd(directory, files.at(-1) ?? 0, progress.lsn, reachedLsn)
   return { fromLsn, durableLsn: progress.durableLsn, endLsn: progress.lsn, torn, files }
 }
 
@@ -225,6 +231,35 @@ function decideTail(
     )
   }
   return traceEnd > position ? { file: reader.path, position, bytes: traceEnd - position } : null
+}
+
+/** All frames are sound, and there were more: what a torn tail would be if nobody knew better. */
+function lostEnd(
+  directory: string,
+  startLsn: number,
+  endLsn: number,
+  reachedLsn: number,
+): StratalogError {
+  const file = `${directory}/${walFileName(startLsn)}`
+  const position = WAL_FILE_HEADER_BYTES + endLsn - startLsn
+  const reason = `it ends at LSN ${endLsn}, and the manifest knows that it was durable up to LSN ${reachedLsn}`
+  return new StratalogError(
+    'wal_corrupt',
+    `${file} has lost its end: ${reason}. Nothing was changed; bring the file back, or restore what was archived.`,
+    {
+      details: {
+        file,
+        position,
+        lsn: endLsn,
+        reason,
+        damage: 'stale',
+        logId: null,
+        partition: null,
+        from: null,
+        to: null,
+      },
+    },
+  )
 }
 
 /** What no frame by itself shows. */

@@ -1,8 +1,12 @@
 /** What an archive's manifest should say and does not: problems that no segment by itself can show. */
+import { isStratalogError } from '../base/errors.ts'
 import type { LogState, Snapshot } from '../format/manifest.ts'
 import { SEGMENTS_DIRECTORY, parsePath } from '../format/paths.ts'
+import { SEGMENT_TAIL_BYTES, parseSegmentTail } from '../format/segment-reader.ts'
 import { type Archive, wholePartition } from '../log/archive-view.ts'
 import type { LogView } from '../log/log-view.ts'
+import type { MissingObject } from '../log/segment-damage.ts'
+import type { ListedObject } from '../storage/object-store.ts'
 
 /** Records that the manifest names, of one log or of all. */
 export function recordsNamed(log: LogState): number {
@@ -50,22 +54,53 @@ export function snapshotReasons(archive: Archive, snapshot: Snapshot): readonly 
  * Objects whose records lie behind all that the manifest names: it is older than the bucket. A writer puts an object
  * before it commits, so the manifest is read again after the listing before one is called unnamed.
  */
+export async function unnamedObjects(
+  archive: Archive,
+  reopen: () => Promise<Archive>,
+): Promise<readonly MissingObject[]> {
+  const unnamed: ListedObject[] = []
+  for await (const object of archive.store.list(`${SEGMENTS_DIRECTORY}/`)) {
+    if (isBehind(archive, object.key)) unnamed.push(object)
+  }
+  if (unnamed.length === 0) return []
+  const newer = await reopen()
+  const behind = unnamed.filter(({ key }) => isBehind(newer, key))
+  return Promise.all(behind.map((object) => describeUnnamed(archive, object)))
+}
+
+/** As `unnamedObjects`, in words. */
 export async function unnamedReasons(
   archive: Archive,
   reopen: () => Promise<Archive>,
 ): Promise<readonly string[]> {
-  const unnamed: string[] = []
-  for await (const { key } of archive.store.list(`${SEGMENTS_DIRECTORY}/`)) {
-    if (isBehind(archive, key)) unnamed.push(key)
-  }
-  if (unnamed.length === 0) return []
-  const newer = await reopen()
-  return unnamed
-    .filter((key) => isBehind(newer, key))
-    .map(
-      (key) =>
-        `Object ${key} holds records behind all that the manifest names: the manifest is stale.`,
+  const unnamed = await unnamedObjects(archive, reopen)
+  return unnamed.map(
+    ({ key }) =>
+      `Object ${key} holds records behind all that the manifest names: the manifest is stale.`,
+  )
+}
+
+/** What the object says of itself; of a damaged one what its name says. */
+async function describeUnnamed(
+  archive: Archive,
+  { key, length }: ListedObject,
+): Promise<MissingObject> {
+  const parsed = parsePath(key)
+  const place = parsed?.kind === 'segment' ? parsed : { logId: 0, partition: 0, baseOffset: 0 }
+  const { logId, partition, baseOffset: from } = place
+  const name = archive.state.logs.get(logId)?.definition.name
+  try {
+    const start = Math.max(0, length - SEGMENT_TAIL_BYTES)
+    const tail = parseSegmentTail(
+      await archive.store.get(key, { range: { start, end: length } }),
+      length,
     )
+    if (tail.kind === 'facts')
+      return { key, log: name ?? tail.facts.logName, partition, from, to: tail.facts.endOffset }
+  } catch (error) {
+    if (!isStratalogError(error) || error.kind === 'unavailable') throw error
+  }
+  return { key, log: name ?? `#${logId}`, partition, from, to: from + 1 }
 }
 
 /** Objects that a live engine counts on and the manifest does not name. */

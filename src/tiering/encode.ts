@@ -44,7 +44,7 @@ export async function encodeBatches(
 
 /** The manifest's entry for an encoded segment with one copy. */
 export function segmentEntry(
-  encoded: EncodedSegment,
+  encoded: Pick<EncodedSegment, 'facts' | 'length' | 'sha256'>,
   tier: 'disk' | 'object',
   location: Location,
 ): SegmentEntry {

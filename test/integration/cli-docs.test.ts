@@ -11,7 +11,8 @@ import { readText } from '../support/repository.ts'
 const page = readText('docs/cli.md')
 const blocks = [...page.matchAll(/^```sh run\n([\s\S]*?)^```$/gm)].map((match) => match[1] ?? '')
 
-test('the examples run one after the other', async () => {
+// Some thirty processes: on a machine that does much else they take their time.
+test('the examples run one after the other', { timeout: 600_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'stratalog-docs-'))
   const stratalog = `stratalog() { "${process.execPath}" "${cliEntry}" "$@"; }`
   try {

@@ -126,7 +126,7 @@ describe('opening', () => {
     await written({ dataDir })
     const files = [
       'tmp/half',
-      'segments/1/0/00000000000000000099-0123456789abcdef.arrow',
+      'segments/1/0/0000000000000099-0123456789abcdef.arrow',
       'manifest/x.edit~3.tmp',
     ]
     for (const file of files) await writeFile(`${dataDir}/${file}`, 'half')

@@ -159,6 +159,16 @@ test('a damaged manifest commit, a missing one and a damaged base are each named
   ])
 })
 
+test('a manifest that is gone is missing, and everything else is of no use', async () => {
+  const place = await copied()
+  await rm(`${place.dataDir}/manifest`, { recursive: true })
+  await rm(`${place.root}/archive/manifest`, { recursive: true })
+  expect((await verify(place)).problems).toMatchObject([
+    { kind: 'missing', where: `${place.dataDir}/manifest`, readable: false },
+    { kind: 'missing', where: `${place.archive}/manifest`, readable: false },
+  ])
+})
+
 test('a manifest that has lost its end is stale, in the directory and in the archive', async () => {
   const place = await copied()
   const commits = (await readdir(`${place.dataDir}/manifest`)).toSorted()

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util'
 import { parseBytes } from '../../src/base/units.ts'
+import { corruptSoak } from './corrupt/corrupt.ts'
 import { killSoak } from './kill/kill.ts'
 import { powerSoak } from './kill/power.ts'
 import { memorySoak } from './memory.ts'
@@ -39,6 +40,7 @@ const OPTIONS = {
   seed: { type: 'string', default: '1' },
   logs: { type: 'string', default: '100' },
   budget: { type: 'string', default: '256MB' },
+  verbose: { type: 'boolean', default: false },
 } as const
 
 type Values = ReturnType<typeof readArguments>['values']
@@ -72,6 +74,20 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
     cases: 100,
     inAll: true,
     run: powerSoak,
+  },
+  corrupt: {
+    what: 'damages files of directory and archive, and looks what becomes of it [--verbose]',
+    counted: 'samples',
+    cases: 5_000,
+    inAll: true,
+    run: ({ seed, cycles, timeMs, onProgress }, { verbose }) =>
+      corruptSoak({
+        samples: cycles,
+        seed,
+        timeMs,
+        onProgress: (tried) => onProgress(`${tried} samples`),
+        ...(verbose || cycles === 1 ? { onCase: (line) => process.stderr.write(`${line}\n`) } : {}),
+      }),
   },
   memory: {
     what: 'appends and evicts, and watches the memory of the process [--logs 100] [--budget 256MB]',

@@ -75,7 +75,7 @@ export function diskBench(
   const fast = liveLog(around, { policy: MEMORY_ACK_POLICY, definition: { id: 2 } })
   const ram = liveLog(around, { policy: MEMORY_POLICY, definition: { id: 3 } })
   const logs = [durable, fast, ram]
-  const recovery = new Recovery(new Map(logs.map((log) => [log.id, log])))
+  const recovery = new Recovery(new Map(logs.map((log) => [log.id, log])), new Set())
   const recovered = scanWal(fileSystem, WAL_DIRECTORY, {
     engineId: ENGINE_ID,
     fromLsn: 0,

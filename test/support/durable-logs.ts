@@ -175,7 +175,7 @@ function recoverWal(
   registry: LogRegistry,
   acks: AckQueue<Partition>,
 ): Pick<Life, 'wal' | 'run' | 'runAlone'> {
-  const recovery = new Recovery(registry.byId)
+  const recovery = new Recovery(registry.byId, new Set())
   const recovered = scanWal(machine.walFiles, WAL_DIRECTORY, {
     engineId: ENGINE_ID,
     fromLsn: walLsn,

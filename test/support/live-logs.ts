@@ -111,7 +111,7 @@ export function recoverLog(
   const testWal = openTestWal(fileSystem, { ...ROOMY, ...options.wal })
   const around = new Surroundings(testWal.wal)
   const log = liveLog(around, options)
-  const recovery = new Recovery(new Map([[log.id, log]]))
+  const recovery = new Recovery(new Map([[log.id, log]]), new Set())
   for (const { frame, payload } of testWal.frames) recovery.apply(frame, payload)
   return { log, around, testWal, recovery }
 }

@@ -209,7 +209,7 @@ function inspectCommit(bytes: Uint8Array, common: CommonFacts): Inspection {
 
 function inspectBase(bytes: Uint8Array, common: CommonFacts): Inspection {
   const { number, commitHash, time, state } = decodeBase(bytes, common.file)
-  const { engineId, epoch, writer, nextLogId, walLsn, logs, snapshots } = state
+  const { engineId, epoch, writer, nextLogId, walLsn, walReached, logs, snapshots } = state
   const report = {
     kind: 'manifest-base',
     ...common,
@@ -221,6 +221,7 @@ function inspectBase(bytes: Uint8Array, common: CommonFacts): Inspection {
     writer,
     nextLogId,
     walLsn,
+    walReached,
     logs: [...logs.values()].map(logReport),
     snapshots: [...snapshots.values()],
   }

@@ -106,6 +106,11 @@ export async function checkDirectoryManifest(
 ): Promise<ManifestPosition | null> {
   const files = manifestFilesInDirectory(fileSystem, dataDir)
   const position = await checkManifest(files, findings, signal)
+  if (position?.number === 0 && (await holdsRecords({ dataDir, fileSystem }))) {
+    const reason = 'There is no manifest; nothing here can be read.'
+    findings.file(`${dataDir}/${MANIFEST_DIRECTORY}`, 'missing', reason, false)
+    return null
+  }
   if (position === null || position.number === 0 || engineId === null) return position
   const { state } = position
   if (state.engineId !== engineId) {
@@ -113,6 +118,20 @@ export async function checkDirectoryManifest(
     findings.file(`${dataDir}/${IDENTITY_FILE}`, 'swapped', reason, false)
   }
   return position
+}
+
+async function holdsRecords({
+  dataDir,
+  fileSystem,
+}: Pick<DirectoryPlace, 'dataDir' | 'fileSystem'>): Promise<boolean> {
+  for (const directory of [WAL_DIRECTORY, SEGMENTS_DIRECTORY]) {
+    if ((await fileSystem.stat(`${dataDir}/${directory}`)) === null) continue
+    for await (const { path } of filesBelow(fileSystem, dataDir, directory)) {
+      const kind = parsePath(path)?.kind
+      if (kind === 'wal' || kind === 'segment') return true
+    }
+  }
+  return false
 }
 
 /** Segments, WAL and every other file. */

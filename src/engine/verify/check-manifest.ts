@@ -4,8 +4,10 @@
  */
 import { isStratalogError, throwIfAborted } from '../../base/errors.ts'
 import { silentLogger } from '../../base/logger.ts'
+import { ManifestBuilder, emptyManifestState } from '../../format/manifest-builder.ts'
 import {
   GENESIS_HASH,
+  type ManifestCommit,
   decodeBase,
   decodeCommit,
   manifestFileHash,
@@ -22,25 +24,25 @@ export async function checkManifest(
   signal: AbortSignal | undefined,
 ): Promise<ManifestPosition | null> {
   const names = await listAll(files)
-  let position: ManifestPosition | null = null
-  let failure: unknown = null
-  try {
-    position = (await loadManifest(files, silentLogger)).position
-  } catch (error) {
-    if (manifestProblem(error) === null) throw error
-    failure = error
-  }
-  const walk = new ManifestWalk(files, findings, position !== null)
-  const before = findings.problems.length
+  const walk = new ManifestWalk(files, findings)
   for (let number = 1; number <= names.last; number++) {
     throwIfAborted(signal)
     await walk.commit(number)
     if (names.bases.has(number)) await walk.base(number)
   }
-  const problem = manifestProblem(failure)
-  if (problem !== null && findings.problems.length === before)
-    findings.file(files.location, problem.kind, problem.reason, false)
+  const position = walk.position ?? (await loadOrNull(files))
+  walk.report(position !== null)
   return position
+}
+
+/** What opening makes of a manifest that is damaged: it begins at the newest sound base. */
+async function loadOrNull(files: ManifestFiles): Promise<ManifestPosition | null> {
+  try {
+    return (await loadManifest(files, silentLogger)).position
+  } catch (error) {
+    if (manifestProblem(error) === null) throw error
+    return null
+  }
 }
 
 async function listAll(
@@ -58,15 +60,29 @@ async function listAll(
 class ManifestWalk {
   readonly #files: ManifestFiles
   readonly #findings: Findings
-  /** Whether opening gets by without what is damaged. */
-  readonly #isReadable: boolean
+  readonly #problems: { file: ManifestFileName; kind: ProblemKind; reason: string }[] = []
+  readonly #builder = new ManifestBuilder(emptyManifestState())
   /** Of the last file; null when it was damaged and its hash says nothing. */
   #hash: string | null = GENESIS_HASH
+  #number = 0
 
-  constructor(files: ManifestFiles, findings: Findings, isReadable: boolean) {
+  constructor(files: ManifestFiles, findings: Findings) {
     this.#files = files
     this.#findings = findings
-    this.#isReadable = isReadable
+  }
+
+  /** The state after the last commit; null when something on the way was not sound. */
+  get position(): ManifestPosition | null {
+    if (this.#problems.length > 0 || this.#hash === null) return null
+    return { number: this.#number, hash: this.#hash, state: this.#builder.build() }
+  }
+
+  /** `isReadable`: opening gets by without what is damaged. */
+  report(isReadable: boolean): void {
+    for (const { file, kind, reason } of this.#problems) {
+      const where = `${this.#files.location}/${manifestPath(file)}`
+      this.#findings.file(where, kind, reason, isReadable)
+    }
   }
 
   async commit(number: number): Promise<void> {
@@ -81,6 +97,9 @@ class ManifestWalk {
       return this.#problem(file, 'swapped', `it is commit ${commit.number}`)
     if (previous !== null && commit.previousHash !== previous)
       return this.#problem(file, 'chain', 'it does not follow the commit before it')
+    // Behind damage the state is not known, and what follows is held against its links alone.
+    if (this.#problems.length === 0 && !this.#apply(file, commit)) return
+    this.#number = number
     this.#hash = manifestFileHash(bytes)
   }
 
@@ -95,6 +114,15 @@ class ManifestWalk {
     if (this.#hash !== null && base.commitHash !== this.#hash)
       return this.#problem(file, 'chain', 'it is of another history')
     this.#hash = base.commitHash
+  }
+
+  #apply(file: ManifestFileName, { edits }: ManifestCommit): boolean {
+    return (
+      this.#decoded(file, () => {
+        for (const edit of edits) this.#builder.apply(edit)
+        return true
+      }) ?? false
+    )
   }
 
   async #read(file: ManifestFileName): Promise<Uint8Array | null> {
@@ -115,8 +143,7 @@ class ManifestWalk {
   }
 
   #problem(file: ManifestFileName, kind: ProblemKind, reason: string): void {
-    const where = `${this.#files.location}/${manifestPath(file)}`
-    this.#findings.file(where, kind, reason, this.#isReadable)
+    this.#problems.push({ file, kind, reason })
   }
 }
 

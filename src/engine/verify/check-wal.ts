@@ -59,9 +59,13 @@ class WalCheck {
   run(): void {
     for (const startLsn of listWalFiles(this.#fileSystem, this.#directory))
       this.#checkFile(startLsn)
-    const { engineId, walLsn: fromLsn } = this.#state
+    const { engineId, walLsn: fromLsn, walReached: reachedLsn } = this.#state
     try {
-      const frames = readWal(this.#fileSystem, this.#directory, { engineId, fromLsn })
+      const frames = readWal(this.#fileSystem, this.#directory, {
+        engineId,
+        fromLsn,
+        reachedLsn,
+      })
       for (;;) {
         const next = frames.next()
         if (next.done === true) {

@@ -18,6 +18,7 @@ const ONE_LOG: readonly ManifestEdit[] = [
   { kind: 'schema-added', logId: 1, schema: SCHEMA },
   added(20, 30),
   { kind: 'checkpoint', walLsn: 100 },
+  { kind: 'wal-reached', walLsn: 200 },
 ]
 
 function added(from: number, to: number, changes: Partial<SegmentEntry> = {}): ManifestEdit {
@@ -175,6 +176,7 @@ describe('applying edits', () => {
       { kind: 'segment-copy-dropped', logId: 1, partition: 0, baseOffset: 20, tier: 'object' },
     ],
     ['the checkpoint is at 100 already', { kind: 'checkpoint', walLsn: 99 }],
+    ['the WAL was at 200 before', { kind: 'wal-reached', walLsn: 199 }],
     ['there is no snapshot s', { kind: 'snapshot-deleted', id: 's' }],
   ])('refuses what does not fit: %s', (reason, edit) => {
     const state = applyEdits(emptyManifestState(), ONE_LOG)

@@ -83,11 +83,11 @@ describe('recovery', () => {
     }
   })
 
-  test('passes over frames of a log that the manifest does not have', async () => {
+  test('passes over frames of a log that was deleted', async () => {
     const fileSystem = new MemorySyncFileSystem()
     await appended(fileSystem, [{ n: 1 }])
     const { testWal } = recoverLog(fileSystem, { wal: { epoch: 2 } })
-    const nobody = new Recovery(new Map())
+    const nobody = new Recovery(new Map(), new Set([1]))
     for (const { frame, payload } of testWal.frames) nobody.apply(frame, payload)
     expect(nobody.report.records).toBe(0)
   })
@@ -129,7 +129,7 @@ describe('contradictions are corruption, never repaired by guessing', () => {
     await appended(fileSystem, [{ n: 1 }, { n: 2 }])
     const { testWal } = recoverLog(fileSystem, { wal: { epoch: 2 } })
     const log = liveLog(new Surroundings())
-    const recovery = new Recovery(new Map([[log.id, log]]))
+    const recovery = new Recovery(new Map([[log.id, log]]), new Set())
     const [schema, , second] = testWal.frames
     if (schema !== undefined) recovery.apply(schema.frame, schema.payload)
     expect(() =>
@@ -138,12 +138,23 @@ describe('contradictions are corruption, never repaired by guessing', () => {
     expect(numbers(log)).toEqual([])
   })
 
+  test('records of a log that is not in the manifest and never was deleted', async () => {
+    const fileSystem = new MemorySyncFileSystem()
+    await appended(fileSystem, [{ n: 1 }])
+    const { testWal } = recoverLog(fileSystem, { wal: { epoch: 2 } })
+    const recovery = new Recovery(new Map(), new Set([7]))
+    const [schema] = testWal.frames
+    expect(() =>
+      recovery.apply(schema?.frame ?? frameOf({}), schema?.payload ?? new Uint8Array(0)),
+    ).toThrow(corrupt)
+  })
+
   test('records of a schema that was never logged', async () => {
     const fileSystem = new MemorySyncFileSystem()
     await appended(fileSystem, [{ n: 1 }])
     const { testWal } = recoverLog(fileSystem, { wal: { epoch: 2 } })
     const log = liveLog(new Surroundings())
-    const recovery = new Recovery(new Map([[log.id, log]]))
+    const recovery = new Recovery(new Map([[log.id, log]]), new Set())
     const [, first] = testWal.frames
     expect(() =>
       recovery.apply(first?.frame ?? frameOf({}), first?.payload ?? new Uint8Array(0)),
@@ -152,7 +163,7 @@ describe('contradictions are corruption, never repaired by guessing', () => {
 
   test('a partition that the log does not have, and schemas that leave out a number', () => {
     const log = liveLog(new Surroundings())
-    const recovery = new Recovery(new Map([[log.id, log]]))
+    const recovery = new Recovery(new Map([[log.id, log]]), new Set())
     expect(() => recovery.apply(frameOf({ partition: 5 }), new Uint8Array(16))).toThrow(corrupt)
     const payload = encodeSchemaPayload(sampleSchema({ a: 'int32' }, 4))
     expect(() => recovery.apply(frameOf({ kind: 'schema' }), payload)).toThrow(corrupt)

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../../src/base/random.ts'
-import type { WalScanResult } from '../../../src/log/wal-scan.ts'
+import { type WalScanResult, readWal } from '../../../src/log/wal-scan.ts'
 import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-system.ts'
 import {
+  ENGINE_ID,
   type ReadFrame,
   SMALL_SIZES,
   appendPayload,
@@ -52,6 +53,44 @@ function scan(
   const result = readTestWal(fileSystem, frames, fromLsn)
   return { result, offsets: frames.map(({ frame }) => frame.baseOffset) }
 }
+
+describe('a WAL that the manifest knows to have come further', () => {
+  const reach = (fileSystem: MemorySyncFileSystem, reachedLsn: number | null): WalScanResult => {
+    const frames = readWal(fileSystem, 'wal', { engineId: ENGINE_ID, fromLsn: 0, reachedLsn })
+    for (;;) {
+      const next = frames.next()
+      if (next.done === true) return next.value
+    }
+  }
+
+  test('is damaged, where nothing in it shows that', () => {
+    const fileSystem = written([1, 1, 1, 1])
+    expect(reach(fileSystem, 4 * FRAME)).toMatchObject({ endLsn: 4 * FRAME })
+    // The last frame is gone to the byte, as in a copy that ended early.
+    damage(fileSystem, HEADER + 3 * FRAME, FRAME)
+    expect(reach(fileSystem, 3 * FRAME)).toMatchObject({ endLsn: 3 * FRAME })
+    expect(() => reach(fileSystem, 4 * FRAME)).toThrow(
+      expect.objectContaining({
+        code: 'wal_corrupt',
+        details: expect.objectContaining({
+          damage: 'stale',
+          position: HEADER + 3 * FRAME,
+        }) as unknown,
+      }),
+    )
+  })
+
+  test('is missed when it is gone, and not where there never was one', () => {
+    const fileSystem = new MemorySyncFileSystem()
+    expect(reach(fileSystem, null)).toMatchObject({ endLsn: 0, files: [] })
+    expect(() => reach(fileSystem, 0)).toThrow(
+      expect.objectContaining({
+        code: 'wal_corrupt',
+        details: expect.objectContaining({ damage: 'missing' }) as unknown,
+      }),
+    )
+  })
+})
 
 describe('scanning a WAL', () => {
   test('finds nothing where there is nothing', () => {

@@ -1,0 +1,165 @@
+/** Files that are gone, or are those of another time: what is missing is told or found elsewhere, never passed over. */
+import { cp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+import { silentLogger } from '../../src/base/logger.ts'
+import { Stratalog, restoreArchive, verifyFiles } from '../../src/index.ts'
+import { expectError } from '../support/expect-error.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+const PORTS = { logger: silentLogger }
+
+interface Place {
+  readonly root: string
+  readonly dataDir: string
+  readonly archive: string
+}
+
+async function place(): Promise<Place> {
+  const root = await temporaryDirectory()
+  return { root, dataDir: `${root}/data`, archive: `file://${root}/archive` }
+}
+
+function rows(from: number, count: number, word = 'word'): { id: number; word: string }[] {
+  return Array.from({ length: count }, (_, index) => ({ id: from + index, word }))
+}
+
+async function ids(db: Stratalog, name: string): Promise<unknown[]> {
+  return (await db.log(name).read().toArray()).map((row) => row['id'])
+}
+
+/** Removes commits from the newest back to the one that contains `text`, and that too. */
+async function loseBackTo(folder: string, text: string): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.edit')).toSorted()
+  for (const name of names.toReversed()) {
+    const content = await readFile(`${folder}/${name}`, 'utf8')
+    await rm(`${folder}/${name}`)
+    if (content.includes(text)) return
+  }
+}
+
+test('a WAL that was cut short after a clean close is damage, and no torn tail', async () => {
+  const { dataDir } = await place()
+  const db = await Stratalog.open({ dataDir })
+  const log = await db.createLog('orders')
+  for (let from = 0; from < 30; from += 10) await log.append(rows(from, 10))
+  await db.close()
+  const [name = ''] = await readdir(`${dataDir}/wal`)
+  const bytes = await readFile(`${dataDir}/wal/${name}`)
+  const seal = bytes.lastIndexOf('WALF')
+  const last = bytes.lastIndexOf('WALF', seal - 1)
+  await writeFile(`${dataDir}/wal/${name}`, bytes.subarray(0, last))
+  for (const access of ['open', 'openReadOnly'] as const) {
+    const error = await expectError(Stratalog[access]({ dataDir }), 'wal_corrupt')
+    expect(error.details).toMatchObject({ damage: 'stale', position: last })
+  }
+  const { problems } = await verifyFiles({ dataDir })
+  expect(problems).toMatchObject([{ kind: 'stale', position: last, readable: false }])
+  // Put back, all is there: nothing was claimed or written meanwhile.
+  await writeFile(`${dataDir}/wal/${name}`, bytes)
+  await using again = await Stratalog.open({ dataDir })
+  expect(await ids(again, 'orders')).toHaveLength(30)
+})
+
+test('a WAL that is gone is missed, also before the first checkpoint', async () => {
+  const { dataDir } = await place()
+  const db = await Stratalog.open({ dataDir })
+  await (await db.createLog('orders')).append(rows(0, 5))
+  await db.close()
+  for (const name of await readdir(`${dataDir}/wal`)) await rm(`${dataDir}/wal/${name}`)
+  await expectError(Stratalog.open({ dataDir }), 'wal_corrupt')
+  await rm(`${dataDir}/wal`, { recursive: true })
+  await expectError(Stratalog.openReadOnly({ dataDir }), 'wal_corrupt')
+  expect((await verifyFiles({ dataDir })).problems).toMatchObject([{ kind: 'missing' }])
+})
+
+test('segments of a log without a WAL survive the loss of the commits that name them', async () => {
+  const { dataDir } = await place()
+  const db = await Stratalog.open({ dataDir })
+  const loose = await db.createLog('loose', { storage: { wal: false } })
+  for (let from = 0; from < 30; from += 10) {
+    await loose.append(rows(from, 10))
+    await db.tier.now({ to: 'disk' })
+  }
+  await db.close()
+  const folder = `${dataDir}/manifest`
+  await loseBackTo(folder, '"segment-added"')
+  await loseBackTo(folder, '"segment-added"')
+  expect((await verifyFiles({ dataDir }, PORTS)).problems).toMatchObject([
+    { kind: 'stale' },
+    { kind: 'stale' },
+  ])
+  const all = Array.from({ length: 30 }, (_, id) => id)
+  const reading = await Stratalog.openReadOnly({ dataDir }, PORTS)
+  expect(await ids(reading, 'loose')).toEqual(all)
+  await reading.close()
+  const writing = await Stratalog.open({ dataDir }, PORTS)
+  expect(await writing.log('loose').append(rows(30, 1))).toMatchObject({ offset: 30 })
+  await writing.tier.now({ to: 'disk' })
+  await writing.close()
+  expect((await verifyFiles({ dataDir })).problems).toEqual([])
+  await using again = await Stratalog.open({ dataDir })
+  expect(await ids(again, 'loose')).toEqual([...all, 30])
+})
+
+test('a log whose creation the manifest has lost is missed, with records in the WAL or in segments', async () => {
+  for (const storage of [{}, { wal: false }]) {
+    const { dataDir } = await place()
+    const db = await Stratalog.open({ dataDir })
+    await (await db.createLog('first')).append(rows(0, 1))
+    await (await db.createLog('orders', { storage })).append(rows(0, 10))
+    await db.tier.now({ to: 'disk' })
+    await db.close()
+    await loseBackTo(`${dataDir}/manifest`, '"orders"')
+    const opening = Stratalog.open({ dataDir })
+    const error = await expectError(opening, 'manifest_corrupt')
+    expect(error.message).toContain('bring manifest back')
+  }
+  const { dataDir } = await place()
+  const db = await Stratalog.open({ dataDir })
+  await (await db.createLog('orders')).append(rows(0, 10))
+  await db.close()
+  await loseBackTo(`${dataDir}/manifest`, '"orders"')
+  await expectError(Stratalog.open({ dataDir }), 'wal_corrupt')
+})
+
+test('restore and replay say which objects the archive’s manifest has lost', async () => {
+  const { root, dataDir, archive } = await place()
+  const db = await Stratalog.open({ dataDir, archive })
+  const log = await db.createLog('orders')
+  await log.append(rows(0, 10))
+  await db.tier.now()
+  await log.append(rows(10, 10))
+  await db.tier.now()
+  await db.close()
+  await loseBackTo(`${root}/archive/manifest`, '"baseOffset":10')
+  const report = await restoreArchive({ archive, dataDir: `${root}/restored` })
+  const lost = { log: 'orders', partition: 0, from: 10, to: 20 }
+  expect(report).toMatchObject({ verified: false, records: 10, missing: [lost] })
+  await using memory = await Stratalog.memoryOnly()
+  expect(await memory.replayFromArchive(archive)).toMatchObject({ records: 10, missing: [lost] })
+  // Another log's loss is no business of a restore that leaves it out; a snapshot names its offsets itself.
+  await using other = await Stratalog.memoryOnly()
+  expect(await other.replayFromArchive(archive, { logs: ['orders'] })).toMatchObject({
+    missing: [lost],
+  })
+})
+
+test('a segment of another life with the same offsets is never returned as data', async () => {
+  const [here, there] = [await place(), await place()]
+  for (const { dataDir, word } of [
+    { dataDir: here.dataDir, word: 'right' },
+    { dataDir: there.dataDir, word: 'wrong' },
+  ]) {
+    const db = await Stratalog.open({ dataDir })
+    await (await db.createLog('orders')).append(rows(0, 10, word))
+    await db.tier.now({ to: 'disk' })
+    await db.close()
+  }
+  const folder = 'segments/1/0'
+  const [own = ''] = await readdir(`${here.dataDir}/${folder}`)
+  const [other = ''] = await readdir(`${there.dataDir}/${folder}`)
+  await cp(`${there.dataDir}/${folder}/${other}`, `${here.dataDir}/${folder}/${own}`)
+  await using db = await Stratalog.open({ dataDir: here.dataDir })
+  const error = await expectError(db.log('orders').read().toArray(), 'segment_corrupt')
+  expect(error.details).toMatchObject({ kind: 'swapped', from: 0, to: 10 })
+})
