@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts'
 import { type Metrics, noMetrics } from '../base/metrics.ts'
 import { type Random, systemRandom } from '../base/random.ts'
 import type { StratalogOptions } from './config.ts'
+import type { RecoveryProgress } from './recovery-progress.ts'
 import { environmentVariables } from './environment.ts'
 import { createLogger } from './pino-logger.ts'
 
@@ -13,6 +14,8 @@ export interface EnginePorts {
   readonly random: Random
   readonly logger: Logger
   readonly metrics: Metrics
+  /** Is told how far a recovery is, some times a second while it goes on. It does not throw. */
+  readonly onRecovery: (progress: RecoveryProgress) => void
 }
 
 export function resolvePorts(options: StratalogOptions, ports: Partial<EnginePorts>): EnginePorts {
@@ -22,5 +25,6 @@ export function resolvePorts(options: StratalogOptions, ports: Partial<EnginePor
     random: ports.random ?? systemRandom,
     logger: ports.logger ?? createLogger(levels),
     metrics: ports.metrics ?? noMetrics,
+    onRecovery: ports.onRecovery ?? (() => {}),
   }
 }

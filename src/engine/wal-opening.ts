@@ -5,11 +5,10 @@ import { TEMPORARY_DIRECTORY, WAL_DIRECTORY } from '../format/paths.ts'
 import type { AckQueue } from '../log/ack-queue.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
 import type { Partition } from '../log/partition.ts'
-import { Recovery } from '../log/recovery.ts'
 import { ResumableWal } from '../log/resumable-wal.ts'
 import type { WalFence } from '../log/wal-fence.ts'
 import { type WalCut, recoverCut } from '../log/wal-cut.ts'
-import { type WalRecovered, type WalScanResult, scanWal } from '../log/wal-scan.ts'
+import type { WalRecovered, WalScanResult } from '../log/wal-scan.ts'
 import { type Wal, createThreadWal } from '../log/wal.ts'
 import { NodeSyncFileSystem } from '../storage/node-sync-file-system.ts'
 import { probeDisk } from '../storage/probe-disk.ts'
@@ -18,30 +17,6 @@ import type { LogRegistry } from './log-registry.ts'
 import type { OpenedDirectory } from './open-directory.ts'
 import type { EnginePorts } from './ports.ts'
 import { spawnWalThread } from './workers/spawn-wal-thread.ts'
-
-/** Reads the WAL from the manifest's checkpoint on and puts its records back into RAM. */
-export function scanDirectoryWal(
-  directory: OpenedDirectory,
-  registry: LogRegistry,
-  ports: EnginePorts,
-): WalScanResult {
-  const { engineId, walLsn } = directory.manifest.state
-  const recovery = new Recovery(registry.byId)
-  const startedAt = ports.clock.monotonic()
-  const scanned = scanWal(new NodeSyncFileSystem(), walDirectoryOf(directory), {
-    engineId,
-    fromLsn: walLsn,
-    onFrame: (frame, payload) => recovery.apply(frame, payload),
-  })
-  if (recovery.report.records > 0 || scanned.torn !== null) {
-    ports.logger.info('Recovered from the WAL.', {
-      ...recovery.report,
-      torn: scanned.torn,
-      elapsedMs: Math.round(ports.clock.monotonic() - startedAt),
-    })
-  }
-  return scanned
-}
 
 export interface WalOpening {
   readonly directory: OpenedDirectory
@@ -58,7 +33,10 @@ export interface WalOpening {
 export async function openWal(opening: WalOpening): Promise<ResumableWal> {
   const { directory, registry, scanned, acks, disk, ports, closers } = opening
   const { dataDir, fileSystem } = directory
-  const wal = new ResumableWal(await startWal(directory, scanned), {
+  const first = await startWal(directory, scanned)
+  // The new file holds once more what was not proven durable.
+  acks.settle(scanned.endLsn)
+  const wal = new ResumableWal(first, {
     clock: ports.clock,
     disk,
     acks,

@@ -221,11 +221,14 @@ export class LiveLog {
     partition: Partition,
     schema: Schema,
     columns: ColumnInput,
-    facts: { appendTime: number; lsn: number },
+    facts: { appendTime: number; lsn: number; isDurable: boolean },
   ): void {
-    const batch = partition.openBatch(schema)
-    pushColumns(batch, columns, facts.appendTime)
-    partition.applied(batch.commit({ ...facts, expiresAt: Infinity, priority: 0 }), false)
+    partition.logMemory.withoutLimit(() => {
+      const batch = partition.openBatch(schema)
+      pushColumns(batch, columns, facts.appendTime)
+      const count = batch.commit({ ...facts, expiresAt: Infinity, priority: 0 })
+      partition.applied(count, !facts.isDurable)
+    })
   }
 
   /** The schemas that are in no WAL below `lsn`, nor came from the manifest. */
