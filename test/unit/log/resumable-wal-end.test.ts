@@ -6,11 +6,12 @@ import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-syst
 import { type DiskBench, diskBench, numbersOf } from '../../support/disk-bench.ts'
 import { expectError } from '../../support/expect-error.ts'
 
-async function append({ durable, settle }: DiskBench, n: number): Promise<unknown> {
+async function append(bench: DiskBench, n: number): Promise<unknown> {
   const rows = [{ n, text: 'x'.repeat(200) }]
+  const { durable } = bench
   const appended = durable.append(durable.partition(0), { kind: 'rows', rows }, 'disk', 1_000 + n)
   const outcome = appended.catch((error: unknown) => error)
-  await settle()
+  await bench.settle()
   return outcome
 }
 
