@@ -37,11 +37,18 @@ export type { LazyRow } from './format/row-reader.ts'
 export type { OffsetGap } from './log/view-reader.ts'
 export type { ReadOptions } from './engine/read-options.ts'
 export { RecordStream } from './engine/record-stream.ts'
-export type { EngineStatus, LogStatus, PartitionStatus, TierStatus } from './engine/status.ts'
+export type {
+  DiskStatus,
+  EngineStatus,
+  LogStatus,
+  PartitionStatus,
+  TierStatus,
+} from './engine/status.ts'
 export type { MemoryMetrics, LogMemory } from './engine/memory-metrics.ts'
 export type { DumpOptions } from './engine/dump.ts'
 export type { ConsumeOptions } from './engine/shorthands.ts'
 export type { EnginePorts } from './engine/ports.ts'
+export type { RecoveryProgress } from './engine/recovery-progress.ts'
 export { StratalogError, isStratalogError, type ErrorCode, type ErrorKind } from './base/errors.ts'
 export type { Clock } from './base/clock.ts'
 export { VirtualClock } from './base/virtual-clock.ts'

@@ -4,16 +4,24 @@
  */
 import { StratalogError } from '../base/errors.ts'
 import type { StratalogOptions } from '../engine/config.ts'
+import type { EnginePorts } from '../engine/ports.ts'
+import type { RecoveryProgress } from '../engine/recovery-progress.ts'
 import { Stratalog } from '../engine/stratalog.ts'
 import type { ArchiveReader } from '../engine/archive-reader.ts'
 import type { FlagValues } from './config-flags.ts'
+import { Progress } from './progress.ts'
 import { readConfiguration } from './read-configuration.ts'
+import type { Session } from './session.ts'
+
+/** A recovery that is shorter shows nothing. */
+const SHOWN_AFTER_MS = 1_000
 
 /** What reading commands need: an engine over a directory or an archive. */
 export type Reading = Stratalog | ArchiveReader
 
 /** Runs with an engine that writes the data directory. @throws StratalogError `argument_invalid` when none is named. */
 export async function withWriter<T>(
+  session: Session,
   values: FlagValues,
   use: (db: Stratalog, config: StratalogOptions) => Promise<T>,
 ): Promise<T> {
@@ -24,7 +32,7 @@ export async function withWriter<T>(
       'This command changes a data directory: name it with --data-dir.',
     )
   }
-  const db = await Stratalog.open(config)
+  const db = await recovering(session, (ports) => Stratalog.open(config, ports))
   return await closingAfter(db, () => use(db, config))
 }
 
@@ -33,12 +41,13 @@ export async function withWriter<T>(
  * @throws StratalogError `argument_invalid` when neither is named.
  */
 export async function withReader<T>(
+  session: Session,
   values: FlagValues,
   use: (reading: Reading) => Promise<T>,
 ): Promise<T> {
   const config = readConfiguration(values)
   if (config.dataDir !== undefined) {
-    const db = await Stratalog.openReadOnly(config)
+    const db = await recovering(session, (ports) => Stratalog.openReadOnly(config, ports))
     return await closingAfter(db, () => use(db))
   }
   return await withArchive(values, use)
@@ -64,6 +73,23 @@ function requireArchive(archive: string | undefined): string {
     'argument_invalid',
     'Say where the data is: --data-dir DIR or --archive URL.',
   )
+}
+
+/** Opens an engine and shows how far its recovery is, once that takes longer than anyone would wait unasked. */
+async function recovering<T>(
+  session: Session,
+  open: (ports: Pick<EnginePorts, 'onRecovery'>) => Promise<T>,
+): Promise<T> {
+  const progress = new Progress(session, 'recovering')
+  const onRecovery = ({ bytes, totalBytes, records, elapsedMs }: RecoveryProgress): void => {
+    if (elapsedMs >= SHOWN_AFTER_MS)
+      progress.update({ done: bytes, total: totalBytes, records, unit: 'bytes' })
+  }
+  try {
+    return await open({ onRecovery })
+  } finally {
+    progress.end()
+  }
 }
 
 /** Closes whatever happens; a failure of the work is told before one of closing. */

@@ -4,12 +4,15 @@
  * In order, because each step relies on the one before:
  * 1. it is ours or empty; 2. the kernel lock is held, and unfinished files are removed; 3. the manifest is read, and is
  *    not behind the WAL;
- * 4. the archive, when it can be reached, says what only it knows; 5. the WAL is scanned and its records come back into
- *    RAM; 6. the manifest is claimed for a new epoch, and learns what the archive said: until here nothing has changed;
+ * 4. the archive, when it can be reached, says what only it knows;
+ * 5. the records of the WAL come back into RAM;
+ * 6. the manifest is claimed for a new epoch, and learns what the archive said: until here nothing has changed. Where RAM
+ *    is short this comes before the first flush of what was read;
  * 7. a new WAL file is begun; 8. segments that no manifest names are removed; 9. the scheduler starts.
  * A crash in any of them leaves a directory that opens to the same state.
  */
 import { type ErrorCode, StratalogError, isStratalogError } from '../base/errors.ts'
+import { once } from '../base/once.ts'
 import { randomHex } from '../base/random.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
@@ -26,18 +29,21 @@ import type { FileSystem } from '../storage/file-system.ts'
 import { WatchedFileSystem } from '../storage/watched-file-system.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
+import type { TieringContext } from '../tiering/context.ts'
+import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments } from './adopt-segments.ts'
 import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
+import { recoverDirectoryWal } from './directory-recovery.ts'
 import type { Engine } from './engine.ts'
 import { commitLogTo } from './log-committer.ts'
 import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
 import { type LowerTiers, noArchiveForSnapshot } from './lower-tiers.ts'
-import { openMemoryTier } from './memory-engine.ts'
+import { type MemoryTier, openMemoryTier } from './memory-engine.ts'
 import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './open-directory.ts'
 import { Policies } from './policies.ts'
 import type { EnginePorts } from './ports.ts'
@@ -47,7 +53,7 @@ import { createSnapshot, listSnapshots } from './snapshots.ts'
 import { surroundingsOf } from './storage-policy.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { storageOf } from './system-storage.ts'
-import { openWal, scanDirectoryWal } from './wal-opening.ts'
+import { openWal } from './wal-opening.ts'
 
 /** How often a directory is opened for reading while its writer lets go of what is being read. */
 const READ_ATTEMPTS_MAX = 5
@@ -134,21 +140,23 @@ async function assemble(opening: Opening): Promise<Engine> {
   })
   const { registry, governor } = memory
   closers.push(async () => registry.close())
-  const wal = await recover(opening, places, registry, acks, disk)
-  if (wal !== null) memory.setWal(wal)
-  memory.enforceBudget()
-  scheduler = new TieringScheduler({
+  const { clock, random, logger, metrics } = ports
+  const tiering: TieringContext = {
     engineId: directory.manifest.state.engineId,
-    clock: ports.clock,
-    random: ports.random,
-    logger: ports.logger.child('tiering'),
-    metrics: ports.metrics,
+    clock,
+    random,
+    logger: logger.child('tiering'),
+    metrics,
     disk: directory,
     archive,
     pins,
-    wal,
+    wal: null,
     logs: () => registry.all(),
-  })
+  }
+  const wal = await recover(opening, places, { memory, acks, disk, tiering })
+  if (wal !== null) memory.setWal(wal)
+  memory.enforceBudget()
+  scheduler = new TieringScheduler({ ...tiering, wal })
   const opened = scheduler
   closers.push(() => opened.close())
   if (access === 'write') opened.start()
@@ -266,24 +274,43 @@ function segmentPorts(
   }
 }
 
+/** What recovery fills, and what it has to do with. */
+interface Recovering {
+  readonly memory: MemoryTier
+  readonly acks: AckQueue<Partition>
+  readonly disk: DiskHealth | null
+  readonly tiering: TieringContext
+}
+
 /** Steps 5 to 8: what the manifest and the WAL hold is live. The WAL that takes appends; null for reading. */
 async function recover(
   { ports, writer, storage, dataFiles, late, closers }: Opening,
   { directory, pulled }: Places,
-  registry: LogRegistry,
-  acks: AckQueue<Partition>,
-  disk: DiskHealth | null,
+  { memory, acks, disk, tiering }: Recovering,
 ): Promise<Wal | null> {
   const { manifest, dataDir } = directory
+  const { registry, governor } = memory
   const pulledState = applyEdits(manifest.state, pulled)
   const adopted = await adoptSegments(dataFiles, dataDir, pulledState, ports.logger)
   const state = applyEdits(pulledState, adopted)
   for (const log of state.logs.values()) registry.add(log)
-  const scanned = scanDirectoryWal(directory, registry, ports, storage)
-  // Only now: the scan refuses an archive that holds other records than the WAL does.
+  const claim = once(async () => {
+    await claimAsRead(directory, writer)
+    if (pulled.length + adopted.length > 0) await manifest.commit([...pulled, ...adopted])
+  })
+  const scanned = await recoverDirectoryWal({
+    directory,
+    fileSystem: storage.syncFileSystem,
+    registry,
+    acks,
+    ports,
+    isArchiveAhead: pulled.length > 0,
+    relief: disk === null ? null : new RecoveryRelief(tiering, () => governor),
+    claim,
+    memoryBytes: () => governor.usedBytes,
+  })
   if (disk === null) return null
-  await claimAsRead(directory, writer)
-  if (pulled.length + adopted.length > 0) await manifest.commit([...pulled, ...adopted])
+  await claim()
   const opening = { directory, writer, registry, scanned, acks, disk, ports, storage, closers }
   const wal = await openWal(opening)
   late.wal = wal

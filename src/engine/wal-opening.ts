@@ -7,11 +7,10 @@ import type { AckQueue } from '../log/ack-queue.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
-import { Recovery } from '../log/recovery.ts'
 import { ResumableWal } from '../log/resumable-wal.ts'
 import type { WalFence } from '../log/wal-fence.ts'
 import { type WalCut, recoverCut } from '../log/wal-cut.ts'
-import { type WalRecovered, type WalScanResult, scanWal } from '../log/wal-scan.ts'
+import type { WalRecovered, WalScanResult } from '../log/wal-scan.ts'
 import type { Wal } from '../log/wal.ts'
 import { probeDisk } from '../storage/probe-disk.ts'
 import type { Closers } from './closers.ts'
@@ -19,33 +18,6 @@ import type { LogRegistry } from './log-registry.ts'
 import type { OpenedDirectory } from './open-directory.ts'
 import type { EnginePorts } from './ports.ts'
 import type { StoragePorts } from './storage-ports.ts'
-
-/** Reads the WAL from the manifest's checkpoint on and puts its records back into RAM. */
-export function scanDirectoryWal(
-  directory: OpenedDirectory,
-  registry: LogRegistry,
-  ports: EnginePorts,
-  { syncFileSystem }: StoragePorts,
-): WalScanResult {
-  const { engineId } = directory
-  const { walLsn, walReached } = directory.manifest.state
-  const recovery = new Recovery(registry.byId, directory.manifest.state.deletedLogIds)
-  const startedAt = ports.clock.monotonic()
-  const scanned = scanWal(syncFileSystem, walDirectoryOf(directory), {
-    engineId,
-    fromLsn: walLsn,
-    reachedLsn: walReached,
-    onFrame: (frame, payload) => recovery.apply(frame, payload),
-  })
-  if (recovery.report.records > 0 || scanned.torn !== null) {
-    ports.logger.info('Recovered from the WAL.', {
-      ...recovery.report,
-      torn: scanned.torn,
-      elapsedMs: Math.round(ports.clock.monotonic() - startedAt),
-    })
-  }
-  return scanned
-}
 
 export interface WalOpening {
   readonly directory: OpenedDirectory
@@ -63,7 +35,10 @@ export interface WalOpening {
 export async function openWal(opening: WalOpening): Promise<ResumableWal> {
   const { directory, registry, scanned, acks, disk, ports, storage, closers } = opening
   const { dataDir, fileSystem } = directory
-  const wal = new ResumableWal(await startWal(storage, directory, scanned), {
+  const first = await startWal(storage, directory, scanned)
+  // The new file holds once more what was not proven durable.
+  acks.settle(scanned.endLsn)
+  const wal = new ResumableWal(first, {
     clock: ports.clock,
     disk,
     acks,

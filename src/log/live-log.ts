@@ -89,8 +89,6 @@ export interface MemoryRoom {
   waitForRoom(log: LiveLog, bytes: number, signal: AbortSignal | undefined): Promise<void>
 }
 
-const NO_LSNS: number[] = []
-
 /** An append that was given room this often without a wait, and still did not fit, waits. */
 const ROOM_TRIES_MAX = 3
 
@@ -107,7 +105,7 @@ export class LiveLog {
   // Owned by the append loop.
   #schemas: Schema[]
   /** Where the frames end of the schemas behind the given ones, by their order. */
-  #schemaLsns: number[] = NO_LSNS
+  #schemaLsns: number[] | null = null
   #nextPartition = 0
   #isApplying = false
 
@@ -265,24 +263,27 @@ export class LiveLog {
     partition: Partition,
     schema: Schema,
     columns: ColumnInput,
-    facts: { appendTime: number; lsn: number },
+    facts: { appendTime: number; lsn: number; isDurable: boolean },
   ): void {
-    const batch = partition.openBatch(schema)
-    pushColumns(batch, columns, facts.appendTime)
-    partition.applied(batch.commit({ ...facts, expiresAt: Infinity, priority: 0 }), false)
+    partition.logMemory.withoutLimit(() => {
+      const batch = partition.openBatch(schema)
+      pushColumns(batch, columns, facts.appendTime)
+      const count = batch.commit({ ...facts, expiresAt: Infinity, priority: 0 })
+      partition.applied(count, !facts.isDurable)
+    })
   }
 
   /** The schemas that are in no WAL below `lsn`, nor came from the manifest. */
   schemasAbove(lsn: number): readonly Schema[] {
     return this.#schemas
       .slice(this.givenSchemas)
-      .filter((_, index) => (this.#schemaLsns[index] ?? 0) > lsn)
+      .filter((_, index) => (this.#schemaLsns?.[index] ?? 0) > lsn)
   }
 
   /** Writes a schema to the WAL, before the first frame that uses it. */
   logSchema(schema: Schema, appendTime: number): void {
     const lsn = logSchema(this.#wal, this.id, schema, appendTime)
-    if (this.#schemaLsns === NO_LSNS) this.#schemaLsns = []
+    this.#schemaLsns ??= []
     this.#schemaLsns[schema.id - this.givenSchemas] = lsn
   }
 

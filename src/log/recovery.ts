@@ -13,9 +13,10 @@ import {
   decodeSchemaPayload,
 } from '../format/wal-payload.ts'
 import { decodeProducer } from '../format/producer.ts'
-import type { WalFrame } from '../format/wal-frame.ts'
+import { type WalFrame, walFrameBytes } from '../format/wal-frame.ts'
 import { sliceColumn } from '../format/column.ts'
 import { segmentIndexAt } from '../format/manifest-builder.ts'
+import type { AckQueue } from './ack-queue.ts'
 import type { LiveLog } from './live-log.ts'
 import type { Partition } from './partition.ts'
 
@@ -27,11 +28,26 @@ export interface RecoveryReport {
 export class Recovery {
   readonly #logs: ReadonlyMap<number, LiveLog>
   readonly #deletedLogIds: ReadonlySet<number>
+  readonly #acks: AckQueue<Partition> | null
   readonly report: RecoveryReport = { frames: 0, records: 0 }
 
-  constructor(logs: ReadonlyMap<number, LiveLog>, deletedLogIds: ReadonlySet<number>) {
+  /** Records become durable as `acks` is settled; without it they are at once. */
+  constructor(
+    logs: ReadonlyMap<number, LiveLog>,
+    deletedLogIds: ReadonlySet<number>,
+    acks: AckQueue<Partition> | null = null,
+  ) {
     this.#logs = logs
     this.#deletedLogIds = deletedLogIds
+    this.#acks = acks
+  }
+
+  /** @throws StratalogError `archive_diverged` when a segment in the archive holds other records than the frame. */
+  assertSameHistory(frame: WalFrame): void {
+    const log = this.#logs.get(frame.logId)
+    const partition = log?.partitions[frame.partition]
+    if (frame.kind !== 'append' || log === undefined || partition === undefined) return
+    checkSameHistory(log, partition, frame)
   }
 
   /** @throws StratalogError `wal_corrupt` when frames contradict what the manifest says. */
@@ -88,8 +104,10 @@ export class Recovery {
         columns: columns.map((column) => sliceColumn(column, skip, rowCount)),
         length: rowCount - skip,
       },
-      { appendTime: frame.appendTime, lsn: frame.lsn },
+      { appendTime: frame.appendTime, lsn: frame.lsn, isDurable: this.#acks === null },
     )
+    const endLsn = frame.lsn + walFrameBytes(frame.payloadLength)
+    void this.#acks?.add(endLsn, partition, end, false)
     this.report.records += rowCount - skip
   }
 }

@@ -120,6 +120,10 @@ export class MemoryGovernor {
   get maxBytes(): number {
     return this.#options.maxBytes
   }
+  /** Fraction of the budget at which reclaiming starts. */
+  get watermark(): number {
+    return this.#options.watermark
+  }
 
   usage(): MemoryUsage {
     const { usedBytes, maxBytes } = this

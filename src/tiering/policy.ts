@@ -3,6 +3,8 @@
  *
  * Moves count from the append, on the engine's clock, so an idle log tiers too. Each partition moves contiguous
  * prefixes only: a segment is archived after the one before it, and leaves the disk after the one before it.
+ *
+ * What was appended in the future was appended before a clock that went back, nobody knows how long ago: it is due.
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 
@@ -76,7 +78,7 @@ function isFlushDue(facts: PartitionFacts, now: number): boolean {
   if (policy.mode === 'memory') return false
   const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
   const oldest = facts.batches.find((batch) => batch.endOffset > facts.flushedEnd)
-  return oldest !== undefined && now - oldest.appendTimeMin >= after
+  return oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now
 }
 
 function uploadsDue(facts: PartitionFacts, now: number): readonly number[] {
@@ -85,7 +87,7 @@ function uploadsDue(facts: PartitionFacts, now: number): readonly number[] {
   const due: number[] = []
   for (const segment of facts.segments) {
     if (segment.object !== null) continue
-    if (now - segment.appendTimeMin < after) break
+    if (dueAt(segment.appendTimeMin, after, now) > now) break
     due.push(segment.baseOffset)
   }
   return due
@@ -95,8 +97,8 @@ function dropHotTo(facts: PartitionFacts, now: number): number {
   if (facts.policy.mode === 'memory') return 0
   let to = 0
   for (const batch of facts.batches) {
-    if (batch.endOffset > facts.flushedEnd || now - batch.appendTimeMax < facts.policy.memoryTtl)
-      break
+    const isDue = dueAt(batch.appendTimeMax, facts.policy.memoryTtl, now) <= now
+    if (batch.endOffset > facts.flushedEnd || !isDue) break
     to = batch.endOffset
   }
   return to
@@ -108,31 +110,40 @@ function diskDropsDue(facts: PartitionFacts, now: number): readonly number[] {
   const due: number[] = []
   for (const segment of facts.segments) {
     if (segment.disk === null) continue
-    if (segment.object === null || now - segment.appendTimeMax < ttl) break
+    if (segment.object === null || dueAt(segment.appendTimeMax, ttl, now) > now) break
     due.push(segment.baseOffset)
   }
   return due
 }
 
+/** A clock that is set right goes back by this much at most. */
+const CLOCK_SLACK_MS = 60_000
+
+/** When what was appended at `appendTime` is due; now, where that lies in the future. */
+function dueAt(appendTime: number, after: number, now: number): number {
+  return appendTime > now + CLOCK_SLACK_MS ? now : appendTime + after
+}
+
 /** When, in ms from now, a plan could next have something to do; Infinity when nothing ages. */
 export function nextDueMs(input: TieringInput): number {
+  const { now } = input
   let at = Infinity
   for (const { policy, batches, segments, flushedEnd } of input.partitions) {
     if (policy.mode !== 'memory') {
       const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
       const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
-      if (oldest !== undefined) at = Math.min(at, oldest.appendTimeMin + after)
+      if (oldest !== undefined) at = Math.min(at, dueAt(oldest.appendTimeMin, after, now))
       const first = batches[0]
-      if (first !== undefined) at = Math.min(at, first.appendTimeMax + policy.memoryTtl)
+      if (first !== undefined) at = Math.min(at, dueAt(first.appendTimeMax, policy.memoryTtl, now))
     }
     if (!input.hasArchive) continue
     const waiting = segments.find((segment) => segment.object === null)
     if (waiting !== undefined && policy.archiveAfter !== null) {
-      at = Math.min(at, waiting.appendTimeMin + policy.archiveAfter)
+      at = Math.min(at, dueAt(waiting.appendTimeMin, policy.archiveAfter, now))
     }
     const onDisk = segments.find((segment) => segment.disk !== null)
     if (onDisk !== undefined && policy.diskTtl !== null)
-      at = Math.min(at, onDisk.appendTimeMax + policy.diskTtl)
+      at = Math.min(at, dueAt(onDisk.appendTimeMax, policy.diskTtl, now))
   }
-  return Math.max(0, at - input.now)
+  return Math.max(0, at - now)
 }

@@ -78,5 +78,5 @@ export function simulatedPorts(
         ? overNetwork(new SimulatedObjectStore(url, world, process), options)
         : openObjectStore(url, { ...options, fileSystem }),
   }
-  return { ...ports, storage }
+  return { ...ports, storage, onRecovery: () => {} }
 }

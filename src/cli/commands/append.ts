@@ -23,7 +23,7 @@ export interface AppendFlags extends FlagValues, CreateFlags {
 export async function appendLines(session: Session, flags: AppendFlags): Promise<void> {
   // The level is that of these appends, not the policy of a log that is made.
   const { ack, ...config } = flags
-  await withWriter(config, async (db, { defaults }) => {
+  await withWriter(session, config, async (db, { defaults }) => {
     const log = await openOrCreateLog(db, flags.log, flags, {
       storage: defaults ?? {},
       given: givenPolicy(config),

@@ -11,7 +11,7 @@ export interface DumpFlags extends FlagValues {
 const WRITE_CHARACTERS = 64 * 1024
 
 export async function dumpState(session: Session, flags: DumpFlags): Promise<void> {
-  await withReader(flags, async (reading) => {
+  await withReader(session, flags, async (reading) => {
     const { signal, terminal } = session
     let text = ''
     for await (const line of reading.dump({

@@ -48,7 +48,7 @@ async function runJob(
   rejects: Rejects,
 ): Promise<ImportReport> {
   try {
-    return await withWriter(flags, async (db, config) => {
+    return await withWriter(session, flags, async (db, config) => {
       const job = new ImportJob(session, db, config, flags, rejects)
       for (const name of files) await job.add(name)
       return await job.report()

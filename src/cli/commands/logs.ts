@@ -14,7 +14,7 @@ export async function createLog(
   name: string,
   flags: FlagValues & CreateFlags,
 ): Promise<void> {
-  const log = await withWriter(flags, async (db, { defaults }) => {
+  const log = await withWriter(session, flags, async (db, { defaults }) => {
     const made = await createLogFromFlags(db, name, flags, defaults ?? {})
     return made.describe()
   })
@@ -26,11 +26,14 @@ export async function describeLog(
   name: string,
   flags: FlagValues,
 ): Promise<void> {
-  await showLog(session, await withReader(flags, async (reading) => reading.log(name).describe()))
+  await showLog(
+    session,
+    await withReader(session, flags, async (reading) => reading.log(name).describe()),
+  )
 }
 
 export async function listLogs(session: Session, flags: FlagValues): Promise<void> {
-  const logs = await withReader(flags, async (reading) =>
+  const logs = await withReader(session, flags, async (reading) =>
     reading.logs().map((log: Pick<Log, 'describe'>) => log.describe()),
   )
   if (session.json) {

@@ -31,7 +31,7 @@ const SYSTEM_FIELDS: readonly Field[] = [
 
 export async function readRecords(session: Session, flags: ReadFlags): Promise<void> {
   const format = outputFormat(session, flags)
-  await withReader(flags, async (reading) => {
+  await withReader(session, flags, async (reading) => {
     const log = reading.log(flags.log)
     const output = await openRecordOutput(format, session)
     for await (const batch of log.read(readOptions(session, flags))) {

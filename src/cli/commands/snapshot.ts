@@ -11,7 +11,9 @@ export async function createSnapshot(
   flags: FlagValues & { readonly name?: string },
 ): Promise<void> {
   const { name } = flags
-  const snapshot = await withWriter(flags, (db) => db.snapshot(name === undefined ? {} : { name }))
+  const snapshot = await withWriter(session, flags, (db) =>
+    db.snapshot(name === undefined ? {} : { name }),
+  )
   if (session.json) await writeDocument(session, snapshot)
   else await session.terminal.write(snapshotsTable([snapshot]))
 }

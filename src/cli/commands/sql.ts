@@ -22,7 +22,7 @@ export async function querySql(
   flags: SqlFlags,
 ): Promise<void> {
   const format = sqlFormat(session, flags)
-  await withReader(flags, async (reading) => {
+  await withReader(session, flags, async (reading) => {
     const result = await reading.query(statement, (flags.param ?? []).map(parameterValue), {
       signal: session.signal,
       ...(flags.timeout === undefined

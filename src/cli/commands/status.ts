@@ -8,7 +8,7 @@ import { type Session, writeDocument } from '../session.ts'
 import { policyText } from './logs.ts'
 
 export async function showStatus(session: Session, flags: FlagValues): Promise<void> {
-  const status = await withReader(flags, async (reading) => reading.status())
+  const status = await withReader(session, flags, async (reading) => reading.status())
   if (session.json) {
     await writeDocument(session, status)
     return

@@ -14,7 +14,7 @@ export interface TierFlags extends FlagValues {
 
 /** @throws StratalogError `store_unavailable` when a partition could not move, after the report. */
 export async function tierNow(session: Session, flags: TierFlags): Promise<void> {
-  const report = await withWriter(flags, (db) =>
+  const report = await withWriter(session, flags, (db) =>
     db.tier.now({
       ...(flags.log === undefined ? {} : { logs: flags.log }),
       ...(flags.to === undefined ? {} : { to: flags.to }),

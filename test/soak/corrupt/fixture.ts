@@ -60,6 +60,7 @@ function portsOf(seed: number): EnginePorts {
     logger: silentLogger,
     metrics: noMetrics,
     storage: null,
+    onRecovery: () => {},
   }
 }
 

@@ -121,3 +121,26 @@ describe('planTiering', () => {
     expect(nextDueMs({ now: 1_040, hasArchive: true, partitions })).toBe(60)
   })
 })
+
+test('what was appended in the future, before a clock that went back, is due at once', () => {
+  const year = 365 * 24 * 3_600_000
+  const [now, then] = [1_000_000, 1_000_000 + year]
+  const batch = { endOffset: 10, appendTimeMin: then, appendTimeMax: then, bytes: 1 }
+  const input = (partition: PartitionFacts): Parameters<typeof planTiering>[0] => ({
+    now,
+    hasArchive: true,
+    partitions: [partition],
+  })
+  const inRam = input(facts({ batches: [batch] }))
+  expect(planTiering(inRam)).toMatchObject([{ flush: 'disk', dropHotTo: 0 }])
+  expect(nextDueMs(inRam)).toBe(0)
+  const flushed = input(
+    facts({ batches: [batch], flushedEnd: 10, segments: [segment(0, then, { disk: true })] }),
+  )
+  expect(planTiering(flushed)).toMatchObject([{ flush: null, upload: [0], dropHotTo: 10 }])
+  const archived = input(facts({ segments: [segment(0, then, { disk: true, object: true })] }))
+  expect(planTiering(archived)).toMatchObject([{ dropDisk: [0] }])
+  // A clock that is set right by some seconds moves nothing early.
+  const soon = { ...batch, appendTimeMin: now + 5_000, appendTimeMax: now + 5_000 }
+  expect(planTiering(input(facts({ batches: [soon] })))).toEqual([])
+})
