@@ -37,6 +37,7 @@ import { type LowerTiers, noArchiveForSnapshot } from './lower-tiers.ts'
 import { openMemoryTier } from './memory-engine.ts'
 import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './open-directory.ts'
 import { Policies } from './policies.ts'
+import { commitPolicy } from './policy-committer.ts'
 import type { EnginePorts } from './ports.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
@@ -141,7 +142,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     ports,
     registry,
     governor,
-    lowerTiers: lowerTiers(archive, scheduler, registry, ports),
+    lowerTiers: lowerTiers(places, scheduler, registry, ports),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
     surroundings,
@@ -281,13 +282,14 @@ function directoryQueries(
 }
 
 function lowerTiers(
-  archive: ArchiveWriter | null,
+  { directory, archive }: Places,
   scheduler: TieringScheduler,
   registry: LogRegistry,
   ports: EnginePorts,
 ): LowerTiers {
   return {
     scheduler,
+    commitPolicy: (change) => commitPolicy(directory.manifest, archive, change),
     createSnapshot: async (options) => {
       if (archive === null) throw noArchiveForSnapshot()
       return createSnapshot({ archive, registry, scheduler, ports }, options)

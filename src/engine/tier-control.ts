@@ -79,6 +79,7 @@ export class EngineTiers implements TierControl {
   /** `ack: 'object'`: one upload for all who ask within the delay. */
   async archiveThrough(log: LiveLog, partition: Partition, endOffset: number): Promise<void> {
     while (partition.archivedEnd < endOffset) {
+      if (log.policy.archiveAfter === null) throw notArchived(log, partition, endOffset)
       const upload = this.#uploads.get(log) ?? this.#startUpload(log)
       const report = await upload
       const failed = report.failed.find((entry) => entry.partition === partition.partition)
@@ -103,6 +104,15 @@ export class EngineTiers implements TierControl {
     this.#uploads.set(log, upload)
     return upload
   }
+}
+
+/** The policy was changed while the append waited. */
+function notArchived(log: LiveLog, { partition }: Partition, endOffset: number): StratalogError {
+  return new StratalogError(
+    'store_unavailable',
+    `The append is ${describeLevel(log.policy.wal ? 'disk' : 'memory')}, and its log uses no archive any more.`,
+    { details: { log: log.name, partition, offset: endOffset } },
+  )
 }
 
 function describeLevel(ack: AckLevel): string {

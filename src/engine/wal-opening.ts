@@ -25,6 +25,7 @@ export function scanDirectoryWal(
     fromLsn: walLsn,
     onFrame: (frame, payload) => recovery.apply(frame, payload),
   })
+  recovery.finish()
   if (recovery.report.records > 0 || scanned.torn !== null) {
     ports.logger.info('Recovered from the WAL.', {
       ...recovery.report,

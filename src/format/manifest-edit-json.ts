@@ -39,6 +39,7 @@ const KINDS: readonly ManifestEdit['kind'][] = [
   'segment-copied',
   'segment-copy-dropped',
   'producers-noted',
+  'offsets-dense-from',
   'checkpoint',
   'snapshot-created',
   'snapshot-deleted',
@@ -88,6 +89,10 @@ function editJson(edit: ManifestEdit): unknown {
     case 'producers-noted': {
       const { kind, logId, partition, producers, forgotten } = edit
       return { kind, logId, partition, producers: producers.map(producerJson), forgotten }
+    }
+    case 'offsets-dense-from': {
+      const { kind, logId, partition, offset } = edit
+      return { kind, logId, partition, offset }
     }
     case 'checkpoint':
       return { kind: edit.kind, walLsn: edit.walLsn }
@@ -146,6 +151,8 @@ function editOf(fields: JsonFields): ManifestEdit {
         producers: fields.objects('producers').map(producerOf),
         forgotten: fields.texts('forgotten'),
       }
+    case 'offsets-dense-from':
+      return { kind, ...placeOf(fields), offset: fields.integer('offset') }
     case 'checkpoint':
       return { kind, walLsn: fields.integer('walLsn') }
     case 'snapshot-created':

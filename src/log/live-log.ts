@@ -15,7 +15,7 @@ import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.
 import type { Producer } from '../format/producer.ts'
 import { mergeFields, sameFields, storedSchema, userFields } from '../format/schema-evolution.ts'
 import { type Row, inferFields } from '../format/schema-inference.ts'
-import { type Schema, STAMPED_TIME_COLUMN, timestampUnit } from '../format/schema.ts'
+import { type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
 import type { AckQueue, DurableListener } from './ack-queue.ts'
 import { adoptableColumns } from './adopt-columns.ts'
 import { type AppendInput, assertSize, inputLength, leastBytes } from './append-input.ts'
@@ -28,6 +28,7 @@ import { logFrames } from './log-frames.ts'
 import { type ColumnInput, explainMismatch, pushColumns, pushRows } from './row-appender.ts'
 import { BudgetExceeded } from './slab-pool.ts'
 import { type Staged, assertStagedBytes, stagedIn } from './staged.ts'
+import { withTimeColumn } from './time-column.ts'
 import type { Wal } from './wal.ts'
 
 /** Where an append landed: `count` records at `[offset, offset + count)` of one partition. */
@@ -37,6 +38,15 @@ export interface AppendResult {
   readonly count: number
   /** There and true for an append of a producer that was applied before: nothing was applied now. */
   readonly isDuplicate?: true
+}
+
+/** What a change of the policy comes to. */
+export interface AlteredPolicy {
+  readonly policy: StoragePolicy
+  /** The log was without a WAL: what is below its ends now may have holes, and what comes has none. */
+  readonly isDenseFromHere: boolean
+  /** What RAM holds goes to a lower tier at once: the old policy or the new one promises more of it than RAM can. */
+  readonly isOwed: boolean
 }
 
 export interface LiveLogPorts {
@@ -88,13 +98,17 @@ const ROOM_TRIES_MAX = 3
 
 export class LiveLog {
   // Fixed at construction.
-  readonly #definition: LogDefinition
   readonly partitions: readonly Partition[]
   /**
    * How many of the schemas came from the manifest; those after them may be in the WAL only, and not yet durable there.
    */
   readonly givenSchemas: number
   readonly #ports: LiveLogPorts
+
+  // Changed by `alter` only.
+  #definition: LogDefinition
+  #altering: Promise<void> | null = null
+  #usesWal: boolean
 
   // Owned by the append loop.
   #schemas: Schema[]
@@ -108,6 +122,7 @@ export class LiveLog {
     ports: LiveLogPorts,
   ) {
     this.#definition = definition
+    this.#usesWal = definition.policy.wal
     this.#schemas = [...schemas]
     this.givenSchemas = schemas.length
     this.partitions = partitions
@@ -139,6 +154,15 @@ export class LiveLog {
   }
   get hasWal(): boolean {
     return this.policy.wal && this.#ports.wal !== null
+  }
+
+  /** Whether frames of it may be in the WAL: it has one, or had one in this life. */
+  get usesWal(): boolean {
+    return this.#usesWal
+  }
+  /** Resolves when a change of the policy is done; null when there is none. */
+  get altering(): Promise<void> | null {
+    return this.#altering
   }
 
   /** @throws StratalogError `partition_not_found`. */
@@ -234,11 +258,37 @@ export class LiveLog {
     partition.applied(batch.commit({ ...facts, expiresAt: Infinity, priority: 0 }), false)
   }
 
+  /**
+   * Changes the policy. Nothing is appended while `commit` makes the change durable, and what it returns holds from
+   * then on. Changes of one log come one after the other. @throws what `commit` throws; then nothing has changed here.
+   */
+  async alter(commit: () => Promise<AlteredPolicy>): Promise<void> {
+    while (this.#altering !== null) await this.#altering
+    const gate = Promise.withResolvers<void>()
+    this.#altering = gate.promise
+    try {
+      // An append whose getter asked for this ends first.
+      await Promise.resolve()
+      const { policy, isDenseFromHere, isOwed } = await commit()
+      this.#definition = { ...this.#definition, policy }
+      this.#usesWal ||= policy.wal
+      for (const partition of this.partitions) {
+        partition.logMemory.setBudget(policy.maxMemoryBytes, policy.evictionWatermark)
+        partition.setLevel(policy.ack, isDenseFromHere)
+        if (isOwed) partition.owe()
+      }
+    } finally {
+      this.#altering = null
+      gate.resolve()
+    }
+  }
+
   close(): void {
     for (const partition of this.partitions) partition.close()
   }
 
   get #backpressure(): Promise<void> | null {
+    if (this.#altering !== null) return this.#altering
     return this.hasWal ? (this.#ports.wal?.backpressure ?? null) : null
   }
 
@@ -290,6 +340,7 @@ export class LiveLog {
       }
       for (let wait = this.#backpressure; wait !== null; wait = this.#backpressure) await wait
       throwIfAborted(signal)
+      this.#assertStillFits(append)
       try {
         const { partition, input, ack, appendTime, terms } = append
         return await this.#appendNow(partition, input, ack, appendTime, terms)
@@ -298,6 +349,19 @@ export class LiveLog {
         lack = error
       }
     }
+  }
+
+  /** The log may have changed while the append waited. */
+  #assertStillFits({ ack, terms }: Append): void {
+    const { mode, wal } = this.policy
+    const isTooHigh = ack === 'disk' && !wal
+    const hasTerms = terms.expiresAt !== Infinity || terms.priority !== 0
+    if (!isTooHigh && (mode === 'memory' || !hasTerms)) return
+    throw new StratalogError(
+      'argument_invalid',
+      `Log '${this.name}' was changed while the append waited, and does not take it any more: ${isTooHigh ? 'it has no WAL' : `it is of mode '${mode}'`}. Nothing of this append was applied.`,
+      { details: { log: this.name, mode, wal } },
+    )
   }
 
   /** Logs what is staged, and lets readers see it. */
@@ -426,19 +490,4 @@ export class LiveLog {
     const own = withTimeColumn(fields, timeColumn)
     return storedSchema(this.#schemas.length, own, timeColumn, keyColumn)
   }
-}
-
-/** A time column is of times and is never null: every record has its place in time. */
-function withTimeColumn(fields: Schema['fields'], timeColumn: string | null): Schema['fields'] {
-  return fields.map((field) => {
-    if (field.name !== timeColumn) return field
-    if (timestampUnit(field.type) === null) {
-      throw new StratalogError(
-        'schema_mismatch',
-        `Column ${JSON.stringify(field.name)} is the time column and needs to be a timestamp; got ${field.type}.`,
-        { details: { column: field.name, expected: 'timestamp[ms]', given: field.type } },
-      )
-    }
-    return { ...field, nullable: false }
-  })
 }
