@@ -26,7 +26,13 @@ export type { RestoreProgress, RestoreResult } from './snapshot/restore.ts'
 export type { ReplayFromArchiveOptions } from './engine/replay-archive.ts'
 export type { ReplayReport, ResumePoint } from './replay/report.ts'
 export type { ReplayProgress } from './replay/replay.ts'
-export type { StorageOptions, StratalogOptions, S3Options } from './engine/config.ts'
+export type { AlterLogOptions } from './engine/alter-log.ts'
+export type {
+  StorageChanges,
+  StorageOptions,
+  StratalogOptions,
+  S3Options,
+} from './engine/config.ts'
 export type { CreateLogOptions } from './engine/create-log.ts'
 export { Log, type Appendable, type GetOptions, type HotOptions } from './engine/log.ts'
 export type { LogDescription } from './engine/log-description.ts'

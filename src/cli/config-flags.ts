@@ -185,6 +185,12 @@ export function givenPolicy(values: FlagValues): FlagValues {
   return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as FlagValues
 }
 
+/** The flags without those of a policy: for a command that gives them to one log, and not to those that are made. */
+export function withoutPolicy(values: FlagValues): FlagValues {
+  const names = new Set(POLICY_FLAGS.map((flag) => new Option(flag.flags).attributeName()))
+  return Object.fromEntries(Object.entries(values).filter(([name]) => !names.has(name)))
+}
+
 function toOption(flag: ConfigFlag): Option {
   const option = new Option(flag.flags, flag.text)
   if (flag.choices !== undefined) option.choices(flag.choices)

@@ -175,7 +175,7 @@ function addCreateOptions(parent: Command): void {
 
 function addLogCommands(program: Command, session: Session): void {
   program.commandsGroup('Logs and tiers:')
-  const logs = program.command('logs').description('Make, list and describe logs.')
+  const logs = program.command('logs').description('Make, list, describe and change logs.')
   const creating = command(
     logs,
     'create <name>',
@@ -202,6 +202,17 @@ function addLogCommands(program: Command, session: Session): void {
   addConfigFlags(describing).action(async (name: string, options) => {
     const { describeLog } = await import('./commands/logs.ts')
     await describeLog(session, name, options)
+  })
+  const altering = command(
+    logs,
+    'alter <name>',
+    'Change the policy of a log; what is there is brought to the new promise.',
+    'logs alter orders --data-dir data --mode persistent',
+    'logs alter metrics --data-dir data --archive s3://bucket/prefix --disk-ttl 7d --reset ack',
+  ).option('--reset <keys>', 'these keys of the policy go back to their defaults', list)
+  addConfigFlags(altering).action(async (name: string, options) => {
+    const { alterLog } = await import('./commands/logs.ts')
+    await alterLog(session, name, options)
   })
 
   const tier = program.command('tier').description('Move records between tiers.')

@@ -154,8 +154,8 @@ function pullPartition(
   remote: PartitionState,
 ): ManifestEdit[] {
   const logId = log.id
-  // A memory-mode log is archived by snapshots, between which it may have evicted records.
-  const mayHaveGaps = log.policy.mode === 'memory'
+  // A log in RAM may have evicted records before it was archived, by snapshots or since it has another mode.
+  const gapsEnd = log.policy.mode === 'memory' ? Infinity : (local.denseFrom ?? 0)
   const edits: ManifestEdit[] = []
   const byOffset = new Map(local.segments.map((segment) => [segment.baseOffset, segment]))
   let end = local.segments.at(-1)?.endOffset ?? local.startOffset
@@ -174,7 +174,10 @@ function pullPartition(
           location: object,
         })
       }
-    } else if (segment.baseOffset === end || (mayHaveGaps && segment.baseOffset > end)) {
+    } else if (
+      segment.baseOffset === end ||
+      (segment.baseOffset > end && segment.baseOffset <= gapsEnd)
+    ) {
       edits.push({ kind: 'segment-added', logId, partition, segment })
       end = segment.endOffset
     } else if (segment.endOffset > local.startOffset) {

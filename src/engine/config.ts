@@ -63,6 +63,11 @@ export interface StratalogOptions {
   readonly logLevel?: (typeof LOG_LEVELS)[number]
 }
 
+/** Keys of a policy that change; null brings one back to its default. */
+export type StorageChanges = {
+  readonly [Key in keyof StorageOptions]?: StorageOptions[Key] | null
+}
+
 const duration = v.custom<Duration>(
   (value) => tryParseDuration(value) !== null,
   "a duration: ms as a number, or text like '90s', '1h', '7d'",
@@ -109,6 +114,15 @@ const storageEntries = {
   evictionPolicy: v.optional(evictionPolicy),
 }
 const storageSchema = v.strictObject(storageEntries)
+
+const changesSchema = v.strictObject({ storage: v.strictObject(nullable(storageEntries)) })
+
+/** Each of the entries may also be null. */
+function nullable(entries: Record<string, v.GenericSchema>): Record<string, v.GenericSchema> {
+  return Object.fromEntries(
+    Object.entries(entries).map(([key, schema]) => [key, v.optional(v.nullable(schema))]),
+  )
+}
 
 const s3Entries = {
   endpoint: v.optional(text),
@@ -197,6 +211,19 @@ export function validateStorage(storage: unknown, path: string): StorageOptions 
   const problems = problemsOf(storageSchema, storage, path)
   if (problems.length > 0) throw configError(problems)
   return storage as StorageOptions
+}
+
+/**
+ * The keys of a policy that change; null brings one back to its default. @throws StratalogError `config_invalid` with
+ * every problem of a key by itself, and for a change of nothing.
+ */
+export function validateChanges(options: unknown): StorageChanges {
+  const problems = problemsOf(changesSchema, options, '')
+  if (problems.length > 0) throw configError(problems)
+  const { storage } = options as { readonly storage: StorageChanges }
+  if (Object.values(storage).every((value) => value === undefined))
+    throw configError([{ path: 'storage', given: storage, allowed: 'at least one key to change' }])
+  return storage
 }
 
 function problemsOf(

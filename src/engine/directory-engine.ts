@@ -6,7 +6,7 @@
  *    not behind the WAL;
  * 4. the archive, when it can be reached, says what only it knows;
  * 5. the records of the WAL come back into RAM;
- * 6. the manifest is claimed for a new epoch, and learns what the archive said: until here nothing has changed. Where RAM
+ * 6. the manifest is claimed for a new epoch, and learns what the archive said: until here nothing changed. Where RAM
  *    is short this comes before the first flush of what was read;
  * 7. a new WAL file is begun; 8. segments that no manifest names are removed; 9. the scheduler starts.
  * A crash in any of them leaves a directory that opens to the same state.
@@ -46,6 +46,7 @@ import { type LowerTiers, noArchiveForSnapshot } from './lower-tiers.ts'
 import { type MemoryTier, openMemoryTier } from './memory-engine.ts'
 import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './open-directory.ts'
 import { Policies } from './policies.ts'
+import { commitPolicy } from './policy-committer.ts'
 import type { EnginePorts } from './ports.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
@@ -168,7 +169,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     ports,
     registry,
     governor,
-    lowerTiers: lowerTiers(archive, scheduler, registry, ports),
+    lowerTiers: lowerTiers(places, scheduler, registry, ports),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
     surroundings,
@@ -360,13 +361,14 @@ function directoryQueries(
 }
 
 function lowerTiers(
-  archive: ArchiveWriter | null,
+  { directory, archive }: Places,
   scheduler: TieringScheduler,
   registry: LogRegistry,
   ports: EnginePorts,
 ): LowerTiers {
   return {
     scheduler,
+    commitPolicy: (change) => commitPolicy(directory.manifest, archive, change),
     createSnapshot: async (options) => {
       if (archive === null) throw noArchiveForSnapshot()
       return createSnapshot({ archive, registry, scheduler, ports }, options)

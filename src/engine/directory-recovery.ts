@@ -59,6 +59,7 @@ export async function recoverDirectoryWal(options: DirectoryRecovery): Promise<W
   for (let durableLsn = newestLsn; ;) {
     const next = frames.next()
     if (next.done === true) {
+      recovery.finish()
       // Who only reads sees what was found, as the process that writes would after a crash.
       if (relief === null) acks.settle(next.value.endLsn)
       watch.end()

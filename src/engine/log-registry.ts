@@ -63,7 +63,7 @@ export class LogRegistry {
     const memory = new MemoryAccount(this.#partitionPorts.pool)
     memory.setBudget(maxMemoryBytes, evictionWatermark)
     const partitions = state.partitions.map(
-      ({ startOffset, segments, producers }, partition) =>
+      ({ startOffset, segments, producers, denseFrom }, partition) =>
         new Partition(
           {
             logId: definition.id,
@@ -72,6 +72,7 @@ export class LogRegistry {
             startOffset,
             segments,
             producers,
+            denseFrom,
             memory,
           },
           ack,

@@ -95,6 +95,9 @@ export class Log {
         if (quick !== null) return Promise.resolve(quick)
       }
       const options = asked === NO_OPTIONS ? asked : checkedAppendOptions(asked)
+      // What the policy allows is to be asked of the one that the append will meet.
+      const { altering } = this.#log
+      if (altering !== null) return altering.then(() => this.append(records, options))
       const given = withTimes(toInput(records), this.#log.definition.timeColumn)
       const input = options.adopt === true ? adopted(given) : given
       const { producer } = options

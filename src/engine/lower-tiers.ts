@@ -1,11 +1,14 @@
 import { StratalogError } from '../base/errors.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
+import type { PolicyChange } from './policy-committer.ts'
 import type { SnapshotDescription, SnapshotOptions } from './snapshots.ts'
 
 /** What an engine with a data directory has below its RAM. */
 export interface LowerTiers {
   readonly scheduler: TieringScheduler
   readonly createSnapshot: (options: SnapshotOptions) => Promise<SnapshotDescription>
+  /** Makes a changed policy durable, while nothing is appended to its log. */
+  readonly commitPolicy: (change: PolicyChange) => Promise<void>
   readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
 }
 

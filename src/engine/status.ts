@@ -5,6 +5,7 @@ import type { DiskHealth } from '../log/disk-health.ts'
 import type { DiskState } from '../log/disk-state.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { pendingRecords } from '../tiering/policy.ts'
 import type { Engine } from './engine.ts'
 import { rpoMs } from './log-description.ts'
 import { PACKAGE_VERSION } from './version.ts'
@@ -41,6 +42,8 @@ export interface LogStatus {
   readonly policy: StoragePolicy
   /** As of `LogDescription`. */
   readonly rpoMs: number | null
+  /** Records that are not yet where the policy wants them since it was changed; 0: it is all as promised. */
+  readonly pendingRecords: number
   readonly partitions: readonly PartitionStatus[]
 }
 
@@ -105,6 +108,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
       name: definition.name,
       policy: definition.policy,
       rpoMs: rpoMs(definition.policy),
+      pendingRecords: 0,
       partitions: partitions.map(({ startOffset, segments }, partition) => {
         const endOffset = segments.at(-1)?.endOffset ?? startOffset
         return {
@@ -132,8 +136,22 @@ function logStatus(log: LiveLog, now: number): LogStatus {
     name: log.name,
     policy: log.policy,
     rpoMs: rpoMs(log.policy),
+    pendingRecords: log.partitions.reduce((sum, partition) => sum + pendingIn(log, partition), 0),
     partitions: log.partitions.map((partition) => partitionStatus(partition, now)),
   }
+}
+
+function pendingIn({ id, policy }: LiveLog, partition: Partition): number {
+  const { flushedEnd, owedEnd, batches, segments } = partition
+  return pendingRecords({
+    logId: id,
+    partition: partition.partition,
+    policy,
+    flushedEnd,
+    owedEnd,
+    batches,
+    segments,
+  })
 }
 
 function partitionStatus(partition: Partition, now: number): PartitionStatus {

@@ -4,6 +4,7 @@ import type { AppendResult } from '../log/live-log.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { ReplayReport } from '../replay/report.ts'
+import type { AlterLogOptions } from './alter-log.ts'
 import type { AppendOptions } from './append-options.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
 import type { RecordRow } from './batch.ts'
@@ -135,6 +136,22 @@ export class Stratalog {
   /** Creates a log. @throws StratalogError `log_exists`, `log_name_invalid`, `schema_invalid`, `config_invalid`. */
   createLog(name: string, options: CreateLogOptions = {}): Promise<Log> {
     return this.#firstUse.create(name, options)
+  }
+
+  /**
+   * Changes the policy of a log while it is in use. Resolves when the change is durable and appends go by it; what is
+   * there already is brought to the new promise in the background, and `status()` says how far.
+   * @throws StratalogError `log_not_found`, `config_invalid`, `argument_invalid` for records with a time to live that
+   * the new mode would not keep to, and what the disk throws.
+   * @example
+   * await db.alterLog('sessions', { storage: { mode: 'persistent' } })
+   */
+  async alterLog(name: string, options: AlterLogOptions): Promise<Log> {
+    this.#assertWritable()
+    const log = this.#engine.registry.get(name)
+    const { alterLog } = await import('./alter-log.ts')
+    await alterLog(this.#engine, log, options)
+    return new Log(log, this.#logPorts)
   }
 
   /** A log that exists. @throws StratalogError `log_not_found`. */

@@ -80,6 +80,7 @@ export class EngineTiers implements TierControl {
   async archiveThrough(log: LiveLog, partition: Partition, endOffset: number): Promise<void> {
     while (partition.archivedEnd < endOffset) {
       assertAcknowledging(this.#engine)
+      if (log.policy.archiveAfter === null) throw notArchived(log, partition, endOffset)
       const upload = this.#uploads.get(log) ?? this.#startUpload(log)
       const report = await upload
       assertAcknowledging(this.#engine)
@@ -115,6 +116,15 @@ export function assertAcknowledging({ disk }: Engine): void {
   if (disk === null || !disk.facts.endsEpoch || disk.refusal === null) return
   const { code, message, details } = disk.refusal
   throw new StratalogError(code, message, { details: { ...details, fate: 'unknown' } })
+}
+
+/** The policy was changed while the append waited. */
+function notArchived(log: LiveLog, { partition }: Partition, endOffset: number): StratalogError {
+  return new StratalogError(
+    'store_unavailable',
+    `The append is ${describeLevel(log.policy.wal ? 'disk' : 'memory')}, and its log uses no archive any more.`,
+    { details: { log: log.name, partition, offset: endOffset } },
+  )
 }
 
 function describeLevel(ack: AckLevel): string {

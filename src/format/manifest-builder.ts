@@ -140,6 +140,8 @@ export class ManifestBuilder {
         return this.#dropCopy(edit)
       case 'producers-noted':
         return this.#noteProducers(edit)
+      case 'offsets-dense-from':
+        return this.#setDenseFrom(edit)
       case 'checkpoint':
         if (edit.walLsn < this.#head.walLsn)
           misfit(edit, `the checkpoint is at ${this.#head.walLsn} already`)
@@ -253,6 +255,15 @@ export class ManifestBuilder {
     for (const producer of edit.producers) producers.set(producer.producerId, producer)
     if (producers.size > PRODUCERS_MAX) misfit(edit, `a partition has ${PRODUCERS_MAX} producers`)
     log.partitions[edit.partition] = { ...partition, producers }
+  }
+
+  #setDenseFrom(edit: Edit<'offsets-dense-from'>): void {
+    const log = this.#log(edit, edit.logId)
+    const partition = log.partitions[edit.partition]
+    if (partition === undefined) return misfit(edit, `there is no partition ${edit.partition}`)
+    if (edit.offset < (partition.denseFrom ?? partition.startOffset))
+      misfit(edit, 'it moves forward only')
+    log.partitions[edit.partition] = { ...partition, denseFrom: edit.offset }
   }
 
   /** The segment that an edit names by its base offset, in an array that may be changed. */

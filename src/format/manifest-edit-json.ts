@@ -39,6 +39,7 @@ const KINDS: readonly ManifestEdit['kind'][] = [
   'segment-copied',
   'segment-copy-dropped',
   'producers-noted',
+  'offsets-dense-from',
   'checkpoint',
   'wal-reached',
   'snapshot-created',
@@ -89,6 +90,10 @@ function editJson(edit: ManifestEdit): unknown {
     case 'producers-noted': {
       const { kind, logId, partition, producers, forgotten } = edit
       return { kind, logId, partition, producers: producers.map(producerJson), forgotten }
+    }
+    case 'offsets-dense-from': {
+      const { kind, logId, partition, offset } = edit
+      return { kind, logId, partition, offset }
     }
     case 'checkpoint':
     case 'wal-reached':
@@ -148,6 +153,8 @@ function editOf(fields: JsonFields): ManifestEdit {
         producers: fields.objects('producers').map(producerOf),
         forgotten: fields.texts('forgotten'),
       }
+    case 'offsets-dense-from':
+      return { kind, ...placeOf(fields), offset: fields.integer('offset') }
     case 'checkpoint':
     case 'wal-reached':
       return { kind, walLsn: fields.integer('walLsn') }

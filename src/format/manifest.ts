@@ -155,6 +155,13 @@ export type ManifestEdit =
       readonly producers: readonly ProducerState[]
       readonly forgotten: readonly string[]
     }
+  /** The log was without a WAL up to here: offsets below may be held by nothing, from here on none is left out. */
+  | {
+      readonly kind: 'offsets-dense-from'
+      readonly logId: number
+      readonly partition: number
+      readonly offset: number
+    }
   /** WAL frames before `walLsn` are no longer needed by recovery. */
   | { readonly kind: 'checkpoint'; readonly walLsn: number }
   /** The WAL exists, and all below `walLsn` was durable: a WAL that ends before has lost its end. */
@@ -168,6 +175,8 @@ export interface PartitionState {
   readonly segments: readonly SegmentEntry[]
   /** By id: as of an offset at or below which all was durable when they were noted. Left out where there is none. */
   readonly producers?: ReadonlyMap<string, ProducerState>
+  /** Below it offsets may be held by nothing: evicted, or lost by a log without a WAL. Left out: the start. */
+  readonly denseFrom?: number
 }
 
 export interface LogState {

@@ -87,3 +87,15 @@ export function copyRuns(
     throw error
   }
 }
+
+/** Rows whose time is not over by `now`, and will be. */
+export function expiringRows(batch: HotBatch, now: number): number {
+  const runs = batch.runList
+  if (runs === null || batch.expiresMin === Infinity) return 0
+  let rows = 0
+  for (let run = 0; run < runs.count; run++) {
+    const expiresAt = runs.expiresAt(run)
+    if (expiresAt > now && expiresAt < Infinity) rows += runs.rowEndOf(run) - runs.rowStart(run)
+  }
+  return rows
+}

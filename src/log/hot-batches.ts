@@ -61,6 +61,21 @@ export class HotBatches {
     }
   }
 
+  /** The first LSN of the batches that end behind `offset`; those from before their log had a WAL have none. */
+  firstLsnFrom(offset: number): number {
+    for (const { firstLsn } of this.from(offset)) if (firstLsn !== Infinity) return firstLsn
+    return Infinity
+  }
+
+  /** Whether a record in `[start, end)` is there and has not expired by `now`. */
+  holds(start: number, end: number, now: number): boolean {
+    for (const batch of this.from(start)) {
+      if (batch.baseOffset >= end) return false
+      if (batch.liveRanges(start, end, now).length > 0) return true
+    }
+    return false
+  }
+
   /** The first batch that ends behind `offset`. */
   at(offset: number): HotBatch | undefined {
     return this.#batches[this.indexAt(offset)]

@@ -14,29 +14,20 @@ import { APPEND_BYTES_MAX } from '../format/limits.ts'
 import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.ts'
 import { type Producer, encodeProducer } from '../format/producer.ts'
 import { storedSchema } from '../format/schema-evolution.ts'
-import { type Row, inferFields } from '../format/schema-inference.ts'
 import { type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
 import { appendPayloadBytes } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
-import { adoptableColumns } from './adopt-columns.ts'
+import type { AlteredPolicy } from './altered-policy.ts'
 import { type AppendInput, assertSize, inputLength, leastBytes } from './append-input.ts'
-import { knownPlaces, rememberPlaces } from './column-places.ts'
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import { NO_STAMP, logRows, logSchema, rowsOf } from './log-rows.ts'
 import type { LogView } from './log-view.ts'
-import { nextSchema, schemaWith } from './next-schema.ts'
 import type { Partition } from './partition.ts'
 import type { KnownAppend } from './producer-table.ts'
-import {
-  type ColumnInput,
-  appendTooLarge,
-  explainMismatch,
-  pushColumns,
-  pushRow,
-  pushRows,
-} from './row-appender.ts'
+import { type ColumnInput, appendTooLarge, pushColumns, pushRow } from './row-appender.ts'
 import { BudgetExceeded } from './slab-pool.ts'
-import { type Staged, assertStagedBytes, discardStaged, stagedColumns, stagedIn } from './staged.ts'
+import { stageInput } from './stage-input.ts'
+import { type Staged, assertStagedBytes, discardStaged, stagedColumns } from './staged.ts'
 import type { Wal } from './wal.ts'
 
 /** Where an append landed: `count` records at `[offset, offset + count)` of one partition. */
@@ -94,13 +85,17 @@ const ROOM_TRIES_MAX = 3
 
 export class LiveLog {
   // Fixed at construction.
-  readonly #definition: LogDefinition
   readonly partitions: readonly Partition[]
   /**
    * How many of the schemas came from the manifest; those after them may be in the WAL only, and not yet durable there.
    */
   readonly givenSchemas: number
   readonly #ports: LiveLogPorts
+
+  // Changed by `alter` only.
+  #definition: LogDefinition
+  #altering: Promise<void> | null = null
+  #usesWal: boolean
 
   // Owned by the append loop.
   #schemas: Schema[]
@@ -116,6 +111,7 @@ export class LiveLog {
     ports: LiveLogPorts,
   ) {
     this.#definition = definition
+    this.#usesWal = definition.policy.wal
     this.#schemas = [...schemas]
     this.givenSchemas = schemas.length
     this.partitions = partitions
@@ -147,6 +143,15 @@ export class LiveLog {
   }
   get hasWal(): boolean {
     return this.policy.wal && this.#ports.wal !== null
+  }
+
+  /** Whether frames of it may be in the WAL: it has one, or had one in this life. */
+  get usesWal(): boolean {
+    return this.#usesWal
+  }
+  /** Resolves when a change of the policy is done; null when there is none. */
+  get altering(): Promise<void> | null {
+    return this.#altering
   }
 
   /** @throws StratalogError `partition_not_found`. */
@@ -202,7 +207,7 @@ export class LiveLog {
    */
   appendRow(partition: Partition, row: object, appendTime: number): AppendResult | null {
     const batch = partition.batchForRow(this.schema)
-    if (batch === null || this.#isApplying) return null
+    if (batch === null || this.#isApplying || this.#altering !== null) return null
     partition.beginStaging()
     this.#isApplying = true
     try {
@@ -293,6 +298,31 @@ export class LiveLog {
     return logRows(this.#wal, rowsOf(partition, batch, from, to))
   }
 
+  /**
+   * Changes the policy. Nothing is appended while `commit` makes the change durable, and what it returns holds from
+   * then on. Changes of one log come one after the other. @throws what `commit` throws; then nothing has changed here.
+   */
+  async alter(commit: () => Promise<AlteredPolicy>): Promise<void> {
+    while (this.#altering !== null) await this.#altering
+    const gate = Promise.withResolvers<void>()
+    this.#altering = gate.promise
+    try {
+      // An append whose getter asked for this ends first.
+      await Promise.resolve()
+      const { policy, isDenseFromHere, isOwed } = await commit()
+      this.#definition = { ...this.#definition, policy }
+      this.#usesWal ||= policy.wal
+      for (const partition of this.partitions) {
+        partition.logMemory.setBudget(policy.maxMemoryBytes, policy.evictionWatermark)
+        partition.setLevel(policy.ack, isDenseFromHere)
+        if (isOwed) partition.owe()
+      }
+    } finally {
+      this.#altering = null
+      gate.resolve()
+    }
+  }
+
   close(): void {
     for (const partition of this.partitions) partition.close()
   }
@@ -302,6 +332,7 @@ export class LiveLog {
   }
 
   get #backpressure(): Promise<void> | null {
+    if (this.#altering !== null) return this.#altering
     return this.hasWal ? (this.#ports.wal?.backpressure ?? null) : null
   }
 
@@ -335,7 +366,13 @@ export class LiveLog {
         expiresAt: terms.expiresAt,
         priority: terms.priority,
       }
-      return this.#publish(partition, this.#stage(partition, input, facts), ack, facts, producer)
+      return this.#publish(
+        partition,
+        stageInput(this.#definition, this.schema, partition, input, facts),
+        ack,
+        facts,
+        producer,
+      )
     } finally {
       this.#isApplying = false
       partition.endStaging()
@@ -355,6 +392,7 @@ export class LiveLog {
       }
       for (let wait = this.#backpressure; wait !== null; wait = this.#backpressure) await wait
       throwIfAborted(signal)
+      this.#assertStillFits(append)
       try {
         const { partition, input, ack, appendTime, terms } = append
         return await this.#appendNow(partition, input, ack, appendTime, terms)
@@ -363,6 +401,19 @@ export class LiveLog {
         lack = error
       }
     }
+  }
+
+  /** The log may have changed while the append waited. */
+  #assertStillFits({ ack, terms }: Append): void {
+    const { mode, wal } = this.policy
+    const isTooHigh = ack === 'disk' && !wal
+    const hasTerms = terms.expiresAt !== Infinity || terms.priority !== 0
+    if (!isTooHigh && (mode === 'memory' || !hasTerms)) return
+    throw new StratalogError(
+      'argument_invalid',
+      `Log '${this.name}' was changed while the append waited, and does not take it any more: ${isTooHigh ? 'it has no WAL' : `it is of mode '${mode}'`}. Nothing of this append was applied.`,
+      { details: { log: this.name, mode, wal } },
+    )
   }
 
   /** Logs what is staged, and lets readers see it. */
@@ -444,57 +495,5 @@ export class LiveLog {
       discardStaged(partition, staged)
       throw error
     }
-  }
-
-  /** Puts the input behind the committed rows of a batch of a schema that holds it. */
-  #stage(partition: Partition, input: AppendInput, facts: AppendFacts): Staged {
-    return input.kind === 'columns'
-      ? this.#stageColumns(partition, input, facts)
-      : this.#stageRows(partition, input.rows, facts.appendTime)
-  }
-
-  #stageRows(partition: Partition, rows: readonly Row[], appendTime: number): Staged {
-    const current = this.schema
-    try {
-      if (current !== null) {
-        const batch = partition.openBatch(current)
-        if (pushRows(batch, rows, appendTime) === 'ok') return stagedIn(batch, false)
-      }
-      const fields = inferFields(rows, current, this.#definition.timeColumn)
-      const schema = nextSchema(this.#definition, current, fields)
-      const batch = partition.openBatch(schema)
-      const isNew = schema.id !== current?.id
-      if (!isNew || pushRows(batch, rows, appendTime) !== 'ok')
-        throw explainMismatch(rows, schema, batch)
-      return stagedIn(batch, true)
-    } catch (error) {
-      // Wherever a getter threw: nothing stays staged, and no batch that was begun holds memory for nothing.
-      partition.discardStaged()
-      throw error
-    }
-  }
-
-  #stageColumns(partition: Partition, input: ColumnInput, facts: AppendFacts): Staged {
-    const current = this.schema
-    const known = current === null ? null : knownPlaces(current, input.fields)
-    const schema =
-      current === null || known === null
-        ? schemaWith(this.#definition, current, input.fields)
-        : current
-    const places = known ?? rememberPlaces(schema, input.fields)
-    const isNew = schema.id !== current?.id
-    const adoptable =
-      input.adopt === true ? adoptableColumns(schema, input, places, facts.appendTime) : null
-    if (adoptable !== null) {
-      return { batch: partition.adopt(schema, adoptable, facts), schema, isNew, isAdopted: true }
-    }
-    const batch = partition.openBatch(schema)
-    try {
-      pushColumns(batch, input, facts.appendTime, places)
-    } catch (error) {
-      partition.discardStaged()
-      throw error
-    }
-    return stagedIn(batch, isNew)
   }
 }

@@ -11,6 +11,8 @@ export interface PartitionOptions {
   readonly segments: readonly SegmentEntry[]
   /** What the manifest has of its producers. */
   readonly producers?: ReadonlyMap<string, ProducerState> | undefined
+  /** Below it offsets may be held by nothing. */
+  readonly denseFrom?: number | undefined
   /** What all partitions of the log count into; one of its own where it is left out. */
   readonly memory?: MemoryAccount
 }

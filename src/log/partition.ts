@@ -15,7 +15,7 @@
  * - readers see offsets below `visibleEnd`, which never passes the log's acknowledgement level;
  * - every change happens in one synchronous stretch on the main thread, after the manifest commit that it follows.
  */
-import { assert, present } from '../base/assert.ts'
+import { assert } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type Range, intersectRanges } from '../base/range.ts'
 import type { ColumnData } from '../format/column.ts'
@@ -27,13 +27,15 @@ import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
 import { HotBatches } from './hot-batches.ts'
-import type { Lease, PartitionView, ViewSource } from './log-view.ts'
-import { type TermsTest, copyRuns, eachRange, expiredRows, runsBut } from './batch-runs.ts'
+import { addHotSources, gapsWithin, noteGone } from './hot-sources.ts'
+import type { Lease, PartitionView } from './log-view.ts'
+import { type TermsTest, copyRuns, expiredRows, runsBut } from './batch-runs.ts'
 import { type BatchMemory, MemoryAccount } from './memory-account.ts'
 import { newestStart } from './newest-start.ts'
 import type { PartitionOptions } from './partition-options.ts'
-import { type SegmentPorts, archivedPrefixEnd, segmentSources } from './pinned-segment.ts'
+import { type SegmentPorts, segmentSources } from './pinned-segment.ts'
 import { ProducerTable } from './producer-table.ts'
+import { SegmentList } from './segment-list.ts'
 import { Waiters } from './waiters.ts'
 
 /** A full batch takes no greater part of a budget: it is evicted whole, and copied when a column of it grows. */
@@ -58,7 +60,6 @@ export class Partition implements AckListener {
   readonly logMemory: MemoryAccount
   readonly #memory: MemoryAccount
   readonly #timeColumn: string
-  readonly #ack: AckLevel
   readonly #ports: PartitionPorts
 
   // Owned by the append loop.
@@ -70,14 +71,20 @@ export class Partition implements AckListener {
   #isStaging = false
   #isClosed = false
 
+  // Changed with the log's policy.
+  #ack: AckLevel
+  /** What was readable before a change stays readable. */
+  #visibleFloor = 0
+  #owedEnd = 0
+  #denseFrom: number | undefined
+
   // Moved by acknowledgements.
   #durableEnd: number
   readonly #waiters = new Waiters()
 
   // Moved by tiering, after its manifest commits.
   #startOffset: number
-  #segments: SegmentEntry[]
-  #archivedEnd: number
+  readonly #segments: SegmentList
   lastError: string | null = null
 
   constructor(options: PartitionOptions, ack: AckLevel, ports: PartitionPorts) {
@@ -89,13 +96,15 @@ export class Partition implements AckListener {
     this.logMemory = options.memory ?? new MemoryAccount(ports.pool)
     this.#memory = new MemoryAccount(this.logMemory)
     this.#ack = ack
-    this.#startOffset = options.startOffset
-    this.#segments = [...options.segments]
+    this.#denseFrom = options.denseFrom
+    // What a log without a WAL let go of at its beginning is no gap of every read.
+    const held = options.denseFrom === undefined ? undefined : options.segments[0]?.baseOffset
+    this.#startOffset = held ?? options.startOffset
+    this.#segments = new SegmentList(options.segments, this.#startOffset)
     if (options.producers !== undefined)
       this.#producers = new ProducerTable(options.producers.values())
-    this.#nextOffset = this.#segments.at(-1)?.endOffset ?? options.startOffset
+    this.#nextOffset = this.#segments.endOffset ?? options.startOffset
     this.#durableEnd = this.#nextOffset
-    this.#archivedEnd = archivedPrefixEnd(this.#segments, options.startOffset)
   }
 
   get startOffset(): number {
@@ -108,10 +117,22 @@ export class Partition implements AckListener {
     return this.#durableEnd
   }
   get archivedEnd(): number {
-    return this.#archivedEnd
+    return this.#segments.archivedEnd
   }
   get flushedEnd(): number {
-    return this.#segments.at(-1)?.endOffset ?? this.#startOffset
+    return this.#segments.endOffset ?? this.#startOffset
+  }
+  /** Records below it are to come to a lower tier at once, whatever the policy says of their age. */
+  get owedEnd(): number {
+    return this.#owedEnd
+  }
+  /** Whether RAM holds records that are owed to a lower tier. */
+  get isOwing(): boolean {
+    return (this.#hot.at(this.flushedEnd)?.baseOffset ?? Infinity) < this.#owedEnd
+  }
+  /** Below it offsets may be held by nothing; undefined where the log always had a WAL. */
+  get denseFrom(): number | undefined {
+    return this.#denseFrom
   }
   get hotStart(): number {
     return this.#hot.first?.baseOffset ?? this.#nextOffset
@@ -136,7 +157,7 @@ export class Partition implements AckListener {
     return this.#hot.expiresMin
   }
   get segments(): readonly SegmentEntry[] {
-    return this.#segments
+    return this.#segments.all
   }
   /** What its batches hold of memory, those included that only a reader keeps. */
   get hotBytes(): number {
@@ -155,11 +176,13 @@ export class Partition implements AckListener {
   }
   get visibleEnd(): number {
     if (this.#ack === 'memory') return this.#nextOffset
-    return this.#ack === 'disk' ? this.#durableEnd : Math.min(this.#archivedEnd, this.#durableEnd)
+    const { archivedEnd } = this
+    const end = this.#ack === 'disk' ? this.#durableEnd : Math.min(archivedEnd, this.#durableEnd)
+    return Math.max(this.#visibleFloor, end)
   }
   /** LSN that recovery must start from to have back what is only in RAM; Infinity when nothing is. */
   get firstUnflushedLsn(): number {
-    return this.#hot.at(this.flushedEnd)?.firstLsn ?? Infinity
+    return this.#hot.firstLsnFrom(this.flushedEnd)
   }
 
   // --- Appending -------------------------------------------------------------------------------------------------
@@ -245,10 +268,9 @@ export class Partition implements AckListener {
   }
 
   durableTo(endOffset: number): void {
-    assert(
-      endOffset >= this.#durableEnd && endOffset <= this.#nextOffset,
-      'the durable watermark moves forward only',
-    )
+    assert(endOffset <= this.#nextOffset, 'what is durable was appended')
+    // Appends that the WAL still had when the log ceased to have one.
+    if (endOffset <= this.#durableEnd) return
     this.#durableEnd = endOffset
     this.#waiters.wake()
   }
@@ -275,6 +297,26 @@ export class Partition implements AckListener {
     this.#waiters.wake()
   }
 
+  /** Recovery of a log that was without a WAL: what begins at `offset` comes next, and nothing before it is missed. */
+  continueAt(offset: number): void {
+    if (this.#segments.all.length === 0 && this.#hot.first === undefined) this.#startOffset = offset
+    this.skipTo(offset)
+  }
+
+  /** The log's policy changed. What readers saw they still see; offsets from here on may be dense from now on. */
+  setLevel(ack: AckLevel, isDenseFromHere: boolean): void {
+    this.#visibleFloor = this.visibleEnd
+    this.#ack = ack
+    if (isDenseFromHere) this.#denseFrom = this.#nextOffset
+    this.#waiters.wake()
+  }
+
+  /** All that is there is owed to a lower tier. */
+  owe(): void {
+    this.sealOpenBatch()
+    this.#owedEnd = this.#nextOffset
+  }
+
   /** Whether there was one. */
   sealOpenBatch(): boolean {
     const { last } = this.#hot
@@ -297,19 +339,15 @@ export class Partition implements AckListener {
   }
 
   addSegment(segment: SegmentEntry): void {
-    assert(
-      segment.baseOffset === this.flushedEnd || this.#segments.length === 0,
-      'segments are contiguous as flushed',
-    )
-    this.#segments.push(segment)
-    this.#moveArchivedEnd()
+    const isHeld = this.#hot.holds(this.flushedEnd, segment.baseOffset, this.expiryTime)
+    assert(!isHeld, 'a segment leaves out nothing that is there')
+    this.#segments.add(segment, this.#startOffset)
+    if (this.#ack === 'object') this.#waiters.wake()
   }
 
   setCopy(baseOffset: number, tier: 'disk' | 'object', location: Location | null): void {
-    const index = this.#segments.findIndex((segment) => segment.baseOffset === baseOffset)
-    const segment = present(this.#segments[index], `segment at ${baseOffset}`)
-    this.#segments[index] = { ...segment, [tier]: location }
-    this.#moveArchivedEnd()
+    this.#segments.setCopy(baseOffset, tier, location, this.#startOffset)
+    if (this.#ack === 'object') this.#waiters.wake()
   }
 
   /** Drops RAM copies that a lower tier has, of batches that end at or below `to`. Returns the bytes given back. */
@@ -372,8 +410,13 @@ export class Partition implements AckListener {
     const wanted = intersectRanges(range, visible) ?? { start: visible.end, end: visible.end }
     const leases: Lease[] = []
     const below = { start: wanted.start, end: Math.min(wanted.end, this.hotStart) }
-    const sources = segmentSources(this.#ports, this.#segments, below, leases)
-    this.#addHotSources(wanted, sources, leases)
+    const sources = segmentSources(this.#ports, this.segments, below, leases)
+    if (wanted.start < wanted.end) {
+      const now = this.#hot.expiresMin < Infinity ? this.expiryTime : -Infinity
+      const held = { hot: this.#hot, gaps: this.#gaps }
+      const stamp = this.logMemory.nextStamp()
+      addHotSources(held, wanted, { now, stamp }, sources, leases)
+    }
     const view = {
       partition: this.partition,
       startOffset: wanted.start,
@@ -388,7 +431,7 @@ export class Partition implements AckListener {
   newestStart(count: number): number {
     const { visibleEnd: endOffset } = this
     if (count === Infinity && this.#hot.expiresMin === Infinity) return this.#startOffset
-    const held = { startOffset: this.#startOffset, endOffset, segments: this.#segments }
+    const held = { startOffset: this.#startOffset, endOffset, segments: this.segments }
     return newestStart({ ...held, batches: this.#hot.all, now: this.expiryTime }, count)
   }
 
@@ -409,20 +452,9 @@ export class Partition implements AckListener {
 
   /** The offsets below `nextOffset` that nothing holds, in order, with why. */
   gaps(): readonly CausedGap[] {
-    const gaps: CausedGap[] = []
-    let next = this.firstOffset
-    const held = (start: number, end: number): void => {
-      if (start > next) gaps.push(...this.#gaps.within(next, start))
-      next = Math.max(next, end)
-    }
-    for (const { baseOffset, endOffset } of this.#segments) held(baseOffset, endOffset)
-    const now = this.expiryTime
-    for (const batch of this.#hot.from(next)) {
-      this.#noteExpired(batch, now)
-      for (const { start, end } of batch.liveRanges(0, Infinity, now)) held(start, end)
-    }
-    held(this.#nextOffset, this.#nextOffset)
-    return gaps
+    const held = { hot: this.#hot, gaps: this.#gaps, segments: this.segments }
+    const range = { start: this.firstOffset, end: this.#nextOffset }
+    return gapsWithin(held, range, this.expiryTime)
   }
 
   /** Resolves when an offset at or above `offset` is visible, on abort, or when the partition closes. */
@@ -439,36 +471,6 @@ export class Partition implements AckListener {
     this.#waiters.wake()
   }
 
-  #addHotSources(wanted: Range, sources: ViewSource[], leases: Lease[]): void {
-    if (wanted.start >= wanted.end) return
-    const now = this.#hot.expiresMin < Infinity ? this.expiryTime : -Infinity
-    const stamp = this.logMemory.nextStamp()
-    const batches = this.#hot.all
-    for (let index = this.#hot.indexAt(wanted.start); index < batches.length; index++) {
-      const batch = batches[index]
-      if (batch === undefined || batch.baseOffset >= wanted.end) return
-      this.#noteExpired(batch, now)
-      const ranges = batch.liveRanges(wanted.start, wanted.end, now)
-      if (ranges.length === 0) continue
-      batch.touch(stamp)
-      batch.retain()
-      leases.push(batch)
-      const { min: timeMin, max: timeMax } = batch.time
-      for (const { start, end } of ranges)
-        sources.push({ tier: 'memory', batch: batch.view(start, end), timeMin, timeMax })
-    }
-  }
-
-  /** A reader is told of records that expired in a batch as of those that were reclaimed. */
-  #noteExpired(batch: HotBatch, now: number): void {
-    if (batch.expiresMin > now) return
-    this.#noteGone(batch, (expiresAt) => expiresAt <= now, 'expired')
-  }
-
-  #noteGone(batch: HotBatch, isGone: TermsTest, cause: GapCause): void {
-    eachRange(batch, isGone, (start, end) => this.#gaps.add(start, end, cause))
-  }
-
   #discardEmpty(batch: HotBatch): void {
     this.#hot.popEmpty()
     batch.drop()
@@ -483,18 +485,13 @@ export class Partition implements AckListener {
     const { bytes } = batch
     const copy = kept.rows === 0 ? null : copyRuns(batch, kept, this.#memory, this.#timeColumn)
     if (copy === undefined) return null
-    this.#noteGone(batch, isVictim, cause)
+    noteGone(this.#gaps, batch, isVictim, cause)
     if (copy === null) this.#hot.remove(batch)
     else this.#hot.replace(batch, copy)
-    if (this.flushedEnd <= batch.baseOffset)
+    if (this.segments.length === 0 && this.flushedEnd <= batch.baseOffset)
       this.#startOffset = Math.max(this.#startOffset, this.hotStart)
     batch.drop()
     const records = batch.length - kept.rows
     return { records, bytes: bytes - (copy?.bytes ?? 0), batch, isWhole: copy === null }
-  }
-
-  #moveArchivedEnd(): void {
-    this.#archivedEnd = archivedPrefixEnd(this.#segments, this.#startOffset)
-    if (this.#ack === 'object') this.#waiters.wake()
   }
 }

@@ -64,6 +64,20 @@ export class Recovery {
     else this.#applyRecords(log, frame, payload)
   }
 
+  /**
+   * After the last frame: logs go on where they ended. What was acknowledged at a level that the log no longer has, or
+   * is not read before it is in the archive, goes to its lower tier at once.
+   */
+  finish(): void {
+    for (const { policy, partitions } of this.#logs.values()) {
+      for (const partition of partitions) {
+        const { denseFrom = 0 } = partition
+        if (partition.nextOffset < denseFrom) partition.continueAt(denseFrom)
+        if (policy.mode === 'memory' || policy.ack === 'object') partition.owe()
+      }
+    }
+  }
+
   #applySchema(log: LiveLog, frame: WalFrame, payload: Uint8Array): void {
     const schema = decodeSchemaPayload(payload)
     if (schema.id > log.schemas.length)
@@ -90,12 +104,16 @@ export class Recovery {
       )
     }
     if (end <= next) return
-    if (frame.baseOffset > next) throw contradiction(frame, `offset ${next} comes next`)
+    if (frame.baseOffset > next) {
+      if (frame.baseOffset > (partition.denseFrom ?? 0))
+        throw contradiction(frame, `offset ${next} comes next`)
+      partition.continueAt(frame.baseOffset)
+    }
     const schema = log.schemas[appendPayloadSchemaId(payload)]
     if (schema === undefined)
       throw contradiction(frame, `its schema ${appendPayloadSchemaId(payload)} is unknown`)
     const { columns, rowCount } = decodeAppendPayload(payload.subarray(0, rowBytes), schema)
-    const skip = next - frame.baseOffset
+    const skip = Math.max(0, next - frame.baseOffset)
     log.restoreColumns(
       partition,
       schema,

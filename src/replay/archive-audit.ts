@@ -15,15 +15,15 @@ export function recordsNamed(log: LogState): number {
     .reduce((sum, segment) => sum + segment.endOffset - segment.baseOffset, 0)
 }
 
-/** Offsets between segments that no segment holds. Logs in RAM only may have evicted them; others may not. */
+/** Offsets between segments that no segment holds, where the log was not free to let go of them. */
 export function gapReasons(log: LogState): readonly string[] {
   const { name, policy } = log.definition
   if (policy.mode === 'memory') return []
-  return log.partitions.flatMap(({ startOffset, segments }, partition) => {
+  return log.partitions.flatMap(({ startOffset, segments, denseFrom = 0 }, partition) => {
     const reasons: string[] = []
     let next = startOffset
     for (const segment of segments) {
-      if (segment.baseOffset > next)
+      if (segment.baseOffset > Math.max(next, denseFrom))
         reasons.push(`${place(name, partition, next, segment.baseOffset)} is in no object.`)
       next = segment.endOffset
     }

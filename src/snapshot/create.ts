@@ -78,20 +78,27 @@ function logBytes(state: LogState | undefined, pinned: PinnedLog): number {
       pin.startOffset,
       pin.endOffset,
     )
-    if (pinned.definition.policy.mode !== 'memory') assertCovered(pinned.definition.name, pin, held)
+    const denseFrom = state?.partitions[pin.partition]?.denseFrom ?? 0
+    if (pinned.definition.policy.mode !== 'memory')
+      assertCovered(pinned.definition.name, pin, held, denseFrom)
     return sum + held.reduce((bytes, segment) => bytes + segment.length, 0)
   }, 0)
 }
 
 /**
- * A snapshot names only what can be restored. Logs in RAM only may have evicted records, which are
- * gaps by their nature.
+ * A snapshot names only what can be restored. Logs in RAM only may have evicted records, which are gaps by their
+ * nature, and stay so below `denseFrom` when the log has another mode.
  */
-function assertCovered(log: string, pin: SnapshotPartition, held: readonly SegmentEntry[]): void {
-  let next = pin.startOffset
+function assertCovered(
+  log: string,
+  pin: SnapshotPartition,
+  held: readonly SegmentEntry[],
+  denseFrom: number,
+): void {
+  let next = Math.max(pin.startOffset, Math.min(denseFrom, pin.endOffset))
   for (const segment of held) {
     if (segment.baseOffset > next) break
-    next = segment.endOffset
+    next = Math.max(next, segment.endOffset)
   }
   if (next >= pin.endOffset) return
   throw new StratalogError(

@@ -260,7 +260,17 @@ class RestoreRun {
       edits.push({ kind: 'segment-added', logId: log.source.definition.id, partition, segment })
     }
     for (const { source, bounds } of this.#plan.logs) {
-      for (const { partition, endOffset } of bounds) {
+      for (const { partition, startOffset, endOffset } of bounds) {
+        const { denseFrom } = source.partitions[partition] ?? {}
+        if (denseFrom !== undefined && denseFrom > startOffset) {
+          const offset = Math.min(denseFrom, Math.max(startOffset, endOffset))
+          edits.push({
+            kind: 'offsets-dense-from',
+            logId: source.definition.id,
+            partition,
+            offset,
+          })
+        }
         const states = source.partitions[partition]?.producers?.values() ?? []
         const producers = producersAsOf(states, endOffset)
         const noted = { kind: 'producers-noted', partition, producers, forgotten: [] } as const

@@ -106,8 +106,9 @@ export class ArchiveWriter {
   }
 
   /**
-   * Edits that bring the archive's idea of a log up to date: its definition, policy and schemas. Of the schemas those
-   * that its segments use: a newer one may be lost with the machine, and its number given to another.
+   * Edits that bring the archive's idea of a log up to date: its definition, policy, schemas and where it begins to
+   * have no holes. Of the schemas those that its segments use: a newer one may be lost with the machine, and its number
+   * given to another.
    */
   describe(state: ManifestState, log: LiveLog, usedSchemas = 0): readonly ManifestEdit[] {
     const known = state.logs.get(log.id)
@@ -119,6 +120,10 @@ export class ArchiveWriter {
       edits.push({ kind: 'log-created', log: log.definition, startOffsets })
     } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {
       edits.push({ kind: 'policy-changed', logId: log.id, policy: log.policy })
+    }
+    for (const { partition, denseFrom } of log.partitions) {
+      if (denseFrom === undefined || denseFrom === known?.partitions[partition]?.denseFrom) continue
+      edits.push({ kind: 'offsets-dense-from', logId: log.id, partition, offset: denseFrom })
     }
     const end = Math.max(log.givenSchemas, usedSchemas)
     for (const schema of log.schemas.slice(known?.schemas.length ?? 0, end)) {

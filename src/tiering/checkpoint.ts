@@ -19,7 +19,7 @@ function checkpointEdits(context: TieringContext, state: ManifestState): readonl
   let walLsn = present(context.wal, 'a checkpoint is of a WAL').durableLsn
   const edits: ManifestEdit[] = []
   for (const log of context.logs()) {
-    if (!log.policy.wal) continue
+    if (!log.usesWal) continue
     edits.push(...missingSchemas(state, log))
     for (const partition of log.partitions) walLsn = Math.min(walLsn, partition.firstUnflushedLsn)
   }

@@ -29,18 +29,22 @@ export function hasSegment(
 }
 
 /**
- * Where the segment ends that one of the manifests names as the partition's next, or null. The next flush ends its
- * first segment there, so that it comes to the same bytes.
+ * Where segments end that one of the manifests names beyond what the partition knows. The next flush ends its segments
+ * there too, so that they come to the same bytes.
  */
-export function committedEnd(
+export function committedEnds(
   states: readonly (ManifestState | null | undefined)[],
   log: LiveLog,
   partition: Partition,
-): number | null {
+): ReadonlySet<number> {
+  const ends = new Set<number>()
   for (const state of states) {
     const segments = state?.logs.get(log.id)?.partitions[partition.partition]?.segments ?? []
-    const next = segments.findLast((segment) => segment.baseOffset === partition.flushedEnd)
-    if (next !== undefined) return next.endOffset
+    for (let index = segments.length - 1; index >= 0; index--) {
+      const { baseOffset = 0, endOffset = 0 } = segments[index] ?? {}
+      if (baseOffset < partition.flushedEnd) break
+      ends.add(endOffset)
+    }
   }
-  return null
+  return ends
 }

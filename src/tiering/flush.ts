@@ -11,38 +11,56 @@
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import { segmentDirectory, segmentKey, segmentPath, temporaryPath } from '../format/paths.ts'
+import { Mutex } from '../base/mutex.ts'
 import { randomHex } from '../base/random.ts'
 import { StratalogError } from '../base/errors.ts'
 import { present } from '../base/assert.ts'
-import type { ProducerState } from '../format/producer.ts'
+import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { producerEdits } from '../log/producer-table.ts'
-import { committedEnd, hasSegment, notedIn } from './committed.ts'
+import { committedEnds, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 import { type EncodedSegment, encodeBatches, segmentEntry } from './encode.ts'
-import { groupForSegments } from './segment-groups.ts'
+import { type SegmentPart, groupForSegments } from './segment-groups.ts'
 
-/** Flushes every record the partition holds when called. Runs one at a time for a partition. */
+/** One flush of a partition at a time, though a change of the policy may have moved it to the other lane. */
+const flushing = new WeakMap<Partition, Mutex>()
+
+/** Flushes every record the partition holds when called; holes between them stay. */
 export async function flushPartition(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   target: 'disk' | 'object',
 ): Promise<readonly TierMove[]> {
-  const end = partition.nextOffset
-  if (end === partition.flushedEnd) return []
+  const mutex = flushing.get(partition) ?? new Mutex()
+  flushing.set(partition, mutex)
+  return mutex.run(() => flushNow(context, log, partition, target))
+}
+
+async function flushNow(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  target: 'disk' | 'object',
+): Promise<readonly TierMove[]> {
+  // A log in RAM flushes what it owes, which ends where a batch does.
+  const isAll = log.policy.mode !== 'memory'
+  const end = isAll ? partition.nextOffset : partition.owedEnd
+  if (end <= partition.flushedEnd) return []
   // As of `end`: all that is flushed lies below it.
-  const producers = partition.producerStates
-  partition.sealOpenBatch()
-  if (log.hasWal) await context.wal?.flush()
+  const producers = producersAsOf(partition.producerStates, end)
+  if (isAll) partition.sealOpenBatch()
+  if (log.usesWal) await context.wal?.flush()
   const batches = partition.leaseSealed(partition.flushedEnd, Math.min(partition.durableEnd, end))
-  const cutAt = committedEnd([context.disk?.manifest.state, context.archive?.state], log, partition)
+  const states = [context.disk?.manifest.state, context.archive?.state]
   try {
-    const groups = groupForSegments(batches, cutAt)
-    // Without a WAL nothing but the manifest says what was applied: records and producers go into one commit.
-    const isAtOnce = !log.hasWal && producers.length > 0
+    const parts = batches.flatMap((batch) => partsOf(batch, partition))
+    const groups = groupForSegments(parts, committedEnds(states, log, partition))
+    // What is in no WAL only the manifest knows to have been applied: records and producers go into one commit.
+    const isAtOnce = producers.length > 0 && batches.some(({ firstLsn }) => firstLsn === Infinity)
     const moves: TierMove[] = []
     for (const part of isAtOnce && groups.length > 0 ? [groups] : groups.map((group) => [group]))
       moves.push(...(await flushGroups(context, { log, partition, target, producers }, part)))
@@ -50,6 +68,22 @@ export async function flushPartition(
   } finally {
     for (const batch of batches) batch.release()
   }
+}
+
+interface BatchPart extends SegmentPart {
+  readonly records: RecordBatch
+}
+
+/** What of a batch has no lower copy: without its holes, and without what expired. */
+function partsOf(batch: HotBatch, { flushedEnd, expiryTime }: Partition): readonly BatchPart[] {
+  const { schema, endOffset, length } = batch
+  return batch.liveRanges(flushedEnd, endOffset, expiryTime).map(({ start, end }) => ({
+    schema,
+    baseOffset: start,
+    endOffset: end,
+    bytes: (batch.bytes * (end - start)) / length,
+    records: batch.view(start, end),
+  }))
 }
 
 /** What a flush was asked for, and the producers as they were then. */
@@ -64,13 +98,13 @@ interface Flush {
 async function flushGroups(
   context: TieringContext,
   flush: Flush,
-  groups: readonly (readonly HotBatch[])[],
+  groups: readonly (readonly BatchPart[])[],
 ): Promise<readonly TierMove[]> {
   const { log, partition, target, producers } = flush
   const disk = present(context.disk, 'an engine that flushes has a manifest')
   const segments: SegmentEntry[] = []
   for (const group of groups) {
-    const records = group.map((batch) => batch.view(batch.baseOffset, batch.endOffset))
+    const records = group.map((part) => part.records)
     segments.push(
       await (target === 'disk'
         ? writeToDisk(context, log, partition, records)
@@ -86,6 +120,8 @@ async function flushGroups(
   await commitSegments(disk, log, partition, segments, producers)
   return segments.map((segment) => {
     partition.addSegment(segment)
+    // Of a log in RAM what was owed is below it now, and is served from there.
+    if (log.policy.mode === 'memory') partition.dropHot(partition.flushedEnd)
     context.metrics.count('stratalog_flush_bytes_total', segment.length)
     return {
       log: log.name,

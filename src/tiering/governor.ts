@@ -27,7 +27,7 @@ import { AdmissionQueue, type Lack } from './admission.ts'
 import { ExpirySweep } from './expiry.ts'
 import { FreedRate } from './freed-rate.ts'
 import { LingeringBatches } from './lingering.ts'
-import { memoryOf } from './log-memory.ts'
+import { mayEvict, memoryOf } from './log-memory.ts'
 import { LogQueue } from './log-queue.ts'
 import { ReclaimCounts } from './reclaim-counts.ts'
 import { evictFrom, freeableBytes, nextVictimTime } from './victims.ts'
@@ -216,7 +216,7 @@ export class MemoryGovernor {
 
   /** A log over its own budget lets go of its own. */
   #reclaimOwn(log: LiveLog, memory: MemoryAccount, bytes: number): void {
-    if (log.policy.mode !== 'memory') return
+    if (!mayEvict(log)) return
     const { usedBytes, maxBytes, highBytes } = memory
     const { pinned, coming } = this.#lingering.of(memory)
     const { high, low } = watermarksOf(maxBytes, highBytes / maxBytes, pinned)
@@ -271,7 +271,7 @@ export class MemoryGovernor {
     let isMemoryOnly = true
     let freeable = isFreeableAsked ? 0 : Infinity
     for (const log of this.#options.logs()) {
-      if (log.policy.mode === 'memory') {
+      if (mayEvict(log)) {
         const time = nextVictimTime(log)
         if (time === Infinity) continue
         candidates.push(log, time)
@@ -313,6 +313,8 @@ export class MemoryGovernor {
 
   /** Whether the log let go of something. */
   #evictSome(log: LiveLog, wanted: number): boolean {
+    // Its policy may have been changed since it was chosen.
+    if (!mayEvict(log)) return false
     const memory = memoryOf(log)
     const evictions = evictFrom(log, wanted, this.#freeBytes(log))
     if (evictions.length === 0) return false

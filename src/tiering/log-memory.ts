@@ -6,3 +6,8 @@ import type { MemoryAccount } from '../log/memory-account.ts'
 export function memoryOf(log: LiveLog): MemoryAccount {
   return present(log.partitions[0], 'a log has a partition').logMemory
 }
+
+/** Whether records may go from their only copy: not those that a log in RAM still owes to its former tiers. */
+export function mayEvict(log: LiveLog): boolean {
+  return log.policy.mode === 'memory' && !log.partitions.some((partition) => partition.isOwing)
+}

@@ -10,6 +10,7 @@ import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 
 /** A hot batch as the policy sees it. */
 export interface BatchFactsInRam {
+  readonly baseOffset: number
   readonly endOffset: number
   readonly appendTimeMin: number
   readonly appendTimeMax: number
@@ -21,6 +22,8 @@ export interface PartitionFacts {
   readonly partition: number
   readonly policy: StoragePolicy
   readonly flushedEnd: number
+  /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
+  readonly owedEnd?: number
   readonly batches: readonly BatchFactsInRam[]
   readonly segments: readonly SegmentEntry[]
 }
@@ -36,6 +39,8 @@ export interface PartitionPlan {
   readonly dropHotTo: number
   /** Base offsets of segments whose disk copy goes. */
   readonly dropDisk: readonly number[]
+  /** Base offsets of segments that get a disk copy from the archive. */
+  readonly recall: readonly number[]
 }
 
 export interface TieringInput {
@@ -53,7 +58,8 @@ export function planTiering(input: TieringInput): readonly PartitionPlan[] {
       plan.flush !== null ||
       plan.upload.length > 0 ||
       plan.dropHotTo > 0 ||
-      plan.dropDisk.length > 0
+      plan.dropDisk.length > 0 ||
+      plan.recall.length > 0
     )
       plans.push(plan)
   }
@@ -69,12 +75,50 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
     upload: hasArchive ? uploadsDue(facts, now) : [],
     dropHotTo: dropHotTo(facts, now),
     dropDisk: hasArchive ? diskDropsDue(facts, now) : [],
+    recall: hasArchive ? recallsDue(facts).map(({ baseOffset }) => baseOffset) : [],
   }
 }
 
-/** A memory-mode log never flushes by age. Without a local disk the archive's delay is the one that counts. */
+/** Whether RAM holds records that the log owes to a lower tier. */
+function isOwing({ owedEnd = 0, flushedEnd, batches }: PartitionFacts): boolean {
+  if (flushedEnd >= owedEnd) return false
+  const first = batches.find((batch) => batch.endOffset > flushedEnd)
+  return first !== undefined && first.baseOffset < owedEnd
+}
+
+/** Segments that a log which acknowledges at `object` owes to the archive. */
+function isUploadOwed(
+  { policy, owedEnd = 0 }: PartitionFacts,
+  { baseOffset }: SegmentEntry,
+): boolean {
+  return policy.ack === 'object' && baseOffset < owedEnd
+}
+
+/** A persistent log has all of its records on disk; what it had in the archive only comes back. */
+function recallsDue({ policy, segments }: PartitionFacts): readonly SegmentEntry[] {
+  return policy.mode === 'persistent' ? segments.filter(({ disk }) => disk === null) : []
+}
+
+/** Records that are not yet where the log's policy wants them since it was changed. */
+export function pendingRecords(facts: PartitionFacts): number {
+  const { owedEnd = 0, flushedEnd, batches, segments } = facts
+  let records = 0
+  for (const { baseOffset, endOffset } of batches) {
+    if (endOffset <= flushedEnd || baseOffset >= owedEnd) continue
+    records += Math.min(endOffset, owedEnd) - Math.max(baseOffset, flushedEnd)
+  }
+  const waiting = segments.filter(
+    (segment) => segment.object === null && isUploadOwed(facts, segment),
+  )
+  for (const { baseOffset, endOffset } of [...waiting, ...recallsDue(facts)])
+    records += endOffset - baseOffset
+  return records
+}
+
+/** A memory-mode log never flushes by its age. Without a local disk the archive's delay is the one that counts. */
 function isFlushDue(facts: PartitionFacts, now: number): boolean {
   const { policy } = facts
+  if (isOwing(facts)) return true
   if (policy.mode === 'memory') return false
   const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
   const oldest = facts.batches.find((batch) => batch.endOffset > facts.flushedEnd)
@@ -87,7 +131,8 @@ function uploadsDue(facts: PartitionFacts, now: number): readonly number[] {
   const due: number[] = []
   for (const segment of facts.segments) {
     if (segment.object !== null) continue
-    if (dueAt(segment.appendTimeMin, after, now) > now) break
+    const isDue = dueAt(segment.appendTimeMin, after, now) <= now
+    if (!isDue && !isUploadOwed(facts, segment)) break
     due.push(segment.baseOffset)
   }
   return due
@@ -128,7 +173,9 @@ function dueAt(appendTime: number, after: number, now: number): number {
 export function nextDueMs(input: TieringInput): number {
   const { now } = input
   let at = Infinity
-  for (const { policy, batches, segments, flushedEnd } of input.partitions) {
+  for (const facts of input.partitions) {
+    const { policy, batches, segments, flushedEnd } = facts
+    if (isOwing(facts)) return 0
     if (policy.mode !== 'memory') {
       const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
       const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
@@ -137,7 +184,9 @@ export function nextDueMs(input: TieringInput): number {
       if (first !== undefined) at = Math.min(at, dueAt(first.appendTimeMax, policy.memoryTtl, now))
     }
     if (!input.hasArchive) continue
+    if (recallsDue(facts).length > 0) return 0
     const waiting = segments.find((segment) => segment.object === null)
+    if (waiting !== undefined && isUploadOwed(facts, waiting)) return 0
     if (waiting !== undefined && policy.archiveAfter !== null) {
       at = Math.min(at, dueAt(waiting.appendTimeMin, policy.archiveAfter, now))
     }

@@ -22,6 +22,7 @@ import {
   nextDueMs,
   planTiering,
 } from './policy.ts'
+import { recallSegments } from './recall.ts'
 import { uploadSegments } from './upload.ts'
 
 /**
@@ -109,8 +110,9 @@ export class TieringScheduler {
     options: NowOptions = {},
   ): Promise<TierReport> {
     this.#assertOpen()
-    const steps = stepsOf(logs)
-    const local = await this.#runSteps('local', steps.filter(flushesToDisk), (step) =>
+    const steps = stepsOf(logs, options.forSnapshot)
+    const flushing = steps.filter(flushesToDisk).filter(isFlushed)
+    const local = await this.#runSteps('local', flushing, (step) =>
       flushPartition(this.#context, step.log, step.partition, 'disk'),
     )
     const failed = new Set(failuresOf(local).map(({ log, partition }) => `${log}/${partition}`))
@@ -165,7 +167,7 @@ export class TieringScheduler {
     this.#timer?.cancel()
     await Promise.all(Object.values(this.#lanes).map((lane) => lane.round(async () => {})))
     const isOnlyInRam = ({ log, partition }: Step): boolean =>
-      !log.policy.wal && partition.nextOffset > partition.flushedEnd
+      partition.isOwing || (!log.policy.wal && partition.nextOffset > partition.flushedEnd)
     const steps = stepsOf(this.#context.logs()).filter(isOnlyInRam)
     const flushTo = (target: TierTarget) => (step: Step) =>
       flushPartition(this.#context, step.log, step.partition, target)
@@ -214,6 +216,7 @@ export class TieringScheduler {
         partition: partition.partition,
         policy: log.policy,
         flushedEnd: partition.flushedEnd,
+        owedEnd: partition.owedEnd,
         batches: partition.batches,
         segments: partition.segments,
       })
@@ -267,6 +270,9 @@ export class TieringScheduler {
     }
     if (plan.upload.length > 0) {
       moves.push(...(await uploadSegments(this.#context, log, partition, plan.upload)))
+    }
+    if (plan.recall.length > 0) {
+      moves.push(...(await recallSegments(this.#context, log, partition, plan.recall)))
     }
     return moves
   }
@@ -344,14 +350,28 @@ export class TieringScheduler {
   }
 }
 
-/** Partitions of logs that have a tier below RAM. */
-function stepsOf(logs: Iterable<LiveLog>): readonly Step[] {
+/**
+ * Partitions of logs that have a tier below RAM, or had one when their records came; for a snapshot also those of logs
+ * in RAM that have segments which the archive does not.
+ */
+function stepsOf(logs: Iterable<LiveLog>, forSnapshot = false): readonly Step[] {
   const steps: Step[] = []
   for (const log of logs) {
-    if (log.policy.mode === 'memory') continue
-    for (const partition of log.partitions) steps.push({ log, partition })
+    const isInRam = log.policy.mode === 'memory'
+    for (const partition of log.partitions) {
+      const isWanted =
+        !isInRam ||
+        partition.isOwing ||
+        (forSnapshot && partition.segments.some(({ object }) => object === null))
+      if (isWanted) steps.push({ log, partition })
+    }
   }
   return steps
+}
+
+/** A log in RAM flushes nothing but what it owes. */
+function isFlushed({ log, partition }: Step): boolean {
+  return log.policy.mode !== 'memory' || partition.isOwing
 }
 
 function flushesToDisk({ log }: Step): boolean {
@@ -360,7 +380,8 @@ function flushesToDisk({ log }: Step): boolean {
 
 function hasPart(name: LaneName, plan: PartitionPlan): boolean {
   if (name === 'local') return plan.flush === 'disk'
-  return plan.flush === 'object' || plan.upload.length > 0 || plan.dropDisk.length > 0
+  const counts = [plan.upload, plan.dropDisk, plan.recall].map(({ length }) => length)
+  return plan.flush === 'object' || counts.some((count) => count > 0)
 }
 
 function movesOf(outcomes: readonly Outcome[]): readonly TierMove[] {
@@ -376,11 +397,14 @@ function lowestTier(
   target: TierTarget,
   { forSnapshot = false }: NowOptions,
 ): TierTarget {
-  return log.policy.mode === 'persistent' && !forSnapshot ? 'disk' : target
+  return log.policy.mode !== 'hybrid' && !forSnapshot ? 'disk' : target
 }
 
-function pendingFor({ partition }: Step, target: TierTarget): number {
-  const inRam = partition.batches.filter((batch) => batch.endOffset > partition.flushedEnd).length
+function pendingFor(step: Step, target: TierTarget): number {
+  const { partition } = step
+  const inRam = !isFlushed(step)
+    ? 0
+    : partition.batches.filter((batch) => batch.endOffset > partition.flushedEnd).length
   const onDisk =
     target === 'object' ? partition.segments.filter((segment) => segment.object === null).length : 0
   return inRam + onDisk

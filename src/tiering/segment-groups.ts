@@ -9,13 +9,15 @@ export interface SegmentPart {
   readonly bytes: number
 }
 
+const NO_CUTS: ReadonlySet<number> = new Set()
+
 /**
  * Cuts a run of batches into segments: one schema each and no hole between, up to the target size, in order. A segment
- * ends at `cutAt` where a batch begins there.
+ * ends at each of `cuts` where a batch begins there.
  */
 export function groupForSegments<Part extends SegmentPart>(
   batches: readonly Part[],
-  cutAt: number | null = null,
+  cuts: ReadonlySet<number> = NO_CUTS,
 ): readonly (readonly Part[])[] {
   const groups: Part[][] = []
   let bytes = 0
@@ -24,7 +26,7 @@ export function groupForSegments<Part extends SegmentPart>(
     const last = group?.at(-1)
     const fits =
       last !== undefined &&
-      batch.baseOffset !== cutAt &&
+      !cuts.has(batch.baseOffset) &&
       batch.baseOffset === last.endOffset &&
       last.schema.id === batch.schema.id &&
       bytes + batch.bytes <= SEGMENT_BYTES_TARGET

@@ -106,6 +106,7 @@ describe('status', () => {
       name: 'events',
       policy: expect.objectContaining({ mode: 'hybrid' }) as object,
       rpoMs: 0,
+      pendingRecords: 0,
       partitions: [
         {
           partition: 0,

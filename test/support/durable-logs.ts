@@ -11,9 +11,16 @@ import { MemoryLogger } from '../../src/base/logger.ts'
 import { MemoryMetrics } from '../../src/base/metrics.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 import { VirtualClock } from '../../src/base/virtual-clock.ts'
+import { alterLog } from '../../src/engine/alter-log.ts'
+import { pullFromArchive } from '../../src/engine/archive-connection.ts'
+import type { StorageChanges } from '../../src/engine/config.ts'
+import type { Engine } from '../../src/engine/engine.ts'
 import { LogRegistry } from '../../src/engine/log-registry.ts'
+import { type PolicyChange, commitPolicy } from '../../src/engine/policy-committer.ts'
 import { readableLog } from '../../src/engine/readable-log.ts'
 import { RecordStream } from '../../src/engine/record-stream.ts'
+import type { StorageSurroundings } from '../../src/engine/storage-policy.ts'
+import { applyEdits } from '../../src/format/manifest-builder.ts'
 import type { LogDefinition, ManifestState } from '../../src/format/manifest.ts'
 import { AckQueue } from '../../src/log/ack-queue.ts'
 import type { LiveLog } from '../../src/log/live-log.ts'
@@ -34,7 +41,7 @@ import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { ArchiveWriter } from '../../src/tiering/archive-writer.ts'
 import { TieringScheduler } from '../../src/tiering/scheduler.ts'
 
-const CHANGES: ReadonlySet<string | symbol> = new Set([
+const CHANGES: ReadonlySet<string> = new Set([
   'create',
   'putIfAbsent',
   'rename',
@@ -51,6 +58,10 @@ export class Machine {
   readonly objects: MemoryObjectStore = new MemoryObjectStore({ url: 'memory://archive' })
   /** Calls that change a store until the power goes; Infinity: it stays. */
   powerLeft: number = Infinity
+  /** A call by its name that fails, and changes nothing, while all others work. */
+  failing: string | null = null
+  /** Whether a call, which may be one that reads, is answered with an error though it was done. */
+  unheard: (name: string) => boolean = () => false
 
   constructor(random: Random) {
     this.files = new MemoryFileSystem({ random })
@@ -77,11 +88,16 @@ export class Machine {
     return new Proxy(store, {
       get: (target, name) => {
         const value = Reflect.get(target, name) as unknown
+        if (typeof name !== 'string') return value
         if (typeof value !== 'function') return value
-        if (!CHANGES.has(name)) return value.bind(target) as unknown
+        if (!CHANGES.has(name) && name !== 'read') return value.bind(target) as unknown
         return async (...given: unknown[]): Promise<unknown> => {
-          this.spendPower()
-          return (await Reflect.apply(value, target, given)) as unknown
+          if (CHANGES.has(name)) this.spendPower()
+          if (name === this.failing) throw new StratalogError('disk_full', `no space for ${name}`)
+          const result = (await Reflect.apply(value, target, given)) as unknown
+          if (this.unheard(name))
+            throw new StratalogError('file_system_failed', `no answer to ${name}`)
+          return result
         }
       },
     })
@@ -101,6 +117,11 @@ export interface Life {
   readonly runAlone: () => void
   /** Every record that a reader sees, gaps left out. */
   readonly rows: (partition?: number) => Promise<Record<string, unknown>[]>
+  /** The machine's clock, which moves only by `advance`. */
+  readonly now: () => number
+  readonly advance: (ms: number) => void
+  /** Changes the policy of the log, as the engine does. */
+  readonly alter: (storage: StorageChanges) => Promise<void>
 }
 
 /** Opens what lies in the machine; the log is made when it is not there. */
@@ -128,6 +149,7 @@ export async function openLife(machine: Machine, definition: LogDefinition): Pro
     {
       pool: new SlabPool({ freeBytesMax: 1 << 20, poison: true }),
       pins,
+      now: () => clock.now(),
       segmentBytes: (tier, _segment, location) =>
         tier === 'disk'
           ? bytesInDirectory(machine.files, DATA_DIR, location)
@@ -135,13 +157,15 @@ export async function openLife(machine: Machine, definition: LogDefinition): Pro
     },
     logPorts,
   )
-  for (const state of manifest.state.logs.values()) registry.add(state)
-  const { wal, run, runAlone } = recoverWal(machine, manifest.state, registry, acks)
-  logPorts.wal = wal
   const archive = new ArchiveWriter({
     store,
     openManifest: () => claim(manifestFilesInStore(store)),
   })
+  const pulled = pullFromArchive(manifest.state, (await archive.manifest()).state)
+  for (const state of applyEdits(manifest.state, pulled).logs.values()) registry.add(state)
+  const { wal, run, runAlone } = recoverWal(machine, manifest.state, registry, acks)
+  await manifest.commit(pulled)
+  logPorts.wal = wal
   const scheduler = new TieringScheduler({
     engineId: ENGINE_ID,
     clock,
@@ -160,7 +184,22 @@ export async function openLife(machine: Machine, definition: LogDefinition): Pro
       readableLog(log, () => {}),
       { partition, onGap: 'skip' },
     ).toArray()
-  return { log, wal, manifest, archive, registry, scheduler, run, runAlone, rows }
+  const engine = {
+    surroundings: SURROUNDINGS,
+    lowerTiers: { commitPolicy: (change: PolicyChange) => commitPolicy(manifest, archive, change) },
+  } as unknown as Engine
+  const alter = (storage: StorageChanges): Promise<void> => alterLog(engine, log, { storage })
+  const now = (): number => clock.now()
+  const advance = (ms: number): void => clock.advance(ms)
+  const driven = { run, runAlone, rows, alter, now, advance }
+  return { log, wal, manifest, archive, registry, scheduler, ...driven }
+}
+
+const SURROUNDINGS: StorageSurroundings = {
+  hasDataDir: true,
+  hasArchive: true,
+  evictionPolicy: 'fifo',
+  evictionWatermark: 0.9,
 }
 
 async function createIn(manifest: ManifestStore, log: LogDefinition): Promise<void> {
@@ -181,6 +220,7 @@ function recoverWal(
     fromLsn: walLsn,
     onFrame: (frame, payload) => recovery.apply(frame, payload),
   })
+  recovery.finish()
   const turns: (() => void)[] = []
   let isAlone = false
   const run = (): void => {

@@ -1,9 +1,10 @@
-/** `logs create|list|describe`. */
+/** `logs create|list|describe|alter`. */
 import type { LogDescription } from '../../engine/log-description.ts'
 import type { Log } from '../../engine/log.ts'
 import { formatCount, formatDuration } from '../../base/units.ts'
 import type { StoragePolicy } from '../../format/manifest.ts'
-import type { FlagValues } from '../config-flags.ts'
+import type { StorageChanges } from '../../engine/config.ts'
+import { type FlagValues, givenPolicy, withoutPolicy } from '../config-flags.ts'
 import { type CreateFlags, createLogFromFlags } from '../create-log.ts'
 import { withReader, withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
@@ -30,6 +31,24 @@ export async function describeLog(
     session,
     await withReader(session, flags, async (reading) => reading.log(name).describe()),
   )
+}
+
+/** The policy flags that are given change; those named by `--reset` go back to their defaults. */
+export async function alterLog(
+  session: Session,
+  name: string,
+  flags: FlagValues & { readonly reset?: readonly string[] },
+): Promise<void> {
+  const resets = (flags.reset ?? []).map((key) => [camelCase(key), null] as const)
+  const storage: StorageChanges = { ...Object.fromEntries(resets), ...givenPolicy(flags) }
+  const log = await withWriter(session, withoutPolicy(flags), async (db) =>
+    (await db.alterLog(name, { storage })).describe(),
+  )
+  await showLog(session, log)
+}
+
+function camelCase(key: string): string {
+  return key.trim().replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
 
 export async function listLogs(session: Session, flags: FlagValues): Promise<void> {

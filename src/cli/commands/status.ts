@@ -30,6 +30,10 @@ export function statusText(status: EngineStatus): string {
       `${log.name}: ${policyText(log.policy)}`,
       partitionsTable(log.partitions).trimEnd(),
     )
+    if (log.pendingRecords > 0)
+      lines.push(
+        `${formatCount(log.pendingRecords)} records are on their way to where the policy wants them`,
+      )
     for (const { partition, lastError } of log.partitions) {
       if (lastError !== null) lines.push(`partition ${partition}: ${lastError}`)
     }

@@ -394,10 +394,12 @@ test('a closed partition takes no appends and closes again without harm', async 
   expect(given.around.pool.usedBytes).toBe(0)
 })
 
-test('segments that do not follow each other are a bug of ours', () => {
-  const { partition } = setting('memory', [segmentEntry(0, 10)])
-  expect(() => partition.addSegment(segmentEntry(11, 12))).toThrow(
-    'segments are contiguous as flushed',
-  )
+test('segments that lie over each other, or leave out what is in RAM, are a bug of ours', async () => {
+  const around = new Surroundings()
+  const log = liveLog(around, { segments: [[segmentEntry(0, 10)]] })
+  const partition = log.partition(0)
+  expect(() => partition.addSegment(segmentEntry(9, 12))).toThrow('in the order of offsets')
+  await appendRows(log, [{ n: 10 }, { n: 11 }])
+  expect(() => partition.addSegment(segmentEntry(11, 12))).toThrow('leaves out nothing')
   expect(() => partition.setCopy(3, 'disk', null)).toThrow('missing: segment at 3')
 })

@@ -201,6 +201,35 @@ describe('an append that comes again', () => {
   })
 })
 
+test('producers are remembered through a change of the mode and a crash after it', async () => {
+  const machine = new Machine(seededRandom(1))
+  const definition = logDefinition(1, { timeColumn: null, policy: MEMORY_POLICY })
+  const first = await openLife(machine, definition)
+  first.runAlone()
+  for (const sequence of [0, 1]) await send(first.log, [{ n: sequence }], { sequence })
+  await first.alter({ mode: 'persistent' })
+  await send(first.log, [{ n: 2 }], { sequence: 2 })
+  await first.scheduler.run()
+  await first.alter({ mode: 'memory' })
+  await send(first.log, [{ n: 3 }], { sequence: 3 })
+  await first.scheduler.run()
+  machine.crash()
+  const { log, rows } = await openLife(machine, definition)
+  for (const sequence of [0, 1, 2]) {
+    expect(await send(log, [{ n: sequence }], { sequence })).toMatchObject({
+      offset: sequence,
+      isDuplicate: true,
+    })
+  }
+  // The last was in RAM only, and is gone with what is remembered of it.
+  expect(await send(log, [{ n: 3 }], { sequence: 3 })).toEqual({
+    partition: 0,
+    offset: 3,
+    count: 1,
+  })
+  expect((await rows()).map((row) => row['n'])).toEqual([0, 1, 2, 3])
+})
+
 /** A client: sends in order, keeps what was not acknowledged, and sends that again after a crash. */
 class Client {
   readonly sent: Row[][] = []

@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import type { SegmentEntry, StoragePolicy } from '../../../src/format/manifest.ts'
-import { type PartitionFacts, nextDueMs, planTiering } from '../../../src/tiering/policy.ts'
+import {
+  type PartitionFacts,
+  nextDueMs,
+  pendingRecords,
+  planTiering,
+} from '../../../src/tiering/policy.ts'
 
 const POLICY: StoragePolicy = {
   mode: 'hybrid',
@@ -61,7 +66,13 @@ function facts(overrides: Partial<PartitionFacts>): PartitionFacts {
 }
 
 function batch(endOffset: number, appendTime: number): PartitionFacts['batches'][number] {
-  return { endOffset, appendTimeMin: appendTime, appendTimeMax: appendTime, bytes: 1 }
+  return {
+    baseOffset: endOffset - 10,
+    endOffset,
+    appendTimeMin: appendTime,
+    appendTimeMax: appendTime,
+    bytes: 1,
+  }
 }
 
 describe('planTiering', () => {
@@ -125,7 +136,7 @@ describe('planTiering', () => {
 test('what was appended in the future, before a clock that went back, is due at once', () => {
   const year = 365 * 24 * 3_600_000
   const [now, then] = [1_000_000, 1_000_000 + year]
-  const batch = { endOffset: 10, appendTimeMin: then, appendTimeMax: then, bytes: 1 }
+  const batch = { baseOffset: 0, endOffset: 10, appendTimeMin: then, appendTimeMax: then, bytes: 1 }
   const input = (partition: PartitionFacts): Parameters<typeof planTiering>[0] => ({
     now,
     hasArchive: true,
@@ -143,4 +154,52 @@ test('what was appended in the future, before a clock that went back, is due at 
   // A clock that is set right by some seconds moves nothing early.
   const soon = { ...batch, appendTimeMin: now + 5_000, appendTimeMax: now + 5_000 }
   expect(planTiering(input(facts({ batches: [soon] })))).toEqual([])
+})
+
+describe('after a change of the policy', () => {
+  const owed = { owedEnd: 20, flushedEnd: 0, batches: [batch(10, 1_000), batch(20, 1_000)] }
+  const inRam = { ...POLICY, mode: 'memory' } as const
+
+  test('what is owed is flushed at once, in every mode, and nothing else is', () => {
+    for (const policy of [POLICY, inRam]) {
+      const partitions = [facts({ policy, ...owed })]
+      expect(planTiering({ now: 1_000, hasArchive: true, partitions })).toMatchObject([
+        { flush: 'disk' },
+      ])
+      expect(nextDueMs({ now: 1_000, hasArchive: true, partitions })).toBe(0)
+      const flushed = [facts({ policy, ...owed, flushedEnd: 20, batches: [batch(30, 1_000)] })]
+      expect(planTiering({ now: 1_000, hasArchive: true, partitions: flushed })).toEqual([])
+    }
+  })
+
+  test('at level object what is owed is uploaded at once, also what is on disk already', () => {
+    const policy = { ...POLICY, ack: 'object' } as const
+    const segments = [segment(0, 1_000, { disk: true }), segment(10, 1_000, { disk: true })]
+    const given = facts({ policy, owedEnd: 10, flushedEnd: 20, segments })
+    const input = { now: 1_000, hasArchive: true, partitions: [given] }
+    expect(planTiering(input)).toMatchObject([{ upload: [0] }])
+    expect(nextDueMs(input)).toBe(0)
+    expect(pendingRecords(given)).toBe(10)
+  })
+
+  test('a persistent log gets back to its disk what only the archive has', () => {
+    const policy = { ...POLICY, mode: 'persistent', archiveAfter: null, diskTtl: null } as const
+    const segments = [
+      segment(0, 1_000, { disk: false, object: true }),
+      segment(10, 1_000, { disk: true, object: true }),
+    ]
+    const given = facts({ policy, flushedEnd: 20, segments })
+    const input = { now: 1_000, hasArchive: true, partitions: [given] }
+    expect(planTiering(input)).toMatchObject([{ recall: [0], upload: [], dropDisk: [] }])
+    expect(nextDueMs(input)).toBe(0)
+    expect(planTiering({ ...input, hasArchive: false })).toEqual([])
+    expect(pendingRecords(given)).toBe(10)
+  })
+
+  test('what is pending counts each record that is not where it is owed to be', () => {
+    expect(pendingRecords(facts(owed))).toBe(20)
+    expect(pendingRecords(facts({ ...owed, flushedEnd: 10 }))).toBe(10)
+    expect(pendingRecords(facts({ ...owed, owedEnd: 5 }))).toBe(5)
+    expect(pendingRecords(facts({ ...owed, owedEnd: 0 }))).toBe(0)
+  })
 })

@@ -1,0 +1,104 @@
+/**
+ * Recall: segments that lie in the archive only get a disk copy, because their log was made persistent.
+ *
+ * 1. fetch the object and check it against the manifest;
+ * 2. write it under a temporary name, fsync, rename, fsync its directory;
+ *    (a crash here leaves a file that no manifest names; the next open removes it)
+ * 3. commit the manifest edit. The object copy stays.
+ */
+import { present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import { randomHex } from '../base/random.ts'
+import { sha256Hex } from '../format/checksum.ts'
+import type { Location, SegmentEntry } from '../format/manifest.ts'
+import { segmentDirectory, segmentPath, temporaryPath } from '../format/paths.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { Partition } from '../log/partition.ts'
+import type { ArchiveWriter } from './archive-writer.ts'
+import { notedIn } from './committed.ts'
+import type { DiskContext, TierMove, TieringContext } from './context.ts'
+
+/** Brings the named segments to the disk in order, and returns what moved. */
+export async function recallSegments(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  baseOffsets: readonly number[],
+): Promise<readonly TierMove[]> {
+  const disk = present(context.disk, 'what is recalled has a disk to go to')
+  const archive = present(context.archive, 'what is recalled lies in an archive')
+  const wanted = new Set(baseOffsets)
+  const moves: TierMove[] = []
+  for (const segment of partition.segments.filter(
+    (entry) => wanted.has(entry.baseOffset) && entry.disk === null,
+  )) {
+    const name = { ...segment, logId: log.id, partition: partition.partition }
+    const location = { object: segmentPath(name), position: 0, length: segment.length }
+    const bytes = await fetchVerified(archive, segment)
+    await writeFile(context, disk, segmentDirectory(log.id, partition.partition), location, bytes)
+    await commitCopy(disk, log, partition.partition, segment.baseOffset, location)
+    partition.setCopy(segment.baseOffset, 'disk', location)
+    moves.push({
+      log: log.name,
+      partition: partition.partition,
+      from: segment.baseOffset,
+      to: segment.endOffset,
+      fromTier: 'object',
+      toTier: 'disk',
+      bytes: segment.length,
+    })
+  }
+  return moves
+}
+
+async function fetchVerified(archive: ArchiveWriter, segment: SegmentEntry): Promise<Uint8Array> {
+  const { object, position, length } = present(segment.object, 'an object copy')
+  const bytes = await archive.store.get(object, {
+    range: { start: position, end: position + length },
+  })
+  if (bytes.length === segment.length && sha256Hex(bytes) === segment.sha256) return bytes
+  throw new StratalogError('object_corrupt', `${object} is damaged; it was not brought to disk.`, {
+    details: { key: object, from: segment.baseOffset, to: segment.endOffset },
+  })
+}
+
+async function writeFile(
+  context: TieringContext,
+  { fileSystem, dataDir }: DiskContext,
+  directory: string,
+  { object }: Location,
+  bytes: Uint8Array,
+): Promise<void> {
+  const temporary = `${dataDir}/${temporaryPath(randomHex(context.random, 8))}`
+  try {
+    const file = await fileSystem.create(temporary)
+    try {
+      await file.write(bytes)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await fileSystem.makeDirectory(`${dataDir}/${directory}`)
+    await fileSystem.rename(temporary, `${dataDir}/${object}`)
+  } catch (error) {
+    await fileSystem.remove(temporary).catch(() => {})
+    throw error
+  }
+  await fileSystem.syncDirectory(`${dataDir}/${directory}`)
+}
+
+async function commitCopy(
+  disk: DiskContext,
+  log: LiveLog,
+  partition: number,
+  baseOffset: number,
+  location: Location,
+): Promise<void> {
+  await disk.manifest.commit((state) => {
+    const known = notedIn(state, log, partition)?.segments ?? []
+    // A commit that was answered with an error may have been done.
+    if (known.some((entry) => entry.baseOffset === baseOffset && entry.disk !== null)) return []
+    const copy = { logId: log.id, partition, baseOffset, tier: 'disk', location } as const
+    return [{ kind: 'segment-copied', ...copy }]
+  })
+}

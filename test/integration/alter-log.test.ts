@@ -1,0 +1,196 @@
+/** Policies that change on a running engine, on real files, and on the command line. */
+import { cp, readdir } from 'node:fs/promises'
+import { expect, test, vi } from 'vitest'
+import {
+  type Log,
+  type StorageChanges,
+  Stratalog,
+  VirtualClock,
+  restoreArchive,
+} from '../../src/index.ts'
+import { runCli } from '../support/cli.ts'
+import { expectError } from '../support/expect-error.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+async function numbers(log: Log): Promise<unknown[]> {
+  return (await log.read({ onGap: 'skip' }).toArray()).map((row) => row['n'])
+}
+
+/** What a kill at this moment leaves. */
+async function afterKill(root: string, life: number): Promise<unknown[]> {
+  const dataDir = `${root}/killed-${life}`
+  await cp(`${root}/data`, dataDir, { recursive: true })
+  await using db = await Stratalog.open({ dataDir })
+  return await numbers(db.log('log'))
+}
+
+test('a log in RAM that becomes persistent is on disk soon, and its appends are at once', async () => {
+  const root = await temporaryDirectory()
+  await using db = await Stratalog.open({ dataDir: `${root}/data` })
+  const log = await db.createLog('log', { storage: { mode: 'memory' } })
+  await log.append([{ n: 0 }, { n: 1 }])
+  db.tier.pause()
+  const altered = await db.alterLog('log', { storage: { mode: 'persistent' } })
+  expect(altered.describe()).toMatchObject({
+    policy: { mode: 'persistent', ack: 'disk' },
+    rpoMs: 0,
+  })
+  expect(log.describe().policy).toEqual(altered.describe().policy)
+  expect(db.status().logs[0]).toMatchObject({ pendingRecords: 2 })
+  await log.append({ n: 2 })
+  // The old promise holds for what came before, until it is on disk.
+  expect(await afterKill(root, 0)).toEqual([2])
+  db.tier.resume()
+  await vi.waitFor(() => expect(db.status().logs[0]).toMatchObject({ pendingRecords: 0 }))
+  expect(await afterKill(root, 1)).toEqual([0, 1, 2])
+  expect(await numbers(log)).toEqual([0, 1, 2])
+})
+
+test('what a persistent log held stays when it goes into RAM, and only that', async () => {
+  const root = await temporaryDirectory()
+  await using db = await Stratalog.open({ dataDir: `${root}/data` })
+  const log = await db.createLog('log', { storage: { mode: 'persistent' } })
+  await log.append([{ n: 0 }, { n: 1 }])
+  await db.alterLog('log', { storage: { mode: 'memory', evictionPolicy: 'lru' } })
+  await log.append({ n: 2 })
+  await vi.waitFor(() => expect(db.status().logs[0]).toMatchObject({ pendingRecords: 0 }))
+  expect(await afterKill(root, 0)).toEqual([0, 1])
+  expect(await numbers(log)).toEqual([0, 1, 2])
+  await expectError(log.append({ n: 3 }, { ack: 'disk' }), 'argument_invalid')
+  await log.append({ n: 3 }, { ttl: '1h', priority: 2 })
+  await expectError(db.alterLog('log', { storage: { mode: 'persistent' } }), 'argument_invalid')
+})
+
+test('a log in RAM evicts nothing that it owes to its former disk', async () => {
+  const root = await temporaryDirectory()
+  await using db = await Stratalog.open({ dataDir: `${root}/data`, maxMemoryBytes: '256KB' })
+  const log = await db.createLog('log', { storage: { mode: 'persistent' } })
+  const row = (n: number) => ({ n, text: 'x'.repeat(1_000) })
+  db.tier.pause()
+  for (let n = 0; n < 100; n++) await log.append(row(n))
+  await db.alterLog('log', { storage: { mode: 'memory' } })
+  for (let n = 100; n < 600; n++) await log.append(row(n))
+  const held = await numbers(log)
+  expect(held.slice(0, 100)).toEqual(Array.from({ length: 100 }, (_, n) => n))
+  expect(held.length).toBeLessThan(600)
+  expect(held.at(-1)).toBe(599)
+})
+
+test('with level object what is there goes to the archive at once, and was never out of sight', async () => {
+  const root = await temporaryDirectory()
+  const archive = `file://${root}/archive`
+  await using db = await Stratalog.open({ dataDir: `${root}/data`, archive })
+  const log = await db.createLog('log')
+  await log.append([{ n: 0 }, { n: 1 }])
+  await db.alterLog('log', { storage: { ack: 'object' } })
+  expect(await numbers(log)).toEqual([0, 1])
+  await vi.waitFor(() =>
+    expect(db.status().logs[0]).toMatchObject({
+      pendingRecords: 0,
+      partitions: [{ archivedOffset: 2 }],
+    }),
+  )
+  await log.append({ n: 2 })
+  await restoreArchive({ archive, dataDir: `${root}/restored` })
+  await using restored = await Stratalog.open({ dataDir: `${root}/restored` })
+  expect(await numbers(restored.log('log'))).toEqual([0, 1, 2])
+})
+
+test('durations, budgets and policies of eviction change without a change of mode', async () => {
+  const root = await temporaryDirectory()
+  const clock = new VirtualClock()
+  await using db = await Stratalog.open({ dataDir: `${root}/data` }, { clock })
+  const log = await db.createLog('log')
+  await log.append({ n: 0 })
+  await db.alterLog('log', { storage: { diskAfter: '10s', memoryTtl: '20s' } })
+  clock.advance(10_250)
+  const tiers = () => db.status().logs[0]?.partitions[0]?.tiers
+  await vi.waitFor(() => expect(tiers()?.disk).toMatchObject({ records: 1 }))
+  clock.advance(10_000)
+  await vi.waitFor(() => expect(tiers()?.memory).toMatchObject({ records: 0 }))
+  await db.alterLog('log', { storage: { diskAfter: null } })
+  expect(log.describe().policy).toMatchObject({ diskAfter: 20_000, memoryTtl: 20_000 })
+
+  const ram = await db.createLog('ram', { storage: { mode: 'memory' } })
+  await db.alterLog('ram', { storage: { maxMemoryBytes: '64KB', ttl: '5m', priority: 3 } })
+  for (let n = 0; n < 200; n++) await ram.append({ n, text: 'x'.repeat(1_000) })
+  expect(db.memoryMetrics().perLog['ram']?.usedBytes).toBeLessThan(65_536)
+  await db.alterLog('ram', { storage: { ttl: null, maxMemoryBytes: null } })
+  expect(ram.describe().policy).toMatchObject({ ttl: null, maxMemoryBytes: null, priority: 3 })
+})
+
+test.each<[string, StorageChanges, string]>([
+  ['nothing', {}, 'storage: got {}'],
+  ['a key that there is not', { speed: 1 } as StorageChanges, 'storage.speed'],
+  ['a value that the key does not take', { memoryTtl: 'long' }, 'storage.memoryTtl'],
+  ['an archive that there is not', { ack: 'object' }, 'storage.ack'],
+  ['what the mode does not have', { ttl: '1h' }, 'storage.ttl'],
+  ['what does not go together', { mode: 'persistent', wal: false }, 'storage.wal'],
+])('a change to %s is refused, and nothing changes', async (_, storage, path) => {
+  const root = await temporaryDirectory()
+  await using db = await Stratalog.open({ dataDir: `${root}/data` })
+  const log = await db.createLog('log')
+  const before = log.describe()
+  const error = await expectError(db.alterLog('log', { storage }), 'config_invalid')
+  expect(error.message).toContain(path.split(':')[0])
+  expect(log.describe()).toEqual(before)
+  await expectError(db.alterLog('nobody', { storage: { diskAfter: 1 } }), 'log_not_found')
+})
+
+test('in an engine in RAM a policy changes, and stays in RAM', async () => {
+  await using db = await Stratalog.memoryOnly()
+  const log = await db.createLog('log')
+  await db.alterLog('log', { storage: { evictionPolicy: 'lru', ttl: '1h' } })
+  expect(log.describe().policy).toMatchObject({ evictionPolicy: 'lru', ttl: 3_600_000 })
+  await expectError(db.alterLog('log', { storage: { mode: 'persistent' } }), 'config_invalid')
+})
+
+test('a snapshot of a log in RAM has what its former mode left on disk', async () => {
+  const root = await temporaryDirectory()
+  const archive = `file://${root}/archive`
+  await using db = await Stratalog.open({ dataDir: `${root}/data`, archive })
+  const log = await db.createLog('log', { storage: { mode: 'persistent' } })
+  await log.append([{ n: 0 }, { n: 1 }])
+  await db.alterLog('log', { storage: { mode: 'memory' } })
+  await vi.waitFor(() => expect(db.status().logs[0]).toMatchObject({ pendingRecords: 0 }))
+  await log.append({ n: 2 })
+  await db.snapshot({ name: 'now' })
+  await restoreArchive({ archive, dataDir: `${root}/restored`, snapshot: 'now' })
+  await using restored = await Stratalog.open({ dataDir: `${root}/restored` })
+  expect(await numbers(restored.log('log'))).toEqual([0, 1, 2])
+})
+
+test('closing brings to disk what a log that left RAM still has there', async () => {
+  const root = await temporaryDirectory()
+  const db = await Stratalog.open({ dataDir: `${root}/data` })
+  const log = await db.createLog('log', { storage: { mode: 'memory' } })
+  await log.append([{ n: 0 }, { n: 1 }])
+  db.tier.pause()
+  await db.alterLog('log', { storage: { mode: 'persistent' } })
+  await db.close()
+  await using again = await Stratalog.open({ dataDir: `${root}/data` })
+  expect(await numbers(again.log('log'))).toEqual([0, 1])
+})
+
+test('the command changes a log, prints it, and leaves others as they are', async () => {
+  const root = await temporaryDirectory()
+  const where = ['--data-dir', `${root}/data`]
+  await runCli(['logs', 'create', 'log', ...where, '--mode', 'persistent'])
+  const changed = await runCli([
+    ...['logs', 'alter', 'log', ...where, '--json'],
+    ...['--mode', 'memory', '--ttl', '90s', '--eviction-policy', 'lru'],
+  ])
+  expect(JSON.parse(changed.stdout)).toMatchObject({
+    name: 'log',
+    policy: { mode: 'memory', ttl: 90_000, evictionPolicy: 'lru' },
+    rpoMs: null,
+  })
+  const reset = await runCli(['logs', 'alter', 'log', ...where, '--json', '--reset', 'ttl'])
+  expect(JSON.parse(reset.stdout)).toMatchObject({ policy: { ttl: null, evictionPolicy: 'lru' } })
+  const refused = await runCli(['logs', 'alter', 'log', ...where, '--json', '--ack', 'disk'])
+  expect([refused.status, JSON.parse(refused.stderr)]).toMatchObject([
+    2,
+    { error: { code: 'config_invalid' } },
+  ])
+  expect(await readdir(`${root}/data`)).toContain('manifest')
+})
