@@ -5,6 +5,7 @@ import { parseTime } from '../base/units.ts'
 import type { Writer } from '../format/manifest.ts'
 import { LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
 import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/plan-restore.ts'
+import { isBeforeRestore } from '../snapshot/restore-directory.ts'
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
 import type { DirectoryLock } from '../storage/directory-lock.ts'
 import { connectArchive } from './archive-store.ts'
@@ -88,7 +89,7 @@ async function lockTarget(
   const stat = await fileSystem.stat(dataDir)
   if (stat !== null && !stat.isDirectory) return null
   const names = stat === null ? [] : await fileSystem.list(dataDir)
-  const isEmpty = names.every((name) => name === LOCK_FILE)
+  const isEmpty = names.every(isBeforeRestore)
   if (!isEmpty && !names.includes(RESTORING_FILE)) return null
   await fileSystem.makeDirectory(dataDir)
   const holder = { pid, host, since: new Date(since).toISOString() }

@@ -50,8 +50,7 @@ export class Checks {
   uncaught(error: unknown): void {
     if (error instanceof ProcessCrash) return
     if (error instanceof Violation) this.failWith(error)
-    else if (this.#world.current?.isAlive !== false)
-      this.fail('I7', `nobody caught ${describe(error)}`)
+    else if (!this.#world.isDeathFresh) this.fail('I7', `nobody caught ${describe(error)}`)
   }
 
   /** Holds an error of the engine against what could have caused it. */

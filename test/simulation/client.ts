@@ -1,12 +1,14 @@
 /** One client of a simulated engine: it appends, reads and moves things about, and holds answers against the model. */
 import { type ErrorCode, isStratalogError } from '../../src/base/errors.ts'
 import type { AckLevel } from '../../src/format/manifest.ts'
-import type { Log, Stratalog } from '../../src/index.ts'
+import type { EnginePorts, Log, Stratalog, StratalogOptions } from '../../src/index.ts'
 import type { Checks } from './checks.ts'
 import type { Dice } from './dice.ts'
+import { readBeside, tryToWrite } from './guests.ts'
 import { type LogModel, type Model, type Submission, Violation } from './model.ts'
 import type { SimulatedProcess } from './process.ts'
 import { DECLARED, EXTRA_COLUMNS_MAX, columnsOf, partitionOf, rowsOf } from './records.ts'
+import type { Step } from './steps.ts'
 import type { World } from './world.ts'
 
 /** What a client works with during one life of an engine. */
@@ -17,6 +19,9 @@ export interface Life {
   readonly model: Model
   readonly checks: Checks
   readonly hasArchive: boolean
+  readonly options: StratalogOptions
+  /** Of another process on the same machine. */
+  readonly portsOf: (process: SimulatedProcess) => EnginePorts
   /** Set once a sync of the WAL has failed, until a WAL of a new epoch takes appends. */
   readonly isPoisoned: () => boolean
 }
@@ -33,11 +38,26 @@ const ACTIONS = {
   round: 3,
   snapshot: 2,
   status: 2,
+  rival: 1,
+  'read beside': 2,
   wait: 25,
   'clock jump': 1,
 } as const
 
 type Action = keyof typeof ACTIONS
+
+/** What is done more often in a life that is to end in a step. */
+const LEADS_TO: Readonly<Partial<Record<Step, Partial<Record<Action, number>>>>> = {
+  snapshot: { snapshot: 40 },
+  upload: { now: 20 },
+  'archive commit': { now: 20 },
+  evict: { now: 20, wait: 60 },
+  'cold read': { now: 20, read: 40, wait: 60 },
+  'wal roll': { burst: 30 },
+  'wal release': { burst: 30, now: 20 },
+  'manifest base': { now: 60, burst: 30 },
+  checkpoint: { now: 20 },
+}
 
 /** An append in RAM may find no room, and one to a closed or failed engine is told so. */
 const APPEND_CODES: readonly ErrorCode[] = ['memory_full', 'engine_closed']
@@ -56,9 +76,11 @@ export class Client {
   /** Does so many things, one after the other, until the process dies. */
   async work(count: number): Promise<void> {
     const { process, checks } = this.#life
+    const { focus } = process
+    const weights = { ...ACTIONS, ...(focus === null ? {} : LEADS_TO[focus]) }
     try {
       for (let left = count; left > 0 && process.isAlive; left--) {
-        await this.#act(this.#dice.weighted<Action>(ACTIONS))
+        await this.#act(this.#dice.weighted<Action>(weights))
       }
     } catch (error) {
       if (error instanceof Violation) checks.failWith(error)
@@ -95,6 +117,12 @@ export class Client {
         return
       case 'status':
         this.#checkBounds()
+        return
+      case 'rival':
+        return tryToWrite(this.#life)
+      case 'read beside':
+        if (log.isCreated)
+          await readBeside(this.#life, log, this.#dice.int(0, log.spec.partitions - 1))
         return
       case 'wait':
         return this.wait(this.#dice.magnitude(3_000))

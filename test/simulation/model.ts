@@ -100,6 +100,8 @@ export interface Look {
   readonly isWhole: boolean
   /** Whether nothing was appended since the engine recovered. */
   readonly isRecovery: boolean
+  /** Whether another process than the writer reads: it may see what is not durable yet. */
+  readonly isBeside?: boolean
   /** What must be among the rows. */
   readonly required: readonly Submission[]
 }
@@ -217,8 +219,8 @@ export class Model {
       open = { submission, index }
       this.#settle(log, submission, partition, offset - index, look.isRecovery)
       // Readers see a record no earlier than its log's level, and what recovery gives is durable before.
-      if (!log.isInMemory && (look.isRecovery || log.spec.ack !== 'memory'))
-        submission.isDurable = true
+      const isShown = look.isRecovery || (log.spec.ack !== 'memory' && look.isBeside !== true)
+      if (!log.isInMemory && isShown) submission.isDurable = true
       this.#checkTime(submission, index, Number(row['_time']))
       next = offset + 1
     }

@@ -23,6 +23,8 @@ export interface WalWatch {
   readonly syncFailed: () => void
 }
 
+export const NOT_WATCHED: WalWatch = { started: () => {}, syncFailed: () => {} }
+
 export interface WalShape {
   readonly ringBytes: number
   readonly sizes: WalFileSizes
@@ -54,16 +56,16 @@ export function simulatedPorts(
       return wal
     },
     lockDirectory: async (path) => {
-      if (!world.tryLock(process)) {
+      if (!world.tryLock(path, process)) {
         throw new StratalogError('directory_in_use', `${path} is held by another process.`)
       }
       if (world.disk.find(path) === null) world.disk.create(path)
-      return { release: async () => world.unlock(process) }
+      return { release: async () => world.unlock(path, process) }
     },
-    currentLockHolder: () =>
-      world.lockHolder === null
-        ? null
-        : { pid: world.lockHolder.number, host: 'simulated', since: '' },
+    currentLockHolder: (path) => {
+      const holder = world.lockHolder(path)
+      return holder === null ? null : { pid: holder.number, host: 'simulated', since: '' }
+    },
     openObjectStore: async (url, options) =>
       url.startsWith('s3:')
         ? overNetwork(new SimulatedObjectStore(url, world, process), options)
