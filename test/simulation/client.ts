@@ -1,30 +1,13 @@
 /** One client of a simulated engine: it appends, reads and moves things about, and holds answers against the model. */
 import { type ErrorCode, isStratalogError } from '../../src/base/errors.ts'
 import type { AckLevel } from '../../src/format/manifest.ts'
-import type { EnginePorts, Log, Stratalog, StratalogOptions } from '../../src/index.ts'
-import type { Checks } from './checks.ts'
+import type { Log } from '../../src/index.ts'
 import type { Dice } from './dice.ts'
 import { readBeside, tryToWrite } from './guests.ts'
-import { type LogModel, type Model, type Submission, Violation } from './model.ts'
-import type { SimulatedProcess } from './process.ts'
+import type { Life } from './life.ts'
+import { type LogModel, type Submission, Violation } from './model.ts'
 import { DECLARED, EXTRA_COLUMNS_MAX, columnsOf, partitionOf, rowsOf } from './records.ts'
 import type { Step } from './steps.ts'
-import type { World } from './world.ts'
-
-/** What a client works with during one life of an engine. */
-export interface Life {
-  readonly world: World
-  readonly process: SimulatedProcess
-  readonly db: Stratalog
-  readonly model: Model
-  readonly checks: Checks
-  readonly hasArchive: boolean
-  readonly options: StratalogOptions
-  /** Of another process on the same machine. */
-  readonly portsOf: (process: SimulatedProcess) => EnginePorts
-  /** Set once a sync of the WAL has failed, until a WAL of a new epoch takes appends. */
-  readonly isPoisoned: () => boolean
-}
 
 const ACTIONS = {
   append: 50,

@@ -1,9 +1,10 @@
 /** The end of a run: no more faults. Acknowledgements come, everything moves down, and what is rebuilt is equal. */
 import { isStratalogError } from '../../src/base/errors.ts'
 import { Stratalog, restoreArchive } from '../../src/index.ts'
-import { Client, type Life } from './client.ts'
+import { Client } from './client.ts'
 import type { Checks } from './checks.ts'
 import type { Dice } from './dice.ts'
+import type { Life } from './life.ts'
 import { lookAtLog, textOf } from './look.ts'
 import { Violation } from './model.ts'
 import { DATA_DIR } from './ports.ts'

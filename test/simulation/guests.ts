@@ -1,7 +1,7 @@
 /** Other processes beside the one that writes: one that wants to write too, and one that only reads. */
 import { type ErrorCode, isStratalogError } from '../../src/base/errors.ts'
 import { Stratalog } from '../../src/index.ts'
-import type { Life } from './client.ts'
+import type { Life } from './life.ts'
 import { type LogModel, Violation } from './model.ts'
 import type { Values } from './records.ts'
 

@@ -78,6 +78,14 @@ export class LogModel {
     return this.spec.storage.mode === 'memory'
   }
 
+  /**
+   * Without a WAL and a local disk only the archive knows what was brought down. An engine that is opened while the
+   * archive is away does not, gives the same offsets to others, and is refused by the archive from then on.
+   */
+  get mayForget(): boolean {
+    return !this.spec.hasWal && this.spec.storage.localDisk === false
+  }
+
   entriesOf(partition: number): Map<number, Submission> {
     const held = this.partitions[partition]
     if (held === undefined)
@@ -295,13 +303,14 @@ export class Model {
     const other = entries.get(offset)
     if (other !== undefined && other !== submission) {
       const isStale = other.life < this.life && !other.isDurable
-      const mayReplace = isStale && (!isRecovery || log.spec.ack === 'object' || log.isInMemory)
+      const isHidden = log.spec.ack === 'object' || log.isInMemory || log.mayForget
+      const mayReplace = isStale && (!isRecovery || isHidden)
       if (!mayReplace)
         throw new Violation(
           'I3',
           `${place(log, partition, offset)} holds ${words(submission)} and held ${words(other)}`,
         )
-      other.fate = other.fate === 'acked' ? 'gone' : other.fate
+      if (other.fate === 'acked' && log.spec.hasWal) other.fate = 'gone'
     }
     entries.set(offset, submission)
     submission.place = { partition, offset }
