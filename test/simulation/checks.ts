@@ -1,5 +1,5 @@
 /** Which errors an engine may give, by what went wrong around it, and whether what it is asked for ever ends. */
-import { isStratalogError, type ErrorCode } from '../../src/base/errors.ts'
+import { type ErrorCode, type StratalogError, isStratalogError } from '../../src/base/errors.ts'
 import { type Invariant, Violation } from './model.ts'
 import { ProcessCrash, type SimulatedProcess } from './process.ts'
 import type { World } from './world.ts'
@@ -64,6 +64,7 @@ export class Checks {
       alsoAllowed.includes(code) ||
       (disk + sync > 0 && (DISK_CODES.includes(code) || STORE_CODES.includes(code))) ||
       (store > 0 && STORE_CODES.includes(code)) ||
+      (store + disk + sync > 0 && isOpenedWithoutArchive(error)) ||
       (wrongBytes > 0 && WRONG_BYTES_CODES.includes(code))
     if (!isExplained)
       throw new Violation('I7', `${doing} threw ${describe(error)}, without a cause`)
@@ -84,6 +85,11 @@ export class Checks {
       timer.cancel()
     }
   }
+}
+
+/** What the archive has learnt and the directory has not is compared when an engine is opened, not later. */
+function isOpenedWithoutArchive({ code, message }: StratalogError): boolean {
+  return code === 'archive_diverged' && message.includes('was away when the engine opened')
 }
 
 function describe(error: unknown): string {

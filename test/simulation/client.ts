@@ -148,7 +148,7 @@ export class Client {
     const { spec } = log
     const isColumns = dice.chance(0.2)
     const facts = {
-      count: dice.chance(0.9) ? dice.int(1, 12) : dice.int(13, 300),
+      count: dice.chance(0.9) ? dice.int(1, 12) : dice.int(13, 120),
       extraColumns: Math.min(EXTRA_COLUMNS_MAX, Math.floor(this.#life.model.life / 2)),
       isWide: this.#life.model.life > 1 && dice.chance(0.1),
       padding: dice.chance(0.9) ? dice.int(0, 60) : dice.int(100, 4_000),

@@ -37,14 +37,25 @@ export function chooseSetting(dice: Dice): Setting {
   }
 }
 
+/** Steps that a life seldom comes to: they are chosen more often, and the first calls of one. */
+const RARE_STEPS: readonly Step[] = [
+  'evict',
+  'manifest base',
+  'snapshot',
+  'wal roll',
+  'wal release',
+  'closing',
+]
+
+export function isRare(step: Step | null): boolean {
+  return step !== null && RARE_STEPS.includes(step)
+}
+
 export function chooseCrash(dice: Dice, { archive }: Setting): CrashPlan | null {
   if (dice.chance(0.15)) return null
   const death = dice.pick(['kill', 'power'] as const)
-  if (dice.chance(0.5))
-    return {
-      death,
-      call: dice.magnitude(8),
-      step: dice.pick(archive === null ? DISK_STEPS : LIFE_STEPS),
-    }
-  return { death, call: dice.magnitude(1_500), step: null }
+  if (dice.chance(0.3)) return { death, call: dice.magnitude(1_500), step: null }
+  const steps = archive === null ? DISK_STEPS : LIFE_STEPS
+  const step = dice.pick(dice.chance(0.5) ? steps.filter(isRare) : steps)
+  return { death, call: isRare(step) ? dice.int(1, 4) : dice.magnitude(8), step }
 }

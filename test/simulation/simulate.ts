@@ -15,7 +15,7 @@ import { lookAtLog } from './look.ts'
 import { type Invariant, Model, Violation } from './model.ts'
 import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import type { SimulatedProcess } from './process.ts'
-import { type Setting, chooseCrash, chooseSetting } from './setting.ts'
+import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
 import type { StepCounts } from './steps.ts'
 import { compareRecoveries } from './twins.ts'
 import { World } from './world.ts'
@@ -124,7 +124,9 @@ class Simulation {
     const life = await this.#open(process)
     if (life !== null && (await this.#checkRecovered(life))) {
       const clients = Array.from({ length: dice.int(1, 4) }, (_, index) =>
-        new Client(life, dice.fork(`client ${process.number} ${index}`)).work(dice.magnitude(60)),
+        new Client(life, dice.fork(`client ${process.number} ${index}`)).work(
+          isRare(process.focus) ? dice.int(20, 60) : dice.magnitude(60),
+        ),
       )
       await Promise.all(clients)
       await this.#end(life)
