@@ -2,7 +2,6 @@
  * One seed: a world, an engine in it that lives and dies several times, clients that use it, and the model that every
  * answer is held against. At the end nothing goes wrong any more, and then everything that must be there is.
  */
-import './preload.ts'
 import { Stratalog } from '../../src/index.ts'
 import { Checks } from './checks.ts'
 import { Client } from './client.ts'
@@ -18,6 +17,7 @@ import type { SimulatedProcess } from './process.ts'
 import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
 import type { StepCounts } from './steps.ts'
 import { compareRecoveries } from './twins.ts'
+import { warmUp } from './warm-up.ts'
 import { World } from './world.ts'
 
 export interface SeedReport {
@@ -43,6 +43,7 @@ export async function simulate(
   seed: number,
   traceLines: number = TRACE_LINES,
 ): Promise<SeedReport> {
+  await warmUp()
   const dice = new Dice(seed)
   let checks: Checks | null = null
   const world = new World(dice.fork('world'), chooseProfile(dice.fork('profile')), (error) =>
