@@ -4,8 +4,9 @@ import type { Logger } from '../base/logger.ts'
 import { randomHex } from '../base/random.ts'
 import { parseTime } from '../base/units.ts'
 import type { Writer } from '../format/manifest.ts'
-import { LEASE_DIRECTORY, LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
+import { LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
 import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/plan-restore.ts'
+import { isBeforeRestore } from '../snapshot/restore-directory.ts'
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
 import type { DirectoryLock } from '../storage/directory-lock.ts'
 import { connectArchive, unnamedIn } from './archive-store.ts'
@@ -103,7 +104,7 @@ async function lockTarget(
   const stat = await fileSystem.stat(dataDir)
   if (stat !== null && !stat.isDirectory) return null
   const names = stat === null ? [] : await fileSystem.list(dataDir)
-  const isEmpty = names.every((name) => name === LOCK_FILE || name === LEASE_DIRECTORY)
+  const isEmpty = names.every(isBeforeRestore)
   if (!isEmpty && !names.includes(RESTORING_FILE)) return null
   await fileSystem.makeDirectory(dataDir)
   const holder = { pid, host, since: new Date(since).toISOString() }

@@ -261,8 +261,7 @@ export class ManifestStore {
         `${this.location}: ${manifestPath(commitFile(next.number))} is taken and cannot be read.`,
       )
     }
-    const isOurs = found.commit.writerId === writerId && found.commit.epoch === epoch
-    if (!isOurs) return { kind: 'rival', commit: found.commit }
+    if (found.commit.writerId !== writerId) return { kind: 'rival', commit: found.commit }
     this.#position = followedBy(this.#position, found.bytes, found.commit)
     return { kind: Buffer.compare(found.bytes, bytes) === 0 ? 'done' : 'earlier' }
   }
@@ -294,9 +293,8 @@ export class ManifestStore {
       const found = await this.#readCommit(this.number + 1)
       if (found === null) return
       const writer = this.#writer
-      const isOurs =
-        writer === null ||
-        (found.commit.writerId === writer.id && found.commit.epoch === this.state.epoch)
+      // Of another epoch it may be: a claim of ours that was answered with an error.
+      const isOurs = writer === null || found.commit.writerId === writer.id
       if (!isOurs) throw this.#fence(found.commit, writer)
       this.#position = followedBy(this.#position, found.bytes, found.commit)
     }

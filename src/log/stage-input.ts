@@ -13,8 +13,8 @@ import { type Staged, stagedIn } from './staged.ts'
 
 /**
  * `current` is the log's newest schema; null before the first append of a log that was created without one.
- * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`; BudgetExceeded; and
- * what a getter throws. Then nothing is staged.
+ * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`; BudgetExceeded;
+ * and what a getter throws. Then nothing is staged.
  */
 export function stageInput(
   definition: LogDefinition,

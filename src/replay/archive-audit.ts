@@ -132,6 +132,8 @@ function isBehind(archive: Archive, key: string): boolean {
   if (parsed?.kind !== 'segment') return false
   const log = archive.state.logs.get(parsed.logId)
   if (log === undefined) return !archive.state.deletedLogIds.has(parsed.logId)
+  // Without a WAL a crash may take records whose object no commit came to name; their offsets go to others.
+  if (!log.definition.policy.wal) return false
   const state = log.partitions[parsed.partition]
   return (
     state === undefined || parsed.baseOffset >= wholePartition(state, parsed.partition).endOffset

@@ -15,16 +15,24 @@ import { sha256Hex } from '../format/checksum.ts'
 import { encodeIdentity } from '../format/identity.ts'
 import {
   IDENTITY_FILE,
+  LEASE_DIRECTORY,
   LOCK_FILE,
   RESTORING_FILE,
   TEMPORARY_DIRECTORY,
   temporaryPath,
 } from '../format/paths.ts'
 import type { FileSystem } from '../storage/file-system.ts'
+import { isTemporaryName } from '../storage/temporary-name.ts'
 import type { RestorePlan } from './plan-restore.ts'
 
 /** Names shown of what is in the way. */
 const NAMES_MAX = 3
+
+/** Whether a file may be there before a restore has begun: the lock, and what a kill left of an unfinished marker. */
+export function isBeforeRestore(name: string): boolean {
+  const isLock = name === LOCK_FILE || name === LEASE_DIRECTORY
+  return isLock || (name.startsWith(RESTORING_FILE) && isTemporaryName(name))
+}
 
 export class RestoreDirectory {
   readonly #fileSystem: FileSystem
@@ -46,7 +54,7 @@ export class RestoreDirectory {
       if (Buffer.compare(found, marker) === 0) return this.#makeTemporary()
       throw this.#notEmpty('another restore was begun there and not finished')
     }
-    const others = names.filter((name) => name !== LOCK_FILE)
+    const others = names.filter((name) => !isBeforeRestore(name))
     if (others.length > 0) throw this.#notEmpty(`it holds ${others.slice(0, NAMES_MAX).join(', ')}`)
     await this.#fileSystem.makeDirectory(this.#dataDir)
     await this.#fileSystem.putIfAbsent(this.#path(RESTORING_FILE), marker)

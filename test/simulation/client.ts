@@ -1,25 +1,13 @@
 /** One client of a simulated engine: it appends, reads and moves things about, and holds answers against the model. */
 import { type ErrorCode, isStratalogError } from '../../src/base/errors.ts'
 import type { AckLevel } from '../../src/format/manifest.ts'
-import type { Log, Stratalog } from '../../src/index.ts'
-import type { Checks } from './checks.ts'
+import type { Log } from '../../src/index.ts'
 import type { Dice } from './dice.ts'
-import { type LogModel, type Model, type Submission, Violation } from './model.ts'
-import type { SimulatedProcess } from './process.ts'
+import { readBeside, tryToWrite } from './guests.ts'
+import type { Life } from './life.ts'
+import { type LogModel, type Submission, Violation } from './model.ts'
 import { DECLARED, EXTRA_COLUMNS_MAX, columnsOf, partitionOf, rowsOf } from './records.ts'
-import type { World } from './world.ts'
-
-/** What a client works with during one life of an engine. */
-export interface Life {
-  readonly world: World
-  readonly process: SimulatedProcess
-  readonly db: Stratalog
-  readonly model: Model
-  readonly checks: Checks
-  readonly hasArchive: boolean
-  /** Set once a sync of the WAL has failed, until a WAL of a new epoch takes appends. */
-  readonly isPoisoned: () => boolean
-}
+import type { Step } from './steps.ts'
 
 const ACTIONS = {
   append: 50,
@@ -33,11 +21,26 @@ const ACTIONS = {
   round: 3,
   snapshot: 2,
   status: 2,
+  rival: 1,
+  'read beside': 2,
   wait: 25,
   'clock jump': 1,
 } as const
 
 type Action = keyof typeof ACTIONS
+
+/** What is done more often in a life that is to end in a step. */
+const LEADS_TO: Readonly<Partial<Record<Step, Partial<Record<Action, number>>>>> = {
+  snapshot: { snapshot: 40 },
+  upload: { now: 20 },
+  'archive commit': { now: 20 },
+  evict: { now: 20, wait: 60 },
+  'cold read': { now: 20, read: 40, wait: 60 },
+  'wal roll': { burst: 30 },
+  'wal release': { burst: 30, now: 20 },
+  'manifest base': { now: 60, burst: 30 },
+  checkpoint: { now: 20 },
+}
 
 /** An append in RAM may find no room, and one to a closed or failed engine is told so. */
 const APPEND_CODES: readonly ErrorCode[] = ['memory_full', 'engine_closed']
@@ -56,9 +59,11 @@ export class Client {
   /** Does so many things, one after the other, until the process dies. */
   async work(count: number): Promise<void> {
     const { process, checks } = this.#life
+    const { focus } = process
+    const weights = { ...ACTIONS, ...(focus === null ? {} : LEADS_TO[focus]) }
     try {
       for (let left = count; left > 0 && process.isAlive; left--) {
-        await this.#act(this.#dice.weighted<Action>(ACTIONS))
+        await this.#act(this.#dice.weighted<Action>(weights))
       }
     } catch (error) {
       if (error instanceof Violation) checks.failWith(error)
@@ -95,6 +100,12 @@ export class Client {
         return
       case 'status':
         this.#checkBounds()
+        return
+      case 'rival':
+        return tryToWrite(this.#life)
+      case 'read beside':
+        if (log.isCreated)
+          await readBeside(this.#life, log, this.#dice.int(0, log.spec.partitions - 1))
         return
       case 'wait':
         return this.wait(this.#dice.magnitude(3_000))
@@ -137,7 +148,7 @@ export class Client {
     const { spec } = log
     const isColumns = dice.chance(0.2)
     const facts = {
-      count: dice.chance(0.9) ? dice.int(1, 12) : dice.int(13, 300),
+      count: dice.chance(0.9) ? dice.int(1, 12) : dice.int(13, 120),
       extraColumns: Math.min(EXTRA_COLUMNS_MAX, Math.floor(this.#life.model.life / 2)),
       isWide: this.#life.model.life > 1 && dice.chance(0.1),
       padding: dice.chance(0.9) ? dice.int(0, 60) : dice.int(100, 4_000),

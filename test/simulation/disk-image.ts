@@ -105,7 +105,7 @@ export class DirectoryNode {
   readonly #dirty = new Set<string>()
 
   get names(): readonly string[] {
-    return [...this.#entries.keys()].sort()
+    return [...this.#entries.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
   }
 
   get(name: string): ImageNode | undefined {

@@ -53,7 +53,7 @@ export function chooseProfile(dice: Dice): FaultProfile {
   const rate = (max: number): number => max * dice.fraction() ** 2
   return {
     diskError: has('disk') ? rate(0.03) : 0,
-    syncError: has('disk') ? rate(0.03) : 0,
+    syncError: has('disk') ? rate(0.15) : 0,
     storeError: has('store') ? rate(0.6) : 0,
     wrongBytes: has('store') && dice.chance(0.5) ? rate(0.3) : 0,
     slow: has('slow') ? rate(0.2) : 0,

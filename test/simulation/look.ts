@@ -1,6 +1,6 @@
 /** Looks at what an engine holds, whole, and holds it against the model. */
 import { isStratalogError } from '../../src/base/errors.ts'
-import type { Life } from './client.ts'
+import type { Life } from './life.ts'
 import { type LogModel, Violation } from './model.ts'
 import type { Values } from './records.ts'
 

@@ -78,6 +78,14 @@ export class LogModel {
     return this.spec.storage.mode === 'memory'
   }
 
+  /**
+   * Without a WAL and a local disk only the archive knows what was brought down. An engine that is opened while the
+   * archive is away does not, gives the same offsets to others, and is refused by the archive from then on.
+   */
+  get mayForget(): boolean {
+    return !this.spec.hasWal && this.spec.storage.localDisk === false
+  }
+
   entriesOf(partition: number): Map<number, Submission> {
     const held = this.partitions[partition]
     if (held === undefined)
@@ -100,6 +108,8 @@ export interface Look {
   readonly isWhole: boolean
   /** Whether nothing was appended since the engine recovered. */
   readonly isRecovery: boolean
+  /** Whether another process than the writer reads: it may see what is not durable yet. */
+  readonly isBeside?: boolean
   /** What must be among the rows. */
   readonly required: readonly Submission[]
 }
@@ -217,8 +227,8 @@ export class Model {
       open = { submission, index }
       this.#settle(log, submission, partition, offset - index, look.isRecovery)
       // Readers see a record no earlier than its log's level, and what recovery gives is durable before.
-      if (!log.isInMemory && (look.isRecovery || log.spec.ack !== 'memory'))
-        submission.isDurable = true
+      const isShown = look.isRecovery || (log.spec.ack !== 'memory' && look.isBeside !== true)
+      if (!log.isInMemory && isShown) submission.isDurable = true
       this.#checkTime(submission, index, Number(row['_time']))
       next = offset + 1
     }
@@ -292,14 +302,17 @@ export class Model {
       )
     const other = entries.get(offset)
     if (other !== undefined && other !== submission) {
-      const isStale = other.life < this.life && !other.isDurable
-      const mayReplace = isStale && (!isRecovery || log.spec.ack === 'object' || log.isInMemory)
+      // What is refused without a word on its fate is taken back when the disk fails; who reads beside may have seen it.
+      const isTakenBack = other.fate === 'unknown' && log.spec.hasWal
+      const isStale = (other.life < this.life || isTakenBack) && !other.isDurable
+      const isHidden = log.spec.ack === 'object' || log.isInMemory || log.mayForget
+      const mayReplace = isStale && (!isRecovery || isHidden)
       if (!mayReplace)
         throw new Violation(
           'I3',
           `${place(log, partition, offset)} holds ${words(submission)} and held ${words(other)}`,
         )
-      other.fate = other.fate === 'acked' ? 'gone' : other.fate
+      if ((other.fate === 'acked' || isTakenBack) && log.spec.hasWal) other.fate = 'gone'
     }
     entries.set(offset, submission)
     submission.place = { partition, offset }

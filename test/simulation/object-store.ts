@@ -12,6 +12,7 @@ import type {
   ObjectStore,
   PutOptions,
 } from '../../src/storage/object-store.ts'
+import { checkObjectKey } from '../../src/storage/object-key.ts'
 import { probeConditionalPut } from '../../src/storage/probe.ts'
 import {
   objectCorrupt,
@@ -46,6 +47,7 @@ export class SimulatedObjectStore implements ObjectStore {
   }
 
   async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+    checkObjectKey(key)
     throwIfAborted(options.signal)
     const { bucket } = this.#world
     // Not `slice`: that of a Buffer is no copy.
@@ -60,6 +62,7 @@ export class SimulatedObjectStore implements ObjectStore {
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
+    checkObjectKey(key)
     throwIfAborted(options.signal)
     const { range } = options
     return this.#request('get', key, 0, [], (fault) => {
@@ -80,6 +83,7 @@ export class SimulatedObjectStore implements ObjectStore {
   }
 
   async head(key: string, options: Signalled = {}): Promise<ObjectHead | null> {
+    checkObjectKey(key)
     throwIfAborted(options.signal)
     return this.#request('head', key, 0, [], () => {
       const object = this.#world.bucket.get(key)
@@ -107,6 +111,7 @@ export class SimulatedObjectStore implements ObjectStore {
   }
 
   async remove(key: string, options: Signalled = {}): Promise<void> {
+    checkObjectKey(key)
     throwIfAborted(options.signal)
     await this.#request('remove object', key, 0, [], () => this.#world.bucket.delete(key))
   }

@@ -23,6 +23,8 @@ export interface WalWatch {
   readonly syncFailed: () => void
 }
 
+export const NOT_WATCHED: WalWatch = { started: () => {}, syncFailed: () => {} }
+
 export interface WalShape {
   readonly ringBytes: number
   readonly sizes: WalFileSizes
@@ -54,7 +56,7 @@ export function simulatedPorts(
       return wal
     },
     lockDirectory: async (path, _holder, writerId) => {
-      if (!world.tryLock(process)) {
+      if (!world.tryLock(path, process)) {
         throw new StratalogError('directory_in_use', `${path} is held by another process.`)
       }
       // Before the WAL is read: who looks at the file later than a successor finds the successor.
@@ -65,14 +67,14 @@ export function simulatedPorts(
         path,
         text: writerId,
         kind: 'kernel' as const,
-        isHeld: () => world.lockHolder === process,
-        release: async () => world.unlock(process),
+        isHeld: () => world.lockHolder(path) === process,
+        release: async () => world.unlock(path, process),
       }
     },
-    currentLockHolder: () =>
-      world.lockHolder === null
-        ? null
-        : { pid: world.lockHolder.number, host: 'simulated', since: '' },
+    currentLockHolder: (path) => {
+      const holder = world.lockHolder(path)
+      return holder === null ? null : { pid: holder.number, host: 'simulated', since: '' }
+    },
     openObjectStore: async (url, options) =>
       url.startsWith('s3:')
         ? overNetwork(new SimulatedObjectStore(url, world, process), options)

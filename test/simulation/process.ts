@@ -48,6 +48,11 @@ export class SimulatedProcess {
     this.#onDeath = onDeath
   }
 
+  /** The step that it is to die in; null when any will do. */
+  get focus(): Step | null {
+    return this.#plan?.step ?? null
+  }
+
   get isAlive(): boolean {
     return this.#isAlive
   }

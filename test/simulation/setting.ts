@@ -3,7 +3,7 @@ import type { Dice } from './dice.ts'
 import type { WalShape } from './ports.ts'
 import type { CrashPlan } from './process.ts'
 import { type LogSpec, chooseLogs } from './records.ts'
-import { STEPS } from './steps.ts'
+import { STEPS, type Step } from './steps.ts'
 
 export interface Setting {
   readonly archive: string | null
@@ -12,6 +12,11 @@ export interface Setting {
   readonly shape: WalShape
   readonly lives: number
 }
+
+const REMOTE_STEPS: readonly Step[] = ['upload', 'evict', 'archive commit', 'snapshot']
+/** What happens in a life; a restore has processes of its own. */
+const LIFE_STEPS = STEPS.filter((step) => step !== 'restore')
+const DISK_STEPS = LIFE_STEPS.filter((step) => !REMOTE_STEPS.includes(step))
 
 export function chooseSetting(dice: Dice): Setting {
   const archive = dice.pick([null, 's3://bucket/archive', 's3://bucket/archive', 'file:///archive'])
@@ -32,9 +37,25 @@ export function chooseSetting(dice: Dice): Setting {
   }
 }
 
-export function chooseCrash(dice: Dice): CrashPlan | null {
+/** Steps that a life seldom comes to: they are chosen more often, and the first calls of one. */
+const RARE_STEPS: readonly Step[] = [
+  'evict',
+  'manifest base',
+  'snapshot',
+  'wal roll',
+  'wal release',
+  'closing',
+]
+
+export function isRare(step: Step | null): boolean {
+  return step !== null && RARE_STEPS.includes(step)
+}
+
+export function chooseCrash(dice: Dice, { archive }: Setting): CrashPlan | null {
   if (dice.chance(0.15)) return null
   const death = dice.pick(['kill', 'power'] as const)
-  if (dice.chance(0.5)) return { death, call: dice.magnitude(8), step: dice.pick(STEPS) }
-  return { death, call: dice.magnitude(1_500), step: null }
+  if (dice.chance(0.3)) return { death, call: dice.magnitude(1_500), step: null }
+  const steps = archive === null ? DISK_STEPS : LIFE_STEPS
+  const step = dice.pick(dice.chance(0.5) ? steps.filter(isRare) : steps)
+  return { death, call: isRare(step) ? dice.int(1, 4) : dice.magnitude(8), step }
 }

@@ -2,20 +2,22 @@
  * One seed: a world, an engine in it that lives and dies several times, clients that use it, and the model that every
  * answer is held against. At the end nothing goes wrong any more, and then everything that must be there is.
  */
-import './preload.ts'
 import { Stratalog } from '../../src/index.ts'
 import { Checks } from './checks.ts'
-import { Client, type Life } from './client.ts'
+import { Client } from './client.ts'
 import { Dice } from './dice.ts'
 import { chooseProfile } from './faults.ts'
 import { finish } from './finish.ts'
+import { watchAmbientUse } from './guard.ts'
+import type { Life } from './life.ts'
 import { lookAtLog } from './look.ts'
 import { type Invariant, Model, Violation } from './model.ts'
-import { DATA_DIR, simulatedPorts } from './ports.ts'
+import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import type { SimulatedProcess } from './process.ts'
-import { type Setting, chooseCrash, chooseSetting } from './setting.ts'
+import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
 import type { StepCounts } from './steps.ts'
 import { compareRecoveries } from './twins.ts'
+import { warmUp } from './warm-up.ts'
 import { World } from './world.ts'
 
 export interface SeedReport {
@@ -33,14 +35,15 @@ export interface SeedReport {
 }
 
 const TRACE_LINES = 60
-/** How long opening may fail, again and again, for reasons that pass. */
-const OPENING_PATIENCE_MS = 10 * 60_000
+/** After so many attempts that failed, nothing more goes wrong with opening. */
+const OPENING_ATTEMPTS = 10
 
 /** `traceLines`: how many of the last steps the report of a violation has. */
 export async function simulate(
   seed: number,
   traceLines: number = TRACE_LINES,
 ): Promise<SeedReport> {
+  await warmUp()
   const dice = new Dice(seed)
   let checks: Checks | null = null
   const world = new World(dice.fork('world'), chooseProfile(dice.fork('profile')), (error) =>
@@ -48,14 +51,18 @@ export async function simulate(
   )
   checks = new Checks(world)
   const simulation = new Simulation(world, checks, dice)
-  const stop = listenForUncaught(checks)
+  const found = checks
+  const stops = [
+    listenForUncaught(checks),
+    watchAmbientUse((name) => found.fail('I10', `the engine uses ${name}: no run is like another`)),
+  ]
   try {
     await world.scheduler.runUntil(Promise.race([simulation.run(), checks.failed]))
   } catch (error) {
     if (error instanceof Violation) checks.failWith(error)
     else checks.fail('I12', `${String(error)} ${(error as Error).stack ?? ''}`)
   } finally {
-    stop()
+    for (const stop of stops) stop()
   }
   return simulation.report(seed, traceLines)
 }
@@ -114,11 +121,13 @@ class Simulation {
   async #live(): Promise<void> {
     const dice = this.#dice
     this.#model.life++
-    const process = this.#world.startProcess(chooseCrash(dice))
+    const process = this.#world.startProcess(chooseCrash(dice, this.#setting))
     const life = await this.#open(process)
     if (life !== null && (await this.#checkRecovered(life))) {
       const clients = Array.from({ length: dice.int(1, 4) }, (_, index) =>
-        new Client(life, dice.fork(`client ${process.number} ${index}`)).work(dice.magnitude(60)),
+        new Client(life, dice.fork(`client ${process.number} ${index}`)).work(
+          isRare(process.focus) ? dice.int(20, 60) : dice.magnitude(60),
+        ),
       )
       await Promise.all(clients)
       await this.#end(life)
@@ -145,11 +154,13 @@ class Simulation {
       maxMemoryBytes,
       ...(archive === null ? {} : { archive }),
     }
-    const until = world.monotonic() + OPENING_PATIENCE_MS
-    while (process.isAlive) {
+    for (let attempt = 1; process.isAlive; attempt++) {
+      const wasPaused = world.faults.isPaused
+      world.faults.isPaused = wasPaused || attempt > OPENING_ATTEMPTS
       try {
         const opening = Stratalog.open(options, simulatedPorts(world, process, shape, watch))
         const db = await this.#checks.patiently(process, 'opening', opening)
+        world.faults.isPaused = wasPaused
         if (db === 'dead') return null
         process.phase = 'running'
         world.trace.add(`p${process.number} is open`)
@@ -160,12 +171,15 @@ class Simulation {
           model: this.#model,
           checks: this.#checks,
           hasArchive: archive !== null,
+          options,
+          portsOf: (other) => simulatedPorts(world, other, shape, NOT_WATCHED),
           isPoisoned: () => isPoisoned,
         }
       } catch (error) {
         this.#checks.explain(error, 'opening')
-        if (world.monotonic() > until)
-          throw new Violation('I12', `opening goes on failing: ${String(error)}`)
+        if (attempt > 2 * OPENING_ATTEMPTS)
+          throw new Violation('I12', `opening fails though nothing is wrong: ${String(error)}`)
+        world.faults.isPaused = wasPaused
         await process.outlive(new Promise<void>((resolve) => process.after(2_000, resolve)))
       }
     }
@@ -195,8 +209,9 @@ class Simulation {
 
   async #end(life: Life): Promise<void> {
     const { process, db } = life
-    const how = this.#dice.weighted({ close: 4, kill: 2, power: 2 })
     if (!process.isAlive) return
+    const how =
+      process.focus === 'closing' ? 'close' : this.#dice.weighted({ close: 4, kill: 2, power: 2 })
     if (how !== 'close') {
       process.die(how)
       return

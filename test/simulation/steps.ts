@@ -6,6 +6,7 @@ import { isTemporaryName } from '../../src/storage/temporary-name.ts'
 export const STEPS = [
   'recovery',
   'closing',
+  'restore',
   'append',
   'wal roll',
   'wal release',
@@ -24,7 +25,7 @@ export const STEPS = [
 export type Step = (typeof STEPS)[number]
 
 /** What the process is doing as a whole. */
-export type Phase = 'opening' | 'running' | 'closing'
+export type Phase = 'opening' | 'running' | 'closing' | 'restoring'
 
 export type Operation =
   | 'open'
@@ -66,6 +67,7 @@ export function stepsOf(call: PortCall, phase: Phase): readonly Step[] {
   const steps: Step[] = []
   if (phase === 'opening') steps.push('recovery')
   if (phase === 'closing') steps.push('closing')
+  if (phase === 'restoring') return ['restore']
   if (call.port === 'wal') steps.push(...walSteps(call, phase))
   else if (call.path.startsWith('manifest/')) steps.push(...manifestSteps(call))
   else steps.push(...dataSteps(call))

@@ -39,9 +39,10 @@ export class World implements WallClock {
   #wallOffsetMs = START_MS
   #processCount = 0
   #engineCount = 0
-  #lockHolder: SimulatedProcess | null = null
-  /** The process whose event runs, or ran last. */
-  current: SimulatedProcess | null = null
+  /** By path. */
+  readonly #lockHolders = new Map<string, SimulatedProcess>()
+  /** The event in which a process died last. */
+  #lastDeath = -1
 
   constructor(
     dice: Dice,
@@ -80,13 +81,13 @@ export class World implements WallClock {
     const number = ++this.#processCount
     const made = new SimulatedProcess(number, this.scheduler, plan, (death, steps) => {
       this.tally.count(steps, 'crashed')
+      this.#lastDeath = this.scheduler.eventCount
       this.trace.add(`p${number} dies: ${death}`)
-      if (this.#lockHolder === made) this.#lockHolder = null
+      for (const [path, holder] of this.#lockHolders) if (holder === made) this.unlock(path, made)
       if (death === 'power') this.disk.cutPower(this.#dice)
     })
     const words = plan === null ? '' : ` dies in call ${plan.call} of ${plan.step ?? 'any'}`
     this.trace.add(`p${number} starts${words}`)
-    this.current = made
     return made
   }
 
@@ -95,19 +96,24 @@ export class World implements WallClock {
     return this.#dice.fork(`engine ${++this.#engineCount}`)
   }
 
-  /** False when another living process has the lock. */
-  tryLock(process: SimulatedProcess): boolean {
-    if (this.#lockHolder !== null && this.#lockHolder !== process) return false
-    this.#lockHolder = process
+  /** Whether what runs now may be the rest of a process that has just died. */
+  get isDeathFresh(): boolean {
+    return this.#lastDeath === this.scheduler.eventCount
+  }
+
+  /** False when the lock is held, by whatever engine. */
+  tryLock(path: string, process: SimulatedProcess): boolean {
+    if (this.#lockHolders.has(path)) return false
+    this.#lockHolders.set(path, process)
     return true
   }
 
-  unlock(process: SimulatedProcess): void {
-    if (this.#lockHolder === process) this.#lockHolder = null
+  unlock(path: string, process: SimulatedProcess): void {
+    if (this.#lockHolders.get(path) === process) this.#lockHolders.delete(path)
   }
 
-  get lockHolder(): SimulatedProcess | null {
-    return this.#lockHolder
+  lockHolder(path: string): SimulatedProcess | null {
+    return this.#lockHolders.get(path) ?? null
   }
 
   /** Every port call begins here. */

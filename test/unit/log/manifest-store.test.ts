@@ -246,6 +246,23 @@ describe('two writers', () => {
     expect((await open(files)).state.walLsn).toBe(2)
   })
 
+  test('a claim of ours that was done and answered with an error is not a rival of the next one', async () => {
+    const files = new MemoryManifestFiles()
+    const store = await openWriter(files, 'own')
+    const put = files.putIfAbsent.bind(files)
+    files.putIfAbsent = async (file, bytes) => {
+      await put(file, bytes)
+      throw new Error('the directory cannot be synced')
+    }
+    // Done; what is answered is that nobody knows, as the directory that names it cannot be synced.
+    await expect(store.claim(writer('own'), '')).rejects.toThrow('cannot be synced')
+    files.putIfAbsent = put
+    await store.claim(writer('own'), '')
+    expect((await store.commit(checkpoint(1))).epoch).toBe(3)
+    await openWriter(files, 'young')
+    await expect(store.commit(checkpoint(2))).rejects.toMatchObject({ code: 'writer_fenced' })
+  })
+
   test('the older learns it from a refresh too', async () => {
     const files = new MemoryManifestFiles()
     const old = await openWriter(files, 'old')

@@ -293,6 +293,16 @@ describe('the directory of a restore', () => {
     })
   })
 
+  test('with nothing but the unfinished marker of a killed restore may be restored into', async () => {
+    const { fixture, a, b } = await twoLogs()
+    const fileSystem = new MemoryFileSystem()
+    await fileSystem.makeDirectory('data')
+    await fileSystem.create('data/lock')
+    await fileSystem.create('data/restoring.json~0.tmp')
+    await restoreInto(fixture, fileSystem)
+    expect(await hashes(fileSystem)).toEqual({ a: fixture.hash(a), b: fixture.hash(b) })
+  })
+
   test('of a restore that was killed anywhere is finished by the same, and refused by another', async () => {
     const { fixture, a, b } = await twoLogs()
     let kills = 0
