@@ -302,7 +302,7 @@ export class Model {
       )
     const other = entries.get(offset)
     if (other !== undefined && other !== submission) {
-      // What is refused without a word on its fate is taken back when the disk fails; who reads beside may have seen it.
+      // What is refused without a word on its fate goes when the disk fails; who reads beside may have seen it.
       const isTakenBack = other.fate === 'unknown' && log.spec.hasWal
       const isStale = (other.life < this.life || isTakenBack) && !other.isDurable
       const isHidden = log.spec.ack === 'object' || log.isInMemory || log.mayForget
