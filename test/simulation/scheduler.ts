@@ -141,7 +141,7 @@ function isBefore(one: Entry, other: Entry): boolean {
 const { setImmediate: afterPromises } = globalThis
 
 /** Resolves when every promise that is ready has run. The real immediate passes no simulated time. */
-function settled(): Promise<void> {
+export function settled(): Promise<void> {
   return new Promise((resolve) => {
     afterPromises(resolve)
   })

@@ -14,6 +14,7 @@ import { lookAtLog } from './look.ts'
 import { type Invariant, Model, Violation } from './model.ts'
 import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import type { SimulatedProcess } from './process.ts'
+import { settled } from './scheduler.ts'
 import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
 import type { StepCounts } from './steps.ts'
 import { compareRecoveries } from './twins.ts'
@@ -62,6 +63,8 @@ export async function simulate(
     if (error instanceof Violation) checks.failWith(error)
     else checks.fail('I12', `${String(error)} ${(error as Error).stack ?? ''}`)
   } finally {
+    // What a run that was broken off leaves behind is heard of, and is of no interest.
+    await settled()
     for (const stop of stops) stop()
   }
   return simulation.report(seed, traceLines)
