@@ -300,6 +300,8 @@ export class Client {
     const partition = this.#dice.int(0, log.spec.partitions - 1)
     const stop = new AbortController()
     const timer = process.after(this.#dice.int(1, 2_000), () => stop.abort())
+    // Node keeps a signal that is made of others, and all that listens to it, until it fires.
+    void process.died.then(() => stop.abort())
     const rows: Readonly<Record<string, unknown>>[] = []
     const follow = async (): Promise<void> => {
       const options = {

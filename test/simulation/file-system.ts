@@ -151,8 +151,7 @@ export class SimulatedFileSystem implements FileSystem {
   #io<T>(operation: Operation, path: string, work: Work<T>): Promise<T> {
     const world = this.#world
     const process = this.#process
-    return new Promise((resolve, reject) => {
-      if (!process.isAlive) return
+    return process.call<T>((resolve, reject) => {
       const { death, fault, latencyMs, part, steps } = world.judge(
         process,
         this.#callOf(operation, path, work),

@@ -131,8 +131,7 @@ export class SimulatedObjectStore implements ObjectStore {
   ): Promise<T> {
     const world = this.#world
     const process = this.#process
-    return new Promise((resolve, reject) => {
-      if (!process.isAlive) return
+    return process.call<T>((resolve, reject) => {
       const call = { port: 'store', operation, path: key, length, grows: false, edits } as const
       const { death, fault, latencyMs, part, steps } = world.judge(process, call)
       const arrive = (): void => {

@@ -1,8 +1,9 @@
 /**
  * A process of a simulated world: what an engine runs in, until it is killed. It dies at a planned call of one of its
  * ports, before the call does anything, in the middle, or after; or when the workload says so. From then on nothing of
- * it happens: its events are passed over, its asynchronous calls never settle, and a synchronous call throws
- * `ProcessCrash`, so that no code of a dead process can reach the disk.
+ * it happens: its events are passed over, an asynchronous call never settles, and a synchronous one throws
+ * `ProcessCrash`, so that no code of a dead process can reach the disk. Calls that are under way when it dies reject, so
+ * that what waits for them is let go of; nobody hears what comes of that.
  */
 import type { Dice } from './dice.ts'
 import type { ScheduledEvent, Scheduler } from './scheduler.ts'
@@ -31,6 +32,7 @@ export class SimulatedProcess {
   #plan: CrashPlan | null
   #callsLeft: number
   #isAlive = true
+  readonly #underWay = new Set<(error: ProcessCrash) => void>()
   phase: Phase = 'opening'
   /** Files opened and not closed. */
   openFiles = 0
@@ -85,6 +87,8 @@ export class SimulatedProcess {
     this.#isAlive = false
     this.#onDeath(death, steps)
     this.#died.resolve()
+    for (const reject of this.#underWay) reject(new ProcessCrash('the process is gone'))
+    this.#underWay.clear()
   }
 
   /** Runs later, when the process still lives. */
@@ -94,10 +98,33 @@ export class SimulatedProcess {
     })
   }
 
+  /** A call of a port: `make` settles it, unless the process dies before. */
+  call<T>(make: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (!this.#isAlive) return
+      this.#underWay.add(reject)
+      make(
+        (value) => {
+          this.#underWay.delete(reject)
+          resolve(value)
+        },
+        (error) => {
+          this.#underWay.delete(reject)
+          reject(error)
+        },
+      )
+    })
+  }
+
   /** What `work` comes to, or `dead` when the process dies first. */
   async outlive<T>(work: Promise<T>): Promise<T | 'dead'> {
-    const result = await Promise.race([work, this.#died.promise.then(() => 'dead' as const)])
-    return this.#isAlive ? result : 'dead'
+    try {
+      const result = await Promise.race([work, this.#died.promise.then(() => 'dead' as const)])
+      return this.#isAlive ? result : 'dead'
+    } catch (error) {
+      if (this.#isAlive) throw error
+      return 'dead'
+    }
   }
 }
 
