@@ -52,7 +52,8 @@ export function snapshotReasons(archive: Archive, snapshot: Snapshot): readonly 
 
 /**
  * Objects whose records lie behind all that the manifest names: it is older than the bucket. A writer puts an object
- * before it commits, so the manifest is read again after the listing before one is called unnamed.
+ * before it commits, so the manifest is read again after the listing before one is called unnamed. An object of a log
+ * without a WAL may also be of records that a crash took before the commit: it is named all the same, for nobody can tell.
  */
 export async function unnamedObjects(
   archive: Archive,
@@ -132,8 +133,6 @@ function isBehind(archive: Archive, key: string): boolean {
   if (parsed?.kind !== 'segment') return false
   const log = archive.state.logs.get(parsed.logId)
   if (log === undefined) return !archive.state.deletedLogIds.has(parsed.logId)
-  // Without a WAL a crash may take records whose object no commit came to name; their offsets go to others.
-  if (!log.definition.policy.wal) return false
   const state = log.partitions[parsed.partition]
   return (
     state === undefined || parsed.baseOffset >= wholePartition(state, parsed.partition).endOffset

@@ -40,7 +40,8 @@ export async function finish(life: Life, setting: Setting, dice: Dice): Promise<
 
 /** What is replayed from the archive is what the engine holds, and twice is the same. */
 async function compareReplays(life: Life, archive: string): Promise<void> {
-  const { process, db, checks } = life
+  const { process, db, model, checks } = life
+  const hasWal = new Map(model.logs.map(({ spec }) => [spec.name, spec.hasWal]))
   const filled = archivedLogs(life)
   if (filled.length === 0) return
   const ports = life.portsOf(process)
@@ -53,10 +54,12 @@ async function compareReplays(life: Life, archive: string): Promise<void> {
       scratch.replayFromArchive(archive, { logs: filled }),
     )
     if (report === 'dead') return
-    if (report.missing.length + report.corrupt.length > 0)
+    // Without a WAL a crash may take records whose object no commit came to name: it is named, as nobody can tell.
+    const missing = report.missing.filter(({ log }) => hasWal.get(log) !== false)
+    if (missing.length + report.corrupt.length > 0)
       throw new Violation(
         'I10',
-        `a replay misses or doubts ${JSON.stringify(report.missing)} ${JSON.stringify(report.corrupt)}`,
+        `a replay misses or doubts ${JSON.stringify(missing)} ${JSON.stringify(report.corrupt)}`,
       )
     if (hashes.length === 0) for (const name of filled) await compareLog(name, db, scratch)
     hashes.push(JSON.stringify(report.logs))
