@@ -58,11 +58,12 @@ export class Checks {
     if (error instanceof Violation) throw error
     if (!isStratalogError(error)) throw new Violation('I7', `${doing} threw ${describe(error)}`)
     this.#world.trace.add(`${doing}: ${error.code}: ${error.message}`)
-    const { disk, sync, store, wrongBytes } = this.#world.faults.counts
+    const { disk, sync, store, wrongBytes, slow } = this.#world.faults.counts
     const { code } = error
     const isExplained =
       alsoAllowed.includes(code) ||
       (disk + sync > 0 && (DISK_CODES.includes(code) || STORE_CODES.includes(code))) ||
+      (slow > 0 && code === 'disk_stuck') ||
       (store > 0 && STORE_CODES.includes(code)) ||
       (store + disk + sync > 0 && isOpenedWithoutArchive(error)) ||
       (wrongBytes > 0 && WRONG_BYTES_CODES.includes(code))

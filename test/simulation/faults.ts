@@ -14,6 +14,9 @@
 import type { Dice } from './dice.ts'
 import type { Operation, PortCall } from './steps.ts'
 
+/** A call of the disk that takes so long may be taken for stuck. */
+const SLOW_MS = 5_000
+
 export type Fault =
   | 'io-error'
   | 'no-space'
@@ -100,7 +103,7 @@ export class FaultPlan {
   readonly #away: Spell
   /** Set while nothing may go wrong: for what a check of the model reads, and at the end. */
   isPaused = false
-  readonly counts = { disk: 0, sync: 0, store: 0, wrongBytes: 0 }
+  readonly counts = { disk: 0, sync: 0, store: 0, wrongBytes: 0, slow: 0 }
 
   constructor(dice: Dice, profile: FaultProfile) {
     this.#dice = dice
@@ -123,7 +126,9 @@ export class FaultPlan {
     const dice = this.#dice
     const usual = port === 'store' ? 2 + 40 * dice.fraction() : 0.05 + 2 * dice.fraction() ** 3
     if (this.isPaused || !dice.chance(this.#profile.slow)) return usual
-    return usual + dice.magnitude(port === 'store' ? 60_000 : 20_000)
+    const delay = dice.magnitude(port === 'store' ? 60_000 : 20_000)
+    if (port !== 'store' && delay >= SLOW_MS) this.counts.slow++
+    return usual + delay
   }
 
   #diskFault({ operation, grows }: PortCall, now: number): Fault | null {

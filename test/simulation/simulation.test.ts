@@ -7,9 +7,8 @@ import type { SimulationSoakReport } from '../soak/simulate.ts'
 import { repositoryRoot } from '../support/repository.ts'
 import { STEPS } from './steps.ts'
 
-const isCi = process.env['CI'] === 'true'
-const SEEDS = isCi ? 2_000 : 300
-const CRASHES_MIN = isCi ? 100 : 1
+const SEEDS = 300
+const CRASHES_MIN = 1
 const FIRST_SEEDS = [1, 1_000_001] as const
 
 async function soak(...options: readonly string[]): Promise<SimulationSoakReport> {
