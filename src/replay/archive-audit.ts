@@ -53,7 +53,8 @@ export function snapshotReasons(archive: Archive, snapshot: Snapshot): readonly 
 /**
  * Objects whose records lie behind all that the manifest names: it is older than the bucket. A writer puts an object
  * before it commits, so the manifest is read again after the listing before one is called unnamed. An object of a log
- * without a WAL may also be of records that a crash took before the commit: it is named all the same, for nobody can tell.
+ * without a WAL may also be of records that a crash took before the commit: it is named all the same, for nobody can
+ * tell.
  */
 export async function unnamedObjects(
   archive: Archive,

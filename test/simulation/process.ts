@@ -2,8 +2,8 @@
  * A process of a simulated world: what an engine runs in, until it is killed. It dies at a planned call of one of its
  * ports, before the call does anything, in the middle, or after; or when the workload says so. From then on nothing of
  * it happens: its events are passed over, an asynchronous call never settles, and a synchronous one throws
- * `ProcessCrash`, so that no code of a dead process can reach the disk. Calls that are under way when it dies reject, so
- * that what waits for them is let go of; nobody hears what comes of that.
+ * `ProcessCrash`, so that no code of a dead process can reach the disk. Calls that are under way when it dies reject,
+ * so that what waits for them is let go of; nobody hears what comes of that.
  */
 import type { Dice } from './dice.ts'
 import type { ScheduledEvent, Scheduler } from './scheduler.ts'
