@@ -40,6 +40,21 @@ export async function adoptSegments(
   return edits
 }
 
+/** Makes the names of what is taken over durable: who made a file may have died before it had synced its directory. */
+export async function syncAdopted(
+  fileSystem: FileSystem,
+  dataDir: string,
+  edits: readonly ManifestEdit[],
+): Promise<void> {
+  const directories = edits.flatMap((edit) =>
+    edit.kind === 'segment-added' ? [segmentDirectory(edit.logId, edit.partition)] : [],
+  )
+  for (const directory of new Set(directories)) {
+    await fileSystem.makeDirectory(`${dataDir}/${directory}`)
+    await fileSystem.syncDirectory(`${dataDir}/${directory}`)
+  }
+}
+
 interface Adopting {
   readonly fileSystem: FileSystem
   readonly dataDir: string

@@ -32,7 +32,7 @@ import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TieringContext } from '../tiering/context.ts'
 import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
-import { adoptSegments } from './adopt-segments.ts'
+import { adoptSegments, syncAdopted } from './adopt-segments.ts'
 import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
@@ -297,6 +297,7 @@ async function recover(
   for (const log of state.logs.values()) registry.add(log)
   const claim = once(async () => {
     await claimAsRead(directory, writer)
+    await syncAdopted(dataFiles, dataDir, adopted)
     if (pulled.length + adopted.length > 0) await manifest.commit([...pulled, ...adopted])
   })
   const scanned = await recoverDirectoryWal({
