@@ -6,24 +6,43 @@ import { present } from '../base/assert.ts'
 import { endOffset, recordBatchBytes } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { notedIn } from './committed.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { archiveBatches } from './flush.ts'
 import { groupForSegments } from './segment-groups.ts'
 
-/** Archives the records below `end` that the archive does not have yet. */
+/**
+ * Archives the records below `end` that the archive does not have yet. An earlier try that was answered with an error
+ * may come to light by this one's commit; what it archived is not archived again.
+ */
 export async function archiveMemory(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   end: number,
 ): Promise<readonly TierMove[]> {
-  const archive = present(context.archive, 'a snapshot needs an archive')
-  const manifest = await archive.manifest()
-  const archived =
-    manifest.state.logs.get(log.id)?.partitions[partition.partition]?.segments.at(-1)?.endOffset ??
-    0
-  if (end <= archived) return []
-  const { view, release } = partition.view({ start: archived, end })
+  const manifest = await present(context.archive, 'a snapshot needs an archive').manifest()
+  const archivedEnd = (): number =>
+    notedIn(manifest.state, log, partition.partition)?.segments.at(-1)?.endOffset ?? 0
+  for (;;) {
+    const start = archivedEnd()
+    if (start >= end) return []
+    try {
+      return await archiveRange(context, log, partition, start, end)
+    } catch (error) {
+      if (archivedEnd() === start) throw error
+    }
+  }
+}
+
+async function archiveRange(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  start: number,
+  end: number,
+): Promise<readonly TierMove[]> {
+  const { view, release } = partition.view({ start, end })
   try {
     const parts = view.sources.flatMap((source) => {
       if (source.tier !== 'memory') return []

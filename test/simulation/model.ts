@@ -306,7 +306,9 @@ export class Model {
       const isTakenBack = other.fate === 'unknown' && log.spec.hasWal
       const isStale = (other.life < this.life || isTakenBack) && !other.isDurable
       const isHidden = log.spec.ack === 'object' || log.isInMemory || log.mayForget
-      const mayReplace = isStale && (!isRecovery || isHidden)
+      // Who took it back, and appended this since, may have died before anybody looked.
+      const isSince = isTakenBack && submission.life === other.life && submission.id > other.id
+      const mayReplace = isStale && (!isRecovery || isHidden || isSince)
       if (!mayReplace)
         throw new Violation(
           'I3',

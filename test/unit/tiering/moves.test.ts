@@ -468,3 +468,25 @@ test('a snapshot of RAM leaves out what expired or was evicted, and its segments
     [8, 10],
   ])
 })
+
+test('a snapshot of RAM goes on behind what an earlier one archived and was not told of', async () => {
+  const bench = await tieringBench()
+  const log = await bench.addLog({ policy: MEMORY_POLICY })
+  const partition = log.partition(0)
+  const archive = (): Promise<unknown> =>
+    archiveMemory(bench.context, log, partition, partition.nextOffset)
+  await bench.archive.manifest()
+  await appendRows(log, rows(4))
+  bench.lostReply = (step) => isManifestPut('object', step)
+  bench.fault = (step) => (step.startsWith('object get manifest/') ? 'store_unavailable' : null)
+  await expectError(archive(), 'store_unavailable')
+  bench.lostReply = () => false
+  bench.fault = () => null
+  await appendRows(log, rows(2, 4))
+  await archive()
+  const archived = bench.archive.state?.logs.get(log.id)?.partitions[0]?.segments ?? []
+  expect(archived.map(({ baseOffset, endOffset }) => [baseOffset, endOffset])).toEqual([
+    [0, 4],
+    [4, 6],
+  ])
+})
