@@ -2,7 +2,6 @@
  * The peers of the append benchmarks, each with its own best settings: one transaction a batch, prepared statements,
  * columnar chunks where the peer takes them.
  */
-import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { DuckDBDataChunk, DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api'
@@ -181,14 +180,6 @@ export async function appendToDuckdb(
 }
 
 export const duckdbTable: string = DUCKDB_TABLE
-
-/** Redis belongs beside the durable peers too; that it is not there is said. */
-export function redisMissing(): readonly string[] {
-  const found = spawnSync('redis-server', ['--version'], { stdio: 'ignore' }).status === 0
-  return [
-    `redis: ${found ? 'installed, but not driven by this benchmark' : 'redis-server is not installed'}`,
-  ]
-}
 
 function sample(load: AppendLoad, seconds: number, checksum: string): Sample {
   return { value: load.count / seconds, checksum }

@@ -7,7 +7,8 @@ import { columnProblem } from '../format/column-check.ts'
 import { type Row, assertRecord } from '../format/schema-inference.ts'
 import { SYSTEM_COLUMNS } from '../format/schema.ts'
 import type { AppendInput } from '../log/append-input.ts'
-import type { AppendResult, AppendTerms, LiveLog } from '../log/live-log.ts'
+import type { AppendTerms } from '../log/append-terms.ts'
+import type { AppendResult, LiveLog } from '../log/live-log.ts'
 import type { ColumnInput } from '../log/row-appender.ts'
 import type { Partition } from '../log/partition.ts'
 import { type AppendOptions, checkedAppendOptions } from './append-options.ts'
@@ -92,7 +93,7 @@ export class Log {
       this.#assertAppendable()
       if (asked === NO_OPTIONS) {
         const quick = this.#appendQuickly(records)
-        if (quick !== null) return Promise.resolve(quick)
+        if (quick !== null) return quick
       }
       const options = asked === NO_OPTIONS ? asked : checkedAppendOptions(asked)
       // What the policy allows is to be asked of the one that the append will meet.
@@ -191,14 +192,14 @@ export class Log {
   }
 
   /** Appends one record where nothing has to be chosen, waited for or written; null: it is to be looked at. */
-  #appendQuickly(records: Appendable): AppendResult | null {
+  #appendQuickly(records: Appendable): Promise<AppendResult> | null {
     const log = this.#log
     const { policy, partitions } = log
     const partition = partitions[0]
     if (partition === undefined || partitions.length > 1 || Array.isArray(records)) return null
     if (policy.ttl !== null || policy.priority !== 0) return null
-    if (policy.ack !== 'memory' || log.hasWal || !this.#ports.hasRoom(partition)) return null
-    return log.appendRow(partition, records, this.#ports.now())
+    if (policy.ack === 'object' || !this.#ports.hasRoom(partition)) return null
+    return log.appendRow(partition, records, policy.ack, this.#ports.now())
   }
 
   #choosePartition(input: AppendInput, { partition: asked, producer }: AppendOptions): Partition {

@@ -18,10 +18,12 @@ export interface AckListener {
 }
 
 interface Waiting<Listener> {
+  /** Durable when the WAL is, up to here: where the append's frame ends, or any place inside it. */
   readonly endLsn: number
   readonly listener: Listener
   readonly endOffset: number
-  readonly resolve: (() => void) | null
+  readonly result: object | null
+  readonly resolve: ((result: object | null) => void) | null
   readonly reject: ((error: StratalogError) => void) | null
 }
 
@@ -48,19 +50,21 @@ export class AckQueue<Listener extends AckListener = AckListener> {
     return this.#waiting.length - this.#first
   }
 
-  /** Registers an append; the promise, when asked for, settles with its durability. */
-  add(
+  /** Registers an append that nobody waits for. */
+  note(endLsn: number, listener: Listener, endOffset: number): void {
+    this.#waiting.push({ endLsn, listener, endOffset, result: null, resolve: null, reject: null })
+  }
+
+  /** Registers an append, and resolves with `result` when it is durable. */
+  wait<Result extends object>(
     endLsn: number,
     listener: Listener,
     endOffset: number,
-    wantsPromise: boolean,
-  ): Promise<void> | null {
-    if (!wantsPromise) {
-      this.#waiting.push({ endLsn, listener, endOffset, resolve: null, reject: null })
-      return null
-    }
+    result: Result,
+  ): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ endLsn, listener, endOffset, resolve, reject })
+      const settle = resolve as (result: object | null) => void
+      this.#waiting.push({ endLsn, listener, endOffset, result, resolve: settle, reject })
     })
   }
 
@@ -71,7 +75,7 @@ export class AckQueue<Listener extends AckListener = AckListener> {
       if (next === undefined || next.endLsn > durableLsn) break
       this.#first++
       next.listener.durableTo(next.endOffset)
-      next.resolve?.()
+      next.resolve?.(next.result)
     }
     if (this.#first === this.#waiting.length || this.#first >= COMPACT_AFTER) {
       this.#waiting = this.#waiting.slice(this.#first)

@@ -19,6 +19,7 @@ import { appendPayloadBytes } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import type { AlteredPolicy } from './altered-policy.ts'
 import { type AppendInput, assertSize, inputLength, leastBytes } from './append-input.ts'
+import { type AppendTerms, DEFAULT_TERMS, assertStillFits } from './append-terms.ts'
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import { NO_STAMP, logRows, logSchema, rowsOf } from './log-rows.ts'
 import type { LogView } from './log-view.ts'
@@ -28,6 +29,7 @@ import { type ColumnInput, appendTooLarge, pushColumns, pushRow } from './row-ap
 import { BudgetExceeded } from './slab-pool.ts'
 import { stageInput } from './stage-input.ts'
 import { type Staged, assertStagedBytes, discardStaged, stagedColumns } from './staged.ts'
+import { TurnRows } from './turn-rows.ts'
 import type { Wal } from './wal.ts'
 
 /** Where an append landed: `count` records at `[offset, offset + count)` of one partition. */
@@ -46,20 +48,6 @@ export interface LiveLogPorts {
   /** Null where memory has no limit, as in recovery. */
   readonly room: MemoryRoom | null
 }
-
-/** What an append asks for besides its level; nothing of it is kept for records that are the same in all of it. */
-export interface AppendTerms {
-  /** ms of the engine's clock; from then on the records are gone. Infinity: never. */
-  readonly expiresAt: number
-  /** Among the records of a log with eviction by priority, lower ones go first. */
-  readonly priority: number
-  /** Whose append it is, so that it is applied once however often it comes. */
-  readonly producer?: Producer | undefined
-  /** Ends a wait for memory. */
-  readonly signal?: AbortSignal | undefined
-}
-
-const DEFAULT_TERMS: AppendTerms = { expiresAt: Infinity, priority: 0 }
 
 interface Append {
   readonly partition: Partition
@@ -103,6 +91,7 @@ export class LiveLog {
   #schemaLsns: number[] | null = null
   #nextPartition = 0
   #isApplying = false
+  readonly #turnRows = new TurnRows()
 
   constructor(
     definition: LogDefinition,
@@ -200,22 +189,30 @@ export class LiveLog {
   }
 
   /**
-   * Appends one record into RAM, and returns where it landed. Null, with nothing applied, where more than the record
-   * itself would have to be looked at: then `append` takes it. A single append spends its time in layers, not on its
-   * bytes, so this way has as few as there can be.
-   * @throws what a getter of the record throws, with nothing applied.
+   * Appends one record as `append` does. Null, with nothing applied, where more than the record itself would have to be
+   * looked at: then `append` takes it. A single append spends its time in layers, not on its bytes, so this way has as
+   * few as there can be.
+   * @throws what a getter of the record throws and the failure of the WAL, with nothing applied.
    */
-  appendRow(partition: Partition, row: object, appendTime: number): AppendResult | null {
+  appendRow(
+    partition: Partition,
+    row: object,
+    ack: AckLevel,
+    appendTime: number,
+  ): Promise<AppendResult> | null {
     const batch = partition.batchForRow(this.schema)
-    if (batch === null || this.#isApplying || this.#altering !== null) return null
+    if (batch === null || this.#isApplying || this.#backpressure !== null) return null
     partition.beginStaging()
     this.#isApplying = true
     try {
       if (!pushRow(batch, row, appendTime)) return null
       const offset = partition.nextOffset
+      const { hasWal } = this
+      const lsn = hasWal ? this.#turnRows.add(this.#wal, partition, batch, appendTime) : Infinity
       batch.commitRow(appendTime)
-      partition.applied(1, false)
-      return { partition: partition.partition, offset, count: 1 }
+      partition.applied(1, hasWal)
+      const result = { partition: partition.partition, offset, count: 1 }
+      return hasWal ? this.#acknowledge(lsn, partition, ack, result) : Promise.resolve(result)
     } catch (error) {
       batch.rollback()
       if (error instanceof BudgetExceeded) return null
@@ -357,6 +354,7 @@ export class LiveLog {
     }
     const refusal = this.hasWal ? this.#wal.failure : null
     if (refusal !== null) throw refusal
+    if (this.hasWal) this.#wal.endOpen()
     partition.beginStaging()
     this.#isApplying = true
     try {
@@ -392,7 +390,7 @@ export class LiveLog {
       }
       for (let wait = this.#backpressure; wait !== null; wait = this.#backpressure) await wait
       throwIfAborted(signal)
-      this.#assertStillFits(append)
+      assertStillFits(this.definition, append.ack, append.terms)
       try {
         const { partition, input, ack, appendTime, terms } = append
         return await this.#appendNow(partition, input, ack, appendTime, terms)
@@ -401,19 +399,6 @@ export class LiveLog {
         lack = error
       }
     }
-  }
-
-  /** The log may have changed while the append waited. */
-  #assertStillFits({ ack, terms }: Append): void {
-    const { mode, wal } = this.policy
-    const isTooHigh = ack === 'disk' && !wal
-    const hasTerms = terms.expiresAt !== Infinity || terms.priority !== 0
-    if (!isTooHigh && (mode === 'memory' || !hasTerms)) return
-    throw new StratalogError(
-      'argument_invalid',
-      `Log '${this.name}' was changed while the append waited, and does not take it any more: ${isTooHigh ? 'it has no WAL' : `it is of mode '${mode}'`}. Nothing of this append was applied.`,
-      { details: { log: this.name, mode, wal } },
-    )
   }
 
   /** Logs what is staged, and lets readers see it. */
@@ -438,9 +423,20 @@ export class LiveLog {
       partition.producers.note(producer, { offset, count }, facts.appendTime)
     partition.applied(count, hasWal)
     const result = { partition: partition.partition, offset, count }
-    if (!hasWal) return Promise.resolve(result)
-    const acked = this.#ports.acks.add(endLsn, partition, offset + count, ack !== 'memory')
-    return acked === null ? Promise.resolve(result) : acked.then(() => result)
+    return hasWal ? this.#acknowledge(endLsn, partition, ack, result) : Promise.resolve(result)
+  }
+
+  #acknowledge(
+    lsn: number,
+    partition: Partition,
+    ack: AckLevel,
+    result: AppendResult,
+  ): Promise<AppendResult> {
+    const { acks } = this.#ports
+    const end = result.offset + result.count
+    if (ack !== 'memory') return acks.wait(lsn, partition, end, result)
+    acks.note(lsn, partition, end)
+    return Promise.resolve(result)
   }
 
   /** The first append may still be on its way to the disk: who waits for it waits as long. */
@@ -456,8 +452,8 @@ export class LiveLog {
       return Promise.resolve(result)
     if (wal.failure !== null) throw wal.failure
     // All that was appended so far is durable together.
-    const acked = acks.add(wal.appendedLsn, partition, partition.nextOffset, true)
-    return present(acked, 'a promise was asked for').then(() => result)
+    wal.endOpen()
+    return acks.wait(wal.appendedLsn, partition, partition.nextOffset, result)
   }
 
   /** @throws BudgetExceeded where the terms of the rows find no room; with a WAL rows have none. */

@@ -125,7 +125,7 @@ export class Recovery {
       { appendTime: frame.appendTime, lsn: frame.lsn, isDurable: this.#acks === null },
     )
     const endLsn = frame.lsn + walFrameBytes(frame.payloadLength)
-    void this.#acks?.add(endLsn, partition, end, false)
+    this.#acks?.note(endLsn, partition, end)
     this.report.records += rowCount - skip
   }
 }

@@ -32,6 +32,6 @@ export function relog(
       start,
       endOffset,
     )
-    void acks.add(endLsn, partition, endOffset, false)
+    acks.note(endLsn, partition, endOffset)
   }
 }

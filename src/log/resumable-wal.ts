@@ -24,7 +24,7 @@ import type { LiveLog } from './live-log.ts'
 import { relog } from './relog.ts'
 import type { Partition } from './partition.ts'
 import type { WalCut } from './wal-cut.ts'
-import type { FillPayload, Wal } from './wal.ts'
+import type { FillPayload, OpenFrame, Wal } from './wal.ts'
 import { type WalActivity, WalWatch } from './wal-watch.ts'
 
 export interface ResumableWalPorts {
@@ -94,6 +94,16 @@ export class ResumableWal implements Wal {
     const refusal = this.failure
     if (refusal !== null) throw refusal
     return this.#inner.append(fields, payloadLength, fill, drop)
+  }
+
+  open(frame: OpenFrame): number {
+    const refusal = this.failure
+    if (refusal !== null) throw refusal
+    return this.#inner.open(frame)
+  }
+
+  endOpen(): void {
+    this.#inner.endOpen()
   }
 
   /** Acknowledgements go through the queue that the ports name. */

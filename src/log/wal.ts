@@ -46,6 +46,13 @@ import { WalWriter } from './wal-writer.ts'
  */
 export type FillPayload = (into: Uint8Array, position: number) => void
 
+/** A frame that is not laid into the ring yet. One of the two is called, once. */
+export interface OpenFrame {
+  /** Calls `append` once. */
+  write(): void
+  drop(): void
+}
+
 export interface Wal {
   /**
    * Adds a frame and returns the LSN after it. Order of calls is order of LSNs. `drop` is called instead of `fill` when
@@ -60,6 +67,14 @@ export interface Wal {
     drop?: () => void,
   ): number
   /**
+   * Opens a frame that may grow: it is written before anything else is added, and at the end of this turn at the
+   * latest; or dropped, when the WAL fails before. Returns an LSN inside it.
+   * @throws StratalogError `engine_closed`, or the failure.
+   */
+  open(frame: OpenFrame): number
+  /** Ends the frame that is open, if one is: `appendedLsn` is behind it then. */
+  endOpen(): void
+  /**
    * Null while there is room. Else resolves when there is; wait for it before work that ends in
    * `append`, and look again. An `append` that does not wait is taken all the same, in order, and
    * its `fill` runs when there is room.
@@ -67,7 +82,7 @@ export interface Wal {
   readonly backpressure: Promise<void> | null
   /** Everything below is on disk. */
   readonly durableLsn: number
-  /** The LSN of the next frame. */
+  /** The LSN of the next frame, or of the one that is open. */
   readonly appendedLsn: number
   /** Why nothing more becomes durable, or null. */
   readonly failure: StratalogError | null
@@ -192,6 +207,8 @@ class RingWal implements Wal {
   #room: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null
   #flushes: FlushWaiter[] = []
   #holdsProcess = false
+  #open: OpenFrame | null = null
+  #endsOpen = false
 
   constructor(
     buffer: SharedArrayBuffer,
@@ -239,12 +256,37 @@ class RingWal implements Wal {
     fill: FillPayload,
     drop: () => void = () => {},
   ): number {
-    if (this.#closing !== null) throw new StratalogError('engine_closed', 'The WAL is closed.')
+    this.#assertTakes()
+    this.endOpen()
     return this.#append(fields, payloadLength, fill, drop)
+  }
+
+  open(frame: OpenFrame): number {
+    this.#assertTakes()
+    this.endOpen()
+    this.#open = frame
+    if (!this.#endsOpen) {
+      this.#endsOpen = true
+      // Whoever was woken by the same news appends before this.
+      queueMicrotask(() => {
+        this.#endsOpen = false
+        this.endOpen()
+      })
+    }
+    return this.#appendedLsn + 1
+  }
+
+  endOpen(): void {
+    const frame = this.#open
+    if (frame === null) return
+    this.#open = null
+    if (this.failure === null) frame.write()
+    else frame.drop()
   }
 
   async flush(): Promise<void> {
     if (this.failure !== null) throw this.failure
+    this.endOpen()
     if (this.#durableLsn >= this.#appendedLsn) return
     const lsn = this.#appendedLsn
     await new Promise<void>((resolve, reject) => this.#flushes.push({ lsn, resolve, reject }))
@@ -265,8 +307,14 @@ class RingWal implements Wal {
   }
 
   close(): Promise<void> {
+    this.endOpen()
     this.#closing ??= this.#close()
     return this.#closing
+  }
+
+  #assertTakes(): void {
+    if (this.#closing !== null) throw new StratalogError('engine_closed', 'The WAL is closed.')
+    if (this.failure !== null) throw this.failure
   }
 
   async #close(): Promise<void> {
@@ -392,6 +440,7 @@ class RingWal implements Wal {
     if (this.#failure !== null) return
     this.#progress()
     this.#failure = failure
+    this.endOpen()
     for (const frame of this.#queue.splice(0)) if (frame.pieces === null) frame.drop()
     this.#setBackpressure(false)
     for (const waiter of this.#flushes.splice(0)) waiter.reject(failure)

@@ -7,12 +7,8 @@ import type { RecordBatch } from '../../src/format/record-batch.ts'
 import type { Row } from '../../src/format/schema-inference.ts'
 import type { Schema } from '../../src/format/schema.ts'
 import { AckQueue } from '../../src/log/ack-queue.ts'
-import {
-  type AppendResult,
-  type AppendTerms,
-  LiveLog,
-  type MemoryRoom,
-} from '../../src/log/live-log.ts'
+import type { AppendTerms } from '../../src/log/append-terms.ts'
+import { type AppendResult, LiveLog, type MemoryRoom } from '../../src/log/live-log.ts'
 import type { LogView } from '../../src/log/log-view.ts'
 import { MemoryAccount } from '../../src/log/memory-account.ts'
 import { Partition } from '../../src/log/partition.ts'

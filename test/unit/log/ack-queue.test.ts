@@ -25,8 +25,8 @@ function refusal(fate: string): StratalogError {
 test('appends settle in the order of the WAL, each once, when its last byte is durable', async () => {
   const { steps, listener } = recorder()
   const acks = new AckQueue()
-  const first = acks.add(100, listener('a'), 1, true)
-  const second = acks.add(200, listener('b'), 5, true)
+  const first = acks.wait(100, listener('a'), 1, {})
+  const second = acks.wait(200, listener('b'), 5, {})
   expect(acks.length).toBe(2)
   acks.settle(99)
   expect(steps).toEqual([])
@@ -43,7 +43,7 @@ test('appends settle in the order of the WAL, each once, when its last byte is d
 test('an append that nobody waits for moves the watermark all the same', () => {
   const { steps, listener } = recorder()
   const acks = new AckQueue()
-  expect(acks.add(10, listener('a'), 3, false)).toBeNull()
+  acks.note(10, listener('a'), 3)
   acks.settle(10)
   expect(steps).toEqual(['a to 3'])
 })
@@ -52,8 +52,8 @@ test('what was not written is refused as not applied, and taken back', async () 
   const { steps, listener } = recorder()
   const acks = new AckQueue()
   const [a, b] = [listener('a'), listener('b')]
-  const settled = acks.add(10, a, 1, true)
-  const waiting = [acks.add(20, a, 2, true), acks.add(30, b, 7, true), acks.add(40, a, 3, true)]
+  const settled = acks.wait(10, a, 1, {})
+  const waiting = [acks.wait(20, a, 2, {}), acks.wait(30, b, 7, {}), acks.wait(40, a, 3, {})]
   acks.settle(10)
   await settled
   const refused = waiting.map((append) => expect(append).rejects.toThrow('not_applied'))
@@ -61,7 +61,7 @@ test('what was not written is refused as not applied, and taken back', async () 
   await Promise.all(refused)
   expect(steps).toEqual(['a to 1', 'a back to 0 at 10', 'b back to 0 at 10'])
   expect(acks.length).toBe(0)
-  void acks.add(20, a, 2, false)
+  acks.note(20, a, 2)
   acks.settle(20)
   expect(steps.at(-1)).toBe('a to 2')
 })
@@ -70,10 +70,10 @@ test('what was acknowledged in memory, or was seen, stays with what lies before 
   const { steps, listener } = recorder()
   const acks = new AckQueue()
   const [a, seen] = [listener('a'), listener('seen', 9)]
-  const before = acks.add(10, a, 1, true)
-  void acks.add(20, a, 2, false)
-  const after = acks.add(30, a, 3, true)
-  const visible = acks.add(40, seen, 9, true)
+  const before = acks.wait(10, a, 1, {})
+  acks.note(20, a, 2)
+  const after = acks.wait(30, a, 3, {})
+  const visible = acks.wait(40, seen, 9, {})
   const refused = [
     expect(before).rejects.toThrow('unknown'),
     expect(after).rejects.toThrow('not_applied'),
@@ -91,7 +91,7 @@ test('what was acknowledged in memory, or was seen, stays with what lies before 
 test('nothing is certain where the files may hold what was not acknowledged', async () => {
   const { listener } = recorder()
   const acks = new AckQueue()
-  const waiting = acks.add(10, listener('a'), 1, true)
+  const waiting = acks.wait(10, listener('a'), 1, {})
   const refused = expect(waiting).rejects.toThrow('unknown')
   acks.withdraw(0, false, refusal)
   await refused
@@ -100,8 +100,8 @@ test('nothing is certain where the files may hold what was not acknowledged', as
 test('what became durable while its writer was given up stays, and is not acknowledged', async () => {
   const { steps, listener } = recorder()
   const acks = new AckQueue()
-  const durable = acks.add(10, listener('a'), 1, true)
-  const gone = acks.add(20, listener('b'), 4, true)
+  const durable = acks.wait(10, listener('a'), 1, {})
+  const gone = acks.wait(20, listener('b'), 4, {})
   const refused = [
     expect(durable).rejects.toThrow('unknown'),
     expect(gone).rejects.toThrow('unknown'),
@@ -119,7 +119,7 @@ test('a long queue settles in pieces without losing or repeating one', () => {
     durableTo: (end) => ends.push(end),
     takeBack: () => {},
   }
-  for (let index = 1; index <= 5_000; index++) void acks.add(index, listener, index, false)
+  for (let index = 1; index <= 5_000; index++) acks.note(index, listener, index)
   for (let lsn = 0; lsn <= 5_000; lsn += 700) acks.settle(lsn)
   acks.settle(5_000)
   expect(ends).toEqual(Array.from({ length: 5_000 }, (_, index) => index + 1))

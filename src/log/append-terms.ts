@@ -1,0 +1,30 @@
+import { StratalogError } from '../base/errors.ts'
+import type { AckLevel, LogDefinition } from '../format/manifest.ts'
+import type { Producer } from '../format/producer.ts'
+
+/** What an append asks for besides its level; nothing of it is kept for records that are the same in all of it. */
+export interface AppendTerms {
+  /** ms of the engine's clock; from then on the records are gone. Infinity: never. */
+  readonly expiresAt: number
+  /** Among the records of a log with eviction by priority, lower ones go first. */
+  readonly priority: number
+  /** Whose append it is, so that it is applied once however often it comes. */
+  readonly producer?: Producer | undefined
+  /** Ends a wait for memory. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export const DEFAULT_TERMS: AppendTerms = { expiresAt: Infinity, priority: 0 }
+
+/** For an append that waited while its log may have changed. @throws StratalogError `argument_invalid`. */
+export function assertStillFits(log: LogDefinition, ack: AckLevel, terms: AppendTerms): void {
+  const { mode, wal } = log.policy
+  const isTooHigh = ack === 'disk' && !wal
+  const hasTerms = terms.expiresAt !== Infinity || terms.priority !== 0
+  if (!isTooHigh && (mode === 'memory' || !hasTerms)) return
+  throw new StratalogError(
+    'argument_invalid',
+    `Log '${log.name}' was changed while the append waited, and does not take it any more: ${isTooHigh ? 'it has no WAL' : `it is of mode '${mode}'`}. Nothing of this append was applied.`,
+    { details: { log: log.name, mode, wal } },
+  )
+}
