@@ -13,7 +13,7 @@ import {
   type Sample,
   type Scale,
 } from './harness.ts'
-import { loadColumns } from './memory-load.ts'
+import { STEADY_BUDGET_BYTES, loadColumns } from './memory-load.ts'
 import { opaquePeers } from './opaque-peers.ts'
 import { checksumInTurn } from './read-checksum.ts'
 import { RECORD_BYTES } from './records.ts'
@@ -33,7 +33,7 @@ const WAITERS = 1_000
 const LOGS: Readonly<Record<Scale, number>> = { full: 1_000, quick: 1_000, tiny: 10 }
 const LOG_WAITERS = 64
 /** What one record takes in the WAL: a frame of its own. */
-const FRAME_BYTES = 720
+const FRAME_BYTES = 320
 const MIB = 2 ** 20
 /** Files of the WAL double up to their full size. */
 const WARMING_BYTES: Readonly<Record<Scale, number>> = {
@@ -161,7 +161,10 @@ function logsCase(engine: WarmEngine, load: AppendLoad, logs: number): Benchmark
   }
 }
 
-/** One engine for every measurement of ours, in its steady state: its WAL has files of full size to write again. */
+/**
+ * One engine for every measurement of ours, in its steady state: its memory was used before, and its WAL has files of
+ * full size to write again.
+ */
 class WarmEngine implements AsyncDisposable {
   readonly #directory: TempDirectory
   readonly #db: Stratalog
@@ -176,7 +179,10 @@ class WarmEngine implements AsyncDisposable {
     const directory = await makeTempDirectory()
     const engine = new WarmEngine(
       directory,
-      await Stratalog.open({ dataDir: join(directory.path, 'data') }),
+      await Stratalog.open({
+        dataDir: join(directory.path, 'data'),
+        maxMemoryBytes: STEADY_BUDGET_BYTES,
+      }),
     )
     const load = makeAppendLoad(BATCH_RECORDS, BATCH_RECORDS)
     const columns = load.batches.map(loadColumns)

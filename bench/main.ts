@@ -3,12 +3,14 @@
  * error. Exit status: 0 done, 2 usage, 10 a case below its floor under `--check`.
  */
 import { parseArgs } from 'node:util'
+import { ackBeside } from './ack-beside.bench.ts'
 import { appendDurable } from './append-durable.bench.ts'
 import { appendMemory } from './append-memory.bench.ts'
 import { runBenchmark, type Benchmark } from './harness.ts'
 import { memoryFootprint } from './memory-footprint.bench.ts'
 import { pointMemory } from './point-memory.bench.ts'
 import { readMemory } from './read-memory.bench.ts'
+import { recovery } from './recovery.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
@@ -20,6 +22,8 @@ const benchmarks: readonly Benchmark[] = [
   memoryFootprint,
   startup,
   appendDurable,
+  recovery,
+  ackBeside,
   sqlCold,
 ]
 

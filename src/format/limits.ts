@@ -90,11 +90,11 @@ export const MANIFEST_BYTES_MAX: number = 256 * MIB
 export const MANIFEST_COMMITS_PER_BASE: number = 64
 
 /**
- * WAL files grow from the first size to the last by doubling: a small engine opens fast, a busy one
- * rolls seldom.
+ * WAL files grow from the first size to the last by doubling: a small engine opens fast, a busy one rolls seldom, and
+ * soon has files of the last size to write again. A frame that is bigger gets a file of its size.
  */
 export const WAL_FILE_BYTES_MIN: number = 1 * MIB
-export const WAL_FILE_BYTES_MAX: number = 128 * MIB
+export const WAL_FILE_BYTES_MAX: number = 32 * MIB
 
 /**
  * WAL files are zeroed this far ahead of the writer: a write into bytes that exist needs no
@@ -103,7 +103,7 @@ export const WAL_FILE_BYTES_MAX: number = 128 * MIB
 export const WAL_ZERO_AHEAD_BYTES: number = 1 * MIB
 
 /** Released WAL files that are kept for the next rolls; a recycled file needs no zeroing. */
-export const WAL_SPARE_FILES_MAX: number = 2
+export const WAL_SPARE_FILES_MAX: number = 4
 
 /**
  * Shared bytes between appends and the WAL thread: enough for what arrives during one slow fsync. A
@@ -133,10 +133,6 @@ assert(
   'where a probe fitted, a new WAL file and its zeros ahead fit',
 )
 assert(VALUE_BYTES_MAX < APPEND_BYTES_MAX, 'a single value of the greatest size fits an append')
-assert(
-  APPEND_BYTES_MAX + MIB < WAL_FILE_BYTES_MAX,
-  'a frame of the greatest size fits a WAL file of the greatest size',
-)
 assert(BATCH_BYTES_TARGET * 2 < SEGMENT_BYTES_TARGET, 'a segment holds several batches')
 assert(APPEND_BYTES_MAX * 2 < 2 ** 31, 'positions inside a batch fit int32')
 assert(WAL_FILE_BYTES_MIN <= WAL_FILE_BYTES_MAX, 'WAL files grow')

@@ -12,6 +12,9 @@ import {
 } from './wal-thread.ts'
 import type { WalWriter } from './wal-writer.ts'
 
+/** Writing this takes about as long as waking the thread. */
+const EAGER_BYTES = 16 * 1024
+
 /** What a driver tells the WAL. */
 export interface DriverEvents {
   progress(): void
@@ -20,8 +23,8 @@ export interface DriverEvents {
 
 /** Runs the consumer's side of the ring. */
 export interface WalDriver {
-  /** There is news in the ring. */
-  wake(producer: RingProducer): void
+  /** There is news in the ring: so many bytes of frames, or something else. */
+  wake(producer: RingProducer, bytes: number): void
   /** Whether somebody waits for the writer. */
   setHoldsProcess(holds: boolean): void
   /** Resolves when the writer has ended after the ring was stopped; it does not throw. */
@@ -93,6 +96,9 @@ export class ThreadDriver implements WalDriver {
   readonly #ended = Promise.withResolvers<void>()
   #isEnding = false
   #hasEnded = false
+  /** Bytes in the ring that the thread was not woken for. */
+  #unannounced = 0
+  #isWaking = false
 
   constructor(start: WalThreadStart, spawn: SpawnWalThread, events: DriverEvents) {
     const opening = Promise.withResolvers<void>()
@@ -125,8 +131,23 @@ export class ThreadDriver implements WalDriver {
     })
   }
 
-  wake(producer: RingProducer): void {
-    producer.signal()
+  /**
+   * At the end of the turn: a thread that is woken by the first of many small appends syncs that one while the others
+   * wait. With much to write it begins at once.
+   */
+  wake(producer: RingProducer, bytes: number): void {
+    this.#unannounced += bytes
+    if (this.#unannounced >= EAGER_BYTES) {
+      this.#unannounced = 0
+      producer.signal()
+    } else if (!this.#isWaking) {
+      this.#isWaking = true
+      queueMicrotask(() => {
+        this.#isWaking = false
+        this.#unannounced = 0
+        producer.signal()
+      })
+    }
   }
 
   setHoldsProcess(holds: boolean): void {

@@ -296,7 +296,7 @@ class RingWal implements Wal {
     assert(lsn <= this.#durableLsn, 'only durable frames are released')
     if (this.#closing !== null || this.failure !== null) return
     this.#ring.release(lsn)
-    this.#driver.wake(this.#ring)
+    this.#driver.wake(this.#ring, 0)
   }
 
   abandon(failure: StratalogError): void {
@@ -350,7 +350,7 @@ class RingWal implements Wal {
     assert(Number.isSafeInteger(this.#appendedLsn), 'LSNs are safe integers')
     if (!isIn) this.#queue.push(frame)
     if (!isIn && this.#queue.length === 1) this.#drain()
-    this.#driver.wake(this.#ring)
+    this.#driver.wake(this.#ring, walFrameBytes(payloadLength))
     this.#hold()
     return this.#appendedLsn
   }
@@ -425,7 +425,7 @@ class RingWal implements Wal {
     }
     if (this.#queue.length > 0) {
       this.#drain()
-      this.#driver.wake(this.#ring)
+      this.#driver.wake(this.#ring, 0)
     }
     this.#hold()
   }
