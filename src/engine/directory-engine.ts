@@ -152,8 +152,10 @@ async function assemble(opening: Opening): Promise<Engine> {
     archive,
     pins,
     wal: null,
+    encoder: storage.encoder(clock),
     logs: () => registry.all(),
   }
+  closers.push(() => tiering.encoder.close())
   const wal = await recover(opening, places, { memory, acks, disk, tiering })
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()

@@ -2,11 +2,13 @@
  * What a data directory and an archive take from outside. An engine is given nothing of it as a rule, and has the
  * machine's own (`system-storage.ts`); a simulation gives all of it.
  */
+import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Wal, WalOptions } from '../log/wal.ts'
 import type { DirectoryLock, LockHolder } from '../storage/directory-lock.ts'
 import type { FileSystem, SyncFileSystem } from '../storage/file-system.ts'
 import type { OpenObjectStoreOptions, OpenedObjectStore } from '../storage/open-object-store.ts'
+import type { SegmentEncoder } from '../tiering/segment-encoder.ts'
 
 /** As whom an engine writes: what the lock file and the manifests name. */
 export interface ProcessName {
@@ -23,6 +25,7 @@ export interface StoragePorts {
   readonly syncFileSystem: SyncFileSystem
   /** Starts the writer of a WAL over the same files; everything recovered is durable when the promise resolves. */
   readonly startWal: (options: WalOptions) => Promise<Wal>
+  readonly encoder: (clock: Clock) => SegmentEncoder
   /** Holds until it is released or the process ends. @throws StratalogError `directory_in_use`. */
   readonly lockDirectory: (
     path: string,

@@ -1,13 +1,15 @@
-/** The storage ports of this machine: its files, a thread for each WAL, kernel locks, S3. */
+/** The storage ports of this machine: its files, a thread for each WAL and one for segments, kernel locks, S3. */
 import { createThreadWal } from '../log/wal.ts'
 import { currentLockHolder, lockDirectory } from '../storage/directory-lock.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import { NodeSyncFileSystem } from '../storage/node-sync-file-system.ts'
 import { openObjectStore } from '../storage/open-object-store.ts'
+import { ThreadedEncoder } from '../tiering/threaded-encoder.ts'
 import { environmentVariables, processId } from './environment.ts'
 import { hostName, temporaryDirectory } from './host.ts'
 import type { EnginePorts } from './ports.ts'
 import type { StoragePorts } from './storage-ports.ts'
+import { spawnEncoder } from './workers/spawn-encoder.ts'
 import { spawnWalThread } from './workers/spawn-wal-thread.ts'
 
 /** What the engine was given, else the machine's own. */
@@ -23,6 +25,7 @@ function systemStorage(): StoragePorts {
     temporaryDirectory,
     syncFileSystem: new NodeSyncFileSystem(),
     startWal: (options) => createThreadWal({ ...options, spawn: spawnWalThread }),
+    encoder: (clock) => new ThreadedEncoder(spawnEncoder, clock),
     lockDirectory,
     currentLockHolder,
     openObjectStore: (url, options) =>

@@ -2,14 +2,10 @@
  * What runs the WAL's writer for the main thread's side (`wal.ts`): inline, when a scheduler lets
  * it, or on a thread of its own. Both run the same state machine (`wal-writer.ts`) over the same ring.
  */
+import { fromClonedError } from '../base/cloned-error.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { RingConsumer, RingProducer } from './wal-ring.ts'
-import {
-  type SpawnWalThread,
-  type WalThread,
-  type WalThreadStart,
-  fromClonedError,
-} from './wal-thread.ts'
+import { type SpawnWalThread, type WalThread, type WalThreadStart } from './wal-thread.ts'
 import type { WalWriter } from './wal-writer.ts'
 
 /** Writing this takes about as long as waking the thread. */

@@ -4,7 +4,8 @@
  *
  * Data goes through the ring (`wal-ring.ts`); messages only wake: each says "look at the ring's control words again".
  */
-import { type ErrorCode, isStratalogError, StratalogError } from '../base/errors.ts'
+import { type ClonedError, toClonedError } from '../base/cloned-error.ts'
+import { isStratalogError } from '../base/errors.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import type { WalFence } from './wal-fence.ts'
 import type { WalFileSizes } from './wal-files.ts'
@@ -28,13 +29,6 @@ export type WalThreadMessage =
   | { readonly kind: 'opened' }
   | { readonly kind: 'progress' }
   | { readonly kind: 'failed'; readonly failure: ClonedError }
-
-/** An error as data: what a thread boundary lets through. */
-export interface ClonedError {
-  readonly code: ErrorCode
-  readonly message: string
-  readonly details: Readonly<Record<string, unknown>>
-}
 
 export interface WalThreadListener {
   readonly onMessage: (message: WalThreadMessage) => void
@@ -77,18 +71,6 @@ export function runWalThread(
     writer.close()
   } catch (error) {
     if (!isStratalogError(error)) throw error
-    post({
-      kind: 'failed',
-      failure: { code: error.code, message: error.message, details: plain(error.details) },
-    })
+    post({ kind: 'failed', failure: toClonedError(error) })
   }
-}
-
-export function fromClonedError(failure: ClonedError): StratalogError {
-  return new StratalogError(failure.code, failure.message, { details: failure.details })
-}
-
-/** Details are JSON-compatible by contract; what breaks that must not break the message. */
-function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  return JSON.parse(JSON.stringify(details)) as Record<string, unknown>
 }

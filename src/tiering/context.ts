@@ -10,6 +10,7 @@ import type { Wal } from '../log/wal.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import type { Tier } from '../format/manifest.ts'
+import type { SegmentEncoder } from './segment-encoder.ts'
 
 export interface TieringContext {
   readonly engineId: string
@@ -23,6 +24,7 @@ export interface TieringContext {
   readonly archive: ArchiveWriter | null
   readonly pins: SegmentPins
   readonly wal: Wal | null
+  readonly encoder: SegmentEncoder
   readonly logs: () => Iterable<LiveLog>
 }
 

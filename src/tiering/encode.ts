@@ -1,50 +1,27 @@
-/** From leased batches to the bytes of a segment, a block at a time so that the event loop keeps turning. */
-import type { Clock } from '../base/clock.ts'
+/** What a log has encoded of its batches, and the manifest's entry for it. */
 import type { Location, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
-import type { SegmentFacts } from '../format/segment.ts'
-import { encodeSegment } from '../format/segment-writer.ts'
+import type { EncodedSegment } from '../format/segment-writer.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import type { TieringContext } from './context.ts'
+import type { PieceSink } from './segment-encoder.ts'
 
-/** Where the bytes go as they come. */
-export type PieceSink = (piece: Uint8Array) => Promise<void>
-
-export interface EncodedSegment {
-  readonly facts: SegmentFacts
-  readonly length: number
-  readonly sha256: string
-}
-
-export async function encodeBatches(
-  engineId: string,
+export function encodeBatches(
+  { engineId, encoder }: TieringContext,
   log: LiveLog,
   partition: number,
   batches: readonly RecordBatch[],
-  clock: Clock,
   sink: PieceSink,
 ): Promise<EncodedSegment> {
-  const encoder = encodeSegment(
-    {
-      engineId,
-      logId: log.id,
-      logName: log.name,
-      partition,
-      timeColumn: log.timeColumn,
-      keyColumn: log.definition.keyColumn,
-    },
-    batches,
-  )
-  for (;;) {
-    const step = encoder.next()
-    if (step.done === true) return step.value
-    await sink(step.value)
-    await clock.yield()
-  }
+  const { timeColumn, definition } = log
+  const { keyColumn } = definition
+  const header = { engineId, logId: log.id, logName: log.name, partition, timeColumn, keyColumn }
+  return encoder.encode(header, batches, sink)
 }
 
 /** The manifest's entry for an encoded segment with one copy. */
 export function segmentEntry(
-  encoded: Pick<EncodedSegment, 'facts' | 'length' | 'sha256'>,
+  encoded: EncodedSegment,
   tier: 'disk' | 'object',
   location: Location,
 ): SegmentEntry {

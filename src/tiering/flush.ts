@@ -10,6 +10,7 @@
  */
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
+import type { EncodedSegment } from '../format/segment-writer.ts'
 import { segmentDirectory, segmentKey, segmentPath, temporaryPath } from '../format/paths.ts'
 import { Mutex } from '../base/mutex.ts'
 import { randomHex } from '../base/random.ts'
@@ -22,7 +23,7 @@ import type { Partition } from '../log/partition.ts'
 import { producerEdits } from '../log/producer-table.ts'
 import { committedEnds, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
-import { type EncodedSegment, encodeBatches, segmentEntry } from './encode.ts'
+import { encodeBatches, segmentEntry } from './encode.ts'
 import { type SegmentPart, groupForSegments } from './segment-groups.ts'
 
 /** One flush of a partition at a time, though a change of the policy may have moved it to the other lane. */
@@ -163,13 +164,8 @@ async function writeThrough(
   let encoded: EncodedSegment
   const file = await disk.fileSystem.create(temporary)
   try {
-    encoded = await encodeBatches(
-      context.engineId,
-      log,
-      partition.partition,
-      batches,
-      context.clock,
-      (piece) => file.write(piece),
+    encoded = await encodeBatches(context, log, partition.partition, batches, (piece) =>
+      file.write(piece),
     )
     await file.sync()
   } finally {
@@ -223,16 +219,9 @@ async function putBatches(
       `Log '${log.name}' needs an archive, and there is none.`,
     )
   const pieces: Uint8Array[] = []
-  const encoded = await encodeBatches(
-    context.engineId,
-    log,
-    partition.partition,
-    batches,
-    context.clock,
-    async (piece) => {
-      pieces.push(piece)
-    },
-  )
+  const encoded = await encodeBatches(context, log, partition.partition, batches, async (piece) => {
+    pieces.push(piece)
+  })
   const key = segmentKey({
     logId: log.id,
     partition: partition.partition,

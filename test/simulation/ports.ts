@@ -6,6 +6,7 @@ import type { EnginePorts } from '../../src/engine/ports.ts'
 import type { StoragePorts } from '../../src/engine/storage-ports.ts'
 import type { WalFileSizes } from '../../src/log/wal-files.ts'
 import { createInlineWal } from '../../src/log/wal.ts'
+import { inlineEncoder } from '../../src/tiering/segment-encoder.ts'
 import { openObjectStore, overNetwork } from '../../src/storage/open-object-store.ts'
 import { SimulatedClock } from './clock.ts'
 import { SimulatedFileSystem } from './file-system.ts'
@@ -55,6 +56,7 @@ export function simulatedPorts(
       watch.started()
       return wal
     },
+    encoder: inlineEncoder,
     lockDirectory: async (path, _holder, writerId) => {
       if (!world.tryLock(path, process)) {
         throw new StratalogError('directory_in_use', `${path} is held by another process.`)

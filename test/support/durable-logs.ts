@@ -40,6 +40,7 @@ import { MemorySyncFileSystem } from '../../src/storage/memory-sync-file-system.
 import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { ArchiveWriter } from '../../src/tiering/archive-writer.ts'
 import { TieringScheduler } from '../../src/tiering/scheduler.ts'
+import { inlineEncoder } from '../../src/tiering/segment-encoder.ts'
 
 const CHANGES: ReadonlySet<string> = new Set([
   'create',
@@ -176,6 +177,7 @@ export async function openLife(machine: Machine, definition: LogDefinition): Pro
     archive,
     pins,
     wal,
+    encoder: inlineEncoder(clock),
     logs: () => registry.all(),
   })
   const log = registry.get(definition.name)

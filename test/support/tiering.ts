@@ -24,6 +24,7 @@ import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { ArchiveWriter } from '../../src/tiering/archive-writer.ts'
 import type { DiskContext, TieringContext } from '../../src/tiering/context.ts'
 import { TieringScheduler } from '../../src/tiering/scheduler.ts'
+import { inlineEncoder } from '../../src/tiering/segment-encoder.ts'
 
 export { HYBRID_POLICY, MEMORY_POLICY }
 
@@ -109,6 +110,7 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     archive: hasArchive ? archive : null,
     pins: around.pins,
     wal,
+    encoder: inlineEncoder(clock),
     logs: () => logs,
   }
   const addLog = async (options: LiveLogOptions = {}): Promise<LiveLog> => {

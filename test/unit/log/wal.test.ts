@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
-import { APPEND_BYTES_MAX } from '../../../src/format/limits.ts'
+import { APPEND_BYTES_MAX, WAL_SPARE_FILES_MAX } from '../../../src/format/limits.ts'
 import { WAL_FILE_HEADER_BYTES } from '../../../src/format/wal-file.ts'
 import { walFrameBytes } from '../../../src/format/wal-frame.ts'
 import {
@@ -222,7 +222,9 @@ describe('WAL files', () => {
     open.wal.release(open.wal.durableLsn)
     open.run()
     expect(fileSystem.list('wal').filter((name) => name.endsWith('.wal')).length).toBe(1)
-    expect(fileSystem.list('wal').filter((name) => name.endsWith('.tmp')).length).toBe(2)
+    expect(fileSystem.list('wal').filter((name) => name.endsWith('.tmp')).length).toBe(
+      WAL_SPARE_FILES_MAX,
+    )
     let created = 0
     fileSystem.faults = ({ kind, path }): undefined => {
       if (

@@ -14,6 +14,7 @@ import type { FileSystem } from '../../../src/storage/file-system.ts'
 import { MemoryFileSystem } from '../../../src/storage/memory-file-system.ts'
 import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-system.ts'
 import { RecoveryRelief } from '../../../src/tiering/recovery-relief.ts'
+import { inlineEncoder } from '../../../src/tiering/segment-encoder.ts'
 import { expectError } from '../../support/expect-error.ts'
 import {
   Surroundings,
@@ -116,6 +117,7 @@ async function recover(
       archive: null,
       pins: around.pins,
       wal: null,
+      encoder: inlineEncoder(clock),
       logs: () => [log],
     },
     () => ({ usedBytes: around.pool.usedBytes, maxBytes, watermark: 0.9 }),
