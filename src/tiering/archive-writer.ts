@@ -7,7 +7,7 @@
  */
 import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
-import { sha256Hex } from '../format/checksum.ts'
+import { sha256Hex } from '../storage/checksum.ts'
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -142,7 +142,8 @@ export class ArchiveWriter {
    */
   async verify(key: string, length: number, sha256: string): Promise<void> {
     const head = await this.store.head(key)
-    const stored = head?.sha256 ?? (head === null ? null : sha256Hex(await this.store.get(key)))
+    const stored =
+      head?.sha256 ?? (head === null ? null : await sha256Hex(await this.store.get(key)))
     if (head !== null && head.length === length && stored === sha256) return
     throw new StratalogError('object_corrupt', `${key} does not hold what was put there.`, {
       details: {

@@ -9,7 +9,7 @@
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
-import { sha256Hex } from '../format/checksum.ts'
+import { sha256Hex } from '../storage/checksum.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
 import { segmentDirectory, segmentPath, temporaryPath } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -56,7 +56,7 @@ async function fetchVerified(archive: ArchiveWriter, segment: SegmentEntry): Pro
   const bytes = await archive.store.get(object, {
     range: { start: position, end: position + length },
   })
-  if (bytes.length === segment.length && sha256Hex(bytes) === segment.sha256) return bytes
+  if (bytes.length === segment.length && (await sha256Hex(bytes)) === segment.sha256) return bytes
   throw new StratalogError('object_corrupt', `${object} is damaged; it was not brought to disk.`, {
     details: { key: object, from: segment.baseOffset, to: segment.endOffset },
   })

@@ -9,7 +9,7 @@
  */
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
-import { sha256Hex } from '../format/checksum.ts'
+import { sha256Hex } from '../storage/checksum.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
 import { segmentKey } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -72,7 +72,7 @@ export async function uploadSegments(
 export async function readVerified(disk: DiskContext, segment: SegmentEntry): Promise<Uint8Array> {
   const location = present(segment.disk, 'a segment that is uploaded has a disk copy')
   const bytes = await disk.fileSystem.read(`${disk.dataDir}/${location.object}`)
-  if (bytes.length === segment.length && sha256Hex(bytes) === segment.sha256) return bytes
+  if (bytes.length === segment.length && (await sha256Hex(bytes)) === segment.sha256) return bytes
   throw new StratalogError(
     'segment_corrupt',
     `${location.object} is damaged; it was not uploaded.`,
