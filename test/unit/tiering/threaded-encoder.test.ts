@@ -1,4 +1,4 @@
-/** Segments that another thread encodes are the ones this thread would have, and a thread that ends ends nothing else. */
+/** Segments that another thread encodes are those this thread would have; a thread that ends ends nothing else. */
 import { expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
