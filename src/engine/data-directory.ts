@@ -13,6 +13,7 @@ import {
   LEASE_DIRECTORY,
   LOCK_FILE,
   MANIFEST_DIRECTORY,
+  QUARANTINE_DIRECTORY,
   RESTORING_FILE,
   SEGMENTS_DIRECTORY,
   TEMPORARY_DIRECTORY,
@@ -158,8 +159,9 @@ export async function removeTemporaries(fileSystem: FileSystem, dataDir: string)
   for (const name of await fileSystem.list(`${dataDir}/${TEMPORARY_DIRECTORY}`)) {
     await fileSystem.remove(`${dataDir}/${TEMPORARY_DIRECTORY}/${name}`)
   }
-  for (const directory of [dataDir, `${dataDir}/${MANIFEST_DIRECTORY}`]) {
-    for (const name of await fileSystem.list(directory)) {
+  const others = [dataDir, `${dataDir}/${MANIFEST_DIRECTORY}`, `${dataDir}/${QUARANTINE_DIRECTORY}`]
+  for (const directory of others) {
+    for (const name of await namesIn(fileSystem, directory)) {
       if (isTemporaryName(name)) await fileSystem.remove(`${directory}/${name}`)
     }
   }

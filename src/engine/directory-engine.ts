@@ -48,6 +48,7 @@ import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './
 import { Policies } from './policies.ts'
 import { commitPolicy } from './policy-committer.ts'
 import type { EnginePorts } from './ports.ts'
+import { keepingDamage } from './quarantine.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
 import { createSnapshot, listSnapshots } from './snapshots.ts'
@@ -156,7 +157,11 @@ async function assemble(opening: Opening): Promise<Engine> {
     logs: () => registry.all(),
   }
   closers.push(() => tiering.encoder.close())
-  const wal = await recover(opening, places, { memory, acks, disk, tiering })
+  const evidence =
+    access === 'read' ? null : { dataDir, fileSystem: storage.fileSystem, logger: ports.logger }
+  const wal = await keepingDamage(evidence, () =>
+    recover(opening, places, { memory, acks, disk, tiering }),
+  )
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
   scheduler = new TieringScheduler({ ...tiering, wal })
@@ -196,7 +201,8 @@ async function openPlaces(opening: Opening): Promise<Places> {
   const { dataDir, ports, access, writer, storage, dataFiles, closers } = opening
   const { clock, logger } = ports
   const store = await openStore(opening)
-  const place = { dataDir, fileSystem: dataFiles, lockDirectory: storage.lockDirectory }
+  const { fileSystem, lockDirectory } = storage
+  const place = { dataDir, fileSystem: dataFiles, evidenceFiles: fileSystem, lockDirectory }
   const directory = await openDirectory(place, ports, access, writer, closers)
   if (store === null || access === 'read') return { directory, store, archive: null, pulled: [] }
   const { manifest } = directory

@@ -1,6 +1,6 @@
 /**
- * Keeps a writer whose lock is a lease from acknowledging after it was stopped for longer than the lease, also what no
- * disk has to see: such an append asks here first. A kernel lock cannot be lost, and costs nothing here.
+ * Keeps a writer from acknowledging after it was superseded, also what no disk has to see: such an append asks here
+ * first. A lease ends while its holder is stopped for long; a kernel lock is lost only when its file is taken away.
  */
 import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -9,13 +9,12 @@ import type { DirectoryLock } from '../storage/directory-lock.ts'
 /** A lease is taken over after ten seconds; a look this long ago still holds, and costs one read of a small file. */
 const LOOK_MS = 1_000
 
-/** Throws `writer_fenced` once the lease is another's; `onFenced` is told first. */
+/** Throws `writer_fenced` once the lock is another's; `onFenced` is told first. */
 export function leaseGuard(
   lock: DirectoryLock,
   clock: Clock,
   onFenced: (error: StratalogError) => void,
 ): () => void {
-  if (lock.kind === 'kernel') return () => {}
   let lookedAt = clock.monotonic()
   let fenced: StratalogError | null = null
   return () => {

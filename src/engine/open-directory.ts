@@ -16,6 +16,7 @@ import {
   removeTemporaries,
 } from './data-directory.ts'
 import type { EnginePorts } from './ports.ts'
+import { keepingDamage } from './quarantine.ts'
 import type { StoragePorts } from './storage-ports.ts'
 
 /** What an engine may do to its directory. */
@@ -34,11 +35,13 @@ export interface OpenedDirectory {
 /** Where the directory is, and what reaches it. */
 export interface DirectoryPlace extends Pick<StoragePorts, 'fileSystem' | 'lockDirectory'> {
   readonly dataDir: string
+  /** What copies of damaged files are written with: when it fails, no epoch ends. */
+  readonly evidenceFiles: FileSystem
 }
 
 /** @throws StratalogError `directory_foreign`, `directory_in_use`, `file_not_found`, `manifest_corrupt`. */
 export async function openDirectory(
-  { dataDir, fileSystem, lockDirectory }: DirectoryPlace,
+  { dataDir, fileSystem, evidenceFiles, lockDirectory }: DirectoryPlace,
   ports: EnginePorts,
   access: Access,
   writer: Writer,
@@ -76,11 +79,13 @@ export async function openDirectory(
     await removeTemporaries(fileSystem, dataDir)
   }
   const files = manifestFilesInDirectory(fileSystem, dataDir)
-  const manifest = await ManifestStore.open(files, { clock, logger: logger.child('manifest') })
-  closers.push(() => manifest.close())
-  await assertManifestIsWhole(fileSystem, dataDir, {
-    engineId: engineId ?? '',
-    ...stateOf(manifest),
+  const evidence = access === 'read' ? null : { dataDir, fileSystem: evidenceFiles, logger }
+  const manifest = await keepingDamage(evidence, async () => {
+    const opened = await ManifestStore.open(files, { clock, logger: logger.child('manifest') })
+    closers.push(() => opened.close())
+    const position = { engineId: engineId ?? '', ...stateOf(opened) }
+    await assertManifestIsWhole(fileSystem, dataDir, position)
+    return opened
   })
   return { dataDir, fileSystem, manifest, lock, engineId: engineId ?? '' }
 }

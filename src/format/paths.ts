@@ -15,6 +15,8 @@
  *                                                                base offset, 16 digits, and the start of the SHA-256
  *     tmp/<name>                                                 being written; removed when the engine opens
  *     cache/<name>                                               copies of archive bytes; may vanish at any time
+ *     quarantine/<path, '-' for '/'>-<16 hex>                    a copy of a file found damaged, and the start of the
+ *                                                                copy's SHA-256; nobody reads it
  *
  * Below an archive's prefix:
  *
@@ -39,6 +41,7 @@ export const WAL_DIRECTORY = 'wal'
 export const SEGMENTS_DIRECTORY = 'segments'
 export const TEMPORARY_DIRECTORY = 'tmp'
 export const CACHE_DIRECTORY = 'cache'
+export const QUARANTINE_DIRECTORY = 'quarantine'
 
 const COMMIT_DIGITS = 12
 const LSN_DIGITS = 20
@@ -74,6 +77,7 @@ export type ParsedPath =
   | ({ readonly kind: 'segment'; readonly hash: string } & Omit<SegmentName, 'sha256'>)
   | { readonly kind: 'temporary'; readonly name: string }
   | { readonly kind: 'cache'; readonly name: string }
+  | { readonly kind: 'quarantine'; readonly name: string }
 
 /** `manifest/000000000064.edit` or `.base`; the same in a directory and in an archive. */
 export function manifestPath(file: ManifestFileName): string {
@@ -117,6 +121,12 @@ export function cachePath(name: string): string {
   return joined(CACHE_DIRECTORY, name)
 }
 
+/** The copy of the damaged file `path`; `sha256` is of its bytes, damaged as they are. */
+export function quarantinePath(path: string, sha256: string): string {
+  const name = `${path.replaceAll('/', '-')}-${sha256.slice(0, DISK_HASH_DIGITS)}`
+  return joined(QUARANTINE_DIRECTORY, name)
+}
+
 /** What `path` stands for; null when no function of this file makes that name. */
 export function parsePath(path: string): ParsedPath | null {
   if (path === IDENTITY_FILE) return { kind: 'identity' }
@@ -139,6 +149,8 @@ export function parsePath(path: string): ParsedPath | null {
       return isNamePart(rest) ? { kind: 'temporary', name: rest } : null
     case CACHE_DIRECTORY:
       return isNamePart(rest) ? { kind: 'cache', name: rest } : null
+    case QUARANTINE_DIRECTORY:
+      return isNamePart(rest) ? { kind: 'quarantine', name: rest } : null
     default:
       return null
   }

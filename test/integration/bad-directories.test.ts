@@ -47,9 +47,11 @@ async function copied(): Promise<string> {
 }
 
 /** Every file with a hash of its bytes, but for the lock, which whoever opens writes. */
+/** But the lock, and the copies of damaged files. */
 function contents(directory: string): Readonly<Record<string, string>> {
   const files = readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name !== 'lock')
+    .filter(({ parentPath }) => !parentPath.endsWith('/quarantine'))
     .map((entry) => join(entry.parentPath, entry.name))
   return Object.fromEntries(files.map((path) => [path, sha256Hex(readFileSync(path)).slice(0, 8)]))
 }

@@ -1,8 +1,9 @@
 /** A damaged file is named, with what it costs, and everything else stays readable. */
-import { readFile, readdir, rm, writeFile } from 'node:fs/promises'
-import { expect, test } from 'vitest'
+import { readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { MemoryLogger } from '../../src/base/logger.ts'
-import { Stratalog } from '../../src/index.ts'
+import { Stratalog, StratalogError, verifyFiles } from '../../src/index.ts'
+import { NodeFileSystem } from '../../src/storage/node-file-system.ts'
 import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -144,3 +145,45 @@ test('a damaged manifest stops the opening and names its file', async () => {
   const error = await expectError(Stratalog.open({ dataDir: `${root}/data` }), 'manifest_corrupt')
   expect(error.message).toContain(name)
 })
+
+test.each([
+  ['wal', 'wal_corrupt', 4_200],
+  ['manifest', 'manifest_corrupt', 40],
+] as const)(
+  'a damaged file of the %s is copied once into quarantine, and stays as it is',
+  async (folder, code, position) => {
+    const dataDir = `${await temporaryDirectory()}/data`
+    const db = await Stratalog.open({ dataDir })
+    const orders = await db.createLog('orders')
+    for (let id = 0; id < 100; id++) await orders.append({ id, note: 'x'.repeat(100) })
+    await db.close()
+    const name = await flipBit(`${dataDir}/${folder}`, position)
+    const damaged = await readFile(`${dataDir}/${folder}/${name}`)
+    await expectError(Stratalog.openReadOnly({ dataDir }), code)
+    expect(await readdir(dataDir)).not.toContain('quarantine')
+    for (let round = 0; round < 2; round++) {
+      const error = await expectError(Stratalog.open({ dataDir }), code)
+      const copies = await readdir(`${dataDir}/quarantine`)
+      expect(copies).toHaveLength(1)
+      const copy = `${dataDir}/quarantine/${copies[0]}`
+      expect(error.message).toContain(copy)
+      expect(error.details['quarantined']).toBe(copy)
+      expect(await readFile(copy)).toEqual(damaged)
+      expect((await stat(copy)).mode & 0o777).toBe(0o600)
+      expect(await readFile(`${dataDir}/${folder}/${name}`)).toEqual(damaged)
+    }
+    const { notes } = await verifyFiles({ dataDir })
+    if (folder === 'wal') expect(notes.map(({ kind }) => kind)).toContain('quarantine')
+    expect(notes.map(({ kind }) => kind)).not.toContain('foreign')
+    // Other damage is another copy, if there is room for one.
+    await flipBit(`${dataDir}/${folder}`, position + 1)
+    const putting = vi.spyOn(NodeFileSystem.prototype, 'putIfAbsent')
+    putting.mockRejectedValue(new StratalogError('disk_full', 'no space left'))
+    onTestFinished(() => putting.mockRestore())
+    const error = await expectError(Stratalog.open({ dataDir }), code)
+    expect(error.details['quarantined']).toBeUndefined()
+    putting.mockRestore()
+    await expectError(Stratalog.open({ dataDir }), code)
+    expect(await readdir(`${dataDir}/quarantine`)).toHaveLength(2)
+  },
+)

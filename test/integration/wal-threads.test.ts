@@ -7,29 +7,18 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { StratalogError } from '../../src/base/errors.ts'
-import { type Random, randomFraction, seededRandom } from '../../src/base/random.ts'
 import { spawnWalThread } from '../../src/engine/workers/spawn-wal-thread.ts'
-import type { SpawnWalThread } from '../../src/log/wal-thread.ts'
-import { type WalScanResult, scanWal } from '../../src/log/wal-scan.ts'
-import { type ThreadWalOptions, type Wal, createThreadWal } from '../../src/log/wal.ts'
+import { type Wal, createThreadWal } from '../../src/log/wal.ts'
 import { NodeSyncFileSystem } from '../../src/storage/node-sync-file-system.ts'
+import { threadsSoak } from '../soak/threads.ts'
 import type { Trouble } from '../support/troubled-wal-worker.ts'
-import {
-  ENGINE_ID,
-  type ReadFrame,
-  appendFields,
-  appendPayload,
-  testPayload,
-} from '../support/wal.ts'
+import { readThreadWal, threadWalOptions, troubledThread } from '../support/thread-wal.ts'
+import { appendFields, appendPayload, testPayload } from '../support/wal.ts'
 
 const ROUNDS = process.env['CI'] === 'true' ? 60 : 8
-const FRAMES = 3_000
-const SIZES = { fileBytesMin: 64 * 1024, fileBytesMax: 1024 * 1024, zeroAheadBytes: 16 * 1024 }
-const RING_BYTES = 4096
 
 let directory = ''
 const workers: Worker[] = []
@@ -43,34 +32,20 @@ afterEach(async () => {
 })
 
 describe('the WAL on real threads', () => {
-  test.each(Array.from({ length: ROUNDS }, (_, index) => index + 1))(
-    'loses no wake: every append is acknowledged, in order, and found again (seed %i)',
-    async (seed) => {
-      const random = seededRandom(seed)
-      const wal = await open(troubled({ seed, goodSyncs: null }))
-      const acknowledged: number[] = []
-      wal.onDurable((lsn) => acknowledged.push(lsn))
-      const lengths = await appendRandomly(wal, random)
-      await wal.flush()
-      expect(wal.durableLsn).toBe(wal.appendedLsn)
-      expect(acknowledged.at(-1)).toBe(wal.appendedLsn)
-      expect(acknowledged).toEqual([...new Set(acknowledged)].sort((a, b) => a - b))
-      await wal.close()
-      const frames = read().frames.filter(({ frame }) => frame.kind === 'append')
-      expect(frames.length).toBe(lengths.length)
-      for (const [index, { frame, payload }] of frames.entries()) {
-        if (
-          frame.baseOffset === index &&
-          Buffer.compare(payload, testPayload(index, lengths[index] ?? 0)) === 0
-        )
-          continue
-        throw new Error(`frame ${index} differs`)
-      }
+  test(
+    'loses no wake: every append is acknowledged, in order, and found again, but after a failed sync',
+    { timeout: 900_000 },
+    async () => {
+      const limits = { seed: 1, cycles: ROUNDS, timeMs: Infinity, onProgress: () => undefined }
+      const report = await threadsSoak(limits)
+      expect(report.violations).toEqual([])
+      expect(report.tried).toBe(ROUNDS)
+      expect(report.acknowledged).toBeGreaterThan(ROUNDS * 1_000)
     },
   )
 
   test('acknowledges one append after the other, each of which finds the writer asleep', async () => {
-    const wal = await open(troubled({ seed: 1, goodSyncs: null }))
+    const wal = await open({ seed: 1, goodSyncs: null })
     for (let index = 0; index < 300; index++) {
       const end = appendPayload(wal, index, testPayload(index, 100))
       await wal.flush()
@@ -79,32 +54,8 @@ describe('the WAL on real threads', () => {
     await wal.close()
   })
 
-  test('after a failed sync acknowledges nothing more, and says which error it was', async () => {
-    const wal = await open(troubled({ seed: 2, goodSyncs: 3 }))
-    const failures: StratalogError[] = []
-    wal.onFailure((failure) => failures.push(failure))
-    const flushes: Promise<boolean>[] = []
-    let next = 0
-    for (; wal.failure === null; next++) {
-      appendPayload(wal, next, testPayload(next, 64))
-      flushes.push(
-        wal.flush().then(
-          () => true,
-          () => false,
-        ),
-      )
-      await setImmediate()
-    }
-    const isFlushed = await Promise.all(flushes)
-    const count = isFlushed.indexOf(false)
-    expect(isFlushed.slice(count).some(Boolean)).toBe(false)
-    expect(wal.durableLsn).toBe(count * 144)
-    expect(failures).toMatchObject([{ code: 'disk_failed', details: { errno: 'EIO' } }])
-    await wal.close()
-  })
-
   test('fails when its thread ends unasked', async () => {
-    const wal = await open(troubled({ seed: 3, goodSyncs: null }))
+    const wal = await open({ seed: 3, goodSyncs: null })
     const failure = new Promise<StratalogError>((resolve) => wal.onFailure(resolve))
     await workers[0]?.terminate()
     expect(await failure).toMatchObject({ code: 'internal' })
@@ -113,17 +64,21 @@ describe('the WAL on real threads', () => {
   })
 
   test('that cannot open its files says so', async () => {
-    const blocked = { ...baseOptions(), directory: '/proc/stratalog-none', spawn: spawnWalThread }
+    const blocked = {
+      ...threadWalOptions(directory),
+      directory: '/proc/stratalog-none',
+      spawn: spawnWalThread,
+    }
     await expect(createThreadWal(blocked)).rejects.toMatchObject({ code: 'disk_failed' })
   })
 
   test('takes frames larger than its ring', async () => {
-    const wal = await createThreadWal({ ...baseOptions(), spawn: spawnWalThread })
+    const wal = await createThreadWal({ ...threadWalOptions(directory), spawn: spawnWalThread })
     const lengths = [100, 500_000, 7, 3_000_000, 12]
     for (const [index, length] of lengths.entries())
       appendPayload(wal, index, testPayload(index, length))
     await wal.close()
-    const frames = read().frames.filter(({ frame }) => frame.kind === 'append')
+    const frames = readThreadWal(directory).frames.filter(({ frame }) => frame.kind === 'append')
     expect(frames.map(({ payload }) => payload.length)).toEqual(lengths)
     expect(Buffer.compare(frames[3]?.payload ?? new Uint8Array(0), testPayload(3, 3_000_000))).toBe(
       0,
@@ -131,7 +86,7 @@ describe('the WAL on real threads', () => {
   })
 
   test('recycles released files and continues after being reopened', async () => {
-    const base = baseOptions()
+    const base = threadWalOptions(directory)
     let { recovered } = base
     let number = 0
     for (let epoch = 1; epoch <= 4; epoch++) {
@@ -144,7 +99,7 @@ describe('the WAL on real threads', () => {
       }
       const fromLsn = wal.durableLsn
       await wal.close()
-      recovered = read(fromLsn).result
+      recovered = readThreadWal(directory, fromLsn).result
     }
     expect(new NodeSyncFileSystem().list(join(directory, 'wal')).length).toBeLessThan(8)
   })
@@ -164,57 +119,11 @@ describe('a process with a WAL', () => {
   })
 })
 
-async function appendRandomly(wal: Wal, random: Random): Promise<number[]> {
-  const lengths: number[] = []
-  while (lengths.length < FRAMES) {
-    const isLarge = randomFraction(random) < 0.01
-    lengths.push(random.uint32() % (isLarge ? 20_000 : 400))
-    const number = lengths.length - 1
-    appendPayload(wal, number, testPayload(number, lengths[number] ?? 0))
-    const choice = random.uint32() % 16
-    if (choice === 0) await setImmediate()
-    else if (choice === 1) await wal.flush()
-    else if (choice < 6 && wal.backpressure !== null) await wal.backpressure
-    else if (choice === 6) for (let spin = random.uint32() % 50_000; spin > 0; spin--);
-  }
-  return lengths
-}
-
-function troubled(trouble: Trouble): SpawnWalThread {
-  return (start, listener) => {
-    const entry = new URL('../support/troubled-wal-worker.ts', import.meta.url)
-    const worker = new Worker(entry, { workerData: { start, trouble }, execArgv: [] })
-    workers.push(worker)
-    worker.on('message', listener.onMessage)
-    worker.on('exit', () => listener.onEnd(null))
-    return { setHoldsProcess: (holds) => (holds ? worker.ref() : worker.unref()) }
-  }
-}
-
-function baseOptions(): Omit<ThreadWalOptions, 'spawn'> {
-  const { result } = read()
-  return {
-    directory: join(directory, 'wal'),
-    engineId: ENGINE_ID,
-    epoch: 1,
-    recovered: result,
-    ringBytes: RING_BYTES,
-    sizes: SIZES,
-  }
-}
-
-function open(spawnThread: SpawnWalThread): Promise<Wal> {
-  return createThreadWal({ ...baseOptions(), spawn: spawnThread })
-}
-
-function read(fromLsn = 0): { result: WalScanResult; frames: ReadFrame[] } {
-  const frames: ReadFrame[] = []
-  const result = scanWal(new NodeSyncFileSystem(), join(directory, 'wal'), {
-    engineId: ENGINE_ID,
-    fromLsn,
-    onFrame: (frame, payload) => frames.push({ frame, payload: payload.slice() }),
+function open(trouble: Trouble): Promise<Wal> {
+  return createThreadWal({
+    ...threadWalOptions(directory),
+    spawn: troubledThread(trouble, workers),
   })
-  return { result, frames }
 }
 
 /** Runs a process that has a WAL open as `wal`, never closes it, and does `body`. */

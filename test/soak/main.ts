@@ -11,6 +11,8 @@ import { powerSoak } from './kill/power.ts'
 import { memorySoak } from './memory.ts'
 import type { SoakLimits } from './report.ts'
 import { simulationSoak } from './simulate.ts'
+import { threadsSoak } from './threads.ts'
+import { writersSoak } from './writers.ts'
 
 const EXIT_INVALID = 2
 const EXIT_VIOLATION = 10
@@ -74,6 +76,20 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
     cases: 100,
     inAll: true,
     run: powerSoak,
+  },
+  writers: {
+    what: 'stops a process, has another take its directory, and lets it go on',
+    counted: 'cycles',
+    cases: 20,
+    inAll: true,
+    run: writersSoak,
+  },
+  threads: {
+    what: 'writes the WAL on a real thread, with random delays on both sides',
+    counted: 'cycles',
+    cases: 100,
+    inAll: true,
+    run: threadsSoak,
   },
   corrupt: {
     what: 'damages files of directory and archive, and looks what becomes of it [--verbose]',

@@ -61,10 +61,16 @@ export class SoakCounts {
     return this.#violations.length > 0
   }
 
-  violation(damage: Damage, invariant: string, what: string): void {
+  /** `again`: where a case has a seed of its own. */
+  violation(
+    damage: Damage,
+    invariant: string,
+    what: string,
+    again: Pick<Violation, 'seed' | 'rerun'> = { seed: this.#seed, rerun: this.#rerun },
+  ): void {
     this.#damages[damage]++
     if (this.#violations.length < PRINTED_MAX)
-      this.#violations.push({ invariant, seed: this.#seed, rerun: this.#rerun, what })
+      this.#violations.push({ invariant, seed: again.seed, rerun: again.rerun, what })
   }
 
   report(): SoakReport {

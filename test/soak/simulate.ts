@@ -6,6 +6,7 @@
 import { systemClock } from '../../src/base/clock.ts'
 import { type SeedReport, simulate } from '../simulation/simulate.ts'
 import { type StepCounts, StepTally } from '../simulation/steps.ts'
+import { type Damage, SoakCounts, type SoakReport } from './report.ts'
 
 export interface SimulationSoakOptions {
   /** The first seed. */
@@ -16,31 +17,22 @@ export interface SimulationSoakOptions {
   readonly progress: (line: string) => void
 }
 
-export interface SimulationSoakReport {
-  readonly harness: 'simulate'
-  readonly seed: number
-  /** Seeds. */
-  readonly tried: number
-  /** Appends. */
-  readonly acknowledged: number
-  /** Violations by what they mean. */
-  readonly lost: number
-  readonly invented: number
-  readonly wrong: number
-  readonly hung: number
-  readonly crashed: number
-  readonly undetected: number
-  readonly violations: readonly {
-    readonly invariant: string
-    readonly seed: number
-    readonly rerun: string
-    readonly message: string
-  }[]
+export interface SimulationSoakReport extends SoakReport {
   /** How often each step was reached, crashed in, and failed by a fault. */
   readonly steps: Readonly<Record<string, StepCounts>>
   readonly lives: number
   readonly rowsRead: number
-  readonly elapsedMs: number
+}
+
+/** What a broken invariant is counted as. */
+const DAMAGES: Readonly<Record<string, Damage>> = {
+  I1: 'lost',
+  I2: 'invented',
+  I3: 'lost',
+  I4: 'invented',
+  I7: 'undetected',
+  I8: 'lost',
+  I12: 'hung',
 }
 
 const PROGRESS_SEEDS = 100
@@ -49,45 +41,25 @@ export async function simulationSoak(
   options: SimulationSoakOptions,
 ): Promise<SimulationSoakReport> {
   const { seed, seeds, timeMs, progress } = options
-  const startedAt = systemClock.monotonic()
+  const endAt = systemClock.monotonic() + timeMs
+  const counts = new SoakCounts('simulate', seed, rerunOf(seed))
   const tally = new StepTally()
-  const broken: SeedReport[] = []
-  const sums = { acknowledged: 0, lives: 0, rowsRead: 0 }
-  let tried = 0
-  while (tried < seeds && systemClock.monotonic() - startedAt < timeMs) {
-    const report = await simulate(seed + tried++)
+  const sums = { lives: 0, rowsRead: 0 }
+  while (counts.tried < seeds && systemClock.monotonic() < endAt) {
+    const report = await simulate(seed + counts.tried++)
     tally.add(report.steps)
-    sums.acknowledged += report.acknowledged
+    counts.acknowledged += report.acknowledged
     sums.lives += report.lives
     sums.rowsRead += report.rowsRead
     if (report.violation !== null) {
-      broken.push(report)
+      const { invariant, message } = report.violation
+      const again = { seed: report.seed, rerun: rerunOf(report.seed) }
+      counts.violation(DAMAGES[invariant] ?? 'wrong', invariant, message, again)
       progress(describe(report))
     }
-    if (tried % PROGRESS_SEEDS === 0) progress(`${tried} seeds`)
+    if (counts.tried % PROGRESS_SEEDS === 0) progress(`${counts.tried} seeds`)
   }
-  const count = (...invariants: readonly string[]): number =>
-    broken.filter(({ violation }) => invariants.includes(violation?.invariant ?? '')).length
-  return {
-    harness: 'simulate',
-    seed,
-    tried,
-    ...sums,
-    lost: count('I1', 'I3', 'I8'),
-    invented: count('I2', 'I4'),
-    wrong: count('I5', 'I6', 'I9', 'I10', 'I11', 'I13'),
-    hung: count('I12'),
-    crashed: 0,
-    undetected: count('I7'),
-    violations: broken.map((report) => ({
-      invariant: report.violation?.invariant ?? '',
-      seed: report.seed,
-      rerun: rerunOf(report.seed),
-      message: report.violation?.message ?? '',
-    })),
-    steps: tally.toJSON(),
-    elapsedMs: Math.round(systemClock.monotonic() - startedAt),
-  }
+  return { ...counts.report(), ...sums, steps: tally.toJSON() }
 }
 
 function rerunOf(seed: number): string {

@@ -246,6 +246,8 @@ async function checkNames(
       findings.note(where, 'foreign', 'Not a file of Stratalog; it is not looked at.')
     } else if (parsed.kind === 'lock') {
       findings.looked(length)
+    } else if (parsed.kind === 'quarantine') {
+      findings.note(where, 'quarantine', 'A copy of a damaged file; nothing reads it.')
     } else if (parsed.kind === 'cache') {
       await checkCached(place.fileSystem, where, parsed.name, findings)
     } else if (parsed.kind === 'segment' && !named.has(path)) {

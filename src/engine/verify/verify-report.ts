@@ -54,9 +54,17 @@ export interface VerifyProblem {
 /**
  * What is odd and no damage: `torn-tail` (an append that a crash cut off and nobody was told of), `temporary`
  * (unfinished files), `orphan` (files of ours that nothing names), `foreign` (files that are not ours), `cache` (a
- * copy that will be fetched again), `elsewhere` (records that lie in an archive that was not looked at).
+ * copy that will be fetched again), `quarantine` (a copy of a damaged file), `elsewhere` (records that lie in an
+ * archive that was not looked at).
  */
-export type NoteKind = 'torn-tail' | 'temporary' | 'orphan' | 'foreign' | 'cache' | 'elsewhere'
+export type NoteKind =
+  | 'torn-tail'
+  | 'temporary'
+  | 'orphan'
+  | 'foreign'
+  | 'cache'
+  | 'quarantine'
+  | 'elsewhere'
 
 export interface VerifyNote {
   readonly where: string
