@@ -127,12 +127,25 @@ async function compareLog(name: string, live: Stratalog, replayed: Stratalog): P
       `${name} holds ${one.length} records and is replayed with ${other.length}`,
     )
   for (const [index, row] of one.entries()) {
-    if (textOf(row) !== textOf(other[index] ?? {}))
+    if (!isEqualRow(row, other[index] ?? {}))
       throw new Violation(
         'I10',
         `${name}: ${textOf(row)} is replayed as ${textOf(other[index] ?? {})}`,
       )
   }
+}
+
+function isEqualRow(one: Values, other: Values): boolean {
+  const names = Object.keys(one)
+  return (
+    names.length === Object.keys(other).length &&
+    names.every((name) => isEqualValue(one[name], other[name]))
+  )
+}
+
+function isEqualValue(one: unknown, other: unknown): boolean {
+  if (one instanceof Date) return other instanceof Date && one.getTime() === other.getTime()
+  return Object.is(one, other)
 }
 
 function rowsOf(db: Stratalog, name: string): Promise<readonly Values[]> {
