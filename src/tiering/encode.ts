@@ -1,6 +1,7 @@
 /** From leased batches to the bytes of a segment, a block at a time so that the event loop keeps turning. */
 import type { Clock } from '../base/clock.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
+import type { ProducerState } from '../format/producer.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { SegmentFacts } from '../format/segment.ts'
 import { encodeSegment } from '../format/segment-writer.ts'
@@ -20,6 +21,7 @@ export async function encodeBatches(
   log: LiveLog,
   partition: number,
   batches: readonly RecordBatch[],
+  producers: readonly ProducerState[],
   clock: Clock,
   sink: PieceSink,
 ): Promise<EncodedSegment> {
@@ -31,6 +33,7 @@ export async function encodeBatches(
       partition,
       timeColumn: log.timeColumn,
       keyColumn: log.definition.keyColumn,
+      producers,
     },
     batches,
   )

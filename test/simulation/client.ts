@@ -7,11 +7,13 @@ import { readBeside, tryToWrite } from './guests.ts'
 import type { Life } from './life.ts'
 import { type LogModel, type Submission, Violation } from './model.ts'
 import { DECLARED, EXTRA_COLUMNS_MAX, columnsOf, partitionOf, rowsOf } from './records.ts'
+import { produce } from './producers.ts'
 import type { Step } from './steps.ts'
 
 const ACTIONS = {
   append: 50,
   burst: 8,
+  produce: 25,
   'bad append': 3,
   read: 10,
   latest: 4,
@@ -80,6 +82,8 @@ export class Client {
       case 'burst':
         await Promise.all(Array.from({ length: this.#dice.int(2, 8) }, () => this.append(log)))
         return
+      case 'produce':
+        return this.#produce(log)
       case 'bad append':
         return this.#appendBadly(log)
       case 'read':
@@ -169,6 +173,11 @@ export class Client {
       ...(isPlaced && submission.wanted !== null ? { partition: submission.wanted } : {}),
     })
     await this.#acknowledge(log, submission, promise)
+  }
+
+  async #produce(log: LogModel): Promise<void> {
+    const opened = await this.#open(log)
+    if (opened !== null) await produce(this.#life, this.#dice, log, opened)
   }
 
   async #acknowledge(

@@ -46,8 +46,8 @@ export interface Submission extends AppendFacts {
   /** Where it must go; null when the engine chooses. */
   readonly wanted: number | null
   readonly level: AckLevel
-  /** In which life of the engine it was submitted. */
-  readonly life: number
+  /** In which life of the engine it was submitted last. */
+  life: number
   /** `gone`: recovery has shown that it is not there, so it may not come back. */
   fate: 'pending' | 'acked' | 'unknown' | 'refused' | 'gone'
   /** Where it is or was, once that is known. */
@@ -173,6 +173,18 @@ export class Model {
   refused(submission: Submission): void {
     submission.fate = 'refused'
     this.counts.refused++
+  }
+
+  /** A producer sends it to this life of the engine: unless it is there for sure, it may be applied now. */
+  sentAgain(log: LogModel, submission: Submission): void {
+    if (submission.isDurable) return
+    const { place: at } = submission
+    if (at !== null && log.entriesOf(at.partition).get(at.offset) === submission)
+      log.entriesOf(at.partition).delete(at.offset)
+    submission.place = null
+    submission.time = null
+    submission.life = this.life
+    submission.fate = 'unknown'
   }
 
   unknown(submission: Submission): void {

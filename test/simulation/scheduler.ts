@@ -20,7 +20,7 @@ interface Entry {
 
 /** More events than any run needs: something goes round in circles. */
 const EVENTS_MAX = 1_000_000
-/** Events after which a turn of the real event loop brings to light what nobody caught: one costs more than an event. */
+/** After so many events a turn of the real event loop brings to light what nobody caught; it costs much. */
 const STRETCH_EVENTS = 8
 
 /** Nothing is left that could happen, and somebody still waits. */
