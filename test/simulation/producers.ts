@@ -4,6 +4,8 @@
  */
 import { isStratalogError } from '../../src/base/errors.ts'
 import type { AppendResult, Log } from '../../src/index.ts'
+import type { AckLevel } from '../../src/format/manifest.ts'
+import { CHANGED_CODES } from './checks.ts'
 import type { Dice } from './dice.ts'
 import type { Life } from './life.ts'
 import { type LogModel, type Submission, Violation } from './model.ts'
@@ -22,7 +24,7 @@ class ProducerModel {
   epoch = 0
   /** Of this epoch, by sequence. */
   sent: Submission[] = []
-  /** Of a log in RAM nothing is remembered in the next life. */
+  /** Of what a log had in RAM only nothing is remembered in the next life. */
   life = 0
   isBusy = false
 
@@ -81,7 +83,7 @@ class Turn {
     const producer = this.#producer
     const dice = this.#dice
     const { life } = this.#life.model
-    if (this.#log.isInMemory && producer.life !== life) producer.sent = []
+    if (this.#log.isGappy && producer.life !== life) producer.beginEpoch()
     producer.life = life
     const unanswered = producer.sent.findIndex(({ fate }) => fate !== 'acked')
     if (unanswered !== -1) return this.#sendAgain(unanswered)
@@ -121,6 +123,7 @@ class Turn {
       if (submission === undefined) return
       const wasDurable = submission.isDurable
       model.sentAgain(this.#log, submission)
+      submission.level = this.#levelOf(submission)
       const answer = await this.#send(submission, sequence, wasDurable)
       if (answer === 'gap') this.#producer.beginEpoch()
       if (answer !== 'acked') return
@@ -164,7 +167,7 @@ class Turn {
       )
       if (result !== 'dead') throw new Violation('I4', `${doing} is taken, not refused as ${code}`)
     } catch (error) {
-      checks.explain(error, doing, [code, 'memory_full', 'engine_closed'])
+      checks.explain(error, doing, [code, 'memory_full', 'engine_closed', ...CHANGED_CODES])
     }
   }
 
@@ -173,6 +176,8 @@ class Turn {
     const { id, epoch } = this.#producer
     const doing = `${this.#log.spec.name}: append ${submission.id} as ${id} ${epoch}/${sequence}`
     const wasPoisoned = isPoisoned()
+    const { changes, isChanging } = this.#log
+    const isSteady = (): boolean => !isChanging && this.#log.changes === changes
     try {
       const result = await checks.patiently(
         process,
@@ -188,17 +193,23 @@ class Turn {
         `${doing}: ${submission.level} at ${result.partition}/${result.offset}${isDuplicate ? ' again' : ''}`,
       )
       if (isThere && !isDuplicate) throw new Violation('I4', `${doing} is applied a second time`)
-      const { hasWal } = this.#log.spec
-      if (!isDuplicate && wasPoisoned && isPoisoned() && hasWal && submission.level !== 'memory')
+      const isAtDisk = isSteady() && submission.level === 'disk'
+      if (!isDuplicate && wasPoisoned && isPoisoned() && isAtDisk)
         throw new Violation('I6', `${doing} was acknowledged after a sync of the WAL had failed`)
       model.acked(this.#log, submission, result)
       return 'acked'
     } catch (error) {
-      return this.#answerOf(error, submission, sequence, doing)
+      return this.#answerOf(error, submission, sequence, doing, isSteady())
     }
   }
 
-  #answerOf(error: unknown, submission: Submission, sequence: number, doing: string): Answer {
+  #answerOf(
+    error: unknown,
+    submission: Submission,
+    sequence: number,
+    doing: string,
+    isSteady: boolean,
+  ): Answer {
     const { model, checks } = this.#life
     if (isStratalogError(error) && error.code === 'producer_sequence_gap') {
       this.#checkGap(Number(error.details['expected']), sequence, doing)
@@ -206,7 +217,8 @@ class Turn {
       if (submission.fate === 'pending') model.refused(submission)
       return 'gap'
     }
-    checks.explain(error, doing, ['memory_full', 'engine_closed'])
+    const unlessSteady = isSteady ? [] : CHANGED_CODES
+    checks.explain(error, doing, ['memory_full', 'engine_closed', ...unlessSteady])
     const isRefusal =
       isStratalogError(error) && ['invalid', 'overloaded', 'aborted'].includes(error.kind)
     if (isRefusal && submission.fate === 'pending') {
@@ -231,18 +243,22 @@ class Turn {
 
   /** Whether the log has it, and must remember it. */
   #isHeld({ fate, isDurable, life }: Submission): boolean {
-    return (
-      fate === 'acked' && (life === this.#life.model.life || (isDurable && !this.#log.isInMemory))
-    )
+    return fate === 'acked' && (life === this.#life.model.life || isDurable)
   }
 
   #append(submission: Submission, epoch: number, sequence: number): Promise<AppendResult> {
     const { id, partition } = this.#producer
     return this.#opened.append(rowsOf(submission), {
-      ack: submission.level,
+      ack: this.#levelOf(submission),
       partition,
       producer: { producerId: id, epoch, sequence },
     })
+  }
+
+  /** What it was sent with, unless the policy has no such level any more. */
+  #levelOf({ level }: Submission): AckLevel {
+    const { levels, ack } = this.#log.spec
+    return levels.includes(level) ? level : ack
   }
 
   #submit(): Submission {

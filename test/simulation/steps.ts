@@ -62,6 +62,21 @@ export interface PortCall {
 
 const WITHIN: readonly Operation[] = ['write', 'sync', 'create', 'rename', 'sync directory']
 
+const CHANGES: readonly Operation[] = [
+  'create',
+  'write',
+  'link',
+  'rename',
+  'remove',
+  'make directory',
+  'put',
+  'remove object',
+]
+
+export function isChange({ operation }: PortCall): boolean {
+  return CHANGES.includes(operation)
+}
+
 export function stepsOf(call: PortCall, phase: Phase): readonly Step[] {
   const steps: Step[] = []
   if (phase === 'opening') steps.push('recovery')

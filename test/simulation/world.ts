@@ -7,7 +7,7 @@ import { DiskImage } from './disk-image.ts'
 import { FaultPlan, type Fault, type FaultProfile } from './faults.ts'
 import { type CrashPlan, SimulatedProcess, describeCall } from './process.ts'
 import { Scheduler } from './scheduler.ts'
-import { type PortCall, type Step, StepTally, stepsOf } from './steps.ts'
+import { type PortCall, type Step, StepTally, isChange, stepsOf } from './steps.ts'
 import { SimulatedBucket } from './bucket.ts'
 import { Trace } from './trace.ts'
 
@@ -120,6 +120,7 @@ export class World implements WallClock {
   judge(process: SimulatedProcess, call: PortCall): Verdict {
     const steps = stepsOf(call, process.phase)
     this.tally.count(steps, 'calls')
+    if (isChange(call)) process.changes?.push(describeCall(call))
     const death = process.deathIn(steps, this.#dice)
     const fault = death === null ? this.faults.faultOf(call, this.scheduler.now) : null
     if (fault !== null) this.tally.count(steps, 'failed')
