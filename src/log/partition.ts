@@ -453,11 +453,9 @@ export class Partition implements AckListener {
   /** The offsets below `nextOffset` that nothing holds, in order, with why. */
   gaps(): readonly CausedGap[] {
     const held = { hot: this.#hot, gaps: this.#gaps, segments: this.segments }
-    const range = { start: this.firstOffset, end: this.#nextOffset }
-    return gapsWithin(held, range, this.expiryTime)
+    return gapsWithin(held, { start: this.firstOffset, end: this.#nextOffset }, this.expiryTime)
   }
 
-  /** Resolves when all below `end` has a lower copy, or when the partition closes. */
   waitForFlush(end: number): Promise<void> {
     return this.#waiters.wait(() => this.flushedEnd >= end || this.#isClosed)
   }
