@@ -114,6 +114,8 @@ async function flushGroups(
 ): Promise<readonly TierMove[]> {
   const { log, partition, target, producers, isAtOnce } = flush
   const disk = present(context.disk, 'an engine that flushes has a manifest')
+  // What goes straight to the archive is named by its manifest or by nothing, and has the same bytes each time.
+  const isTold = isAtOnce && target === 'disk'
   const segments: SegmentEntry[] = []
   for (const group of groups) {
     const records = group.map((part) => part.records)
@@ -122,7 +124,7 @@ async function flushGroups(
       log,
       partition,
       records,
-      producers: isAtOnce ? producersAsOf(producers, end) : [],
+      producers: isTold ? producersAsOf(producers, end) : [],
     }
     segments.push(
       await (target === 'disk' ? writeToDisk(context, filling) : putBatches(context, filling)),
