@@ -8,10 +8,12 @@ import type { Logger } from '../base/logger.ts'
 import { sha256Hex } from '../format/checksum.ts'
 import type { LogState, ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { type ParsedPath, parsePath, segmentDirectory } from '../format/paths.ts'
+import type { ProducerState } from '../format/producer.ts'
 import type { Schema } from '../format/schema.ts'
 import { parseSegmentTail } from '../format/segment-reader.ts'
 import type { SegmentFacts } from '../format/segment.ts'
 import { wholePartition } from '../log/archive-view.ts'
+import { producerEdits } from '../log/producer-table.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { segmentEntry } from '../tiering/encode.ts'
 
@@ -72,6 +74,7 @@ async function adoptPartition(adopting: Adopting): Promise<readonly ManifestEdit
   if (state === undefined || (await fileSystem.stat(`${dataDir}/${directory}`)) === null) return []
   const edits: ManifestEdit[] = []
   let next = wholePartition(state, partition).endOffset
+  let producers: readonly ProducerState[] = [...(state.producers?.values() ?? [])]
   // Fixed widths: the order of names is that of offsets.
   for (const name of await fileSystem.list(`${dataDir}/${directory}`)) {
     const path = `${directory}/${name}`
@@ -89,8 +92,9 @@ async function adoptPartition(adopting: Adopting): Promise<readonly ManifestEdit
     }
     edits.push({ kind: 'segment-added', logId, partition, segment: entry })
     next = entry.endOffset
+    producers = facts.producers ?? producers
   }
-  return edits
+  return [...edits, ...producerEdits(logId, partition, state, producers)]
 }
 
 /** Null when it is not, to the byte, the segment that its name says, or is gone by now. */

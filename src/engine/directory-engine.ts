@@ -164,10 +164,13 @@ async function assemble(opening: Opening): Promise<Engine> {
   )
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
-  scheduler = new TieringScheduler({ ...tiering, wal })
-  const opened = scheduler
-  closers.push(() => opened.close())
-  if (access === 'write') opened.start()
+  const opened = new TieringScheduler({ ...tiering, wal })
+  // Who reads beside a writer moves nothing: not on time, not for want of RAM, and not at closing.
+  if (access === 'write') {
+    scheduler = opened
+    closers.push(() => opened.close())
+    opened.start()
+  }
   const queries = directoryQueries(opening, registry, store)
   closers.push(() => queries.close())
   closers.push(async () => governor.close())
@@ -176,7 +179,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     ports,
     registry,
     governor,
-    lowerTiers: lowerTiers(places, scheduler, registry, ports),
+    lowerTiers: lowerTiers(places, opened, registry, ports),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
     surroundings,

@@ -3,7 +3,7 @@
  * only file that knows which libraries compute them. Both take views over an ArrayBuffer or a
  * SharedArrayBuffer.
  */
-import { createHash, type Hash } from 'node:crypto'
+import { createHash, hash, type Hash } from 'node:crypto'
 import { crc32c as nativeCrc32c } from '@node-rs/crc32'
 
 /**
@@ -16,7 +16,7 @@ export function crc32c(bytes: Uint8Array, seed = 0): number {
 
 /** Lowercase hex of the SHA-256 of `bytes`. */
 export function sha256Hex(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
+  return hash('sha256', bytes)
 }
 
 /**

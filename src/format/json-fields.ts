@@ -6,11 +6,13 @@
 /** Throws the error of the format that is being read, naming its file. */
 export type Fail = (reason: string, cause?: unknown) => never
 
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 /** The JSON value in `bytes`, which must be well-formed UTF-8. */
 export function parseJson(bytes: Uint8Array, fail: Fail): unknown {
   let text: string
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    text = DECODER.decode(bytes)
   } catch {
     return fail('it is not UTF-8')
   }

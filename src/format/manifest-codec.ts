@@ -18,8 +18,8 @@
  * the SHA-256 of commit `number`'s file. Its edits are what makes the logs and snapshots from nothing: equal states
  * have equal bases. A reader may take the lines one at a time.
  */
-import { createHash } from 'node:crypto'
 import { StratalogError, toStratalogError } from '../base/errors.ts'
+import { sha256Hex } from './checksum.ts'
 import { isEngineId } from './identity.ts'
 import { type Fail, JsonFields, parseJson } from './json-fields.ts'
 import { MANIFEST_BYTES_MAX } from './limits.ts'
@@ -141,7 +141,7 @@ export function decodeBase(bytes: Uint8Array, file: string): ManifestBase {
 
 /** SHA-256 in hex of a file's bytes: what the next commit names. */
 export function manifestFileHash(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
+  return sha256Hex(bytes)
 }
 
 /** The edits that make the logs and snapshots of `state` from nothing. */

@@ -14,6 +14,7 @@ import {
   cellCode,
   cellReader,
   cellShape,
+  emptiedCell,
   touchCode,
   valueCell,
 } from './value-cell.ts'
@@ -88,11 +89,13 @@ function generatedShape(names: readonly string[], cells: readonly ValueCell[]): 
   if (names.length > GENERATED_COLUMNS_MAX) return null
   try {
     const reader = compile(readerCode(names, cells)) as RowShape['reader']
+    // A shape outlives the columns that it was first made for.
+    const emptied = cells.map(emptiedCell)
     let lazy: GeneratedLazy | null = null
     return {
       reader,
       cursor: () => {
-        lazy ??= compile(lazyCode(names, cells)) as GeneratedLazy
+        lazy ??= compile(lazyCode(names, emptied)) as GeneratedLazy
         const { LazyRow, attach, move } = lazy
         const row = new LazyRow()
         return {

@@ -5,6 +5,7 @@
 import { StratalogError } from '../base/errors.ts'
 import { type Fail, JsonFields, parseJson } from './json-fields.ts'
 import { BATCH_ROWS_MAX, STORED_COLUMNS_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
+import { producerOf } from './producer.ts'
 import { type Schema, isColumnType } from './schema.ts'
 import type { BatchFacts, ColumnStatistics, DictionaryFacts, SegmentFacts } from './segment.ts'
 
@@ -41,6 +42,7 @@ export function decodeSegmentFacts(
     statistics: fields.objects('statistics').map(decodeStatistics),
     preambleChecksum: fields.integer('preambleChecksum'),
     preambleLength: fields.integer('preambleLength'),
+    ...(fields.has('producers') ? { producers: fields.objects('producers').map(producerOf) } : {}),
   }
   fields.end()
   checkRelations(facts, tailPosition, fail)

@@ -38,6 +38,7 @@ import {
 import { type DictionaryPlan, dictionaryCodes, planDictionary } from './dictionary-plan.ts'
 import type { RecordBatch } from './record-batch.ts'
 import { type BlockPlan, planBlocks } from './segment-blocks.ts'
+import type { ProducerState } from './producer.ts'
 import { SEGMENT_FORMAT_VERSION } from './segment-facts.ts'
 import type { BatchFacts, DictionaryFacts, SegmentFacts } from './segment.ts'
 
@@ -56,6 +57,8 @@ export interface SegmentHeader {
   /** The column that times are taken from; one of the schema. */
   readonly timeColumn: string
   readonly keyColumn: string | null
+  /** As of the end of the segment; none unless a log without a WAL has some. */
+  readonly producers?: readonly ProducerState[]
 }
 
 export interface EncodedSegment {
@@ -299,6 +302,7 @@ class SegmentWriter {
       }),
       preambleChecksum: this.#preambleChecksum,
       preambleLength: this.#preambleLength,
+      ...producerFacts(this.#header),
     }
   }
 }
@@ -307,6 +311,10 @@ class SegmentWriter {
 function headerFacts(header: SegmentHeader): SegmentHeader {
   const { engineId, logId, logName, partition, timeColumn, keyColumn } = header
   return { engineId, logId, logName, partition, timeColumn, keyColumn }
+}
+
+function producerFacts({ producers = [] }: SegmentHeader): Pick<SegmentFacts, 'producers'> {
+  return producers.length === 0 ? {} : { producers }
 }
 
 function schemaFacts(schema: RecordBatch['schema']): RecordBatch['schema'] {

@@ -1,3 +1,4 @@
+import type { ProducerState } from './producer.ts'
 import type { Schema } from './schema.ts'
 
 /**
@@ -80,4 +81,6 @@ export interface SegmentFacts {
   /** CRC-32C of every stored byte before the first batch: the schema and dictionary messages. */
   readonly preambleChecksum: number
   readonly preambleLength: number
+  /** Of the partition's producers, as of its end; where nothing but segments has the log's records. */
+  readonly producers?: readonly ProducerState[]
 }

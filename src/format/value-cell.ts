@@ -108,6 +108,18 @@ export function cellShape(cell: ValueCell): string {
   return cell.validity === null ? cell.kind : `${cell.kind}?`
 }
 
+const NO_BYTES = new Uint8Array(0)
+
+/** A cell that the same code reads, and that holds nothing. */
+export function emptiedCell({ kind, codes, validity }: ValueCell): ValueCell {
+  return {
+    kind,
+    values: null,
+    codes: codes === null ? null : NO_BYTES,
+    validity: validity === null ? null : NO_BYTES,
+  }
+}
+
 /** The same without generated code. */
 export function cellReader(cell: ValueCell): (row: number) => unknown {
   const { validity } = cell

@@ -23,6 +23,7 @@ import { type AppendTerms, DEFAULT_TERMS, assertStillFits } from './append-terms
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import { NO_STAMP, logRows, logSchema, rowsOf } from './log-rows.ts'
 import type { LogView } from './log-view.ts'
+import { flushedTo, isOnlyInRam } from './only-in-ram.ts'
 import type { Partition } from './partition.ts'
 import type { KnownAppend } from './producer-table.ts'
 import { type ColumnInput, appendTooLarge, pushColumns, pushRow } from './row-appender.ts'
@@ -83,7 +84,8 @@ export class LiveLog {
   // Changed by `alter` only.
   #definition: LogDefinition
   #altering: Promise<void> | null = null
-  #usesWal: boolean
+  /** Whether the WAL may have frames of it: it has one, had one in this life, or recovery has found some. */
+  usesWal: boolean
 
   // Owned by the append loop.
   #schemas: Schema[]
@@ -100,7 +102,7 @@ export class LiveLog {
     ports: LiveLogPorts,
   ) {
     this.#definition = definition
-    this.#usesWal = definition.policy.wal
+    this.usesWal = definition.policy.wal
     this.#schemas = [...schemas]
     this.givenSchemas = schemas.length
     this.partitions = partitions
@@ -134,10 +136,6 @@ export class LiveLog {
     return this.policy.wal && this.#ports.wal !== null
   }
 
-  /** Whether frames of it may be in the WAL: it has one, or had one in this life. */
-  get usesWal(): boolean {
-    return this.#usesWal
-  }
   /** Resolves when a change of the policy is done; null when there is none. */
   get altering(): Promise<void> | null {
     return this.#altering
@@ -308,7 +306,7 @@ export class LiveLog {
       await Promise.resolve()
       const { policy, isDenseFromHere, isOwed } = await commit()
       this.#definition = { ...this.#definition, policy }
-      this.#usesWal ||= policy.wal
+      this.usesWal ||= policy.wal
       for (const partition of this.partitions) {
         partition.logMemory.setBudget(policy.maxMemoryBytes, policy.evictionWatermark)
         partition.setLevel(policy.ack, isDenseFromHere)
@@ -448,8 +446,9 @@ export class LiveLog {
     const end = offset + count
     const result = { partition: partition.partition, offset, count, isDuplicate: true } as const
     const { wal, acks } = this.#ports
-    if (ack === 'memory' || wal === null || end <= partition.durableEnd)
-      return Promise.resolve(result)
+    if (ack === 'memory' || wal === null) return Promise.resolve(result)
+    if (isOnlyInRam(partition, offset)) return flushedTo(partition, end).then(() => result)
+    if (end <= partition.durableEnd) return Promise.resolve(result)
     if (wal.failure !== null) throw wal.failure
     // All that was appended so far is durable together.
     wal.endOpen()

@@ -342,7 +342,7 @@ export class Partition implements AckListener {
     const isHeld = this.#hot.holds(this.flushedEnd, segment.baseOffset, this.expiryTime)
     assert(!isHeld, 'a segment leaves out nothing that is there')
     this.#segments.add(segment, this.#startOffset)
-    if (this.#ack === 'object') this.#waiters.wake()
+    this.#waiters.wake()
   }
 
   setCopy(baseOffset: number, tier: 'disk' | 'object', location: Location | null): void {
@@ -453,8 +453,11 @@ export class Partition implements AckListener {
   /** The offsets below `nextOffset` that nothing holds, in order, with why. */
   gaps(): readonly CausedGap[] {
     const held = { hot: this.#hot, gaps: this.#gaps, segments: this.segments }
-    const range = { start: this.firstOffset, end: this.#nextOffset }
-    return gapsWithin(held, range, this.expiryTime)
+    return gapsWithin(held, { start: this.firstOffset, end: this.#nextOffset }, this.expiryTime)
+  }
+
+  waitForFlush(end: number): Promise<void> {
+    return this.#waiters.wait(() => this.flushedEnd >= end || this.#isClosed)
   }
 
   /** Resolves when an offset at or above `offset` is visible, on abort, or when the partition closes. */

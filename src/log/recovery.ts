@@ -104,6 +104,7 @@ export class Recovery {
       )
     }
     if (end <= next) return
+    log.usesWal = true
     if (frame.baseOffset > next) {
       if (frame.baseOffset > (partition.denseFrom ?? 0))
         throw contradiction(frame, `offset ${next} comes next`)

@@ -3,20 +3,20 @@ export class Waiters {
   readonly #waiting = new Set<() => void>()
 
   /** Resolves when `isOver`, at once when it is already, and on abort. */
-  wait(isOver: () => boolean, signal: AbortSignal): Promise<void> {
+  wait(isOver: () => boolean, signal: AbortSignal | null = null): Promise<void> {
     return new Promise((resolve) => {
-      if (isOver() || signal.aborted) {
+      if (isOver() || signal?.aborted === true) {
         resolve()
         return
       }
       const look = (): void => {
-        if (!isOver() && !signal.aborted) return
+        if (!isOver() && signal?.aborted !== true) return
         this.#waiting.delete(look)
-        signal.removeEventListener('abort', look)
+        signal?.removeEventListener('abort', look)
         resolve()
       }
       this.#waiting.add(look)
-      signal.addEventListener('abort', look)
+      signal?.addEventListener('abort', look)
     })
   }
 

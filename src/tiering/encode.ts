@@ -1,5 +1,6 @@
 /** What a log has encoded of its batches, and the manifest's entry for it. */
 import type { Location, SegmentEntry } from '../format/manifest.ts'
+import type { ProducerState } from '../format/producer.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { EncodedSegment } from '../format/segment-writer.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -11,12 +12,13 @@ export function encodeBatches(
   log: LiveLog,
   partition: number,
   batches: readonly RecordBatch[],
+  producers: readonly ProducerState[],
   sink: PieceSink,
 ): Promise<EncodedSegment> {
   const { timeColumn, definition } = log
   const { keyColumn } = definition
-  const header = { engineId, logId: log.id, logName: log.name, partition, timeColumn, keyColumn }
-  return encoder.encode(header, batches, sink)
+  const place = { engineId, logId: log.id, logName: log.name, partition }
+  return encoder.encode({ ...place, timeColumn, keyColumn, producers }, batches, sink)
 }
 
 /** The manifest's entry for an encoded segment with one copy. */

@@ -63,8 +63,9 @@ async function flushNow(
     // What is in no WAL only the manifest knows to have been applied: records and producers go into one commit.
     const isAtOnce = producers.length > 0 && batches.some(({ firstLsn }) => firstLsn === Infinity)
     const moves: TierMove[] = []
+    const flush = { log, partition, target, producers, isAtOnce }
     for (const part of isAtOnce && groups.length > 0 ? [groups] : groups.map((group) => [group]))
-      moves.push(...(await flushGroups(context, { log, partition, target, producers }, part)))
+      moves.push(...(await flushGroups(context, flush, part)))
     return moves
   } finally {
     for (const batch of batches) batch.release()
@@ -93,6 +94,17 @@ interface Flush {
   readonly partition: Partition
   readonly target: 'disk' | 'object'
   readonly producers: readonly ProducerState[]
+  /** Whether nothing but the manifest and the segments themselves tells of the producers. */
+  readonly isAtOnce: boolean
+}
+
+/** What a segment is made of. */
+interface Filling {
+  readonly log: LiveLog
+  readonly partition: Partition
+  readonly records: readonly RecordBatch[]
+  /** A segment that no manifest comes to name says of them itself. */
+  readonly producers: readonly ProducerState[]
 }
 
 /** Writes a segment for each group, and names them in one commit. */
@@ -101,15 +113,22 @@ async function flushGroups(
   flush: Flush,
   groups: readonly (readonly BatchPart[])[],
 ): Promise<readonly TierMove[]> {
-  const { log, partition, target, producers } = flush
+  const { log, partition, target, producers, isAtOnce } = flush
   const disk = present(context.disk, 'an engine that flushes has a manifest')
+  // What goes straight to the archive is named by its manifest or by nothing, and has the same bytes each time.
+  const isTold = isAtOnce && target === 'disk'
   const segments: SegmentEntry[] = []
   for (const group of groups) {
     const records = group.map((part) => part.records)
+    const end = group.at(-1)?.endOffset ?? 0
+    const filling = {
+      log,
+      partition,
+      records,
+      producers: isTold ? producersAsOf(producers, end) : [],
+    }
     segments.push(
-      await (target === 'disk'
-        ? writeToDisk(context, log, partition, records)
-        : putBatches(context, log, partition, records)),
+      await (target === 'disk' ? writeToDisk(context, filling) : putBatches(context, filling)),
     )
   }
   if (target === 'object') {
@@ -136,16 +155,11 @@ async function flushGroups(
   })
 }
 
-async function writeToDisk(
-  context: TieringContext,
-  log: LiveLog,
-  partition: Partition,
-  batches: readonly RecordBatch[],
-): Promise<SegmentEntry> {
+async function writeToDisk(context: TieringContext, filling: Filling): Promise<SegmentEntry> {
   const disk = present(context.disk, 'an engine that flushes to disk has one')
   const temporary = `${disk.dataDir}/${temporaryPath(randomHex(context.random, 8))}`
   try {
-    return await writeThrough(context, disk, temporary, log, partition, batches)
+    return await writeThrough(context, disk, temporary, filling)
   } catch (error) {
     // On a full disk, what a failed flush leaves behind would be in the way of the next.
     await disk.fileSystem.remove(temporary).catch(() => {})
@@ -157,14 +171,12 @@ async function writeThrough(
   context: TieringContext,
   disk: DiskContext,
   temporary: string,
-  log: LiveLog,
-  partition: Partition,
-  batches: readonly RecordBatch[],
+  { log, partition, records, producers }: Filling,
 ): Promise<SegmentEntry> {
   let encoded: EncodedSegment
   const file = await disk.fileSystem.create(temporary)
   try {
-    encoded = await encodeBatches(context, log, partition.partition, batches, (piece) =>
+    encoded = await encodeBatches(context, log, partition.partition, records, producers, (piece) =>
       file.write(piece),
     )
     await file.sync()
@@ -199,7 +211,7 @@ export async function archiveBatches(
   partition: Partition,
   batches: readonly RecordBatch[],
 ): Promise<SegmentEntry> {
-  const segment = await putBatches(context, log, partition, batches)
+  const segment = await putBatches(context, { log, partition, records: batches, producers: [] })
   const archive = present(context.archive, 'what was put there has an archive')
   await archive.commitSegments([{ log, partition: partition.partition, segment, producers: [] }])
   return segment
@@ -208,9 +220,7 @@ export async function archiveBatches(
 /** Encodes batches and puts them into the archive; its manifest does not name them yet. */
 async function putBatches(
   context: TieringContext,
-  log: LiveLog,
-  partition: Partition,
-  batches: readonly RecordBatch[],
+  { log, partition, records, producers }: Filling,
 ): Promise<SegmentEntry> {
   const { archive } = context
   if (archive === null)
@@ -219,9 +229,16 @@ async function putBatches(
       `Log '${log.name}' needs an archive, and there is none.`,
     )
   const pieces: Uint8Array[] = []
-  const encoded = await encodeBatches(context, log, partition.partition, batches, async (piece) => {
-    pieces.push(piece)
-  })
+  const encoded = await encodeBatches(
+    context,
+    log,
+    partition.partition,
+    records,
+    producers,
+    async (piece) => {
+      pieces.push(piece)
+    },
+  )
   const key = segmentKey({
     logId: log.id,
     partition: partition.partition,

@@ -194,3 +194,58 @@ test('the command changes a log, prints it, and leaves others as they are', asyn
   ])
   expect(await readdir(`${root}/data`)).toContain('manifest')
 })
+
+test('what the WAL holds of a log that has none any more outlives crashes until it is on disk', async () => {
+  const root = await temporaryDirectory()
+  await using first = await Stratalog.open({ dataDir: `${root}/data` })
+  first.tier.pause()
+  const log = await first.createLog('log', { storage: { mode: 'hybrid' } })
+  await log.append([{ n: 0 }, { n: 1 }])
+  await first.alterLog('log', { storage: { wal: false } })
+  await cp(`${root}/data`, `${root}/second`, { recursive: true })
+
+  await using second = await Stratalog.open({ dataDir: `${root}/second` })
+  second.tier.pause()
+  const other = await second.createLog('other')
+  await other.append({ n: 0 })
+  // A checkpoint beside the records that are only in RAM and in the WAL.
+  await second.tier.now({ to: 'disk', logs: ['other'] })
+  await cp(`${root}/second`, `${root}/third`, { recursive: true })
+  await using third = await Stratalog.open({ dataDir: `${root}/third` })
+  expect(await numbers(third.log('log'))).toEqual([0, 1])
+})
+
+test('who reads beside the writer brings nothing down that the writer owes', async () => {
+  const root = await temporaryDirectory()
+  const dataDir = `${root}/data`
+  await using db = await Stratalog.open({ dataDir })
+  db.tier.pause()
+  const log = await db.createLog('log', { storage: { mode: 'persistent' } })
+  await log.append([{ n: 0 }, { n: 1 }])
+  await db.alterLog('log', { storage: { mode: 'memory' } })
+  const before = await readdir(dataDir, { recursive: true })
+  const reader = await Stratalog.openReadOnly({ dataDir })
+  expect(await numbers(reader.log('log'))).toEqual([0, 1])
+  await reader.close()
+  expect(await readdir(dataDir, { recursive: true })).toEqual(before)
+})
+
+test('an append that comes again after a change to a WAL is acknowledged when it is on disk', async () => {
+  const root = await temporaryDirectory()
+  await using db = await Stratalog.open({ dataDir: `${root}/data` })
+  db.tier.pause()
+  const log = await db.createLog('log', { storage: { mode: 'hybrid', wal: false } })
+  const producer = { producerId: 'a', epoch: 0, sequence: 0 }
+  await log.append({ n: 0 }, { producer })
+  await db.alterLog('log', { storage: { wal: true } })
+  let isAcknowledged = false
+  const again = log.append({ n: 0 }, { producer, ack: 'disk' }).then((result) => {
+    isAcknowledged = true
+    return result
+  })
+  await log.append({ n: 1 }, { ack: 'disk' })
+  expect(isAcknowledged).toBe(false)
+  await db.tier.now({ to: 'disk' })
+  expect(await again).toMatchObject({ offset: 0, isDuplicate: true })
+  expect(await afterKill(root, 0)).toEqual([0, 1])
+})

@@ -101,6 +101,24 @@ test('segments of a log without a WAL survive the loss of the commits that name 
   expect(await ids(again, 'loose')).toEqual([...all, 30])
 })
 
+test('segments that no commit names say what producers had appended', async () => {
+  const { dataDir } = await place()
+  const db = await Stratalog.open({ dataDir })
+  const loose = await db.createLog('loose', { storage: { wal: false } })
+  const stamp = (sequence: number) => ({ producer: { producerId: 'a', epoch: 0, sequence } })
+  for (let sequence = 0; sequence < 3; sequence++) {
+    await loose.append(rows(sequence * 10, 10), stamp(sequence))
+    await db.tier.now({ to: 'disk' })
+  }
+  await db.close()
+  for (let lost = 0; lost < 2; lost++) await loseBackTo(`${dataDir}/manifest`, '"segment-added"')
+  await using again = await Stratalog.open({ dataDir })
+  const log = again.log('loose')
+  expect(await log.append(rows(20, 10), stamp(2))).toMatchObject({ offset: 20, isDuplicate: true })
+  expect(await log.append(rows(10, 10), stamp(1))).toMatchObject({ offset: 10, isDuplicate: true })
+  expect(await log.append(rows(30, 1), stamp(3))).toEqual({ partition: 0, offset: 30, count: 1 })
+})
+
 test('a log whose creation the manifest has lost is missed, with records in the WAL or in segments', async () => {
   for (const storage of [{}, { wal: false }]) {
     const { dataDir } = await place()

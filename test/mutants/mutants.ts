@@ -98,7 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'tiering/flush.ts',
     find: '    await file.sync()\n',
     replace: '',
-    killedBy: { harness: 'simulate', seed: 6 },
+    killedBy: { harness: 'simulate', seed: 2 },
   },
   {
     name: 'upload-not-read-back',

@@ -16,6 +16,9 @@ const WRONG_BYTES_CODES: readonly ErrorCode[] = [
   'store_unavailable',
 ]
 
+/** The new policy may not have what an append asked for that waited. */
+export const CHANGED_CODES: readonly ErrorCode[] = ['argument_invalid', 'store_unavailable']
+
 export class Checks {
   readonly #world: World
   readonly #failed = Promise.withResolvers<never>()

@@ -2,16 +2,27 @@
 import { type ErrorCode, isStratalogError } from '../../src/base/errors.ts'
 import type { AckLevel } from '../../src/format/manifest.ts'
 import type { Log } from '../../src/index.ts'
+import { CHANGED_CODES } from './checks.ts'
 import type { Dice } from './dice.ts'
 import { readBeside, tryToWrite } from './guests.ts'
 import type { Life } from './life.ts'
 import { type LogModel, type Submission, Violation } from './model.ts'
-import { DECLARED, EXTRA_COLUMNS_MAX, columnsOf, partitionOf, rowsOf } from './records.ts'
+import {
+  DECLARED,
+  EXTRA_COLUMNS_MAX,
+  chooseAltered,
+  columnsOf,
+  partitionOf,
+  rowsOf,
+} from './records.ts'
+import { produce } from './producers.ts'
 import type { Step } from './steps.ts'
 
 const ACTIONS = {
   append: 50,
   burst: 8,
+  produce: 25,
+  alter: 2,
   'bad append': 3,
   read: 10,
   latest: 4,
@@ -80,6 +91,10 @@ export class Client {
       case 'burst':
         await Promise.all(Array.from({ length: this.#dice.int(2, 8) }, () => this.append(log)))
         return
+      case 'produce':
+        return this.#produce(log)
+      case 'alter':
+        return this.#alter(log)
       case 'bad append':
         return this.#appendBadly(log)
       case 'read':
@@ -171,6 +186,27 @@ export class Client {
     await this.#acknowledge(log, submission, promise)
   }
 
+  async #produce(log: LogModel): Promise<void> {
+    const opened = await this.#open(log)
+    if (opened !== null) await produce(this.#life, this.#dice, log, opened)
+  }
+
+  /** Changes the policy of a log that is in use. */
+  async #alter(log: LogModel): Promise<void> {
+    if (!log.isCreated || log.isChanging) return
+    const { db, model, world, hasArchive } = this.#life
+    const wanted = chooseAltered(this.#dice, log.spec, hasArchive)
+    if (wanted === null) return
+    log.change(wanted, model.life)
+    const { name, storage } = wanted
+    const words = `${name} becomes '${storage.mode}' with '${wanted.ack}'`
+    world.trace.add(`${words}: begun`)
+    const altered = await this.#settle(words, db.alterLog(name, { storage }), READ_CODES)
+    if (altered === null) return
+    log.changed()
+    world.trace.add(`${words}: done`)
+  }
+
   async #acknowledge(
     log: LogModel,
     submission: Submission,
@@ -179,6 +215,8 @@ export class Client {
     const { process, model, world, checks, isPoisoned } = this.#life
     const name = `append ${submission.id} to ${log.spec.name}`
     const wasPoisoned = isPoisoned()
+    const { changes, isChanging } = log
+    const isSteady = (): boolean => !isChanging && log.changes === changes
     try {
       const result = await checks.patiently(process, name, promise)
       if (result === 'dead') {
@@ -186,7 +224,7 @@ export class Client {
         return
       }
       world.trace.add(`${name}: ${submission.level} at ${result.partition}/${result.offset}`)
-      if (wasPoisoned && isPoisoned() && log.spec.hasWal && submission.level !== 'memory')
+      if (wasPoisoned && isPoisoned() && isSteady() && submission.level === 'disk')
         throw new Violation('I6', `${name} was acknowledged after a sync of the WAL had failed`)
       model.acked(log, submission, result)
     } catch (error) {
@@ -194,7 +232,7 @@ export class Client {
         isStratalogError(error) && ['invalid', 'overloaded', 'aborted'].includes(error.kind)
       if (isRefusal) model.refused(submission)
       else model.unknown(submission)
-      checks.explain(error, name, APPEND_CODES)
+      checks.explain(error, name, isSteady() ? APPEND_CODES : [...APPEND_CODES, ...CHANGED_CODES])
     }
   }
 
@@ -220,18 +258,17 @@ export class Client {
   async #read(log: LogModel): Promise<void> {
     if (!log.isCreated) return
     const { model } = this.#life
+    const { isGappy } = log
     const partition = this.#dice.int(0, log.spec.partitions - 1)
     const required = model.requiredIn(log, partition)
     const isWhole = this.#dice.chance(0.5)
     const end = Math.max(0, ...log.entriesOf(partition).keys())
     const from = isWhole ? 0 : this.#dice.int(0, end)
     const range =
-      isWhole || log.isInMemory
-        ? { partition }
-        : { partition, from, to: from + this.#dice.int(0, 100) }
+      isWhole || isGappy ? { partition } : { partition, from, to: from + this.#dice.int(0, 100) }
     const stream = this.#life.db
       .log(log.spec.name)
-      .read({ ...range, onGap: log.isInMemory ? 'skip' : 'fail' })
+      .read({ ...range, onGap: isGappy ? 'skip' : 'fail' })
     const found = await this.#settle(
       `reading ${log.spec.name}/${partition}`,
       stream.toArray(),
@@ -241,8 +278,8 @@ export class Client {
     const rows = found.value
     model.look(log, rows, {
       partition,
-      from: isWhole ? 0 : rows.length === 0 ? null : from,
-      isWhole: isWhole || log.isInMemory,
+      from: isGappy ? null : isWhole ? 0 : rows.length === 0 ? null : from,
+      isWhole: isWhole || isGappy,
       isRecovery: false,
       required: isWhole ? required : [],
     })
@@ -329,14 +366,17 @@ export class Client {
   async bringDown(to: 'disk' | 'object'): Promise<void> {
     const { db, model } = this.#life
     const logs = model.logs.filter((log) => log.isCreated && !log.isInMemory)
-    const before = logs.map((log) => ({ log, acked: model.acknowledgedNow(log) }))
+    const before = logs
+      .filter((log) => !log.isChanging)
+      .map((log) => ({ log, changes: log.changes, acked: model.acknowledgedNow(log) }))
     const settled = await this.#settle(`tier now ${to}`, db.tier.now({ to }), READ_CODES)
     if (settled === null) return
     const report = settled.value
     this.#life.world.trace.add(
       `tier now ${to}: moved ${report.moved.length}, failed ${report.failed.length}`,
     )
-    for (const { log, acked } of before) {
+    for (const { log, changes, acked } of before) {
+      if (log.changes !== changes) continue
       const failed = new Set(
         report.failed
           .filter(({ log: name }) => name === log.spec.name)

@@ -17,6 +17,7 @@ import { fileTooShort } from '../../src/storage/file-errors.ts'
 import type { Dice } from './dice.ts'
 
 const SECTOR_BYTES = 512
+const NO_BYTES = new Uint8Array(0)
 
 export type ImageNode = FileNode | DirectoryNode
 
@@ -24,10 +25,11 @@ export class FileNode {
   readonly kind = 'file'
   #visible = new Uint8Array(0)
   #length = 0
-  #synced = new Uint8Array(0)
   #syncedLength = 0
   /** Sectors written since the last sync. */
   readonly #dirty = new Set<number>()
+  /** What the platter has of the sectors in which it differs from what reads see; it may be shorter than a sector. */
+  readonly #platter = new Map<number, Uint8Array>()
 
   get length(): number {
     return this.#length
@@ -35,11 +37,14 @@ export class FileNode {
 
   write(bytes: Uint8Array, position: number): void {
     const end = position + bytes.length
+    const first = Math.floor(position / SECTOR_BYTES)
+    for (let sector = first; sector * SECTOR_BYTES < end; sector++) {
+      this.#dirty.add(sector)
+      if (!this.#platter.has(sector)) this.#platter.set(sector, this.#sector(sector))
+    }
     this.#visible = grown(this.#visible, end)
     this.#visible.set(bytes, position)
     this.#length = Math.max(this.#length, end)
-    for (let sector = Math.floor(position / SECTOR_BYTES); sector * SECTOR_BYTES < end; sector++)
-      this.#dirty.add(sector)
   }
 
   /** How many bytes there were. */
@@ -57,7 +62,7 @@ export class FileNode {
   }
 
   sync(): void {
-    for (const sector of this.#dirty) this.#keep(sector)
+    for (const sector of this.#dirty) this.#platter.delete(sector)
     this.#syncedLength = Math.max(this.#syncedLength, this.#length)
     this.#dirty.clear()
   }
@@ -69,31 +74,36 @@ export class FileNode {
   cutPower(dice: Dice): void {
     for (const sector of this.#dirty) {
       if (!dice.chance(0.5)) continue
-      this.#keep(sector)
+      this.#platter.delete(sector)
       const end = Math.min(this.#length, (sector + 1) * SECTOR_BYTES)
       this.#syncedLength = Math.max(this.#syncedLength, end)
     }
     this.#dirty.clear()
+    for (const [sector, bytes] of this.#platter) {
+      const start = sector * SECTOR_BYTES
+      this.#visible.fill(0, start, start + SECTOR_BYTES)
+      this.#visible.set(bytes, start)
+    }
+    this.#platter.clear()
     this.#length = this.#syncedLength
-    this.#synced = grown(this.#synced, this.#length)
-    this.#visible = this.#synced.slice(0, this.#length)
+    this.#visible.fill(0, this.#length)
   }
 
   clone(): FileNode {
     const copy = new FileNode()
     copy.#visible = this.#visible.slice(0, this.#length)
     copy.#length = this.#length
-    copy.#synced = this.#synced.slice(0, this.#syncedLength)
     copy.#syncedLength = this.#syncedLength
     for (const sector of this.#dirty) copy.#dirty.add(sector)
+    // Never written to: kept whole, or let go.
+    for (const [sector, bytes] of this.#platter) copy.#platter.set(sector, bytes)
     return copy
   }
 
-  #keep(sector: number): void {
+  #sector(sector: number): Uint8Array {
     const start = sector * SECTOR_BYTES
-    const end = Math.min(start + SECTOR_BYTES, this.#length)
-    this.#synced = grown(this.#synced, end)
-    this.#synced.set(this.#visible.subarray(start, end), start)
+    if (start >= this.#length) return NO_BYTES
+    return this.#visible.slice(start, Math.min(start + SECTOR_BYTES, this.#length))
   }
 }
 

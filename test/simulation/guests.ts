@@ -38,27 +38,33 @@ export async function readBeside(life: Life, log: LogModel, partition: number): 
   const { world, process, options, portsOf, checks, model } = life
   const { spec } = log
   // Without a WAL nothing is to be seen but what was flushed.
-  const required = spec.hasWal
-    ? model.requiredIn(log, partition).filter(({ isDurable }) => isDurable)
+  const required = !log.wasWithoutWal
+    ? model
+        .requiredIn(log, partition)
+        .filter(({ isDurable, level }) => isDurable && log.shows(level))
     : []
   const reader = world.startProcess(null)
+  reader.changes = []
   const read = async (): Promise<readonly Values[]> => {
     const db = await Stratalog.openReadOnly(options, portsOf(reader))
-    const onGap = log.isInMemory ? 'skip' : 'fail'
+    const onGap = log.isGappy ? 'skip' : 'fail'
     const rows = await db.log(spec.name).read({ partition, onGap }).toArray()
     await db.close()
     return rows
   }
   try {
     const rows = await checks.patiently(process, `reading ${spec.name} beside its writer`, read())
+    const [change] = reader.changes
+    if (change !== undefined)
+      throw new Violation('I9', `who reads ${spec.name} beside its writer changes it: ${change}`)
     if (rows === 'dead') return
     model.look(log, rows, {
       partition,
-      from: log.isInMemory ? null : 0,
+      from: log.isGappy ? null : 0,
       isWhole: true,
       isRecovery: false,
       isBeside: true,
-      required: log.isInMemory ? [] : required,
+      required: log.isGappy ? [] : required,
     })
   } catch (error) {
     checks.explain(error, `reading ${spec.name} beside its writer`, MOVED)

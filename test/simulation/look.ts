@@ -20,7 +20,7 @@ export async function lookAtLog(
     ends.push(
       model.look(log, rows, {
         partition,
-        from: log.isInMemory ? null : 0,
+        from: log.isGappy ? null : 0,
         isWhole: true,
         isRecovery,
         required,
@@ -33,7 +33,7 @@ export async function lookAtLog(
 
 async function readAll({ db }: Life, log: LogModel, partition: number): Promise<readonly Values[]> {
   try {
-    const onGap = log.isInMemory ? 'skip' : 'fail'
+    const onGap = log.isGappy ? 'skip' : 'fail'
     return await db.log(log.spec.name).read({ partition, onGap }).toArray()
   } catch (error) {
     if (!isStratalogError(error)) throw error

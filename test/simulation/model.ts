@@ -5,7 +5,7 @@
  * A fate is never guessed. An append that was answered with an error, or with nothing because the process died, may be
  * there or not, and is then known by the first look that finds it.
  */
-import type { AckLevel } from '../../src/format/manifest.ts'
+import type { AckLevel, StoragePolicy } from '../../src/format/manifest.ts'
 import {
   type AppendFacts,
   type LogSpec,
@@ -45,13 +45,15 @@ export interface Submission extends AppendFacts {
   readonly spec: LogSpec
   /** Where it must go; null when the engine chooses. */
   readonly wanted: number | null
-  readonly level: AckLevel
-  /** In which life of the engine it was submitted. */
-  readonly life: number
+  level: AckLevel
+  /** In which life of the engine it was submitted last. */
+  life: number
   /** `gone`: recovery has shown that it is not there, so it may not come back. */
   fate: 'pending' | 'acked' | 'unknown' | 'refused' | 'gone'
   /** Where it is or was, once that is known. */
   place: { readonly partition: number; readonly offset: number } | null
+  /** Whether readers had it when it was acknowledged. */
+  isShown: boolean
   /** Whether it must outlive the process. */
   isDurable: boolean
   /** `_time` of its first record, once it was seen. */
@@ -64,18 +66,85 @@ class PartitionModel {
 }
 
 export class LogModel {
-  readonly spec: LogSpec
+  #spec: LogSpec
+  /** What it is being changed to, or may have been: which of both holds the next life says. */
+  #wanted: LogSpec | null = null
+  /** Goes up when a change begins, and when it ends. */
+  changes = 0
+  /** Whether offsets may have holes: it was in RAM only, or without a WAL and then changed. */
+  isGappy: boolean
+  /** Whether records of it may be in no WAL. */
+  wasWithoutWal: boolean
+  /** Whether readers may have had to wait for the archive. */
+  wasHidden: boolean
+  /** In this life readers may have seen what is not durable. */
+  lenientLife = 0
   readonly byId: Map<number, Submission> = new Map()
   readonly partitions: readonly PartitionModel[]
   isCreated = false
 
   constructor(spec: LogSpec) {
-    this.spec = spec
+    this.#spec = spec
+    this.isGappy = spec.storage.mode === 'memory'
+    this.wasWithoutWal = !spec.hasWal
+    this.wasHidden = spec.ack === 'object'
     this.partitions = Array.from({ length: spec.partitions }, () => new PartitionModel())
+  }
+
+  get spec(): LogSpec {
+    return this.#spec
   }
 
   get isInMemory(): boolean {
     return this.spec.storage.mode === 'memory'
+  }
+
+  get isChanging(): boolean {
+    return this.#wanted !== null
+  }
+
+  /** Whether a record that is acknowledged at this level is shown, whichever policy holds. */
+  shows(level: AckLevel): boolean {
+    return [this.#spec, this.#wanted].every(
+      (spec) => spec === null || RANK[level] >= RANK[spec.ack],
+    )
+  }
+
+  /** A change of the policy begins. */
+  change(wanted: LogSpec, life: number): void {
+    const both = [this.#spec, wanted]
+    const isElsewhere =
+      wanted.hasWal !== this.#spec.hasWal || wanted.storage.mode !== this.#spec.storage.mode
+    this.isGappy ||= isElsewhere && both.some(({ hasWal }) => !hasWal)
+    this.wasWithoutWal ||= !wanted.hasWal
+    this.wasHidden ||= wanted.ack === 'object'
+    if (both.some(({ ack }) => ack === 'memory')) this.lenientLife = life
+    this.#wanted = wanted
+    this.changes++
+  }
+
+  changed(): void {
+    this.#spec = this.#wanted ?? this.#spec
+    this.#wanted = null
+    this.changes++
+  }
+
+  /** The next life says which policy holds. */
+  foundPolicy(found: Pick<StoragePolicy, 'mode' | 'ack' | 'wal'>): void {
+    const holds = [this.#wanted, this.#spec].find(
+      (spec) =>
+        spec !== null &&
+        spec.storage.mode === found.mode &&
+        spec.ack === found.ack &&
+        spec.hasWal === found.wal,
+    )
+    if (holds === undefined || holds === null)
+      throw new Violation(
+        'I1',
+        `${this.spec.name} is '${found.mode}' with '${found.ack}', which nobody asked for`,
+      )
+    this.#spec = holds
+    this.#wanted = null
   }
 
   /**
@@ -83,7 +152,7 @@ export class LogModel {
    * archive is away does not, gives the same offsets to others, and is refused by the archive from then on.
    */
   get mayForget(): boolean {
-    return !this.spec.hasWal && this.spec.storage.localDisk === false
+    return this.wasWithoutWal && this.spec.storage.localDisk === false
   }
 
   entriesOf(partition: number): Map<number, Submission> {
@@ -142,6 +211,7 @@ export class Model {
       life: this.life,
       fate: 'pending',
       place: null,
+      isShown: false,
       isDurable: false,
       time: null,
     }
@@ -166,6 +236,7 @@ export class Model {
       throw new Violation('I2', `${words} went to partition ${partition}, not ${submission.wanted}`)
     this.#settle(log, submission, partition, offset, false)
     submission.fate = 'acked'
+    submission.isShown = log.shows(submission.level)
     this.acknowledged++
     if (RANK[submission.level] > 0) submission.isDurable = true
   }
@@ -173,6 +244,22 @@ export class Model {
   refused(submission: Submission): void {
     submission.fate = 'refused'
     this.counts.refused++
+  }
+
+  /** A producer sends it to this life of the engine: unless it is there for sure, it may be applied now. */
+  sentAgain(log: LogModel, submission: Submission): void {
+    if (submission.isDurable) return
+    this.#forgetPlace(log, submission)
+    submission.life = this.life
+    submission.fate = 'unknown'
+  }
+
+  #forgetPlace(log: LogModel, submission: Submission): void {
+    const { place: at } = submission
+    if (at !== null && log.entriesOf(at.partition).get(at.offset) === submission)
+      log.entriesOf(at.partition).delete(at.offset)
+    submission.place = null
+    submission.time = null
   }
 
   unknown(submission: Submission): void {
@@ -193,13 +280,12 @@ export class Model {
 
   /** What a reader that begins now must find in a partition. */
   requiredIn(log: LogModel, partition: number): readonly Submission[] {
-    const { ack } = log.spec
     return [...log.byId.values()].filter(
-      ({ fate, place, level, isDurable, life }) =>
+      ({ fate, place, level, isShown, isDurable, life }) =>
         place?.partition === partition &&
         fate === 'acked' &&
-        RANK[level] >= RANK[ack] &&
-        (life === this.life || (isDurable && !log.isInMemory)),
+        (log.shows(level) || (isShown && life === this.life)) &&
+        (life === this.life || isDurable),
     )
   }
 
@@ -211,7 +297,7 @@ export class Model {
     let open: OpenAppend | null = null
     for (const row of rows) {
       const offset = Number(row['_offset'])
-      if (next !== null && offset !== next && !log.isInMemory)
+      if (next !== null && offset !== next && !log.isGappy)
         throw new Violation('I3', `${place(log, partition, next)} is missing; next is ${offset}`)
       const submission = this.#ownerOf(log, partition, offset, row)
       const index = Number(row['index'])
@@ -225,11 +311,13 @@ export class Model {
         seen.add(submission)
       }
       open = { submission, index }
-      this.#settle(log, submission, partition, offset - index, look.isRecovery)
+      // Beside its writer a WAL of an epoch that failed may be seen, with what was taken back since.
+      const isStale = look.isBeside === true && this.#mayBeTakenBack(submission)
+      if (!isStale) this.#settle(log, submission, partition, offset - index, look.isRecovery)
       // Readers see a record no earlier than its log's level, and what recovery gives is durable before.
-      const isShown = look.isRecovery || (log.spec.ack !== 'memory' && look.isBeside !== true)
-      if (!log.isInMemory && isShown) submission.isDurable = true
-      this.#checkTime(submission, index, Number(row['_time']))
+      if (look.isRecovery || (look.isBeside !== true && this.#showsDurable(log)))
+        submission.isDurable = true
+      if (!isStale) this.#checkTime(submission, index, Number(row['_time']))
       next = offset + 1
     }
     if (isWhole && open !== null) assertEnded(open)
@@ -245,10 +333,17 @@ export class Model {
     return next ?? 0
   }
 
+  #mayBeTakenBack({ fate, level, isDurable }: Submission): boolean {
+    return !isDurable && (fate === 'unknown' || level === 'memory')
+  }
+
+  #showsDurable(log: LogModel): boolean {
+    return log.spec.ack !== 'memory' && log.lenientLife !== this.life
+  }
+
   /** After recovery: what was not found has not survived, and may not come back. */
   recovered(log: LogModel, ends: readonly number[]): void {
-    const { spec } = log
-    if (spec.ack === 'object' || log.isInMemory) return
+    if (log.spec.ack === 'object' || log.isGappy) return
     for (const submission of log.byId.values()) {
       const { place: at, fate } = submission
       if (submission.life === this.life || submission.isDurable) continue
@@ -256,7 +351,7 @@ export class Model {
       if (at !== null && at.offset < (ends[at.partition] ?? 0)) continue
       if (at !== null) log.entriesOf(at.partition).delete(at.offset)
       // Without a WAL the archive may know a segment that could not be asked for yet.
-      if (!spec.hasWal) continue
+      if (log.wasWithoutWal) continue
       submission.fate = 'gone'
       this.counts.gone++
     }
@@ -294,6 +389,9 @@ export class Model {
     isRecovery: boolean,
   ): void {
     const entries = log.entriesOf(partition)
+    // What was in RAM only is gone with its process, and what its first attempt left in the WAL comes back.
+    if (isRecovery && submission.life < this.life && !submission.isDurable)
+      this.#forgetPlace(log, submission)
     const known = submission.place
     if (known !== null && (known.partition !== partition || known.offset !== offset))
       throw new Violation(
@@ -305,7 +403,7 @@ export class Model {
       // What is refused without a word on its fate goes when the disk fails; who reads beside may have seen it.
       const isTakenBack = other.fate === 'unknown' && log.spec.hasWal
       const isStale = (other.life < this.life || isTakenBack) && !other.isDurable
-      const isHidden = log.spec.ack === 'object' || log.isInMemory || log.mayForget
+      const isHidden = log.wasHidden || log.isGappy || log.mayForget
       // Who took it back, and appended this since, may have died before anybody looked.
       const isSince = isTakenBack && submission.life === other.life && submission.id > other.id
       const mayReplace = isStale && (!isRecovery || isHidden || isSince)
@@ -314,7 +412,7 @@ export class Model {
           'I3',
           `${place(log, partition, offset)} holds ${words(submission)} and held ${words(other)}`,
         )
-      if ((other.fate === 'acked' || isTakenBack) && log.spec.hasWal) other.fate = 'gone'
+      if ((other.fate === 'acked' || isTakenBack) && !log.wasWithoutWal) other.fate = 'gone'
     }
     entries.set(offset, submission)
     submission.place = { partition, offset }

@@ -36,6 +36,8 @@ export class SimulatedProcess {
   phase: Phase = 'opening'
   /** Files opened and not closed. */
   openFiles = 0
+  /** The calls that changed something, of a process that only reads; null of one that writes. */
+  changes: string[] | null = null
 
   constructor(
     number: number,

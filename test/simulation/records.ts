@@ -38,7 +38,16 @@ export function keyOf(id: number): string {
   return `key-${id % KEYS}`
 }
 
+/** Of each append the records that were asked for: each is read again and again. */
+const made = new WeakMap<AppendFacts, Values[]>()
+
 export function recordOf(append: AppendFacts, index: number): Values {
+  const records = made.get(append) ?? []
+  made.set(append, records)
+  return (records[index] ??= makeRecord(append, index))
+}
+
+function makeRecord(append: AppendFacts, index: number): Values {
   const { id, count, extraColumns, isWide, padding } = append
   const mixed = mix(id * 1_009 + index)
   const record: Record<string, unknown> = {
@@ -107,8 +116,9 @@ export function differenceOf(row: Values, append: AppendFacts, index: number): s
   for (const name of COLUMN_NAMES) {
     const given = row[name] ?? null
     const wanted = expected[name] ?? null
-    const isEqual =
-      typeof wanted === 'number' ? given !== null && Number(given) === wanted : given === wanted
+    if (given === wanted) continue
+    // int64 gives a bigint.
+    const isEqual = typeof wanted === 'number' && given !== null && Number(given) === wanted
     if (!isEqual) return `${name} is ${textOf(given)}, not ${textOf(wanted)}`
   }
   return null
@@ -139,6 +149,32 @@ function chooseLog(dice: Dice, name: string, hasArchive: boolean): LogSpec {
   const kind = dice.weighted({ persistent: 3, hybrid: 4, 'without-wal': 2, direct: 2, memory: 1 })
   const partitions = dice.pick([1, 1, 2, 3])
   const facts = { name, partitions, isKeyed: dice.chance(0.3), isDeclared: dice.chance(0.4) }
+  return choosePolicy(dice, facts, kind, hasArchive)
+}
+
+/**
+ * The same log under another policy; null when it is to stay. With an archive no log goes into RAM only, or out of it:
+ * a crash takes schemas of which a snapshot has archived some.
+ */
+export function chooseAltered(dice: Dice, spec: LogSpec, hasArchive: boolean): LogSpec | null {
+  if (hasArchive && spec.storage.mode === 'memory') return null
+  const isDirect = spec.storage.localDisk === false
+  const kind = isDirect
+    ? 'direct'
+    : dice.weighted({ persistent: 3, hybrid: 4, 'without-wal': 2, memory: hasArchive ? 0 : 1 })
+  return choosePolicy(dice, spec, kind, hasArchive)
+}
+
+type LogFacts = Pick<LogSpec, 'name' | 'partitions' | 'isKeyed' | 'isDeclared'>
+type PolicyKind = 'persistent' | 'hybrid' | 'without-wal' | 'direct' | 'memory'
+
+function choosePolicy(
+  dice: Dice,
+  { name, partitions, isKeyed, isDeclared }: LogFacts,
+  kind: PolicyKind,
+  hasArchive: boolean,
+): LogSpec {
+  const facts = { name, partitions, isKeyed, isDeclared }
   const memoryTtl = dice.int(500, 20_000)
   const diskAfter = dice.int(100, memoryTtl)
   const archiveAfter = dice.int(200, 10_000)

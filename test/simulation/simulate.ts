@@ -200,6 +200,7 @@ class Simulation {
           throw new Violation('I1', `log ${log.spec.name} was created and is not there`)
         log.isCreated = names.has(log.spec.name)
         if (!log.isCreated) continue
+        log.foundPolicy(db.log(log.spec.name).describe().policy)
         const ends = await lookAtLog(life, log, true)
         if (ends === null) return false
         model.recovered(log, ends)

@@ -1,6 +1,5 @@
 /** What a port call is part of, told by what it touches, and how often each was crashed in or failed. */
 import { parsePath } from '../../src/format/paths.ts'
-import { decodeCommit } from '../../src/format/manifest-codec.ts'
 import { isTemporaryName } from '../../src/storage/temporary-name.ts'
 
 export const STEPS = [
@@ -63,6 +62,21 @@ export interface PortCall {
 
 const WITHIN: readonly Operation[] = ['write', 'sync', 'create', 'rename', 'sync directory']
 
+const CHANGES: readonly Operation[] = [
+  'create',
+  'write',
+  'link',
+  'rename',
+  'remove',
+  'make directory',
+  'put',
+  'remove object',
+]
+
+export function isChange({ operation }: PortCall): boolean {
+  return CHANGES.includes(operation)
+}
+
 export function stepsOf(call: PortCall, phase: Phase): readonly Step[] {
   const steps: Step[] = []
   if (phase === 'opening') steps.push('recovery')
@@ -113,7 +127,9 @@ function dataSteps({ port, operation, path }: PortCall): readonly Step[] {
 export function editsOf(path: string, bytes: Uint8Array): readonly string[] {
   const parsed = parsePath(path)
   if (parsed?.kind !== 'manifest' || parsed.file.kind !== 'commit') return []
-  return decodeCommit(bytes, path).edits.map(({ kind }) => kind)
+  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString().split('\n')
+  // The envelope, the head, and an edit a line.
+  return lines.slice(2, -1).map((line) => (JSON.parse(line) as { readonly kind: string }).kind)
 }
 
 export interface StepCounts {

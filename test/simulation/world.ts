@@ -7,7 +7,7 @@ import { DiskImage } from './disk-image.ts'
 import { FaultPlan, type Fault, type FaultProfile } from './faults.ts'
 import { type CrashPlan, SimulatedProcess, describeCall } from './process.ts'
 import { Scheduler } from './scheduler.ts'
-import { type PortCall, type Step, StepTally, stepsOf } from './steps.ts'
+import { type PortCall, type Step, StepTally, isChange, stepsOf } from './steps.ts'
 import { SimulatedBucket } from './bucket.ts'
 import { Trace } from './trace.ts'
 
@@ -41,7 +41,7 @@ export class World implements WallClock {
   #engineCount = 0
   /** By path. */
   readonly #lockHolders = new Map<string, SimulatedProcess>()
-  /** The event in which a process died last. */
+  /** The stretch of events in which a process died last. */
   #lastDeath = -1
 
   constructor(
@@ -81,7 +81,7 @@ export class World implements WallClock {
     const number = ++this.#processCount
     const made = new SimulatedProcess(number, this.scheduler, plan, (death, steps) => {
       this.tally.count(steps, 'crashed')
-      this.#lastDeath = this.scheduler.eventCount
+      this.#lastDeath = this.scheduler.stretch
       this.trace.add(`p${number} dies: ${death}`)
       for (const [path, holder] of this.#lockHolders) if (holder === made) this.unlock(path, made)
       if (death === 'power') this.disk.cutPower(this.#dice)
@@ -98,7 +98,7 @@ export class World implements WallClock {
 
   /** Whether what runs now may be the rest of a process that has just died. */
   get isDeathFresh(): boolean {
-    return this.#lastDeath === this.scheduler.eventCount
+    return this.#lastDeath === this.scheduler.stretch
   }
 
   /** False when the lock is held, by whatever engine. */
@@ -120,6 +120,7 @@ export class World implements WallClock {
   judge(process: SimulatedProcess, call: PortCall): Verdict {
     const steps = stepsOf(call, process.phase)
     this.tally.count(steps, 'calls')
+    if (isChange(call)) process.changes?.push(describeCall(call))
     const death = process.deathIn(steps, this.#dice)
     const fault = death === null ? this.faults.faultOf(call, this.scheduler.now) : null
     if (fault !== null) this.tally.count(steps, 'failed')

@@ -1,3 +1,6 @@
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type ColumnData, sliceColumn } from '../../../src/format/column.ts'
@@ -166,4 +169,22 @@ describe('texts read in any order', () => {
       { numRuns: 300 },
     )
   })
+})
+
+test('a shape holds nothing of the columns that it was made for', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const values = (): WeakRef<object> => {
+    const column = sampleColumn('int32', [1, 2, 3])
+    const cells = [valueCell(column)]
+    const shape = rowShape(['only here'], cells)
+    shape.reader(cells)
+    shape.cursor().attach(cells)
+    return new WeakRef(cells)
+  }
+  const held = values()
+  // What a turn has looked at is held until it ends.
+  await turnOfTheLoop()
+  collect()
+  expect(held.deref()).toBeUndefined()
 })

@@ -117,6 +117,16 @@ describe('a segment', () => {
     expect(readSegment(bytes).facts).toEqual(facts)
   })
 
+  test('says what is remembered of producers, where it is told', () => {
+    const producers = [
+      { producerId: 'a', epoch: 1, sequence: 3, time: 5, offsets: [0, 7], counts: [7, 2] },
+    ]
+    const { bytes, facts } = writeSegment([orders()], { producers })
+    expect(facts.producers).toEqual(producers)
+    expect(readSegment(bytes).facts).toEqual(facts)
+    expect(writeSegment([orders()], { producers: [] }).facts).not.toHaveProperty('producers')
+  })
+
   test('gathers tiny batches and cuts huge ones into blocks of about 1 MiB', () => {
     const tiny = writeSegment(
       cutBatch(
