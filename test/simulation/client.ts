@@ -21,6 +21,7 @@ import type { Step } from './steps.ts'
 const ACTIONS = {
   append: 50,
   burst: 8,
+  singles: 8,
   produce: 25,
   alter: 2,
   'bad append': 3,
@@ -90,6 +91,9 @@ export class Client {
         return this.append(log)
       case 'burst':
         await Promise.all(Array.from({ length: this.#dice.int(2, 8) }, () => this.append(log)))
+        return
+      case 'singles':
+        await this.#appendSingles(log)
         return
       case 'produce':
         return this.#produce(log)
@@ -184,6 +188,27 @@ export class Client {
       ...(isPlaced && submission.wanted !== null ? { partition: submission.wanted } : {}),
     })
     await this.#acknowledge(log, submission, promise)
+  }
+
+  /** Records one by one, many in one turn: they share a frame of the WAL. */
+  async #appendSingles(log: LogModel): Promise<void> {
+    // Its own level may be the old one or the new one while it changes.
+    const opened = log.isChanging ? null : await this.#open(log)
+    if (opened === null || log.isChanging) return
+    const { spec } = log
+    const facts = {
+      count: 1,
+      extraColumns: Math.min(EXTRA_COLUMNS_MAX, Math.floor(this.#life.model.life / 2)),
+      isWide: false,
+      padding: this.#dice.int(0, 60),
+    }
+    const appends = Array.from({ length: this.#dice.int(2, 12) }, () => {
+      const wanted = spec.isKeyed ? (id: number): number | null => partitionOf(spec, id) : null
+      const submission = this.#life.model.submit(log, facts, wanted, spec.ack)
+      const [row = {}] = rowsOf(submission)
+      return this.#acknowledge(log, submission, opened.append(row))
+    })
+    await Promise.all(appends)
   }
 
   async #produce(log: LogModel): Promise<void> {
