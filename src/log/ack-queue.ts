@@ -45,6 +45,13 @@ const COMPACT_AFTER = 1_024
 export class AckQueue<Listener extends AckListener = AckListener> {
   #waiting: Waiting<Listener>[] = []
   #first = 0
+  #failing: AbortController | null = null
+
+  /** Fires when the WAL fails the next time, with what an append whose fate is unknown is told. */
+  get failing(): AbortSignal {
+    this.#failing ??= new AbortController()
+    return this.#failing.signal
+  }
 
   get length(): number {
     return this.#waiting.length - this.#first
@@ -112,6 +119,8 @@ export class AckQueue<Listener extends AckListener = AckListener> {
       const isGone = isUndone && entry.endLsn > durableLsn && !isKept(entry)
       entry.reject?.(refusal(isGone ? 'not_applied' : 'unknown'))
     }
+    this.#failing?.abort(refusal('unknown'))
+    this.#failing = null
     return lost.filter(isKept).map(({ listener, endOffset }) => ({ listener, endOffset }))
   }
 }

@@ -447,9 +447,10 @@ export class LiveLog {
     const result = { partition: partition.partition, offset, count, isDuplicate: true } as const
     const { wal, acks } = this.#ports
     if (ack === 'memory' || wal === null) return Promise.resolve(result)
-    if (isOnlyInRam(partition, offset)) return flushedTo(partition, end).then(() => result)
-    if (end <= partition.durableEnd) return Promise.resolve(result)
+    const isInRam = isOnlyInRam(partition, offset)
+    if (!isInRam && end <= partition.durableEnd) return Promise.resolve(result)
     if (wal.failure !== null) throw wal.failure
+    if (isInRam) return flushedTo(partition, end, acks.failing).then(() => result)
     // All that was appended so far is durable together.
     wal.endOpen()
     return acks.wait(wal.appendedLsn, partition, partition.nextOffset, result)

@@ -7,9 +7,17 @@ export function isOnlyInRam(partition: Partition, offset: number): boolean {
   return offset >= partition.flushedEnd && partition.batchAt(offset)?.firstLsn === Infinity
 }
 
-/** Resolves when all below `end` has a lower copy. @throws StratalogError `engine_closed`. */
-export async function flushedTo(partition: Partition, end: number): Promise<void> {
-  await partition.waitForFlush(end)
+/**
+ * Resolves when all below `end` has a lower copy.
+ * @throws StratalogError `engine_closed`, and what `failing` fires with: on a disk that failed nobody knows when that is.
+ */
+export async function flushedTo(
+  partition: Partition,
+  end: number,
+  failing: AbortSignal,
+): Promise<void> {
+  await partition.waitForFlush(end, failing)
   if (partition.flushedEnd >= end) return
+  failing.throwIfAborted()
   throw new StratalogError('engine_closed', 'The engine closed before the append was on disk.')
 }

@@ -456,8 +456,8 @@ export class Partition implements AckListener {
     return gapsWithin(held, { start: this.firstOffset, end: this.#nextOffset }, this.expiryTime)
   }
 
-  waitForFlush(end: number): Promise<void> {
-    return this.#waiters.wait(() => this.flushedEnd >= end || this.#isClosed)
+  waitForFlush(end: number, signal?: AbortSignal): Promise<void> {
+    return this.#waiters.wait(() => this.flushedEnd >= end || this.#isClosed, signal)
   }
 
   /** Resolves when an offset at or above `offset` is visible, on abort, or when the partition closes. */

@@ -110,6 +110,17 @@ describe('one frame takes', () => {
   })
 })
 
+test('a record is not durable when only what lies before its frame is', async () => {
+  const it = await opened(new MemorySyncFileSystem())
+  const { wal } = it.testWal
+  const start = wal.appendedLsn
+  const appended = appendRow(it.log, 1)
+  it.around.acks.settle(start)
+  expect(it.log.partition(0).durableEnd).toBe(1)
+  await settled(it, [appended])
+  expect(it.log.partition(0).durableEnd).toBe(2)
+})
+
 test('a flush in the same turn waits for the records before it', async () => {
   const it = await opened(new MemorySyncFileSystem())
   const appended = appendRow(it.log, 1)

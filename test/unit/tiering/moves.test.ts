@@ -3,13 +3,13 @@ import { sha256Hex } from '../../../src/format/checksum.ts'
 import { manifestFilesInDirectory } from '../../../src/log/manifest-files.ts'
 import { ManifestStore } from '../../../src/log/manifest-store.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
-import { archiveMemory } from '../../../src/tiering/archive-memory.ts'
+import type { Wal } from '../../../src/log/wal.ts'
 import { commitCheckpoint } from '../../../src/tiering/checkpoint.ts'
 import { dropDiskCopies } from '../../../src/tiering/evict.ts'
 import { flushPartition } from '../../../src/tiering/flush.ts'
 import { uploadSegments } from '../../../src/tiering/upload.ts'
 import { expectError } from '../../support/expect-error.ts'
-import { MEMORY_POLICY, appendRows, visibleRows } from '../../support/live-logs.ts'
+import { appendRows, visibleRows } from '../../support/live-logs.ts'
 import {
   type Bench,
   DATA_DIR,
@@ -446,47 +446,15 @@ describe('the checkpoint', () => {
   })
 })
 
-test('a snapshot of RAM leaves out what expired or was evicted, and its segments end at the holes', async () => {
+test('a flush touches no store before the WAL has what it takes', async () => {
   const bench = await tieringBench()
-  bench.around.now = () => bench.clock.now()
-  const log = await bench.addLog({ policy: MEMORY_POLICY })
-  const soon = { expiresAt: bench.clock.now() + 100, priority: 0 }
-  const low = { expiresAt: Infinity, priority: -1 }
-  await appendRows(log, rows(2), 0, 1_000)
-  await appendRows(log, rows(2, 2), 0, 1_000, soon)
-  await appendRows(log, rows(2, 4), 0, 1_000)
-  await appendRows(log, rows(2, 6), 0, 1_000, low)
-  await appendRows(log, rows(2, 8), 0, 1_000)
-  const partition = log.partition(0)
-  bench.clock.advance(100)
-  for (const batch of partition.batches)
-    partition.evictRuns(batch, (_, priority) => priority === -1)
-  const moves = await archiveMemory(bench.context, log, partition, partition.nextOffset)
-  expect(moves.map(({ from, to }) => [from, to])).toEqual([
-    [0, 2],
-    [4, 6],
-    [8, 10],
-  ])
-})
-
-test('a snapshot of RAM goes on behind what an earlier one archived and was not told of', async () => {
-  const bench = await tieringBench()
-  const log = await bench.addLog({ policy: MEMORY_POLICY })
-  const partition = log.partition(0)
-  const archive = (): Promise<unknown> =>
-    archiveMemory(bench.context, log, partition, partition.nextOffset)
-  await bench.archive.manifest()
-  await appendRows(log, rows(4))
-  bench.lostReply = (step) => isManifestPut('object', step)
-  bench.fault = (step) => (step.startsWith('object get manifest/') ? 'store_unavailable' : null)
-  await expectError(archive(), 'store_unavailable')
-  bench.lostReply = () => false
-  bench.fault = () => null
-  await appendRows(log, rows(2, 4))
-  await archive()
-  const archived = bench.archive.state?.logs.get(log.id)?.partitions[0]?.segments ?? []
-  expect(archived.map(({ baseOffset, endOffset }) => [baseOffset, endOffset])).toEqual([
-    [0, 4],
-    [4, 6],
-  ])
+  const log = await filled(bench)
+  const durable = Promise.withResolvers<void>()
+  const wal = Object.assign(Object.create(bench.wal) as Wal, { flush: () => durable.promise })
+  const flushed = flushPartition({ ...bench.context, wal }, log, log.partition(0), 'disk')
+  for (let turn = 0; turn < 100; turn++) await Promise.resolve()
+  expect(bench.steps).toEqual([])
+  durable.resolve()
+  await flushed
+  expect(ranges(log)).toEqual([[0, 10, true, false]])
 })
