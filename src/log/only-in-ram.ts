@@ -9,7 +9,7 @@ export function isOnlyInRam(partition: Partition, offset: number): boolean {
 
 /**
  * Resolves when all below `end` has a lower copy.
- * @throws StratalogError `engine_closed`, and what `failing` fires with: on a disk that failed nobody knows when that is.
+ * @throws StratalogError `engine_closed`, and what `failing` fires with: nobody knows when a disk that failed works.
  */
 export async function flushedTo(
   partition: Partition,

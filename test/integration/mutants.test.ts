@@ -1,5 +1,6 @@
 /** Every bug that is planted (test/mutants/mutants.ts) is caught by what the table says catches it. */
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { describe, expect, test } from 'vitest'
@@ -38,6 +39,16 @@ function argumentsOf(killer: Killer): readonly string[] {
   const seed = ['--seeds', '1', '--seed', String(killer.seed)]
   return ['--import', hook, join(repositoryRoot, 'test/soak/main.ts'), 'simulate', ...seed]
 }
+
+test('docs/testing.md has the table as it is', () => {
+  const docs = readFileSync(join(repositoryRoot, 'docs/testing.md'), 'utf8')
+  const rows = MUTANTS.map(({ name, harm, killedBy }) => {
+    const by =
+      killedBy.harness === 'simulate' ? `simulation, seed ${killedBy.seed}` : `\`${killedBy.file}\``
+    return `| \`${name}\` | ${harm} | ${by} |`
+  })
+  expect(docs).toContain(rows.join('\n'))
+})
 
 describe('a planted bug is caught', () => {
   test.each(CHOSEN)('$name', async ({ name, killedBy }) => {
