@@ -49,6 +49,47 @@ export function forwardTime(clock: Clock): () => number {
   }
 }
 
+/** How old a time that was read before may be, in ms as long as the event loop turns. */
+const RECENT_MS = 10
+/** How often such a time is given where it does not turn. */
+const RECENT_USES = 64
+
+/**
+ * The time for what comes in great numbers and need not know it to the millisecond: reading a clock costs as much
+ * as a small append. What either method gives is never before what the other gave, unless the clock was set back.
+ */
+export class RecentTime {
+  readonly #clock: Clock
+  #latest = 0
+  #uses = 0
+  #isTimed = false
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  now(): number {
+    this.#latest = this.#clock.now()
+    return this.#latest
+  }
+
+  recent(): number {
+    if (this.#uses > 0) {
+      this.#uses--
+      return this.#latest
+    }
+    this.#uses = RECENT_USES
+    if (!this.#isTimed) {
+      this.#isTimed = true
+      this.#clock.setTimer(RECENT_MS, () => {
+        this.#isTimed = false
+        this.#uses = 0
+      })
+    }
+    return this.now()
+  }
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

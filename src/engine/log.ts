@@ -39,6 +39,8 @@ export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
 /** What a log needs of the engine around it. */
 export interface LogPorts {
   readonly now: () => number
+  /** About now: see `RecentTime`. */
+  readonly recently: () => number
   /** Whether an append may go on at once, for all that memory has to say. */
   readonly hasRoom: (partition: Partition) => boolean
   /** Null when an append may go on at once; else a promise of room. */
@@ -199,7 +201,10 @@ export class Log {
     if (partition === undefined || partitions.length > 1 || Array.isArray(records)) return null
     if (policy.ttl !== null || policy.priority !== 0) return null
     if (policy.ack === 'object' || !this.#ports.hasRoom(partition)) return null
-    return log.appendRow(partition, records, policy.ack, this.#ports.now())
+    // A time that the engine gives to a record is exact.
+    const isStamped = log.definition.timeColumn === null
+    const time = isStamped ? this.#ports.now() : this.#ports.recently()
+    return log.appendRow(partition, records, policy.ack, time)
   }
 
   #choosePartition(input: AppendInput, { partition: asked, producer }: AppendOptions): Partition {

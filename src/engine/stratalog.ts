@@ -1,3 +1,4 @@
+import { RecentTime } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Duration } from '../base/units.ts'
 import type { AppendResult } from '../log/live-log.ts'
@@ -58,8 +59,10 @@ export class Stratalog {
   private constructor(engine: Engine, follow: FollowDirectory | null = null) {
     this.#engine = engine
     this.#tiers = new EngineTiers(engine, () => this.#assertWritable())
+    const time = new RecentTime(engine.ports.clock)
     this.#logPorts = {
-      now: () => engine.ports.clock.now(),
+      now: () => time.now(),
+      recently: () => time.recent(),
       hasRoom: (partition) => engine.governor.hasRoom(partition.logMemory),
       admit: (log, partition, signal) => engine.governor.admit(log, partition, signal),
       archiveThrough: (log, partition, endOffset) =>

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { systemClock } from '../../../src/base/clock.ts'
+import { type Clock, RecentTime, systemClock } from '../../../src/base/clock.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 
 describe('VirtualClock', () => {
@@ -120,5 +120,38 @@ describe('systemClock', () => {
     } finally {
       vi.useRealTimers()
     }
+  })
+})
+
+describe('a recent time', () => {
+  /** A clock whose time passes while nothing else runs. */
+  function busyClock(): { clock: Clock; pass: (ms: number) => void; turn: (ms: number) => void } {
+    const virtual = new VirtualClock()
+    let passed = 0
+    const clock = Object.assign(Object.create(virtual) as Clock, {
+      now: () => virtual.now() + passed,
+      setTimer: virtual.setTimer.bind(virtual),
+    })
+    return { clock, pass: (ms) => (passed += ms), turn: (ms) => virtual.advance(ms) }
+  }
+
+  test('is read again after so many uses, and after some time', () => {
+    const { clock, pass, turn } = busyClock()
+    const time = new RecentTime(clock)
+    const first = time.recent()
+    pass(5_000)
+    expect(Array.from({ length: 64 }, () => time.recent())).toEqual(Array(64).fill(first))
+    expect(time.recent()).toBe(first + 5_000)
+    turn(10)
+    expect(time.recent()).toBe(first + 5_010)
+  })
+
+  test('is never before an exact one', () => {
+    const { clock, pass } = busyClock()
+    const time = new RecentTime(clock)
+    time.recent()
+    pass(7)
+    const exact = time.now()
+    expect(time.recent()).toBe(exact)
   })
 })
