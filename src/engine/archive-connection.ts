@@ -180,6 +180,8 @@ function pullPartition(
     ) {
       edits.push({ kind: 'segment-added', logId, partition, segment })
       end = segment.endOffset
+    } else if (isBetween(local, segment, gapsEnd)) {
+      edits.push({ kind: 'segment-added', logId, partition, segment })
     } else if (segment.endOffset > local.startOffset) {
       throw diverged(logId, partition, null, segment)
     }
@@ -187,6 +189,19 @@ function pullPartition(
   if (edits.some(({ kind }) => kind === 'segment-added'))
     edits.push(...producerEdits(logId, partition, local, [...(remote.producers?.values() ?? [])]))
   return edits
+}
+
+/**
+ * Records of RAM that a snapshot archived, and that an engine which did not hear of it could not know: it went on
+ * behind them, so nothing here has their offsets.
+ */
+function isBetween(
+  { startOffset, segments }: PartitionState,
+  { baseOffset, endOffset }: SegmentEntry,
+  gapsEnd: number,
+): boolean {
+  const isFree = segments.every((own) => own.endOffset <= baseOffset || own.baseOffset >= endOffset)
+  return isFree && baseOffset >= startOffset && endOffset <= gapsEnd
 }
 
 function diverged(

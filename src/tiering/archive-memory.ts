@@ -6,31 +6,57 @@ import { present } from '../base/assert.ts'
 import { endOffset, recordBatchBytes } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { archiveIsUnsettled } from './adopt-archived.ts'
 import { notedIn } from './committed.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { archiveBatches } from './flush.ts'
+import { oneAtATime } from './one-at-a-time.ts'
+import { reserveOffsets } from './reserve-offsets.ts'
 import { groupForSegments } from './segment-groups.ts'
+import { uploadSegments } from './upload.ts'
 
 /**
  * Archives the records below `end` that the archive does not have yet. An earlier try that was answered with an error
  * may come to light by this one's commit; what it archived is not archived again.
  */
-export async function archiveMemory(
+export function archiveMemory(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   end: number,
 ): Promise<readonly TierMove[]> {
+  return oneAtATime(partition, () => archiveNow(context, log, partition, end))
+}
+
+async function archiveNow(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  end: number,
+): Promise<readonly TierMove[]> {
+  // Of a log that had a WAL, what is not durable may be taken back, and its offsets given to others.
+  if (log.usesWal) await context.wal?.flush()
   const manifest = await present(context.archive, 'a snapshot needs an archive').manifest()
-  const archivedEnd = (): number =>
-    notedIn(manifest.state, log, partition.partition)?.segments.at(-1)?.endOffset ?? 0
+  // What is on disk, of a time when the log had another mode, goes to the archive as it is.
+  const onDisk = partition.segments.filter(
+    ({ baseOffset, object }) => object === null && baseOffset < end,
+  )
+  const bases = onDisk.map(({ baseOffset }) => baseOffset)
+  const uploaded = await uploadSegments(context, log, partition, bases)
+  const archivedEnd = (): number => {
+    const known = notedIn(manifest.state, log, partition.partition)?.segments.at(-1)
+    return Math.max(known?.endOffset ?? 0, partition.flushedEnd)
+  }
   for (;;) {
     const start = archivedEnd()
-    if (start >= end) return []
+    if (start >= end) return uploaded
     try {
-      return await archiveRange(context, log, partition, start, end)
+      await reserveOffsets(context, log, partition, end)
+      return [...uploaded, ...(await archiveRange(context, log, partition, start, end))]
     } catch (error) {
-      if (archivedEnd() === start) throw error
+      if (archivedEnd() > start) continue
+      archiveIsUnsettled(partition)
+      throw error
     }
   }
 }

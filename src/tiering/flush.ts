@@ -12,7 +12,6 @@ import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manife
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { EncodedSegment } from '../format/segment-writer.ts'
 import { segmentDirectory, segmentKey, segmentPath, temporaryPath } from '../format/paths.ts'
-import { Mutex } from '../base/mutex.ts'
 import { randomHex } from '../base/random.ts'
 import { StratalogError } from '../base/errors.ts'
 import { present } from '../base/assert.ts'
@@ -21,13 +20,13 @@ import type { HotBatch } from '../log/hot-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { producerEdits } from '../log/producer-table.ts'
+import { archivedBeyond } from './adopt-archived.ts'
 import { committedEnds, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 import { encodeBatches, segmentEntry } from './encode.ts'
+import { oneAtATime } from './one-at-a-time.ts'
+import { reserveOffsets } from './reserve-offsets.ts'
 import { type SegmentPart, groupForSegments } from './segment-groups.ts'
-
-/** One flush of a partition at a time, though a change of the policy may have moved it to the other lane. */
-const flushing = new WeakMap<Partition, Mutex>()
 
 /** Flushes every record the partition holds when called; holes between them stay. */
 export async function flushPartition(
@@ -36,9 +35,7 @@ export async function flushPartition(
   partition: Partition,
   target: 'disk' | 'object',
 ): Promise<readonly TierMove[]> {
-  const mutex = flushing.get(partition) ?? new Mutex()
-  flushing.set(partition, mutex)
-  return mutex.run(() => flushNow(context, log, partition, target))
+  return oneAtATime(partition, () => flushNow(context, log, partition, target))
 }
 
 async function flushNow(
@@ -55,6 +52,7 @@ async function flushNow(
   const producers = producersAsOf(partition.producerStates, end)
   if (isAll) partition.sealOpenBatch()
   if (log.usesWal) await context.wal?.flush()
+  const moves = await takeOverArchived(context, log, partition, end, producers)
   const batches = partition.leaseSealed(partition.flushedEnd, Math.min(partition.durableEnd, end))
   const states = [context.disk?.manifest.state, context.archive?.state]
   try {
@@ -62,7 +60,6 @@ async function flushNow(
     const groups = groupForSegments(parts, committedEnds(states, log, partition))
     // What is in no WAL only the manifest knows to have been applied: records and producers go into one commit.
     const isAtOnce = producers.length > 0 && batches.some(({ firstLsn }) => firstLsn === Infinity)
-    const moves: TierMove[] = []
     const flush = { log, partition, target, producers, isAtOnce }
     for (const part of isAtOnce && groups.length > 0 ? [groups] : groups.map((group) => [group]))
       moves.push(...(await flushGroups(context, flush, part)))
@@ -70,6 +67,20 @@ async function flushNow(
   } finally {
     for (const batch of batches) batch.release()
   }
+}
+
+async function takeOverArchived(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  end: number,
+  producers: readonly ProducerState[],
+): Promise<TierMove[]> {
+  const segments = await archivedBeyond(context, log, partition, end)
+  if (segments.length === 0) return []
+  const disk = present(context.disk, 'an engine that flushes has a manifest')
+  await commitSegments(disk, log, partition, segments, producers)
+  return noteSegments(log, partition, segments, 'object')
 }
 
 interface BatchPart extends SegmentPart {
@@ -118,6 +129,8 @@ async function flushGroups(
   // What goes straight to the archive is named by its manifest or by nothing, and has the same bytes each time.
   const isTold = isAtOnce && target === 'disk'
   const segments: SegmentEntry[] = []
+  const groupsEnd = groups.at(-1)?.at(-1)?.endOffset ?? 0
+  if (target === 'object') await reserveOffsets(context, log, partition, groupsEnd)
   for (const group of groups) {
     const records = group.map((part) => part.records)
     const end = group.at(-1)?.endOffset ?? 0
@@ -138,18 +151,29 @@ async function flushGroups(
     )
   }
   await commitSegments(disk, log, partition, segments, producers)
+  const bytes = segments.reduce((sum, { length }) => sum + length, 0)
+  context.metrics.count('stratalog_flush_bytes_total', bytes)
+  return noteSegments(log, partition, segments, target)
+}
+
+/** Tells the partition of segments that the manifest has. */
+function noteSegments(
+  log: LiveLog,
+  partition: Partition,
+  segments: readonly SegmentEntry[],
+  toTier: 'disk' | 'object',
+): TierMove[] {
   return segments.map((segment) => {
     partition.addSegment(segment)
     // Of a log in RAM what was owed is below it now, and is served from there.
     if (log.policy.mode === 'memory') partition.dropHot(partition.flushedEnd)
-    context.metrics.count('stratalog_flush_bytes_total', segment.length)
     return {
       log: log.name,
       partition: partition.partition,
       from: segment.baseOffset,
       to: segment.endOffset,
       fromTier: 'memory',
-      toTier: target,
+      toTier,
       bytes: segment.length,
     }
   })

@@ -157,11 +157,10 @@ function chooseLog(dice: Dice, name: string, hasArchive: boolean): LogSpec {
  * a crash takes schemas of which a snapshot has archived some.
  */
 export function chooseAltered(dice: Dice, spec: LogSpec, hasArchive: boolean): LogSpec | null {
-  if (hasArchive && spec.storage.mode === 'memory') return null
   const isDirect = spec.storage.localDisk === false
   const kind = isDirect
     ? 'direct'
-    : dice.weighted({ persistent: 3, hybrid: 4, 'without-wal': 2, memory: hasArchive ? 0 : 1 })
+    : dice.weighted({ persistent: 3, hybrid: 4, 'without-wal': 2, memory: 1 })
   return choosePolicy(dice, spec, kind, hasArchive)
 }
 
