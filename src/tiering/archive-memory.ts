@@ -11,7 +11,6 @@ import { notedIn } from './committed.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { archiveBatches } from './flush.ts'
 import { oneAtATime } from './one-at-a-time.ts'
-import { reserveOffsets } from './reserve-offsets.ts'
 import { groupForSegments } from './segment-groups.ts'
 import { uploadSegments } from './upload.ts'
 
@@ -95,4 +94,24 @@ async function archiveRange(
   } finally {
     release()
   }
+}
+
+/**
+ * Notes in the local manifest that the offsets below `end` were given, before the archive gets them: a log in
+ * RAM has no WAL. An engine that is opened while the archive is away does not see those records, and would give their
+ * offsets to others, which the archive would refuse from then on.
+ */
+async function reserveOffsets(
+  { disk }: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  end: number,
+): Promise<void> {
+  if (log.policy.wal) return
+  await disk?.manifest.commit((state) => {
+    const known = notedIn(state, log, partition.partition)?.denseFrom ?? 0
+    if (known >= end) return []
+    const place = { logId: log.id, partition: partition.partition }
+    return [{ kind: 'offsets-dense-from', ...place, offset: end }]
+  })
 }

@@ -25,7 +25,6 @@ import { committedEnds, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 import { encodeBatches, segmentEntry } from './encode.ts'
 import { oneAtATime } from './one-at-a-time.ts'
-import { reserveOffsets } from './reserve-offsets.ts'
 import { type SegmentPart, groupForSegments } from './segment-groups.ts'
 
 /** Flushes every record the partition holds when called; holes between them stay. */
@@ -129,8 +128,6 @@ async function flushGroups(
   // What goes straight to the archive is named by its manifest or by nothing, and has the same bytes each time.
   const isTold = isAtOnce && target === 'disk'
   const segments: SegmentEntry[] = []
-  const groupsEnd = groups.at(-1)?.at(-1)?.endOffset ?? 0
-  if (target === 'object') await reserveOffsets(context, log, partition, groupsEnd)
   for (const group of groups) {
     const records = group.map((part) => part.records)
     const end = group.at(-1)?.endOffset ?? 0

@@ -1,9 +1,11 @@
 /** Snapshots of logs in RAM: what is there goes to the archive, once. */
 import { expect, test } from 'vitest'
 import { archiveMemory } from '../../../src/tiering/archive-memory.ts'
+import { flushPartition } from '../../../src/tiering/flush.ts'
+import { uploadSegments } from '../../../src/tiering/upload.ts'
 import { expectError } from '../../support/expect-error.ts'
 import { MEMORY_POLICY, appendRows } from '../../support/live-logs.ts'
-import { isManifestPut, tieringBench } from '../../support/tiering.ts'
+import { HYBRID_POLICY, isManifestPut, tieringBench } from '../../support/tiering.ts'
 
 function rows(count: number, from = 0): { n: number }[] {
   return Array.from({ length: count }, (_, index) => ({ n: from + index }))
@@ -52,4 +54,50 @@ test('a snapshot of RAM goes on behind what an earlier one archived and was not 
     [0, 4],
     [4, 6],
   ])
+})
+
+test('a flush after a change of mode takes over what a snapshot archived, and makes the rest', async () => {
+  const bench = await tieringBench()
+  const log = await bench.addLog({ policy: MEMORY_POLICY })
+  const partition = log.partition(0)
+  await appendRows(log, rows(4))
+  await archiveMemory(bench.context, log, partition, partition.nextOffset)
+  // Into the same batch, so that its facts are others than the snapshot's.
+  await appendRows(log, rows(2, 4))
+  const policy = { ...HYBRID_POLICY, wal: false, ack: 'memory' } as const
+  await log.alter(async () => ({ policy, isDenseFromHere: true, isOwed: true }))
+  const moves = await flushPartition(bench.context, log, partition, 'disk')
+  expect(moves.map(({ from, to, toTier }) => [from, to, toTier])).toEqual([
+    [0, 4, 'object'],
+    [4, 6, 'disk'],
+  ])
+  await uploadSegments(bench.context, log, partition, [4])
+  const archived = bench.archive.state?.logs.get(log.id)?.partitions[0]?.segments ?? []
+  expect(archived.map(({ sha256 }) => sha256)).toEqual(
+    partition.segments.map(({ sha256 }) => sha256),
+  )
+})
+
+test('a snapshot of a log that was on disk uploads what is there instead of making it again', async () => {
+  const bench = await tieringBench()
+  const log = await bench.addLog({ policy: HYBRID_POLICY })
+  const partition = log.partition(0)
+  await appendRows(log, rows(4))
+  await flushPartition(bench.context, log, partition, 'disk')
+  await log.alter(async () => ({ policy: MEMORY_POLICY, isDenseFromHere: false, isOwed: false }))
+  await appendRows(log, rows(2, 4))
+  const moves = await archiveMemory(bench.context, log, partition, partition.nextOffset)
+  expect(moves.map(({ from, to, fromTier }) => [from, to, fromTier])).toEqual([
+    [0, 4, 'disk'],
+    [4, 6, 'memory'],
+  ])
+})
+
+test('offsets that a snapshot archived are never given again, though the archive is away at the next opening', async () => {
+  const bench = await tieringBench()
+  const log = await bench.addLog({ policy: MEMORY_POLICY })
+  await appendRows(log, rows(4))
+  bench.fault = (step) => (step.startsWith('object put segments/') ? 'store_unavailable' : null)
+  await expectError(archiveMemory(bench.context, log, log.partition(0), 4), 'store_unavailable')
+  expect(bench.disk.manifest.state.logs.get(log.id)?.partitions[0]?.denseFrom).toBe(4)
 })
