@@ -9,7 +9,7 @@ import type { Partition } from '../log/partition.ts'
 import { archiveIsUnsettled } from './adopt-archived.ts'
 import { notedIn } from './committed.ts'
 import type { TierMove, TieringContext } from './context.ts'
-import { archiveBatches } from './flush.ts'
+import { archiveBatches, missingSchemas } from './flush.ts'
 import { oneAtATime } from './one-at-a-time.ts'
 import { groupForSegments } from './segment-groups.ts'
 import { uploadSegments } from './upload.ts'
@@ -97,9 +97,9 @@ async function archiveRange(
 }
 
 /**
- * Notes in the local manifest that the offsets below `end` were given, before the archive gets them: a log in
- * RAM has no WAL. An engine that is opened while the archive is away does not see those records, and would give their
- * offsets to others, which the archive would refuse from then on.
+ * Notes in the local manifest that the offsets below `end` were given, and the schemas so far, before the archive gets
+ * them: a log in RAM has no WAL. An engine that is opened while the archive is away sees nothing of these records; it
+ * would give their offsets and the numbers of their schemas to others, which the archive would refuse from then on.
  */
 async function reserveOffsets(
   { disk }: TieringContext,
@@ -108,10 +108,11 @@ async function reserveOffsets(
   end: number,
 ): Promise<void> {
   if (log.policy.wal) return
+  const place = { logId: log.id, partition: partition.partition }
   await disk?.manifest.commit((state) => {
     const known = notedIn(state, log, partition.partition)?.denseFrom ?? 0
-    if (known >= end) return []
-    const place = { logId: log.id, partition: partition.partition }
-    return [{ kind: 'offsets-dense-from', ...place, offset: end }]
+    const schemas = missingSchemas(state, log)
+    if (known >= end) return schemas
+    return [...schemas, { kind: 'offsets-dense-from', ...place, offset: end }]
   })
 }

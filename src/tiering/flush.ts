@@ -128,6 +128,9 @@ async function flushGroups(
   // What goes straight to the archive is named by its manifest or by nothing, and has the same bytes each time.
   const isTold = isAtOnce && target === 'disk'
   const segments: SegmentEntry[] = []
+  // The numbers of its schemas become the archive's too, and without a WAL nothing else here knows them.
+  if (target === 'object' && !log.usesWal)
+    await disk.manifest.commit((state) => missingSchemas(state, log))
   for (const group of groups) {
     const records = group.map((part) => part.records)
     const end = group.at(-1)?.endOffset ?? 0

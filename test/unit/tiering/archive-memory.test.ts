@@ -93,11 +93,12 @@ test('a snapshot of a log that was on disk uploads what is there instead of maki
   ])
 })
 
-test('offsets that a snapshot archived are never given again, though the archive is away at the next opening', async () => {
+test('what a snapshot archives keeps its offsets and schemas, though the archive is away at the next opening', async () => {
   const bench = await tieringBench()
   const log = await bench.addLog({ policy: MEMORY_POLICY })
   await appendRows(log, rows(4))
   bench.fault = (step) => (step.startsWith('object put segments/') ? 'store_unavailable' : null)
   await expectError(archiveMemory(bench.context, log, log.partition(0), 4), 'store_unavailable')
-  expect(bench.disk.manifest.state.logs.get(log.id)?.partitions[0]?.denseFrom).toBe(4)
+  const known = bench.disk.manifest.state.logs.get(log.id)
+  expect([known?.partitions[0]?.denseFrom, known?.schemas.length]).toEqual([4, 1])
 })
