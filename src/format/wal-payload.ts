@@ -409,13 +409,15 @@ function readOffsets(cursor: PayloadCursor, rows: number, size: number, name: st
 }
 
 function checkOffsets(offsets: Int32Array, size: number, name: string): void {
-  let last = 0
-  for (const offset of offsets) {
-    if (offset < last) corrupt(`column ${name} has offsets that fall`)
-    last = offset
+  // Below 0 once an offset is, or is less than the one before; recovery looks at every one there is.
+  let signs = 0
+  for (let row = 1; row < offsets.length; row++) {
+    const offset = offsets[row] ?? 0
+    signs |= offset | (offset - (offsets[row - 1] ?? 0))
   }
-  if (offsets[0] !== 0 || last !== size)
-    corrupt(`column ${name} has offsets from ${offsets[0]} to ${last}`)
+  if (signs < 0) corrupt(`column ${name} has offsets that fall`)
+  if (offsets[0] !== 0 || offsets.at(-1) !== size)
+    corrupt(`column ${name} has offsets from ${offsets[0]} to ${offsets.at(-1)}`)
 }
 
 /** Hands out the entries and the parts of a payload in order; never one that is not there. */

@@ -160,6 +160,38 @@ describe('the payload of an append', () => {
     }
   })
 
+  test('is refused with offsets that fall anywhere, also through the end of int32', () => {
+    const values = ['a', 'b', '', 'c'].map((text) => new TextEncoder().encode(text))
+    const column = buildColumn({ type: 'utf8', values, lead: 0, isDictionary: false })
+    const bytes = new Uint8Array(appendPayloadBytes([column], 0, 4))
+    writeAppendPayload(bytes, 0, 0, [column], 0, 4)
+    const schema: Schema = { id: 0, fields: [{ name: 'text', type: 'utf8', nullable: true }] }
+    const offsets = new Int32Array(bytes.buffer, 24, 5)
+    expect([...offsets]).toEqual([0, 1, 2, 2, 3])
+    const good = [
+      [0, 0, 0, 0, 3],
+      [0, 3, 3, 3, 3],
+    ]
+    for (const each of good) {
+      offsets.set(each)
+      expect(decodeAppendPayload(bytes, schema).rowCount).toBe(4)
+    }
+    const bad = [
+      [0, 2, 1, 2, 3],
+      [0, 4, 3, 3, 3],
+      [0, -1, 2, 2, 3],
+      [0, 2 ** 31 - 1, -(2 ** 31), -5, 3],
+      [1, 1, 2, 2, 3],
+      [0, 1, 2, 2, 2],
+    ]
+    for (const each of bad) {
+      offsets.set(each)
+      expect(() => decodeAppendPayload(bytes, schema)).toThrow(
+        expect.objectContaining({ code: 'wal_corrupt' }),
+      )
+    }
+  })
+
   test('is refused under another schema', () => {
     const { payload, schema } = sample()
     expect(appendPayloadSchemaId(payload)).toBe(5)
