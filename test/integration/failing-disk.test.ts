@@ -1,68 +1,25 @@
 /** System calls that fail in a real process: the engine ends its epoch, recovers by itself, and loses nothing. */
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { StratalogError } from '../../src/base/errors.ts'
 import { Stratalog } from '../../src/index.ts'
 import { NodeFileSystem } from '../../src/storage/node-file-system.ts'
+import { traced } from '../soak/disk.ts'
 import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-const CHILD = fileURLToPath(new URL('../support/disk-child.ts', import.meta.url))
 const APPENDS = 120
-
-interface Ended {
-  readonly states: readonly string[]
-  readonly held: readonly number[]
-  /** By log and outcome, the numbers of appends. */
-  readonly told: ReadonlyMap<string, readonly number[]>
-}
-
-/** Runs the child under strace, which makes system calls of each of its threads fail. */
-function run(root: string, inject: string): Ended {
-  const journal = `${root}/journal`
-  const strace = [
-    '-f',
-    '-qq',
-    '-o',
-    '/dev/null',
-    '-e',
-    'trace=fdatasync,fsync,pwrite64',
-    '-e',
-    inject,
-  ]
-  const command = [process.execPath, CHILD, `${root}/data`, journal, String(APPENDS)]
-  const environment = { ...process.env, UV_THREADPOOL_SIZE: '1', UV_USE_IO_URING: '0' }
-  const result: SpawnSyncReturns<string> = spawnSync('strace', [...strace, ...command], {
-    encoding: 'utf8',
-    env: environment,
-    timeout: 100_000,
-  })
-  if (result.error !== undefined)
-    throw new Error('This test needs strace: apt-get install strace.', { cause: result.error })
-  expect(result.status, result.stderr).toBe(0)
-  const { states, held } = JSON.parse(result.stdout) as Pick<Ended, 'states' | 'held'>
-  const told = new Map<string, number[]>()
-  for (const line of readFileSync(journal, 'utf8').trim().split('\n')) {
-    const [outcome = '', log = '', n = ''] = line.split(' ')
-    told.set(`${log} ${outcome}`, [...(told.get(`${log} ${outcome}`) ?? []), Number(n)])
-  }
-  return { states, held, told }
-}
 
 async function numbers(db: Stratalog, name: string): Promise<number[]> {
   return (await db.log(name).read().toArray()).map((row) => Number(row['n']))
 }
 
 test.each([
-  ['one fdatasync of each WAL thread', 'inject=fdatasync:error=EIO:when=45'],
-  ['each fdatasync of a WAL thread after its 40th', 'inject=fdatasync:error=EIO:when=41+'],
-  ['each 60th write of the WAL', 'inject=pwrite64:error=EIO:when=60'],
+  ['one fdatasync of each WAL thread', 'fdatasync:error=EIO:when=45'],
+  ['each fdatasync of a WAL thread after its 40th', 'fdatasync:error=EIO:when=41+'],
+  ['each 60th write of the WAL', 'pwrite64:error=EIO:when=60'],
 ])('%s fails: a new epoch recovers, with every acknowledged record', async (_name, inject) => {
   const root = await temporaryDirectory()
-  const { states, held, told } = run(root, inject)
+  const { states, held, told } = await traced(root, inject)
   expect(states.slice(0, 3)).toEqual(['failed', 'reopening', 'working'])
   expect(told.get('orders ack')?.length).toBeGreaterThan(APPENDS / 4)
   // A log in RAM did not notice.

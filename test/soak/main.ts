@@ -6,6 +6,7 @@
 import { parseArgs } from 'node:util'
 import { parseBytes } from '../../src/base/units.ts'
 import { corruptSoak } from './corrupt/corrupt.ts'
+import { diskSoak } from './disk.ts'
 import { killSoak } from './kill/kill.ts'
 import { powerSoak } from './kill/power.ts'
 import { memorySoak } from './memory.ts'
@@ -76,6 +77,13 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
     cases: 100,
     inAll: true,
     run: powerSoak,
+  },
+  disk: {
+    what: 'fails syncs and writes of a process, and fills its disk (strace; root for the full disk)',
+    counted: 'cycles',
+    cases: 40,
+    inAll: true,
+    run: diskSoak,
   },
   writers: {
     what: 'stops a process, has another take its directory, and lets it go on',
