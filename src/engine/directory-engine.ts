@@ -159,7 +159,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   closers.push(() => tiering.encoder.close())
   const evidence =
     access === 'read' ? null : { dataDir, fileSystem: storage.fileSystem, logger: ports.logger }
-  const wal = await keepingDamage(evidence, () =>
+  const wal = await keepingDamage(evidence, ['wal', 'segment'], () =>
     recover(opening, places, { memory, acks, disk, tiering }),
   )
   if (wal !== null) memory.setWal(wal)

@@ -80,7 +80,7 @@ export async function openDirectory(
   }
   const files = manifestFilesInDirectory(fileSystem, dataDir)
   const evidence = access === 'read' ? null : { dataDir, fileSystem: evidenceFiles, logger }
-  const manifest = await keepingDamage(evidence, async () => {
+  const manifest = await keepingDamage(evidence, ['manifest'], async () => {
     const opened = await ManifestStore.open(files, { clock, logger: logger.child('manifest') })
     closers.push(() => opened.close())
     const position = { engineId: engineId ?? '', ...stateOf(opened) }

@@ -9,7 +9,8 @@ import { sha256Hex } from '../format/checksum.ts'
 import { QUARANTINE_DIRECTORY, parsePath, quarantinePath } from '../format/paths.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 
-const KEPT_KINDS: readonly (string | undefined)[] = ['wal', 'manifest', 'segment']
+/** What a step of opening reads of the directory; an archive has files of the same names, which it may read besides. */
+type KeptKind = 'wal' | 'manifest' | 'segment'
 
 export interface QuarantinePlace {
   readonly dataDir: string
@@ -21,13 +22,14 @@ export interface QuarantinePlace {
 /** Does `work`; where it finds a file of the directory damaged, its error names the copy that was made of it. */
 export async function keepingDamage<Result>(
   place: QuarantinePlace | null,
+  kinds: readonly KeptKind[],
   work: () => Promise<Result>,
 ): Promise<Result> {
   try {
     return await work()
   } catch (error) {
     if (place === null || !isStratalogError(error) || error.kind !== 'corrupt') throw error
-    const copy = await copyDamaged(place, error)
+    const copy = await copyDamaged(place, kinds, error)
     if (copy === null) throw error
     throw new StratalogError(error.code, `${error.message} A copy of it is kept as ${copy}.`, {
       cause: error,
@@ -37,13 +39,17 @@ export async function keepingDamage<Result>(
 }
 
 /** Where the copy is; null when the error is of no file of the directory, or there is no room for a copy. */
-async function copyDamaged(place: QuarantinePlace, error: StratalogError): Promise<string | null> {
+async function copyDamaged(
+  place: QuarantinePlace,
+  kinds: readonly string[],
+  error: StratalogError,
+): Promise<string | null> {
   const { dataDir, fileSystem, logger } = place
   const { file: named, object, tier } = error.details
   const file = tier === 'disk' ? object : named
   if (typeof file !== 'string') return null
   const path = file.startsWith(`${dataDir}/`) ? file.slice(dataDir.length + 1) : file
-  if (!KEPT_KINDS.includes(parsePath(path)?.kind)) return null
+  if (!kinds.includes(parsePath(path)?.kind ?? '')) return null
   try {
     const bytes = await fileSystem.read(`${dataDir}/${path}`)
     const copy = `${dataDir}/${quarantinePath(path, sha256Hex(bytes))}`
