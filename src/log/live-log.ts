@@ -30,7 +30,7 @@ import { type ColumnInput, appendTooLarge, pushColumns, pushRow } from './row-ap
 import { BudgetExceeded } from './slab-pool.ts'
 import { stageInput } from './stage-input.ts'
 import { type Staged, assertStagedBytes, discardStaged, stagedColumns } from './staged.ts'
-import { TurnRows } from './turn-rows.ts'
+import { TURN_BYTES_MAX, TurnRows } from './turn-rows.ts'
 import type { Wal } from './wal.ts'
 
 /** Where an append landed: `count` records at `[offset, offset + count)` of one partition. */
@@ -203,9 +203,9 @@ export class LiveLog {
     partition.beginStaging()
     this.#isApplying = true
     try {
-      if (!pushRow(batch, row, appendTime)) return null
-      const offset = partition.nextOffset
       const { hasWal } = this
+      if (!pushRow(batch, row, appendTime, hasWal ? TURN_BYTES_MAX : APPEND_BYTES_MAX)) return null
+      const offset = partition.nextOffset
       const lsn = hasWal ? this.#turnRows.add(this.#wal, partition, batch, appendTime) : Infinity
       batch.commitRow(appendTime)
       partition.applied(1, hasWal)

@@ -52,10 +52,16 @@ export function pushRows(batch: HotBatch, rows: readonly Row[], appendTime: numb
 }
 
 /**
- * Appends one row that an append brings by itself, the quick way. False: it needs a closer look, and the batch is as it
- * was. What a getter throws leaves the row to the caller's rollback.
+ * Appends one row that an append brings by itself, the quick way. False: it needs a closer look, as does one with which
+ * the batch has more than `bytesMax`, and the batch is as it was. What a getter throws leaves the row to the caller's
+ * rollback.
  */
-export function pushRow(batch: HotBatch, row: unknown, appendTime: number): boolean {
+export function pushRow(
+  batch: HotBatch,
+  row: unknown,
+  appendTime: number,
+  bytesMax: number,
+): boolean {
   const { writer, stampIndex, isAmbiguous } = writerOf(batch.schema)
   if (writer === null || isAmbiguous) return false
   const { builders } = batch
@@ -64,7 +70,7 @@ export function pushRow(batch: HotBatch, row: unknown, appendTime: number): bool
     if (!(stamps instanceof FixedBuilder)) return false
     stamps.pushRepeated(appendTime, 1)
   }
-  if (writer.writeRow(builders, row) && batch.bytes <= APPEND_BYTES_MAX) return true
+  if (writer.writeRow(builders, row) && batch.bytes <= bytesMax) return true
   batch.rollback()
   return false
 }

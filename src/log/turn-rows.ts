@@ -6,6 +6,7 @@
  * have made of one for each. It is durable as a whole, and before it nobody is told of any of its records.
  */
 import { present } from '../base/assert.ts'
+import { APPEND_BYTES_MAX } from '../format/limits.ts'
 import { appendPayloadBytes } from '../format/wal-payload.ts'
 import type { HotBatch } from './hot-batch.ts'
 import { NO_STAMP, logRows } from './log-rows.ts'
@@ -14,6 +15,12 @@ import type { OpenFrame, Wal } from './wal.ts'
 
 /** Few enough that the writer begins while the rest of a turn is appended, and far below what an append may take. */
 const FRAME_ROWS_MAX = 256
+
+/**
+ * Bytes that a batch may have with a record that goes this way. In a frame the words of dictionaries are written out, so
+ * FRAME_ROWS_MAX rows of as many columns as there may be take up to a quarter of an append besides.
+ */
+export const TURN_BYTES_MAX: number = APPEND_BYTES_MAX / 2
 
 interface Rows {
   readonly wal: Wal
