@@ -1,8 +1,6 @@
 /** Single appends of one turn go to the WAL as one frame, and nothing else may come between. */
 import { describe, expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
-import { VALUE_BYTES_MAX } from '../../../src/format/limits.ts'
-import type { Row } from '../../../src/format/schema-inference.ts'
 import type { AppendResult, LiveLog } from '../../../src/log/live-log.ts'
 import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-system.ts'
 import { HYBRID_POLICY, logDefinition } from '../../support/manifests.ts'
@@ -110,35 +108,6 @@ describe('one frame takes', () => {
       [5, 1],
     ])
   })
-})
-
-test('a record that fills an append by itself has a frame by itself', async () => {
-  const files = new MemorySyncFileSystem()
-  const columns = Array.from({ length: 4 }, (_, index) => `c${index}`)
-  const record = (text: string): object => Object.fromEntries(columns.map((name) => [name, text]))
-  const definition = { ...DEFINITION, id: 2 }
-  const it = recoverLog(files, { definition, policy: DEFINITION.policy })
-  const first = appendRows(it.log, [record('x') as Row])
-  it.testWal.run()
-  await first
-  const partition = it.log.partition(0)
-  const big = record('y'.repeat(VALUE_BYTES_MAX - 16 * 1024))
-  const small = Array.from({ length: 100 }, () => record('word'.repeat(16)))
-  const appends = [...small, big].map(
-    (row) =>
-      it.log.appendRow(partition, row, 'disk', 1_000) ??
-      it.log.append(partition, { kind: 'rows', rows: [row as Row] }, 'disk', 1_000),
-  )
-  let isOver = false
-  const all = Promise.all(appends).then((results) => {
-    isOver = true
-    return results
-  })
-  while (!isOver) {
-    it.testWal.run()
-    await Promise.resolve()
-  }
-  expect((await all).map(({ offset }) => offset)).toEqual(appends.map((_, index) => index + 1))
 })
 
 test('a record is not durable when only what lies before its frame is', async () => {
