@@ -78,7 +78,9 @@ async function takeOverArchived(
   const segments = await archivedBeyond(context, log, partition, end)
   if (segments.length === 0) return []
   const disk = present(context.disk, 'an engine that flushes has a manifest')
-  await commitSegments(disk, log, partition, segments, producers)
+  // What follows them may be in RAM only, and goes with a crash; its producers then send it again.
+  const known = producersAsOf(producers, segments.at(-1)?.endOffset ?? 0)
+  await commitSegments(disk, log, partition, segments, known)
   return noteSegments(log, partition, segments, 'object')
 }
 

@@ -102,3 +102,26 @@ test('what a snapshot archives keeps its offsets and schemas, though the archive
   const known = bench.disk.manifest.state.logs.get(log.id)
   expect([known?.partitions[0]?.denseFrom, known?.schemas.length]).toEqual([4, 1])
 })
+
+test('what is taken over brings producers as of its end: what follows may be lost, and is then sent again', async () => {
+  const bench = await tieringBench()
+  const log = await bench.addLog({ policy: MEMORY_POLICY })
+  const partition = log.partition(0)
+  const send = (sequence: number): Promise<unknown> =>
+    appendRows(log, rows(1, sequence), 0, 1_000, {
+      expiresAt: Infinity,
+      priority: 0,
+      producer: { producerId: 'p', epoch: 0, sequence },
+    })
+  await send(0)
+  await archiveMemory(bench.context, log, partition, partition.nextOffset)
+  await send(1)
+  const policy = { ...HYBRID_POLICY, wal: false, ack: 'memory' } as const
+  await log.alter(async () => ({ policy, isDenseFromHere: true, isOwed: true }))
+  // The segment of the rest cannot be written.
+  bench.fault = (step) => (step.startsWith('disk create tmp/') ? 'disk_full' : null)
+  await expectError(flushPartition(bench.context, log, partition, 'disk'), 'disk_full')
+  const noted = bench.disk.manifest.state.logs.get(log.id)?.partitions[0]
+  expect(noted?.segments.map(({ endOffset }) => endOffset)).toEqual([1])
+  expect([...(noted?.producers?.values() ?? [])].map(({ sequence }) => sequence)).toEqual([0])
+})
