@@ -222,6 +222,8 @@ describe('the command', () => {
       'memory-footprint',
       'startup',
       'append-durable',
+      'recovery',
+      'ack-beside',
       'sql-cold',
       '',
     ])
@@ -231,12 +233,12 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, sql-cold',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, sql-cold',
     )
   })
 
   test('prints one JSON document a case and nothing else on standard output', () => {
-    const { status, stdout } = run('append-durable', '--quick', '--json')
+    const { status, stdout } = run('startup', '--quick', '--json')
     expect(status).toBe(0)
     const lines = stdout.trim().split('\n')
     for (const line of lines) {
