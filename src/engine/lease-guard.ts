@@ -8,6 +8,8 @@ import type { DirectoryLock } from '../storage/directory-lock.ts'
 
 /** A lease is taken over after ten seconds; a look this long ago still holds, and costs one read of a small file. */
 const LOOK_MS = 1_000
+/** Who did not ask for this long may have been stopped since, and superseded: then a look is due at once. */
+const PAUSE_MS = 10
 
 /** Throws `writer_fenced` once the lock is another's; `onFenced` is told first. */
 export function leaseGuard(
@@ -16,11 +18,14 @@ export function leaseGuard(
   onFenced: (error: StratalogError) => void,
 ): () => void {
   let lookedAt = clock.monotonic()
+  let askedAt = lookedAt
   let fenced: StratalogError | null = null
   return () => {
     if (fenced !== null) throw fenced
     const now = clock.monotonic()
-    if (now - lookedAt < LOOK_MS) return
+    const hasPaused = now - askedAt > PAUSE_MS
+    askedAt = now
+    if (!hasPaused && now - lookedAt < LOOK_MS) return
     if (!lock.isHeld()) {
       fenced = new StratalogError(
         'writer_fenced',
