@@ -214,6 +214,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
   let isOpen = false
   const archive = new ArchiveWriter({
     store,
+    clock,
     openManifest: () =>
       openArchiveManifest({
         store,

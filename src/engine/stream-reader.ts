@@ -19,6 +19,7 @@ import {
   type PartitionReadOptions,
   type ReadItem,
   gapError,
+  isFailure,
   readPartition,
   timeColumnOf,
 } from '../log/view-reader.ts'
@@ -228,7 +229,7 @@ export class StreamReader {
     }
   }
 
-  /** Tells of offsets that nothing holds, as asked. That records expired is no failure. */
+  /** Tells of offsets that nothing holds, as asked. What is gone by its log's policy is no failure. */
   #gap({ pinned: { partition, gaps } }: Page, { start: from, end: to }: Range): void {
     const { onGap } = this.#request
     if (onGap === 'skip') return
@@ -236,7 +237,7 @@ export class StreamReader {
     for (const { start, end, cause } of parts) {
       const gap = { partition, from: start, to: end, cause }
       if (typeof onGap === 'function') onGap(gap)
-      else if (cause !== 'expired') throw gapError(this.#log.name, gap)
+      else if (isFailure(cause)) throw gapError(this.#log.name, gap)
     }
   }
 

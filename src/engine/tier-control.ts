@@ -1,9 +1,11 @@
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
+import { type Duration, parseDuration } from '../base/units.ts'
 import type { AckLevel } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { TierMove } from '../tiering/context.ts'
+import type { CollectReport } from '../tiering/collect.ts'
 import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
 import type { Engine } from './engine.ts'
 
@@ -22,6 +24,16 @@ export interface TierControl {
   }): Promise<TierReport>
   /** One round of the scheduler: what is due by its age moves. */
   run(): Promise<readonly TierMove[]>
+  /**
+   * Removes objects of retired segments from the archive: those that no snapshot names, and whose grace is over. The
+   * scheduler does so by itself. @throws StratalogError `argument_invalid` without an archive, `store_unavailable`.
+   */
+  collect(options?: {
+    /** How long ago a segment was retired at least, so that readers of the archive still find it. Default `1h`. */
+    readonly grace?: Duration
+    /** Says what would go, and removes nothing. */
+    readonly dryRun?: boolean
+  }): Promise<CollectReport>
   /** Stops the scheduler's own rounds until `resume`. */
   pause(): void
   resume(): void
@@ -66,6 +78,23 @@ export class EngineTiers implements TierControl {
   async run(): Promise<readonly TierMove[]> {
     this.#assertWritable()
     return (await this.#engine.lowerTiers?.scheduler.run()) ?? []
+  }
+
+  async collect(
+    options: { readonly grace?: Duration; readonly dryRun?: boolean } = {},
+  ): Promise<CollectReport> {
+    this.#assertWritable()
+    const { lowerTiers, surroundings } = this.#engine
+    if (lowerTiers === null || !surroundings.hasArchive)
+      throw new StratalogError(
+        'argument_invalid',
+        'There is no archive to collect in. Open the engine with one.',
+      )
+    const { grace, dryRun } = options
+    return lowerTiers.scheduler.collect({
+      dryRun,
+      ...(grace === undefined ? {} : { grace: parseDuration(grace, 'grace') }),
+    })
   }
 
   pause(): void {

@@ -138,6 +138,15 @@ export class ManifestBuilder {
         return this.#copySegment(edit)
       case 'segment-copy-dropped':
         return this.#dropCopy(edit)
+      case 'start-moved':
+        return this.#moveStart(edit)
+      case 'segments-replaced':
+        return this.#replaceSegments(edit)
+      case 'segment-retired':
+        if (edit.segment.object === null) misfit(edit, 'it has no object copy')
+        return this.#retire(edit, edit, [edit.segment], edit.retiredAt)
+      case 'segments-collected':
+        return this.#forgetRetired(edit)
       case 'producers-noted':
         return this.#noteProducers(edit)
       case 'offsets-dense-from':
@@ -244,6 +253,79 @@ export class ManifestBuilder {
     const left = { ...segment, [edit.tier]: null }
     if (left.disk === null && left.object === null) segments.splice(index, 1)
     else segments[index] = left
+  }
+
+  #moveStart(edit: Edit<'start-moved'>): void {
+    const { startOffset } = edit
+    const { log, partition } = this.#partition(edit, edit)
+    if (startOffset <= partition.startOffset)
+      misfit(edit, `the partition starts at ${partition.startOffset}`)
+    const segments = this.#segments(log, edit.partition)
+    const index = segmentIndexAt(segments, startOffset)
+    const next = segments[index]
+    if (next !== undefined && next.baseOffset < startOffset)
+      misfit(edit, `segment [${next.baseOffset}, ${next.endOffset}) would be cut`)
+    this.#retire(edit, edit, segments.splice(0, index), edit.retiredAt)
+    const moved = this.#partition(edit, edit).partition
+    log.partitions[edit.partition] = { ...moved, startOffset }
+  }
+
+  #replaceSegments(edit: Edit<'segments-replaced'>): void {
+    const { segment, retiredAt } = edit
+    const { log } = this.#partition(edit, edit)
+    const segments = this.#segments(log, edit.partition)
+    const first = segmentIndexAt(segments, segment.baseOffset)
+    const last = segmentIndexAt(segments, segment.endOffset - 1)
+    const replaced = segments.slice(first, last + 1)
+    let next = segment.baseOffset
+    for (const { baseOffset, endOffset } of replaced) {
+      if (baseOffset !== next) misfit(edit, `no segment holds ${next}`)
+      next = endOffset
+    }
+    if (next !== segment.endOffset || replaced.length === 0)
+      misfit(edit, `segments end at ${next}, not at ${segment.endOffset}`)
+    segments.splice(first, replaced.length)
+    this.#retire(edit, edit, replaced, retiredAt)
+    this.#addSegment({ ...edit, kind: 'segment-added' })
+  }
+
+  /** Keeps the object copies of `segments` in mind; where `retiredAt` is null nothing. */
+  #retire(
+    edit: ManifestEdit,
+    place: { readonly logId: number; readonly partition: number },
+    segments: readonly SegmentEntry[],
+    retiredAt: number | null,
+  ): void {
+    const { log, partition } = this.#partition(edit, place)
+    if (retiredAt === null) return
+    const kept = segments.flatMap((segment) =>
+      segment.object === null ? [] : [{ segment: { ...segment, disk: null }, retiredAt }],
+    )
+    if (kept.length === 0) return
+    log.partitions[place.partition] = {
+      ...partition,
+      retired: [...(partition.retired ?? []), ...kept],
+    }
+  }
+
+  #forgetRetired(edit: Edit<'segments-collected'>): void {
+    const { log, partition } = this.#partition(edit, edit)
+    const objects = new Set(edit.objects)
+    const { retired = [], ...rest } = partition
+    const left = retired.filter(({ segment }) => !objects.delete(segment.object?.object ?? ''))
+    const [unknown] = objects
+    if (unknown !== undefined) misfit(edit, `${unknown} is of no retired segment`)
+    log.partitions[edit.partition] = left.length === 0 ? rest : { ...rest, retired: left }
+  }
+
+  #partition(
+    edit: ManifestEdit,
+    place: { readonly logId: number; readonly partition: number },
+  ): { readonly log: OwnedLog; readonly partition: PartitionState } {
+    const log = this.#log(edit, place.logId)
+    const partition = log.partitions[place.partition]
+    if (partition === undefined) return misfit(edit, `there is no partition ${place.partition}`)
+    return { log, partition }
   }
 
   #noteProducers(edit: Edit<'producers-noted'>): void {

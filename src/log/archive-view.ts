@@ -11,6 +11,7 @@ import { decodeIdentity } from '../format/identity.ts'
 import type { LogState, ManifestState, PartitionState, Snapshot } from '../format/manifest.ts'
 import { IDENTITY_FILE } from '../format/paths.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { segmentsHolding } from './held-segments.ts'
 import type { LogView, PartitionView, SegmentSource } from './log-view.ts'
 import { loadManifest } from './manifest-chain.ts'
 import { manifestFilesInStore } from './manifest-files.ts'
@@ -144,7 +145,8 @@ function viewOfPartition(
   copyOf: (segment: SegmentSource['segment']) => Pick<SegmentSource, 'tier' | 'bytes'> | null,
 ): PartitionView {
   const sources: SegmentSource[] = []
-  for (const segment of state?.segments ?? []) {
+  const held = state === undefined ? [] : segmentsHolding(state, cut.startOffset, cut.endOffset)
+  for (const segment of held) {
     const from = Math.max(segment.baseOffset, cut.startOffset)
     const to = Math.min(segment.endOffset, cut.endOffset)
     const copy = from < to ? copyOf(segment) : null

@@ -55,7 +55,7 @@ export interface PartitionReadOptions {
   readonly signal?: AbortSignal | undefined
   /**
    * `fail` is the default. A function is told of each gap, in order, and the reading goes on behind it. Records that
-   * expired are a gap that only a function is told of.
+   * expired or were retired are a gap that only a function is told of.
    */
   readonly onGap?: 'fail' | 'skip' | ((gap: OffsetGap) => void) | undefined
   /** Is told of each damage, in order, and the reading goes on behind it. */
@@ -152,7 +152,7 @@ class PartitionReading {
     for (const { start, end, cause } of parts) {
       const gap = { partition, from: start, to: end, cause }
       if (typeof onGap === 'function') onGap(gap)
-      else if (cause !== 'expired') throw gapError(this.#view.definition.name, gap)
+      else if (isFailure(cause)) throw gapError(this.#view.definition.name, gap)
     }
   }
 
@@ -232,6 +232,11 @@ function withField(schema: Schema, whole: Schema, name: string): Schema {
   const field = whole.fields[fieldIndex(whole, name)]
   if (field === undefined || fieldIndex(schema, name) !== -1) return schema
   return { id: schema.id, fields: [...schema.fields, field] }
+}
+
+/** Whether a reader that asked for nothing else fails: what is gone as its log's policy says is no failure. */
+export function isFailure(cause: GapCause): boolean {
+  return cause !== 'expired' && cause !== 'retired'
 }
 
 export function gapError(log: string, gap: OffsetGap): StratalogError {

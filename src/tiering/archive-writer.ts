@@ -5,9 +5,11 @@
  * manifest in the archive knows a log and its schemas before it knows a segment of them. So whatever the manifest says
  * can be restored from the bucket alone.
  */
+import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
 import { sha256Hex } from '../storage/checksum.ts'
+import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -20,6 +22,7 @@ export interface ArchiveWriterOptions {
   readonly store: ObjectStore
   /** Opens the archive's manifest as its writer: creates it, or claims it for the next epoch. */
   readonly openManifest: () => Promise<ManifestStore>
+  readonly clock: Clock
 }
 
 export interface ArchivedSegment {
@@ -33,12 +36,14 @@ export interface ArchivedSegment {
 export class ArchiveWriter {
   readonly store: ObjectStore
   readonly #openManifest: () => Promise<ManifestStore>
+  readonly #clock: Clock
   readonly #opening = new Mutex()
   #manifest: ManifestStore | null = null
 
   constructor(options: ArchiveWriterOptions) {
     this.store = options.store
     this.#openManifest = options.openManifest
+    this.#clock = options.clock
   }
 
   /** The archive's manifest, opened at the first use; a store that was away is tried again at the next. */
@@ -76,6 +81,8 @@ export class ArchiveWriter {
         edits.push(...this.describe(state, log, used))
       }
       for (const { log, partition, segment, producers } of added) {
+        // It was retired while it was on its way.
+        if (segment.endOffset <= (log.partitions[partition]?.firstOffset ?? 0)) continue
         // An upload that was committed and then not heard of is tried again.
         if (hasSegment(state, log, partition, segment)) continue
         edits.push({
@@ -121,6 +128,7 @@ export class ArchiveWriter {
     } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {
       edits.push({ kind: 'policy-changed', logId: log.id, policy: log.policy })
     }
+    edits.push(...this.#startEdits(state, log))
     for (const { partition, denseFrom } of log.partitions) {
       if (denseFrom === undefined || denseFrom === known?.partitions[partition]?.denseFrom) continue
       edits.push({ kind: 'offsets-dense-from', logId: log.id, partition, offset: denseFrom })
@@ -130,6 +138,27 @@ export class ArchiveWriter {
       edits.push({ kind: 'schema-added', logId: log.id, schema })
     }
     return edits
+  }
+
+  /** Commits where the partitions of a log begin, as far as the archive knows of the log. */
+  async commitStarts(log: LiveLog): Promise<void> {
+    const manifest = await this.manifest()
+    await manifest.commit((state) => this.#startEdits(state, log))
+  }
+
+  /** Whether the archive, as far as it is known, has segments before the partition's start. */
+  isBehind(log: LiveLog, partition: number): boolean {
+    const { state } = this
+    return state !== null && startOf(state, log, partition) !== null
+  }
+
+  #startEdits(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
+    return log.partitions.flatMap(({ partition }) => {
+      const startOffset = startOf(state, log, partition)
+      if (startOffset === null) return []
+      const place = { logId: log.id, partition, startOffset }
+      return [{ kind: 'start-moved' as const, ...place, retiredAt: this.#clock.now() }]
+    })
   }
 
   async close(): Promise<void> {
@@ -153,4 +182,14 @@ export class ArchiveWriter {
       },
     })
   }
+}
+
+/** Where the archive's part of a partition is to begin, which is where a segment does; null: where it does now. */
+function startOf(state: ManifestState, log: LiveLog, partition: number): number | null {
+  const known = notedIn(state, log, partition)
+  const wanted = log.partitions[partition]?.firstOffset ?? 0
+  if (known === undefined || known.startOffset >= wanted) return null
+  const cut = known.segments[segmentIndexAt(known.segments, wanted)]
+  const startOffset = Math.min(wanted, cut?.baseOffset ?? wanted)
+  return startOffset > known.startOffset ? startOffset : null
 }

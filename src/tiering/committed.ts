@@ -2,6 +2,7 @@
  * What a manifest has of a partition that the partition does not know of: a commit that was answered with an error may
  * have been done. The move is then made again, of the same records, and finds its segment there.
  */
+import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { ManifestState, PartitionState, SegmentEntry } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
@@ -23,9 +24,8 @@ export function hasSegment(
   segment: SegmentEntry,
 ): boolean {
   const known = notedIn(state, log, partition)?.segments ?? []
-  return known.some(
-    (entry) => entry.baseOffset === segment.baseOffset && entry.sha256 === segment.sha256,
-  )
+  const entry = known[segmentIndexAt(known, segment.baseOffset)]
+  return entry?.baseOffset === segment.baseOffset && entry.sha256 === segment.sha256
 }
 
 /**

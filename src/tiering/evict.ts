@@ -28,7 +28,7 @@ export async function dropDiskCopies(
   for (const segment of segments) await proveObjectCopy(context, disk, segment)
   const number = partition.partition
   await disk.manifest.commit((state) => {
-    // What an earlier commit dropped though it was answered with an error is not dropped again.
+    // What an earlier commit dropped though it was answered with an error is not dropped again, nor what was retired.
     const onDisk = new Set(
       state.logs
         .get(log.id)
@@ -47,17 +47,9 @@ export async function dropDiskCopies(
       }))
   })
   for (const segment of segments) {
-    const file = present(segment.disk, 'a disk copy').object
+    if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', null)
-    context.pins.whenFree(file, () => {
-      // A file that cannot be removed now is an orphan; the next open removes it.
-      disk.fileSystem.remove(`${disk.dataDir}/${file}`).catch((error: unknown) => {
-        context.logger.warn('A dropped segment file could not be removed.', {
-          file,
-          reason: String(error),
-        })
-      })
-    })
+    removeFiles(context, disk, [present(segment.disk, 'a disk copy').object])
   }
   return segments.map((segment) => ({
     log: log.name,
@@ -68,6 +60,22 @@ export async function dropDiskCopies(
     toTier: 'object',
     bytes: segment.length,
   }))
+}
+
+/** Removes segment files that no manifest names any more, each when its last reader lets go. */
+export function removeFiles(
+  { pins, logger }: TieringContext,
+  { fileSystem, dataDir }: DiskContext,
+  files: readonly string[],
+): void {
+  for (const file of files) {
+    pins.whenFree(file, () => {
+      // A file that cannot be removed now is an orphan; the next open removes it.
+      fileSystem.remove(`${dataDir}/${file}`).catch((error: unknown) => {
+        logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
+      })
+    })
+  }
 }
 
 /**

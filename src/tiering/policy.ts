@@ -7,6 +7,7 @@
  * What was appended in the future was appended before a clock that went back, nobody knows how long ago: it is due.
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
+import { newestTime } from '../log/segment-list.ts'
 
 /** A hot batch as the policy sees it. */
 export interface BatchFactsInRam {
@@ -22,6 +23,10 @@ export interface PartitionFacts {
   readonly partition: number
   readonly policy: StoragePolicy
   readonly flushedEnd: number
+  /** The newest time of a record that a segment holds, in ms. */
+  readonly newestTime: number
+  /** Whether the archive's manifest still has segments before the partition's start. */
+  readonly isArchiveBehind: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number
   readonly batches: readonly BatchFactsInRam[]
@@ -31,6 +36,10 @@ export interface PartitionFacts {
 export interface PartitionPlan {
   readonly logId: number
   readonly partition: number
+  /** The partition begins here from now on, where a segment ends; 0: it begins where it did. */
+  readonly retireTo: number
+  /** Tell the archive where the partition begins. */
+  readonly retireArchived: boolean
   /** Write everything in RAM that has no lower copy: to disk, or straight to the object store. */
   readonly flush: 'disk' | 'object' | null
   /** Base offsets of segments to upload, in order. */
@@ -55,6 +64,8 @@ export function planTiering(input: TieringInput): readonly PartitionPlan[] {
   for (const facts of input.partitions) {
     const plan = planPartition(facts, input.now, input.hasArchive)
     if (
+      plan.retireTo > 0 ||
+      plan.retireArchived ||
       plan.flush !== null ||
       plan.upload.length > 0 ||
       plan.dropHotTo > 0 ||
@@ -71,6 +82,8 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
   return {
     logId,
     partition,
+    retireTo: retireTo(facts, now),
+    retireArchived: hasArchive && facts.isArchiveBehind,
     flush: isFlushDue(facts, now) ? (policy.localDisk ? 'disk' : 'object') : null,
     upload: hasArchive ? uploadsDue(facts, now) : [],
     dropHotTo: dropHotTo(facts, now),
@@ -113,6 +126,42 @@ export function pendingRecords(facts: PartitionFacts): number {
   for (const { baseOffset, endOffset } of [...waiting, ...recallsDue(facts)])
     records += endOffset - baseOffset
   return records
+}
+
+/**
+ * Retention takes segments from the front, each when its newest record is due. Age counts from a record's own time,
+ * against the smaller of the clock and the newest record's time: neither a clock that runs ahead nor a pause of the
+ * writer makes all records old.
+ */
+function retireTo({ policy, segments, newestTime: newest }: PartitionFacts, now: number): number {
+  const { retention, retentionBytes } = policy
+  if (policy.mode === 'memory' || segments.length === 0) return 0
+  let to = 0
+  if (retention !== null) {
+    const before = Math.min(now, newest) - retention
+    for (const segment of segments) {
+      if (newestTime(segment) > before) break
+      to = segment.endOffset
+    }
+  }
+  if (retentionBytes !== null) {
+    let bytes = segments.reduce((sum, { length }) => sum + length, 0)
+    for (const { length, endOffset } of segments) {
+      // The newest segment stays, however big it is.
+      if (bytes <= retentionBytes || endOffset === segments.at(-1)?.endOffset) break
+      bytes -= length
+      to = Math.max(to, endOffset)
+    }
+  }
+  return to
+}
+
+/** When the first segment's newest record is due; Infinity where nothing is retired by age. */
+function retireDueAt({ policy, segments, newestTime: newest }: PartitionFacts): number {
+  const [first] = segments
+  if (policy.mode === 'memory' || policy.retention === null || first === undefined) return Infinity
+  const due = newestTime(first) + policy.retention
+  return due <= newest ? due : Infinity
 }
 
 /** A memory-mode log never flushes by its age. Without a local disk the archive's delay is the one that counts. */
@@ -176,6 +225,8 @@ export function nextDueMs(input: TieringInput): number {
   for (const facts of input.partitions) {
     const { policy, batches, segments, flushedEnd } = facts
     if (isOwing(facts)) return 0
+    at = Math.min(at, retireDueAt(facts))
+    if (policy.retentionBytes !== null && retireTo(facts, now) > 0) return 0
     if (policy.mode !== 'memory') {
       const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
       const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
@@ -184,7 +235,7 @@ export function nextDueMs(input: TieringInput): number {
       if (first !== undefined) at = Math.min(at, dueAt(first.appendTimeMax, policy.memoryTtl, now))
     }
     if (!input.hasArchive) continue
-    if (recallsDue(facts).length > 0) return 0
+    if (recallsDue(facts).length > 0 || facts.isArchiveBehind) return 0
     const waiting = segments.find((segment) => segment.object === null)
     if (waiting !== undefined && isUploadOwed(facts, waiting)) return 0
     if (waiting !== undefined && policy.archiveAfter !== null) {

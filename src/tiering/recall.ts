@@ -10,12 +10,13 @@ import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import { sha256Hex } from '../storage/checksum.ts'
+import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
 import { segmentDirectory, segmentPath, temporaryPath } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
-import { notedIn } from './committed.ts'
+import { hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 
 /** Brings the named segments to the disk in order, and returns what moved. */
@@ -36,7 +37,8 @@ export async function recallSegments(
     const location = { object: segmentPath(name), position: 0, length: segment.length }
     const bytes = await fetchVerified(archive, segment)
     await writeFile(context, disk, segmentDirectory(log.id, partition.partition), location, bytes)
-    await commitCopy(disk, log, partition.partition, segment.baseOffset, location)
+    await commitCopy(disk, log, partition.partition, segment, location)
+    if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', location)
     moves.push({
       log: log.name,
@@ -91,13 +93,15 @@ async function commitCopy(
   disk: DiskContext,
   log: LiveLog,
   partition: number,
-  baseOffset: number,
+  segment: SegmentEntry,
   location: Location,
 ): Promise<void> {
   await disk.manifest.commit((state) => {
+    const { baseOffset } = segment
     const known = notedIn(state, log, partition)?.segments ?? []
-    // A commit that was answered with an error may have been done.
-    if (known.some((entry) => entry.baseOffset === baseOffset && entry.disk !== null)) return []
+    // A commit that was answered with an error may have been done; or the segment was retired meanwhile.
+    const hasCopy = known[segmentIndexAt(known, baseOffset)]?.disk !== null
+    if (hasCopy || !hasSegment(state, log, partition, segment)) return []
     const copy = { logId: log.id, partition, baseOffset, tier: 'disk', location } as const
     return [{ kind: 'segment-copied', ...copy }]
   })

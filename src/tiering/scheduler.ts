@@ -11,6 +11,12 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { archiveMemory } from './archive-memory.ts'
 import type { TierMove, TieringContext } from './context.ts'
+import {
+  type CollectOptions,
+  type CollectReport,
+  collectArchive,
+  isCollectable,
+} from './collect.ts'
 import { commitCheckpoint } from './checkpoint.ts'
 import { dropDiskCopies } from './evict.ts'
 import { flushPartition } from './flush.ts'
@@ -23,12 +29,15 @@ import {
   planTiering,
 } from './policy.ts'
 import { recallSegments } from './recall.ts'
+import { retireArchived, retirePartition } from './retire.ts'
 import { uploadSegments } from './upload.ts'
 
 /**
  * An idle scheduler looks this often whether something has come due: the least delay that policies are honoured within.
  */
 const LOOK_INTERVAL_MS = 250
+
+const COLLECT_INTERVAL_MS = 60_000
 
 /** Which tier `now` brings everything to. */
 export type TierTarget = 'disk' | 'object'
@@ -69,6 +78,7 @@ export class TieringScheduler {
   readonly #context: TieringContext
   readonly #lanes: Readonly<Record<LaneName, Lane>>
   #timer: Timer | null = null
+  #nextCollect = 0
   #isPaused = false
   #isClosed = false
 
@@ -133,6 +143,12 @@ export class TieringScheduler {
     }
   }
 
+  /** Removes what the archive keeps in mind and nothing needs. @throws StratalogError what the object store throws. */
+  collect(options: CollectOptions = {}): Promise<CollectReport> {
+    this.#assertOpen()
+    return this.#lanes.remote.round(() => collectArchive(this.#context, options))
+  }
+
   /** For a snapshot: archives what a memory-mode log has in RAM below `end`, one call at a time in a partition. */
   archiveMemory(log: LiveLog, partition: Partition, end: number): Promise<readonly TierMove[]> {
     return this.#lanes.remote.attempt(partition, () =>
@@ -194,12 +210,22 @@ export class TieringScheduler {
     this.#timer = this.#context.clock.setTimer(LOOK_INTERVAL_MS, () => {
       if (this.#isClosed) return
       this.#arm()
-      if (this.#isPaused || nextDueMs(this.#input()) > 0) return
+      if (this.#isPaused) return
+      this.#collectWhenDue()
+      if (nextDueMs(this.#input()) > 0) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
         if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runDue(lane))
       }
     })
+  }
+
+  /** The archive is looked through for what may be collected, now and then. */
+  #collectWhenDue(): void {
+    const now = this.#context.clock.monotonic()
+    if (now < this.#nextCollect || this.#lanes.remote.isBusy) return
+    this.#nextCollect = now + COLLECT_INTERVAL_MS
+    if (isCollectable(this.#context)) this.#runInBackground('remote', () => this.collect())
   }
 
   #runInBackground(lane: LaneName, round: () => Promise<unknown>): void {
@@ -216,6 +242,8 @@ export class TieringScheduler {
         partition: partition.partition,
         policy: log.policy,
         flushedEnd: partition.flushedEnd,
+        newestTime: partition.newestTime,
+        isArchiveBehind: this.#context.archive?.isBehind(log, partition.partition) ?? false,
         owedEnd: partition.owedEnd,
         batches: partition.batches,
         segments: partition.segments,
@@ -260,8 +288,14 @@ export class TieringScheduler {
     { log, partition }: Step,
     plan: PartitionPlan,
   ): Promise<readonly TierMove[]> {
-    if (name === 'local') return flushPartition(this.#context, log, partition, 'disk')
     const moves: TierMove[] = []
+    if (name === 'local') {
+      if (plan.retireTo > 0) await retirePartition(this.#context, log, partition, plan.retireTo)
+      if (plan.flush === 'disk')
+        moves.push(...(await flushPartition(this.#context, log, partition, 'disk')))
+      return moves
+    }
+    if (plan.retireArchived) await retireArchived(this.#context, log)
     if (plan.dropDisk.length > 0) {
       moves.push(...(await dropDiskCopies(this.#context, log, partition, plan.dropDisk)))
     }
@@ -379,9 +413,9 @@ function flushesToDisk({ log }: Step): boolean {
 }
 
 function hasPart(name: LaneName, plan: PartitionPlan): boolean {
-  if (name === 'local') return plan.flush === 'disk'
+  if (name === 'local') return plan.flush === 'disk' || plan.retireTo > 0
   const counts = [plan.upload, plan.dropDisk, plan.recall].map(({ length }) => length)
-  return plan.flush === 'object' || counts.some((count) => count > 0)
+  return plan.flush === 'object' || plan.retireArchived || counts.some((count) => count > 0)
 }
 
 function movesOf(outcomes: readonly Outcome[]): readonly TierMove[] {

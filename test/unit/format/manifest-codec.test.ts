@@ -209,7 +209,7 @@ describe('a base file', () => {
     }
     const state = applyEdits(emptyManifestState(), edits)
     const decoded = decodeBase(encodeBase({ ...BASE, state }), 'f')
-    expect(decoded.state.logs.get(1)?.partitions[0]?.segments.length).toBe(100_002)
+    expect(decoded.state.logs.get(1)?.partitions[0]?.segments.length).toBe(100_001)
   })
 })
 
