@@ -24,10 +24,10 @@ import type {
   ManifestEdit,
   ManifestState,
   PartitionState,
-  SegmentEntry,
   Snapshot,
 } from './manifest.ts'
 import { type Schema, isWidening } from './schema.ts'
+import { type FoundSegment, SegmentEntries, SegmentEntriesEditor } from './segment-entries.ts'
 
 /** The state before the first commit. */
 export function emptyManifestState(): ManifestState {
@@ -56,27 +56,12 @@ export function applyEdits(state: ManifestState, edits: Iterable<ManifestEdit>):
   return builder.build()
 }
 
-/**
- * The index of the segment that holds `offset`; of the first one after it when none does; the count
- * when all are before.
- */
-export function segmentIndexAt(segments: readonly SegmentEntry[], offset: number): number {
-  let low = 0
-  let high = segments.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((segments[middle]?.endOffset ?? Infinity) <= offset) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
 /** A log that this builder owns and may change in place until the next `build`. */
 interface OwnedLog {
   state: LogState
   readonly partitions: PartitionState[]
-  /** Segment arrays that were copied already, by partition. */
-  readonly segments: Map<number, SegmentEntry[]>
+  /** Segments that change, by partition. */
+  readonly segments: Map<number, SegmentEntriesEditor>
 }
 
 export class ManifestBuilder {
@@ -100,8 +85,14 @@ export class ManifestBuilder {
 
   /** The present state. The builder goes on from it and never changes it. */
   build(): ManifestState {
-    for (const [id, log] of this.#owned)
+    for (const [id, log] of this.#owned) {
+      for (const [number, editor] of log.segments) {
+        const partition = log.partitions[number]
+        if (partition !== undefined)
+          log.partitions[number] = { ...partition, segments: editor.build() }
+      }
       this.#changed.set(id, { ...log.state, partitions: log.partitions })
+    }
     this.#logs = this.#logs.with(this.#changed)
     const snapshots = this.#snapshots ?? this.#head.snapshots
     this.#head = { ...this.#head, logs: this.#logs, snapshots }
@@ -180,7 +171,10 @@ export class ManifestBuilder {
     if (isTaken) misfit(edit, `log id ${log.id} was given before`)
     if (startOffsets.length !== log.partitions)
       misfit(edit, `${log.partitions} partitions need as many start offsets`)
-    const partitions = startOffsets.map((startOffset) => ({ startOffset, segments: [] }))
+    const partitions = startOffsets.map((startOffset) => ({
+      startOffset,
+      segments: SegmentEntries.empty,
+    }))
     const state = { definition: log, schemas: [], partitions }
     this.#owned.set(log.id, { state, partitions, segments: new Map() })
     this.#head = { ...this.#head, nextLogId: Math.max(nextLogId, log.id + 1) }
@@ -220,30 +214,30 @@ export class ManifestBuilder {
       if (copy !== null && copy.length !== segment.length)
         misfit(edit, `a copy has the length ${segment.length}`)
     }
-    const index = segmentIndexAt(partition.segments, segment.baseOffset)
-    const next = partition.segments[index]
+    const segments = this.#segments(log, edit.partition)
+    const next = segments.at(segment.baseOffset)?.entry
     if (next !== undefined && next.baseOffset < segment.endOffset) {
       misfit(edit, `segment [${next.baseOffset}, ${next.endOffset}) has some of its offsets`)
     }
-    this.#segments(log, edit.partition).splice(index, 0, segment)
+    segments.insert(segment)
   }
 
   #copySegment(edit: Edit<'segment-copied'>): void {
-    const { segments, index, segment } = this.#segment(edit)
-    const present = segment[edit.tier]
-    if (edit.location.length !== segment.length)
-      misfit(edit, `a copy has the length ${segment.length}`)
+    const { segments, found } = this.#segment(edit)
+    const present = found.entry[edit.tier]
+    if (edit.location.length !== found.entry.length)
+      misfit(edit, `a copy has the length ${found.entry.length}`)
     if (present !== null && !sameLocation(present, edit.location))
       misfit(edit, `it has a copy in ${present.object}`)
-    segments[index] = { ...segment, [edit.tier]: edit.location }
+    segments.replace(found, { ...found.entry, [edit.tier]: edit.location })
   }
 
   #dropCopy(edit: Edit<'segment-copy-dropped'>): void {
-    const { segments, index, segment } = this.#segment(edit)
-    if (segment[edit.tier] === null) misfit(edit, `it has no copy on tier ${edit.tier}`)
-    const left = { ...segment, [edit.tier]: null }
-    if (left.disk === null && left.object === null) segments.splice(index, 1)
-    else segments[index] = left
+    const { segments, found } = this.#segment(edit)
+    if (found.entry[edit.tier] === null) misfit(edit, `it has no copy on tier ${edit.tier}`)
+    const left = { ...found.entry, [edit.tier]: null }
+    if (left.disk === null && left.object === null) segments.remove(found)
+    else segments.replace(found, left)
   }
 
   #noteProducers(edit: Edit<'producers-noted'>): void {
@@ -266,21 +260,19 @@ export class ManifestBuilder {
     log.partitions[edit.partition] = { ...partition, denseFrom: edit.offset }
   }
 
-  /** The segment that an edit names by its base offset, in an array that may be changed. */
+  /** The segment that an edit names by its base offset. */
   #segment(edit: Edit<'segment-copied'> | Edit<'segment-copy-dropped'>): {
-    readonly segments: SegmentEntry[]
-    readonly index: number
-    readonly segment: SegmentEntry
+    readonly segments: SegmentEntriesEditor
+    readonly found: FoundSegment
   } {
     const log = this.#log(edit, edit.logId)
     if (log.partitions[edit.partition] === undefined)
       misfit(edit, `there is no partition ${edit.partition}`)
     const segments = this.#segments(log, edit.partition)
-    const index = segmentIndexAt(segments, edit.baseOffset)
-    const segment = segments[index]
-    if (segment?.baseOffset !== edit.baseOffset)
+    const found = segments.at(edit.baseOffset)
+    if (found?.entry.baseOffset !== edit.baseOffset)
       return misfit(edit, `no segment begins at ${edit.baseOffset}`)
-    return { segments, index, segment }
+    return { segments, found }
   }
 
   #log(edit: ManifestEdit, id: number): OwnedLog {
@@ -293,14 +285,13 @@ export class ManifestBuilder {
     return log
   }
 
-  #segments(log: OwnedLog, number: number): SegmentEntry[] {
-    const copied = log.segments.get(number)
-    if (copied !== undefined) return copied
-    const partition = log.partitions[number]
-    const segments = [...(partition?.segments ?? [])]
-    log.segments.set(number, segments)
-    if (partition !== undefined) log.partitions[number] = { ...partition, segments }
-    return segments
+  #segments(log: OwnedLog, number: number): SegmentEntriesEditor {
+    let editor = log.segments.get(number)
+    if (editor === undefined) {
+      editor = new SegmentEntriesEditor(log.partitions[number]?.segments ?? SegmentEntries.empty)
+      log.segments.set(number, editor)
+    }
+    return editor
   }
 
   #ownSnapshots(): Map<string, Snapshot> {

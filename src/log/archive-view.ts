@@ -144,7 +144,8 @@ function viewOfPartition(
   copyOf: (segment: SegmentSource['segment']) => Pick<SegmentSource, 'tier' | 'bytes'> | null,
 ): PartitionView {
   const sources: SegmentSource[] = []
-  for (const segment of state?.segments ?? []) {
+  for (const segment of state?.segments.from(cut.startOffset) ?? []) {
+    if (segment.baseOffset >= cut.endOffset) break
     const from = Math.max(segment.baseOffset, cut.startOffset)
     const to = Math.min(segment.endOffset, cut.endOffset)
     const copy = from < to ? copyOf(segment) : null

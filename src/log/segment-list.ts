@@ -1,23 +1,24 @@
 /** The segments of one partition, in offset order; between them there may be holes. */
 import { assert, present } from '../base/assert.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
+import { SegmentEntries, SegmentEntriesEditor } from '../format/segment-entries.ts'
 import { archivedPrefixEnd } from './pinned-segment.ts'
 
 export class SegmentList {
-  readonly #segments: SegmentEntry[]
+  #segments: SegmentEntries
   #archivedEnd: number
 
-  constructor(segments: readonly SegmentEntry[], startOffset: number) {
-    this.#segments = [...segments]
+  constructor(segments: Iterable<SegmentEntry>, startOffset: number) {
+    this.#segments = SegmentEntries.of(segments)
     this.#archivedEnd = archivedPrefixEnd(this.#segments, startOffset)
   }
 
-  get all(): readonly SegmentEntry[] {
+  get all(): SegmentEntries {
     return this.#segments
   }
   /** Undefined without a segment. */
   get endOffset(): number | undefined {
-    return this.#segments.at(-1)?.endOffset
+    return this.#segments.chunks.at(-1)?.endOffset
   }
   /** Below it every record that a segment holds has an object copy. */
   get archivedEnd(): number {
@@ -27,7 +28,9 @@ export class SegmentList {
   /** What lies between it and the one before is held by nothing. */
   add(segment: SegmentEntry, startOffset: number): void {
     assert(segment.baseOffset >= (this.endOffset ?? 0), 'segments come in the order of offsets')
-    this.#segments.push(segment)
+    const editor = new SegmentEntriesEditor(this.#segments)
+    editor.insert(segment)
+    this.#segments = editor.build()
     this.#archivedEnd = archivedPrefixEnd(this.#segments, startOffset)
   }
 
@@ -37,9 +40,14 @@ export class SegmentList {
     location: Location | null,
     startOffset: number,
   ): void {
-    const index = this.#segments.findIndex((segment) => segment.baseOffset === baseOffset)
-    const segment = present(this.#segments[index], `segment at ${baseOffset}`)
-    this.#segments[index] = { ...segment, [tier]: location }
+    const editor = new SegmentEntriesEditor(this.#segments)
+    const next = editor.at(baseOffset)
+    const found = present(
+      next?.entry.baseOffset === baseOffset ? next : undefined,
+      `segment at ${baseOffset}`,
+    )
+    editor.replace(found, { ...found.entry, [tier]: location })
+    this.#segments = editor.build()
     this.#archivedEnd = archivedPrefixEnd(this.#segments, startOffset)
   }
 }

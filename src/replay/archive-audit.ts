@@ -11,7 +11,7 @@ import type { ListedObject } from '../storage/object-store.ts'
 /** Records that the manifest names, of one log or of all. */
 export function recordsNamed(log: LogState): number {
   return log.partitions
-    .flatMap((partition) => partition.segments)
+    .flatMap((partition) => [...partition.segments])
     .reduce((sum, segment) => sum + segment.endOffset - segment.baseOffset, 0)
 }
 
@@ -113,8 +113,7 @@ export function uncommittedReasons(archive: Archive, live: LogView): readonly st
     sources.flatMap((source) => {
       if (source.tier === 'memory' || source.segment.object === null) return []
       const { baseOffset, endOffset, sha256, object } = source.segment
-      const named =
-        log?.partitions[partition]?.segments.some((segment) => segment.sha256 === sha256) ?? false
+      const named = log?.partitions[partition]?.segments.startingAt(baseOffset)?.sha256 === sha256
       if (named) return []
       const records = place(name, partition, baseOffset, endOffset)
       return [

@@ -13,6 +13,7 @@ import type {
   Snapshot,
   SnapshotPartition,
 } from '../format/manifest.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 
 export interface PinnedLog {
   readonly definition: LogDefinition
@@ -62,19 +63,22 @@ export function createSnapshot(
 
 /** The segments that hold some offset of `[startOffset, endOffset)`, in order. */
 export function segmentsWithin(
-  segments: readonly SegmentEntry[],
+  segments: SegmentEntries,
   startOffset: number,
   endOffset: number,
 ): readonly SegmentEntry[] {
-  return segments.filter(
-    (segment) => segment.baseOffset < endOffset && segment.endOffset > startOffset,
-  )
+  const held: SegmentEntry[] = []
+  for (const segment of segments.from(startOffset)) {
+    if (segment.baseOffset >= endOffset) break
+    held.push(segment)
+  }
+  return held
 }
 
 function logBytes(state: LogState | undefined, pinned: PinnedLog): number {
   return pinned.partitions.reduce((sum, pin) => {
     const held = segmentsWithin(
-      state?.partitions[pin.partition]?.segments ?? [],
+      state?.partitions[pin.partition]?.segments ?? SegmentEntries.empty,
       pin.startOffset,
       pin.endOffset,
     )

@@ -5,6 +5,7 @@
 import { StratalogError } from '../base/errors.ts'
 import { isLogName } from '../base/log-name.ts'
 import type { LogState, PartitionState, SegmentEntry } from '../format/manifest.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import { type Archive, type PartitionBounds, wholePartition } from '../log/archive-view.ts'
 import { segmentsWithin } from './create.ts'
 import { offsetAtMoment } from './moment.ts'
@@ -164,7 +165,11 @@ async function boundsOf(
 
 function plannedSegments(log: LogState, cut: PartitionBounds): readonly PlannedSegment[] {
   const state: PartitionState | undefined = log.partitions[cut.partition]
-  return segmentsWithin(state?.segments ?? [], cut.startOffset, cut.endOffset).map((entry) => ({
+  return segmentsWithin(
+    state?.segments ?? SegmentEntries.empty,
+    cut.startOffset,
+    cut.endOffset,
+  ).map((entry) => ({
     partition: cut.partition,
     entry,
     from: Math.max(entry.baseOffset, cut.startOffset),

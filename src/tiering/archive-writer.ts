@@ -115,7 +115,7 @@ export class ArchiveWriter {
     const edits: ManifestEdit[] = []
     if (known === undefined) {
       const startOffsets = log.partitions.map(
-        (partition) => partition.segments[0]?.baseOffset ?? partition.startOffset,
+        (partition) => partition.segments.at(0)?.baseOffset ?? partition.startOffset,
       )
       edits.push({ kind: 'log-created', log: log.definition, startOffsets })
     } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {

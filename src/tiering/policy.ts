@@ -7,6 +7,7 @@
  * What was appended in the future was appended before a clock that went back, nobody knows how long ago: it is due.
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
+import type { SegmentEntries } from '../format/segment-entries.ts'
 
 /** A hot batch as the policy sees it. */
 export interface BatchFactsInRam {
@@ -25,7 +26,7 @@ export interface PartitionFacts {
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number
   readonly batches: readonly BatchFactsInRam[]
-  readonly segments: readonly SegmentEntry[]
+  readonly segments: SegmentEntries
 }
 
 export interface PartitionPlan {
@@ -75,7 +76,7 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
     upload: hasArchive ? uploadsDue(facts, now) : [],
     dropHotTo: dropHotTo(facts, now),
     dropDisk: hasArchive ? diskDropsDue(facts, now) : [],
-    recall: hasArchive ? recallsDue(facts).map(({ baseOffset }) => baseOffset) : [],
+    recall: hasArchive ? Array.from(recallsDue(facts), ({ baseOffset }) => baseOffset) : [],
   }
 }
 
@@ -95,8 +96,8 @@ function isUploadOwed(
 }
 
 /** A persistent log has all of its records on disk; what it had in the archive only comes back. */
-function recallsDue({ policy, segments }: PartitionFacts): readonly SegmentEntry[] {
-  return policy.mode === 'persistent' ? segments.filter(({ disk }) => disk === null) : []
+function recallsDue({ policy, segments }: PartitionFacts): Iterable<SegmentEntry> {
+  return policy.mode === 'persistent' ? segments.lacking('disk') : []
 }
 
 /** Records that are not yet where the log's policy wants them since it was changed. */
@@ -107,11 +108,9 @@ export function pendingRecords(facts: PartitionFacts): number {
     if (endOffset <= flushedEnd || baseOffset >= owedEnd) continue
     records += Math.min(endOffset, owedEnd) - Math.max(baseOffset, flushedEnd)
   }
-  const waiting = segments.filter(
-    (segment) => segment.object === null && isUploadOwed(facts, segment),
-  )
-  for (const { baseOffset, endOffset } of [...waiting, ...recallsDue(facts)])
-    records += endOffset - baseOffset
+  for (const segment of segments.lacking('object'))
+    if (isUploadOwed(facts, segment)) records += segment.endOffset - segment.baseOffset
+  for (const { baseOffset, endOffset } of recallsDue(facts)) records += endOffset - baseOffset
   return records
 }
 
@@ -129,8 +128,7 @@ function uploadsDue(facts: PartitionFacts, now: number): readonly number[] {
   const after = facts.policy.archiveAfter
   if (after === null) return []
   const due: number[] = []
-  for (const segment of facts.segments) {
-    if (segment.object !== null) continue
+  for (const segment of facts.segments.lacking('object')) {
     const isDue = dueAt(segment.appendTimeMin, after, now) <= now
     if (!isDue && !isUploadOwed(facts, segment)) break
     due.push(segment.baseOffset)
@@ -153,8 +151,7 @@ function diskDropsDue(facts: PartitionFacts, now: number): readonly number[] {
   const ttl = facts.policy.diskTtl
   if (ttl === null) return []
   const due: number[] = []
-  for (const segment of facts.segments) {
-    if (segment.disk === null) continue
+  for (const segment of facts.segments.having('disk')) {
     if (segment.object === null || dueAt(segment.appendTimeMax, ttl, now) > now) break
     due.push(segment.baseOffset)
   }
@@ -184,13 +181,14 @@ export function nextDueMs(input: TieringInput): number {
       if (first !== undefined) at = Math.min(at, dueAt(first.appendTimeMax, policy.memoryTtl, now))
     }
     if (!input.hasArchive) continue
-    if (recallsDue(facts).length > 0) return 0
-    const waiting = segments.find((segment) => segment.object === null)
+    const [recalled] = recallsDue(facts)
+    if (recalled !== undefined) return 0
+    const [waiting] = segments.lacking('object')
     if (waiting !== undefined && isUploadOwed(facts, waiting)) return 0
     if (waiting !== undefined && policy.archiveAfter !== null) {
       at = Math.min(at, dueAt(waiting.appendTimeMin, policy.archiveAfter, now))
     }
-    const onDisk = segments.find((segment) => segment.disk !== null)
+    const [onDisk] = segments.having('disk')
     if (onDisk !== undefined && policy.diskTtl !== null)
       at = Math.min(at, dueAt(onDisk.appendTimeMax, policy.diskTtl, now))
   }

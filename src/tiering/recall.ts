@@ -27,11 +27,10 @@ export async function recallSegments(
 ): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'what is recalled has a disk to go to')
   const archive = present(context.archive, 'what is recalled lies in an archive')
-  const wanted = new Set(baseOffsets)
   const moves: TierMove[] = []
-  for (const segment of partition.segments.filter(
-    (entry) => wanted.has(entry.baseOffset) && entry.disk === null,
-  )) {
+  for (const baseOffset of baseOffsets) {
+    const segment = partition.segments.startingAt(baseOffset)
+    if (segment === undefined || segment.disk !== null) continue
     const name = { ...segment, logId: log.id, partition: partition.partition }
     const location = { object: segmentPath(name), position: 0, length: segment.length }
     const bytes = await fetchVerified(archive, segment)
@@ -95,9 +94,9 @@ async function commitCopy(
   location: Location,
 ): Promise<void> {
   await disk.manifest.commit((state) => {
-    const known = notedIn(state, log, partition)?.segments ?? []
+    const known = notedIn(state, log, partition)?.segments.startingAt(baseOffset)
     // A commit that was answered with an error may have been done.
-    if (known.some((entry) => entry.baseOffset === baseOffset && entry.disk !== null)) return []
+    if (known !== undefined && known.disk !== null) return []
     const copy = { logId: log.id, partition, baseOffset, tier: 'disk', location } as const
     return [{ kind: 'segment-copied', ...copy }]
   })
