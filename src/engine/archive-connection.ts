@@ -12,6 +12,7 @@ import type {
   SegmentEntry,
   Writer,
 } from '../format/manifest.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import { IDENTITY_FILE } from '../format/paths.ts'
 import { manifestFilesInStore } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
@@ -100,7 +101,7 @@ export function assertNothingNew(local: ManifestState, archive: ManifestState): 
   )
 }
 
-const NOTHING: PartitionState = { startOffset: 0, segments: [] }
+const NOTHING: PartitionState = { startOffset: 0, segments: SegmentEntries.empty }
 
 /** A segment says by number which schema it has, so both must mean the same by it. */
 function pullSchemas(local: LogState, remote: LogState): readonly ManifestEdit[] {
@@ -129,10 +130,9 @@ function forgetCopies(
   local: PartitionState,
   remote: PartitionState,
 ): readonly ManifestEdit[] {
-  const named = new Map(remote.segments.map((segment) => [segment.baseOffset, segment.sha256]))
   const edits: ManifestEdit[] = []
-  for (const { baseOffset, endOffset, sha256, disk, object } of local.segments) {
-    if (object === null || named.has(baseOffset)) continue
+  for (const { baseOffset, endOffset, sha256, disk } of local.segments.having('object')) {
+    if (remote.segments.startingAt(baseOffset) !== undefined) continue
     if (disk !== null) {
       const copy = { logId: log.id, partition, baseOffset, tier: 'object' } as const
       edits.push({ kind: 'segment-copy-dropped', ...copy })
@@ -157,10 +157,9 @@ function pullPartition(
   // A log in RAM may have evicted records before it was archived, by snapshots or since it has another mode.
   const gapsEnd = log.policy.mode === 'memory' ? Infinity : (local.denseFrom ?? 0)
   const edits: ManifestEdit[] = []
-  const byOffset = new Map(local.segments.map((segment) => [segment.baseOffset, segment]))
   let end = local.segments.at(-1)?.endOffset ?? local.startOffset
   for (const segment of remote.segments) {
-    const own = byOffset.get(segment.baseOffset)
+    const own = local.segments.startingAt(segment.baseOffset)
     if (own !== undefined) {
       if (own.sha256 !== segment.sha256) throw diverged(logId, partition, own, segment)
       if (own.object === null && segment.object !== null) {
@@ -200,7 +199,8 @@ function isBetween(
   { baseOffset, endOffset }: SegmentEntry,
   gapsEnd: number,
 ): boolean {
-  const isFree = segments.every((own) => own.endOffset <= baseOffset || own.baseOffset >= endOffset)
+  const own = segments.at(segments.indexAt(baseOffset))
+  const isFree = own === undefined || own.baseOffset >= endOffset
   return isFree && baseOffset >= startOffset && endOffset <= gapsEnd
 }
 

@@ -1,5 +1,6 @@
 import { parseLogName } from '../base/log-name.ts'
 import type { LogState, Snapshot } from '../format/manifest.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import type { Archive } from '../log/archive-view.ts'
 import { newestStart } from '../log/newest-start.ts'
 import type { QueryParameters } from '../query/protocol.ts'
@@ -149,7 +150,8 @@ export class ArchiveLog {
         return { start, end: held?.segments.at(-1)?.endOffset ?? start }
       },
       newestStart: (partition, count) => {
-        const { startOffset = 0, segments = [] } = state.partitions[partition] ?? {}
+        const { startOffset = 0, segments = SegmentEntries.empty } =
+          state.partitions[partition] ?? {}
         const endOffset = segments.at(-1)?.endOffset ?? startOffset
         return newestStart({ startOffset, endOffset, segments, batches: [], now: 0 }, count)
       },

@@ -1,6 +1,7 @@
 import { parseLogName } from '../base/log-name.ts'
 import { once } from '../base/once.ts'
 import { PARTITIONS_MAX } from '../format/limits.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import type { PartitionState } from '../format/manifest.ts'
 import { assertFields, storedSchema } from '../format/schema-evolution.ts'
 import type { ColumnType, Field } from '../format/schema.ts'
@@ -22,7 +23,7 @@ export interface CreateLogOptions {
   readonly storage?: StorageOptions
 }
 
-const EMPTY_PARTITION: PartitionState = { startOffset: 0, segments: [] }
+const EMPTY_PARTITION: PartitionState = { startOffset: 0, segments: SegmentEntries.empty }
 
 const KNOWN_KEYS = ['schema', 'partitions', 'timeColumn', 'keyColumn', 'storage']
 

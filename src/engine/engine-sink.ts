@@ -2,6 +2,7 @@
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
 import type { LogDefinition } from '../format/manifest.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../format/limits.ts'
 import { type RecordBatch, sliceRecordBatch } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -47,7 +48,10 @@ async function createTarget(engine: Engine, log: ReplayLog): Promise<LiveLog> {
   const state = await engine.commitLog((id) => ({
     definition: { ...definition, id, policy, createdAt: engine.ports.clock.now() },
     schemas,
-    partitions: startOffsets.map((startOffset) => ({ startOffset, segments: [] })),
+    partitions: startOffsets.map((startOffset) => ({
+      startOffset,
+      segments: SegmentEntries.empty,
+    })),
   }))
   return engine.registry.add(state)
 }

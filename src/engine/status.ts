@@ -148,7 +148,7 @@ function pendingIn({ id, policy }: LiveLog, partition: Partition): number {
     partition: partition.partition,
     policy,
     flushedEnd,
-    newestTime: -Infinity,
+    totals: null,
     isArchiveBehind: false,
     owedEnd,
     batches,
@@ -159,7 +159,7 @@ function pendingIn({ id, policy }: LiveLog, partition: Partition): number {
 function partitionStatus(partition: Partition, now: number): PartitionStatus {
   const { segments, batches, startOffset } = partition
   const waitingInRam = batches.find((batch) => batch.endOffset > partition.flushedEnd)
-  const waitingOnDisk = segments.find((segment) => segment.object === null)
+  const [waitingOnDisk] = segments.lacking('object')
   return {
     partition: partition.partition,
     startOffset,
@@ -173,8 +173,8 @@ function partitionStatus(partition: Partition, now: number): PartitionStatus {
         startOffset: partition.hotStart,
         endOffset: partition.nextOffset,
       },
-      disk: segmentTier(segments.filter((segment) => segment.disk !== null)),
-      object: segmentTier(segments.filter((segment) => segment.object !== null)),
+      disk: segmentTier(segments.having('disk')),
+      object: segmentTier(segments.having('object')),
     },
     lag: {
       flushMs: waitingInRam === undefined ? 0 : Math.max(0, now - waitingInRam.appendTimeMin),
@@ -185,14 +185,17 @@ function partitionStatus(partition: Partition, now: number): PartitionStatus {
   }
 }
 
-function segmentTier(segments: readonly SegmentEntry[]): TierStatus & { segments: number } {
-  return {
-    records: segments.reduce((sum, segment) => sum + segment.endOffset - segment.baseOffset, 0),
-    bytes: segments.reduce((sum, segment) => sum + segment.length, 0),
-    startOffset: segments[0]?.baseOffset ?? 0,
-    endOffset: segments.at(-1)?.endOffset ?? 0,
-    segments: segments.length,
+function segmentTier(given: Iterable<SegmentEntry>): TierStatus & { segments: number } {
+  let [records, bytes, segments] = [0, 0, 0]
+  let [startOffset, endOffset] = [0, 0]
+  for (const segment of given) {
+    if (segments === 0) startOffset = segment.baseOffset
+    endOffset = segment.endOffset
+    records += segment.endOffset - segment.baseOffset
+    bytes += segment.length
+    segments++
   }
+  return { records, bytes, startOffset, endOffset, segments }
 }
 
 /** Offsets that were assigned and that no tier holds, the newest ones where there are many. */

@@ -86,8 +86,14 @@ export const DICTIONARY_BYTES_MAX: number = 2 * MIB
 /** A manifest commit, read whole. */
 export const MANIFEST_BYTES_MAX: number = 256 * MIB
 
-/** After this many commits the manifest writes a new base, so that opening reads few files. */
+/** A manifest writes a new base after this many commits at least: opening reads as many in a moment. */
 export const MANIFEST_COMMITS_PER_BASE: number = 64
+
+/**
+ * Segments in one page of a manifest: a page is what a base writes again for one segment that changed, and a million
+ * segments are a thousand pages to fetch.
+ */
+export const MANIFEST_PAGE_ENTRIES_MAX: number = 1_024
 
 /**
  * WAL files grow from the first size to the last by doubling: a small engine opens fast, a busy one rolls seldom, and

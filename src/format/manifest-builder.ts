@@ -28,6 +28,7 @@ import type {
   Snapshot,
 } from './manifest.ts'
 import { type Schema, isWidening } from './schema.ts'
+import { type FoundSegment, SegmentEntries, SegmentEntriesEditor } from './segment-entries.ts'
 
 /** The state before the first commit. */
 export function emptyManifestState(): ManifestState {
@@ -56,27 +57,12 @@ export function applyEdits(state: ManifestState, edits: Iterable<ManifestEdit>):
   return builder.build()
 }
 
-/**
- * The index of the segment that holds `offset`; of the first one after it when none does; the count
- * when all are before.
- */
-export function segmentIndexAt(segments: readonly SegmentEntry[], offset: number): number {
-  let low = 0
-  let high = segments.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((segments[middle]?.endOffset ?? Infinity) <= offset) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
 /** A log that this builder owns and may change in place until the next `build`. */
 interface OwnedLog {
   state: LogState
   readonly partitions: PartitionState[]
-  /** Segment arrays that were copied already, by partition. */
-  readonly segments: Map<number, SegmentEntry[]>
+  /** Segments that change, by partition. */
+  readonly segments: Map<number, SegmentEntriesEditor>
 }
 
 export class ManifestBuilder {
@@ -100,8 +86,14 @@ export class ManifestBuilder {
 
   /** The present state. The builder goes on from it and never changes it. */
   build(): ManifestState {
-    for (const [id, log] of this.#owned)
+    for (const [id, log] of this.#owned) {
+      for (const [number, editor] of log.segments) {
+        const partition = log.partitions[number]
+        if (partition !== undefined)
+          log.partitions[number] = { ...partition, segments: editor.build() }
+      }
       this.#changed.set(id, { ...log.state, partitions: log.partitions })
+    }
     this.#logs = this.#logs.with(this.#changed)
     const snapshots = this.#snapshots ?? this.#head.snapshots
     this.#head = { ...this.#head, logs: this.#logs, snapshots }
@@ -189,7 +181,10 @@ export class ManifestBuilder {
     if (isTaken) misfit(edit, `log id ${log.id} was given before`)
     if (startOffsets.length !== log.partitions)
       misfit(edit, `${log.partitions} partitions need as many start offsets`)
-    const partitions = startOffsets.map((startOffset) => ({ startOffset, segments: [] }))
+    const partitions = startOffsets.map((startOffset) => ({
+      startOffset,
+      segments: SegmentEntries.empty,
+    }))
     const state = { definition: log, schemas: [], partitions }
     this.#owned.set(log.id, { state, partitions, segments: new Map() })
     this.#head = { ...this.#head, nextLogId: Math.max(nextLogId, log.id + 1) }
@@ -229,30 +224,30 @@ export class ManifestBuilder {
       if (copy !== null && copy.length !== segment.length)
         misfit(edit, `a copy has the length ${segment.length}`)
     }
-    const index = segmentIndexAt(partition.segments, segment.baseOffset)
-    const next = partition.segments[index]
+    const segments = this.#segments(log, edit.partition)
+    const next = segments.at(segment.baseOffset)?.entry
     if (next !== undefined && next.baseOffset < segment.endOffset) {
       misfit(edit, `segment [${next.baseOffset}, ${next.endOffset}) has some of its offsets`)
     }
-    this.#segments(log, edit.partition).splice(index, 0, segment)
+    segments.insert(segment)
   }
 
   #copySegment(edit: Edit<'segment-copied'>): void {
-    const { segments, index, segment } = this.#segment(edit)
-    const present = segment[edit.tier]
-    if (edit.location.length !== segment.length)
-      misfit(edit, `a copy has the length ${segment.length}`)
+    const { segments, found } = this.#segment(edit)
+    const present = found.entry[edit.tier]
+    if (edit.location.length !== found.entry.length)
+      misfit(edit, `a copy has the length ${found.entry.length}`)
     if (present !== null && !sameLocation(present, edit.location))
       misfit(edit, `it has a copy in ${present.object}`)
-    segments[index] = { ...segment, [edit.tier]: edit.location }
+    segments.replace(found, { ...found.entry, [edit.tier]: edit.location })
   }
 
   #dropCopy(edit: Edit<'segment-copy-dropped'>): void {
-    const { segments, index, segment } = this.#segment(edit)
-    if (segment[edit.tier] === null) misfit(edit, `it has no copy on tier ${edit.tier}`)
-    const left = { ...segment, [edit.tier]: null }
-    if (left.disk === null && left.object === null) segments.splice(index, 1)
-    else segments[index] = left
+    const { segments, found } = this.#segment(edit)
+    if (found.entry[edit.tier] === null) misfit(edit, `it has no copy on tier ${edit.tier}`)
+    const left = { ...found.entry, [edit.tier]: null }
+    if (left.disk === null && left.object === null) segments.remove(found)
+    else segments.replace(found, left)
   }
 
   #moveStart(edit: Edit<'start-moved'>): void {
@@ -260,12 +255,10 @@ export class ManifestBuilder {
     const { log, partition } = this.#partition(edit, edit)
     if (startOffset <= partition.startOffset)
       misfit(edit, `the partition starts at ${partition.startOffset}`)
-    const segments = this.#segments(log, edit.partition)
-    const index = segmentIndexAt(segments, startOffset)
-    const next = segments[index]
-    if (next !== undefined && next.baseOffset < startOffset)
-      misfit(edit, `segment [${next.baseOffset}, ${next.endOffset}) would be cut`)
-    this.#retire(edit, edit, segments.splice(0, index), edit.retiredAt)
+    const retired = takeUpTo(this.#segments(log, edit.partition), 0, startOffset)
+    const end = retired.at(-1)?.endOffset ?? 0
+    if (end > startOffset) misfit(edit, `the segment that ends at ${end} would be cut`)
+    this.#retire(edit, edit, retired, edit.retiredAt)
     const moved = this.#partition(edit, edit).partition
     log.partitions[edit.partition] = { ...moved, startOffset }
   }
@@ -274,9 +267,7 @@ export class ManifestBuilder {
     const { segment, retiredAt } = edit
     const { log } = this.#partition(edit, edit)
     const segments = this.#segments(log, edit.partition)
-    const first = segmentIndexAt(segments, segment.baseOffset)
-    const last = segmentIndexAt(segments, segment.endOffset - 1)
-    const replaced = segments.slice(first, last + 1)
+    const replaced = takeUpTo(segments, segment.baseOffset, segment.endOffset)
     let next = segment.baseOffset
     for (const { baseOffset, endOffset } of replaced) {
       if (baseOffset !== next) misfit(edit, `no segment holds ${next}`)
@@ -284,7 +275,6 @@ export class ManifestBuilder {
     }
     if (next !== segment.endOffset || replaced.length === 0)
       misfit(edit, `segments end at ${next}, not at ${segment.endOffset}`)
-    segments.splice(first, replaced.length)
     this.#retire(edit, edit, replaced, retiredAt)
     this.#addSegment({ ...edit, kind: 'segment-added' })
   }
@@ -348,21 +338,19 @@ export class ManifestBuilder {
     log.partitions[edit.partition] = { ...partition, denseFrom: edit.offset }
   }
 
-  /** The segment that an edit names by its base offset, in an array that may be changed. */
+  /** The segment that an edit names by its base offset. */
   #segment(edit: Edit<'segment-copied'> | Edit<'segment-copy-dropped'>): {
-    readonly segments: SegmentEntry[]
-    readonly index: number
-    readonly segment: SegmentEntry
+    readonly segments: SegmentEntriesEditor
+    readonly found: FoundSegment
   } {
     const log = this.#log(edit, edit.logId)
     if (log.partitions[edit.partition] === undefined)
       misfit(edit, `there is no partition ${edit.partition}`)
     const segments = this.#segments(log, edit.partition)
-    const index = segmentIndexAt(segments, edit.baseOffset)
-    const segment = segments[index]
-    if (segment?.baseOffset !== edit.baseOffset)
+    const found = segments.at(edit.baseOffset)
+    if (found?.entry.baseOffset !== edit.baseOffset)
       return misfit(edit, `no segment begins at ${edit.baseOffset}`)
-    return { segments, index, segment }
+    return { segments, found }
   }
 
   #log(edit: ManifestEdit, id: number): OwnedLog {
@@ -375,14 +363,13 @@ export class ManifestBuilder {
     return log
   }
 
-  #segments(log: OwnedLog, number: number): SegmentEntry[] {
-    const copied = log.segments.get(number)
-    if (copied !== undefined) return copied
-    const partition = log.partitions[number]
-    const segments = [...(partition?.segments ?? [])]
-    log.segments.set(number, segments)
-    if (partition !== undefined) log.partitions[number] = { ...partition, segments }
-    return segments
+  #segments(log: OwnedLog, number: number): SegmentEntriesEditor {
+    let editor = log.segments.get(number)
+    if (editor === undefined) {
+      editor = new SegmentEntriesEditor(log.partitions[number]?.segments ?? SegmentEntries.empty)
+      log.segments.set(number, editor)
+    }
+    return editor
   }
 
   #ownSnapshots(): Map<string, Snapshot> {
@@ -392,6 +379,17 @@ export class ManifestBuilder {
 }
 
 type Edit<K extends ManifestEdit['kind']> = Extract<ManifestEdit, { readonly kind: K }>
+
+/** Takes out the segments that hold some offset of `[from, to)`, in order. */
+function takeUpTo(segments: SegmentEntriesEditor, from: number, to: number): SegmentEntry[] {
+  const taken: SegmentEntry[] = []
+  for (let found = segments.at(from); found !== null; found = segments.at(from)) {
+    if (found.entry.baseOffset >= to) break
+    taken.push(found.entry)
+    segments.remove(found)
+  }
+  return taken
+}
 
 function misfit(edit: ManifestEdit, reason: string): never {
   throw new StratalogError(

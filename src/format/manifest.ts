@@ -6,13 +6,15 @@
  * This file is the values; `manifest-codec.ts` is the files, `log/manifest-store.ts` reads and commits them.
  */
 import type { ProducerState } from './producer.ts'
-import type { ColumnStatistics } from './segment.ts'
 import type { Schema } from './schema.ts'
+import type { SegmentEntries } from './segment-entries.ts'
+import type { Location, SegmentEntry, SegmentFormat } from './segment-entry.ts'
+
+export type { Location, SegmentEntry, SegmentFormat } from './segment-entry.ts'
 
 export type StorageMode = 'memory' | 'persistent' | 'hybrid'
 export type AckLevel = 'memory' | 'disk' | 'object'
 export type EvictionPolicy = 'fifo' | 'lru' | 'ttl' | 'priority' | 'reject'
-export type SegmentFormat = 'arrow' | 'parquet'
 export type Tier = 'memory' | 'disk' | 'object'
 
 /** A log's policy with every default filled in; durations in ms, null where the key does not apply. */
@@ -54,34 +56,6 @@ export interface LogDefinition {
   readonly policy: StoragePolicy
   /** Engine clock, ms. */
   readonly createdAt: number
-}
-
-/** Where the bytes of a segment lie: inside a file or an object, possibly one that many segments share. */
-export interface Location {
-  /** A file name below the data directory, or an object key below the archive's prefix. */
-  readonly object: string
-  readonly position: number
-  readonly length: number
-}
-
-/** One segment: a contiguous range of offsets, immutable, with one or two copies. */
-export interface SegmentEntry {
-  readonly baseOffset: number
-  readonly endOffset: number
-  readonly schemaId: number
-  readonly timeMin: number
-  readonly timeMax: number
-  readonly appendTimeMin: number
-  readonly appendTimeMax: number
-  readonly rawBytes: number
-  /** Stored length in bytes and SHA-256 (hex) of the stored bytes: what every copy must match. */
-  readonly length: number
-  readonly sha256: string
-  readonly format: SegmentFormat
-  /** By position in the schema's fields. */
-  readonly statistics: readonly ColumnStatistics[]
-  readonly disk: Location | null
-  readonly object: Location | null
 }
 
 /** What a snapshot holds of one partition: `[startOffset, endOffset)`. */
@@ -217,7 +191,7 @@ export interface RetiredSegment {
 export interface PartitionState {
   readonly startOffset: number
   /** In offset order; they never overlap. */
-  readonly segments: readonly SegmentEntry[]
+  readonly segments: SegmentEntries
   /** In the order in which they were retired. Left out where there is none. */
   readonly retired?: readonly RetiredSegment[]
   /** By id: as of an offset at or below which all was durable when they were noted. Left out where there is none. */

@@ -14,7 +14,11 @@ export function segmentsHolding(
   const wanted = { start: startOffset, end: endOffset }
   const holds = ({ baseOffset, endOffset: end }: SegmentEntry): boolean =>
     intersectRanges({ start: baseOffset, end }, wanted) !== null
-  const held = state.segments.filter(holds)
+  const held: SegmentEntry[] = []
+  for (const segment of state.segments.from(startOffset)) {
+    if (segment.baseOffset >= endOffset) break
+    held.push(segment)
+  }
   const { retired } = state
   if (retired === undefined) return held
   // The newest first: it may stand in the place of several that were retired before it.

@@ -36,7 +36,7 @@ export function gapsWithin(
   held: {
     readonly hot: HotBatches
     readonly gaps: GapHistory
-    readonly segments: readonly SegmentEntry[]
+    readonly segments: Iterable<SegmentEntry>
   },
   range: Range,
   now: number,

@@ -1,5 +1,6 @@
 /** Where readers begin that name no offset: at the first record that is there, or at the newest ones. */
-import type { SegmentEntry } from '../format/manifest.ts'
+import { present } from '../base/assert.ts'
+import type { SegmentEntries } from '../format/segment-entries.ts'
 import type { HotBatch } from './hot-batch.ts'
 
 /** What a partition holds of `[startOffset, endOffset)`. */
@@ -7,7 +8,7 @@ export interface HeldRecords {
   readonly startOffset: number
   readonly endOffset: number
   /** In order, as are the batches, which serve what both have. */
-  readonly segments: readonly Pick<SegmentEntry, 'baseOffset' | 'endOffset'>[]
+  readonly segments: SegmentEntries
   readonly batches: readonly HotBatch[]
   /** ms; what expires by then is not there. */
   readonly now: number
@@ -30,7 +31,8 @@ export function newestStart(held: HeldRecords, count: number): number {
     }
   }
   let end = Math.min(endOffset, batches[0]?.baseOffset ?? endOffset)
-  for (const segment of held.segments.toReversed()) {
+  for (let index = held.segments.length - 1; index >= 0 && end > startOffset; index--) {
+    const segment = present(held.segments.at(index), 'a segment')
     const start = Math.max(segment.baseOffset, startOffset)
     const records = Math.max(0, Math.min(segment.endOffset, end) - start)
     if (records >= left) return start + records - left

@@ -8,7 +8,7 @@ export interface PartitionOptions {
   readonly partition: number
   readonly timeColumn: string
   readonly startOffset: number
-  readonly segments: readonly SegmentEntry[]
+  readonly segments: Iterable<SegmentEntry>
   /** What the manifest has of its producers. */
   readonly producers?: ReadonlyMap<string, ProducerState> | undefined
   /** Below it offsets may be held by nothing. */

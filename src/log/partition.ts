@@ -22,6 +22,7 @@ import type { ColumnData } from '../format/column.ts'
 import type { AckLevel, Location, SegmentEntry } from '../format/manifest.ts'
 import type { ProducerState } from '../format/producer.ts'
 import type { Schema } from '../format/schema.ts'
+import type { SegmentEntries } from '../format/segment-entries.ts'
 import type { AckListener } from './ack-queue.ts'
 import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
@@ -36,7 +37,7 @@ import type { PartitionOptions } from './partition-options.ts'
 import { type SegmentPorts, segmentSources } from './pinned-segment.ts'
 import { ProducerTable } from './producer-table.ts'
 import { reclaimBatch } from './reclaim-batch.ts'
-import { SegmentList } from './segment-list.ts'
+import { SegmentList, type SegmentTotals } from './segment-list.ts'
 import { Waiters } from './waiters.ts'
 
 /** A full batch takes no greater part of a budget: it is evicted whole, and copied when a column of it grows. */
@@ -99,8 +100,8 @@ export class Partition implements AckListener {
     this.#ack = ack
     this.#denseFrom = options.denseFrom
     // What a log without a WAL let go of at its beginning is no gap of every read.
-    const held = options.denseFrom === undefined ? undefined : options.segments[0]?.baseOffset
-    this.#startOffset = held ?? options.startOffset
+    const [held] = options.denseFrom === undefined ? [] : options.segments
+    this.#startOffset = held?.baseOffset ?? options.startOffset
     this.#segments = new SegmentList(options.segments, this.#startOffset)
     if (options.producers !== undefined)
       this.#producers = new ProducerTable(options.producers.values())
@@ -115,9 +116,8 @@ export class Partition implements AckListener {
   get firstOffset(): number {
     return this.#firstOffset
   }
-  /** The newest time of a record that a segment holds, in ms; -Infinity where none does. */
-  get newestTime(): number {
-    return this.#segments.newestTime
+  get segmentTotals(): SegmentTotals {
+    return this.#segments.totals
   }
   get nextOffset(): number {
     return this.#nextOffset
@@ -165,7 +165,7 @@ export class Partition implements AckListener {
   get expiresMin(): number {
     return this.#hot.expiresMin
   }
-  get segments(): readonly SegmentEntry[] {
+  get segments(): SegmentEntries {
     return this.#segments.all
   }
   /** What its batches hold of memory, those included that only a reader keeps. */
@@ -185,9 +185,8 @@ export class Partition implements AckListener {
   }
   get visibleEnd(): number {
     if (this.#ack === 'memory') return this.#nextOffset
-    const { archivedEnd } = this
-    const end = this.#ack === 'disk' ? this.#durableEnd : Math.min(archivedEnd, this.#durableEnd)
-    return Math.max(this.#visibleFloor, end)
+    const end = this.#ack === 'disk' ? Infinity : this.archivedEnd
+    return Math.max(this.#visibleFloor, Math.min(end, this.#durableEnd))
   }
   /** LSN that recovery must start from to have back what is only in RAM; Infinity when nothing is. */
   get firstUnflushedLsn(): number {

@@ -1,7 +1,7 @@
 import { present } from '../base/assert.ts'
 import { type Range, intersectRanges } from '../base/range.ts'
-import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
+import type { SegmentEntries } from '../format/segment-entries.ts'
 import type { Lease, SegmentBytes, SegmentFallback, SegmentSource, ViewSource } from './log-view.ts'
 import type { SegmentPins } from './segment-pins.ts'
 
@@ -46,25 +46,22 @@ function segmentSource(
 }
 
 /** The offset below which every record has an object copy. */
-export function archivedPrefixEnd(segments: readonly SegmentEntry[], startOffset: number): number {
-  let end = startOffset
-  for (const segment of segments) {
-    if (segment.object === null) break
-    end = segment.endOffset
-  }
-  return end
+export function archivedPrefixEnd(segments: SegmentEntries, startOffset: number): number {
+  const [waiting] = segments.lacking('object')
+  if (waiting === undefined) return segments.chunks.at(-1)?.endOffset ?? startOffset
+  const index = segments.indexAt(waiting.baseOffset)
+  return index === 0 ? startOffset : (segments.at(index - 1)?.endOffset ?? startOffset)
 }
 
 /** Pins what of the segments, which are in order, lies in `wanted`. */
 export function segmentSources(
   ports: SegmentPorts,
-  segments: readonly SegmentEntry[],
+  segments: SegmentEntries,
   wanted: Range,
   leases: Lease[],
 ): ViewSource[] {
   const sources: ViewSource[] = []
-  for (let index = segmentIndexAt(segments, wanted.start); index < segments.length; index++) {
-    const segment = present(segments[index], 'a segment')
+  for (const segment of segments.from(wanted.start)) {
     const part = intersectRanges({ start: segment.baseOffset, end: segment.endOffset }, wanted)
     if (part === null) break
     sources.push(segmentSource(ports, segment, part, leases))

@@ -15,7 +15,6 @@ import {
 import { decodeProducer } from '../format/producer.ts'
 import { type WalFrame, walFrameBytes } from '../format/wal-frame.ts'
 import { sliceColumn } from '../format/column.ts'
-import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { AckQueue } from './ack-queue.ts'
 import type { LiveLog } from './live-log.ts'
 import type { Partition } from './partition.ts'
@@ -139,7 +138,7 @@ export class Recovery {
 function checkSameHistory(log: LiveLog, partition: Partition, frame: WalFrame): void {
   const { segments } = partition
   const { baseOffset, appendTime } = frame
-  const segment = segments[segmentIndexAt(segments, baseOffset)]
+  const segment = segments.at(segments.indexAt(baseOffset))
   if (segment === undefined || segment.disk !== null || segment.baseOffset > baseOffset) return
   const isWithin = baseOffset + frame.recordCount <= segment.endOffset
   if (isWithin && segment.appendTimeMin <= appendTime && appendTime <= segment.appendTimeMax) return

@@ -1,6 +1,7 @@
 /** What an archive's manifest should say and does not: problems that no segment by itself can show. */
 import { isStratalogError } from '../base/errors.ts'
 import type { LogState, Snapshot } from '../format/manifest.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import { SEGMENTS_DIRECTORY, parsePath } from '../format/paths.ts'
 import { SEGMENT_TAIL_BYTES, parseSegmentTail } from '../format/segment-reader.ts'
 import { type Archive, wholePartition } from '../log/archive-view.ts'
@@ -12,7 +13,7 @@ import type { ListedObject } from '../storage/object-store.ts'
 /** Records that the manifest names, of one log or of all. */
 export function recordsNamed(log: LogState): number {
   return log.partitions
-    .flatMap((partition) => partition.segments)
+    .flatMap((partition) => [...partition.segments])
     .reduce((sum, segment) => sum + segment.endOffset - segment.baseOffset, 0)
 }
 
@@ -42,7 +43,8 @@ export function snapshotReasons(archive: Archive, snapshot: Snapshot): readonly 
       ]
     if (log.definition.policy.mode === 'memory') return []
     return partitions.flatMap(({ partition, startOffset, endOffset }) => {
-      const state = log.partitions[partition] ?? { startOffset: 0, segments: [] }
+      const nothing = { startOffset: 0, segments: SegmentEntries.empty }
+      const state = log.partitions[partition] ?? nothing
       return unheld(state, startOffset, endOffset).map(
         ({ start, end }) =>
           `Snapshot '${snapshot.name}' holds ${place(name, partition, start, end)}, which is in no object.`,
@@ -114,8 +116,7 @@ export function uncommittedReasons(archive: Archive, live: LogView): readonly st
     sources.flatMap((source) => {
       if (source.tier === 'memory' || source.segment.object === null) return []
       const { baseOffset, endOffset, sha256, object } = source.segment
-      const named =
-        log?.partitions[partition]?.segments.some((segment) => segment.sha256 === sha256) ?? false
+      const named = log?.partitions[partition]?.segments.startingAt(baseOffset)?.sha256 === sha256
       if (named) return []
       const records = place(name, partition, baseOffset, endOffset)
       return [

@@ -14,6 +14,7 @@ import type {
   Snapshot,
   SnapshotPartition,
 } from '../format/manifest.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 
 export interface PinnedLog {
   readonly definition: LogDefinition
@@ -77,7 +78,7 @@ function logBytes(state: LogState | undefined, pinned: PinnedLog): number {
 function assertCovered(
   log: string,
   { partition, startOffset, endOffset }: SnapshotPartition,
-  state: PartitionState = { startOffset: 0, segments: [] },
+  state: PartitionState = { startOffset: 0, segments: SegmentEntries.empty },
 ): void {
   const [gap] = unheld(state, startOffset, endOffset)
   if (gap === undefined) return

@@ -29,8 +29,8 @@ export async function archivedBeyond(
     unsettled.delete(partition)
   }
   const segments =
-    archive.state === null ? [] : notedIn(archive.state, log, partition.partition)?.segments
-  return (segments ?? [])
+    archive.state === null ? undefined : notedIn(archive.state, log, partition.partition)?.segments
+  return Array.from(segments?.from(partition.flushedEnd) ?? [])
     .filter(({ baseOffset }) => baseOffset >= partition.flushedEnd && baseOffset < end)
     .map((segment) => ({ ...segment, disk: null }))
 }

@@ -37,10 +37,9 @@ async function archiveNow(
   if (log.usesWal) await context.wal?.flush()
   const manifest = await present(context.archive, 'a snapshot needs an archive').manifest()
   // What is on disk, of a time when the log had another mode, goes to the archive as it is.
-  const onDisk = partition.segments.filter(
-    ({ baseOffset, object }) => object === null && baseOffset < end,
-  )
-  const bases = onDisk.map(({ baseOffset }) => baseOffset)
+  const bases: number[] = []
+  for (const { baseOffset } of partition.segments.lacking('object'))
+    if (baseOffset < end) bases.push(baseOffset)
   const uploaded = await uploadSegments(context, log, partition, bases)
   const archivedEnd = (): number => {
     const known = notedIn(manifest.state, log, partition.partition)?.segments.at(-1)

@@ -9,7 +9,6 @@ import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
 import { sha256Hex } from '../storage/checksum.ts'
-import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -122,7 +121,7 @@ export class ArchiveWriter {
     const edits: ManifestEdit[] = []
     if (known === undefined) {
       const startOffsets = log.partitions.map(
-        (partition) => partition.segments[0]?.baseOffset ?? partition.startOffset,
+        (partition) => partition.segments.at(0)?.baseOffset ?? partition.startOffset,
       )
       edits.push({ kind: 'log-created', log: log.definition, startOffsets })
     } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {
@@ -189,7 +188,7 @@ function startOf(state: ManifestState, log: LiveLog, partition: number): number 
   const known = notedIn(state, log, partition)
   const wanted = log.partitions[partition]?.firstOffset ?? 0
   if (known === undefined || known.startOffset >= wanted) return null
-  const cut = known.segments[segmentIndexAt(known.segments, wanted)]
+  const cut = known.segments.at(known.segments.indexAt(wanted))
   const startOffset = Math.min(wanted, cut?.baseOffset ?? wanted)
   return startOffset > known.startOffset ? startOffset : null
 }

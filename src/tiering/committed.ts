@@ -2,7 +2,6 @@
  * What a manifest has of a partition that the partition does not know of: a commit that was answered with an error may
  * have been done. The move is then made again, of the same records, and finds its segment there.
  */
-import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { ManifestState, PartitionState, SegmentEntry } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
@@ -23,9 +22,8 @@ export function hasSegment(
   partition: number,
   segment: SegmentEntry,
 ): boolean {
-  const known = notedIn(state, log, partition)?.segments ?? []
-  const entry = known[segmentIndexAt(known, segment.baseOffset)]
-  return entry?.baseOffset === segment.baseOffset && entry.sha256 === segment.sha256
+  const known = notedIn(state, log, partition)?.segments.startingAt(segment.baseOffset)
+  return known?.sha256 === segment.sha256
 }
 
 /**
@@ -39,12 +37,9 @@ export function committedEnds(
 ): ReadonlySet<number> {
   const ends = new Set<number>()
   for (const state of states) {
-    const segments = state?.logs.get(log.id)?.partitions[partition.partition]?.segments ?? []
-    for (let index = segments.length - 1; index >= 0; index--) {
-      const { baseOffset = 0, endOffset = 0 } = segments[index] ?? {}
-      if (baseOffset < partition.flushedEnd) break
-      ends.add(endOffset)
-    }
+    const segments = state?.logs.get(log.id)?.partitions[partition.partition]?.segments
+    for (const { baseOffset, endOffset } of segments?.from(partition.flushedEnd) ?? [])
+      if (baseOffset >= partition.flushedEnd) ends.add(endOffset)
   }
   return ends
 }

@@ -6,6 +6,7 @@ import { present } from '../base/assert.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 import { readVerified } from './upload.ts'
 
@@ -20,24 +21,20 @@ export async function dropDiskCopies(
   baseOffsets: readonly number[],
 ): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'a disk copy needs a disk')
-  const wanted = new Set(baseOffsets)
-  const segments = partition.segments.filter(
-    (segment) => wanted.has(segment.baseOffset) && segment.disk !== null && segment.object !== null,
-  )
+  const segments = baseOffsets.flatMap((baseOffset) => {
+    const segment = partition.segments.startingAt(baseOffset)
+    return segment === undefined || segment.disk === null || segment.object === null
+      ? []
+      : [segment]
+  })
   if (segments.length === 0) return []
   for (const segment of segments) await proveObjectCopy(context, disk, segment)
   const number = partition.partition
   await disk.manifest.commit((state) => {
     // What an earlier commit dropped though it was answered with an error is not dropped again, nor what was retired.
-    const onDisk = new Set(
-      state.logs
-        .get(log.id)
-        ?.partitions[number]?.segments.flatMap((segment) =>
-          segment.disk === null ? [] : [segment.baseOffset],
-        ),
-    )
+    const known = notedIn(state, log, number)?.segments
     return segments
-      .filter(({ baseOffset }) => onDisk.has(baseOffset))
+      .filter(({ baseOffset }) => (known?.startingAt(baseOffset)?.disk ?? null) !== null)
       .map(({ baseOffset }) => ({
         kind: 'segment-copy-dropped',
         logId: log.id,

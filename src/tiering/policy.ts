@@ -7,7 +7,8 @@
  * What was appended in the future was appended before a clock that went back, nobody knows how long ago: it is due.
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
-import { newestTime } from '../log/segment-list.ts'
+import type { SegmentEntries } from '../format/segment-entries.ts'
+import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
 
 /** A hot batch as the policy sees it. */
 export interface BatchFactsInRam {
@@ -23,14 +24,14 @@ export interface PartitionFacts {
   readonly partition: number
   readonly policy: StoragePolicy
   readonly flushedEnd: number
-  /** The newest time of a record that a segment holds, in ms. */
-  readonly newestTime: number
+  /** Of its segments; null where nothing goes by age or size. */
+  readonly totals: SegmentTotals | null
   /** Whether the archive's manifest still has segments before the partition's start. */
   readonly isArchiveBehind: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number
   readonly batches: readonly BatchFactsInRam[]
-  readonly segments: readonly SegmentEntry[]
+  readonly segments: SegmentEntries
 }
 
 export interface PartitionPlan {
@@ -88,7 +89,7 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
     upload: hasArchive ? uploadsDue(facts, now) : [],
     dropHotTo: dropHotTo(facts, now),
     dropDisk: hasArchive ? diskDropsDue(facts, now) : [],
-    recall: hasArchive ? recallsDue(facts).map(({ baseOffset }) => baseOffset) : [],
+    recall: hasArchive ? Array.from(recallsDue(facts), ({ baseOffset }) => baseOffset) : [],
   }
 }
 
@@ -108,8 +109,8 @@ function isUploadOwed(
 }
 
 /** A persistent log has all of its records on disk; what it had in the archive only comes back. */
-function recallsDue({ policy, segments }: PartitionFacts): readonly SegmentEntry[] {
-  return policy.mode === 'persistent' ? segments.filter(({ disk }) => disk === null) : []
+function recallsDue({ policy, segments }: PartitionFacts): Iterable<SegmentEntry> {
+  return policy.mode === 'persistent' ? segments.lacking('disk') : []
 }
 
 /** Records that are not yet where the log's policy wants them since it was changed. */
@@ -120,11 +121,9 @@ export function pendingRecords(facts: PartitionFacts): number {
     if (endOffset <= flushedEnd || baseOffset >= owedEnd) continue
     records += Math.min(endOffset, owedEnd) - Math.max(baseOffset, flushedEnd)
   }
-  const waiting = segments.filter(
-    (segment) => segment.object === null && isUploadOwed(facts, segment),
-  )
-  for (const { baseOffset, endOffset } of [...waiting, ...recallsDue(facts)])
-    records += endOffset - baseOffset
+  for (const segment of segments.lacking('object'))
+    if (isUploadOwed(facts, segment)) records += segment.endOffset - segment.baseOffset
+  for (const { baseOffset, endOffset } of recallsDue(facts)) records += endOffset - baseOffset
   return records
 }
 
@@ -133,19 +132,19 @@ export function pendingRecords(facts: PartitionFacts): number {
  * against the smaller of the clock and the newest record's time: neither a clock that runs ahead nor a pause of the
  * writer makes all records old.
  */
-function retireTo({ policy, segments, newestTime: newest }: PartitionFacts, now: number): number {
+function retireTo({ policy, segments, totals }: PartitionFacts, now: number): number {
   const { retention, retentionBytes } = policy
-  if (policy.mode === 'memory' || segments.length === 0) return 0
+  if (policy.mode === 'memory' || totals === null) return 0
   let to = 0
   if (retention !== null) {
-    const before = Math.min(now, newest) - retention
+    const before = Math.min(now, totals.newestTime) - retention
     for (const segment of segments) {
       if (newestTime(segment) > before) break
       to = segment.endOffset
     }
   }
   if (retentionBytes !== null) {
-    let bytes = segments.reduce((sum, { length }) => sum + length, 0)
+    let bytes = totals.storedBytes
     for (const { length, endOffset } of segments) {
       // The newest segment stays, however big it is.
       if (bytes <= retentionBytes || endOffset === segments.at(-1)?.endOffset) break
@@ -157,11 +156,12 @@ function retireTo({ policy, segments, newestTime: newest }: PartitionFacts, now:
 }
 
 /** When the first segment's newest record is due; Infinity where nothing is retired by age. */
-function retireDueAt({ policy, segments, newestTime: newest }: PartitionFacts): number {
-  const [first] = segments
-  if (policy.mode === 'memory' || policy.retention === null || first === undefined) return Infinity
+function retireDueAt({ policy, segments, totals }: PartitionFacts): number {
+  const first = segments.at(0)
+  if (policy.mode === 'memory' || policy.retention === null || totals === null) return Infinity
+  if (first === undefined) return Infinity
   const due = newestTime(first) + policy.retention
-  return due <= newest ? due : Infinity
+  return due <= totals.newestTime ? due : Infinity
 }
 
 /** A memory-mode log never flushes by its age. Without a local disk the archive's delay is the one that counts. */
@@ -178,8 +178,7 @@ function uploadsDue(facts: PartitionFacts, now: number): readonly number[] {
   const after = facts.policy.archiveAfter
   if (after === null) return []
   const due: number[] = []
-  for (const segment of facts.segments) {
-    if (segment.object !== null) continue
+  for (const segment of facts.segments.lacking('object')) {
     const isDue = dueAt(segment.appendTimeMin, after, now) <= now
     if (!isDue && !isUploadOwed(facts, segment)) break
     due.push(segment.baseOffset)
@@ -202,8 +201,7 @@ function diskDropsDue(facts: PartitionFacts, now: number): readonly number[] {
   const ttl = facts.policy.diskTtl
   if (ttl === null) return []
   const due: number[] = []
-  for (const segment of facts.segments) {
-    if (segment.disk === null) continue
+  for (const segment of facts.segments.having('disk')) {
     if (segment.object === null || dueAt(segment.appendTimeMax, ttl, now) > now) break
     due.push(segment.baseOffset)
   }
@@ -235,13 +233,14 @@ export function nextDueMs(input: TieringInput): number {
       if (first !== undefined) at = Math.min(at, dueAt(first.appendTimeMax, policy.memoryTtl, now))
     }
     if (!input.hasArchive) continue
-    if (recallsDue(facts).length > 0 || facts.isArchiveBehind) return 0
-    const waiting = segments.find((segment) => segment.object === null)
+    const [recalled] = recallsDue(facts)
+    if (recalled !== undefined || facts.isArchiveBehind) return 0
+    const [waiting] = segments.lacking('object')
     if (waiting !== undefined && isUploadOwed(facts, waiting)) return 0
     if (waiting !== undefined && policy.archiveAfter !== null) {
       at = Math.min(at, dueAt(waiting.appendTimeMin, policy.archiveAfter, now))
     }
-    const onDisk = segments.find((segment) => segment.disk !== null)
+    const [onDisk] = segments.having('disk')
     if (onDisk !== undefined && policy.diskTtl !== null)
       at = Math.min(at, dueAt(onDisk.appendTimeMax, policy.diskTtl, now))
   }

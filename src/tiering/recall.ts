@@ -10,13 +10,12 @@ import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import { sha256Hex } from '../storage/checksum.ts'
-import { segmentIndexAt } from '../format/manifest-builder.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
 import { segmentDirectory, segmentPath, temporaryPath } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
-import { hasSegment, notedIn } from './committed.ts'
+import { notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 
 /** Brings the named segments to the disk in order, and returns what moved. */
@@ -28,11 +27,10 @@ export async function recallSegments(
 ): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'what is recalled has a disk to go to')
   const archive = present(context.archive, 'what is recalled lies in an archive')
-  const wanted = new Set(baseOffsets)
   const moves: TierMove[] = []
-  for (const segment of partition.segments.filter(
-    (entry) => wanted.has(entry.baseOffset) && entry.disk === null,
-  )) {
+  for (const baseOffset of baseOffsets) {
+    const segment = partition.segments.startingAt(baseOffset)
+    if (segment === undefined || segment.disk !== null) continue
     const name = { ...segment, logId: log.id, partition: partition.partition }
     const location = { object: segmentPath(name), position: 0, length: segment.length }
     const bytes = await fetchVerified(archive, segment)
@@ -98,10 +96,9 @@ async function commitCopy(
 ): Promise<void> {
   await disk.manifest.commit((state) => {
     const { baseOffset } = segment
-    const known = notedIn(state, log, partition)?.segments ?? []
+    const known = notedIn(state, log, partition)?.segments.startingAt(baseOffset)
     // A commit that was answered with an error may have been done; or the segment was retired meanwhile.
-    const hasCopy = known[segmentIndexAt(known, baseOffset)]?.disk !== null
-    if (hasCopy || !hasSegment(state, log, partition, segment)) return []
+    if (known?.sha256 !== segment.sha256 || known.disk !== null) return []
     const copy = { logId: log.id, partition, baseOffset, tier: 'disk', location } as const
     return [{ kind: 'segment-copied', ...copy }]
   })

@@ -242,7 +242,7 @@ export class TieringScheduler {
         partition: partition.partition,
         policy: log.policy,
         flushedEnd: partition.flushedEnd,
-        newestTime: partition.newestTime,
+        totals: isRetiring(log) ? partition.segmentTotals : null,
         isArchiveBehind: this.#context.archive?.isBehind(log, partition.partition) ?? false,
         owedEnd: partition.owedEnd,
         batches: partition.batches,
@@ -316,8 +316,7 @@ export class TieringScheduler {
     const moves = isDirect
       ? [...(await flushPartition(this.#context, log, partition, 'object'))]
       : []
-    const waiting = partition.segments.filter((segment) => segment.object === null)
-    const offsets = waiting.map((segment) => segment.baseOffset)
+    const offsets = Array.from(partition.segments.lacking('object'), (entry) => entry.baseOffset)
     if (offsets.length > 0) {
       moves.push(...(await uploadSegments(this.#context, log, partition, offsets)))
     }
@@ -393,14 +392,16 @@ function stepsOf(logs: Iterable<LiveLog>, forSnapshot = false): readonly Step[] 
   for (const log of logs) {
     const isInRam = log.policy.mode === 'memory'
     for (const partition of log.partitions) {
-      const isWanted =
-        !isInRam ||
-        partition.isOwing ||
-        (forSnapshot && partition.segments.some(({ object }) => object === null))
+      const isWanted = !isInRam || partition.isOwing || (forSnapshot && lacksObjects(partition) > 0)
       if (isWanted) steps.push({ log, partition })
     }
   }
   return steps
+}
+
+/** Whether segments go by their age or size: to count them takes a while. */
+function isRetiring({ policy }: LiveLog): boolean {
+  return policy.retention !== null || policy.retentionBytes !== null
 }
 
 /** A log in RAM flushes nothing but what it owes. */
@@ -434,12 +435,15 @@ function lowestTier(
   return log.policy.mode !== 'hybrid' && !forSnapshot ? 'disk' : target
 }
 
+function lacksObjects({ segments }: Partition): number {
+  return segments.length - segments.countHaving('object')
+}
+
 function pendingFor(step: Step, target: TierTarget): number {
   const { partition } = step
   const inRam = !isFlushed(step)
     ? 0
     : partition.batches.filter((batch) => batch.endOffset > partition.flushedEnd).length
-  const onDisk =
-    target === 'object' ? partition.segments.filter((segment) => segment.object === null).length : 0
+  const onDisk = target === 'object' ? lacksObjects(partition) : 0
   return inRam + onDisk
 }

@@ -26,12 +26,10 @@ export async function uploadSegments(
 ): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'what is uploaded lies on disk')
   const archive = present(context.archive, 'an upload needs an archive')
-  const wanted = new Set(baseOffsets)
   const moves: TierMove[] = []
-  for (const segment of partition.segments.filter(
-    (entry) => wanted.has(entry.baseOffset) && entry.object === null,
-  )) {
-    if (!partition.hasSegment(segment)) continue
+  for (const baseOffset of baseOffsets) {
+    const segment = partition.segments.startingAt(baseOffset)
+    if (segment === undefined || segment.object !== null) continue
     const key = segmentKey({ ...segment, logId: log.id, partition: partition.partition })
     const location: Location = { object: key, position: 0, length: segment.length }
     await archive.putSegment(key, await readVerified(disk, segment), segment.sha256)

@@ -50,7 +50,7 @@ export interface LiveLogOptions {
   readonly policy?: StoragePolicy
   readonly schemas?: readonly Schema[]
   /** By partition. */
-  readonly segments?: readonly (readonly SegmentEntry[])[]
+  readonly segments?: readonly Iterable<SegmentEntry>[]
 }
 
 export function liveLog(around: Surroundings, options: LiveLogOptions = {}): LiveLog {

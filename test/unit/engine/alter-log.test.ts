@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../../src/base/random.ts'
 import type { StorageChanges } from '../../../src/engine/config.ts'
-import type { AckLevel } from '../../../src/format/manifest.ts'
+import type { AckLevel, SegmentEntry } from '../../../src/format/manifest.ts'
 import { type Life, Machine, openLife } from '../../support/durable-logs.ts'
 import { expectError } from '../../support/expect-error.ts'
 import { MEMORY_POLICY } from '../../support/live-logs.ts'
@@ -195,8 +195,8 @@ describe('a change', () => {
     // The next commit learns what was done, and the one after it goes on from there.
     await life.scheduler.now([life.log], 'disk')
     expect((await life.scheduler.now([life.log], 'disk')).failed).toEqual([])
-    const ranges = (segments: readonly { baseOffset: number; endOffset: number }[]): number[][] =>
-      segments.map(({ baseOffset, endOffset }) => [baseOffset, endOffset])
+    const ranges = (segments: Iterable<SegmentEntry>): number[][] =>
+      Array.from(segments, ({ baseOffset, endOffset }) => [baseOffset, endOffset])
     const kept = life.manifest.state.logs.get(1)?.partitions[0]?.segments ?? []
     expect(ranges(kept)).toEqual(ranges(partition.segments))
     expect(await numbers(life)).toEqual([0, 2, 3, 4])

@@ -5,9 +5,9 @@ import {
   applyEdit,
   applyEdits,
   emptyManifestState,
-  segmentIndexAt,
 } from '../../../src/format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../../../src/format/manifest.ts'
+import { SegmentEntries } from '../../../src/format/segment-entries.ts'
 import {
   EVERY_EDIT,
   logDefinition,
@@ -164,7 +164,7 @@ describe('applying edits', () => {
       location,
     }
     const state = applyEdits(emptyManifestState(), [...ONE_LOG, copied, copied])
-    expect(state.logs.get(1)?.partitions[0]?.segments[0]?.object).toEqual(location)
+    expect(state.logs.get(1)?.partitions[0]?.segments.at(0)?.object).toEqual(location)
   })
 
   const elsewhere = { object: 'other', position: 0, length: 32 }
@@ -234,7 +234,7 @@ describe('applying edits', () => {
       { kind: 'start-moved', logId: 1, partition: 0, startOffset: 10, retiredAt: null },
     ],
     [
-      'segment [20, 30) would be cut',
+      'the segment that ends at 30 would be cut',
       { kind: 'start-moved', logId: 1, partition: 0, startOffset: 25, retiredAt: null },
     ],
     ['no segment holds 19', replaced(19, 30)],
@@ -324,8 +324,12 @@ describe('applying edits', () => {
 })
 
 test('the segment of an offset is found, and the place where it would be', () => {
-  const segments = [segmentEntry(0, 10), segmentEntry(10, 20), segmentEntry(30, 40)]
-  expect([0, 9, 10, 25, 39, 40].map((offset) => segmentIndexAt(segments, offset))).toEqual([
+  const segments = SegmentEntries.of([
+    segmentEntry(0, 10),
+    segmentEntry(10, 20),
+    segmentEntry(30, 40),
+  ])
+  expect([0, 9, 10, 25, 39, 40].map((offset) => segments.indexAt(offset))).toEqual([
     0, 0, 1, 2, 2, 3,
   ])
 })

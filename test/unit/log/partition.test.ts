@@ -117,7 +117,7 @@ describe('a view', () => {
   test('pins the files it reads until it is released, and is released once', () => {
     const removed: string[] = []
     const given = setting('memory', [segmentEntry(0, 10)])
-    const file = given.partition.segments[0]?.disk?.object ?? ''
+    const file = given.partition.segments.at(0)?.disk?.object ?? ''
     const view = given.log.view()
     given.around.pins.whenFree(file, () => removed.push(file))
     expect(removed).toEqual([])

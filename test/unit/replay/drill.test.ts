@@ -212,7 +212,9 @@ describe('a drill', () => {
     [
       'an object in the place of another',
       async ({ fixture, b, keys }) => {
-        const other = fixture.manifest.state.logs.get(b.definition.id)?.partitions[0]?.segments[1]
+        const other = fixture.manifest.state.logs
+          .get(b.definition.id)
+          ?.partitions[0]?.segments.at(1)
         const bytes = await fixture.store.get(other?.object?.object ?? '')
         await fixture.damage(keys[1] ?? '', () => bytes)
       },

@@ -112,7 +112,7 @@ describe('a restore', () => {
       silentLogger,
     )
     expect(position.state.nextLogId).toBe(3)
-    expect(position.state.logs.get(1)?.partitions[0]?.segments[0]?.object).not.toBeNull()
+    expect(position.state.logs.get(1)?.partitions[0]?.segments.at(0)?.object).not.toBeNull()
   })
 
   test('survives a power cut the moment it is done', async () => {
@@ -142,7 +142,7 @@ describe('a restore', () => {
         silentLogger,
       )
       const segments = [...position.state.logs.values()].flatMap((log) =>
-        log.partitions.flatMap((part) => part.segments),
+        log.partitions.flatMap((part) => [...part.segments]),
       )
       expect(segments.every((segment) => segment.object === null && segment.disk !== null)).toBe(
         true,

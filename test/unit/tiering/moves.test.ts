@@ -370,7 +370,7 @@ describe('dropping a disk copy', () => {
   test('is not done for an object that has changed since, and puts one again that is gone', async () => {
     const bench = await tieringBench()
     const log = await archivedLog(bench)
-    const key = log.partition(0).segments[0]?.object?.object ?? ''
+    const key = log.partition(0).segments.at(0)?.object?.object ?? ''
     const bytes = await bench.objects.get(key)
     await bench.objects.remove(key)
     await bench.objects.put(

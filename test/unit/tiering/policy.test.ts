@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { SegmentEntry, StoragePolicy } from '../../../src/format/manifest.ts'
+import { SegmentEntries } from '../../../src/format/segment-entries.ts'
 import {
   type PartitionFacts,
   nextDueMs,
@@ -54,16 +55,21 @@ function segment(
   }
 }
 
-function facts(overrides: Partial<PartitionFacts>): PartitionFacts {
+function facts({
+  segments = [],
+  ...overrides
+}: Partial<Omit<PartitionFacts, 'segments'>> & {
+  readonly segments?: readonly SegmentEntry[]
+}): PartitionFacts {
   return {
     logId: 1,
     partition: 0,
     policy: POLICY,
     flushedEnd: 0,
-    newestTime: Infinity,
+    totals: null,
     isArchiveBehind: false,
     batches: [],
-    segments: [],
+    segments: SegmentEntries.of(segments),
     ...overrides,
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/base/clock.ts'
+import { SegmentEntries } from '../../../src/format/segment-entries.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
 import { appendRows, visibleRows } from '../../support/live-logs.ts'
 import {
@@ -164,7 +165,7 @@ describe('a store that fails', () => {
     hanging.resolve()
     await bench.scheduler.close()
     expect(
-      [log, other].map(({ partitions }) => partitions[0]?.segments[0]?.object?.position),
+      [log, other].map(({ partitions }) => partitions[0]?.segments.at(0)?.object?.position),
     ).toEqual([0, 0])
   })
 })
@@ -278,10 +279,11 @@ test('archiving a log in RAM twice at once archives every record once', async ()
   await appendRows(log, ROWS)
   const second = bench.scheduler.archiveMemory(log, partition, partition.nextOffset)
   await Promise.all([first, second])
-  const segments = bench.archive.state?.logs.get(log.id)?.partitions[0]?.segments ?? []
+  const segments =
+    bench.archive.state?.logs.get(log.id)?.partitions[0]?.segments ?? SegmentEntries.empty
   expect(segments.at(-1)?.endOffset).toBe(20)
-  expect(segments.reduce((sum, { baseOffset, endOffset }) => sum + endOffset - baseOffset, 0)).toBe(
-    20,
-  )
+  expect(
+    [...segments].reduce((sum, { baseOffset, endOffset }) => sum + endOffset - baseOffset, 0),
+  ).toBe(20)
   expect(places(log)).toEqual([0, 0, 2])
 })

@@ -1,0 +1,32 @@
+/** What a manifest says of one segment. */
+import type { ColumnStatistics } from './segment.ts'
+
+export type SegmentFormat = 'arrow' | 'parquet'
+
+/** Where the bytes of a segment lie: inside a file or an object, possibly one that many segments share. */
+export interface Location {
+  /** A file name below the data directory, or an object key below the archive's prefix. */
+  readonly object: string
+  readonly position: number
+  readonly length: number
+}
+
+/** One segment: a contiguous range of offsets, immutable, with one or two copies. */
+export interface SegmentEntry {
+  readonly baseOffset: number
+  readonly endOffset: number
+  readonly schemaId: number
+  readonly timeMin: number
+  readonly timeMax: number
+  readonly appendTimeMin: number
+  readonly appendTimeMax: number
+  readonly rawBytes: number
+  /** Stored length in bytes and SHA-256 (hex) of the stored bytes: what every copy must match. */
+  readonly length: number
+  readonly sha256: string
+  readonly format: SegmentFormat
+  /** By position in the schema's fields. */
+  readonly statistics: readonly ColumnStatistics[]
+  readonly disk: Location | null
+  readonly object: Location | null
+}
