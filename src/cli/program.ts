@@ -229,6 +229,16 @@ function addLogCommands(program: Command, session: Session): void {
     const { tierNow } = await import('./commands/tier.ts')
     await tierNow(session, options)
   })
+  const compacting = command(
+    tier,
+    'compact',
+    'Make one segment of each run of small neighbours.',
+    'tier compact --data-dir data --archive s3://bucket/prefix --log clicks',
+  ).option('--log <names>', 'these logs only', list)
+  addConfigFlags(compacting).action(async (options) => {
+    const { tierCompact } = await import('./commands/tier.ts')
+    await tierCompact(session, options)
+  })
   const collecting = command(
     tier,
     'collect',

@@ -25,6 +25,11 @@ export interface TierControl {
   /** One round of the scheduler: what is due by its age moves. */
   run(): Promise<readonly TierMove[]>
   /**
+   * Makes one segment of each run of small neighbours, whatever their number. The scheduler does so by itself with eight
+   * of about one size. The report has a move within its tier for each segment that was made.
+   */
+  compact(options?: { readonly logs?: readonly string[] }): Promise<TierReport>
+  /**
    * Removes objects of retired segments from the archive: those that no snapshot names, and whose grace is over. The
    * scheduler does so by itself. @throws StratalogError `argument_invalid` without an archive, `store_unavailable`.
    */
@@ -54,13 +59,8 @@ export class EngineTiers implements TierControl {
     options: { readonly logs?: readonly string[]; readonly to?: TierTarget } = {},
   ): Promise<TierReport> {
     this.#assertWritable()
-    const { registry, surroundings, lowerTiers } = this.#engine
-    if (lowerTiers === null) {
-      throw new StratalogError(
-        'argument_invalid',
-        'An engine in RAM has no lower tier. Open it with a dataDir.',
-      )
-    }
+    const { surroundings, lowerTiers } = this.#engine
+    if (lowerTiers === null) throw noLowerTier()
     const to = options.to ?? (surroundings.hasArchive ? 'object' : 'disk')
     if (to === 'object' && !surroundings.hasArchive) {
       throw new StratalogError(
@@ -68,16 +68,19 @@ export class EngineTiers implements TierControl {
         'There is no archive to move to. Open the engine with one.',
       )
     }
-    const logs =
-      options.logs === undefined
-        ? [...registry.all()]
-        : options.logs.map((name) => registry.get(name))
-    return lowerTiers.scheduler.now(logs, to)
+    return lowerTiers.scheduler.now(this.#named(options.logs), to)
   }
 
   async run(): Promise<readonly TierMove[]> {
     this.#assertWritable()
     return (await this.#engine.lowerTiers?.scheduler.run()) ?? []
+  }
+
+  async compact(options: { readonly logs?: readonly string[] } = {}): Promise<TierReport> {
+    this.#assertWritable()
+    const { lowerTiers } = this.#engine
+    if (lowerTiers === null) throw noLowerTier()
+    return lowerTiers.scheduler.compact(this.#named(options.logs))
   }
 
   async collect(
@@ -124,6 +127,12 @@ export class EngineTiers implements TierControl {
     }
   }
 
+  /** @throws StratalogError `log_not_found`. */
+  #named(names: readonly string[] | undefined): readonly LiveLog[] {
+    const { registry } = this.#engine
+    return names === undefined ? [...registry.all()] : names.map((name) => registry.get(name))
+  }
+
   #startUpload(log: LiveLog): Promise<TierReport> {
     const { ports, lowerTiers } = this.#engine
     const { scheduler } = present(lowerTiers, 'the tiers below a log that is archived')
@@ -145,6 +154,13 @@ export function assertAcknowledging({ disk }: Engine): void {
   if (disk === null || !disk.facts.endsEpoch || disk.refusal === null) return
   const { code, message, details } = disk.refusal
   throw new StratalogError(code, message, { details: { ...details, fate: 'unknown' } })
+}
+
+function noLowerTier(): StratalogError {
+  return new StratalogError(
+    'argument_invalid',
+    'An engine in RAM has no lower tier. Open it with a dataDir.',
+  )
 }
 
 /** The policy was changed while the append waited. */

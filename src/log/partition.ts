@@ -31,10 +31,10 @@ import { HotBatches } from './hot-batches.ts'
 import { addHotSources, gapsWithin } from './hot-sources.ts'
 import type { Lease, PartitionView } from './log-view.ts'
 import { type TermsTest, expiredRows } from './batch-runs.ts'
-import { type BatchMemory, MemoryAccount } from './memory-account.ts'
+import { MemoryAccount } from './memory-account.ts'
 import { newestStart } from './newest-start.ts'
-import type { PartitionOptions } from './partition-options.ts'
-import { type SegmentPorts, segmentSources } from './pinned-segment.ts'
+import type { PartitionOptions, PortsOf } from './partition-options.ts'
+import { segmentSources } from './pinned-segment.ts'
 import { ProducerTable } from './producer-table.ts'
 import { reclaimBatch } from './reclaim-batch.ts'
 import { SegmentList, type SegmentTotals } from './segment-list.ts'
@@ -43,14 +43,7 @@ import { Waiters } from './waiters.ts'
 /** A full batch takes no greater part of a budget: it is evicted whole, and copied when a column of it grows. */
 const BATCHES_MIN = 16
 
-/** What a partition needs of the engine around it. */
-export interface PartitionPorts extends SegmentPorts {
-  readonly pool: BatchMemory
-  /** The engine's time in ms, which never goes back; where it is left out, nothing expires. */
-  readonly now?: () => number
-  /** Is told when the partition comes to hold records that expire. */
-  readonly onExpiring?: (partition: Partition) => void
-}
+export type PartitionPorts = PortsOf<Partition>
 
 export class Partition implements AckListener {
   // Fixed at construction.
@@ -353,6 +346,15 @@ export class Partition implements AckListener {
   /** Whether these very bytes are one of its segments. */
   hasSegment(segment: SegmentEntry): boolean {
     return this.#segments.has(segment)
+  }
+
+  /** `segment` stands in the place of `replaced`, which it holds the records of. */
+  replaceSegments(replaced: readonly SegmentEntry[], segment: SegmentEntry): void {
+    assert(
+      replaced.every((entry) => this.hasSegment(entry)),
+      'what is replaced is there',
+    )
+    this.#segments.replace(replaced, segment, this.#startOffset)
   }
 
   setCopy(baseOffset: number, tier: 'disk' | 'object', location: Location | null): void {

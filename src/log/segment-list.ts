@@ -72,6 +72,17 @@ export class SegmentList {
     return removed
   }
 
+  /** Puts `segment` in the place of `replaced`, which have its offsets. */
+  replace(replaced: readonly SegmentEntry[], segment: SegmentEntry, startOffset: number): void {
+    const editor = new SegmentEntriesEditor(this.#segments)
+    for (const { baseOffset } of replaced)
+      editor.remove(present(editor.at(baseOffset) ?? undefined, `segment at ${baseOffset}`))
+    editor.insert(segment)
+    this.#segments = editor.build()
+    this.#archivedEnd = archivedPrefixEnd(this.#segments, startOffset)
+    this.#totals = null
+  }
+
   setCopy(
     baseOffset: number,
     tier: 'disk' | 'object',

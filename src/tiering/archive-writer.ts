@@ -139,6 +139,30 @@ export class ArchiveWriter {
     return edits
   }
 
+  /** Commits that `segment` stands in the place of several. @throws StratalogError `archive_diverged` of others. */
+  async commitReplaced(
+    log: LiveLog,
+    partition: number,
+    segments: readonly SegmentEntry[],
+    segment: SegmentEntry,
+  ): Promise<void> {
+    const manifest = await this.manifest()
+    await manifest.commit((state) => {
+      // A commit that was answered with an error may have been done.
+      if (hasSegment(state, log, partition, segment)) return []
+      const place = { logId: log.id, partition }
+      const retiredAt = this.#clock.now()
+      const copy = { ...segment, disk: null }
+      if (segments.every((entry) => hasSegment(state, log, partition, entry)))
+        return [{ kind: 'segments-replaced', ...place, segment: copy, retiredAt }]
+      throw new StratalogError(
+        'archive_diverged',
+        `The archive has other segments of log '${log.name}', partition ${partition} than were compacted. Close the engine and open it again: then both are compared.`,
+        { details: { ...place, from: segment.baseOffset, to: segment.endOffset } },
+      )
+    })
+  }
+
   /** Commits where the partitions of a log begin, as far as the archive knows of the log. */
   async commitStarts(log: LiveLog): Promise<void> {
     const manifest = await this.manifest()

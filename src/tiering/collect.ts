@@ -57,7 +57,7 @@ export async function collectArchive(
 ): Promise<CollectReport> {
   const archive = present(context.archive, 'what is collected lies in an archive')
   const manifest = await archive.manifest()
-  const { due, pinned, waiting } = candidatesOf(manifest.state, context.clock.now() - grace)
+  const { due, pinned, waiting } = candidatesOf(context, manifest.state, grace)
   const report = (collected: readonly Candidate[]): CollectReport => ({
     collected: collected.map(({ object }) => object),
     bytes: collected.reduce((sum, { object }) => sum + object.bytes, 0),
@@ -88,26 +88,31 @@ export async function collectArchive(
 }
 
 /** Whether a collection would find something to do, as far as the archive is known. */
-export function isCollectable({ archive, clock }: TieringContext): boolean {
-  const state = archive?.state ?? null
-  return state !== null && candidatesOf(state, clock.now() - COLLECT_GRACE_MS).due.length > 0
+export function isCollectable(context: TieringContext): boolean {
+  const state = context.archive?.state ?? null
+  return state !== null && candidatesOf(context, state, COLLECT_GRACE_MS).due.length > 0
 }
 
 function candidatesOf(
+  { clock, logs, pins }: TieringContext,
   state: ManifestState,
-  before: number,
+  grace: number,
 ): { readonly due: readonly Candidate[]; readonly pinned: number; readonly waiting: number } {
   const due: Candidate[] = []
   let waiting = 0
   let pinned = 0
   let named: ReadonlySet<string> | null = null
+  const before = clock.now() - grace
+  const live = new Map([...logs()].map((log) => [log.id, log]))
   for (const [logId, { definition, partitions }] of state.logs) {
     for (const [partition, { retired = [] }] of partitions.entries()) {
       for (const { segment, retiredAt } of retired) {
         const { object: key } = present(segment.object, 'what is kept in mind is an object')
         named ??= pinnedObjects(state)
         if (named.has(key)) pinned++
-        else if (retiredAt > before) waiting++
+        else if (retiredAt > before || pins.isPinned(key)) waiting++
+        // The partition does not know yet that another segment stands in its place.
+        else if (live.get(logId)?.partitions[partition]?.hasSegment(segment)) waiting++
         else {
           const { baseOffset: from, endOffset: to, length: bytes } = segment
           due.push({ logId, object: { log: definition.name, partition, from, to, key, bytes } })

@@ -34,7 +34,10 @@ export async function dropDiskCopies(
     // What an earlier commit dropped though it was answered with an error is not dropped again, nor what was retired.
     const known = notedIn(state, log, number)?.segments
     return segments
-      .filter(({ baseOffset }) => (known?.startingAt(baseOffset)?.disk ?? null) !== null)
+      .filter((segment) => {
+        const entry = known?.startingAt(segment.baseOffset)
+        return entry?.sha256 === segment.sha256 && entry.disk !== null
+      })
       .map(({ baseOffset }) => ({
         kind: 'segment-copy-dropped',
         logId: log.id,

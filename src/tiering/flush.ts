@@ -181,7 +181,11 @@ function noteSegments(
   })
 }
 
-async function writeToDisk(context: TieringContext, filling: Filling): Promise<SegmentEntry> {
+/** Encodes batches and writes them to disk; no manifest names the file yet. */
+export async function writeToDisk(
+  context: TieringContext,
+  filling: Filling,
+): Promise<SegmentEntry> {
   const disk = present(context.disk, 'an engine that flushes to disk has one')
   const temporary = `${disk.dataDir}/${temporaryPath(randomHex(context.random, 8))}`
   try {
@@ -244,7 +248,7 @@ export async function archiveBatches(
 }
 
 /** Encodes batches and puts them into the archive; its manifest does not name them yet. */
-async function putBatches(
+export async function putBatches(
   context: TieringContext,
   { log, partition, records, producers }: Filling,
 ): Promise<SegmentEntry> {

@@ -8,6 +8,7 @@
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
+import { type CompactionRun, compactionDue } from './compaction-plan.ts'
 import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
 
 /** A hot batch as the policy sees it. */
@@ -49,6 +50,8 @@ export interface PartitionPlan {
   readonly dropHotTo: number
   /** Base offsets of segments whose disk copy goes. */
   readonly dropDisk: readonly number[]
+  /** Neighbouring segments that become one. */
+  readonly compact: CompactionRun | null
   /** Base offsets of segments that get a disk copy from the archive. */
   readonly recall: readonly number[]
 }
@@ -67,6 +70,7 @@ export function planTiering(input: TieringInput): readonly PartitionPlan[] {
     if (
       plan.retireTo > 0 ||
       plan.retireArchived ||
+      plan.compact !== null ||
       plan.flush !== null ||
       plan.upload.length > 0 ||
       plan.dropHotTo > 0 ||
@@ -85,6 +89,7 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
     partition,
     retireTo: retireTo(facts, now),
     retireArchived: hasArchive && facts.isArchiveBehind,
+    compact: policy.mode === 'memory' ? null : compactionDue(facts.segments),
     flush: isFlushDue(facts, now) ? (policy.localDisk ? 'disk' : 'object') : null,
     upload: hasArchive ? uploadsDue(facts, now) : [],
     dropHotTo: dropHotTo(facts, now),
@@ -223,6 +228,7 @@ export function nextDueMs(input: TieringInput): number {
   for (const facts of input.partitions) {
     const { policy, batches, segments, flushedEnd } = facts
     if (isOwing(facts)) return 0
+    if (policy.mode !== 'memory' && compactionDue(segments) !== null) return 0
     at = Math.min(at, retireDueAt(facts))
     if (policy.retentionBytes !== null && retireTo(facts, now) > 0) return 0
     if (policy.mode !== 'memory') {

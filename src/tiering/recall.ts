@@ -51,13 +51,17 @@ export async function recallSegments(
   return moves
 }
 
-async function fetchVerified(archive: ArchiveWriter, segment: SegmentEntry): Promise<Uint8Array> {
+/** The object copy's bytes. @throws StratalogError `object_corrupt` when they are not what the manifest says. */
+export async function fetchVerified(
+  archive: ArchiveWriter,
+  segment: SegmentEntry,
+): Promise<Uint8Array> {
   const { object, position, length } = present(segment.object, 'an object copy')
   const bytes = await archive.store.get(object, {
     range: { start: position, end: position + length },
   })
   if (bytes.length === segment.length && (await sha256Hex(bytes)) === segment.sha256) return bytes
-  throw new StratalogError('object_corrupt', `${object} is damaged; it was not brought to disk.`, {
+  throw new StratalogError('object_corrupt', `${object} is damaged; it was not copied.`, {
     details: { key: object, from: segment.baseOffset, to: segment.endOffset },
   })
 }

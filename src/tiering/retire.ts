@@ -13,6 +13,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { notedIn } from './committed.ts'
 import type { TieringContext } from './context.ts'
+import { settleCompaction } from './compact.ts'
 import { removeFiles } from './evict.ts'
 import { changingSegments } from './one-at-a-time.ts'
 
@@ -23,7 +24,8 @@ export async function retirePartition(
   partition: Partition,
   startOffset: number,
 ): Promise<void> {
-  return changingSegments(partition, () => retireNow(context, log, partition, startOffset))
+  await settleCompaction(context, log, partition)
+  await changingSegments(partition, () => retireNow(context, log, partition, startOffset))
 }
 
 async function retireNow(

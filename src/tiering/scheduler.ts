@@ -19,6 +19,8 @@ import {
 } from './collect.ts'
 import { commitCheckpoint } from './checkpoint.ts'
 import { dropDiskCopies } from './evict.ts'
+import { compactSegments, settleCompaction } from './compact.ts'
+import { compactableRuns } from './compaction-plan.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
 import {
@@ -147,6 +149,19 @@ export class TieringScheduler {
   collect(options: CollectOptions = {}): Promise<CollectReport> {
     this.#assertOpen()
     return this.#lanes.remote.round(() => collectArchive(this.#context, options))
+  }
+
+  /** Makes one segment of each run of neighbours that fit one, however many or few they are. */
+  async compact(logs: readonly LiveLog[]): Promise<TierReport> {
+    this.#assertOpen()
+    const steps = stepsOf(logs).filter(({ log }) => log.policy.mode !== 'memory')
+    const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }) => {
+      const moves: TierMove[] = []
+      for (const run of compactableRuns(partition.segments))
+        moves.push(...(await compactSegments(this.#context, log, partition, run)))
+      return moves
+    })
+    return { moved: movesOf(outcomes), pending: 0, failed: failuresOf(outcomes) }
   }
 
   /** For a snapshot: archives what a memory-mode log has in RAM below `end`, one call at a time in a partition. */
@@ -305,6 +320,9 @@ export class TieringScheduler {
     if (plan.upload.length > 0) {
       moves.push(...(await uploadSegments(this.#context, log, partition, plan.upload)))
     }
+    if (plan.compact !== null) {
+      moves.push(...(await compactSegments(this.#context, log, partition, plan.compact)))
+    }
     if (plan.recall.length > 0) {
       moves.push(...(await recallSegments(this.#context, log, partition, plan.recall)))
     }
@@ -353,8 +371,12 @@ export class TieringScheduler {
     move: () => Promise<readonly TierMove[]>,
   ): Promise<Outcome> {
     const { local, remote } = this.#lanes
+    const settled = async (): Promise<readonly TierMove[]> => {
+      if (name === 'remote') await settleCompaction(this.#context, log, partition)
+      return move()
+    }
     try {
-      return { moves: await this.#lanes[name].attempt(partition, move) }
+      return { moves: await this.#lanes[name].attempt(partition, settled) }
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
       this.#context.metrics.count('stratalog_tier_failures_total', 1)
@@ -416,7 +438,8 @@ function flushesToDisk({ log }: Step): boolean {
 function hasPart(name: LaneName, plan: PartitionPlan): boolean {
   if (name === 'local') return plan.flush === 'disk' || plan.retireTo > 0
   const counts = [plan.upload, plan.dropDisk, plan.recall].map(({ length }) => length)
-  return plan.flush === 'object' || plan.retireArchived || counts.some((count) => count > 0)
+  const isForced = plan.retireArchived || plan.compact !== null
+  return plan.flush === 'object' || isForced || counts.some((count) => count > 0)
 }
 
 function movesOf(outcomes: readonly Outcome[]): readonly TierMove[] {

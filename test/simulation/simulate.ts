@@ -2,6 +2,7 @@
  * One seed: a world, an engine in it that lives and dies several times, clients that use it, and the model that every
  * answer is held against. At the end nothing goes wrong any more, and then everything that must be there is.
  */
+import { Mutex } from '../../src/base/mutex.ts'
 import { Stratalog } from '../../src/index.ts'
 import { Checks } from './checks.ts'
 import { Client } from './client.ts'
@@ -176,6 +177,7 @@ class Simulation {
           hasArchive: archive !== null,
           options,
           portsOf: (other) => simulatedPorts(world, other, shape, NOT_WATCHED),
+          besides: new Mutex(),
           isPoisoned: () => isPoisoned,
         }
       } catch (error) {

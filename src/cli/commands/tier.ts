@@ -1,8 +1,8 @@
-/** `tier now`, `tier collect`. */
+/** `tier now`, `tier compact`, `tier collect`. */
 import { formatBytes, formatCount } from '../../base/units.ts'
 import { StratalogError } from '../../base/errors.ts'
 import type { CollectReport } from '../../tiering/collect.ts'
-import type { TierTarget } from '../../tiering/scheduler.ts'
+import type { TierReport, TierTarget } from '../../tiering/scheduler.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
@@ -21,6 +21,19 @@ export async function tierNow(session: Session, flags: TierFlags): Promise<void>
       ...(flags.to === undefined ? {} : { to: flags.to }),
     }),
   )
+  await showReport(session, report)
+}
+
+/** @throws StratalogError as `tierNow`. */
+export async function tierCompact(session: Session, flags: TierFlags): Promise<void> {
+  const { log } = flags
+  const report = await withWriter(session, flags, (db) =>
+    db.tier.compact(log === undefined ? {} : { logs: log }),
+  )
+  await showReport(session, report)
+}
+
+async function showReport(session: Session, report: TierReport): Promise<void> {
   if (session.json) {
     await writeDocument(session, report)
   } else {
