@@ -182,6 +182,15 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: { harness: 'test', file: MOVES },
   },
   {
+    name: 'flush-without-a-wal-forgotten',
+    harm: 'A log without a WAL loses more in a crash than its recovery point says.',
+    file: 'tiering/policy.ts',
+    find: '  return oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
+    replace:
+      '  return policy.wal && oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
+    killedBy: { harness: 'simulate', seed: 7 },
+  },
+  {
     name: 'own-commit-taken-for-a-rival',
     harm: 'A writer whose own commit was answered with an error believes itself fenced.',
     file: 'log/manifest-store.ts',

@@ -1,7 +1,7 @@
 /**
  * The process that is killed: opens an engine and appends, by itself and by producers, while it changes the policy of
- * one of the logs, telling its parent each append before it starts and each acknowledgement after it came. It tells by a
- * file, written synchronously: what it told before it was killed is there, and a slow parent cannot hold it up.
+ * one of the logs, telling its parent each append before it starts and each acknowledgement after it came. It tells by
+ * a file, written synchronously: what it told before it was killed is there, and a slow parent cannot hold it up.
  *
  * Its argument is LifeOptions (life.ts) as JSON.
  */

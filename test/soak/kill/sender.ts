@@ -53,6 +53,8 @@ export class Sender {
     } catch (error) {
       if (!(error instanceof StratalogError)) throw error
       if (error.code === 'producer_sequence_gap') return { gap: Number(error.details['expected']) }
+      // It is there, once; where, is remembered of fewer after a crash of a log in RAM only.
+      if (error.code === 'producer_append_old') return 'taken'
       // The policy changed to one without the level, or there was no room: it comes again.
       if (error.code === 'argument_invalid' || error.code === 'memory_full') return 'refused'
       throw error
