@@ -1,8 +1,8 @@
 /**
  * The recovery point of a log without a WAL: what was acknowledged in RAM longer ago than the log's `rpoMs` has a
  * lower copy. The engine looks every LOOK_MS and needs a moment for the move; what holds the move up is left out of the
- * count: faults and slow calls, the pause after a move that failed, and a clock that was set back, by which the engine's
- * ages are younger.
+ * count: faults and slow calls, the pause after a move that failed, and a clock that was set back, which makes what the
+ * engine holds look younger.
  */
 import type { LogSpec } from './records.ts'
 
