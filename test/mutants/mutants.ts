@@ -153,8 +153,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'memory-let-go-before-the-flush',
     harm: 'RAM drops the only copy of a record.',
     file: 'log/partition.ts',
-    find: '    const limit = Math.min(to, this.flushedEnd)\n',
-    replace: '    const limit = to\n',
+    find: 'dropBelow(Math.min(to, this.flushedEnd))',
+    replace: 'dropBelow(to)',
     killedBy: { harness: 'test', file: 'test/unit/log/partition.test.ts' },
   },
   {
