@@ -174,7 +174,8 @@ function pullPartition(
   // A log in RAM may have evicted records before it was archived, by snapshots or since it has another mode.
   const gapsEnd = log.policy.mode === 'memory' ? Infinity : (local.denseFrom ?? 0)
   const edits: ManifestEdit[] = []
-  let end = local.segments.at(-1)?.endOffset ?? local.startOffset
+  const ownEnd = local.segments.at(-1)?.endOffset ?? local.startOffset
+  let end = ownEnd
   for (const segment of remote.segments) {
     const own = local.segments.startingAt(segment.baseOffset)
     if (own !== undefined) {
@@ -202,7 +203,8 @@ function pullPartition(
       throw diverged(logId, partition, null, segment)
     }
   }
-  if (edits.some(({ kind }) => kind === 'segment-added'))
+  // Of what lies between the directory's own segments its producers are older than those that it has.
+  if (end > ownEnd)
     edits.push(...producerEdits(logId, partition, local, [...(remote.producers?.values() ?? [])]))
   return edits
 }

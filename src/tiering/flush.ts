@@ -234,16 +234,17 @@ async function writeThrough(
   return segment
 }
 
-/** Encodes batches, puts them into the archive, and commits them to its manifest. */
+/** Encodes batches, puts them into the archive, and commits them with their producers to its manifest. */
 export async function archiveBatches(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   batches: readonly RecordBatch[],
+  producers: readonly ProducerState[],
 ): Promise<SegmentEntry> {
   const segment = await putBatches(context, { log, partition, records: batches, producers: [] })
   const archive = present(context.archive, 'what was put there has an archive')
-  await archive.commitSegments([{ log, partition: partition.partition, segment, producers: [] }])
+  await archive.commitSegments([{ log, partition: partition.partition, segment, producers }])
   return segment
 }
 

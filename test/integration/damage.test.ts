@@ -177,12 +177,13 @@ test.each([
     expect(notes.map(({ kind }) => kind)).not.toContain('foreign')
     // Other damage is another copy, if there is room for one.
     await flipBit(`${dataDir}/${folder}`, position + 1)
-    const putting = vi.spyOn(NodeFileSystem.prototype, 'putIfAbsent')
-    putting.mockRejectedValue(new StratalogError('disk_full', 'no space left'))
-    onTestFinished(() => putting.mockRestore())
+    const naming = vi.spyOn(NodeFileSystem.prototype, 'rename')
+    naming.mockRejectedValue(new StratalogError('disk_full', 'no space left'))
+    onTestFinished(() => naming.mockRestore())
     const error = await expectError(Stratalog.open({ dataDir }), code)
     expect(error.details['quarantined']).toBeUndefined()
-    putting.mockRestore()
+    expect(await readdir(`${dataDir}/tmp`)).toEqual([])
+    naming.mockRestore()
     await expectError(Stratalog.open({ dataDir }), code)
     expect(await readdir(`${dataDir}/quarantine`)).toHaveLength(2)
   },

@@ -153,8 +153,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'memory-let-go-before-the-flush',
     harm: 'RAM drops the only copy of a record.',
     file: 'log/partition.ts',
-    find: '    const limit = Math.min(to, this.flushedEnd)\n',
-    replace: '    const limit = to\n',
+    find: 'dropBelow(Math.min(to, this.flushedEnd))',
+    replace: 'dropBelow(to)',
     killedBy: { harness: 'test', file: 'test/unit/log/partition.test.ts' },
   },
   {
@@ -180,6 +180,15 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  if (log.usesWal) await context.wal?.flush()\n  const moves',
     replace: '  const moves',
     killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'flush-without-a-wal-forgotten',
+    harm: 'A log without a WAL loses more in a crash than its recovery point says.',
+    file: 'tiering/policy.ts',
+    find: '  return oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
+    replace:
+      '  return policy.wal && oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
+    killedBy: { harness: 'simulate', seed: 7 },
   },
   {
     name: 'own-commit-taken-for-a-rival',

@@ -261,7 +261,7 @@ export class Client {
       world.trace.add(`${name}: ${submission.level} at ${result.partition}/${result.offset}`)
       if (wasPoisoned && isPoisoned() && isSteady() && submission.level === 'disk')
         throw new Violation('I6', `${name} was acknowledged after a sync of the WAL had failed`)
-      model.acked(log, submission, result)
+      model.acked(log, submission, result, world.monotonic())
     } catch (error) {
       const isRefusal =
         isStratalogError(error) && ['invalid', 'overloaded', 'aborted'].includes(error.kind)
