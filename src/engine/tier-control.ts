@@ -25,8 +25,8 @@ export interface TierControl {
   /** One round of the scheduler: what is due by its age moves. */
   run(): Promise<readonly TierMove[]>
   /**
-   * Makes one segment of each run of small neighbours, whatever their number. The scheduler does so by itself with eight
-   * of about one size. The report has a move within its tier for each segment that was made.
+   * Makes one segment of each run of small neighbours, whatever their number. The scheduler does so by itself with
+   * eight of about one size. The report has a move within its tier for each segment that was made.
    */
   compact(options?: { readonly logs?: readonly string[] }): Promise<TierReport>
   /**

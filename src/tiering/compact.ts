@@ -1,6 +1,6 @@
 /**
- * Compact: neighbouring small segments become one, on the tiers that they lie on. Records keep their offsets, so readers,
- * snapshots and replays see no difference.
+ * Compact: neighbouring small segments become one, on the tiers that they lie on. Records keep their offsets, so
+ * readers, snapshots and replays see no difference.
  *
  * 1. read the segments and check them against the manifest: damage is not copied;
  * 2. encode their records as one segment, which takes the memory of one; write it to disk as a flush does, put it into
