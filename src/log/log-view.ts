@@ -74,6 +74,14 @@ export interface SegmentFallback {
   readonly onUse: (error: unknown) => void
 }
 
+/** Bytes of a segment that are verified, kept and let go together. */
+export interface SegmentPart extends Range {
+  /** Footers are what every read begins with, and are kept before others. */
+  readonly kind: 'footer' | 'data'
+  /** Whether these are the bytes that were written. Bytes that are not are never kept. */
+  readonly isSound: (bytes: Uint8Array) => boolean
+}
+
 /** The stored bytes of one copy of a segment; positions count from the segment's first byte. */
 export interface SegmentBytes {
   readonly length: number
@@ -82,6 +90,14 @@ export interface SegmentBytes {
    * `store_unavailable`.
    */
   read(range: Range, signal?: AbortSignal): Promise<Uint8Array>
+  /**
+   * The bytes of parts, which are ascending and apart, from a cache as far as it has sound ones; absent where there is
+   * none. What comes from the copy itself is given as it came. @throws as `read`.
+   */
+  readonly readParts?: (
+    parts: readonly SegmentPart[],
+    signal?: AbortSignal,
+  ) => Promise<readonly Uint8Array[]>
   /** An absolute path when these bytes are a whole local file, else null: lets a worker read it by itself. */
   readonly path: string | null
 }
