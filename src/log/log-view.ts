@@ -13,6 +13,7 @@ import type { Range } from '../base/range.ts'
 import type { LogDefinition, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { Schema } from '../format/schema.ts'
+import type { CachedPart } from '../storage/part-cache.ts'
 import type { CausedGap } from './gap-history.ts'
 
 export interface LogView {
@@ -74,14 +75,6 @@ export interface SegmentFallback {
   readonly onUse: (error: unknown) => void
 }
 
-/** Bytes of a segment that are verified, kept and let go together. */
-export interface SegmentPart extends Range {
-  /** Footers are what every read begins with, and are kept before others. */
-  readonly kind: 'footer' | 'data'
-  /** Whether these are the bytes that were written. Bytes that are not are never kept. */
-  readonly isSound: (bytes: Uint8Array) => boolean
-}
-
 /** The stored bytes of one copy of a segment; positions count from the segment's first byte. */
 export interface SegmentBytes {
   readonly length: number
@@ -95,7 +88,7 @@ export interface SegmentBytes {
    * none. What comes from the copy itself is given as it came. @throws as `read`.
    */
   readonly readParts?: (
-    parts: readonly SegmentPart[],
+    parts: readonly CachedPart[],
     signal?: AbortSignal,
   ) => Promise<readonly Uint8Array[]>
   /** An absolute path when these bytes are a whole local file, else null: lets a worker read it by itself. */

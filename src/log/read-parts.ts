@@ -1,7 +1,8 @@
 /** Reads parts of a segment: through its cache where it has one, else each request for what lies close together. */
 import { type Range, rangeLength } from '../base/range.ts'
 import { coalesce } from '../storage/coalesce.ts'
-import type { SegmentBytes, SegmentPart } from './log-view.ts'
+import type { CachedPart } from '../storage/part-cache.ts'
+import type { SegmentBytes } from './log-view.ts'
 
 /** Requests that one read has under way at once. */
 const REQUESTS_MAX = 8
@@ -9,7 +10,7 @@ const REQUESTS_MAX = 8
 /** @param parts ascending and apart. The bytes of each, which may be fewer where a copy is too short. */
 export async function readParts(
   bytes: SegmentBytes,
-  parts: readonly SegmentPart[],
+  parts: readonly CachedPart[],
   signal: AbortSignal | undefined,
 ): Promise<readonly Uint8Array[]> {
   if (bytes.readParts !== undefined) return bytes.readParts(parts, signal)

@@ -20,7 +20,8 @@ import {
   parseSegmentTail,
 } from '../format/segment-reader.ts'
 import type { BatchFacts, SegmentFacts } from '../format/segment.ts'
-import type { SegmentBytes, SegmentPart } from './log-view.ts'
+import type { CachedPart } from '../storage/part-cache.ts'
+import type { SegmentBytes } from './log-view.ts'
 import { readParts } from './read-parts.ts'
 
 /** Whose segment it must be. */
@@ -66,7 +67,7 @@ export class ReadPace {
 /** What is read at once: some of the wanted blocks, the first with the preamble where it is needed. */
 interface Run {
   readonly blocks: readonly number[]
-  readonly parts: readonly SegmentPart[]
+  readonly parts: readonly CachedPart[]
 }
 
 /** The parts of a run as they were read. */
@@ -197,7 +198,7 @@ export class SegmentReading {
     pace: ReadPace,
   ): Generator<Run, void, undefined> {
     const { facts } = this
-    let run: { blocks: number[]; parts: SegmentPart[] } = { blocks: [], parts: [] }
+    let run: { blocks: number[]; parts: CachedPart[] } = { blocks: [], parts: [] }
     if (blocks.length > 0 && this.#needsPreamble(columns)) run.parts.push(preamblePart(facts))
     let bytesMax = blocks.length > 0 ? pace.next() : 0
     let bytes = 0
@@ -234,7 +235,7 @@ export class SegmentReading {
 const NO_BYTES = new Uint8Array(0)
 
 /** What is read of a segment first: all of a small one, of others a footer as long as it may be expected to be. */
-function firstPart(entry: SegmentEntry): SegmentPart {
+function firstPart(entry: SegmentEntry): CachedPart {
   const { length, sha256 } = entry
   if (length > WHOLE_BYTES_MAX) return tailPart(length, Math.min(length, expectedTailBytes(entry)))
   const isSound = (bytes: Uint8Array): boolean =>
@@ -249,7 +250,7 @@ function expectedTailBytes({ rawBytes, baseOffset, endOffset, statistics }: Segm
   return Math.ceil(4_096 + columns * 512 + blocks * (320 + columns * 32))
 }
 
-function tailPart(length: number, tailBytes: number): SegmentPart {
+function tailPart(length: number, tailBytes: number): CachedPart {
   const isSound = (bytes: Uint8Array): boolean => isTail(bytes, length)
   return { start: length - tailBytes, end: length, kind: 'footer', isSound }
 }
@@ -262,11 +263,11 @@ function isTail(bytes: Uint8Array, length: number): boolean {
   }
 }
 
-function preamblePart({ preambleLength, preambleChecksum }: SegmentFacts): SegmentPart {
+function preamblePart({ preambleLength, preambleChecksum }: SegmentFacts): CachedPart {
   return rangePart({ start: 0, end: preambleLength, checksum: preambleChecksum })
 }
 
-function rangePart({ start, end, checksum }: StoredRange): SegmentPart {
+function rangePart({ start, end, checksum }: StoredRange): CachedPart {
   const isSound = (bytes: Uint8Array): boolean =>
     bytes.length === end - start && crc32c(bytes) === checksum
   return { start, end, kind: 'data', isSound }
