@@ -28,7 +28,7 @@ import type { GapCause } from './gap-history.ts'
 import type { LogView, MemorySource, PartitionView, SegmentSource, ViewSource } from './log-view.ts'
 import type { SegmentDamage } from './segment-damage.ts'
 import type { ReadPace } from './segment-reading.ts'
-import { type TimeBounds, withinTime } from './time-filter.ts'
+import { type TimeBounds, mayOverlap, withinTime } from './time-filter.ts'
 
 /** Reading segments takes decoders that a log in RAM never needs. */
 const loadSegmentSource = once(() => import('./segment-source.ts'))
@@ -150,7 +150,11 @@ class PartitionReading {
   #segmentAfter(index: number): SegmentSource | undefined {
     const source = this.#partition.sources[index + 1]
     if (source === undefined || source.tier === 'memory') return undefined
-    return intersectRanges(rangeOf(source), this.#range) === null ? undefined : source
+    const { segment } = source
+    const isWanted =
+      intersectRanges(rangeOf(source), this.#range) !== null &&
+      (this.#bounds === null || mayOverlap(this.#bounds, segment.timeMin, segment.timeMax))
+    return isWanted ? source : undefined
   }
 
   #gap(from: number, to: number): void {

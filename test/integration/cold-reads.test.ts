@@ -1,12 +1,20 @@
 /** What reads of an archive ask of the object store: how many requests, for how many bytes, and what they hold up. */
 import { readFile, readdir, writeFile } from 'node:fs/promises'
-import { expect, test } from 'vitest'
+import { randomBytes } from 'node:crypto'
+import { beforeAll, expect, test } from 'vitest'
+import { systemClock } from '../../src/base/clock.ts'
+import { silentLogger } from '../../src/base/logger.ts'
+import { noMetrics } from '../../src/base/metrics.ts'
+import { systemRandom } from '../../src/base/random.ts'
 import { StratalogError } from '../../src/base/errors.ts'
 import { storageOf } from '../../src/engine/system-storage.ts'
 import type { StoragePorts } from '../../src/engine/storage-ports.ts'
-import { Stratalog } from '../../src/index.ts'
+import { Stratalog, type StratalogOptions } from '../../src/index.ts'
+import { NodeFileSystem } from '../../src/storage/node-file-system.ts'
+import { createBucketIfMissing } from '../../src/storage/open-object-store.ts'
 import type { GetOptions } from '../../src/storage/object-store.ts'
 import { expectError } from '../support/expect-error.ts'
+import { sharedMinio } from '../support/minio-global.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const RECORDS = 100_000
@@ -56,10 +64,32 @@ function bytesOf(gets: readonly { start: number; end: number }[]): number {
   return gets.reduce((sum, { start, end }) => sum + end - start, 0)
 }
 
-/** A data directory whose records, but those of `hot`, are in the archive only. */
-async function archived(): Promise<{ dataDir: string; archive: string }> {
+type Place = Pick<StratalogOptions, 'archive' | 's3'> & {
+  readonly dataDir: string
+  readonly archive: string
+}
+
+async function minioPlace(dataDir: string): Promise<Place> {
+  const { endpoint, region, accessKeyId, secretAccessKey } = await sharedMinio()
+  const s3 = { endpoint, region, credentials: { accessKeyId, secretAccessKey } }
+  const archive = `s3://test-${randomBytes(6).toString('hex')}/cold`
+  await createBucketIfMissing(archive, {
+    s3,
+    fileSystem: new NodeFileSystem(),
+    clock: systemClock,
+    random: systemRandom,
+    metrics: noMetrics,
+    logger: silentLogger,
+  })
+  return { dataDir, archive, s3 }
+}
+
+/** A data directory whose records are in the archive only, and an empty log beside them. */
+async function archived(kind: 'directory' | 'MinIO' = 'directory'): Promise<Place> {
   const root = await temporaryDirectory()
-  const place = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
+  const dataDir = `${root}/data`
+  const place =
+    kind === 'MinIO' ? await minioPlace(dataDir) : { dataDir, archive: `file://${root}/archive` }
   await using db = await Stratalog.open(place)
   // One segment: nothing moves before all is there.
   const log = await db.createLog('orders', { storage: { diskAfter: '1h', archiveAfter: '1h' } })
@@ -79,27 +109,32 @@ async function archived(): Promise<{ dataDir: string; archive: string }> {
   return place
 }
 
-test('a cold read fetches what it needs once, by few requests, and finds it on disk afterwards', async () => {
-  const place = await archived()
-  const watched = watchedPorts()
-  {
-    await using db = await Stratalog.open(place, watched)
-    const log = db.log('orders')
-    expect(watched.gets).toEqual([])
-    // Footer, dictionary, block.
-    expect(await log.get(40_000)).toMatchObject(record(40_000))
-    expect(watched.gets).toHaveLength(3)
-    expect(bytesOf(watched.gets)).toBeLessThan(1.5 * 1024 * 1024)
-    expect(await log.get(40_001)).toMatchObject(record(40_001))
-    expect(watched.gets).toHaveLength(3)
-    // The footer and the dictionary are known now.
-    expect(await log.get(90_000)).toMatchObject(record(90_000))
+beforeAll(() => sharedMinio().then(() => {}), 15 * 60_000)
+
+test.each(['directory', 'MinIO'] as const)(
+  'a cold read of a %s fetches what it needs once, by few requests, and finds it on disk afterwards',
+  async (kind) => {
+    const place = await archived(kind)
+    const watched = watchedPorts()
+    {
+      await using db = await Stratalog.open(place, watched)
+      const log = db.log('orders')
+      expect(watched.gets).toEqual([])
+      // Footer, dictionary, block.
+      expect(await log.get(40_000)).toMatchObject(record(40_000))
+      expect(watched.gets).toHaveLength(3)
+      expect(bytesOf(watched.gets)).toBeLessThan(1.5 * 1024 * 1024)
+      expect(await log.get(40_001)).toMatchObject(record(40_001))
+      expect(watched.gets).toHaveLength(3)
+      // The footer and the dictionary are known now.
+      expect(await log.get(90_000)).toMatchObject(record(90_000))
+      expect(watched.gets).toHaveLength(4)
+    }
+    await using again = await Stratalog.open(place, watched)
+    expect(await again.log('orders').get(40_000)).toMatchObject(record(40_000))
     expect(watched.gets).toHaveLength(4)
-  }
-  await using again = await Stratalog.open(place, watched)
-  expect(await again.log('orders').get(40_000)).toMatchObject(record(40_000))
-  expect(watched.gets).toHaveLength(4)
-})
+  },
+)
 
 test('all who read the same records at the same time share the requests', async () => {
   const place = await archived()
@@ -110,17 +145,20 @@ test('all who read the same records at the same time share the requests', async 
   expect(watched.gets).toHaveLength(3)
 })
 
-test('a scan of one column fetches little more than the column, and all records come once', async () => {
-  const place = await archived()
-  const watched = watchedPorts()
-  await using db = await Stratalog.open(place, watched)
-  let next = 0
-  for await (const batch of db.log('orders').read({ columns: ['c'] })) {
-    for (const row of batch.toRows()) expect(row['c']).toBe(record(next++)['c'])
-  }
-  expect(next).toBe(RECORDS)
-  expect(bytesOf(watched.gets)).toBeLessThan(RECORDS * 8 * 1.1)
-})
+test.each(['directory', 'MinIO'] as const)(
+  'a scan of one column in a %s fetches little more than it, and all records come once',
+  async (kind) => {
+    const place = await archived(kind)
+    const watched = watchedPorts()
+    await using db = await Stratalog.open(place, watched)
+    let next = 0
+    for await (const batch of db.log('orders').read({ columns: ['c'] })) {
+      for (const row of batch.toRows()) expect(row['c']).toBe(record(next++)['c'])
+    }
+    expect(next).toBe(RECORDS)
+    expect(bytesOf(watched.gets)).toBeLessThan(RECORDS * 8 * 1.1)
+  },
+)
 
 test('an archive that is opened by itself is read by ranges too', async () => {
   const place = await archived()
@@ -152,6 +190,52 @@ test('damaged bytes on disk are fetched again, and nobody sees them', async () =
   await using again = await Stratalog.open(place, watched)
   expect(await again.log('orders').get(40_000)).toMatchObject(record(40_000))
   expect(watched.gets).toHaveLength(6)
+})
+
+test('a read by time asks for the segments that can hold it, and for none beside them', async () => {
+  const root = await temporaryDirectory()
+  const place = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
+  {
+    await using db = await Stratalog.open(place)
+    const log = await db.createLog('orders', { timeColumn: 'at' })
+    for (let id = 0; id < 80_000; id += 20_000) {
+      const ids = Array.from({ length: 20_000 }, (_, index) => id + index)
+      await log.append(ids.map((each) => ({ ...record(each), at: new Date(each * 1_000) })))
+      await db.tier.now({ to: 'object' })
+    }
+  }
+  const watched = watchedPorts()
+  await using archive = await Stratalog.openArchive(place.archive, {}, watched)
+  const segments = new Set<string>()
+  watched.between = (key) => void segments.add(key)
+  const log = archive.log('orders')
+  const read = await log.read({ since: 19_998_000, until: 20_002_000, columns: ['id'] }).toArray()
+  expect(read.map(({ id }) => id)).toEqual([19_998, 19_999, 20_000, 20_001])
+  expect(segments.size).toBe(2)
+  expect(bytesOf(watched.gets)).toBeLessThan(1024 * 1024)
+})
+
+test('who reads on has the footer of the next segment fetched before he comes to it', async () => {
+  const root = await temporaryDirectory()
+  const place = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
+  {
+    await using db = await Stratalog.open(place)
+    const log = await db.createLog('orders')
+    for (let id = 0; id < 60_000; id += 20_000) {
+      await log.append(Array.from({ length: 20_000 }, (_, index) => record(id + index)))
+      await db.tier.now({ to: 'object' })
+    }
+  }
+  const watched = watchedPorts()
+  await using archive = await Stratalog.openArchive(place.archive, {}, watched)
+  const segments = new Set<string>()
+  watched.between = (key) => void segments.add(key)
+  const met: number[] = []
+  for await (const batch of archive.log('orders').read({ columns: ['id'] })) {
+    if (batch.baseOffset % 20_000 === 0) met.push(segments.size)
+  }
+  // Nothing is read ahead of the first segment's records.
+  expect(met).toEqual([1, 3, 3])
 })
 
 test('a segment that goes missing in the middle of a scan is an error, and later reads recover', async () => {
