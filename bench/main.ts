@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { ackBeside } from './ack-beside.bench.ts'
 import { appendDurable } from './append-durable.bench.ts'
 import { appendMemory } from './append-memory.bench.ts'
+import { coldRead } from './cold-read.bench.ts'
 import { runBenchmark, type Benchmark } from './harness.ts'
 import { memoryFootprint } from './memory-footprint.bench.ts'
 import { pointMemory } from './point-memory.bench.ts'
@@ -24,6 +25,7 @@ const benchmarks: readonly Benchmark[] = [
   appendDurable,
   recovery,
   ackBeside,
+  coldRead,
   sqlCold,
 ]
 

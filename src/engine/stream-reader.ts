@@ -224,8 +224,19 @@ export class StreamReader {
       page.next = endOffset(source.batch)
       this.#takeHot(source, page.view)
     } else {
-      page.next = source.to
-      this.#cold = this.#readCold(page, { start: source.from, end: source.to })
+      page.next = this.#endOfSegments(page, source.to)
+      this.#cold = this.#readCold(page, { start: source.from, end: page.next })
+    }
+  }
+
+  /** Takes the segments that follow without a gap along: one reading of them all reads ahead. */
+  #endOfSegments(page: Page, end: number): number {
+    let last = end
+    for (;;) {
+      const source = page.pinned.sources[page.nextSource]
+      if (source === undefined || source.tier === 'memory' || source.from !== last) return last
+      page.nextSource++
+      last = source.to
     }
   }
 

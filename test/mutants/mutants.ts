@@ -214,4 +214,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '    for (const name',
     killedBy: { harness: 'test', file: WAL_SCAN },
   },
+  {
+    name: 'column-not-verified',
+    harm: 'A flipped bit in a column of a segment is read as other values.',
+    file: 'format/segment-reader.ts',
+    find: '  if (crc32c(bytes) !== range.checksum)',
+    replace: '  if (bytes.length < 0)',
+    killedBy: { harness: 'test', file: 'test/unit/format/segment.test.ts' },
+  },
+  {
+    name: 'kept-part-not-verified',
+    harm: 'What the disk made of bytes from the archive fails every read of them.',
+    file: 'storage/part-cache.ts',
+    find: 'part.isSound(read[index] ?? bytes)',
+    replace: 'index < parts.length && part.end > 0',
+    killedBy: { harness: 'test', file: 'test/unit/storage/part-cache.test.ts' },
+  },
 ]
