@@ -229,6 +229,16 @@ function addLogCommands(program: Command, session: Session): void {
     const { tierNow } = await import('./commands/tier.ts')
     await tierNow(session, options)
   })
+  const tierDescribing = command(
+    tier,
+    'describe',
+    'What moves next, when and why; what lags, and what failed.',
+    'tier describe --data-dir data --archive s3://bucket/prefix',
+  ).option('--log <names>', 'these logs only', list)
+  addConfigFlags(tierDescribing).action(async (options) => {
+    const { tierDescribe } = await import('./commands/tier.ts')
+    await tierDescribe(session, options)
+  })
   const compacting = command(
     tier,
     'compact',

@@ -1,11 +1,13 @@
 /** The state of an engine as facts; shaped as `status --json` prints it. */
+import { formatBytes, formatDuration } from '../base/units.ts'
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { Archive } from '../log/archive-view.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
 import type { DiskState } from '../log/disk-state.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
-import { pendingRecords } from '../tiering/policy.ts'
+import { partitionFacts } from '../tiering/facts.ts'
+import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
 import type { Engine } from './engine.ts'
 import { rpoMs } from './log-description.ts'
 import { PACKAGE_VERSION } from './version.ts'
@@ -35,6 +37,8 @@ export interface PartitionStatus {
   readonly lag: { readonly flushMs: number; readonly uploadMs: number }
   readonly gaps: readonly { readonly from: number; readonly to: number; readonly reason: string }[]
   readonly lastError: string | null
+  /** What a plan could do with it next, in how many ms, and why; null when nothing ages. */
+  readonly next: { readonly action: TierAction; readonly inMs: number; readonly why: string } | null
 }
 
 export interface LogStatus {
@@ -86,7 +90,9 @@ export function engineStatus(engine: Engine): EngineStatus {
     },
     failure: engine.failure()?.message ?? null,
     disk: engine.disk === null ? null : diskStatus(engine.disk),
-    logs: [...engine.registry.all()].map((log) => logStatus(log, now)),
+    logs: [...engine.registry.all()].map((log) =>
+      logStatus(log, { now, hasArchive: engine.surroundings.hasArchive }),
+    ),
   }
 }
 
@@ -121,6 +127,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
           lag: { flushMs: 0, uploadMs: 0 },
           gaps: [],
           lastError: null,
+          next: null,
         }
       }),
     })),
@@ -131,32 +138,29 @@ function diskStatus({ state, since, reason }: DiskHealth): DiskStatus {
   return { state, since: new Date(since).toISOString(), reason }
 }
 
-function logStatus(log: LiveLog, now: number): LogStatus {
+interface Around {
+  readonly now: number
+  readonly hasArchive: boolean
+}
+
+function logStatus(log: LiveLog, around: Around): LogStatus {
   return {
     name: log.name,
     policy: log.policy,
     rpoMs: rpoMs(log.policy),
-    pendingRecords: log.partitions.reduce((sum, partition) => sum + pendingIn(log, partition), 0),
-    partitions: log.partitions.map((partition) => partitionStatus(partition, now)),
+    pendingRecords: log.partitions.reduce(
+      (sum, partition) => sum + pendingRecords(partitionFacts(log, partition)),
+      0,
+    ),
+    partitions: log.partitions.map((partition) => partitionStatus(log, partition, around)),
   }
 }
 
-function pendingIn({ id, policy }: LiveLog, partition: Partition): number {
-  const { flushedEnd, owedEnd, batches, segments } = partition
-  return pendingRecords({
-    logId: id,
-    partition: partition.partition,
-    policy,
-    flushedEnd,
-    totals: null,
-    isArchiveBehind: false,
-    owedEnd,
-    batches,
-    segments,
-  })
-}
-
-function partitionStatus(partition: Partition, now: number): PartitionStatus {
+function partitionStatus(
+  log: LiveLog,
+  partition: Partition,
+  { now, hasArchive }: Around,
+): PartitionStatus {
   const { segments, batches, startOffset } = partition
   const waitingInRam = batches.find((batch) => batch.endOffset > partition.flushedEnd)
   const [waitingOnDisk] = segments.lacking('object')
@@ -182,6 +186,41 @@ function partitionStatus(partition: Partition, now: number): PartitionStatus {
     },
     gaps: gapsOf(partition),
     lastError: partition.lastError,
+    next: nextOf(log, partition, { now, hasArchive }),
+  }
+}
+
+function nextOf(
+  log: LiveLog,
+  partition: Partition,
+  { now, hasArchive }: Around,
+): PartitionStatus['next'] {
+  const next = nextMove(partitionFacts(log, partition), now, hasArchive)
+  return next === null ? null : { ...next, why: reasonOf(next.action, log.policy) }
+}
+
+/** Which key of the policy asks for it. */
+function reasonOf(action: TierAction, policy: StoragePolicy): string {
+  const after = (key: keyof StoragePolicy): string =>
+    `${key} is ${formatDuration(Number(policy[key]))}`
+  switch (action) {
+    case 'flush':
+      if (policy.mode === 'memory') return 'the policy was changed'
+      return after(policy.localDisk ? 'diskAfter' : 'archiveAfter')
+    case 'upload':
+      return policy.ack === 'object' ? `ack is 'object'` : after('archiveAfter')
+    case 'drop-memory':
+      return after('memoryTtl')
+    case 'drop-disk':
+      return after('diskTtl')
+    case 'recall':
+      return `mode is 'persistent', and the archive has segments that the disk has not`
+    case 'compact':
+      return 'eight neighbours are of about one size'
+    case 'retire':
+      return policy.retention === null
+        ? `retentionBytes is ${formatBytes(policy.retentionBytes ?? 0)}`
+        : after('retention')
   }
 }
 

@@ -221,34 +221,68 @@ function dueAt(appendTime: number, after: number, now: number): number {
   return appendTime > now + CLOCK_SLACK_MS ? now : appendTime + after
 }
 
+/** What a plan may do with a partition. */
+export type TierAction =
+  | 'flush'
+  | 'upload'
+  | 'drop-memory'
+  | 'drop-disk'
+  | 'recall'
+  | 'compact'
+  | 'retire'
+
 /** When, in ms from now, a plan could next have something to do; Infinity when nothing ages. */
-export function nextDueMs(input: TieringInput): number {
-  const { now } = input
-  let at = Infinity
-  for (const facts of input.partitions) {
-    const { policy, batches, segments, flushedEnd } = facts
-    if (isOwing(facts)) return 0
-    if (policy.mode !== 'memory' && compactionDue(segments) !== null) return 0
-    at = Math.min(at, retireDueAt(facts))
-    if (policy.retentionBytes !== null && retireTo(facts, now) > 0) return 0
-    if (policy.mode !== 'memory') {
-      const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
-      const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
-      if (oldest !== undefined) at = Math.min(at, dueAt(oldest.appendTimeMin, after, now))
-      const first = batches[0]
-      if (first !== undefined) at = Math.min(at, dueAt(first.appendTimeMax, policy.memoryTtl, now))
-    }
-    if (!input.hasArchive) continue
-    const [recalled] = recallsDue(facts)
-    if (recalled !== undefined || facts.isArchiveBehind) return 0
-    const [waiting] = segments.lacking('object')
-    if (waiting !== undefined && isUploadOwed(facts, waiting)) return 0
-    if (waiting !== undefined && policy.archiveAfter !== null) {
-      at = Math.min(at, dueAt(waiting.appendTimeMin, policy.archiveAfter, now))
-    }
-    const [onDisk] = segments.having('disk')
-    if (onDisk !== undefined && policy.diskTtl !== null)
-      at = Math.min(at, dueAt(onDisk.appendTimeMax, policy.diskTtl, now))
+export function nextDueMs({ now, hasArchive, partitions }: TieringInput): number {
+  let least = Infinity
+  const note = (_: TierAction, at: number): void => {
+    if (at < least) least = at
   }
-  return Math.max(0, at - now)
+  for (const facts of partitions) eachUpcoming(facts, now, hasArchive, note)
+  return Math.max(0, least - now)
+}
+
+/** The next thing that a plan could do with a partition, and in how many ms; null when nothing ages. */
+export function nextMove(
+  facts: PartitionFacts,
+  now: number,
+  hasArchive: boolean,
+): { readonly action: TierAction; readonly inMs: number } | null {
+  let next: { action: TierAction; at: number } | null = null
+  eachUpcoming(facts, now, hasArchive, (action, at) => {
+    if (at < (next?.at ?? Infinity)) next = { action, at }
+  })
+  const found = next as { action: TierAction; at: number } | null
+  return found === null ? null : { action: found.action, inMs: Math.max(0, found.at - now) }
+}
+
+/** Tells what comes next of each kind, and when, in ms of the clock: `now` is what is due. */
+function eachUpcoming(
+  facts: PartitionFacts,
+  now: number,
+  hasArchive: boolean,
+  note: (action: TierAction, at: number) => void,
+): void {
+  const { policy, batches, segments, flushedEnd } = facts
+  if (isOwing(facts)) note('flush', now)
+  note('retire', retireDueAt(facts))
+  if (policy.retentionBytes !== null && retireTo(facts, now) > 0) note('retire', now)
+  if (policy.mode !== 'memory') {
+    if (compactionDue(segments) !== null) note('compact', now)
+    const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
+    const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
+    if (oldest !== undefined) note('flush', dueAt(oldest.appendTimeMin, after, now))
+    const first = batches[0]
+    if (first !== undefined) note('drop-memory', dueAt(first.appendTimeMax, policy.memoryTtl, now))
+  }
+  if (!hasArchive) return
+  const [recalled] = recallsDue(facts)
+  if (recalled !== undefined) note('recall', now)
+  if (facts.isArchiveBehind) note('retire', now)
+  const [waiting] = segments.lacking('object')
+  if (waiting !== undefined && isUploadOwed(facts, waiting)) note('upload', now)
+  if (waiting !== undefined && policy.archiveAfter !== null)
+    note('upload', dueAt(waiting.appendTimeMin, policy.archiveAfter, now))
+  const [onDisk] = segments.having('disk')
+  if (onDisk !== undefined && policy.diskTtl !== null)
+    note('drop-disk', dueAt(onDisk.appendTimeMax, policy.diskTtl, now))
 }

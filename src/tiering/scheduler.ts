@@ -21,6 +21,7 @@ import { commitCheckpoint } from './checkpoint.ts'
 import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
+import { partitionFacts } from './facts.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
 import {
@@ -252,17 +253,8 @@ export class TieringScheduler {
   #input(): TieringInput {
     const partitions: PartitionFacts[] = []
     for (const { log, partition } of stepsOf(this.#context.logs())) {
-      partitions.push({
-        logId: log.id,
-        partition: partition.partition,
-        policy: log.policy,
-        flushedEnd: partition.flushedEnd,
-        totals: isRetiring(log) ? partition.segmentTotals : null,
-        isArchiveBehind: this.#context.archive?.isBehind(log, partition.partition) ?? false,
-        owedEnd: partition.owedEnd,
-        batches: partition.batches,
-        segments: partition.segments,
-      })
+      const isArchiveBehind = this.#context.archive?.isBehind(log, partition.partition) ?? false
+      partitions.push(partitionFacts(log, partition, isArchiveBehind))
     }
     return {
       now: this.#context.clock.now(),
@@ -419,11 +411,6 @@ function stepsOf(logs: Iterable<LiveLog>, forSnapshot = false): readonly Step[] 
     }
   }
   return steps
-}
-
-/** Whether segments go by their age or size: to count them takes a while. */
-function isRetiring({ policy }: LiveLog): boolean {
-  return policy.retention !== null || policy.retentionBytes !== null
 }
 
 /** A log in RAM flushes nothing but what it owes. */

@@ -122,6 +122,7 @@ describe('status', () => {
           lag: { flushMs: 0, uploadMs: 0 },
           gaps: [],
           lastError: null,
+          next: { action: 'drop-disk', inMs: count, why: text },
         },
       ],
     })

@@ -85,3 +85,24 @@ test('the command line merges what there is', async () => {
   const again = await runCli(['tier', 'compact', ...where])
   expect(JSON.parse(again.stdout)).toMatchObject({ moved: [] })
 })
+
+test('the command line says what moves next, and why', async () => {
+  const root = await temporaryDirectory()
+  {
+    await using db = await Stratalog.open({ dataDir: `${root}/data` })
+    const storage = { mode: 'persistent', diskAfter: '10m', memoryTtl: '1h' } as const
+    await (await db.createLog('log', { storage })).append({ n: 1 })
+    await db.createLog('idle', { storage })
+  }
+  const { stdout } = await runCli(['tier', 'describe', '--data-dir', `${root}/data`, '--json'])
+  const { logs, ...rest } = JSON.parse(stdout)
+  expect(rest).toEqual({ moved: [], pending: 0, failed: [] })
+  expect(logs.map(({ partitions }: { partitions: unknown[] }) => partitions)).toMatchObject([
+    [{ next: { action: 'flush', why: 'diskAfter is 10 m 00 s' } }],
+    [{ next: null }],
+  ])
+  const table = await runCli(['tier', 'describe', '--data-dir', `${root}/data`, '--log', 'log'])
+  expect(table.stdout).toContain('diskAfter is 10 m 00 s')
+  const wrong = await runCli(['tier', 'describe', '--data-dir', `${root}/data`, '--log', 'nope'])
+  expect(wrong).toMatchObject({ status: 3 })
+})

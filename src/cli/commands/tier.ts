@@ -1,10 +1,11 @@
-/** `tier now`, `tier compact`, `tier collect`. */
-import { formatBytes, formatCount } from '../../base/units.ts'
+/** `tier now`, `tier describe`, `tier compact`, `tier collect`. */
+import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { StratalogError } from '../../base/errors.ts'
+import type { LogStatus } from '../../engine/status.ts'
 import type { CollectReport } from '../../tiering/collect.ts'
 import type { TierReport, TierTarget } from '../../tiering/scheduler.ts'
 import type { FlagValues } from '../config-flags.ts'
-import { withWriter } from '../engine-access.ts'
+import { withReader, withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
 import { type Session, note, writeDocument } from '../session.ts'
 
@@ -31,6 +32,49 @@ export async function tierCompact(session: Session, flags: TierFlags): Promise<v
     db.tier.compact(log === undefined ? {} : { logs: log }),
   )
   await showReport(session, report)
+}
+
+/** @throws StratalogError `log_not_found`. */
+export async function tierDescribe(session: Session, flags: TierFlags): Promise<void> {
+  const status = await withReader(session, flags, async (reading) => reading.status())
+  const names = new Set(flags.log)
+  for (const name of names) {
+    if (status.logs.some((log) => log.name === name)) continue
+    throw new StratalogError('log_not_found', `There is no log '${name}'.`, {
+      details: { log: name, logs: status.logs.map((log) => log.name) },
+    })
+  }
+  const logs = status.logs.filter(({ name }) => names.size === 0 || names.has(name))
+  const pending = logs.reduce((sum, log) => sum + log.pendingRecords, 0)
+  if (session.json) await writeDocument(session, { moved: [], pending, failed: [], logs })
+  else await session.terminal.write(movesAhead(logs))
+}
+
+function movesAhead(logs: readonly LogStatus[]): string {
+  const right = 'right' as const
+  const columns = [
+    { name: 'log' },
+    { name: 'partition', align: right },
+    { name: 'next' },
+    { name: 'in', align: right },
+    { name: 'because' },
+    { name: 'flush lag', align: right },
+    { name: 'upload lag', align: right },
+    { name: 'last error' },
+  ]
+  const rows = logs.flatMap(({ name, partitions }) =>
+    partitions.map(({ partition, next, lag, lastError }) => [
+      name,
+      String(partition),
+      next?.action ?? 'nothing',
+      next === null ? '' : formatDuration(next.inMs),
+      next?.why ?? '',
+      formatDuration(lag.flushMs),
+      formatDuration(lag.uploadMs),
+      lastError ?? '',
+    ]),
+  )
+  return rows.length === 0 ? '' : renderTable(columns, rows)
 }
 
 async function showReport(session: Session, report: TierReport): Promise<void> {

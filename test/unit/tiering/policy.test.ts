@@ -4,6 +4,7 @@ import { SegmentEntries } from '../../../src/format/segment-entries.ts'
 import {
   type PartitionFacts,
   nextDueMs,
+  nextMove,
   pendingRecords,
   planTiering,
 } from '../../../src/tiering/policy.ts'
@@ -211,4 +212,22 @@ describe('after a change of the policy', () => {
     expect(pendingRecords(facts({ ...owed, owedEnd: 5 }))).toBe(5)
     expect(pendingRecords(facts({ ...owed, owedEnd: 0 }))).toBe(0)
   })
+})
+
+test.each<[string, Parameters<typeof facts>[0], string, number]>([
+  ['a batch in RAM', { batches: [batch(10, 950)] }, 'flush', 50],
+  ['what lies on disk only', { segments: [segment(0, 950, { disk: true })] }, 'upload', 450],
+  [
+    'what has both copies',
+    { segments: [segment(0, 950, { disk: true, object: true })] },
+    'drop-disk',
+    1_950,
+  ],
+  ['an archive that knows of more', { isArchiveBehind: true }, 'retire', 0],
+])('says what comes next of %s', (_, given, action, inMs) => {
+  expect(nextMove(facts(given), 1_000, true)).toEqual({ action, inMs })
+})
+
+test('says that nothing comes where nothing ages', () => {
+  expect(nextMove(facts({}), 1_000, true)).toBeNull()
 })
