@@ -7,6 +7,7 @@ import { ackBeside } from './ack-beside.bench.ts'
 import { appendDurable } from './append-durable.bench.ts'
 import { appendMemory } from './append-memory.bench.ts'
 import { runBenchmark, type Benchmark } from './harness.ts'
+import { manifest } from './manifest.bench.ts'
 import { memoryFootprint } from './memory-footprint.bench.ts'
 import { pointMemory } from './point-memory.bench.ts'
 import { readMemory } from './read-memory.bench.ts'
@@ -24,6 +25,7 @@ const benchmarks: readonly Benchmark[] = [
   appendDurable,
   recovery,
   ackBeside,
+  manifest,
   sqlCold,
 ]
 

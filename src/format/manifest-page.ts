@@ -186,8 +186,9 @@ export function decodePage(
   const indexBytes = namesEnd + CHECKSUM_BYTES
   if (indexBytes + storedBytes !== bytes.length) fail('its length is wrong')
   const isIndex =
-    crc32c(bytes.subarray(0, namesEnd)) === view.getUint32(namesEnd, true) &&
-    (sha256 === null || sha256Hex(bytes.subarray(0, indexBytes)) === sha256)
+    sha256 === null
+      ? crc32c(bytes.subarray(0, namesEnd)) === view.getUint32(namesEnd, true)
+      : sha256Hex(bytes.subarray(0, indexBytes)) === sha256
   if (!isIndex) fail('the checksum of its index is wrong')
   const stored = bytes.subarray(indexBytes)
   if (sha256Hex(stored) !== Buffer.from(bytes.subarray(32, 64)).toString('hex'))
@@ -233,16 +234,17 @@ interface Columns {
 /** What is wrong with a column; a page with the right checksum has nothing, unless another program wrote it. */
 function wrongColumn({ count, numbers, words, formats, names }: Columns): string | null {
   for (let row = 0; row < numbers.length; row++) {
-    const isNoTime =
-      numbers[row] === (row < 3 * count ? Infinity : -Infinity) &&
-      row >= 2 * count &&
-      row < 4 * count
-    if (!Number.isSafeInteger(numbers[row]) && !isNoTime) return 'a number is not a whole one'
+    if (Number.isSafeInteger(numbers[row])) continue
+    const none = row < 3 * count ? Infinity : -Infinity
+    if (row < 2 * count || row >= 4 * count || numbers[row] !== none)
+      return 'a number is not a whole one'
   }
+  const namesEnd = names.length + FIRST_NAME
   for (let row = 0; row < count; row++) {
-    const codes = [words[DISK_NAME * count + row] ?? 0, words[OBJECT_NAME * count + row] ?? 0]
-    if (codes.every((code) => code === NO_COPY)) return 'a segment has no copy'
-    if (codes.some((code) => code >= names.length + FIRST_NAME)) return 'a name is missing'
+    const disk = words[DISK_NAME * count + row] ?? NO_COPY
+    const object = words[OBJECT_NAME * count + row] ?? NO_COPY
+    if (disk === NO_COPY && object === NO_COPY) return 'a segment has no copy'
+    if (disk >= namesEnd || object >= namesEnd) return 'a name is missing'
     if ((formats[row] ?? 0) > 1) return 'a format is unknown'
   }
   return null

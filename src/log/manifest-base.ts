@@ -58,7 +58,7 @@ export async function readPages(
     if (bytes === null) {
       const reason = 'a base names it, and it is missing'
       throw new StratalogError('manifest_corrupt', `${name} is damaged: ${reason}.`, {
-        details: { file: name, reason },
+        details: { file: name, reason, isMissing: true },
       })
     }
     looked(bytes.length)
@@ -121,21 +121,26 @@ async function writePage(
   return page
 }
 
-/** Step 3, for all bases before `previous`. */
+/**
+ * Step 3, for all bases before `previous`, which is said to be the first then.
+ * @param known the one before `previous` where it was made here, so that its root need not be read.
+ */
 export async function removeOlderBases(
   files: ManifestFiles,
   newest: StoredBase,
   previous: StoredBase,
-): Promise<void> {
+  known: StoredBase,
+): Promise<StoredBase> {
   const named = new Set([...newest.pages, ...previous.pages].map(({ sha256 }) => sha256))
   for (let number = previous.previousBase; number > 0;) {
-    const old = await readRoot(files, number)
-    if (old === null) return
+    const old = known.number === number ? known : (await readRoot(files, number))?.base
+    if (old === undefined) break
     await files.remove({ kind: 'base', number })
-    const needless = old.base.pages.filter(({ sha256 }) => !named.has(sha256))
+    const needless = old.pages.filter(({ sha256 }) => !named.has(sha256))
     await inParallel(needless, ({ sha256 }) => files.remove({ kind: 'page', sha256 }))
-    number = old.base.previousBase
+    number = old.previousBase
   }
+  return { ...previous, previousBase: 0 }
 }
 
 /** All run to their end before the first failure is thrown. */

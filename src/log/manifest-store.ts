@@ -26,7 +26,13 @@ import {
 import { type PagePlan, planPages } from '../format/manifest-page-list.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
 import { manifestPath } from '../format/paths.ts'
-import { type BaseSource, type StoredBase, removeOlderBases, writeBase } from './manifest-base.ts'
+import {
+  type BaseSource,
+  NO_BASE,
+  type StoredBase,
+  removeOlderBases,
+  writeBase,
+} from './manifest-base.ts'
 import {
   type LoadedManifest,
   type ManifestPosition,
@@ -72,6 +78,8 @@ export class ManifestStore {
   #isClosed = false
   #waiting: Waiting[] = []
   #base: StoredBase
+  /** The one before, if it was made here. */
+  #previousBase: StoredBase = NO_BASE
   /** Of the commits since the base, and how many of them a new base would be worth. */
   #commitBytes: number
   #baseWeight: number
@@ -381,7 +389,9 @@ export class ManifestStore {
     this.#baseTriedAt = number
     try {
       this.#isBase(await writeBase(this.#files, source, previous.number, plan))
-      if (this.#fenced === null) await removeOlderBases(this.#files, this.#base, previous)
+      if (this.#fenced !== null) return
+      const known = this.#previousBase
+      this.#previousBase = await removeOlderBases(this.#files, this.#base, previous, known)
     } catch (error) {
       this.#logger.warn('A manifest base was not written; opening reads more commits.', {
         location: this.location,

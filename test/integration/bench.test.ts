@@ -19,6 +19,7 @@ import {
   type Contender,
 } from '../../bench/harness.ts'
 import { RespConnection, encodeCommand } from '../../bench/resp.ts'
+import { manifest } from '../../bench/manifest.bench.ts'
 import { memoryFootprint } from '../../bench/memory-footprint.bench.ts'
 import { pointMemory } from '../../bench/point-memory.bench.ts'
 import { readMemory } from '../../bench/read-memory.bench.ts'
@@ -38,6 +39,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     appendDurable,
     recovery,
     ackBeside,
+    manifest,
     sqlCold,
   ])('$name', async (benchmark) => {
     let cases = 0

@@ -174,5 +174,7 @@ function pageIn(error: unknown): ManifestFileName | null {
 function manifestProblem(error: unknown): { kind: ProblemKind; reason: string } | null {
   if (!isStratalogError(error)) return null
   if (error.code === 'format_unsupported') return { kind: 'format', reason: error.message }
-  return error.code === 'manifest_corrupt' ? { kind: 'checksum', reason: error.message } : null
+  if (error.code !== 'manifest_corrupt') return null
+  const kind = error.details['isMissing'] === true ? 'missing' : 'checksum'
+  return { kind, reason: error.message }
 }
