@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { ackBeside } from './ack-beside.bench.ts'
 import { appendDurable } from './append-durable.bench.ts'
 import { appendMemory } from './append-memory.bench.ts'
+import { coldRead } from './cold-read.bench.ts'
 import { runBenchmark, type Benchmark } from './harness.ts'
 import { manifest } from './manifest.bench.ts'
 import { memoryFootprint } from './memory-footprint.bench.ts'
@@ -26,6 +27,7 @@ const benchmarks: readonly Benchmark[] = [
   recovery,
   ackBeside,
   manifest,
+  coldRead,
   sqlCold,
 ]
 

@@ -63,11 +63,7 @@ export async function pruneSegments({ store }: ManifestPlace, commits: number): 
     const next = segmentOf(Math.floor(endOf(store.state) / SEGMENT_RECORDS))
     const baseOffset = segmentsOf(store.state)?.at(0)?.baseOffset ?? 0
     const drop = { kind: 'segment-copy-dropped', logId: LOG_ID, partition: 0, baseOffset } as const
-    await store.commit([
-      { ...drop, tier: 'disk' },
-      { ...drop, tier: 'object' },
-      added(await next),
-    ])
+    await store.commit([{ ...drop, tier: 'disk' }, { ...drop, tier: 'object' }, added(await next)])
   }
 }
 
@@ -162,6 +158,7 @@ function logEdits(): readonly ManifestEdit[] {
           diskTtl: 86_400_000,
           localDisk: true,
           retention: null,
+          retentionBytes: null,
           ack: 'disk',
           wal: true,
           memoryFirst: true,

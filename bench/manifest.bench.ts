@@ -54,7 +54,13 @@ export const manifest: Benchmark = {
         const [own, least] = [{ commit, prune }[kind], smallest[kind]]
         yield costCase(`${kind}, ${named(size)}`, 'bytes', own.bytes, least.bytes, expected)
         const { operations } = least
-        yield costCase(`${kind}, ${named(size)}`, 'operations', own.operations, operations, expected)
+        yield costCase(
+          `${kind}, ${named(size)}`,
+          'operations',
+          own.operations,
+          operations,
+          expected,
+        )
       }
       await copyToDirectory(place, directory.path)
       const inDirectory = manifestFilesInDirectory(new NodeFileSystem(), directory.path)

@@ -87,6 +87,18 @@ const POLICY_FLAGS: readonly ConfigFlag[] = [
     parse: duration,
   },
   {
+    path: 'defaults.retention',
+    flags: '--retention <t>',
+    text: 'a record is gone from every tier after this',
+    parse: duration,
+  },
+  {
+    path: 'defaults.retentionBytes',
+    flags: '--retention-bytes <size>',
+    text: 'stored bytes of a partition before its oldest segments go',
+    parse: byteSize,
+  },
+  {
     path: 'defaults.localDisk',
     flags: '--no-local-disk',
     text: 'from RAM straight to the archive',

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module'
 import { Command, Option } from 'commander'
 import {
   demoRecords,
+  duration,
   fraction,
   list,
   logName,
@@ -227,6 +228,30 @@ function addLogCommands(program: Command, session: Session): void {
   addConfigFlags(now).action(async (options) => {
     const { tierNow } = await import('./commands/tier.ts')
     await tierNow(session, options)
+  })
+  const compacting = command(
+    tier,
+    'compact',
+    'Make one segment of each run of small neighbours.',
+    'tier compact --data-dir data --archive s3://bucket/prefix --log clicks',
+  ).option('--log <names>', 'these logs only', list)
+  addConfigFlags(compacting).action(async (options) => {
+    const { tierCompact } = await import('./commands/tier.ts')
+    await tierCompact(session, options)
+  })
+  const collecting = command(
+    tier,
+    'collect',
+    'Remove objects from the archive that no log and no snapshot needs any more.',
+    'tier collect --data-dir data --archive s3://bucket/prefix --dry-run',
+  )
+    .option('--dry-run', 'say what would go, and remove nothing')
+    .addOption(
+      new Option('--grace <t>', 'what was retired later than this stays').argParser(duration),
+    )
+  addConfigFlags(collecting).action(async (options) => {
+    const { tierCollect } = await import('./commands/tier.ts')
+    await tierCollect(session, options)
   })
 }
 

@@ -6,13 +6,15 @@ import { type StorageSurroundings, resolvePolicy } from './storage-policy.ts'
 /** What a mode keeps of the policy that a log had in the same mode. */
 const OWN_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
   memory: ['ttl', 'priority', 'maxMemoryBytes', 'evictionPolicy'],
-  persistent: ['memoryTtl', 'diskAfter', 'ack', 'evictionPolicy'],
+  persistent: ['memoryTtl', 'diskAfter', 'retention', 'retentionBytes', 'ack', 'evictionPolicy'],
   hybrid: [
     'memoryTtl',
     'diskAfter',
     'archiveAfter',
     'diskTtl',
     'localDisk',
+    'retention',
+    'retentionBytes',
     'ack',
     'wal',
     'evictionPolicy',
@@ -20,7 +22,13 @@ const OWN_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>>
 }
 
 /** What means the same in two modes with lower tiers, and between any two. */
-const TIER_KEYS: readonly (keyof StorageOptions)[] = ['memoryTtl', 'diskAfter', 'evictionPolicy']
+const TIER_KEYS: readonly (keyof StorageOptions)[] = [
+  'memoryTtl',
+  'diskAfter',
+  'retention',
+  'retentionBytes',
+  'evictionPolicy',
+]
 const SHARED_KEYS: readonly (keyof StorageOptions)[] = ['evictionPolicy']
 
 /**

@@ -13,11 +13,13 @@ import type {
   Writer,
 } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
+import { applyEdits } from '../format/manifest-builder.ts'
 import { IDENTITY_FILE } from '../format/paths.ts'
 import { manifestFilesInStore } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
 import { producerEdits } from '../log/producer-table.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { compactedIn } from '../tiering/compacted.ts'
 
 export interface ArchiveConnection {
   readonly store: ObjectStore
@@ -72,8 +74,8 @@ export function pullFromArchive(
   local: ManifestState,
   archive: ManifestState,
 ): readonly ManifestEdit[] {
-  const edits: ManifestEdit[] = []
-  for (const [logId, log] of local.logs) {
+  const edits = [...pullReplaced(local, archive)]
+  for (const [logId, log] of applyEdits(local, edits).logs) {
     const remote = archive.logs.get(logId)
     if (remote !== undefined) edits.push(...pullSchemas(log, remote))
     log.partitions.forEach((partition, number) => {
@@ -91,8 +93,10 @@ export function pullFromArchive(
  * @throws StratalogError `archive_diverged`.
  */
 export function assertNothingNew(local: ManifestState, archive: ManifestState): void {
-  // A copy whose local commit a crash swallowed is found again by its upload.
-  const edit = pullFromArchive(local, archive).find(({ kind }) => kind !== 'segment-copied')
+  // A copy, or a compaction, whose local commit a crash swallowed is found again by the next move.
+  const edit = pullFromArchive(local, archive).find(
+    ({ kind }) => kind !== 'segment-copied' && kind !== 'segments-replaced',
+  )
   if (edit === undefined) return
   throw new StratalogError(
     'archive_diverged',
@@ -102,6 +106,19 @@ export function assertNothingNew(local: ManifestState, archive: ManifestState): 
 }
 
 const NOTHING: PartitionState = { startOffset: 0, segments: SegmentEntries.empty }
+
+/** Compactions whose local commit a crash swallowed. Their segments lie in the archive only, until they are fetched. */
+function pullReplaced(local: ManifestState, archive: ManifestState): readonly ManifestEdit[] {
+  const edits: ManifestEdit[] = []
+  for (const [logId, { partitions }] of local.logs) {
+    for (const [partition, { segments }] of partitions.entries()) {
+      const known = archive.logs.get(logId)?.partitions[partition]
+      for (const { segment } of known === undefined ? [] : compactedIn(known, segments))
+        edits.push({ kind: 'segments-replaced', logId, partition, segment, retiredAt: null })
+    }
+  }
+  return edits
+}
 
 /** A segment says by number which schema it has, so both must mean the same by it. */
 function pullSchemas(local: LogState, remote: LogState): readonly ManifestEdit[] {
@@ -157,7 +174,8 @@ function pullPartition(
   // A log in RAM may have evicted records before it was archived, by snapshots or since it has another mode.
   const gapsEnd = log.policy.mode === 'memory' ? Infinity : (local.denseFrom ?? 0)
   const edits: ManifestEdit[] = []
-  let end = local.segments.at(-1)?.endOffset ?? local.startOffset
+  const ownEnd = local.segments.at(-1)?.endOffset ?? local.startOffset
+  let end = ownEnd
   for (const segment of remote.segments) {
     const own = local.segments.startingAt(segment.baseOffset)
     if (own !== undefined) {
@@ -185,7 +203,8 @@ function pullPartition(
       throw diverged(logId, partition, null, segment)
     }
   }
-  if (edits.some(({ kind }) => kind === 'segment-added'))
+  // Of what lies between the directory's own segments its producers are older than those that it has.
+  if (end > ownEnd)
     edits.push(...producerEdits(logId, partition, local, [...(remote.producers?.values() ?? [])]))
   return edits
 }

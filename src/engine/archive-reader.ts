@@ -6,6 +6,7 @@ import { newestStart } from '../log/newest-start.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { RecordRow } from './batch.ts'
+import type { ColdParts } from './cold-parts.ts'
 import type { S3Options } from './config.ts'
 import { type DumpOptions, archiveDumpSource, checkDumpOptions, dumpLines } from './dump.ts'
 import { type LogDescription, describeLog } from './log-description.ts'
@@ -29,11 +30,13 @@ export interface OpenArchiveOptions {
  */
 export class ArchiveReader {
   readonly #archive: Archive
+  readonly #parts: ColdParts
   readonly #queries: Queries
   readonly #ports: EnginePorts
 
-  private constructor(archive: Archive, ports: EnginePorts) {
+  private constructor(archive: Archive, parts: ColdParts, ports: EnginePorts) {
     this.#archive = archive
+    this.#parts = parts
     this.#ports = ports
     this.#queries = new Queries(async () => {
       const { openQueries } = await import('./open-queries.ts')
@@ -50,8 +53,9 @@ export class ArchiveReader {
     givenPorts: Partial<EnginePorts> = {},
   ): Promise<ArchiveReader> {
     const ports = resolvePorts({}, givenPorts)
-    const { connectArchive } = await import('./archive-store.ts')
-    return new ArchiveReader(await connectArchive(url, options.s3, ports), ports)
+    const { connectArchiveParts } = await import('./archive-store.ts')
+    const { archive, parts } = await connectArchiveParts(url, options.s3, ports)
+    return new ArchiveReader(archive, parts, ports)
   }
 
   get url(): string {
@@ -96,6 +100,7 @@ export class ArchiveReader {
 
   async close(): Promise<void> {
     await this.#queries.close()
+    await this.#parts.close()
     await this.#archive.store.close()
   }
 

@@ -1,9 +1,10 @@
 /** An archive by its URL: what the process's environment says of S3 counts beside the options. */
 import type { Clock } from '../base/clock.ts'
-import { type Archive, openArchive } from '../log/archive-view.ts'
+import { type Archive, type ArchiveBytes, openArchive } from '../log/archive-view.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import type { MissingObject } from '../log/segment-damage.ts'
 import { unnamedObjects } from '../replay/archive-audit.ts'
+import { type ColdParts, passingParts } from './cold-parts.ts'
 import type { S3Options } from './config.ts'
 import type { EnginePorts } from './ports.ts'
 import { storageOf } from './system-storage.ts'
@@ -33,14 +34,27 @@ export async function connectArchive(
   url: string,
   s3: S3Options | undefined,
   ports: EnginePorts,
+  parts?: ColdParts,
 ): Promise<Archive> {
   const store = await openArchiveStore(url, s3, ports)
   try {
-    return await openArchive(store, { logger: ports.logger })
+    if (parts === undefined) return await openArchive(store, { logger: ports.logger })
+    const bytesOf: ArchiveBytes = ({ sha256 }, location) => parts.bytes(store, sha256, location)
+    return await openArchive(store, { logger: ports.logger, bytesOf })
   } catch (error) {
     await store.close()
     throw error
   }
+}
+
+/** As `connectArchive`, for reading here and there: what was read stays on disk until `parts` is closed. */
+export async function connectArchiveParts(
+  url: string,
+  s3: S3Options | undefined,
+  ports: EnginePorts,
+): Promise<{ readonly archive: Archive; readonly parts: ColdParts }> {
+  const parts = passingParts(storageOf(ports), ports.logger)
+  return { archive: await connectArchive(url, s3, ports, parts), parts }
 }
 
 /** Objects of the named logs, or of all, that hold records which the archive's manifest has lost. Lists the bucket. */

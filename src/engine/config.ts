@@ -24,6 +24,10 @@ export interface StorageOptions {
   readonly diskTtl?: Duration
   /** `false`: from memory straight to the archive. Default `true`. */
   readonly localDisk?: boolean
+  /** A record is gone from every tier once it is this much older, by its own time, than now. Default: it stays. */
+  readonly retention?: Duration
+  /** Stored bytes of each partition; above, its oldest segments are gone from every tier. Default: they stay. */
+  readonly retentionBytes?: ByteSize
   readonly ack?: AckLevel
   readonly wal?: boolean
   /** Mode `memory`: a record is gone this long after its append. Default: it stays until it is evicted. */
@@ -106,6 +110,8 @@ const storageEntries = {
   archiveAfter: v.optional(duration),
   diskTtl: v.optional(duration),
   localDisk: v.optional(flag),
+  retention: v.optional(positiveDuration),
+  retentionBytes: v.optional(positiveByteSize),
   ack: v.optional(oneOf(['memory', 'disk', 'object'])),
   wal: v.optional(flag),
   ttl: v.optional(positiveDuration),

@@ -16,8 +16,9 @@ import { once } from '../base/once.ts'
 import { randomHex } from '../base/random.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
-import { CACHE_DIRECTORY, LOCK_FILE, parsePath } from '../format/paths.ts'
+import { CACHE_DIRECTORY, CACHE_PARTS_DIRECTORY, LOCK_FILE, parsePath } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
+import type { ArchiveBytes } from '../log/archive-view.ts'
 import { DiskHealth } from '../log/disk-health.ts'
 import type { Partition, PartitionPorts } from '../log/partition.ts'
 import { bytesInDirectory } from '../log/segment-copies.ts'
@@ -39,6 +40,7 @@ import type { StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
 import { recoverDirectoryWal } from './directory-recovery.ts'
 import type { Engine } from './engine.ts'
+import { ColdParts, passingParts } from './cold-parts.ts'
 import { commitLogTo } from './log-committer.ts'
 import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
@@ -136,7 +138,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   const disk = access === 'write' ? new DiskHealth(ports) : null
   let scheduler: TieringScheduler | null = null
   const memory = openMemoryTier(options, ports, {
-    segments: segmentPorts(opening, store, pins),
+    segments: segmentPorts(opening, archiveBytes(opening, store), pins),
     acks,
     relieve: async () => scheduler?.relieve(),
   })
@@ -214,6 +216,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
   let isOpen = false
   const archive = new ArchiveWriter({
     store,
+    clock,
     openManifest: () =>
       openArchiveManifest({
         store,
@@ -269,20 +272,40 @@ async function pull(
   }
 }
 
+/** Archived segments, read through parts of them on disk: in the directory, or in a passing one for who only reads. */
+function archiveBytes(
+  { dataDir, ports, access, storage, closers }: Opening,
+  store: OpenedObjectStore | null,
+): ArchiveBytes | null {
+  if (store === null) return null
+  const logger = ports.logger.child('segments')
+  const path = `${dataDir}/${CACHE_PARTS_DIRECTORY}`
+  const parts =
+    access === 'write'
+      ? new ColdParts({
+          fileSystem: storage.fileSystem,
+          logger,
+          directory: async () => ({ path, dispose: async () => {} }),
+        })
+      : passingParts(storage, logger)
+  closers.push(() => parts.close())
+  return (segment, location) => parts.bytes(store, segment.sha256, location)
+}
+
 function segmentPorts(
   { dataDir, ports, access, storage: { fileSystem } }: Opening,
-  store: OpenedObjectStore | null,
+  archive: ArchiveBytes | null,
   pins: SegmentPins,
 ): Omit<PartitionPorts, 'pool'> {
   return {
     pins,
     segmentBytes: (tier, segment, location) =>
       tier === 'object'
-        ? archiveSegmentBytes(store, segment, location)
+        ? archiveSegmentBytes(archive, segment, location)
         : access === 'write'
           ? bytesInDirectory(fileSystem, dataDir, location)
-          : unpinnedSegmentBytes(fileSystem, dataDir, store, segment, location),
-    fallback: archiveFallback(store, ports.logger.child('segments'), access === 'write'),
+          : unpinnedSegmentBytes(fileSystem, dataDir, archive, segment, location),
+    fallback: archiveFallback(archive, ports.logger.child('segments'), access === 'write'),
   }
 }
 

@@ -7,7 +7,7 @@ import { columnProblem } from '../format/column-check.ts'
 import { type Row, assertRecord } from '../format/schema-inference.ts'
 import { SYSTEM_COLUMNS } from '../format/schema.ts'
 import type { AppendInput } from '../log/append-input.ts'
-import type { AppendTerms } from '../log/append-terms.ts'
+import { type AppendTerms, DEFAULT_TERMS, assertStillFits } from '../log/append-terms.ts'
 import type { AppendResult, LiveLog } from '../log/live-log.ts'
 import type { ColumnInput } from '../log/row-appender.ts'
 import type { Partition } from '../log/partition.ts'
@@ -246,6 +246,8 @@ export class Log {
     const now = this.#ports.now()
     const level = ack === 'object' ? this.#levelBelowObject() : ack
     const terms = this.#terms(partition, options)
+    // While it waited for room the policy may have changed to one without the level.
+    assertStillFits(this.#log.definition, ack, terms ?? DEFAULT_TERMS)
     const result = await this.#log.append(partition, input, level, now, terms)
     if (ack === 'object')
       await this.#ports.archiveThrough(this.#log, partition, result.offset + result.count)

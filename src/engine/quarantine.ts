@@ -2,12 +2,19 @@
  * Keeps a copy of a file that is found damaged while its directory is opened for writing: evidence, and something to
  * try a repair on. The file itself is never changed. The name of a copy follows from its bytes, so the same damage is
  * kept once, however often the directory is opened. Only for who holds the lock.
+ *
+ * Bounded: a file passes through RAM in pieces, and copies are made until there are QUARANTINE_FILES_MAX of them or
+ * QUARANTINE_BYTES_MAX are reached; then the first ones stay, and the log says which file has no copy.
  */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
-import { sha256Hex } from '../format/checksum.ts'
-import { QUARANTINE_DIRECTORY, parsePath, quarantinePath } from '../format/paths.ts'
-import type { FileSystem } from '../storage/file-system.ts'
+import { Sha256 } from '../format/checksum.ts'
+import { QUARANTINE_BYTES_MAX, QUARANTINE_FILES_MAX } from '../format/limits.ts'
+import { QUARANTINE_DIRECTORY, parsePath, quarantinePath, temporaryPath } from '../format/paths.ts'
+import type { FileSystem, ReadableFile } from '../storage/file-system.ts'
+
+/** Of a damaged file in RAM at a time. */
+const PIECE_BYTES = 1024 * 1024
 
 /** What a step of opening reads of the directory; an archive has files of the same names, which it may read besides. */
 type KeptKind = 'wal' | 'manifest' | 'segment'
@@ -44,23 +51,86 @@ async function copyDamaged(
   kinds: readonly string[],
   error: StratalogError,
 ): Promise<string | null> {
-  const { dataDir, fileSystem, logger } = place
+  const { dataDir, logger } = place
   const { file: named, object, tier } = error.details
   const file = tier === 'disk' ? object : named
   if (typeof file !== 'string') return null
   const path = file.startsWith(`${dataDir}/`) ? file.slice(dataDir.length + 1) : file
   if (!kinds.includes(parsePath(path)?.kind ?? '')) return null
   try {
-    const bytes = await fileSystem.read(`${dataDir}/${path}`)
-    const copy = `${dataDir}/${quarantinePath(path, sha256Hex(bytes))}`
-    if ((await fileSystem.stat(copy)) === null) {
-      await fileSystem.makeDirectory(`${dataDir}/${QUARANTINE_DIRECTORY}`)
-      await fileSystem.putIfAbsent(copy, bytes)
-    }
-    return copy
+    return await keepCopy(place, path)
   } catch (failure) {
     if (!isStratalogError(failure)) throw failure
     logger.warn('No copy of a damaged file could be kept.', { file, error: failure })
     return null
   }
+}
+
+async function keepCopy(place: QuarantinePlace, path: string): Promise<string | null> {
+  const { dataDir, fileSystem, logger } = place
+  const source = await fileSystem.open(`${dataDir}/${path}`)
+  try {
+    const hash = new Sha256()
+    for await (const piece of piecesOf(source)) hash.update(piece)
+    const copy = `${dataDir}/${quarantinePath(path, hash.digestHex())}`
+    if ((await fileSystem.stat(copy)) !== null) return copy
+    const { files, bytes } = await measureQuarantine(place)
+    if (files >= QUARANTINE_FILES_MAX || bytes + source.length > QUARANTINE_BYTES_MAX) {
+      logger.warn('No copy of a damaged file is made: there are as many in quarantine as may be.', {
+        file: path,
+        fileBytes: source.length,
+        files,
+        filesMax: QUARANTINE_FILES_MAX,
+        bytes,
+        bytesMax: QUARANTINE_BYTES_MAX,
+      })
+      return null
+    }
+    await writeCopy(place, source, copy)
+    return copy
+  } finally {
+    await source.close()
+  }
+}
+
+/** A crash leaves a temporary file, which the next opening removes, or the whole copy. */
+async function writeCopy(
+  { dataDir, fileSystem }: QuarantinePlace,
+  source: ReadableFile,
+  copy: string,
+): Promise<void> {
+  const directory = `${dataDir}/${QUARANTINE_DIRECTORY}`
+  const temporary = `${dataDir}/${temporaryPath(QUARANTINE_DIRECTORY)}`
+  await fileSystem.makeDirectory(directory)
+  const file = await fileSystem.create(temporary)
+  try {
+    try {
+      for await (const piece of piecesOf(source)) await file.write(piece)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await fileSystem.rename(temporary, copy)
+  } catch (error) {
+    await fileSystem.remove(temporary).catch(() => {})
+    throw error
+  }
+  await fileSystem.syncDirectory(directory)
+}
+
+async function* piecesOf(file: ReadableFile): AsyncGenerator<Uint8Array> {
+  for (let position = 0; position < file.length; position += PIECE_BYTES)
+    yield await file.read(position, Math.min(PIECE_BYTES, file.length - position))
+}
+
+async function measureQuarantine({
+  dataDir,
+  fileSystem,
+}: QuarantinePlace): Promise<{ readonly files: number; readonly bytes: number }> {
+  const directory = `${dataDir}/${QUARANTINE_DIRECTORY}`
+  if ((await fileSystem.stat(directory)) === null) return { files: 0, bytes: 0 }
+  const names = await fileSystem.list(directory)
+  let bytes = 0
+  for (const name of names) bytes += (await fileSystem.stat(`${directory}/${name}`))?.length ?? 0
+  return { files: names.length, bytes }
 }

@@ -3,17 +3,17 @@ import type { Logger } from '../base/logger.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
 import { parsePath, segmentKey } from '../format/paths.ts'
+import type { ArchiveBytes } from '../log/archive-view.ts'
 import type { SegmentBytes, SegmentFallback } from '../log/log-view.ts'
-import { bytesInDirectory, bytesInStore } from '../log/segment-copies.ts'
+import { bytesInDirectory } from '../log/segment-copies.ts'
 import type { FileSystem } from '../storage/file-system.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
 
 export function archiveSegmentBytes(
-  store: ObjectStore | null,
+  archive: ArchiveBytes | null,
   segment: SegmentEntry,
   location: Location,
 ): SegmentBytes {
-  if (store !== null) return bytesInStore(store, location)
+  if (archive !== null) return archive(segment, location)
   return {
     length: location.length,
     path: null,
@@ -34,16 +34,16 @@ export function archiveSegmentBytes(
  * is no damage: its writer dropped it.
  */
 export function archiveFallback(
-  store: ObjectStore | null,
+  archive: ArchiveBytes | null,
   logger: Logger,
   hasPins: boolean,
 ): (segment: SegmentEntry, location: Location) => SegmentFallback | null {
   const told = new Set<string>()
   return (segment, location) => {
-    if (store === null) return null
+    if (archive === null) return null
     return {
       tier: 'object',
-      bytes: bytesInStore(store, location),
+      bytes: archive(segment, location),
       onUse: (error) => {
         const isDropped = !hasPins && isStratalogError(error) && error.code === 'file_not_found'
         if (isDropped || told.has(location.object)) return
@@ -65,7 +65,7 @@ export function archiveFallback(
 export function unpinnedSegmentBytes(
   fileSystem: FileSystem,
   dataDir: string,
-  store: ObjectStore | null,
+  archive: ArchiveBytes | null,
   segment: SegmentEntry,
   location: Location,
 ): SegmentBytes {
@@ -82,7 +82,7 @@ export function unpinnedSegmentBytes(
         if (!isGone || segment.object !== null || path?.kind !== 'segment') throw error
         const key = segmentKey({ ...path, sha256: segment.sha256 })
         const archived = { object: key, position: 0, length: segment.length }
-        return archiveSegmentBytes(store, segment, archived).read(range, signal)
+        return archiveSegmentBytes(archive, segment, archived).read(range, signal)
       }
     },
   }

@@ -90,7 +90,9 @@ export async function createSnapshot(
   const id = randomHex(ports.random, 8)
   let made: Snapshot | null = null
   await archive.commitSnapshot(logs, (state) => {
-    const { snapshot, edits } = planSnapshot(state, { id, name, time, pinned, newBytes })
+    // What was retired on the way is not part of it.
+    const left = pinned.map(withoutRetired)
+    const { snapshot, edits } = planSnapshot(state, { id, name, time, pinned: left, newBytes })
     made = snapshot
     return edits
   })
@@ -127,6 +129,16 @@ function pin(log: LiveLog): Pinned {
       startOffset: partition.startOffset,
       endOffset: partition.nextOffset,
     })),
+  }
+}
+
+function withoutRetired({ log, definition, partitions }: Pinned): PinnedLog {
+  return {
+    definition,
+    partitions: partitions.map(({ partition, startOffset, endOffset }) => {
+      const start = Math.max(startOffset, log.partition(partition).firstOffset)
+      return { partition, startOffset: start, endOffset: Math.max(start, endOffset) }
+    }),
   }
 }
 

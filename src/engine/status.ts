@@ -148,6 +148,8 @@ function pendingIn({ id, policy }: LiveLog, partition: Partition): number {
     partition: partition.partition,
     policy,
     flushedEnd,
+    totals: null,
+    isArchiveBehind: false,
     owedEnd,
     batches,
     segments,

@@ -55,13 +55,15 @@ export function policyProblems(
 /** Which of the engine's defaults mean something in a mode; the rest do not reach a log that chose that mode. */
 const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
   memory: ['ttl', 'priority', 'maxMemoryBytes', 'evictionPolicy'],
-  persistent: ['memoryTtl', 'diskAfter', 'evictionPolicy'],
+  persistent: ['memoryTtl', 'diskAfter', 'retention', 'retentionBytes', 'evictionPolicy'],
   hybrid: [
     'memoryTtl',
     'diskAfter',
     'archiveAfter',
     'diskTtl',
     'localDisk',
+    'retention',
+    'retentionBytes',
     'ack',
     'wal',
     'evictionPolicy',
@@ -94,7 +96,8 @@ function withDefaults(given: StorageOptions, around: StorageSurroundings): Stora
     archiveAfter: ms(given.archiveAfter) ?? (tiersToArchive ? 15 * MINUTE_MS : null),
     diskTtl: ms(given.diskTtl) ?? (tiersToArchive ? DAY_MS : null),
     localDisk: given.localDisk ?? true,
-    retention: null,
+    retention: ms(given.retention),
+    retentionBytes: given.retentionBytes === undefined ? null : tryParseBytes(given.retentionBytes),
     ack: given.ack ?? (wal ? 'disk' : 'memory'),
     wal,
     memoryFirst: true,
@@ -168,7 +171,15 @@ function conflicts(
 }
 
 /** Keys that would be left out without a word where RAM holds the only copy. */
-const LOWER_TIER_KEYS = ['memoryTtl', 'diskAfter', 'archiveAfter', 'diskTtl', 'localDisk'] as const
+const LOWER_TIER_KEYS = [
+  'memoryTtl',
+  'diskAfter',
+  'archiveAfter',
+  'diskTtl',
+  'localDisk',
+  'retention',
+  'retentionBytes',
+] as const
 const NO_LOWER_TIER: StorageOptions = { localDisk: true }
 
 /** Keys that mean something only where RAM holds the only copy, with what does their work elsewhere. */

@@ -19,6 +19,7 @@ import {
   type PartitionReadOptions,
   type ReadItem,
   gapError,
+  isFailure,
   readPartition,
   timeColumnOf,
 } from '../log/view-reader.ts'
@@ -223,12 +224,23 @@ export class StreamReader {
       page.next = endOffset(source.batch)
       this.#takeHot(source, page.view)
     } else {
-      page.next = source.to
-      this.#cold = this.#readCold(page, { start: source.from, end: source.to })
+      page.next = this.#endOfSegments(page, source.to)
+      this.#cold = this.#readCold(page, { start: source.from, end: page.next })
     }
   }
 
-  /** Tells of offsets that nothing holds, as asked. That records expired is no failure. */
+  /** Takes the segments that follow without a gap along: one reading of them all reads ahead. */
+  #endOfSegments(page: Page, end: number): number {
+    let last = end
+    for (;;) {
+      const source = page.pinned.sources[page.nextSource]
+      if (source === undefined || source.tier === 'memory' || source.from !== last) return last
+      page.nextSource++
+      last = source.to
+    }
+  }
+
+  /** Tells of offsets that nothing holds, as asked. What is gone by its log's policy is no failure. */
   #gap({ pinned: { partition, gaps } }: Page, { start: from, end: to }: Range): void {
     const { onGap } = this.#request
     if (onGap === 'skip') return
@@ -236,7 +248,7 @@ export class StreamReader {
     for (const { start, end, cause } of parts) {
       const gap = { partition, from: start, to: end, cause }
       if (typeof onGap === 'function') onGap(gap)
-      else if (cause !== 'expired') throw gapError(this.#log.name, gap)
+      else if (isFailure(cause)) throw gapError(this.#log.name, gap)
     }
   }
 

@@ -1,9 +1,11 @@
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
+import { type Duration, parseDuration } from '../base/units.ts'
 import type { AckLevel } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { TierMove } from '../tiering/context.ts'
+import type { CollectReport } from '../tiering/collect.ts'
 import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
 import type { Engine } from './engine.ts'
 
@@ -22,6 +24,21 @@ export interface TierControl {
   }): Promise<TierReport>
   /** One round of the scheduler: what is due by its age moves. */
   run(): Promise<readonly TierMove[]>
+  /**
+   * Makes one segment of each run of small neighbours, whatever their number. The scheduler does so by itself with
+   * eight of about one size. The report has a move within its tier for each segment that was made.
+   */
+  compact(options?: { readonly logs?: readonly string[] }): Promise<TierReport>
+  /**
+   * Removes objects of retired segments from the archive: those that no snapshot names, and whose grace is over. The
+   * scheduler does so by itself. @throws StratalogError `argument_invalid` without an archive, `store_unavailable`.
+   */
+  collect(options?: {
+    /** How long ago a segment was retired at least, so that readers of the archive still find it. Default `1h`. */
+    readonly grace?: Duration
+    /** Says what would go, and removes nothing. */
+    readonly dryRun?: boolean
+  }): Promise<CollectReport>
   /** Stops the scheduler's own rounds until `resume`. */
   pause(): void
   resume(): void
@@ -42,13 +59,8 @@ export class EngineTiers implements TierControl {
     options: { readonly logs?: readonly string[]; readonly to?: TierTarget } = {},
   ): Promise<TierReport> {
     this.#assertWritable()
-    const { registry, surroundings, lowerTiers } = this.#engine
-    if (lowerTiers === null) {
-      throw new StratalogError(
-        'argument_invalid',
-        'An engine in RAM has no lower tier. Open it with a dataDir.',
-      )
-    }
+    const { surroundings, lowerTiers } = this.#engine
+    if (lowerTiers === null) throw noLowerTier()
     const to = options.to ?? (surroundings.hasArchive ? 'object' : 'disk')
     if (to === 'object' && !surroundings.hasArchive) {
       throw new StratalogError(
@@ -56,16 +68,36 @@ export class EngineTiers implements TierControl {
         'There is no archive to move to. Open the engine with one.',
       )
     }
-    const logs =
-      options.logs === undefined
-        ? [...registry.all()]
-        : options.logs.map((name) => registry.get(name))
-    return lowerTiers.scheduler.now(logs, to)
+    return lowerTiers.scheduler.now(this.#named(options.logs), to)
   }
 
   async run(): Promise<readonly TierMove[]> {
     this.#assertWritable()
     return (await this.#engine.lowerTiers?.scheduler.run()) ?? []
+  }
+
+  async compact(options: { readonly logs?: readonly string[] } = {}): Promise<TierReport> {
+    this.#assertWritable()
+    const { lowerTiers } = this.#engine
+    if (lowerTiers === null) throw noLowerTier()
+    return lowerTiers.scheduler.compact(this.#named(options.logs))
+  }
+
+  async collect(
+    options: { readonly grace?: Duration; readonly dryRun?: boolean } = {},
+  ): Promise<CollectReport> {
+    this.#assertWritable()
+    const { lowerTiers, surroundings } = this.#engine
+    if (lowerTiers === null || !surroundings.hasArchive)
+      throw new StratalogError(
+        'argument_invalid',
+        'There is no archive to collect in. Open the engine with one.',
+      )
+    const { grace, dryRun } = options
+    return lowerTiers.scheduler.collect({
+      dryRun,
+      ...(grace === undefined ? {} : { grace: parseDuration(grace, 'grace') }),
+    })
   }
 
   pause(): void {
@@ -95,6 +127,12 @@ export class EngineTiers implements TierControl {
     }
   }
 
+  /** @throws StratalogError `log_not_found`. */
+  #named(names: readonly string[] | undefined): readonly LiveLog[] {
+    const { registry } = this.#engine
+    return names === undefined ? [...registry.all()] : names.map((name) => registry.get(name))
+  }
+
   #startUpload(log: LiveLog): Promise<TierReport> {
     const { ports, lowerTiers } = this.#engine
     const { scheduler } = present(lowerTiers, 'the tiers below a log that is archived')
@@ -116,6 +154,13 @@ export function assertAcknowledging({ disk }: Engine): void {
   if (disk === null || !disk.facts.endsEpoch || disk.refusal === null) return
   const { code, message, details } = disk.refusal
   throw new StratalogError(code, message, { details: { ...details, fate: 'unknown' } })
+}
+
+function noLowerTier(): StratalogError {
+  return new StratalogError(
+    'argument_invalid',
+    'An engine in RAM has no lower tier. Open it with a dataDir.',
+  )
 }
 
 /** The policy was changed while the append waited. */

@@ -49,6 +49,8 @@ export interface WrittenColumn {
 /** A message and how long its parts are, as in a footer's Block. */
 export interface EncodedMessage {
   readonly bytes: Uint8Array
+  /** Of the buffers as they are stored, in their order, without padding. */
+  readonly bufferLengths: readonly number[]
   readonly metadataLength: number
   readonly bodyLength: number
 }
@@ -138,7 +140,7 @@ export function encodeBatch(
     message.bytes.set(buffer.head, position)
     message.bytes.set(buffer.bytes, position + buffer.head.length)
   })
-  return message
+  return { ...message, bufferLengths: places.map((place) => place.length) }
 }
 
 /** Bytes of the columns' buffers before compression. */
@@ -278,7 +280,7 @@ function finishMessage(
 }
 
 /** Metadata behind its prefix, with room for the body. */
-function framed(metadata: Uint8Array, bodyLength: number): EncodedMessage {
+function framed(metadata: Uint8Array, bodyLength: number): Omit<EncodedMessage, 'bufferLengths'> {
   const metadataLength = padded(MESSAGE_PREFIX_BYTES + metadata.length)
   const bytes = new Uint8Array(metadataLength + bodyLength)
   const view = new DataView(bytes.buffer)

@@ -102,6 +102,13 @@ export class JsonFields {
     return this.array(name, (value, path) => this.#integer(path, value, min))
   }
 
+  arraysOfIntegers(name: string): readonly (readonly number[])[] {
+    return this.array(name, (value, path) => {
+      if (!Array.isArray(value)) return this.#fail(`${path} is not an array`)
+      return value.map((item: unknown) => this.#integer(path, item, 0))
+    })
+  }
+
   texts(name: string): readonly string[] {
     return this.array(name, (value, path) =>
       typeof value === 'string' ? value : this.#fail(`${path} is not text`),

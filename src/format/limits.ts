@@ -136,6 +136,18 @@ export const DISK_RETRY_MAX_MS: number = 5_000
 /** Bytes that must fit on a disk that was full before appends go on: with fewer it would be full again at once. */
 export const DISK_PROBE_BYTES: number = 2 * MIB
 
+/**
+ * Copies of damaged files that a directory keeps: enough for what one disk breaks, and never the disk's own end. The
+ * first ones stay, as they are nearest to what happened.
+ */
+export const QUARANTINE_FILES_MAX: number = 64
+export const QUARANTINE_BYTES_MAX: number = 512 * MIB
+
+assert(MANIFEST_BYTES_MAX < QUARANTINE_BYTES_MAX, 'a copy of the greatest manifest file has room')
+assert(
+  SEGMENT_BYTES_TARGET + WAL_FILE_BYTES_MAX < QUARANTINE_BYTES_MAX,
+  'a copy of a WAL file or a segment has room',
+)
 assert(DISK_RETRY_MIN_MS <= DISK_RETRY_MAX_MS, 'pauses between tries grow')
 assert(
   DISK_PROBE_BYTES > WAL_ZERO_AHEAD_BYTES,

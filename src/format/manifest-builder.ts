@@ -24,6 +24,7 @@ import type {
   ManifestEdit,
   ManifestState,
   PartitionState,
+  SegmentEntry,
   Snapshot,
 } from './manifest.ts'
 import { type Schema, isWidening } from './schema.ts'
@@ -129,6 +130,15 @@ export class ManifestBuilder {
         return this.#copySegment(edit)
       case 'segment-copy-dropped':
         return this.#dropCopy(edit)
+      case 'start-moved':
+        return this.#moveStart(edit)
+      case 'segments-replaced':
+        return this.#replaceSegments(edit)
+      case 'segment-retired':
+        if (edit.segment.object === null) misfit(edit, 'it has no object copy')
+        return this.#retire(edit, edit, [edit.segment], edit.retiredAt)
+      case 'segments-collected':
+        return this.#forgetRetired(edit)
       case 'producers-noted':
         return this.#noteProducers(edit)
       case 'offsets-dense-from':
@@ -240,6 +250,74 @@ export class ManifestBuilder {
     else segments.replace(found, left)
   }
 
+  #moveStart(edit: Edit<'start-moved'>): void {
+    const { startOffset } = edit
+    const { log, partition } = this.#partition(edit, edit)
+    if (startOffset <= partition.startOffset)
+      misfit(edit, `the partition starts at ${partition.startOffset}`)
+    const retired = takeUpTo(this.#segments(log, edit.partition), 0, startOffset)
+    const end = retired.at(-1)?.endOffset ?? 0
+    if (end > startOffset) misfit(edit, `the segment that ends at ${end} would be cut`)
+    this.#retire(edit, edit, retired, edit.retiredAt)
+    const moved = this.#partition(edit, edit).partition
+    log.partitions[edit.partition] = { ...moved, startOffset }
+  }
+
+  #replaceSegments(edit: Edit<'segments-replaced'>): void {
+    const { segment, retiredAt } = edit
+    const { log } = this.#partition(edit, edit)
+    const segments = this.#segments(log, edit.partition)
+    const replaced = takeUpTo(segments, segment.baseOffset, segment.endOffset)
+    let next = segment.baseOffset
+    for (const { baseOffset, endOffset } of replaced) {
+      if (baseOffset !== next) misfit(edit, `no segment holds ${next}`)
+      next = endOffset
+    }
+    if (next !== segment.endOffset || replaced.length === 0)
+      misfit(edit, `segments end at ${next}, not at ${segment.endOffset}`)
+    this.#retire(edit, edit, replaced, retiredAt)
+    this.#addSegment({ ...edit, kind: 'segment-added' })
+  }
+
+  /** Keeps the object copies of `segments` in mind; where `retiredAt` is null nothing. */
+  #retire(
+    edit: ManifestEdit,
+    place: { readonly logId: number; readonly partition: number },
+    segments: readonly SegmentEntry[],
+    retiredAt: number | null,
+  ): void {
+    const { log, partition } = this.#partition(edit, place)
+    if (retiredAt === null) return
+    const kept = segments.flatMap((segment) =>
+      segment.object === null ? [] : [{ segment: { ...segment, disk: null }, retiredAt }],
+    )
+    if (kept.length === 0) return
+    log.partitions[place.partition] = {
+      ...partition,
+      retired: [...(partition.retired ?? []), ...kept],
+    }
+  }
+
+  #forgetRetired(edit: Edit<'segments-collected'>): void {
+    const { log, partition } = this.#partition(edit, edit)
+    const objects = new Set(edit.objects)
+    const { retired = [], ...rest } = partition
+    const left = retired.filter(({ segment }) => !objects.delete(segment.object?.object ?? ''))
+    const [unknown] = objects
+    if (unknown !== undefined) misfit(edit, `${unknown} is of no retired segment`)
+    log.partitions[edit.partition] = left.length === 0 ? rest : { ...rest, retired: left }
+  }
+
+  #partition(
+    edit: ManifestEdit,
+    place: { readonly logId: number; readonly partition: number },
+  ): { readonly log: OwnedLog; readonly partition: PartitionState } {
+    const log = this.#log(edit, place.logId)
+    const partition = log.partitions[place.partition]
+    if (partition === undefined) return misfit(edit, `there is no partition ${place.partition}`)
+    return { log, partition }
+  }
+
   #noteProducers(edit: Edit<'producers-noted'>): void {
     const log = this.#log(edit, edit.logId)
     const partition = log.partitions[edit.partition]
@@ -301,6 +379,17 @@ export class ManifestBuilder {
 }
 
 type Edit<K extends ManifestEdit['kind']> = Extract<ManifestEdit, { readonly kind: K }>
+
+/** Takes out the segments that hold some offset of `[from, to)`, in order. */
+function takeUpTo(segments: SegmentEntriesEditor, from: number, to: number): SegmentEntry[] {
+  const taken: SegmentEntry[] = []
+  for (let found = segments.at(from); found !== null; found = segments.at(from)) {
+    if (found.entry.baseOffset >= to) break
+    taken.push(found.entry)
+    segments.remove(found)
+  }
+  return taken
+}
 
 function misfit(edit: ManifestEdit, reason: string): never {
   throw new StratalogError(

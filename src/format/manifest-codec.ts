@@ -196,9 +196,10 @@ function* editsOf(state: ManifestState): Generator<ManifestEdit> {
       startOffsets: partitions.map((partition) => partition.startOffset),
     }
     for (const schema of schemas) yield { kind: 'schema-added', logId, schema }
-    for (const [partition, { producers, denseFrom }] of partitions.entries()) {
+    for (const [partition, { retired = [], producers, denseFrom }] of partitions.entries()) {
       if (denseFrom !== undefined)
         yield { kind: 'offsets-dense-from', logId, partition, offset: denseFrom }
+      for (const entry of retired) yield { kind: 'segment-retired', logId, partition, ...entry }
       if (producers === undefined || producers.size === 0) continue
       const byId = [...producers.values()].sort((a, b) => (a.producerId < b.producerId ? -1 : 1))
       yield { kind: 'producers-noted', logId, partition, producers: byId, forgotten: [] }

@@ -38,6 +38,10 @@ const KINDS: readonly ManifestEdit['kind'][] = [
   'segment-added',
   'segment-copied',
   'segment-copy-dropped',
+  'start-moved',
+  'segments-replaced',
+  'segment-retired',
+  'segments-collected',
   'producers-noted',
   'offsets-dense-from',
   'checkpoint',
@@ -86,6 +90,19 @@ function editJson(edit: ManifestEdit): unknown {
     case 'segment-copy-dropped': {
       const { kind, logId, partition, baseOffset, tier } = edit
       return { kind, logId, partition, baseOffset, tier }
+    }
+    case 'start-moved': {
+      const { kind, logId, partition, startOffset, retiredAt } = edit
+      return { kind, logId, partition, startOffset, retiredAt }
+    }
+    case 'segments-replaced':
+    case 'segment-retired': {
+      const { kind, logId, partition, segment, retiredAt } = edit
+      return { kind, logId, partition, segment: segmentJson(segment), retiredAt }
+    }
+    case 'segments-collected': {
+      const { kind, logId, partition, objects } = edit
+      return { kind, logId, partition, objects }
     }
     case 'producers-noted': {
       const { kind, logId, partition, producers, forgotten } = edit
@@ -146,6 +163,20 @@ function editOf(fields: JsonFields): ManifestEdit {
         baseOffset: fields.integer('baseOffset'),
         tier: lowerTierOf(fields),
       }
+    case 'start-moved': {
+      const place = { ...placeOf(fields), startOffset: fields.integer('startOffset', 1) }
+      return { kind, ...place, retiredAt: retiredAtOrNull(fields) }
+    }
+    case 'segments-replaced': {
+      const place = { ...placeOf(fields), segment: segmentOf(fields.object('segment')) }
+      return { kind, ...place, retiredAt: retiredAtOrNull(fields) }
+    }
+    case 'segment-retired': {
+      const place = { ...placeOf(fields), segment: segmentOf(fields.object('segment')) }
+      return { kind, ...place, retiredAt: fields.integer('retiredAt', Number.MIN_SAFE_INTEGER) }
+    }
+    case 'segments-collected':
+      return { kind, ...placeOf(fields), objects: fields.texts('objects') }
     case 'producers-noted':
       return {
         kind,
@@ -171,6 +202,10 @@ function placeOf(fields: JsonFields): { readonly logId: number; readonly partiti
 
 function lowerTierOf(fields: JsonFields): 'disk' | 'object' {
   return fields.oneOf('tier', ['disk', 'object'])
+}
+
+function retiredAtOrNull(fields: JsonFields): number | null {
+  return fields.integerOrNull('retiredAt', Number.MIN_SAFE_INTEGER)
 }
 
 export function writerJson({ id, pid, host, since }: Writer): unknown {
@@ -227,6 +262,7 @@ function policyJson(policy: StoragePolicy): unknown {
     evictionWatermark: policy.evictionWatermark,
     segmentFormat: policy.segmentFormat,
     keep: policy.keep,
+    ...(policy.retentionBytes === null ? {} : { retentionBytes: policy.retentionBytes }),
     ...(policy.ttl === null ? {} : { ttl: policy.ttl }),
     ...(policy.priority === 0 ? {} : { priority: policy.priority }),
     ...(policy.maxMemoryBytes === null ? {} : { maxMemoryBytes: policy.maxMemoryBytes }),
@@ -242,6 +278,7 @@ function policyOf(fields: JsonFields): StoragePolicy {
     diskTtl: fields.integerOrNull('diskTtl'),
     localDisk: fields.boolean('localDisk'),
     retention: fields.integerOrNull('retention'),
+    retentionBytes: fields.has('retentionBytes') ? fields.integerOrNull('retentionBytes', 1) : null,
     ack: fields.oneOf('ack', ACK_LEVELS),
     wal: fields.boolean('wal'),
     memoryFirst: fields.boolean('memoryFirst'),

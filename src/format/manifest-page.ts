@@ -74,6 +74,10 @@ const F64_COLUMNS = OBJECT_POSITION + 1
 const [SCHEMA_ID, DISK_NAME, OBJECT_NAME] = [0, 1, 2]
 const U32_COLUMNS = 3
 const [NO_COPY, MADE_NAME, FIRST_NAME] = [0, 1, 2]
+const COPIES = {
+  disk: [DISK_NAME, DISK_POSITION, segmentPath],
+  object: [OBJECT_NAME, OBJECT_POSITION, segmentKey],
+} as const
 
 /** Where the parts of an index lie. */
 function layoutOf(
@@ -314,11 +318,23 @@ class StoredPage {
   #entry(logId: number, partition: number, row: number): SegmentEntry {
     const { count, words, hashes, formats } = this.#columns
     const statistics = this.#statistics
-    const hash = hashes.subarray(HASH_BYTES * row, HASH_BYTES * (row + 1))
-    const sha256 = Buffer.from(hash.buffer, hash.byteOffset, HASH_BYTES).toString('hex')
     const format = formats[row] === 1 ? 'parquet' : 'arrow'
     const [baseOffset, length] = [this.#number(0, row), this.#number(7, row)]
-    const name = { logId, partition, baseOffset, sha256, format } as const
+    const sha256 = (): string => {
+      const hash = hashes.subarray(HASH_BYTES * row, HASH_BYTES * (row + 1))
+      return Buffer.from(hash.buffer, hash.byteOffset, HASH_BYTES).toString('hex')
+    }
+    const copy = (tier: 'disk' | 'object'): Location | null => {
+      const [names, positions, make] = COPIES[tier]
+      const code = words[names * count + row] ?? NO_COPY
+      if (code === NO_COPY) return null
+      const object =
+        code === MADE_NAME
+          ? make({ logId, partition, baseOffset, sha256: sha256(), format })
+          : (this.#columns.names[code - FIRST_NAME] ?? '')
+      return { object, position: this.#number(positions, row), length }
+    }
+    // Texts are made when they are asked for: whoever walks over many entries wants few of them.
     return {
       baseOffset,
       endOffset: this.#number(1, row),
@@ -329,26 +345,19 @@ class StoredPage {
       appendTimeMax: this.#number(5, row),
       rawBytes: this.#number(6, row),
       length,
-      sha256,
+      get sha256(): string {
+        return sha256()
+      },
       format,
       get statistics(): readonly ColumnStatistics[] {
         return statistics.of(row)
       },
-      disk: this.#copy(words[DISK_NAME * count + row], DISK_POSITION, row, () => segmentPath(name)),
-      object: this.#copy(words[OBJECT_NAME * count + row], OBJECT_POSITION, row, () =>
-        segmentKey(name),
-      ),
+      get disk(): Location | null {
+        return copy('disk')
+      },
+      get object(): Location | null {
+        return copy('object')
+      },
     }
-  }
-
-  #copy(
-    code: number | undefined,
-    positions: number,
-    row: number,
-    made: () => string,
-  ): Location | null {
-    if (code === undefined || code === NO_COPY) return null
-    const object = code === MADE_NAME ? made() : (this.#columns.names[code - FIRST_NAME] ?? '')
-    return { object, position: this.#number(positions, row), length: this.#number(7, row) }
   }
 }

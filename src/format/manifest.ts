@@ -25,7 +25,10 @@ export interface StoragePolicy {
   readonly archiveAfter: number | null
   readonly diskTtl: number | null
   readonly localDisk: boolean
+  /** How old a record gets, by its own time, before it is gone from every tier; null: it stays. */
   readonly retention: number | null
+  /** Stored bytes of each partition above which its oldest segments are gone from every tier; null: they stay. */
+  readonly retentionBytes: number | null
   readonly ack: AckLevel
   readonly wal: boolean
   readonly memoryFirst: boolean
@@ -121,6 +124,41 @@ export type ManifestEdit =
       readonly baseOffset: number
       readonly tier: 'disk' | 'object'
     }
+  /**
+   * The partition begins at `startOffset` now, where a segment ends: what lies before is retired. Object copies of
+   * it are kept in mind until they are collected, where `retiredAt` (ms) says since when; where it is null they are
+   * forgotten: by a data directory, whose archive keeps them in mind.
+   */
+  | {
+      readonly kind: 'start-moved'
+      readonly logId: number
+      readonly partition: number
+      readonly startOffset: number
+      readonly retiredAt: number | null
+    }
+  /** `segment` stands in the place of the segments that together have its offsets; `retiredAt` as above. */
+  | {
+      readonly kind: 'segments-replaced'
+      readonly logId: number
+      readonly partition: number
+      readonly segment: SegmentEntry
+      readonly retiredAt: number | null
+    }
+  /** In bases: a segment that was retired and not collected yet. */
+  | {
+      readonly kind: 'segment-retired'
+      readonly logId: number
+      readonly partition: number
+      readonly segment: SegmentEntry
+      readonly retiredAt: number
+    }
+  /** Objects of retired segments are gone; no segment is given their keys again. */
+  | {
+      readonly kind: 'segments-collected'
+      readonly logId: number
+      readonly partition: number
+      readonly objects: readonly string[]
+    }
   /** What a partition remembers of its producers: those that changed, and the ids of those that it forgot. */
   | {
       readonly kind: 'producers-noted'
@@ -143,10 +181,19 @@ export type ManifestEdit =
   | { readonly kind: 'snapshot-created'; readonly snapshot: Snapshot }
   | { readonly kind: 'snapshot-deleted'; readonly id: string }
 
+/** A segment that is no longer part of its log, and whose object snapshots and readers may still want. */
+export interface RetiredSegment {
+  readonly segment: SegmentEntry
+  /** Engine clock, ms. */
+  readonly retiredAt: number
+}
+
 export interface PartitionState {
   readonly startOffset: number
   /** In offset order; they never overlap. */
   readonly segments: SegmentEntries
+  /** In the order in which they were retired. Left out where there is none. */
+  readonly retired?: readonly RetiredSegment[]
   /** By id: as of an offset at or below which all was durable when they were noted. Left out where there is none. */
   readonly producers?: ReadonlyMap<string, ProducerState>
   /** Below it offsets may be held by nothing: evicted, or lost by a log without a WAL. Left out: the start. */

@@ -16,6 +16,7 @@
  *                                                                base offset, 16 digits, and the start of the SHA-256
  *     tmp/<name>                                                 being written; removed when the engine opens
  *     cache/<name>                                               copies of archive bytes; may vanish at any time
+ *     cache-parts/<sha256>-<start>-<end>.<footer|data>           bytes of an archived segment; may vanish at any time
  *     quarantine/<path, '-' for '/'>-<16 hex>                    a copy of a file found damaged, and the start of the
  *                                                                copy's SHA-256; nobody reads it
  *
@@ -44,6 +45,7 @@ export const WAL_DIRECTORY = 'wal'
 export const SEGMENTS_DIRECTORY = 'segments'
 export const TEMPORARY_DIRECTORY = 'tmp'
 export const CACHE_DIRECTORY = 'cache'
+export const CACHE_PARTS_DIRECTORY = 'cache-parts'
 export const QUARANTINE_DIRECTORY = 'quarantine'
 
 const COMMIT_DIGITS = 12
@@ -85,6 +87,7 @@ export type ParsedPath =
   | ({ readonly kind: 'segment'; readonly hash: string } & Omit<SegmentName, 'sha256'>)
   | { readonly kind: 'temporary'; readonly name: string }
   | { readonly kind: 'cache'; readonly name: string }
+  | { readonly kind: 'cache-part' }
   | { readonly kind: 'quarantine'; readonly name: string }
 
 /** `manifest/000000000064.edit` or `.base`, or a page; the same in a directory and in an archive. */
@@ -165,6 +168,8 @@ export function parsePath(path: string): ParsedPath | null {
       return isNamePart(rest) ? { kind: 'temporary', name: rest } : null
     case CACHE_DIRECTORY:
       return isNamePart(rest) ? { kind: 'cache', name: rest } : null
+    case CACHE_PARTS_DIRECTORY:
+      return isNamePart(rest) ? { kind: 'cache-part' } : null
     case QUARANTINE_DIRECTORY:
       return isNamePart(rest) ? { kind: 'quarantine', name: rest } : null
     default:

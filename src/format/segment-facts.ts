@@ -3,6 +3,7 @@
  * before any is used.
  */
 import { StratalogError } from '../base/errors.ts'
+import { columnShapes, storedColumns } from './column-layout.ts'
 import { type Fail, JsonFields, parseJson } from './json-fields.ts'
 import { BATCH_ROWS_MAX, STORED_COLUMNS_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
 import { producerOf } from './producer.ts'
@@ -96,7 +97,8 @@ function decodeBatch(fields: JsonFields): BatchFacts {
     position: fields.integer('position'),
     metadataLength: fields.integer('metadataLength', 16),
     bodyLength: fields.integer('bodyLength'),
-    checksum: fields.integer('checksum'),
+    metadataChecksum: fields.integer('metadataChecksum'),
+    columns: fields.arraysOfIntegers('columns'),
     ...decodeTimes(fields),
   }
   fields.end()
@@ -128,11 +130,13 @@ function checkRelations(facts: SegmentFacts, tailPosition: number, fail: Fail): 
   checkDictionaries(facts, fail)
   let position = facts.preambleLength
   let offset = facts.baseOffset
+  const shapes = columnShapes(facts)
   for (const batch of facts.batches) {
     if (batch.position !== position) fail(`a block begins at ${batch.position}, not ${position}`)
     if (batch.baseOffset !== offset)
       fail(`a block begins at offset ${batch.baseOffset}, not ${offset}`)
     if (batch.length > BATCH_ROWS_MAX) fail(`a block has ${batch.length} rows`)
+    storedColumns(batch, shapes, fail)
     position += batch.metadataLength + batch.bodyLength
     offset += batch.length
   }

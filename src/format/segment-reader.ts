@@ -3,7 +3,7 @@
  * columns out.
  *
  * Nothing is believed before a checksum of ours over the stored bytes was verified: the tail's
- * covers the facts, the facts' cover the preamble and each block. Only then do bytes reach a
+ * covers the facts, the facts' cover the preamble and each part of a block. Only then do bytes reach a
  * flatbuffers or an LZ4 decoder, and these are held to the lengths that the facts allow. All damage
  * is `segment_corrupt` with the position in the segment; bytes that were damaged on purpose,
  * checksums included, give the same error or other values, never a read out of range.
@@ -17,9 +17,10 @@ import { assert, present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Range } from '../base/range.ts'
 import { ARROW_MAGIC, END_OF_STREAM } from './arrow-message.ts'
-import { type BufferPlace, type ColumnPlace, parseBatchMessage } from './arrow-message-reader.ts'
+import { parseBatchMessage } from './arrow-message-reader.ts'
 import { crc32c } from './checksum.ts'
 import type { ColumnData } from './column.ts'
+import { type StoredRange, columnShapes, storedColumns } from './column-layout.ts'
 import type { Fail } from './json-fields.ts'
 import { SEGMENT_FOOTER_BYTES_MAX } from './limits.ts'
 import type { RecordBatch } from './record-batch.ts'
@@ -149,30 +150,58 @@ function decodeDictionary(dictionary: DictionaryFacts, preamble: Uint8Array): Co
 }
 
 /**
+ * What is read of a block for all columns, or for the wanted ones: ranges of the segment that follow each other as they
+ * lie there, each with its own checksum. Of all columns the message's metadata is read too, so that every byte is
+ * verified; the wanted ones are decoded without it.
+ */
+export function blockRanges(
+  facts: SegmentFacts,
+  index: number,
+  columns?: readonly number[],
+): readonly StoredRange[] {
+  const block = present(facts.batches[index], `block ${index}`)
+  const stored = storedColumns(block, columnShapes(facts), failAt(block.position))
+  if (columns === undefined) return [metadataRange(block), ...stored].filter(isFilled)
+  const wanted = [...new Set(columns)].toSorted((a, b) => a - b)
+  return wanted.map((position) => present(stored[position], `column ${position}`)).filter(isFilled)
+}
+
+/** @throws StratalogError `segment_corrupt` unless these are the bytes of the range. */
+function verifyRange(range: StoredRange, bytes: Uint8Array): void {
+  const fail = failAt(range.start)
+  if (bytes.length !== range.end - range.start)
+    fail(`a part has ${bytes.length} bytes, not ${range.end - range.start}`)
+  if (crc32c(bytes) !== range.checksum) fail('a part of a block does not match its checksum')
+}
+
+/**
  * The records of one block, with all columns or the wanted ones in the order they are asked for;
- * others are not decompressed. The batch's schema has the same columns.
+ * others are neither verified nor decompressed. The batch's schema has the same columns.
  *
- * @param bytes the block's: `[position, position + metadataLength + bodyLength)` of
- * `facts.batches[index]`.
+ * @param bytesOf the stored bytes of each of the block's `blockRanges`.
  * @param dictionaries those of the wanted columns at least.
  * @throws StratalogError `segment_corrupt`.
  */
 export function decodeBlock(
   facts: SegmentFacts,
   index: number,
-  bytes: Uint8Array,
+  bytesOf: (range: Range) => Uint8Array,
   dictionaries: SegmentDictionaries,
   columns?: readonly number[],
 ): RecordBatch {
   const block = present(facts.batches[index], `block ${index}`)
-  const fail = failAt(block.position)
-  const { metadataLength, bodyLength } = block
-  if (bytes.length !== metadataLength + bodyLength)
-    fail(`a block has ${bytes.length} bytes, not ${metadataLength + bodyLength}`)
-  if (crc32c(bytes) !== block.checksum) fail('a block does not match its checksum')
-  const places = parseBlockMetadata(facts, block, bytes.subarray(0, metadataLength), fail)
-  const body = bytes.subarray(metadataLength)
+  const stored = storedColumns(block, columnShapes(facts), failAt(block.position))
   const wanted = columns ?? facts.schema.fields.map((_, position) => position)
+  if (columns === undefined) {
+    const metadata = metadataRange(block)
+    verifyRange(metadata, bytesOf(metadata))
+  }
+  const read = wanted.map((position) => {
+    const column = present(stored[position], `column ${position}`)
+    const bytes = isFilled(column) ? bytesOf(column) : NO_BYTES
+    verifyRange(column, bytes)
+    return { position, column, bytes }
+  })
   return {
     schema:
       columns === undefined
@@ -180,68 +209,28 @@ export function decodeBlock(
         : { id: facts.schema.id, fields: pick(facts.schema.fields, columns) },
     baseOffset: block.baseOffset,
     length: block.length,
-    columns: wanted.map((position) => {
-      const place = present(places[position], `column ${position}`)
+    columns: read.map(({ position, column, bytes }) => {
+      const fail = failAt(column.start)
       if (!isEncoded(facts, position)) {
-        return decodePlainColumn(
-          body,
-          place,
-          present(facts.schema.fields[position], 'a field').type,
-          block.length,
-          fail,
-        )
+        const { type } = present(facts.schema.fields[position], 'a field')
+        return decodePlainColumn(bytes, column.place, type, block.length, fail)
       }
       const dictionary = present(dictionaries.get(position), `the dictionary of column ${position}`)
-      return decodeCodedColumn(body, place, dictionary, block.length, fail)
+      return decodeCodedColumn(bytes, column.place, dictionary, block.length, fail)
     }),
     appendTimeMin: block.appendTimeMin,
     appendTimeMax: block.appendTimeMax,
   }
 }
 
-/**
- * Where in the segment the stored bytes of the wanted columns of a block lie, by what the block's
- * metadata says. The block's checksum does not cover the parts alone: what is read by these ranges
- * is hints, not yet data.
- *
- * @param metadata the block's first `metadataLength` bytes.
- * @throws StratalogError `segment_corrupt`.
- */
-export function columnRanges(
-  facts: SegmentFacts,
-  index: number,
-  metadata: Uint8Array,
-  columns: readonly number[],
-): readonly Range[] {
-  const block = present(facts.batches[index], `block ${index}`)
-  const places = parseBlockMetadata(facts, block, metadata, failAt(block.position))
-  const bodyStart = block.position + block.metadataLength
-  return columns.flatMap((position) =>
-    allBuffers(present(places[position], `column ${position}`)).map((buffer) => ({
-      start: bodyStart + buffer.position,
-      end: bodyStart + buffer.position + buffer.length,
-    })),
-  )
+const NO_BYTES = new Uint8Array(0)
+
+function metadataRange({ position, metadataLength, metadataChecksum }: BatchFacts): StoredRange {
+  return { start: position, end: position + metadataLength, checksum: metadataChecksum }
 }
 
-function allBuffers(place: ColumnPlace): readonly BufferPlace[] {
-  return [...place.buffers, ...place.children.flatMap(allBuffers)]
-}
-
-function parseBlockMetadata(
-  facts: SegmentFacts,
-  block: BatchFacts,
-  metadata: Uint8Array,
-  fail: Fail,
-): readonly ColumnPlace[] {
-  const encoded = new Set(facts.dictionaries.map((dictionary) => dictionary.column))
-  const columns = facts.schema.fields.map(({ type }, position) =>
-    columnShape(type, encoded.has(position)),
-  )
-  const { bodyLength, length, metadataLength } = block
-  if (metadata.length !== metadataLength)
-    fail(`the metadata of a block has ${metadata.length} bytes, not ${metadataLength}`)
-  return parseBatchMessage(metadata, { bodyLength, length, dictionaryId: null, columns }, fail)
+function isFilled({ start, end }: Range): boolean {
+  return end > start
 }
 
 function isEncoded(facts: SegmentFacts, position: number): boolean {

@@ -28,6 +28,7 @@ import type { WrittenField } from './arrow-schema.ts'
 import { Sha256, crc32c } from './checksum.ts'
 import { type ColumnData, sliceColumn } from './column.ts'
 import { concatColumns, concatValidity, flattenColumn } from './column-concat.ts'
+import { describeColumns } from './column-layout.ts'
 import {
   type ColumnRange,
   columnRange,
@@ -232,7 +233,9 @@ class SegmentWriter {
     })
     this.#rawBytes += writtenBytes(columns)
     const message = encodeBatch(columns, plan.length, { compress: true })
-    this.#batchFacts.push(this.#blockFacts(plan, message, ranges[this.#timePosition] ?? null))
+    this.#batchFacts.push(
+      this.#blockFacts(plan, columns, message, ranges[this.#timePosition] ?? null),
+    )
     return this.#add(message.bytes)
   }
 
@@ -258,8 +261,13 @@ class SegmentWriter {
     return { written: { length, nullCount, buffers }, range: null }
   }
 
-  #blockFacts(plan: BlockPlan, message: EncodedMessage, timeRange: ColumnRange | null): BatchFacts {
-    const { metadataLength, bodyLength } = message
+  #blockFacts(
+    plan: BlockPlan,
+    columns: readonly WrittenColumn[],
+    { bytes, metadataLength, bodyLength, bufferLengths }: EncodedMessage,
+    timeRange: ColumnRange | null,
+  ): BatchFacts {
+    const types = this.#fields.map((field) => field.type)
     const type = present(this.#fields[this.#timePosition], 'the time column').type
     const appendTimeMin = plan.parts.reduce(
       (min, { batch }) => Math.min(min, batch.appendTimeMin),
@@ -276,7 +284,8 @@ class SegmentWriter {
       position: this.#position,
       metadataLength,
       bodyLength,
-      checksum: crc32c(message.bytes),
+      metadataChecksum: crc32c(bytes.subarray(0, metadataLength)),
+      columns: describeColumns(columns, types, bufferLengths, bytes.subarray(metadataLength)),
       timeMin: times.min,
       timeMax: times.max,
       appendTimeMin,

@@ -15,6 +15,9 @@ export interface ColumnStatistics {
   readonly max?: number | string
 }
 
+/** The checksum and layout of one column in a block; drawn in column-layout.ts. */
+export type ColumnFacts = readonly number[]
+
 /**
  * One record batch inside a segment file: where its bytes lie and what they hold. Positions count
  * from the segment's first byte.
@@ -29,8 +32,10 @@ export interface BatchFacts {
   readonly position: number
   readonly metadataLength: number
   readonly bodyLength: number
-  /** CRC-32C of the `metadataLength + bodyLength` stored bytes. */
-  readonly checksum: number
+  /** CRC-32C of the `metadataLength` stored bytes before the body. */
+  readonly metadataChecksum: number
+  /** By position in `schema.fields`: which part of the body is the column's. */
+  readonly columns: readonly ColumnFacts[]
   readonly timeMin: number
   readonly timeMax: number
   readonly appendTimeMin: number

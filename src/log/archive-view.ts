@@ -8,10 +8,18 @@
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
 import { decodeIdentity } from '../format/identity.ts'
-import type { LogState, ManifestState, PartitionState, Snapshot } from '../format/manifest.ts'
+import type {
+  Location,
+  LogState,
+  ManifestState,
+  PartitionState,
+  SegmentEntry,
+  Snapshot,
+} from '../format/manifest.ts'
 import { IDENTITY_FILE } from '../format/paths.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import type { LogView, PartitionView, SegmentSource } from './log-view.ts'
+import { segmentsHolding } from './held-segments.ts'
+import type { LogView, PartitionView, SegmentBytes, SegmentSource } from './log-view.ts'
 import { loadManifest } from './manifest-chain.ts'
 import { manifestFilesInStore } from './manifest-files.ts'
 import { bytesInStore } from './segment-copies.ts'
@@ -23,6 +31,9 @@ export interface PartitionBounds {
   readonly endOffset: number
 }
 
+/** How the bytes of an archived segment are read. */
+export type ArchiveBytes = (segment: SegmentEntry, location: Location) => SegmentBytes
+
 /** Names listed to say what is there instead of an archive. */
 const FOUND_NAMES_MAX = 3
 
@@ -33,7 +44,7 @@ const FOUND_NAMES_MAX = 3
  */
 export async function openArchive(
   store: ObjectStore,
-  options: { readonly logger?: Logger } = {},
+  options: { readonly logger?: Logger; readonly bytesOf?: ArchiveBytes } = {},
 ): Promise<Archive> {
   const { position } = await loadManifest(
     manifestFilesInStore(store),
@@ -41,7 +52,7 @@ export async function openArchive(
   )
   if (position.number === 0) throw await notFound(store)
   await checkIdentity(store, position.state)
-  return new Archive(store, position.number, position.state)
+  return new Archive(store, position.number, position.state, options.bytesOf)
 }
 
 export class Archive {
@@ -49,8 +60,15 @@ export class Archive {
   /** The commit of the manifest that was opened. */
   readonly number: number
   readonly state: ManifestState
+  readonly #bytesOf: ArchiveBytes
 
-  constructor(store: ObjectStore, number: number, state: ManifestState) {
+  constructor(
+    store: ObjectStore,
+    number: number,
+    state: ManifestState,
+    bytesOf: ArchiveBytes = (_, location) => bytesInStore(store, location),
+  ) {
+    this.#bytesOf = bytesOf
     this.store = store
     this.number = number
     this.state = state
@@ -104,10 +122,9 @@ export class Archive {
 
   /** A log as it lies in the archive: whole, or cut to the offsets that `bounds` names. */
   view(log: LogState, bounds?: readonly PartitionBounds[]): LogView {
-    const { store } = this
     return viewOfLog(log, bounds, (segment) => {
       if (segment.object === null) return null
-      return { tier: 'object', bytes: bytesInStore(store, segment.object) }
+      return { tier: 'object', bytes: this.#bytesOf(segment, segment.object) }
     })
   }
 
@@ -144,8 +161,8 @@ function viewOfPartition(
   copyOf: (segment: SegmentSource['segment']) => Pick<SegmentSource, 'tier' | 'bytes'> | null,
 ): PartitionView {
   const sources: SegmentSource[] = []
-  for (const segment of state?.segments.from(cut.startOffset) ?? []) {
-    if (segment.baseOffset >= cut.endOffset) break
+  const held = state === undefined ? [] : segmentsHolding(state, cut.startOffset, cut.endOffset)
+  for (const segment of held) {
     const from = Math.max(segment.baseOffset, cut.startOffset)
     const to = Math.min(segment.endOffset, cut.endOffset)
     const copy = from < to ? copyOf(segment) : null

@@ -7,8 +7,11 @@
  */
 import type { Range } from '../base/range.ts'
 
-/** `missing`: nothing is known of these offsets; they were left out, or their cause was forgotten. */
-export type GapCause = 'evicted' | 'expired' | 'missing'
+/**
+ * `retired`: before the log's start, as it keeps no older records.
+ * `missing`: nothing is known of these offsets; they were left out, or their cause was forgotten.
+ */
+export type GapCause = 'evicted' | 'expired' | 'retired' | 'missing'
 
 export interface CausedGap extends Range {
   readonly cause: GapCause

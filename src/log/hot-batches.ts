@@ -41,6 +41,14 @@ export class HotBatches {
     this.#batches.push(batch)
   }
 
+  /** Whether there was a last one that takes more rows. */
+  sealLast(): boolean {
+    const { last } = this
+    if (last === undefined || last.length === 0 || last.isSealed) return false
+    last.seal()
+    return true
+  }
+
   /** Takes the last one away, which holds no record. */
   popEmpty(): void {
     assert(this.last?.length === 0, 'an empty batch is taken away')
@@ -110,6 +118,23 @@ export class HotBatches {
       last.drop()
     }
     for (const batch of this.from(durableEnd)) batch.takeBack(end, lsn)
+  }
+
+  /** Drops the batches at the front that end at or below `limit`. Returns the bytes given back. */
+  dropBelow(limit: number): number {
+    let bytes = 0
+    for (
+      let { first } = this;
+      first !== undefined && first.endOffset <= limit;
+      first = this.first
+    ) {
+      // What goes at once needs no shrinking first.
+      if (first.isLeased) first.seal()
+      this.remove(first)
+      bytes += first.bytes
+      first.drop()
+    }
+    return bytes
   }
 
   remove(batch: HotBatch): void {

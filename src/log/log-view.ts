@@ -13,6 +13,7 @@ import type { Range } from '../base/range.ts'
 import type { LogDefinition, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { Schema } from '../format/schema.ts'
+import type { CachedPart } from '../storage/part-cache.ts'
 import type { CausedGap } from './gap-history.ts'
 
 export interface LogView {
@@ -82,6 +83,14 @@ export interface SegmentBytes {
    * `store_unavailable`.
    */
   read(range: Range, signal?: AbortSignal): Promise<Uint8Array>
+  /**
+   * The bytes of parts, which are ascending and apart, from a cache as far as it has sound ones; absent where there is
+   * none. What comes from the copy itself is given as it came. @throws as `read`.
+   */
+  readonly readParts?: (
+    parts: readonly CachedPart[],
+    signal?: AbortSignal,
+  ) => Promise<readonly Uint8Array[]>
   /** An absolute path when these bytes are a whole local file, else null: lets a worker read it by itself. */
   readonly path: string | null
 }

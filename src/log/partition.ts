@@ -28,35 +28,27 @@ import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
 import { HotBatches } from './hot-batches.ts'
-import { addHotSources, gapsWithin, noteGone } from './hot-sources.ts'
+import { addHotSources, gapsWithin } from './hot-sources.ts'
 import type { Lease, PartitionView } from './log-view.ts'
-import { type TermsTest, copyRuns, expiredRows, runsBut } from './batch-runs.ts'
-import { type BatchMemory, MemoryAccount } from './memory-account.ts'
+import { type TermsTest, expiredRows } from './batch-runs.ts'
+import { MemoryAccount } from './memory-account.ts'
 import { newestStart } from './newest-start.ts'
-import type { PartitionOptions } from './partition-options.ts'
-import { type SegmentPorts, segmentSources } from './pinned-segment.ts'
+import type { PartitionOptions, PortsOf } from './partition-options.ts'
+import { segmentSources } from './pinned-segment.ts'
 import { ProducerTable } from './producer-table.ts'
-import { SegmentList } from './segment-list.ts'
+import { reclaimBatch } from './reclaim-batch.ts'
+import { SegmentList, type SegmentTotals } from './segment-list.ts'
 import { Waiters } from './waiters.ts'
 
 /** A full batch takes no greater part of a budget: it is evicted whole, and copied when a column of it grows. */
 const BATCHES_MIN = 16
 
-/** What a partition needs of the engine around it. */
-export interface PartitionPorts extends SegmentPorts {
-  readonly pool: BatchMemory
-  /** The engine's time in ms, which never goes back; where it is left out, nothing expires. */
-  readonly now?: () => number
-  /** Is told when the partition comes to hold records that expire. */
-  readonly onExpiring?: (partition: Partition) => void
-}
+export type PartitionPorts = PortsOf<Partition>
 
 export class Partition implements AckListener {
   // Fixed at construction.
   readonly logId: number
   readonly partition: number
-  /** Where the partition began; what lies between it and `startOffset` was dropped. */
-  readonly firstOffset: number
   /** What the log's batches hold, those of other partitions too. */
   readonly logMemory: MemoryAccount
   readonly #memory: MemoryAccount
@@ -84,6 +76,7 @@ export class Partition implements AckListener {
   readonly #waiters = new Waiters()
 
   // Moved by tiering, after its manifest commits.
+  #firstOffset: number
   #startOffset: number
   readonly #segments: SegmentList
   lastError: string | null = null
@@ -91,7 +84,8 @@ export class Partition implements AckListener {
   constructor(options: PartitionOptions, ack: AckLevel, ports: PartitionPorts) {
     this.logId = options.logId
     this.partition = options.partition
-    this.firstOffset = options.startOffset
+    this.#firstOffset = options.startOffset
+    if (options.startOffset > 0) this.#gaps.add(0, options.startOffset, 'retired')
     this.#timeColumn = options.timeColumn
     this.#ports = ports
     this.logMemory = options.memory ?? new MemoryAccount(ports.pool)
@@ -110,6 +104,13 @@ export class Partition implements AckListener {
 
   get startOffset(): number {
     return this.#startOffset
+  }
+  /** Where the manifest has it begin; what lies between it and `startOffset` was evicted. */
+  get firstOffset(): number {
+    return this.#firstOffset
+  }
+  get segmentTotals(): SegmentTotals {
+    return this.#segments.totals
   }
   get nextOffset(): number {
     return this.#nextOffset
@@ -319,10 +320,7 @@ export class Partition implements AckListener {
 
   /** Whether there was one. */
   sealOpenBatch(): boolean {
-    const { last } = this.#hot
-    if (last === undefined || last.length === 0 || last.isSealed) return false
-    last.seal()
-    return true
+    return this.#hot.sealLast()
   }
 
   // --- Tier moves ------------------------------------------------------------------------------------------------
@@ -345,28 +343,40 @@ export class Partition implements AckListener {
     this.#waiters.wake()
   }
 
+  /** Whether these very bytes are one of its segments. */
+  hasSegment(segment: SegmentEntry): boolean {
+    return this.#segments.has(segment)
+  }
+
+  /** `segment` stands in the place of `replaced`, which it holds the records of. */
+  replaceSegments(replaced: readonly SegmentEntry[], segment: SegmentEntry): void {
+    assert(
+      replaced.every((entry) => this.hasSegment(entry)),
+      'what is replaced is there',
+    )
+    this.#segments.replace(replaced, segment, this.#startOffset)
+  }
+
   setCopy(baseOffset: number, tier: 'disk' | 'object', location: Location | null): void {
     this.#segments.setCopy(baseOffset, tier, location, this.#startOffset)
     if (this.#ack === 'object') this.#waiters.wake()
   }
 
+  /** What lies before `startOffset`, which is where a segment ends, is gone from every tier. Returns its segments. */
+  retireTo(startOffset: number): readonly SegmentEntry[] {
+    assert(startOffset <= this.flushedEnd, 'what is retired was flushed')
+    this.#gaps.add(this.#firstOffset, startOffset, 'retired')
+    this.#firstOffset = startOffset
+    this.#startOffset = Math.max(this.#startOffset, startOffset)
+    const retired = this.#segments.removeBelow(startOffset)
+    this.dropHot(startOffset)
+    return retired
+  }
+
   /** Drops RAM copies that a lower tier has, of batches that end at or below `to`. Returns the bytes given back. */
   dropHot(to: number): number {
     if (this.#isStaging) return 0
-    const limit = Math.min(to, this.flushedEnd)
-    let bytes = 0
-    for (
-      let { first } = this.#hot;
-      first !== undefined && first.endOffset <= limit;
-      first = this.#hot.first
-    ) {
-      // What goes at once needs no shrinking first.
-      if (first.isLeased) first.seal()
-      this.#hot.remove(first)
-      bytes += first.bytes
-      first.drop()
-    }
-    return bytes
+    return this.#hot.dropBelow(Math.min(to, this.flushedEnd))
   }
 
   /** Drops a batch though it is the only copy: memory mode's eviction. Null while an append is being staged. */
@@ -437,7 +447,7 @@ export class Partition implements AckListener {
 
   /** The batch in RAM and the row of a visible record that has not expired; else null. Counts as reading it. */
   find(offset: number): { readonly batch: HotBatch; readonly row: number } | null {
-    if (offset >= this.visibleEnd) return null
+    if (offset >= this.visibleEnd || offset < this.#firstOffset) return null
     const batch = this.#hot.at(offset)
     const row = batch?.rowAt(offset) ?? -1
     if (batch === undefined || row < 0) return null
@@ -453,7 +463,7 @@ export class Partition implements AckListener {
   /** The offsets below `nextOffset` that nothing holds, in order, with why. */
   gaps(): readonly CausedGap[] {
     const held = { hot: this.#hot, gaps: this.#gaps, segments: this.segments }
-    return gapsWithin(held, { start: this.firstOffset, end: this.#nextOffset }, this.expiryTime)
+    return gapsWithin(held, { start: this.#firstOffset, end: this.#nextOffset }, this.expiryTime)
   }
 
   waitForFlush(end: number, signal?: AbortSignal): Promise<void> {
@@ -480,21 +490,11 @@ export class Partition implements AckListener {
   }
 
   #reclaim(batch: HotBatch, isVictim: TermsTest, cause: GapCause): Eviction | null {
-    if (this.#isStaging || batch.length === 0) return null
-    const kept = runsBut(batch, isVictim)
-    if (kept.rows === batch.length) return null
-    // What goes at once needs no shrinking first.
-    if (kept.rows > 0 || batch.isLeased) batch.seal()
-    const { bytes } = batch
-    const copy = kept.rows === 0 ? null : copyRuns(batch, kept, this.#memory, this.#timeColumn)
-    if (copy === undefined) return null
-    noteGone(this.#gaps, batch, isVictim, cause)
-    if (copy === null) this.#hot.remove(batch)
-    else this.#hot.replace(batch, copy)
-    if (this.segments.length === 0 && this.flushedEnd <= batch.baseOffset)
+    if (this.#isStaging) return null
+    const held = { hot: this.#hot, gaps: this.#gaps, memory: this.#memory }
+    const eviction = reclaimBatch(held, batch, isVictim, { cause, timeColumn: this.#timeColumn })
+    if (eviction !== null && this.segments.length === 0 && this.flushedEnd <= batch.baseOffset)
       this.#startOffset = Math.max(this.#startOffset, this.hotStart)
-    batch.drop()
-    const records = batch.length - kept.rows
-    return { records, bytes: bytes - (copy?.bytes ?? 0), batch, isWhole: copy === null }
+    return eviction
   }
 }

@@ -18,7 +18,7 @@ export interface SegmentPorts {
   readonly fallback?: (segment: SegmentEntry, location: Location) => SegmentFallback | null
 }
 
-/** A segment in a view: its disk copy, pinned until the leases end, else its object copy. */
+/** A segment in a view: its disk copy or else its object copy, both pinned until the leases end. */
 function segmentSource(
   ports: SegmentPorts,
   segment: SegmentEntry,
@@ -30,6 +30,11 @@ function segmentSource(
   if (tier === 'disk') {
     ports.pins.pin(location.object)
     leases.push({ release: () => ports.pins.unpin(location.object) })
+  }
+  const object = segment.object?.object
+  if (object !== undefined) {
+    ports.pins.pin(object)
+    leases.push({ release: () => ports.pins.unpin(object) })
   }
   const fallback =
     tier === 'disk' && segment.object !== null

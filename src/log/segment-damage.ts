@@ -2,8 +2,9 @@
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { crc32c, sha256Hex } from '../format/checksum.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
+import { blockRanges } from '../format/segment-reader.ts'
 import type { SegmentSource } from './log-view.ts'
-import { blockBytes, SegmentReading, type SegmentOwner } from './segment-reading.ts'
+import { SegmentReading, type SegmentOwner } from './segment-reading.ts'
 
 /**
  * - `missing`: there are no such bytes;
@@ -125,9 +126,11 @@ export function checkSegment(
   try {
     const { facts } = SegmentReading.fromBytes(bytes, entry, owner)
     if (isSound) return null
-    for (const block of facts.batches) {
-      const stored = bytes.subarray(block.position, block.position + blockBytes(block))
-      if (crc32c(stored) === block.checksum) continue
+    for (const [index, block] of facts.batches.entries()) {
+      const isDamaged = blockRanges(facts, index).some(
+        ({ start, end, checksum }) => crc32c(bytes.subarray(start, end)) !== checksum,
+      )
+      if (!isDamaged) continue
       const range = { from: block.baseOffset, to: block.baseOffset + block.length }
       return {
         kind: 'checksum',

@@ -1,6 +1,7 @@
 /**
- * Which local segment files are being read. A file whose copy was dropped from the manifest is deleted when the last
- * reader lets go, so a view never loses a file under its feet.
+ * Which segment files, and which objects of segments, are being read by this engine. A file whose copy was dropped from
+ * the manifest is deleted when the last reader lets go, and an object is not collected before, so a view never loses
+ * them under its feet.
  */
 export class SegmentPins {
   readonly #pins = new Map<string, number>()
@@ -20,6 +21,10 @@ export class SegmentPins {
     const remove = this.#doomed.get(file)
     this.#doomed.delete(file)
     remove?.()
+  }
+
+  isPinned(file: string): boolean {
+    return this.#pins.has(file)
   }
 
   /** Calls `remove` once nobody reads the file: now, or at the last unpin. */

@@ -1,23 +1,28 @@
 /**
- * Reads one segment block by block through any `SegmentBytes`: the footer first, then only the blocks that are wanted,
- * neighbours in one request, the next request under way while the last one is decoded.
+ * Reads one segment block by block through any `SegmentBytes`: the footer first, then only the wanted columns of the
+ * wanted blocks, close ones in one request. Who goes on reading has the next ones under way while these are decoded.
  *
  * Nothing is decoded before its checksum was verified, and the segment is held to its manifest entry: bytes of another
  * segment, sound in themselves, are refused as `segment_corrupt`.
  */
 import { StratalogError } from '../base/errors.ts'
-import type { Range } from '../base/range.ts'
+import { type Range, rangeLength } from '../base/range.ts'
+import { crc32c, sha256Hex } from '../format/checksum.ts'
+import type { StoredRange } from '../format/column-layout.ts'
+import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from '../format/limits.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import {
-  SEGMENT_TAIL_BYTES,
   type SegmentDictionaries,
+  blockRanges,
   decodeBlock,
   decodeDictionaries,
   parseSegmentTail,
 } from '../format/segment-reader.ts'
 import type { BatchFacts, SegmentFacts } from '../format/segment.ts'
+import type { CachedPart } from '../storage/part-cache.ts'
 import type { SegmentBytes } from './log-view.ts'
+import { readParts } from './read-parts.ts'
 
 /** Whose segment it must be. */
 export interface SegmentOwner {
@@ -25,29 +30,56 @@ export interface SegmentOwner {
   readonly partition: number
 }
 
-/** A segment up to this size is read whole at once: one request is cheaper than the bytes it would save. */
-const WHOLE_BYTES_MAX = 512 * 1024
+/** A segment up to this size is read whole at once: its footer and a block would weigh about as much. */
+const WHOLE_BYTES_MAX = 128 * 1024
 
-/** Blocks closer to each other than this are read by one request. */
-const GAP_BYTES_MAX = 128 * 1024
+/** What is asked for at once in the beginning: who wants few records gets few bytes. */
+const READ_BYTES_FIRST = 256 * 1024
 
-/**
- * What one request asks for at most unless the caller says, beside a single block that is bigger.
- * Two are held at a time.
- */
+/** Each time more is wanted, that many times as much is asked for. */
+const READ_BYTES_GROWTH = 4
+
+/** What is asked for at once at most unless the caller says, beside a single block that is bigger. Two are held. */
 const READ_BYTES_MAX = 4 * 1024 * 1024
 
-/** What one request fetches: blocks that follow each other closely, the first with the preamble where it is needed. */
-interface Run extends Range {
+/** How far a reader has gone: the longer it goes on, the more is read ahead of it. One may go through many segments. */
+export class ReadPace {
+  readonly #bytesMax: number
+  #bytes: number | null = null
+
+  constructor(bytesMax: number = READ_BYTES_MAX) {
+    this.#bytesMax = bytesMax
+  }
+
+  /** Whether the reader came back for more. */
+  get isSequential(): boolean {
+    return this.#bytes !== null
+  }
+
+  /** Bytes to ask for now. */
+  next(): number {
+    const bytes = this.#bytes === null ? READ_BYTES_FIRST : this.#bytes * READ_BYTES_GROWTH
+    this.#bytes = Math.min(bytes, this.#bytesMax)
+    return this.#bytes
+  }
+}
+
+/** What is read at once: some of the wanted blocks, the first with the preamble where it is needed. */
+interface Run {
   readonly blocks: readonly number[]
-  readonly hasPreamble: boolean
+  readonly parts: readonly CachedPart[]
+}
+
+/** The parts of a run as they were read. */
+interface ReadRun extends Run {
+  readonly bytes: readonly Uint8Array[]
 }
 
 export interface BlockReadOptions {
   /** Positions in the segment's schema; all when absent. */
   readonly columns?: readonly number[] | undefined
   readonly signal?: AbortSignal | undefined
-  readonly readBytesMax?: number | undefined
+  readonly pace?: ReadPace | undefined
   /** Is told of a damaged block, which is then left out; without it the reading ends with the error. */
   readonly onDamage?: ((block: BatchFacts, error: unknown) => void) | undefined
 }
@@ -69,19 +101,21 @@ export class SegmentReading {
     signal?: AbortSignal,
   ): Promise<SegmentReading> {
     const { length } = entry
-    if (length <= WHOLE_BYTES_MAX) {
-      const whole = await bytes.read({ start: 0, end: length }, signal)
-      return SegmentReading.fromBytes(whole, entry, owner)
-    }
-    const tail = await bytes.read({ start: length - SEGMENT_TAIL_BYTES, end: length }, signal)
+    let [tail = NO_BYTES] = await readParts(bytes, [firstPart(entry)], signal)
+    if (length <= WHOLE_BYTES_MAX) return SegmentReading.fromBytes(tail, entry, owner)
     let parsed = parseSegmentTail(tail, length)
     if (parsed.kind === 'more') {
-      const more = await bytes.read({ start: length - parsed.tailBytes, end: length }, signal)
-      parsed = parseSegmentTail(more, length)
+      ;[tail = NO_BYTES] = await readParts(bytes, [tailPart(length, parsed.tailBytes)], signal)
+      parsed = parseSegmentTail(tail, length)
     }
     if (parsed.kind === 'more') throw mismatch('its footer does not end')
     checkOwner(parsed.facts, entry, owner)
     return new SegmentReading(parsed.facts, bytes)
+  }
+
+  /** Has what `open` begins with brought to the cache, where there is one. Whether that works, `open` will tell. */
+  static prefetch(bytes: SegmentBytes, entry: SegmentEntry, signal?: AbortSignal): void {
+    void bytes.readParts?.([firstPart(entry)], signal).catch(() => {})
   }
 
   /** A segment whose bytes are at hand. @throws StratalogError `segment_corrupt`, `format_unsupported`. */
@@ -107,48 +141,49 @@ export class SegmentReading {
     blocks: readonly number[],
     options: BlockReadOptions = {},
   ): AsyncGenerator<RecordBatch, void, undefined> {
-    const { columns, signal } = options
-    const needsPreamble = this.facts.dictionaries.some(
-      ({ column }) => columns === undefined || columns.includes(column),
-    )
-    const runs = runsOf(this.facts, blocks, needsPreamble, options.readBytesMax ?? READ_BYTES_MAX)
-    let dictionaries: SegmentDictionaries = new Map()
-    let next = this.#readRun(runs[0], signal)
-    for (const [index, run] of runs.entries()) {
-      const bytes = await next
-      next = this.#readRun(runs[index + 1], signal)
-      if (run.hasPreamble) {
-        dictionaries = decodeDictionaries(
-          this.facts,
-          bytes.subarray(0, this.facts.preambleLength),
-          columns,
-        )
-      }
+    const { columns, signal, pace = new ReadPace() } = options
+    const runs = this.#runs(blocks, columns, pace)
+    let dictionaries: SegmentDictionaries | null = null
+    let next: Promise<ReadRun | null> | null = null
+    for (;;) {
+      const isAhead = pace.isSequential
+      const run = await (next ?? this.#readNext(runs, signal))
+      next = isAhead ? this.#readNext(runs, signal) : null
+      if (run === null) return
+      const bytesOf = bytesIn(run)
+      dictionaries ??= this.#dictionaries(bytesOf, columns)
       for (const block of run.blocks) {
-        const batch = this.#decode(run, bytes, block, dictionaries, options)
+        const batch = this.#decode(bytesOf, block, dictionaries, options)
         if (batch !== null) yield batch
       }
     }
   }
 
+  #needsPreamble(columns: readonly number[] | undefined): boolean {
+    return this.facts.dictionaries.some(
+      ({ column }) => columns === undefined || columns.includes(column),
+    )
+  }
+
+  #dictionaries(
+    bytesOf: (range: Range) => Uint8Array,
+    columns: readonly number[] | undefined,
+  ): SegmentDictionaries {
+    if (!this.#needsPreamble(columns)) return new Map()
+    const preamble = bytesOf({ start: 0, end: this.facts.preambleLength })
+    return decodeDictionaries(this.facts, preamble, columns)
+  }
+
   #decode(
-    run: Run,
-    bytes: Uint8Array,
+    bytesOf: (range: Range) => Uint8Array,
     index: number,
     dictionaries: SegmentDictionaries,
     options: BlockReadOptions,
   ): RecordBatch | null {
     const block = this.facts.batches[index]
     if (block === undefined) return null
-    const start = block.position - run.start
     try {
-      return decodeBlock(
-        this.facts,
-        index,
-        bytes.subarray(start, start + blockBytes(block)),
-        dictionaries,
-        options.columns,
-      )
+      return decodeBlock(this.facts, index, bytesOf, dictionaries, options.columns)
     } catch (error) {
       if (options.onDamage === undefined) throw error
       options.onDamage(block, error)
@@ -156,46 +191,92 @@ export class SegmentReading {
     }
   }
 
-  /** Starts a request. A failure is seen by whoever awaits it, and by nobody else when the reading ended before. */
-  #readRun(run: Run | undefined, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    if (run === undefined) return Promise.resolve(new Uint8Array(0))
-    const reading = this.#bytes.read({ start: run.start, end: run.end }, signal)
+  /** As many blocks at a time as the pace says when they are asked for. */
+  *#runs(
+    blocks: readonly number[],
+    columns: readonly number[] | undefined,
+    pace: ReadPace,
+  ): Generator<Run, void, undefined> {
+    const { facts } = this
+    let run: { blocks: number[]; parts: CachedPart[] } = { blocks: [], parts: [] }
+    if (blocks.length > 0 && this.#needsPreamble(columns)) run.parts.push(preamblePart(facts))
+    let bytesMax = blocks.length > 0 ? pace.next() : 0
+    let bytes = 0
+    for (const block of blocks) {
+      const ranges = blockRanges(facts, block, columns)
+      const added = ranges.reduce((sum, range) => sum + rangeLength(range), 0)
+      if (run.blocks.length > 0 && bytes + added > bytesMax) {
+        yield run
+        run = { blocks: [], parts: [] }
+        bytesMax = pace.next()
+        bytes = 0
+      }
+      bytes += added
+      run.blocks.push(block)
+      run.parts.push(...ranges.map(rangePart))
+    }
+    if (run.blocks.length > 0) yield run
+  }
+
+  /** Starts a read. A failure is seen by whoever awaits it, and by nobody else when the reading ended before. */
+  #readNext(
+    runs: Generator<Run, void, undefined>,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadRun | null> {
+    const step = runs.next()
+    if (step.done === true) return Promise.resolve(null)
+    const run = step.value
+    const reading = readParts(this.#bytes, run.parts, signal).then((bytes) => ({ ...run, bytes }))
     reading.catch(() => {})
     return reading
   }
 }
 
-/** Stored bytes of one block. */
-export function blockBytes(block: BatchFacts): number {
-  return block.metadataLength + block.bodyLength
+const NO_BYTES = new Uint8Array(0)
+
+/** What is read of a segment first: all of a small one, of others a footer as long as it may be expected to be. */
+function firstPart(entry: SegmentEntry): CachedPart {
+  const { length, sha256 } = entry
+  if (length > WHOLE_BYTES_MAX) return tailPart(length, Math.min(length, expectedTailBytes(entry)))
+  const isSound = (bytes: Uint8Array): boolean =>
+    bytes.length === length && sha256Hex(bytes) === sha256
+  return { start: 0, end: length, kind: 'data', isSound }
 }
 
-function runsOf(
-  facts: SegmentFacts,
-  blocks: readonly number[],
-  needsPreamble: boolean,
-  bytesMax: number,
-): readonly Run[] {
-  const preamble = { start: 0, end: facts.preambleLength, blocks: [], hasPreamble: true }
-  const runs: { start: number; end: number; blocks: number[]; hasPreamble: boolean }[] =
-    needsPreamble ? [preamble] : []
-  for (const index of blocks) {
-    const block = facts.batches[index]
-    if (block === undefined) continue
-    const last = runs.at(-1)
-    const end = block.position + blockBytes(block)
-    if (
-      last !== undefined &&
-      block.position - last.end <= GAP_BYTES_MAX &&
-      end - last.start <= bytesMax
-    ) {
-      last.end = end
-      last.blocks.push(index)
-    } else {
-      runs.push({ start: block.position, end, blocks: [index], hasPreamble: false })
-    }
+/** Rounded up: a footer that is longer takes one more request. */
+function expectedTailBytes({ rawBytes, baseOffset, endOffset, statistics }: SegmentEntry): number {
+  const columns = statistics.length
+  const blocks = 1 + (2 * rawBytes) / BATCH_BYTES_TARGET + (endOffset - baseOffset) / BATCH_ROWS_MAX
+  return Math.ceil(4_096 + columns * 512 + blocks * (320 + columns * 32))
+}
+
+function tailPart(length: number, tailBytes: number): CachedPart {
+  const isSound = (bytes: Uint8Array): boolean => isTail(bytes, length)
+  return { start: length - tailBytes, end: length, kind: 'footer', isSound }
+}
+
+function isTail(bytes: Uint8Array, length: number): boolean {
+  try {
+    return parseSegmentTail(bytes, length) !== null
+  } catch {
+    return false
   }
-  return runs
+}
+
+function preamblePart({ preambleLength, preambleChecksum }: SegmentFacts): CachedPart {
+  return rangePart({ start: 0, end: preambleLength, checksum: preambleChecksum })
+}
+
+function rangePart({ start, end, checksum }: StoredRange): CachedPart {
+  const isSound = (bytes: Uint8Array): boolean =>
+    bytes.length === end - start && crc32c(bytes) === checksum
+  return { start, end, kind: 'data', isSound }
+}
+
+/** The parts of a run by where they begin. */
+function bytesIn({ parts, bytes }: ReadRun): (range: Range) => Uint8Array {
+  const byStart = new Map(parts.map((part, index) => [part.start, bytes[index] ?? NO_BYTES]))
+  return ({ start }) => byStart.get(start) ?? NO_BYTES
 }
 
 /** The facts are those of the segment that the manifest means. */

@@ -3,15 +3,18 @@
  * other copy, where it has one. Loaded by the reader of views with the first segment that it meets.
  */
 import { isStratalogError, throwIfAborted } from '../base/errors.ts'
-import { type Range, intersectRanges } from '../base/range.ts'
+import { type Range, intersectRanges, rangeLength } from '../base/range.ts'
 import type { Tier } from '../format/manifest.ts'
 import { type RecordBatch, endOffset, sliceRecordBatch } from '../format/record-batch.ts'
 import { type Schema, fieldIndex } from '../format/schema.ts'
+import { blockRanges } from '../format/segment-reader.ts'
 import type { BatchFacts, SegmentFacts } from '../format/segment.ts'
 import type { SegmentSource } from './log-view.ts'
 import { type SegmentDamage, damageError, damageOf } from './segment-damage.ts'
-import { type SegmentOwner, SegmentReading, blockBytes } from './segment-reading.ts'
+import { ReadPace, type SegmentOwner, SegmentReading } from './segment-reading.ts'
 import { type TimeBounds, mayOverlap } from './time-filter.ts'
+
+export { ReadPace }
 
 export interface SegmentSourceOptions {
   /** The log's name, for messages. */
@@ -22,16 +25,16 @@ export interface SegmentSourceOptions {
   readonly timeColumn: string
   readonly bounds: TimeBounds | null
   readonly signal: AbortSignal | undefined
-  readonly readBytesMax: number | undefined
+  readonly pace: ReadPace
   /** Is told of damage that no other copy makes good, and the reading goes on behind it; without it damage ends it. */
   readonly onDamage: ((source: SegmentSource, damage: SegmentDamage) => void) | undefined
 }
 
-export interface SegmentPart {
+export interface SourcePart {
   readonly tier: Tier
   /** Of the segment's own schema, cut to the wanted offsets. */
   readonly batch: RecordBatch
-  /** Stored bytes of the block that it was decoded from. */
+  /** Stored bytes that it was decoded from. */
   readonly storedBytes: number
   /** Whether records in it may lie outside the time bounds. */
   readonly mustFilter: boolean
@@ -42,7 +45,7 @@ export async function* readSegmentSource(
   source: SegmentSource,
   wanted: Range,
   options: SegmentSourceOptions,
-): AsyncGenerator<SegmentPart, void, undefined> {
+): AsyncGenerator<SourcePart, void, undefined> {
   const { segment, fallback } = source
   const { bounds } = options
   if (bounds !== null && !mayOverlap(bounds, segment.timeMin, segment.timeMax)) return
@@ -71,6 +74,11 @@ export async function* readSegmentSource(
   }
 }
 
+/** Has the footer of a segment at hand before the reader comes to it. */
+export function prefetchSegment(source: SegmentSource, signal: AbortSignal | undefined): void {
+  SegmentReading.prefetch(source.bytes, source.segment, signal)
+}
+
 /** The wanted records of one copy; `cursor` follows what was given. */
 async function* readCopy(
   { tier, segment, bytes }: SegmentSource,
@@ -78,23 +86,24 @@ async function* readCopy(
   cursor: { next: number },
   onDamage: ((block: BatchFacts, error: unknown) => void) | undefined,
   options: SegmentSourceOptions,
-): AsyncGenerator<SegmentPart, void, undefined> {
-  const { owner, schema, signal, readBytesMax } = options
+): AsyncGenerator<SourcePart, void, undefined> {
+  const { owner, schema, signal, pace } = options
   const reading = await SegmentReading.open(bytes, segment, owner, signal)
   const { facts } = reading
   const columns = columnsIn(facts, schema)
   const blocks = reading.blocks((block) => isWanted(block, wanted, options.bounds))
-  for await (const batch of reading.read(blocks, { columns, signal, readBytesMax, onDamage })) {
+  for await (const batch of reading.read(blocks, { columns, signal, pace, onDamage })) {
     throwIfAborted(signal)
-    const range = intersectRanges({ start: batch.baseOffset, end: endOffset(batch) }, wanted)
+    const rows = intersectRanges({ start: batch.baseOffset, end: endOffset(batch) }, wanted)
     cursor.next = endOffset(batch)
-    if (range === null) continue
-    const block = facts.batches.find((candidate) => candidate.baseOffset === batch.baseOffset)
+    if (rows === null) continue
+    const index = facts.batches.findIndex((block) => block.baseOffset === batch.baseOffset)
+    const ranges = blockRanges(facts, index, columns)
     yield {
       tier,
-      batch: sliceRecordBatch(batch, range.start, range.end),
-      storedBytes: block === undefined ? 0 : blockBytes(block),
-      mustFilter: mustFilter(facts, block, options),
+      batch: sliceRecordBatch(batch, rows.start, rows.end),
+      storedBytes: ranges.reduce((sum, range) => sum + rangeLength(range), 0),
+      mustFilter: mustFilter(facts, facts.batches[index], options),
     }
   }
 }

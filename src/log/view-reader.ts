@@ -27,7 +27,8 @@ import { type Field, STAMPED_TIME_COLUMN, type Schema, fieldIndex } from '../for
 import type { GapCause } from './gap-history.ts'
 import type { LogView, MemorySource, PartitionView, SegmentSource, ViewSource } from './log-view.ts'
 import type { SegmentDamage } from './segment-damage.ts'
-import { type TimeBounds, withinTime } from './time-filter.ts'
+import type { ReadPace } from './segment-reading.ts'
+import { type TimeBounds, mayOverlap, withinTime } from './time-filter.ts'
 
 /** Reading segments takes decoders that a log in RAM never needs. */
 const loadSegmentSource = once(() => import('./segment-source.ts'))
@@ -55,7 +56,7 @@ export interface PartitionReadOptions {
   readonly signal?: AbortSignal | undefined
   /**
    * `fail` is the default. A function is told of each gap, in order, and the reading goes on behind it. Records that
-   * expired are a gap that only a function is told of.
+   * expired or were retired are a gap that only a function is told of.
    */
   readonly onGap?: 'fail' | 'skip' | ((gap: OffsetGap) => void) | undefined
   /** Is told of each damage, in order, and the reading goes on behind it. */
@@ -110,6 +111,8 @@ class PartitionReading {
   readonly #schema: Schema
   /** What is decoded: `#schema`, and the time column while times are compared. */
   readonly #readSchema: Schema
+  /** Of all its segments; made with the first. */
+  #pace: ReadPace | null = null
 
   constructor(view: LogView, partition: PartitionView, options: PartitionReadOptions) {
     this.#view = view
@@ -130,7 +133,7 @@ class PartitionReading {
 
   async *run(): AsyncGenerator<ReadItem, void, undefined> {
     let next = this.#range.start
-    for (const source of this.#partition.sources) {
+    for (const [index, source] of this.#partition.sources.entries()) {
       const held = rangeOf(source)
       const wanted = intersectRanges(held, this.#range)
       if (wanted === null) continue
@@ -138,9 +141,20 @@ class PartitionReading {
       this.#gap(next, wanted.start)
       next = wanted.end
       if (source.tier === 'memory') yield* this.#readMemory(source, wanted)
-      else yield* this.#readSegment(source, wanted)
+      else yield* this.#readSegment(source, wanted, this.#segmentAfter(index))
     }
     this.#gap(next, this.#range.end)
+  }
+
+  /** The source after the one at `index`, where it is a segment of which something is wanted. */
+  #segmentAfter(index: number): SegmentSource | undefined {
+    const source = this.#partition.sources[index + 1]
+    if (source === undefined || source.tier === 'memory') return undefined
+    const { segment } = source
+    const isWanted =
+      intersectRanges(rangeOf(source), this.#range) !== null &&
+      (this.#bounds === null || mayOverlap(this.#bounds, segment.timeMin, segment.timeMax))
+    return isWanted ? source : undefined
   }
 
   #gap(from: number, to: number): void {
@@ -152,7 +166,7 @@ class PartitionReading {
     for (const { start, end, cause } of parts) {
       const gap = { partition, from: start, to: end, cause }
       if (typeof onGap === 'function') onGap(gap)
-      else if (cause !== 'expired') throw gapError(this.#view.definition.name, gap)
+      else if (isFailure(cause)) throw gapError(this.#view.definition.name, gap)
     }
   }
 
@@ -164,9 +178,12 @@ class PartitionReading {
   async *#readSegment(
     source: SegmentSource,
     wanted: Range,
+    next: SegmentSource | undefined,
   ): AsyncGenerator<ReadItem, void, undefined> {
     const { definition } = this.#view
-    const { readSegmentSource } = await loadSegmentSource()
+    const { readSegmentSource, ReadPace, prefetchSegment } = await loadSegmentSource()
+    const pace = (this.#pace ??= new ReadPace(this.#options.readBytesMax))
+    if (pace.isSequential && next !== undefined) prefetchSegment(next, this.#options.signal)
     const parts = readSegmentSource(source, wanted, {
       log: definition.name,
       owner: { logId: definition.id, partition: this.#partition.partition },
@@ -174,7 +191,7 @@ class PartitionReading {
       timeColumn: this.#timeColumn,
       bounds: this.#bounds,
       signal: this.#options.signal,
-      readBytesMax: this.#options.readBytesMax,
+      pace,
       onDamage: this.#options.onDamage,
     })
     for await (const { tier, batch, storedBytes, mustFilter } of parts)
@@ -232,6 +249,11 @@ function withField(schema: Schema, whole: Schema, name: string): Schema {
   const field = whole.fields[fieldIndex(whole, name)]
   if (field === undefined || fieldIndex(schema, name) !== -1) return schema
   return { id: schema.id, fields: [...schema.fields, field] }
+}
+
+/** Whether a reader that asked for nothing else fails: what is gone as its log's policy says is no failure. */
+export function isFailure(cause: GapCause): boolean {
+  return cause !== 'expired' && cause !== 'retired'
 }
 
 export function gapError(log: string, gap: OffsetGap): StratalogError {

@@ -106,7 +106,7 @@ function* fileBlocks(
         baseOffset: facts.baseOffset,
         start,
         end,
-        bytes: facts.metadataLength + facts.bodyLength,
+        bytes: file.blockBytes(index, wanted),
         columns: request.fields.map((field) => conformed(batch.schema, batch.columns, field)),
       }
     }

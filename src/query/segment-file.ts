@@ -1,10 +1,12 @@
 /** Reads one segment in a local file, block by block. Checks are segment-reader's: nothing is used before. */
 import { present } from '../base/assert.ts'
+import { type Range, rangeLength } from '../base/range.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import {
   SEGMENT_TAIL_BYTES,
   type SegmentDictionaries,
+  blockRanges,
   decodeBlock,
   decodeDictionaries,
   parseSegmentTail,
@@ -44,9 +46,14 @@ export class SegmentFile {
 
   /** A block's records with only the wanted columns, by position in `facts.schema`. */
   readBlock(index: number, columns: readonly number[]): RecordBatch {
-    const { position, metadataLength, bodyLength } = present(this.facts.batches[index], 'a block')
-    const bytes = this.#read(position, position + metadataLength + bodyLength)
-    return decodeBlock(this.facts, index, bytes, this.#dictionariesOf(columns), columns)
+    const bytesOf = ({ start, end }: Range): Uint8Array => this.#read(start, end)
+    return decodeBlock(this.facts, index, bytesOf, this.#dictionariesOf(columns), columns)
+  }
+
+  /** Stored bytes that `readBlock` reads. */
+  blockBytes(index: number, columns: readonly number[]): number {
+    const ranges = blockRanges(this.facts, index, columns)
+    return ranges.reduce((sum, range) => sum + rangeLength(range), 0)
   }
 
   close(): void {

@@ -1,9 +1,11 @@
 /** What an archive's manifest should say and does not: problems that no segment by itself can show. */
 import { isStratalogError } from '../base/errors.ts'
 import type { LogState, Snapshot } from '../format/manifest.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import { SEGMENTS_DIRECTORY, parsePath } from '../format/paths.ts'
 import { SEGMENT_TAIL_BYTES, parseSegmentTail } from '../format/segment-reader.ts'
 import { type Archive, wholePartition } from '../log/archive-view.ts'
+import { unheld } from '../log/held-segments.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { MissingObject } from '../log/segment-damage.ts'
 import type { ListedObject } from '../storage/object-store.ts'
@@ -39,13 +41,14 @@ export function snapshotReasons(archive: Archive, snapshot: Snapshot): readonly 
       return [
         `Snapshot '${snapshot.name}' holds log '${name}', which the manifest no longer names.`,
       ]
-    return partitions.flatMap(({ partition, endOffset }) => {
-      const state = log.partitions[partition]
-      const end = state === undefined ? 0 : wholePartition(state, partition).endOffset
-      if (end >= endOffset || log.definition.policy.mode === 'memory') return []
-      return [
-        `Snapshot '${snapshot.name}' holds ${place(name, partition, end, endOffset)}, which is in no object.`,
-      ]
+    if (log.definition.policy.mode === 'memory') return []
+    return partitions.flatMap(({ partition, startOffset, endOffset }) => {
+      const nothing = { startOffset: 0, segments: SegmentEntries.empty }
+      const state = log.partitions[partition] ?? nothing
+      return unheld(state, startOffset, endOffset).map(
+        ({ start, end }) =>
+          `Snapshot '${snapshot.name}' holds ${place(name, partition, start, end)}, which is in no object.`,
+      )
     })
   })
 }

@@ -4,12 +4,13 @@
  * segments of that manifest, so the edits are the last step: a crash before them leaves no snapshot, never half of one.
  */
 import { StratalogError } from '../base/errors.ts'
+import { segmentsHolding, unheld } from '../log/held-segments.ts'
 import type {
   LogDefinition,
   LogState,
   ManifestEdit,
   ManifestState,
-  SegmentEntry,
+  PartitionState,
   Snapshot,
   SnapshotPartition,
 } from '../format/manifest.ts'
@@ -61,30 +62,11 @@ export function createSnapshot(
   return { snapshot, edits: [{ kind: 'snapshot-created', snapshot }] }
 }
 
-/** The segments that hold some offset of `[startOffset, endOffset)`, in order. */
-export function segmentsWithin(
-  segments: SegmentEntries,
-  startOffset: number,
-  endOffset: number,
-): readonly SegmentEntry[] {
-  const held: SegmentEntry[] = []
-  for (const segment of segments.from(startOffset)) {
-    if (segment.baseOffset >= endOffset) break
-    held.push(segment)
-  }
-  return held
-}
-
 function logBytes(state: LogState | undefined, pinned: PinnedLog): number {
   return pinned.partitions.reduce((sum, pin) => {
-    const held = segmentsWithin(
-      state?.partitions[pin.partition]?.segments ?? SegmentEntries.empty,
-      pin.startOffset,
-      pin.endOffset,
-    )
-    const denseFrom = state?.partitions[pin.partition]?.denseFrom ?? 0
-    if (pinned.definition.policy.mode !== 'memory')
-      assertCovered(pinned.definition.name, pin, held, denseFrom)
+    const part = state?.partitions[pin.partition]
+    const held = part === undefined ? [] : segmentsHolding(part, pin.startOffset, pin.endOffset)
+    if (pinned.definition.policy.mode !== 'memory') assertCovered(pinned.definition.name, pin, part)
     return sum + held.reduce((bytes, segment) => bytes + segment.length, 0)
   }, 0)
 }
@@ -95,19 +77,14 @@ function logBytes(state: LogState | undefined, pinned: PinnedLog): number {
  */
 function assertCovered(
   log: string,
-  pin: SnapshotPartition,
-  held: readonly SegmentEntry[],
-  denseFrom: number,
+  { partition, startOffset, endOffset }: SnapshotPartition,
+  state: PartitionState = { startOffset: 0, segments: SegmentEntries.empty },
 ): void {
-  let next = Math.max(pin.startOffset, Math.min(denseFrom, pin.endOffset))
-  for (const segment of held) {
-    if (segment.baseOffset > next) break
-    next = Math.max(next, segment.endOffset)
-  }
-  if (next >= pin.endOffset) return
+  const [gap] = unheld(state, startOffset, endOffset)
+  if (gap === undefined) return
   throw new StratalogError(
     'offset_gap',
-    `Log '${log}', partition ${pin.partition}: offset ${next} is in no segment, so a snapshot cannot hold it.`,
-    { details: { log, partition: pin.partition, from: next, to: pin.endOffset } },
+    `Log '${log}', partition ${partition}: offset ${gap.start} is in no segment, so a snapshot cannot hold it.`,
+    { details: { log, partition, from: gap.start, to: gap.end } },
   )
 }

@@ -5,9 +5,8 @@
 import { StratalogError } from '../base/errors.ts'
 import { isLogName } from '../base/log-name.ts'
 import type { LogState, PartitionState, SegmentEntry } from '../format/manifest.ts'
-import { SegmentEntries } from '../format/segment-entries.ts'
 import { type Archive, type PartitionBounds, wholePartition } from '../log/archive-view.ts'
-import { segmentsWithin } from './create.ts'
+import { segmentsHolding } from '../log/held-segments.ts'
 import { offsetAtMoment } from './moment.ts'
 
 /** What to restore: at most one of `snapshot`, `at` and `toOffsets`; the whole archive without any. */
@@ -165,11 +164,8 @@ async function boundsOf(
 
 function plannedSegments(log: LogState, cut: PartitionBounds): readonly PlannedSegment[] {
   const state: PartitionState | undefined = log.partitions[cut.partition]
-  return segmentsWithin(
-    state?.segments ?? SegmentEntries.empty,
-    cut.startOffset,
-    cut.endOffset,
-  ).map((entry) => ({
+  const held = state === undefined ? [] : segmentsHolding(state, cut.startOffset, cut.endOffset)
+  return held.map((entry) => ({
     partition: cut.partition,
     entry,
     from: Math.max(entry.baseOffset, cut.startOffset),

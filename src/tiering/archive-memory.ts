@@ -3,6 +3,8 @@
  * left out, so it does not come back by a snapshot; a segment has no holes, so one ends where there is a hole.
  */
 import { present } from '../base/assert.ts'
+import type { Range } from '../base/range.ts'
+import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import { endOffset, recordBatchBytes } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
@@ -24,7 +26,9 @@ export function archiveMemory(
   partition: Partition,
   end: number,
 ): Promise<readonly TierMove[]> {
-  return oneAtATime(partition, () => archiveNow(context, log, partition, end))
+  // Now: of a time that has passed only so many appends are remembered.
+  const producers = producersAsOf(partition.producerStates, end)
+  return oneAtATime(partition, () => archiveNow(context, log, partition, end, producers))
 }
 
 async function archiveNow(
@@ -32,6 +36,7 @@ async function archiveNow(
   log: LiveLog,
   partition: Partition,
   end: number,
+  producers: readonly ProducerState[],
 ): Promise<readonly TierMove[]> {
   // Of a log that had a WAL, what is not durable may be taken back, and its offsets given to others.
   if (log.usesWal) await context.wal?.flush()
@@ -50,7 +55,10 @@ async function archiveNow(
     if (start >= end) return uploaded
     try {
       await reserveOffsets(context, log, partition, end)
-      return [...uploaded, ...(await archiveRange(context, log, partition, start, end))]
+      return [
+        ...uploaded,
+        ...(await archiveRange(context, log, partition, { start, end }, producers)),
+      ]
     } catch (error) {
       if (archivedEnd() > start) continue
       archiveIsUnsettled(partition)
@@ -63,10 +71,10 @@ async function archiveRange(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
-  start: number,
-  end: number,
+  range: Range,
+  producers: readonly ProducerState[],
 ): Promise<readonly TierMove[]> {
-  const { view, release } = partition.view({ start, end })
+  const { view, release } = partition.view(range)
   try {
     const parts = view.sources.flatMap((source) => {
       if (source.tier !== 'memory') return []
@@ -78,7 +86,7 @@ async function archiveRange(
     const moves: TierMove[] = []
     for (const group of groupForSegments(parts)) {
       const records = group.map(({ batch }) => batch)
-      const segment = await archiveBatches(context, log, partition, records)
+      const segment = await archiveBatches(context, log, partition, records, producers)
       moves.push({
         log: log.name,
         partition: partition.partition,

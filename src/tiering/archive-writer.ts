@@ -5,6 +5,7 @@
  * manifest in the archive knows a log and its schemas before it knows a segment of them. So whatever the manifest says
  * can be restored from the bucket alone.
  */
+import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
 import { sha256Hex } from '../storage/checksum.ts'
@@ -20,6 +21,7 @@ export interface ArchiveWriterOptions {
   readonly store: ObjectStore
   /** Opens the archive's manifest as its writer: creates it, or claims it for the next epoch. */
   readonly openManifest: () => Promise<ManifestStore>
+  readonly clock: Clock
 }
 
 export interface ArchivedSegment {
@@ -33,12 +35,14 @@ export interface ArchivedSegment {
 export class ArchiveWriter {
   readonly store: ObjectStore
   readonly #openManifest: () => Promise<ManifestStore>
+  readonly #clock: Clock
   readonly #opening = new Mutex()
   #manifest: ManifestStore | null = null
 
   constructor(options: ArchiveWriterOptions) {
     this.store = options.store
     this.#openManifest = options.openManifest
+    this.#clock = options.clock
   }
 
   /** The archive's manifest, opened at the first use; a store that was away is tried again at the next. */
@@ -76,6 +80,8 @@ export class ArchiveWriter {
         edits.push(...this.describe(state, log, used))
       }
       for (const { log, partition, segment, producers } of added) {
+        // It was retired while it was on its way.
+        if (segment.endOffset <= (log.partitions[partition]?.firstOffset ?? 0)) continue
         // An upload that was committed and then not heard of is tried again.
         if (hasSegment(state, log, partition, segment)) continue
         edits.push({
@@ -121,6 +127,7 @@ export class ArchiveWriter {
     } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {
       edits.push({ kind: 'policy-changed', logId: log.id, policy: log.policy })
     }
+    edits.push(...this.#startEdits(state, log))
     for (const { partition, denseFrom } of log.partitions) {
       if (denseFrom === undefined || denseFrom === known?.partitions[partition]?.denseFrom) continue
       edits.push({ kind: 'offsets-dense-from', logId: log.id, partition, offset: denseFrom })
@@ -130,6 +137,51 @@ export class ArchiveWriter {
       edits.push({ kind: 'schema-added', logId: log.id, schema })
     }
     return edits
+  }
+
+  /** Commits that `segment` stands in the place of several. @throws StratalogError `archive_diverged` of others. */
+  async commitReplaced(
+    log: LiveLog,
+    partition: number,
+    segments: readonly SegmentEntry[],
+    segment: SegmentEntry,
+  ): Promise<void> {
+    const manifest = await this.manifest()
+    await manifest.commit((state) => {
+      // A commit that was answered with an error may have been done.
+      if (hasSegment(state, log, partition, segment)) return []
+      const place = { logId: log.id, partition }
+      const retiredAt = this.#clock.now()
+      const copy = { ...segment, disk: null }
+      if (segments.every((entry) => hasSegment(state, log, partition, entry)))
+        return [{ kind: 'segments-replaced', ...place, segment: copy, retiredAt }]
+      throw new StratalogError(
+        'archive_diverged',
+        `The archive has other segments of log '${log.name}', partition ${partition} than were compacted. Close the engine and open it again: then both are compared.`,
+        { details: { ...place, from: segment.baseOffset, to: segment.endOffset } },
+      )
+    })
+  }
+
+  /** Commits where the partitions of a log begin, as far as the archive knows of the log. */
+  async commitStarts(log: LiveLog): Promise<void> {
+    const manifest = await this.manifest()
+    await manifest.commit((state) => this.#startEdits(state, log))
+  }
+
+  /** Whether the archive, as far as it is known, has segments before the partition's start. */
+  isBehind(log: LiveLog, partition: number): boolean {
+    const { state } = this
+    return state !== null && startOf(state, log, partition) !== null
+  }
+
+  #startEdits(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
+    return log.partitions.flatMap(({ partition }) => {
+      const startOffset = startOf(state, log, partition)
+      if (startOffset === null) return []
+      const place = { logId: log.id, partition, startOffset }
+      return [{ kind: 'start-moved' as const, ...place, retiredAt: this.#clock.now() }]
+    })
   }
 
   async close(): Promise<void> {
@@ -153,4 +205,14 @@ export class ArchiveWriter {
       },
     })
   }
+}
+
+/** Where the archive's part of a partition is to begin, which is where a segment does; null: where it does now. */
+function startOf(state: ManifestState, log: LiveLog, partition: number): number | null {
+  const known = notedIn(state, log, partition)
+  const wanted = log.partitions[partition]?.firstOffset ?? 0
+  if (known === undefined || known.startOffset >= wanted) return null
+  const cut = known.segments.at(known.segments.indexAt(wanted))
+  const startOffset = Math.min(wanted, cut?.baseOffset ?? wanted)
+  return startOffset > known.startOffset ? startOffset : null
 }

@@ -31,10 +31,13 @@ export async function dropDiskCopies(
   for (const segment of segments) await proveObjectCopy(context, disk, segment)
   const number = partition.partition
   await disk.manifest.commit((state) => {
-    // What an earlier commit dropped though it was answered with an error is not dropped again.
+    // What an earlier commit dropped though it was answered with an error is not dropped again, nor what was retired.
     const known = notedIn(state, log, number)?.segments
     return segments
-      .filter(({ baseOffset }) => (known?.startingAt(baseOffset)?.disk ?? null) !== null)
+      .filter((segment) => {
+        const entry = known?.startingAt(segment.baseOffset)
+        return entry?.sha256 === segment.sha256 && entry.disk !== null
+      })
       .map(({ baseOffset }) => ({
         kind: 'segment-copy-dropped',
         logId: log.id,
@@ -44,17 +47,9 @@ export async function dropDiskCopies(
       }))
   })
   for (const segment of segments) {
-    const file = present(segment.disk, 'a disk copy').object
+    if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', null)
-    context.pins.whenFree(file, () => {
-      // A file that cannot be removed now is an orphan; the next open removes it.
-      disk.fileSystem.remove(`${disk.dataDir}/${file}`).catch((error: unknown) => {
-        context.logger.warn('A dropped segment file could not be removed.', {
-          file,
-          reason: String(error),
-        })
-      })
-    })
+    removeFiles(context, disk, [present(segment.disk, 'a disk copy').object])
   }
   return segments.map((segment) => ({
     log: log.name,
@@ -65,6 +60,22 @@ export async function dropDiskCopies(
     toTier: 'object',
     bytes: segment.length,
   }))
+}
+
+/** Removes segment files that no manifest names any more, each when its last reader lets go. */
+export function removeFiles(
+  { pins, logger }: TieringContext,
+  { fileSystem, dataDir }: DiskContext,
+  files: readonly string[],
+): void {
+  for (const file of files) {
+    pins.whenFree(file, () => {
+      // A file that cannot be removed now is an orphan; the next open removes it.
+      fileSystem.remove(`${dataDir}/${file}`).catch((error: unknown) => {
+        logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
+      })
+    })
+  }
 }
 
 /**

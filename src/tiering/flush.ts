@@ -181,7 +181,11 @@ function noteSegments(
   })
 }
 
-async function writeToDisk(context: TieringContext, filling: Filling): Promise<SegmentEntry> {
+/** Encodes batches and writes them to disk; no manifest names the file yet. */
+export async function writeToDisk(
+  context: TieringContext,
+  filling: Filling,
+): Promise<SegmentEntry> {
   const disk = present(context.disk, 'an engine that flushes to disk has one')
   const temporary = `${disk.dataDir}/${temporaryPath(randomHex(context.random, 8))}`
   try {
@@ -230,21 +234,22 @@ async function writeThrough(
   return segment
 }
 
-/** Encodes batches, puts them into the archive, and commits them to its manifest. */
+/** Encodes batches, puts them into the archive, and commits them with their producers to its manifest. */
 export async function archiveBatches(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   batches: readonly RecordBatch[],
+  producers: readonly ProducerState[],
 ): Promise<SegmentEntry> {
   const segment = await putBatches(context, { log, partition, records: batches, producers: [] })
   const archive = present(context.archive, 'what was put there has an archive')
-  await archive.commitSegments([{ log, partition: partition.partition, segment, producers: [] }])
+  await archive.commitSegments([{ log, partition: partition.partition, segment, producers }])
   return segment
 }
 
 /** Encodes batches and puts them into the archive; its manifest does not name them yet. */
-async function putBatches(
+export async function putBatches(
   context: TieringContext,
   { log, partition, records, producers }: Filling,
 ): Promise<SegmentEntry> {

@@ -8,6 +8,8 @@
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
+import { type CompactionRun, compactionDue } from './compaction-plan.ts'
+import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
 
 /** A hot batch as the policy sees it. */
 export interface BatchFactsInRam {
@@ -23,6 +25,10 @@ export interface PartitionFacts {
   readonly partition: number
   readonly policy: StoragePolicy
   readonly flushedEnd: number
+  /** Of its segments; null where nothing goes by age or size. */
+  readonly totals: SegmentTotals | null
+  /** Whether the archive's manifest still has segments before the partition's start. */
+  readonly isArchiveBehind: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number
   readonly batches: readonly BatchFactsInRam[]
@@ -32,6 +38,10 @@ export interface PartitionFacts {
 export interface PartitionPlan {
   readonly logId: number
   readonly partition: number
+  /** The partition begins here from now on, where a segment ends; 0: it begins where it did. */
+  readonly retireTo: number
+  /** Tell the archive where the partition begins. */
+  readonly retireArchived: boolean
   /** Write everything in RAM that has no lower copy: to disk, or straight to the object store. */
   readonly flush: 'disk' | 'object' | null
   /** Base offsets of segments to upload, in order. */
@@ -40,6 +50,8 @@ export interface PartitionPlan {
   readonly dropHotTo: number
   /** Base offsets of segments whose disk copy goes. */
   readonly dropDisk: readonly number[]
+  /** Neighbouring segments that become one. */
+  readonly compact: CompactionRun | null
   /** Base offsets of segments that get a disk copy from the archive. */
   readonly recall: readonly number[]
 }
@@ -56,6 +68,9 @@ export function planTiering(input: TieringInput): readonly PartitionPlan[] {
   for (const facts of input.partitions) {
     const plan = planPartition(facts, input.now, input.hasArchive)
     if (
+      plan.retireTo > 0 ||
+      plan.retireArchived ||
+      plan.compact !== null ||
       plan.flush !== null ||
       plan.upload.length > 0 ||
       plan.dropHotTo > 0 ||
@@ -72,6 +87,9 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
   return {
     logId,
     partition,
+    retireTo: retireTo(facts, now),
+    retireArchived: hasArchive && facts.isArchiveBehind,
+    compact: policy.mode === 'memory' ? null : compactionDue(facts.segments),
     flush: isFlushDue(facts, now) ? (policy.localDisk ? 'disk' : 'object') : null,
     upload: hasArchive ? uploadsDue(facts, now) : [],
     dropHotTo: dropHotTo(facts, now),
@@ -112,6 +130,43 @@ export function pendingRecords(facts: PartitionFacts): number {
     if (isUploadOwed(facts, segment)) records += segment.endOffset - segment.baseOffset
   for (const { baseOffset, endOffset } of recallsDue(facts)) records += endOffset - baseOffset
   return records
+}
+
+/**
+ * Retention takes segments from the front, each when its newest record is due. Age counts from a record's own time,
+ * against the smaller of the clock and the newest record's time: neither a clock that runs ahead nor a pause of the
+ * writer makes all records old.
+ */
+function retireTo({ policy, segments, totals }: PartitionFacts, now: number): number {
+  const { retention, retentionBytes } = policy
+  if (policy.mode === 'memory' || totals === null) return 0
+  let to = 0
+  if (retention !== null) {
+    const before = Math.min(now, totals.newestTime) - retention
+    for (const segment of segments) {
+      if (newestTime(segment) > before) break
+      to = segment.endOffset
+    }
+  }
+  if (retentionBytes !== null) {
+    let bytes = totals.storedBytes
+    for (const { length, endOffset } of segments) {
+      // The newest segment stays, however big it is.
+      if (bytes <= retentionBytes || endOffset === segments.at(-1)?.endOffset) break
+      bytes -= length
+      to = Math.max(to, endOffset)
+    }
+  }
+  return to
+}
+
+/** When the first segment's newest record is due; Infinity where nothing is retired by age. */
+function retireDueAt({ policy, segments, totals }: PartitionFacts): number {
+  const first = segments.at(0)
+  if (policy.mode === 'memory' || policy.retention === null || totals === null) return Infinity
+  if (first === undefined) return Infinity
+  const due = newestTime(first) + policy.retention
+  return due <= totals.newestTime ? due : Infinity
 }
 
 /** A memory-mode log never flushes by its age. Without a local disk the archive's delay is the one that counts. */
@@ -173,6 +228,9 @@ export function nextDueMs(input: TieringInput): number {
   for (const facts of input.partitions) {
     const { policy, batches, segments, flushedEnd } = facts
     if (isOwing(facts)) return 0
+    if (policy.mode !== 'memory' && compactionDue(segments) !== null) return 0
+    at = Math.min(at, retireDueAt(facts))
+    if (policy.retentionBytes !== null && retireTo(facts, now) > 0) return 0
     if (policy.mode !== 'memory') {
       const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
       const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
@@ -182,7 +240,7 @@ export function nextDueMs(input: TieringInput): number {
     }
     if (!input.hasArchive) continue
     const [recalled] = recallsDue(facts)
-    if (recalled !== undefined) return 0
+    if (recalled !== undefined || facts.isArchiveBehind) return 0
     const [waiting] = segments.lacking('object')
     if (waiting !== undefined && isUploadOwed(facts, waiting)) return 0
     if (waiting !== undefined && policy.archiveAfter !== null) {

@@ -35,7 +35,8 @@ export async function recallSegments(
     const location = { object: segmentPath(name), position: 0, length: segment.length }
     const bytes = await fetchVerified(archive, segment)
     await writeFile(context, disk, segmentDirectory(log.id, partition.partition), location, bytes)
-    await commitCopy(disk, log, partition.partition, segment.baseOffset, location)
+    await commitCopy(disk, log, partition.partition, segment, location)
+    if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', location)
     moves.push({
       log: log.name,
@@ -50,13 +51,17 @@ export async function recallSegments(
   return moves
 }
 
-async function fetchVerified(archive: ArchiveWriter, segment: SegmentEntry): Promise<Uint8Array> {
+/** The object copy's bytes. @throws StratalogError `object_corrupt` when they are not what the manifest says. */
+export async function fetchVerified(
+  archive: ArchiveWriter,
+  segment: SegmentEntry,
+): Promise<Uint8Array> {
   const { object, position, length } = present(segment.object, 'an object copy')
   const bytes = await archive.store.get(object, {
     range: { start: position, end: position + length },
   })
   if (bytes.length === segment.length && (await sha256Hex(bytes)) === segment.sha256) return bytes
-  throw new StratalogError('object_corrupt', `${object} is damaged; it was not brought to disk.`, {
+  throw new StratalogError('object_corrupt', `${object} is damaged; it was not copied.`, {
     details: { key: object, from: segment.baseOffset, to: segment.endOffset },
   })
 }
@@ -90,13 +95,14 @@ async function commitCopy(
   disk: DiskContext,
   log: LiveLog,
   partition: number,
-  baseOffset: number,
+  segment: SegmentEntry,
   location: Location,
 ): Promise<void> {
   await disk.manifest.commit((state) => {
+    const { baseOffset } = segment
     const known = notedIn(state, log, partition)?.segments.startingAt(baseOffset)
-    // A commit that was answered with an error may have been done.
-    if (known !== undefined && known.disk !== null) return []
+    // A commit that was answered with an error may have been done; or the segment was retired meanwhile.
+    if (known?.sha256 !== segment.sha256 || known.disk !== null) return []
     const copy = { logId: log.id, partition, baseOffset, tier: 'disk', location } as const
     return [{ kind: 'segment-copied', ...copy }]
   })

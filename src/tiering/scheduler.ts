@@ -11,8 +11,16 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { archiveMemory } from './archive-memory.ts'
 import type { TierMove, TieringContext } from './context.ts'
+import {
+  type CollectOptions,
+  type CollectReport,
+  collectArchive,
+  isCollectable,
+} from './collect.ts'
 import { commitCheckpoint } from './checkpoint.ts'
 import { dropDiskCopies } from './evict.ts'
+import { compactSegments, settleCompaction } from './compact.ts'
+import { compactableRuns } from './compaction-plan.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
 import {
@@ -23,12 +31,15 @@ import {
   planTiering,
 } from './policy.ts'
 import { recallSegments } from './recall.ts'
+import { retireArchived, retirePartition } from './retire.ts'
 import { uploadSegments } from './upload.ts'
 
 /**
  * An idle scheduler looks this often whether something has come due: the least delay that policies are honoured within.
  */
 const LOOK_INTERVAL_MS = 250
+
+const COLLECT_INTERVAL_MS = 60_000
 
 /** Which tier `now` brings everything to. */
 export type TierTarget = 'disk' | 'object'
@@ -69,6 +80,7 @@ export class TieringScheduler {
   readonly #context: TieringContext
   readonly #lanes: Readonly<Record<LaneName, Lane>>
   #timer: Timer | null = null
+  #nextCollect = 0
   #isPaused = false
   #isClosed = false
 
@@ -133,6 +145,25 @@ export class TieringScheduler {
     }
   }
 
+  /** Removes what the archive keeps in mind and nothing needs. @throws StratalogError what the object store throws. */
+  collect(options: CollectOptions = {}): Promise<CollectReport> {
+    this.#assertOpen()
+    return this.#lanes.remote.round(() => collectArchive(this.#context, options))
+  }
+
+  /** Makes one segment of each run of neighbours that fit one, however many or few they are. */
+  async compact(logs: readonly LiveLog[]): Promise<TierReport> {
+    this.#assertOpen()
+    const steps = stepsOf(logs).filter(({ log }) => log.policy.mode !== 'memory')
+    const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }) => {
+      const moves: TierMove[] = []
+      for (const run of compactableRuns(partition.segments))
+        moves.push(...(await compactSegments(this.#context, log, partition, run)))
+      return moves
+    })
+    return { moved: movesOf(outcomes), pending: 0, failed: failuresOf(outcomes) }
+  }
+
   /** For a snapshot: archives what a memory-mode log has in RAM below `end`, one call at a time in a partition. */
   archiveMemory(log: LiveLog, partition: Partition, end: number): Promise<readonly TierMove[]> {
     return this.#lanes.remote.attempt(partition, () =>
@@ -194,12 +225,22 @@ export class TieringScheduler {
     this.#timer = this.#context.clock.setTimer(LOOK_INTERVAL_MS, () => {
       if (this.#isClosed) return
       this.#arm()
-      if (this.#isPaused || nextDueMs(this.#input()) > 0) return
+      if (this.#isPaused) return
+      this.#collectWhenDue()
+      if (nextDueMs(this.#input()) > 0) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
         if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runDue(lane))
       }
     })
+  }
+
+  /** The archive is looked through for what may be collected, now and then. */
+  #collectWhenDue(): void {
+    const now = this.#context.clock.monotonic()
+    if (now < this.#nextCollect || this.#lanes.remote.isBusy) return
+    this.#nextCollect = now + COLLECT_INTERVAL_MS
+    if (isCollectable(this.#context)) this.#runInBackground('remote', () => this.collect())
   }
 
   #runInBackground(lane: LaneName, round: () => Promise<unknown>): void {
@@ -216,6 +257,8 @@ export class TieringScheduler {
         partition: partition.partition,
         policy: log.policy,
         flushedEnd: partition.flushedEnd,
+        totals: isRetiring(log) ? partition.segmentTotals : null,
+        isArchiveBehind: this.#context.archive?.isBehind(log, partition.partition) ?? false,
         owedEnd: partition.owedEnd,
         batches: partition.batches,
         segments: partition.segments,
@@ -260,8 +303,14 @@ export class TieringScheduler {
     { log, partition }: Step,
     plan: PartitionPlan,
   ): Promise<readonly TierMove[]> {
-    if (name === 'local') return flushPartition(this.#context, log, partition, 'disk')
     const moves: TierMove[] = []
+    if (name === 'local') {
+      if (plan.retireTo > 0) await retirePartition(this.#context, log, partition, plan.retireTo)
+      if (plan.flush === 'disk')
+        moves.push(...(await flushPartition(this.#context, log, partition, 'disk')))
+      return moves
+    }
+    if (plan.retireArchived) await retireArchived(this.#context, log)
     if (plan.dropDisk.length > 0) {
       moves.push(...(await dropDiskCopies(this.#context, log, partition, plan.dropDisk)))
     }
@@ -270,6 +319,9 @@ export class TieringScheduler {
     }
     if (plan.upload.length > 0) {
       moves.push(...(await uploadSegments(this.#context, log, partition, plan.upload)))
+    }
+    if (plan.compact !== null) {
+      moves.push(...(await compactSegments(this.#context, log, partition, plan.compact)))
     }
     if (plan.recall.length > 0) {
       moves.push(...(await recallSegments(this.#context, log, partition, plan.recall)))
@@ -319,8 +371,12 @@ export class TieringScheduler {
     move: () => Promise<readonly TierMove[]>,
   ): Promise<Outcome> {
     const { local, remote } = this.#lanes
+    const settled = async (): Promise<readonly TierMove[]> => {
+      if (name === 'remote') await settleCompaction(this.#context, log, partition)
+      return move()
+    }
     try {
-      return { moves: await this.#lanes[name].attempt(partition, move) }
+      return { moves: await this.#lanes[name].attempt(partition, settled) }
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
       this.#context.metrics.count('stratalog_tier_failures_total', 1)
@@ -365,6 +421,11 @@ function stepsOf(logs: Iterable<LiveLog>, forSnapshot = false): readonly Step[] 
   return steps
 }
 
+/** Whether segments go by their age or size: to count them takes a while. */
+function isRetiring({ policy }: LiveLog): boolean {
+  return policy.retention !== null || policy.retentionBytes !== null
+}
+
 /** A log in RAM flushes nothing but what it owes. */
 function isFlushed({ log, partition }: Step): boolean {
   return log.policy.mode !== 'memory' || partition.isOwing
@@ -375,9 +436,10 @@ function flushesToDisk({ log }: Step): boolean {
 }
 
 function hasPart(name: LaneName, plan: PartitionPlan): boolean {
-  if (name === 'local') return plan.flush === 'disk'
+  if (name === 'local') return plan.flush === 'disk' || plan.retireTo > 0
   const counts = [plan.upload, plan.dropDisk, plan.recall].map(({ length }) => length)
-  return plan.flush === 'object' || counts.some((count) => count > 0)
+  const isForced = plan.retireArchived || plan.compact !== null
+  return plan.flush === 'object' || isForced || counts.some((count) => count > 0)
 }
 
 function movesOf(outcomes: readonly Outcome[]): readonly TierMove[] {

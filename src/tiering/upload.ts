@@ -14,7 +14,7 @@ import type { Location, SegmentEntry } from '../format/manifest.ts'
 import { segmentKey } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
-import { notedIn } from './committed.ts'
+import { hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 
 /** Uploads the named segments in order and returns what moved. */
@@ -42,17 +42,14 @@ export async function uploadSegments(
         producers: [...(noted?.values() ?? [])],
       },
     ])
-    await disk.manifest.commit([
-      {
-        kind: 'segment-copied',
-        logId: log.id,
-        partition: partition.partition,
-        baseOffset: segment.baseOffset,
-        tier: 'object',
-        location,
-      },
-    ])
-    partition.setCopy(segment.baseOffset, 'object', location)
+    await disk.manifest.commit((state) => {
+      // It was retired meanwhile, and the archive will be told.
+      if (!hasSegment(state, log, partition.partition, segment)) return []
+      const place = { logId: log.id, partition: partition.partition }
+      const { baseOffset } = segment
+      return [{ kind: 'segment-copied', ...place, baseOffset, tier: 'object', location }]
+    })
+    if (partition.hasSegment(segment)) partition.setCopy(segment.baseOffset, 'object', location)
     context.metrics.count('stratalog_upload_bytes_total', segment.length)
     moves.push({
       log: log.name,

@@ -1,6 +1,6 @@
 /** Policies that change on a running engine, on real files, and on the command line. */
 import { cp, readdir } from 'node:fs/promises'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import {
   type Log,
   type StorageChanges,
@@ -8,6 +8,7 @@ import {
   VirtualClock,
   restoreArchive,
 } from '../../src/index.ts'
+import { MemoryGovernor } from '../../src/tiering/governor.ts'
 import { runCli } from '../support/cli.ts'
 import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -23,6 +24,21 @@ async function afterKill(root: string, life: number): Promise<unknown[]> {
   await using db = await Stratalog.open({ dataDir })
   return await numbers(db.log('log'))
 }
+
+test('an append that waits for room is refused when its log comes to have no WAL', async () => {
+  const room = Promise.withResolvers<void>()
+  const admitting = vi.spyOn(MemoryGovernor.prototype, 'admit')
+  onTestFinished(() => admitting.mockRestore())
+  await using db = await Stratalog.open({ dataDir: `${await temporaryDirectory()}/data` })
+  const log = await db.createLog('log')
+  await log.append({ n: 0 })
+  admitting.mockReturnValueOnce(room.promise)
+  const refused = expectError(log.append({ n: 1 }, { ack: 'disk' }), 'argument_invalid')
+  await db.alterLog('log', { storage: { wal: false } })
+  room.resolve()
+  await refused
+  expect(await numbers(log)).toEqual([0])
+})
 
 test('a log in RAM that becomes persistent is on disk soon, and its appends are at once', async () => {
   const root = await temporaryDirectory()

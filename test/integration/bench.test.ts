@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type Socket, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { ackBeside } from '../../bench/ack-beside.bench.ts'
 import { appendDurable } from '../../bench/append-durable.bench.ts'
 import { appendMemory } from '../../bench/append-memory.bench.ts'
@@ -21,13 +21,17 @@ import {
 import { RespConnection, encodeCommand } from '../../bench/resp.ts'
 import { manifest } from '../../bench/manifest.bench.ts'
 import { memoryFootprint } from '../../bench/memory-footprint.bench.ts'
+import { coldRead } from '../../bench/cold-read.bench.ts'
 import { pointMemory } from '../../bench/point-memory.bench.ts'
 import { readMemory } from '../../bench/read-memory.bench.ts'
 import { recovery } from '../../bench/recovery.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
+import { sharedMinio } from '../support/minio-global.ts'
 import { repositoryRoot } from '../support/repository.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+beforeAll(() => sharedMinio().then(() => {}), 15 * 60_000)
 
 describe('each benchmark runs tiny, reads back what it stored and compares itself', () => {
   test.each([
@@ -40,6 +44,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     recovery,
     ackBeside,
     manifest,
+    coldRead,
     sqlCold,
   ])('$name', async (benchmark) => {
     let cases = 0
@@ -226,6 +231,7 @@ describe('the command', () => {
       'append-durable',
       'recovery',
       'ack-beside',
+      'cold-read',
       'sql-cold',
       '',
     ])
@@ -235,7 +241,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, sql-cold',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, cold-read, sql-cold',
     )
   })
 

@@ -322,7 +322,7 @@ describe('inspect', () => {
       timeMin: isoTime,
       timeMax: isoTime,
       batches: expect.arrayContaining([
-        expect.objectContaining({ checksum: count, length: count }),
+        expect.objectContaining({ metadataChecksum: count, length: count }),
       ]) as unknown[],
       statistics: expect.any(Array) as [],
       verified: true,

@@ -18,6 +18,8 @@ test(
     expect(report.tried).toBe(KILLS)
     expect(report.acknowledged).toBeGreaterThan(KILLS)
     expect(report.checkedRecords).toBeGreaterThan(1_000)
+    expect(report.policyChanges).toBeGreaterThan(KILLS / 4)
+    expect(report.duplicates).toBeGreaterThan(KILLS / 2)
     // strace is on the machines that CI runs on; elsewhere there are no calls.
     if (report.calls > 0) expect(report.callKills).toBeGreaterThan(KILLS / 4)
   },

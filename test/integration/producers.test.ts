@@ -151,6 +151,26 @@ test('what went straight to the archive is known when only the archive had heard
   expect(await db.log('events').append({ n: 0 }, stamp(0))).toMatchObject({ isDuplicate: true })
 })
 
+test('a snapshot of a log in RAM has its producers, and takes none from the directory', async () => {
+  const root = await temporaryDirectory()
+  const options = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
+  const first = await Stratalog.open(options)
+  const made = await first.createLog('events')
+  await made.append({ n: 0 }, stamp(0))
+  await first.alterLog('events', { storage: { mode: 'memory' } })
+  await made.append({ n: 1 }, stamp(1))
+  await first.snapshot({ name: 'both' })
+  await first.close()
+  await using db = await Stratalog.open(options)
+  for (const sequence of [0, 1])
+    expect(await db.log('events').append({ n: sequence }, stamp(sequence))).toEqual({
+      partition: 0,
+      offset: sequence,
+      count: 1,
+      isDuplicate: true,
+    })
+})
+
 const KILLS = process.env['CI'] === 'true' ? 40 : 8
 
 /** One life of the child, killed at a random moment; what it told goes into `acknowledged`. */

@@ -153,8 +153,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'memory-let-go-before-the-flush',
     harm: 'RAM drops the only copy of a record.',
     file: 'log/partition.ts',
-    find: '    const limit = Math.min(to, this.flushedEnd)\n',
-    replace: '    const limit = to\n',
+    find: 'dropBelow(Math.min(to, this.flushedEnd))',
+    replace: 'dropBelow(to)',
     killedBy: { harness: 'test', file: 'test/unit/log/partition.test.ts' },
   },
   {
@@ -182,6 +182,15 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: { harness: 'test', file: MOVES },
   },
   {
+    name: 'flush-without-a-wal-forgotten',
+    harm: 'A log without a WAL loses more in a crash than its recovery point says.',
+    file: 'tiering/policy.ts',
+    find: '  return oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
+    replace:
+      '  return policy.wal && oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
+    killedBy: { harness: 'simulate', seed: 7 },
+  },
+  {
     name: 'own-commit-taken-for-a-rival',
     harm: 'A writer whose own commit was answered with an error believes itself fenced.',
     file: 'log/manifest-store.ts',
@@ -204,5 +213,21 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    syncing(() => fileSystem.syncDirectory(directory))\n    for (const name',
     replace: '    for (const name',
     killedBy: { harness: 'test', file: WAL_SCAN },
+  },
+  {
+    name: 'column-not-verified',
+    harm: 'A flipped bit in a column of a segment is read as other values.',
+    file: 'format/segment-reader.ts',
+    find: '  if (crc32c(bytes) !== range.checksum)',
+    replace: '  if (bytes.length < 0)',
+    killedBy: { harness: 'test', file: 'test/unit/format/segment.test.ts' },
+  },
+  {
+    name: 'kept-part-not-verified',
+    harm: 'What the disk made of bytes from the archive fails every read of them.',
+    file: 'storage/part-cache.ts',
+    find: 'part.isSound(read[index] ?? bytes)',
+    replace: 'index < parts.length && part.end > 0',
+    killedBy: { harness: 'test', file: 'test/unit/storage/part-cache.test.ts' },
   },
 ]

@@ -31,6 +31,8 @@ const ACTIONS = {
   tail: 2,
   now: 4,
   round: 3,
+  compact: 2,
+  collect: 1,
   snapshot: 2,
   status: 2,
   rival: 1,
@@ -44,6 +46,8 @@ type Action = keyof typeof ACTIONS
 /** What is done more often in a life that is to end in a step. */
 const LEADS_TO: Readonly<Partial<Record<Step, Partial<Record<Action, number>>>>> = {
   snapshot: { snapshot: 40 },
+  compact: { now: 20, compact: 20 },
+  collect: { now: 20, compact: 20, collect: 20 },
   upload: { now: 20 },
   'archive commit': { now: 20 },
   evict: { now: 20, wait: 60 },
@@ -114,6 +118,13 @@ export class Client {
       case 'round':
         await this.#settle('a tiering round', this.#life.db.tier.run(), READ_CODES)
         return
+      case 'compact':
+        await this.#settle('a compaction', this.#life.db.tier.compact(), READ_CODES)
+        return
+      case 'collect':
+        // Readers hold on to what they began with for a while.
+        if (hasArchive) await this.#collect()
+        return
       case 'snapshot':
         if (hasArchive) await this.#snapshot()
         return
@@ -123,8 +134,7 @@ export class Client {
       case 'rival':
         return tryToWrite(this.#life)
       case 'read beside':
-        if (log.isCreated)
-          await readBeside(this.#life, log, this.#dice.int(0, log.spec.partitions - 1))
+        if (log.isCreated) await this.#readBeside(log, this.#dice.int(0, log.spec.partitions - 1))
         return
       case 'wait':
         return this.wait(this.#dice.magnitude(3_000))
@@ -251,7 +261,7 @@ export class Client {
       world.trace.add(`${name}: ${submission.level} at ${result.partition}/${result.offset}`)
       if (wasPoisoned && isPoisoned() && isSteady() && submission.level === 'disk')
         throw new Violation('I6', `${name} was acknowledged after a sync of the WAL had failed`)
-      model.acked(log, submission, result)
+      model.acked(log, submission, result, world.monotonic())
     } catch (error) {
       const isRefusal =
         isStratalogError(error) && ['invalid', 'overloaded', 'aborted'].includes(error.kind)
@@ -385,6 +395,17 @@ export class Client {
       isRecovery: false,
       required: [],
     })
+  }
+
+  async #readBeside(log: LogModel, partition: number): Promise<void> {
+    await this.#life.besides.run(() => readBeside(this.#life, log, partition))
+  }
+
+  /** No guest reads meanwhile: it may not wait for its files as this process does. */
+  async #collect(): Promise<void> {
+    const { db, besides } = this.#life
+    const collecting = besides.run(() => db.tier.collect({ grace: 0 }))
+    await this.#settle('a collection', collecting, READ_CODES)
   }
 
   /** Afterwards what was acknowledged before has a copy on the tier that was asked for, where its log has it. */

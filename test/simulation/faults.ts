@@ -16,6 +16,8 @@ import type { Operation, PortCall } from './steps.ts'
 
 /** A call of the disk that takes so long may be taken for stuck. */
 const SLOW_MS = 5_000
+/** No call takes longer when nothing is wrong. */
+const USUAL_MAX_MS = 50
 
 export type Fault =
   | 'io-error'
@@ -103,6 +105,8 @@ export class FaultPlan {
   readonly #away: Spell
   /** Set while nothing may go wrong: for what a check of the model reads, and at the end. */
   isPaused = false
+  /** When the last call ends, or ended, that failed or took much longer than others. */
+  troubleUntil = 0
   readonly counts = { disk: 0, sync: 0, store: 0, wrongBytes: 0, slow: 0 }
 
   constructor(dice: Dice, profile: FaultProfile) {
@@ -110,6 +114,12 @@ export class FaultPlan {
     this.#profile = profile
     this.#full = new Spell(dice.fork('full'), profile.fullEveryMs, FULL_MAX_MS)
     this.#away = new Spell(dice.fork('away'), profile.awayEveryMs, AWAY_MAX_MS)
+  }
+
+  /** A call that began at `now`. */
+  noteCall(fault: Fault | null, now: number, latencyMs: number): void {
+    if (fault !== null || latencyMs > USUAL_MAX_MS)
+      this.troubleUntil = Math.max(this.troubleUntil, now + latencyMs)
   }
 
   get profile(): FaultProfile {

@@ -62,7 +62,8 @@ async function compareReplays(life: Life, archive: string): Promise<void> {
         `a replay misses or doubts ${JSON.stringify(missing)} ${JSON.stringify(report.corrupt)}`,
       )
     if (hashes.length === 0) for (const name of filled) await compareLog(name, db, scratch)
-    hashes.push(JSON.stringify(report.logs))
+    // Segments may be compacted between the two, and then take other bytes.
+    hashes.push(JSON.stringify(report.logs.map(({ bytes: _bytes, ...log }) => log)))
     await scratch.close()
   }
   if (hashes[0] !== hashes[1]) throw new Violation('I10', 'two replays differ')

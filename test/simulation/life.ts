@@ -1,3 +1,4 @@
+import type { Mutex } from '../../src/base/mutex.ts'
 import type { EnginePorts, Stratalog, StratalogOptions } from '../../src/index.ts'
 import type { Checks } from './checks.ts'
 import type { Model } from './model.ts'
@@ -15,6 +16,8 @@ export interface Life {
   readonly options: StratalogOptions
   /** Of another process on the same machine. */
   readonly portsOf: (process: SimulatedProcess) => EnginePorts
+  /** One at a time: who reads beside the writer, and collections, which such a reader would have to have waited for. */
+  readonly besides: Mutex
   /** Set once a sync of the WAL has failed, until a WAL of a new epoch takes appends. */
   readonly isPoisoned: () => boolean
 }

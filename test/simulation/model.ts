@@ -6,6 +6,7 @@
  * there or not, and is then known by the first look that finds it.
  */
 import type { AckLevel, StoragePolicy } from '../../src/format/manifest.ts'
+import { type LifeSpan, isPastRecoveryPoint, recoveryPointMs } from './recovery-point.ts'
 import {
   type AppendFacts,
   type LogSpec,
@@ -56,6 +57,8 @@ export interface Submission extends AppendFacts {
   isShown: boolean
   /** Whether it must outlive the process. */
   isDurable: boolean
+  /** When RAM acknowledged it, under which policy of a log that promises a copy in time; null elsewhere. */
+  inRam: { readonly at: number; readonly rpoMs: number; readonly changes: number } | null
   /** `_time` of its first record, once it was seen. */
   time: number | null
 }
@@ -130,13 +133,17 @@ export class LogModel {
   }
 
   /** The next life says which policy holds. */
-  foundPolicy(found: Pick<StoragePolicy, 'mode' | 'ack' | 'wal'>): void {
+  foundPolicy(
+    found: Pick<StoragePolicy, 'mode' | 'ack' | 'wal' | 'diskAfter' | 'archiveAfter'>,
+  ): void {
     const holds = [this.#wanted, this.#spec].find(
       (spec) =>
         spec !== null &&
         spec.storage.mode === found.mode &&
         spec.ack === found.ack &&
-        spec.hasWal === found.wal,
+        spec.hasWal === found.wal &&
+        (spec.storage.diskAfter ?? found.diskAfter) === found.diskAfter &&
+        (spec.storage.archiveAfter ?? found.archiveAfter) === found.archiveAfter,
     )
     if (holds === undefined || holds === null)
       throw new Violation(
@@ -188,7 +195,14 @@ export class Model {
   life = 0
   #nextId = 1
   acknowledged = 0
-  readonly counts = { submitted: 0, refused: 0, unknown: 0, gone: 0, rowsRead: 0 }
+  readonly counts = {
+    submitted: 0,
+    refused: 0,
+    unknown: 0,
+    gone: 0,
+    rowsRead: 0,
+    pastRecoveryPoint: 0,
+  }
 
   constructor(specs: readonly LogSpec[]) {
     this.logs = specs.map((spec) => new LogModel(spec))
@@ -213,6 +227,7 @@ export class Model {
       place: null,
       isShown: false,
       isDurable: false,
+      inRam: null,
       time: null,
     }
     log.byId.set(id, submission)
@@ -224,6 +239,7 @@ export class Model {
     log: LogModel,
     submission: Submission,
     result: { readonly partition: number; readonly offset: number; readonly count: number },
+    now: number,
   ): void {
     const { partition, offset, count } = result
     const words = `append ${submission.id} of ${log.spec.name}`
@@ -235,6 +251,9 @@ export class Model {
     if (submission.wanted !== null && submission.wanted !== partition)
       throw new Violation('I2', `${words} went to partition ${partition}, not ${submission.wanted}`)
     this.#settle(log, submission, partition, offset, false)
+    const rpoMs = recoveryPointMs(log.spec)
+    const isPromised = rpoMs !== null && !log.isChanging && submission.fate !== 'acked'
+    if (isPromised) submission.inRam = { at: now, rpoMs, changes: log.changes }
     submission.fate = 'acked'
     submission.isShown = log.shows(submission.level)
     this.acknowledged++
@@ -252,6 +271,7 @@ export class Model {
     this.#forgetPlace(log, submission)
     submission.life = this.life
     submission.fate = 'unknown'
+    submission.inRam = null
   }
 
   #forgetPlace(log: LogModel, submission: Submission): void {
@@ -273,9 +293,19 @@ export class Model {
     return [...log.byId.values()].filter(({ fate, life }) => fate === 'acked' && life === this.life)
   }
 
-  /** The process is gone: what was not answered is unknown. */
-  processDied(): void {
-    for (const log of this.logs) for (const entry of log.byId.values()) this.unknown(entry)
+  /** The process is gone: what was not answered is unknown, and what RAM had for long enough is there to stay. */
+  processDied(span: LifeSpan): void {
+    for (const log of this.logs) {
+      for (const entry of log.byId.values()) {
+        this.unknown(entry)
+        const { inRam, isDurable, life } = entry
+        if (inRam === null || isDurable || life !== this.life || inRam.changes !== log.changes)
+          continue
+        if (!isPastRecoveryPoint(inRam.rpoMs, inRam.at, span)) continue
+        entry.isDurable = true
+        this.counts.pastRecoveryPoint++
+      }
+    }
   }
 
   /** What a reader that begins now must find in a partition. */

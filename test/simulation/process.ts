@@ -34,6 +34,8 @@ export class SimulatedProcess {
   #isAlive = true
   readonly #underWay = new Set<(error: ProcessCrash) => void>()
   phase: Phase = 'opening'
+  readonly startedAt: number
+  #diedAt: number | null = null
   /** Files opened and not closed. */
   openFiles = 0
   /** The calls that changed something, of a process that only reads; null of one that writes. */
@@ -47,6 +49,7 @@ export class SimulatedProcess {
   ) {
     this.number = number
     this.#scheduler = scheduler
+    this.startedAt = scheduler.now
     this.#plan = plan
     this.#callsLeft = plan?.call ?? 0
     this.#onDeath = onDeath
@@ -59,6 +62,11 @@ export class SimulatedProcess {
 
   get isAlive(): boolean {
     return this.#isAlive
+  }
+
+  /** When it died, or now. */
+  get endedAt(): number {
+    return this.#diedAt ?? this.#scheduler.now
   }
 
   /** Resolves when it dies. */
@@ -87,6 +95,7 @@ export class SimulatedProcess {
   die(death: Death, steps: readonly Step[] = []): void {
     if (!this.#isAlive) return
     this.#isAlive = false
+    this.#diedAt = this.#scheduler.now
     this.#onDeath(death, steps)
     this.#died.resolve()
     for (const reject of this.#underWay) reject(new ProcessCrash('the process is gone'))

@@ -196,7 +196,7 @@ class Turn {
       const isAtDisk = isSteady() && submission.level === 'disk'
       if (!isDuplicate && wasPoisoned && isPoisoned() && isAtDisk)
         throw new Violation('I6', `${doing} was acknowledged after a sync of the WAL had failed`)
-      model.acked(this.#log, submission, result)
+      model.acked(this.#log, submission, result, world.monotonic())
       return 'acked'
     } catch (error) {
       return this.#answerOf(error, submission, sequence, doing, isSteady())

@@ -2,6 +2,7 @@
  * One seed: a world, an engine in it that lives and dies several times, clients that use it, and the model that every
  * answer is held against. At the end nothing goes wrong any more, and then everything that must be there is.
  */
+import { Mutex } from '../../src/base/mutex.ts'
 import { Stratalog } from '../../src/index.ts'
 import { Checks } from './checks.ts'
 import { Client } from './client.ts'
@@ -14,6 +15,7 @@ import { lookAtLog } from './look.ts'
 import { type Invariant, Model, Violation } from './model.ts'
 import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import type { SimulatedProcess } from './process.ts'
+import { MARGIN_MS, recoveryPointMs } from './recovery-point.ts'
 import { settled } from './scheduler.ts'
 import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
 import type { StepCounts } from './steps.ts'
@@ -29,6 +31,8 @@ export interface SeedReport {
   readonly acknowledged: number
   readonly submitted: number
   readonly rowsRead: number
+  /** Appends to logs without a WAL that a crash could not take any more, by their age. */
+  readonly pastRecoveryPoint: number
   readonly steps: Readonly<Record<string, StepCounts>>
   readonly violation: { readonly invariant: Invariant; readonly message: string } | null
   /** The last steps, when there was a violation. */
@@ -113,6 +117,7 @@ class Simulation {
       acknowledged: this.#model.acknowledged,
       submitted: this.#model.counts.submitted,
       rowsRead: this.#model.counts.rowsRead,
+      pastRecoveryPoint: this.#model.counts.pastRecoveryPoint,
       steps: tally.toJSON(),
       violation:
         violation === null ? null : { invariant: violation.invariant, message: violation.message },
@@ -125,6 +130,7 @@ class Simulation {
     const dice = this.#dice
     this.#model.life++
     const process = this.#world.startProcess(chooseCrash(dice, this.#setting))
+    const { setBackMs } = this.#world
     const life = await this.#open(process)
     if (life !== null && (await this.#checkRecovered(life))) {
       const clients = Array.from({ length: dice.int(1, 4) }, (_, index) =>
@@ -136,7 +142,12 @@ class Simulation {
       await this.#end(life)
     }
     if (process.isAlive) process.die('kill')
-    this.#model.processDied()
+    this.#model.processDied({
+      startedAt: process.startedAt,
+      diedAt: process.endedAt,
+      troubleUntil: this.#world.faults.troubleUntil,
+      setBackMs: this.#world.setBackMs - setBackMs,
+    })
   }
 
   /** Opens the engine, again and again while that fails for a reason; null when the process died of it. */
@@ -176,6 +187,7 @@ class Simulation {
           hasArchive: archive !== null,
           options,
           portsOf: (other) => simulatedPorts(world, other, shape, NOT_WATCHED),
+          besides: new Mutex(),
           isPoisoned: () => isPoisoned,
         }
       } catch (error) {
@@ -217,12 +229,20 @@ class Simulation {
     const how =
       process.focus === 'closing' ? 'close' : this.#dice.weighted({ close: 4, kill: 2, power: 2 })
     if (how !== 'close') {
+      if (this.#model.life % 2 === 0) await this.#waitForRecoveryPoint(process)
       process.die(how)
       return
     }
     process.phase = 'closing'
     await this.#checks.patiently(process, 'closing', db.close())
     if (process.isAlive && this.#dice.chance(0.5)) process.die('power')
+  }
+
+  /** Until what RAM alone has acknowledged has to outlive the process. */
+  async #waitForRecoveryPoint(process: SimulatedProcess): Promise<void> {
+    const ages = this.#model.logs.map(({ spec }) => recoveryPointMs(spec) ?? 0)
+    const waitMs = MARGIN_MS + Math.max(...ages)
+    await process.outlive(new Promise<void>((resolve) => process.after(waitMs, resolve)))
   }
 
   async #compareRecoveries(): Promise<void> {

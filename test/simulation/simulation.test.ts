@@ -31,6 +31,9 @@ describe('the engine on a simulated machine', () => {
     const both = await reports()
     expect(both.flatMap(({ violations }) => violations)).toEqual([])
     expect(both.reduce((sum, { tried }) => sum + tried, 0)).toBe(SEEDS)
+    expect(both.reduce((sum, report) => sum + report.pastRecoveryPoint, 0)).toBeGreaterThan(
+      SEEDS / 2,
+    )
     const disturbed = STEPS.map((step) => {
       const times = both.reduce((sum, { steps }) => {
         const { crashed = 0, failed = 0 } = steps[step] ?? {}

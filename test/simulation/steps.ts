@@ -12,6 +12,8 @@ export const STEPS = [
   'flush',
   'upload',
   'evict',
+  'compact',
+  'collect',
   'checkpoint',
   'manifest commit',
   'manifest base',
@@ -108,6 +110,8 @@ function manifestSteps({ port, operation, path, edits }: PortCall): readonly Ste
   if (edits.includes('snapshot-created')) steps.push('snapshot')
   if (edits.includes('segment-copied')) steps.push('upload')
   if (edits.includes('segment-copy-dropped')) steps.push('evict')
+  if (edits.includes('segments-replaced')) steps.push('compact')
+  if (edits.includes('segments-collected')) steps.push('collect')
   if (edits.includes('segment-added')) steps.push(port === 'store' ? 'upload' : 'flush')
   return steps
 }
@@ -115,6 +119,7 @@ function manifestSteps({ port, operation, path, edits }: PortCall): readonly Ste
 function dataSteps({ port, operation, path }: PortCall): readonly Step[] {
   if (port === 'store') {
     if (!path.startsWith('segments/')) return []
+    if (operation === 'remove object') return ['collect']
     return operation === 'get' ? ['cold read'] : ['upload']
   }
   if (path.startsWith('tmp/')) return operation === 'list' ? [] : ['flush']

@@ -37,6 +37,8 @@ export class World implements WallClock {
   readonly tally: StepTally = new StepTally()
   readonly #dice: Dice
   #wallOffsetMs = START_MS
+  /** How far the wall clock was set back, in all. */
+  setBackMs = 0
   #processCount = 0
   #engineCount = 0
   /** By path. */
@@ -74,6 +76,7 @@ export class World implements WallClock {
   /** Somebody sets the wall clock. */
   jumpWallClock(deltaMs: number): void {
     this.#wallOffsetMs += deltaMs
+    this.setBackMs += Math.max(0, -deltaMs)
     this.trace.add(`the wall clock jumps by ${deltaMs} ms`)
   }
 
@@ -127,10 +130,12 @@ export class World implements WallClock {
     this.trace.add(
       `p${process.number} ${describeCall(call)}${fault === null ? '' : ` ${fault}`}${death === null ? '' : ` dies ${death}`}`,
     )
+    const latencyMs = this.faults.latencyMs(call.port)
+    this.faults.noteCall(fault, this.scheduler.now, latencyMs)
     return {
       death,
       fault,
-      latencyMs: this.faults.latencyMs(call.port),
+      latencyMs,
       part: this.#dice.fraction(),
       steps,
     }

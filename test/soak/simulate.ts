@@ -22,6 +22,8 @@ export interface SimulationSoakReport extends SoakReport {
   readonly steps: Readonly<Record<string, StepCounts>>
   readonly lives: number
   readonly rowsRead: number
+  /** Appends in RAM only that were old enough to have to outlive a crash. */
+  readonly pastRecoveryPoint: number
 }
 
 /** What a broken invariant is counted as. */
@@ -44,13 +46,14 @@ export async function simulationSoak(
   const endAt = systemClock.monotonic() + timeMs
   const counts = new SoakCounts('simulate', seed, rerunOf(seed))
   const tally = new StepTally()
-  const sums = { lives: 0, rowsRead: 0 }
+  const sums = { lives: 0, rowsRead: 0, pastRecoveryPoint: 0 }
   while (counts.tried < seeds && systemClock.monotonic() < endAt) {
     const report = await simulate(seed + counts.tried++)
     tally.add(report.steps)
     counts.acknowledged += report.acknowledged
     sums.lives += report.lives
     sums.rowsRead += report.rowsRead
+    sums.pastRecoveryPoint += report.pastRecoveryPoint
     if (report.violation !== null) {
       const { invariant, message } = report.violation
       const again = { seed: report.seed, rerun: rerunOf(report.seed) }

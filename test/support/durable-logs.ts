@@ -160,6 +160,7 @@ export async function openLife(machine: Machine, definition: LogDefinition): Pro
   )
   const archive = new ArchiveWriter({
     store,
+    clock,
     openManifest: () => claim(manifestFilesInStore(store)),
   })
   const pulled = pullFromArchive(manifest.state, (await archive.manifest()).state)

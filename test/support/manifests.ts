@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import type { ManifestBase } from '../../src/format/manifest-codec.ts'
 import type {
+  Location,
   LogDefinition,
   ManifestEdit,
   ManifestState,
@@ -23,6 +24,7 @@ export const HYBRID_POLICY: StoragePolicy = {
   diskTtl: 86_400_000,
   localDisk: true,
   retention: null,
+  retentionBytes: null,
   ack: 'disk',
   wal: true,
   memoryFirst: true,
@@ -47,6 +49,11 @@ export function logDefinition(id: number, changes: Partial<LogDefinition> = {}):
     createdAt: 1_000,
     ...changes,
   }
+}
+
+/** An object copy of `segmentEntry`. */
+export function objectAt(baseOffset: number): Location {
+  return { object: `segments/1/0/${baseOffset}-object`, position: 0, length: 32 }
 }
 
 /** A segment entry of a schema with one column. */
@@ -141,6 +148,28 @@ export const EVERY_EDIT: readonly ManifestEdit[] = [
     snapshot: { id: 's2', name: 'gone', time: 9_001, logs: [], bytes: 0, newBytes: 0 },
   },
   { kind: 'snapshot-deleted', id: 's2' },
+  {
+    kind: 'segment-added',
+    logId: 1,
+    partition: 0,
+    segment: segmentEntry(21, 30, { disk: null, object: objectAt(21) }),
+  },
+  {
+    kind: 'segments-replaced',
+    logId: 1,
+    partition: 0,
+    segment: segmentEntry(20, 30, { sha256: 'b'.repeat(64) }),
+    retiredAt: 9_500,
+  },
+  { kind: 'start-moved', logId: 1, partition: 0, startOffset: 20, retiredAt: 9_600 },
+  {
+    kind: 'segment-retired',
+    logId: 1,
+    partition: 0,
+    segment: segmentEntry(5, 6, { disk: null, object: objectAt(5) }),
+    retiredAt: 9_700,
+  },
+  { kind: 'segments-collected', logId: 1, partition: 0, objects: [objectAt(5).object] },
 ]
 
 /** The root of a state, at commit 1, as if it had no segment. */

@@ -167,6 +167,7 @@ function definition(name: string, partitions: number, options: LogOptions): LogD
       diskTtl: null,
       localDisk: true,
       retention: null,
+      retentionBytes: null,
       ack: 'memory',
       wal: false,
       memoryFirst: true,

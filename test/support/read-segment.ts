@@ -1,4 +1,5 @@
 /** A whole segment read by our reader. */
+import type { Range } from '../../src/base/range.ts'
 import type { RecordBatch } from '../../src/format/record-batch.ts'
 import {
   decodeBlock,
@@ -17,14 +18,9 @@ export function readSegment(bytes: Uint8Array, columns?: readonly number[]): Rea
   if (tail.kind === 'more') throw new Error('the whole segment is not enough')
   const { facts } = tail
   const dictionaries = decodeDictionaries(facts, bytes.subarray(0, facts.preambleLength), columns)
-  const batches = facts.batches.map(({ position, metadataLength, bodyLength }, index) =>
-    decodeBlock(
-      facts,
-      index,
-      bytes.subarray(position, position + metadataLength + bodyLength),
-      dictionaries,
-      columns,
-    ),
+  const bytesOf = (range: Range): Uint8Array => bytes.subarray(range.start, range.end)
+  const batches = facts.batches.map((_, index) =>
+    decodeBlock(facts, index, bytesOf, dictionaries, columns),
   )
   return { facts, batches }
 }

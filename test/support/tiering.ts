@@ -98,6 +98,7 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
   }
   const archive = new ArchiveWriter({
     store,
+    clock,
     openManifest: () => openManifest(manifestFilesInStore(store)),
   })
   const context: TieringContext = {

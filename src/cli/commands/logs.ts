@@ -1,7 +1,7 @@
 /** `logs create|list|describe|alter`. */
 import type { LogDescription } from '../../engine/log-description.ts'
 import type { Log } from '../../engine/log.ts'
-import { formatCount, formatDuration } from '../../base/units.ts'
+import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import type { StoragePolicy } from '../../format/manifest.ts'
 import type { StorageChanges } from '../../engine/config.ts'
 import { type FlagValues, givenPolicy, withoutPolicy } from '../config-flags.ts'
@@ -109,6 +109,10 @@ export function policyText(policy: StoragePolicy): string {
     after('out of RAM after', policy.memoryTtl),
     after('archive after', policy.archiveAfter),
     after('off disk after', policy.diskTtl),
+    after('gone after', policy.retention),
+    policy.retentionBytes === null
+      ? ''
+      : `gone above ${formatBytes(policy.retentionBytes)} a partition`,
   ]
   return [policy.mode, `ack ${policy.ack}`, ...steps].filter((step) => step !== '').join(', ')
 }

@@ -1,7 +1,8 @@
-/** `tier now`. */
+/** `tier now`, `tier compact`, `tier collect`. */
 import { formatBytes, formatCount } from '../../base/units.ts'
 import { StratalogError } from '../../base/errors.ts'
-import type { TierTarget } from '../../tiering/scheduler.ts'
+import type { CollectReport } from '../../tiering/collect.ts'
+import type { TierReport, TierTarget } from '../../tiering/scheduler.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
@@ -20,6 +21,19 @@ export async function tierNow(session: Session, flags: TierFlags): Promise<void>
       ...(flags.to === undefined ? {} : { to: flags.to }),
     }),
   )
+  await showReport(session, report)
+}
+
+/** @throws StratalogError as `tierNow`. */
+export async function tierCompact(session: Session, flags: TierFlags): Promise<void> {
+  const { log } = flags
+  const report = await withWriter(session, flags, (db) =>
+    db.tier.compact(log === undefined ? {} : { logs: log }),
+  )
+  await showReport(session, report)
+}
+
+async function showReport(session: Session, report: TierReport): Promise<void> {
   if (session.json) {
     await writeDocument(session, report)
   } else {
@@ -39,6 +53,49 @@ export async function tierNow(session: Session, flags: TierFlags): Promise<void>
       },
     )
   }
+}
+
+export interface CollectFlags extends FlagValues {
+  readonly dryRun?: boolean
+  readonly grace?: string
+}
+
+/** @throws StratalogError `argument_invalid` without an archive, `store_unavailable`. */
+export async function tierCollect(session: Session, flags: CollectFlags): Promise<void> {
+  const { dryRun = false, grace } = flags
+  const report = await withWriter(session, flags, (db) =>
+    db.tier.collect({ dryRun, ...(grace === undefined ? {} : { grace }) }),
+  )
+  const { collected, bytes, pinned, waiting } = report
+  if (session.json) {
+    await writeDocument(session, { moved: [], pending: waiting, failed: [], ...report })
+    return
+  }
+  await session.terminal.write(collectedTable(collected))
+  const removed = `${formatCount(collected.length)} objects, ${formatBytes(bytes)}`
+  const kept = `${formatCount(waiting)} wait for their grace, ${formatCount(pinned)} are held by snapshots`
+  note(session, `${removed} ${dryRun ? 'would be removed' : 'removed'}; ${kept}`)
+}
+
+function collectedTable(objects: CollectReport['collected']): string {
+  const right = 'right' as const
+  const columns = [
+    { name: 'log' },
+    { name: 'partition', align: right },
+    { name: 'from', align: right },
+    { name: 'to', align: right },
+    { name: 'bytes', align: right },
+    { name: 'object' },
+  ]
+  const rows = objects.map(({ log, partition, from, to, bytes, key }) => [
+    log,
+    String(partition),
+    formatCount(from),
+    formatCount(to),
+    formatBytes(bytes),
+    key,
+  ])
+  return rows.length === 0 ? '' : renderTable(columns, rows)
 }
 
 interface Move {

@@ -169,23 +169,15 @@ function segmentProblems(bytes: Uint8Array, facts: SegmentFacts): readonly Probl
     const { baseOffset: from, endOffset: to } = facts
     return [{ position: 0, reason: corruptReason(error), from, to }]
   }
-  return facts.batches.flatMap(
-    ({ position, metadataLength, bodyLength, baseOffset, length }, index) => {
-      try {
-        decodeBlock(
-          facts,
-          index,
-          bytes.subarray(position, position + metadataLength + bodyLength),
-          dictionaries,
-        )
-        return []
-      } catch (error) {
-        return [
-          { position, reason: corruptReason(error), from: baseOffset, to: baseOffset + length },
-        ]
-      }
-    },
-  )
+  return facts.batches.flatMap(({ position, baseOffset, length }, index) => {
+    try {
+      decodeBlock(facts, index, ({ start, end }) => bytes.subarray(start, end), dictionaries)
+      return []
+    } catch (error) {
+      const to = baseOffset + length
+      return [{ position, reason: corruptReason(error), from: baseOffset, to }]
+    }
+  })
 }
 
 function corruptReason(error: unknown): string {

@@ -144,6 +144,10 @@ function namesOf(state: ManifestState): ReadonlySet<string> {
   for (const { segment } of namedSegments(state)) {
     if (segment.object !== null) names.add(segment.object.object)
   }
+  // What is retired and waits for its collection.
+  for (const { partitions } of state.logs.values())
+    for (const { retired = [] } of partitions)
+      for (const { segment } of retired) names.add(segment.object?.object ?? '')
   return names
 }
 

@@ -244,7 +244,8 @@ async function checkNames(
       findings.note(where, 'temporary', 'An unfinished file; the next writer removes it.')
     } else if (parsed === null) {
       findings.note(where, 'foreign', 'Not a file of Stratalog; it is not looked at.')
-    } else if (parsed.kind === 'lock') {
+    } else if (parsed.kind === 'lock' || parsed.kind === 'cache-part') {
+      // Whoever reads a part verifies it then, by what its segment says.
       findings.looked(length)
     } else if (parsed.kind === 'quarantine') {
       findings.note(where, 'quarantine', 'A copy of a damaged file; nothing reads it.')

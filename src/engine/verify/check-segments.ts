@@ -4,7 +4,7 @@
  */
 import { isStratalogError, throwIfAborted } from '../../base/errors.ts'
 import type { LogState, ManifestState, SegmentEntry } from '../../format/manifest.ts'
-import { wholePartition } from '../../log/archive-view.ts'
+import { pinnedObjects, unheld } from '../../log/held-segments.ts'
 import { type SegmentDamage, checkSegment, damageOf } from '../../log/segment-damage.ts'
 import { type SegmentOwner, SegmentReading } from '../../log/segment-reading.ts'
 import { type Findings, NO_RECORDS, type OtherCopy } from './verify-report.ts'
@@ -43,11 +43,14 @@ export interface NamedSegment {
   readonly segment: SegmentEntry
 }
 
-/** Every segment of a state, by log, partition and offset. */
+/** Every segment of a state, by log, partition and offset; then those that only snapshots name. */
 export function* namedSegments(state: ManifestState): Generator<NamedSegment> {
+  const pinned = pinnedObjects(state)
   for (const log of state.logs.values()) {
-    for (const [partition, { segments }] of log.partitions.entries()) {
+    for (const [partition, { segments, retired = [] }] of log.partitions.entries()) {
       for (const segment of segments) yield { log, partition, segment }
+      for (const { segment } of retired)
+        if (pinned.has(segment.object?.object ?? '')) yield { log, partition, segment }
     }
   }
 }
@@ -186,11 +189,11 @@ export function checkSnapshots(state: ManifestState, url: string, findings: Find
         continue
       }
       if (log.definition.policy.mode === 'memory') continue
-      for (const { partition, endOffset } of partitions) {
+      for (const { partition, startOffset, endOffset } of partitions) {
         const part = log.partitions[partition]
-        const end = part === undefined ? 0 : wholePartition(part, partition).endOffset
-        if (end >= endOffset) continue
-        const records = { log: name, partition, from: end, to: endOffset }
+        const [gap] = part === undefined ? [] : unheld(part, startOffset, endOffset)
+        if (gap === undefined) continue
+        const records = { log: name, partition, from: gap.start, to: gap.end }
         const reason = 'It names offsets that no object holds.'
         findings.problems.push({ where, position: null, kind: 'gap', ...records, reason, other })
       }

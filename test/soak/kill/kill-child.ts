@@ -1,7 +1,7 @@
 /**
- * The process that is killed: opens an engine and appends, telling its parent each append before it starts and each
- * acknowledgement after it came. It tells by a file, written synchronously: what it told before it was killed is there,
- * and a slow parent cannot hold it up.
+ * The process that is killed: opens an engine and appends, by itself and by producers, while it changes the policy of
+ * one of the logs, telling its parent each append before it starts and each acknowledgement after it came. It tells by
+ * a file, written synchronously: what it told before it was killed is there, and a slow parent cannot hold it up.
  *
  * Its argument is LifeOptions (life.ts) as JSON.
  */
@@ -11,6 +11,9 @@ import { seededRandom } from '../../../src/base/random.ts'
 import { Stratalog } from '../../../src/index.ts'
 import { killRecord } from './kill-record.ts'
 import type { LifeOptions } from './life.ts'
+import { PolicyChanges } from './policy-changes.ts'
+import { Sender } from './sender.ts'
+import { CHANGING_LOG } from './sent-record.ts'
 
 const IN_FLIGHT = 4
 const ROWS_MAX = 120
@@ -44,6 +47,8 @@ const names = new Set(db.logs().map((log) => log.name))
 if (!names.has('events')) await db.createLog('events')
 if (!names.has('orders'))
   await db.createLog('orders', { partitions: 2, storage: { mode: 'persistent' } })
+if (!names.has('sent')) await db.createLog('sent')
+if (!names.has(CHANGING_LOG)) await db.createLog(CHANGING_LOG, { partitions: 2 })
 process.stdout.write('open\n')
 
 const next = new Map<string, number>()
@@ -69,7 +74,18 @@ async function writer(): Promise<void> {
   }
 }
 
-await Promise.all(Array.from({ length: IN_FLIGHT }, writer))
+const changes = new PolicyChanges(db, archive !== null, tell, random)
+const senders = options.senders.map((start) => new Sender(db, start, tell, random))
+
+async function sending(sender: Sender): Promise<void> {
+  while (appendsLeft-- > 0) {
+    changes.turn()
+    await sender.turn()
+  }
+}
+
+await Promise.all([...Array.from({ length: IN_FLIGHT }, writer), ...senders.map(sending)])
+await changes.settled()
 if (archive !== null) {
   await db.tier.now({ to: 'object' })
   await db.snapshot({ name: `life-${life}` })

@@ -42,6 +42,10 @@ export interface KillReport extends SoakReport {
   readonly callKills: number
   readonly calls: number
   readonly checkedRecords: number
+  /** Appends of producers that were answered with where they are already. */
+  readonly duplicates: number
+  /** Changes of a live log's policy that were done. */
+  readonly policyChanges: number
 }
 
 export async function killSoak(limits: SoakLimits): Promise<KillReport> {
@@ -57,6 +61,8 @@ class KillSoak {
   #oracle = new KillOracle()
   #callKills = 0
   #checkedRecords = 0
+  #duplicates = 0
+  #policyChanges = 0
 
   constructor(limits: SoakLimits) {
     this.#limits = limits
@@ -83,6 +89,8 @@ class KillSoak {
       callKills: this.#callKills,
       calls: this.#points.length,
       checkedRecords: this.#checkedRecords,
+      duplicates: this.#duplicates,
+      policyChanges: this.#policyChanges,
     }
   }
 
@@ -93,6 +101,8 @@ class KillSoak {
   }
 
   async #end(): Promise<void> {
+    this.#duplicates += this.#oracle.senders.duplicates
+    this.#policyChanges += this.#oracle.senders.policyChanges
     // What broke is kept for a look.
     if (this.#root !== '' && !this.#counts.hasViolations) await rm(this.#root, { recursive: true })
     this.#root = ''
@@ -119,13 +129,17 @@ class KillSoak {
     this.#counts.violation(damage, invariant, `life ${life}${where} ${how} by itself: ${stderr}`)
   }
 
+  get #place(): Pick<LifeOptions, 'dataDir' | 'archive'> {
+    return { dataDir: `${this.#root}/data`, archive: `file://${this.#root}/archive` }
+  }
+
   #options(life: number, appends: number | null): LifeOptions {
     return {
-      dataDir: `${this.#root}/data`,
-      archive: `file://${this.#root}/archive`,
+      ...this.#place,
       life,
       journal: `${this.#root}/life-${life}`,
       appends,
+      senders: this.#oracle.senders.starts(life),
     }
   }
 
@@ -133,11 +147,11 @@ class KillSoak {
     // Killed before it told anything, it has no journal.
     const lines = await readFile(journal, 'utf8').catch(() => '')
     for (const line of lines.split('\n'))
-      if (this.#oracle.hear(line, life)) this.#counts.acknowledged++
+      if (this.#oracle.hear(line, life, this.#counts)) this.#counts.acknowledged++
   }
 
   async #check(): Promise<void> {
-    await this.#oracle.checkDirectory(this.#options(0, null), this.#counts)
+    await this.#oracle.checkDirectory(this.#place, this.#counts)
     this.#checkedRecords += this.#oracle.checked
   }
 

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { env } from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../../src/base/clock.ts'
+import type { SenderStart } from './sent-record.ts'
 
 const CHILD = fileURLToPath(new URL('kill-child.ts', import.meta.url))
 /** A life that neither ends nor is killed by then hangs. */
@@ -19,6 +20,7 @@ export interface LifeOptions {
   readonly journal: string
   /** Appends until it moves all to the archive, makes a snapshot and closes; null: it appends without end. */
   readonly appends: number | null
+  readonly senders: readonly SenderStart[]
 }
 
 export interface LifeEnd {

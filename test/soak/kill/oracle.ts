@@ -7,6 +7,7 @@ import { Stratalog } from '../../../src/index.ts'
 import type { SoakCounts } from '../report.ts'
 import { killRecord } from './kill-record.ts'
 import type { LifeOptions } from './life.ts'
+import { SenderOracle } from './sender-oracle.ts'
 
 /** What is known of one partition. */
 interface Told {
@@ -18,13 +19,14 @@ interface Told {
 
 export class KillOracle {
   readonly #partitions = new Map<string, Told>()
+  readonly senders: SenderOracle = new SenderOracle()
   /** Records that the last check found. */
   checked = 0
 
   /** Takes in a line of the journal; says whether it tells of an acknowledgement. */
-  hear(line: string, life: number): boolean {
+  hear(line: string, life: number, counts: SoakCounts): boolean {
     const [kind, key = '', fromText, countText] = line.split(' ')
-    if (kind !== 'intent' && kind !== 'ack') return false
+    if (kind !== 'intent' && kind !== 'ack') return this.senders.hear(line, counts)
     const told = this.#told(key)
     const from = Number(fromText)
     for (let offset = from; offset < from + Number(countText); offset++) {
@@ -50,7 +52,7 @@ export class KillOracle {
 
   /** Reads everything back, and counts what is lost, invented or out of order. */
   async check(db: Stratalog, counts: SoakCounts): Promise<void> {
-    this.checked = 0
+    this.checked = await this.senders.check(db, counts)
     for (const [key, told] of this.#partitions) {
       const seen = await readPartition(db, key, counts)
       for (const [offset, life] of told.settled) {

@@ -35,11 +35,13 @@ export async function powerSoak(limits: SoakLimits): Promise<SoakReport> {
           life,
           journal: `${directory}/life-${life}`,
           appends: null,
+          senders: oracle.senders.starts(life),
         }
         await liveUntilCut(disk, options, random.uint32() % CUT_WITHIN_MS, life % 4 === 3)
         counts.tried++
         const lines = await readFile(options.journal, 'utf8').catch(() => '')
-        for (const line of lines.split('\n')) if (oracle.hear(line, life)) counts.acknowledged++
+        for (const line of lines.split('\n'))
+          if (oracle.hear(line, life, counts)) counts.acknowledged++
         await oracle.checkDirectory(options, counts)
         onProgress(`${life + 1} of ${cycles} power cuts, ${counts.acknowledged} acknowledged`)
       }

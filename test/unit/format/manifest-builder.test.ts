@@ -8,7 +8,13 @@ import {
 } from '../../../src/format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../../../src/format/manifest.ts'
 import { SegmentEntries } from '../../../src/format/segment-entries.ts'
-import { EVERY_EDIT, logDefinition, segmentEntry, writer } from '../../support/manifests.ts'
+import {
+  EVERY_EDIT,
+  logDefinition,
+  objectAt,
+  segmentEntry,
+  writer,
+} from '../../support/manifests.ts'
 
 const SCHEMA = { id: 0, fields: [{ name: 'at', type: 'timestamp[ms]', nullable: true }] } as const
 const ONE_LOG: readonly ManifestEdit[] = [
@@ -23,6 +29,16 @@ const ONE_LOG: readonly ManifestEdit[] = [
 
 function added(from: number, to: number, changes: Partial<SegmentEntry> = {}): ManifestEdit {
   return { kind: 'segment-added', logId: 1, partition: 0, segment: segmentEntry(from, to, changes) }
+}
+
+function replaced(from: number, to: number, retiredAt: number | null = null): ManifestEdit {
+  const segment = segmentEntry(from, to, { sha256: 'c'.repeat(64), object: objectAt(from) })
+  return { kind: 'segments-replaced', logId: 1, partition: 0, segment, retiredAt }
+}
+
+function retiredKeys(state: ManifestState): readonly unknown[] {
+  const { retired = [] } = state.logs.get(1)?.partitions[0] ?? {}
+  return retired.map(({ segment, retiredAt }) => [segment.object?.object, retiredAt])
 }
 
 function ranges(state: ManifestState): readonly (readonly [number, number])[] {
@@ -97,6 +113,44 @@ describe('applying edits', () => {
       tier: 'disk',
     }
     expect(ranges(applyEdits(emptyManifestState(), [...ONE_LOG, drop]))).toEqual([])
+  })
+
+  test('what lies before a new start is retired, and kept in mind only where it is asked for', () => {
+    const two = [
+      ...ONE_LOG,
+      added(30, 40, { object: objectAt(30) }),
+      added(50, 60, { object: objectAt(50) }),
+    ]
+    const moved = { kind: 'start-moved', logId: 1, partition: 0, startOffset: 45 } as const
+    const state = applyEdits(emptyManifestState(), [...two, { ...moved, retiredAt: 7 }])
+    expect(state.logs.get(1)?.partitions[0]?.startOffset).toBe(45)
+    expect(ranges(state)).toEqual([[50, 60]])
+    // What was on disk only is in no object that could be collected.
+    expect(retiredKeys(state)).toEqual([[objectAt(30).object, 7]])
+    const collected = applyEdit(state, {
+      kind: 'segments-collected',
+      logId: 1,
+      partition: 0,
+      objects: [objectAt(30).object],
+    })
+    expect(collected.logs.get(1)?.partitions[0]).not.toHaveProperty('retired')
+    const forgotten = applyEdits(emptyManifestState(), [...two, { ...moved, retiredAt: null }])
+    expect(retiredKeys(forgotten)).toEqual([])
+  })
+
+  test('one segment stands in the place of several', () => {
+    const three = [
+      ...ONE_LOG,
+      added(30, 40, { object: objectAt(30) }),
+      added(40, 41),
+      added(41, 50),
+    ]
+    const state = applyEdits(emptyManifestState(), [...three, replaced(20, 41, 7)])
+    expect(ranges(state)).toEqual([
+      [20, 41],
+      [41, 50],
+    ])
+    expect(retiredKeys(state)).toEqual([[objectAt(30).object, 7]])
   })
 
   test('the same copy can be recorded twice', () => {
@@ -174,6 +228,31 @@ describe('applying edits', () => {
     [
       'no copy on tier object',
       { kind: 'segment-copy-dropped', logId: 1, partition: 0, baseOffset: 20, tier: 'object' },
+    ],
+    [
+      'the partition starts at 10',
+      { kind: 'start-moved', logId: 1, partition: 0, startOffset: 10, retiredAt: null },
+    ],
+    [
+      'the segment that ends at 30 would be cut',
+      { kind: 'start-moved', logId: 1, partition: 0, startOffset: 25, retiredAt: null },
+    ],
+    ['no segment holds 19', replaced(19, 30)],
+    ['segments end at 30, not at 31', replaced(20, 31)],
+    ['segments end at 40, not at 50', replaced(40, 50)],
+    [
+      'it has no object copy',
+      {
+        kind: 'segment-retired',
+        logId: 1,
+        partition: 0,
+        segment: segmentEntry(5, 6),
+        retiredAt: 1,
+      },
+    ],
+    [
+      'a is of no retired segment',
+      { kind: 'segments-collected', logId: 1, partition: 0, objects: ['a'] },
     ],
     ['the checkpoint is at 100 already', { kind: 'checkpoint', walLsn: 99 }],
     ['the WAL was at 200 before', { kind: 'wal-reached', walLsn: 199 }],

@@ -33,6 +33,13 @@ function withBatch(change: object, index = 1): object {
   return { ...FACTS, batches }
 }
 
+const COLUMNS: readonly (readonly number[])[] = LAST?.columns ?? []
+
+/** Of the last block. */
+function withColumns(columns: readonly unknown[]): object {
+  return withBatch({ columns }, FACTS.batches.length - 1)
+}
+
 function withDictionary(change: object): object {
   return {
     ...FACTS,
@@ -66,6 +73,13 @@ test.each([
   ['the end is another', { ...FACTS, endOffset: FACTS.endOffset + 1 }],
   ['a block lies elsewhere', withBatch({ position: 8 })],
   ['a block is longer', withBatch({ bodyLength: 8 })],
+  ['a block says nothing of a column', withColumns(COLUMNS.slice(1))],
+  ['a column is no list of numbers', withColumns([7, ...COLUMNS.slice(1)])],
+  ['a column says a length below zero', withColumns(COLUMNS.with(0, [1, 0, 0, -8]))],
+  ['a column says too little', withColumns(COLUMNS.with(0, [1, 0, 0]))],
+  ['a column says too much', withColumns(COLUMNS.map((column) => [...column, 0]))],
+  ['a column has more nulls than rows', withColumns(COLUMNS.map((c) => c.with(1, 70_001)))],
+  ['a buffer is longer', withColumns(COLUMNS.map((c) => c.with(3, (c[3] ?? 0) + 8)))],
   ['a block has other offsets', withBatch({ baseOffset: 1 })],
   ['a block has no row', withBatch({ length: 0 })],
   ['a block has too many rows', withBatch({ length: 65_537 }, 0)],

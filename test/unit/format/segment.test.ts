@@ -3,12 +3,14 @@ import { describe, expect, test } from 'vitest'
 import { crc32c, sha256Hex } from '../../../src/format/checksum.ts'
 import { batchToRows } from '../../../src/format/column-values.ts'
 import {
-  columnRanges,
+  blockRanges,
   decodeBlock,
   decodeDictionaries,
   parseSegmentTail,
 } from '../../../src/format/segment-reader.ts'
 import type { RecordBatch } from '../../../src/format/record-batch.ts'
+import type { Range } from '../../../src/base/range.ts'
+import type { SegmentFacts } from '../../../src/format/segment.ts'
 import { StratalogError } from '../../../src/base/errors.ts'
 import { arbitraryBatch, arbitraryType } from '../../support/arbitrary-columns.ts'
 import { readSegment } from '../../support/read-segment.ts'
@@ -109,11 +111,18 @@ describe('a segment', () => {
     expect(length).toBe(bytes.length)
     expect(sha256).toBe(sha256Hex(bytes))
     expect(facts.preambleChecksum).toBe(crc32c(bytes.subarray(0, facts.preambleLength)))
-    for (const { position, metadataLength, bodyLength, checksum } of facts.batches) {
-      expect(crc32c(bytes.subarray(position, position + metadataLength + bodyLength))).toBe(
-        checksum,
-      )
+    let position = facts.preambleLength
+    for (const index of facts.batches.keys()) {
+      for (const { start, end, checksum } of blockRanges(facts, index)) {
+        expect(start).toBe(position)
+        expect(crc32c(bytes.subarray(start, end))).toBe(checksum)
+        position = end
+      }
     }
+    const last = facts.batches.at(-1)
+    expect(position).toBe(
+      (last?.position ?? 0) + (last?.metadataLength ?? 0) + (last?.bodyLength ?? 0),
+    )
     expect(readSegment(bytes).facts).toEqual(facts)
   })
 
@@ -192,18 +201,62 @@ describe('a segment', () => {
     )
   })
 
-  test('names the ranges of a column inside its block', () => {
+  test('is read by the ranges of the wanted columns alone', () => {
     const { bytes, facts } = writeSegment([orders()])
-    const block = facts.batches[0]
-    if (block === undefined) throw new Error('no block')
-    const metadata = bytes.subarray(block.position, block.position + block.metadataLength)
-    const all = columnRanges(facts, 0, metadata, [0, 1, 2, 3, 4])
-    const some = columnRanges(facts, 0, metadata, [3])
-    expect(all).toHaveLength(11)
-    expect(all).toEqual(expect.arrayContaining([...some]))
-    for (const { start, end } of all) {
-      expect(start).toBeGreaterThanOrEqual(block.position + block.metadataLength)
-      expect(end).toBeLessThanOrEqual(block.position + block.metadataLength + block.bodyLength)
+    const ranges = blockRanges(facts, 0, [3, 1, 3])
+    expect(ranges).toEqual([blockRanges(facts, 0)[2], blockRanges(facts, 0)[4]])
+    const sparse = new Uint8Array(bytes.length)
+    for (const { start, end } of [{ start: 0, end: facts.preambleLength }, ...ranges])
+      sparse.set(bytes.subarray(start, end), start)
+    const dictionaries = decodeDictionaries(facts, sparse.subarray(0, facts.preambleLength))
+    const bytesOf = (range: Range): Uint8Array => sparse.subarray(range.start, range.end)
+    const batch = decodeBlock(facts, 0, bytesOf, dictionaries, [3, 1])
+    expect(rowsOf([batch])).toEqual(
+      batchToRows(orders()).map(({ amount, city }) => ({ amount, city })),
+    )
+  })
+
+  test('with a flipped bit is refused by who reads that column, and read by who does not', () => {
+    const { bytes, facts } = writeSegment([orders()])
+    const [metadata, ...columns] = blockRanges(facts, 0)
+    const damaged = (position: number): Uint8Array => {
+      const copy = new Uint8Array(bytes)
+      copy[position] = (copy[position] ?? 0) ^ 4
+      return copy
+    }
+    for (const [column, { start, end }] of columns.entries()) {
+      for (const position of [start, Math.floor((start + end) / 2), end - 1]) {
+        const other = (column + 1) % columns.length
+        const error = errorOf(() => readSegment(damaged(position), [column]))
+        expect(error?.details['position'], `byte ${position}`).toBe(start)
+        expect(rowsOf(readSegment(damaged(position), [other]).batches)).toHaveLength(4000)
+      }
+    }
+    const inMetadata = damaged(metadata?.start ?? 0)
+    expect(errorOf(() => readSegment(inMetadata))?.code).toBe('segment_corrupt')
+    expect(rowsOf(readSegment(inMetadata, [0]).batches)).toHaveLength(4000)
+  })
+
+  test('of nested columns is read by the ranges of one', () => {
+    const schema = sampleSchema({
+      _time: 'timestamp[ms]',
+      tags: 'list<utf8>',
+      place: 'struct<x:float64,names:list<utf8>>',
+      size: 'int32',
+    })
+    const rows = Array.from({ length: 500 }, (_, row) => ({
+      _time: new Date(row),
+      tags: row % 7 === 0 ? null : Array.from({ length: row % 4 }, (__, item) => `tag ${item}`),
+      place: row % 5 === 0 ? null : { x: row / 2, names: [`place ${row}`] },
+      size: row,
+    }))
+    const batch = sampleBatch(schema, rows)
+    const { bytes } = writeSegment([batch])
+    for (const column of [1, 2, 3]) {
+      const name = schema.fields[column]?.name ?? ''
+      expect(rowsOf(readSegment(bytes, [column]).batches)).toEqual(
+        batchToRows(batch).map((row) => ({ [name]: row[name] })),
+      )
     }
   })
 
@@ -260,9 +313,9 @@ describe('a damaged segment', () => {
     const start = block.position
     const blockBytes = other.bytes.slice(start, start + block.metadataLength + block.bodyLength)
     blockBytes[blockBytes.length - 1] = 1
-    expect(errorOf(() => decodeBlock(facts, 0, blockBytes, new Map()))?.code).toBe(
-      'segment_corrupt',
-    )
+    const bytesOf = (range: Range): Uint8Array =>
+      blockBytes.subarray(range.start - start, range.end - start)
+    expect(errorOf(() => decodeBlock(facts, 0, bytesOf, new Map()))?.code).toBe('segment_corrupt')
     const preamble = new Uint8Array(facts.preambleLength)
     expect(errorOf(() => decodeDictionaries(facts, preamble))?.code).toBe('segment_corrupt')
     expect(errorOf(() => decodeDictionaries(facts, preamble.subarray(1)))?.code).toBe(
@@ -285,23 +338,36 @@ describe('a damaged segment', () => {
     const block = facts.batches[0]
     if (block === undefined) throw new Error('no block')
     const dictionaries = decodeDictionaries(facts, bytes.subarray(0, facts.preambleLength))
-    const forged = bytes.slice(
-      block.position,
-      block.position + block.metadataLength + block.bodyLength,
-    )
     const outcomes = { refused: 0, read: 0 }
-    for (let position = 0; position < forged.length; position++) {
-      const before = forged[position] ?? 0
-      for (const mask of [1 << (position % 8), 0xff]) {
-        forged[position] = before ^ mask
-        const batches = [{ ...block, checksum: crc32c(forged) }]
-        const error = errorOf(() =>
-          rowsOf([decodeBlock({ ...facts, batches }, 0, forged, dictionaries)]),
-        )
-        if (error !== null) expect(error.code).toBe('segment_corrupt')
-        outcomes[error === null ? 'read' : 'refused']++
+    const tell = (forged: Uint8Array, columns: SegmentFacts['batches'][0]['columns']): void => {
+      const batches = [{ ...block, columns }]
+      const bytesOf = (range: Range): Uint8Array => forged.subarray(range.start, range.end)
+      const error = errorOf(() =>
+        rowsOf([decodeBlock({ ...facts, batches }, 0, bytesOf, dictionaries)]),
+      )
+      if (error !== null) expect(error.code).toBe('segment_corrupt')
+      outcomes[error === null ? 'read' : 'refused']++
+    }
+    const forged = new Uint8Array(bytes)
+    for (const [column, { start, end }] of blockRanges(facts, 0, [0, 1, 2, 3, 4]).entries()) {
+      for (let position = start; position < end; position++) {
+        const before = forged[position] ?? 0
+        for (const mask of [1 << (position % 8), 0xff]) {
+          forged[position] = before ^ mask
+          const checksum = crc32c(forged.subarray(start, end))
+          tell(
+            forged,
+            block.columns.with(column, [checksum, ...(block.columns[column] ?? []).slice(1)]),
+          )
+        }
+        forged[position] = before
       }
-      forged[position] = before
+    }
+    for (const [column, numbers] of block.columns.entries()) {
+      for (const index of numbers.keys()) {
+        for (const number of [0, 1, 2 ** 31, (numbers[index] ?? 0) + 8])
+          tell(bytes, block.columns.with(column, numbers.with(index, number)))
+      }
     }
     expect(Math.min(outcomes.read, outcomes.refused), 'both outcomes happen').toBeGreaterThan(100)
   })

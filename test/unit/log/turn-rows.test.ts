@@ -1,6 +1,7 @@
 /** Single appends of one turn go to the WAL as one frame, and nothing else may come between. */
 import { describe, expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
+import { COLUMNS_MAX, VALUE_BYTES_MAX } from '../../../src/format/limits.ts'
 import type { AppendResult, LiveLog } from '../../../src/log/live-log.ts'
 import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-system.ts'
 import { HYBRID_POLICY, logDefinition } from '../../support/manifests.ts'
@@ -108,6 +109,33 @@ describe('one frame takes', () => {
       [5, 1],
     ])
   })
+})
+
+test('a frame takes no record that it would become too long with: its words are written out in full', async () => {
+  const files = new MemorySyncFileSystem()
+  const it = recoverLog(files, { definition: DEFINITION, policy: DEFINITION.policy })
+  const { log } = it
+  const word = 'w'.repeat(64)
+  const small = {
+    ...Object.fromEntries(Array.from({ length: COLUMNS_MAX - 4 }, (_, n) => [`w${n}`, word])),
+    ...Object.fromEntries(Array.from({ length: 4 }, (_, n) => [`t${n}`, ''])),
+  }
+  const long = 'x'.repeat(VALUE_BYTES_MAX - 1_000_000)
+  const big = { ...small, t0: long, t1: long, t2: long, t3: long }
+  await settled(it, [
+    appendRows(
+      log,
+      Array.from({ length: 70 }, () => small),
+    ),
+  ])
+  const appends = Array.from(
+    { length: 250 },
+    () =>
+      log.appendRow(log.partition(0), small, 'disk', 1_000) ?? Promise.reject(new Error('null')),
+  )
+  expect(log.appendRow(log.partition(0), big, 'disk', 1_000)).toBeNull()
+  await settled(it, appends)
+  expect(framesIn(files)).toEqual([[70, 250]])
 })
 
 test('a record is not durable when only what lies before its frame is', async () => {

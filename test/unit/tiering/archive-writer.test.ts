@@ -21,7 +21,7 @@ async function openWriter(): Promise<ArchiveWriter> {
     await manifest.claim(writer('w'), 'engine')
     return manifest
   }
-  return new ArchiveWriter({ store, openManifest })
+  return new ArchiveWriter({ store, openManifest, clock: new VirtualClock() })
 }
 
 test('the archive learns no schema that only a lost WAL may have known', async () => {

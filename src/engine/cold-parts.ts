@@ -1,0 +1,85 @@
+/** Parts of archived segments on local disk, for reads by offset and time. The first of them makes the directory. */
+import type { Logger } from '../base/logger.ts'
+import type { Location } from '../format/manifest.ts'
+import type { SegmentBytes } from '../log/log-view.ts'
+import { readParts } from '../log/read-parts.ts'
+import { bytesInStore } from '../log/segment-copies.ts'
+import type { FileSystem } from '../storage/file-system.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import type { StoragePorts } from './storage-ports.ts'
+import { type CachedObject, PartCache } from '../storage/part-cache.ts'
+
+/** Disk that parts of archived segments may take. */
+const COLD_PARTS_BYTES_MAX = 1024 ** 3
+
+export interface ColdPartsOptions {
+  readonly fileSystem: FileSystem
+  readonly logger: Logger
+  readonly bytesMax?: number
+  /** The cache's directory, and what to do with it at closing. */
+  readonly directory: () => Promise<{
+    readonly path: string
+    readonly dispose: () => Promise<void>
+  }>
+}
+
+interface OpenParts {
+  readonly cache: PartCache
+  readonly dispose: () => Promise<void>
+}
+
+/** In a directory that goes away at closing. */
+export function passingParts(
+  { fileSystem, temporaryDirectory }: Pick<StoragePorts, 'fileSystem' | 'temporaryDirectory'>,
+  logger: Logger,
+): ColdParts {
+  return new ColdParts({
+    fileSystem,
+    logger,
+    directory: async () => {
+      const path = await temporaryDirectory()
+      return { path, dispose: () => fileSystem.removeDirectory(path) }
+    },
+  })
+}
+
+export class ColdParts {
+  readonly #options: ColdPartsOptions
+  #opening: Promise<OpenParts | null> | null = null
+
+  constructor(options: ColdPartsOptions) {
+    this.#options = options
+  }
+
+  /** The bytes of an archived segment, through the cache. @param sha256 of the segment. */
+  bytes(store: ObjectStore, sha256: string, location: Location): SegmentBytes {
+    const direct = bytesInStore(store, location)
+    const object: CachedObject = { sha256, fetch: (range, signal) => direct.read(range, signal) }
+    return {
+      ...direct,
+      readParts: async (parts, signal) => {
+        const open = await (this.#opening ??= this.#open())
+        if (open === null) return readParts(direct, parts, signal)
+        return open.cache.read(object, parts, signal)
+      },
+    }
+  }
+
+  async close(): Promise<void> {
+    const open = await this.#opening
+    await open?.cache.close()
+    await open?.dispose()
+  }
+
+  /** Null where there is no disk to keep anything on: reads do without. */
+  async #open(): Promise<OpenParts | null> {
+    const { fileSystem, directory, logger, bytesMax = COLD_PARTS_BYTES_MAX } = this.#options
+    try {
+      const { path, dispose } = await directory()
+      return { cache: await PartCache.open({ directory: path, bytesMax, fileSystem }), dispose }
+    } catch (error) {
+      logger.warn('Nothing read from the archive can be kept on disk.', { reason: String(error) })
+      return null
+    }
+  }
+}

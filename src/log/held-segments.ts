@@ -1,0 +1,65 @@
+/**
+ * Which segments hold a range of a partition's offsets: those that it is made of, and where these do not reach, those
+ * that were retired and not collected yet. Snapshots name offsets, so they still find what a log let go of.
+ */
+import { type Range, intersectRanges } from '../base/range.ts'
+import type { ManifestState, PartitionState, SegmentEntry } from '../format/manifest.ts'
+
+/** In offset order; they never overlap, and each holds some offset of `[startOffset, endOffset)`. */
+export function segmentsHolding(
+  state: PartitionState,
+  startOffset: number,
+  endOffset: number,
+): readonly SegmentEntry[] {
+  const wanted = { start: startOffset, end: endOffset }
+  const holds = ({ baseOffset, endOffset: end }: SegmentEntry): boolean =>
+    intersectRanges({ start: baseOffset, end }, wanted) !== null
+  const held: SegmentEntry[] = []
+  for (const segment of state.segments.from(startOffset)) {
+    if (segment.baseOffset >= endOffset) break
+    held.push(segment)
+  }
+  const { retired } = state
+  if (retired === undefined) return held
+  // The newest first: it may stand in the place of several that were retired before it.
+  for (const { segment } of retired.toReversed()) {
+    const isFree = held.every(
+      (other) => other.endOffset <= segment.baseOffset || other.baseOffset >= segment.endOffset,
+    )
+    if (isFree && holds(segment)) held.push(segment)
+  }
+  return held.sort((a, b) => a.baseOffset - b.baseOffset)
+}
+
+/** What of `[startOffset, endOffset)` no segment holds, from `denseFrom` on. */
+export function unheld(
+  state: PartitionState,
+  startOffset: number,
+  endOffset: number,
+): readonly Range[] {
+  const gaps: Range[] = []
+  let next = Math.max(startOffset, state.denseFrom ?? 0)
+  for (const segment of segmentsHolding(state, startOffset, endOffset)) {
+    if (segment.baseOffset > next) gaps.push({ start: next, end: segment.baseOffset })
+    next = Math.max(next, segment.endOffset)
+  }
+  if (next < endOffset) gaps.push({ start: next, end: endOffset })
+  return gaps
+}
+
+/** Object keys of retired segments that some snapshot needs. */
+export function pinnedObjects(state: ManifestState): ReadonlySet<string> {
+  const pinned = new Set<string>()
+  for (const { logs } of state.snapshots.values()) {
+    for (const { logId, partitions } of logs) {
+      for (const { partition, startOffset, endOffset } of partitions) {
+        const held = state.logs.get(logId)?.partitions[partition]
+        if (held?.retired === undefined) continue
+        const retired = new Set(held.retired.map(({ segment }) => segment))
+        for (const segment of segmentsHolding(held, startOffset, endOffset))
+          if (retired.has(segment) && segment.object !== null) pinned.add(segment.object.object)
+      }
+    }
+  }
+  return pinned
+}

@@ -1,0 +1,95 @@
+/**
+ * Which neighbouring segments become one: size-tiered, as in log-structured stores. Segments have a level by their
+ * size, each eight times the one below; eight neighbours of a level become one of the next. So a record is written again
+ * at most once a level, and as each merge leaves fewer segments of a level, merging ends. What a merge makes has the
+ * size of a full segment at most, and a full segment is not touched again.
+ */
+import { SEGMENT_BYTES_TARGET } from '../format/limits.ts'
+import type { SegmentEntry } from '../format/manifest.ts'
+import type { SegmentEntries } from '../format/segment-entries.ts'
+
+/** Offsets `[from, to)`: segments that become one. */
+export interface CompactionRun {
+  readonly from: number
+  readonly to: number
+}
+
+/** Neighbours of one level that are merged, at least; also how many times a level is bigger than the one below. */
+const FAN_IN = 8
+
+/** Raw bytes of the lowest level, at most. */
+const LEVEL_BYTES_MIN = 16 * 1024
+
+/** Segments at the end of a partition that are looked at: what lies before was looked at when it was there. */
+const LOOK_BACK = 256
+
+/** The newest run that is worth a merge; null: there is none. */
+export function compactionDue(segments: SegmentEntries): CompactionRun | null {
+  if (segments.length < FAN_IN) return null
+  let run: SegmentEntry[] = []
+  for (let index = 1; index <= Math.min(LOOK_BACK, segments.length); index++) {
+    const segment = segments.at(-index)
+    if (segment === undefined) break
+    const next = run[0]
+    if (next === undefined || !isNeighbour(segment, next) || levelOf(segment) !== levelOf(next))
+      run = []
+    run.unshift(segment)
+    if (run.length === FAN_IN) {
+      const merged = fitting(run)
+      if (merged !== null) return merged
+      run.pop()
+    }
+  }
+  return null
+}
+
+/** By hand: every run of neighbours that fit one segment, in order, however many or few they are. */
+export function compactableRuns(segments: Iterable<SegmentEntry>): readonly CompactionRun[] {
+  const runs: CompactionRun[] = []
+  let run: SegmentEntry[] = []
+  const close = (): void => {
+    const [first] = run
+    const last = run.at(-1)
+    if (first !== undefined && last !== undefined && run.length > 1)
+      runs.push({ from: first.baseOffset, to: last.endOffset })
+    run = []
+  }
+  for (const segment of segments) {
+    const last = run.at(-1)
+    const isNext = last !== undefined && isNeighbour(last, segment)
+    if (!isNext || bytesOf(run) + segment.rawBytes > SEGMENT_BYTES_TARGET) close()
+    run.push(segment)
+  }
+  close()
+  return runs
+}
+
+/** The whole run, where one segment can hold it and would not stay on the same level. */
+function fitting(run: readonly SegmentEntry[]): CompactionRun | null {
+  const [first] = run
+  const last = run.at(-1)
+  if (first === undefined || last === undefined) return null
+  if (bytesOf(run) > SEGMENT_BYTES_TARGET) return null
+  return { from: first.baseOffset, to: last.endOffset }
+}
+
+/** Whether one may follow the other in a segment: no offset between them, one schema, copies on the same tiers. */
+function isNeighbour(a: SegmentEntry, b: SegmentEntry): boolean {
+  return (
+    a.endOffset === b.baseOffset &&
+    a.schemaId === b.schemaId &&
+    a.format === b.format &&
+    (a.disk === null) === (b.disk === null) &&
+    (a.object === null) === (b.object === null)
+  )
+}
+
+function levelOf({ rawBytes }: SegmentEntry): number {
+  return rawBytes <= LEVEL_BYTES_MIN
+    ? 0
+    : Math.ceil(Math.log(rawBytes / LEVEL_BYTES_MIN) / Math.log(FAN_IN))
+}
+
+function bytesOf(run: readonly SegmentEntry[]): number {
+  return run.reduce((sum, { rawBytes }) => sum + rawBytes, 0)
+}

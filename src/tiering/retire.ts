@@ -1,0 +1,69 @@
+/**
+ * Retire: what is older, or more, than a log keeps is gone from every tier.
+ *
+ * 1. commit to the local manifest where the partition begins from now on; readers begin there at once;
+ *    (a crash here leaves files that no manifest names, which the next open removes, and an archive that knows of
+ *    more: the next round tells it)
+ * 2. remove the files, each when its last reader lets go;
+ * 3. commit the same to the archive's manifest, which keeps the objects in mind: snapshots may still name them.
+ *    `collect.ts` removes them.
+ */
+import { present } from '../base/assert.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { Partition } from '../log/partition.ts'
+import { notedIn } from './committed.ts'
+import type { TieringContext } from './context.ts'
+import { settleCompaction } from './compact.ts'
+import { removeFiles } from './evict.ts'
+import { changingSegments } from './one-at-a-time.ts'
+
+/** What ends at or below `startOffset`, which is where a segment ends, is gone from RAM and disk. */
+export async function retirePartition(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  startOffset: number,
+): Promise<void> {
+  await settleCompaction(context, log, partition)
+  await changingSegments(partition, () => retireNow(context, log, partition, startOffset))
+}
+
+async function retireNow(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  startOffset: number,
+): Promise<void> {
+  // Segments may have become one since the policy looked.
+  if (!partition.segments.some(({ endOffset }) => endOffset === startOffset)) return
+  const disk = present(context.disk, 'a log that keeps its records so long has a disk')
+  const number = partition.partition
+  await disk.manifest.commit((state) => {
+    // A commit that was answered with an error may have been done.
+    if ((notedIn(state, log, number)?.startOffset ?? Infinity) >= startOffset) return []
+    const place = { logId: log.id, partition: number }
+    return [{ kind: 'start-moved', ...place, startOffset, retiredAt: null }]
+  })
+  const retired = partition.retireTo(startOffset)
+  const records = retired.reduce(
+    (sum, { baseOffset, endOffset }) => sum + endOffset - baseOffset,
+    0,
+  )
+  context.metrics.count('stratalog_retired_records_total', records, { log: log.name })
+  context.logger.info('Records that are older, or more, than their log keeps are gone.', {
+    log: log.name,
+    partition: number,
+    startOffset,
+    records,
+  })
+  removeFiles(
+    context,
+    disk,
+    retired.flatMap((segment) => (segment.disk === null ? [] : [segment.disk.object])),
+  )
+}
+
+/** Tells the archive where the partitions of a log begin. */
+export async function retireArchived(context: TieringContext, log: LiveLog): Promise<void> {
+  await present(context.archive, 'an archive is told').commitStarts(log)
+}

@@ -1,0 +1,104 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { SEGMENT_BYTES_TARGET } from '../../../src/format/limits.ts'
+import type { SegmentEntry } from '../../../src/format/manifest.ts'
+import { SegmentEntries } from '../../../src/format/segment-entries.ts'
+import {
+  type CompactionRun,
+  compactableRuns,
+  compactionDue,
+} from '../../../src/tiering/compaction-plan.ts'
+import { objectAt, segmentEntry } from '../../support/manifests.ts'
+
+const KIB = 1024
+
+function segments(sizes: readonly number[], changes: Partial<SegmentEntry> = {}): SegmentEntry[] {
+  return sizes.map((rawBytes, index) => segmentEntry(index, index + 1, { rawBytes, ...changes }))
+}
+
+function due(entries: readonly SegmentEntry[]): CompactionRun | null {
+  return compactionDue(SegmentEntries.of(entries))
+}
+
+/** What a merge leaves. */
+function merged(entries: readonly SegmentEntry[], { from, to }: CompactionRun): SegmentEntry[] {
+  const inside = entries.filter(
+    ({ baseOffset, endOffset }) => baseOffset >= from && endOffset <= to,
+  )
+  const rawBytes = inside.reduce((sum, entry) => sum + entry.rawBytes, 0)
+  return [
+    ...entries.filter(({ endOffset }) => endOffset <= from),
+    segmentEntry(from, to, { rawBytes }),
+    ...entries.filter(({ baseOffset }) => baseOffset >= to),
+  ]
+}
+
+describe('a compaction by itself', () => {
+  test('takes eight neighbours of about one size, the newest first', () => {
+    expect(due(segments(Array.from({ length: 7 }, () => KIB)))).toBeNull()
+    expect(due(segments(Array.from({ length: 8 }, () => KIB)))).toEqual({ from: 0, to: 8 })
+    expect(due(segments(Array.from({ length: 20 }, () => KIB)))).toEqual({ from: 12, to: 20 })
+  })
+
+  test('leaves what a much bigger segment lies between', () => {
+    const sizes = [
+      ...Array.from({ length: 4 }, () => KIB),
+      4_096 * KIB,
+      ...Array.from({ length: 4 }, () => KIB),
+    ]
+    expect(due(segments(sizes))).toBeNull()
+  })
+
+  test('makes no segment that is bigger than a full one', () => {
+    const each = SEGMENT_BYTES_TARGET / 4
+    expect(due(segments(Array.from({ length: 30 }, () => each)))).toBeNull()
+  })
+
+  test.each<[string, Partial<SegmentEntry>]>([
+    ['another schema', { schemaId: 1 }],
+    ['an object copy', { object: objectAt(4) }],
+    ['no disk copy', { disk: null, object: objectAt(4) }],
+    ['another format', { format: 'parquet' }],
+  ])('does not join a segment with %s', (_, changes) => {
+    const entries = segments(Array.from({ length: 8 }, () => KIB))
+    const other = entries.with(4, segmentEntry(4, 5, { rawBytes: KIB, ...changes }))
+    expect(due(other)).toBeNull()
+  })
+
+  test('does not reach over a hole', () => {
+    const entries = segments(Array.from({ length: 9 }, () => KIB))
+    expect(due(entries.toSpliced(4, 1))).toBeNull()
+  })
+
+  test('ends, writes a record a few times at most, and leaves few small segments', () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: 200 * KIB }), { maxLength: 150 })
+    fc.assert(
+      fc.property(sizes, (given) => {
+        let entries: SegmentEntry[] = []
+        let written = 0
+        for (const [index, rawBytes] of given.entries()) {
+          entries.push(segmentEntry(index, index + 1, { rawBytes }))
+          for (let run = due(entries); run !== null; run = due(entries)) {
+            const after = merged(entries, run)
+            expect(after.length).toBe(entries.length - 7)
+            written += after.find(({ baseOffset }) => baseOffset === run?.from)?.rawBytes ?? 0
+            entries = after
+          }
+        }
+        const total = given.reduce((sum, bytes) => sum + bytes, 0)
+        expect(entries.reduce((sum, { rawBytes }) => sum + rawBytes, 0)).toBe(total)
+        expect(written).toBeLessThanOrEqual(total * 4)
+        expect(due(entries)).toBeNull()
+      }),
+    )
+  })
+})
+
+test('by hand every run that fits one segment is taken', () => {
+  const sizes = [KIB, 2_048 * KIB, SEGMENT_BYTES_TARGET, KIB, KIB]
+  expect(compactableRuns(segments(sizes))).toEqual([
+    { from: 0, to: 2 },
+    { from: 3, to: 5 },
+  ])
+  expect(compactableRuns(segments([KIB]))).toEqual([])
+})
