@@ -1,8 +1,8 @@
 /**
  * Which neighbouring segments become one: size-tiered, as in log-structured stores. Segments have a level by their
- * size, each eight times the one below; eight neighbours of a level become one of the next. So a record is written again
- * at most once a level, and as each merge leaves fewer segments of a level, merging ends. What a merge makes has the
- * size of a full segment at most, and a full segment is not touched again.
+ * size, each eight times the one below; eight neighbours of a level become one of the next. So a record is written
+ * again at most once a level, and as each merge leaves fewer segments of a level, merging ends. What a merge makes has
+ * the size of a full segment at most, and a full segment is not touched again.
  */
 import { SEGMENT_BYTES_TARGET } from '../format/limits.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
