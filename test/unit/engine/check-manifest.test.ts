@@ -68,12 +68,12 @@ test.each<[string, string, (bytes: Uint8Array) => Uint8Array | null]>([
 
 test('inspect tells what a base and a page have', () => {
   const base = inspectBytes('base', readFileSync(goldenPath('manifest-v1/every-edit.base')))
-  expect(base.report).toMatchObject({ kind: 'manifest-base', number: 1, segments: 2 })
+  expect(base.report).toMatchObject({ kind: 'manifest-base', number: 1, segments: 1 })
   const bytes = readFileSync(goldenPath('manifest-v1/every-edit.page'))
   const page = inspectBytes('copied', bytes)
   expect(page.report).toMatchObject({
     kind: 'manifest-page',
-    runs: [{ logId: 1, partition: 0, segments: [{ statistics: [{}] }, {}] }],
+    runs: [{ logId: 1, partition: 0, segments: [{ statistics: [{}] }] }],
   })
   const named = `/data/pages/${'a'.repeat(64)}.page`
   expect(() => inspectBytes(named, bytes)).toThrow(/the checksum of its index is wrong/)
