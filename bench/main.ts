@@ -8,6 +8,7 @@ import { appendDurable } from './append-durable.bench.ts'
 import { appendMemory } from './append-memory.bench.ts'
 import { coldRead } from './cold-read.bench.ts'
 import { runBenchmark, type Benchmark } from './harness.ts'
+import { manifest } from './manifest.bench.ts'
 import { memoryFootprint } from './memory-footprint.bench.ts'
 import { pointMemory } from './point-memory.bench.ts'
 import { readMemory } from './read-memory.bench.ts'
@@ -25,6 +26,7 @@ const benchmarks: readonly Benchmark[] = [
   appendDurable,
   recovery,
   ackBeside,
+  manifest,
   coldRead,
   sqlCold,
 ]

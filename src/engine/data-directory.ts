@@ -13,6 +13,7 @@ import {
   LEASE_DIRECTORY,
   LOCK_FILE,
   MANIFEST_DIRECTORY,
+  PAGES_DIRECTORY,
   QUARANTINE_DIRECTORY,
   RESTORING_FILE,
   SEGMENTS_DIRECTORY,
@@ -74,6 +75,8 @@ export async function createDirectory(
 export async function makeSubdirectories(fileSystem: FileSystem, dataDir: string): Promise<void> {
   for (const name of [
     MANIFEST_DIRECTORY,
+    PAGES_DIRECTORY,
+    PAGES_DIRECTORY,
     WAL_DIRECTORY,
     SEGMENTS_DIRECTORY,
     TEMPORARY_DIRECTORY,
@@ -159,8 +162,10 @@ export async function removeTemporaries(fileSystem: FileSystem, dataDir: string)
   for (const name of await fileSystem.list(`${dataDir}/${TEMPORARY_DIRECTORY}`)) {
     await fileSystem.remove(`${dataDir}/${TEMPORARY_DIRECTORY}/${name}`)
   }
-  const others = [dataDir, `${dataDir}/${MANIFEST_DIRECTORY}`, `${dataDir}/${QUARANTINE_DIRECTORY}`]
-  for (const directory of others) {
+  const others = [MANIFEST_DIRECTORY, PAGES_DIRECTORY, QUARANTINE_DIRECTORY].map(
+    (name) => `${dataDir}/${name}`,
+  )
+  for (const directory of [dataDir, ...others]) {
     for (const name of await namesIn(fileSystem, directory)) {
       if (isTemporaryName(name)) await fileSystem.remove(`${directory}/${name}`)
     }

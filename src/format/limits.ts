@@ -89,6 +89,9 @@ export const MANIFEST_BYTES_MAX: number = 256 * MIB
 /** A manifest writes a new base after this many commits at least: opening reads as many in a moment. */
 export const MANIFEST_COMMITS_PER_BASE: number = 64
 
+/** And at the latest after this many, whatever the base weighs: opening reads every commit behind it. */
+export const MANIFEST_COMMITS_PER_BASE_MAX: number = 2_048
+
 /**
  * Segments in one page of a manifest: a page is what a base writes again for one segment that changed, and a million
  * segments are a thousand pages to fetch.

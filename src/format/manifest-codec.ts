@@ -13,10 +13,11 @@
  * whole file of the commit before (64 zeros for the first): the commits are a chain, and a commit from another history
  * does not fit. `epoch` and `writerId` are those of the state after the commit.
  *
- * Head of a base: `{"number","commitHash","time","engineId","epoch","writer","nextLogId",
- * "deletedLogIds","walLsn","walReached","edits"}`, where `walReached` is there once it is known and `commitHash` is
- * the SHA-256 of commit `number`'s file. Its edits are what makes the logs and snapshots from nothing: equal states
- * have equal bases. A reader may take the lines one at a time.
+ * Head of a base: `{"number","commitHash","previousBase","time","engineId","epoch","writer","nextLogId",
+ * "deletedLogIds","walLsn","walReached","pages","edits"}`, where `walReached` is there once it is known, `commitHash`
+ * is the SHA-256 of commit `number`'s file, and `previousBase` the number of the base before, 0 without one. A line for
+ * each page that has segments of it follows (manifest-page.ts), `{"sha256","bytes","chunks","entries"}`, then the edits
+ * that make the logs and snapshots from nothing, without their segments.
  */
 import { StratalogError, toStratalogError } from '../base/errors.ts'
 import { sha256Hex } from './checksum.ts'
@@ -25,7 +26,10 @@ import { type Fail, JsonFields, parseJson } from './json-fields.ts'
 import { MANIFEST_BYTES_MAX } from './limits.ts'
 import { ManifestBuilder, emptyManifestState } from './manifest-builder.ts'
 import { decodeEdit, encodeEdit, writerJson, writerOf } from './manifest-edit-json.ts'
+import { withSegments } from './manifest-page-list.ts'
+import type { StoredRun } from './manifest-page.ts'
 import type { ManifestEdit, ManifestState, Writer } from './manifest.ts'
+import type { PageName } from './segment-chunk.ts'
 
 export const MANIFEST_FORMAT_VERSION: number = 1
 
@@ -46,8 +50,23 @@ export interface ManifestBase {
   readonly number: number
   /** SHA-256 of the file of commit `number`. */
   readonly commitHash: string
+  /** The number of the base before it; 0: none. */
+  readonly previousBase: number
   readonly time: number
   readonly state: ManifestState
+  /** They have every segment of the state. */
+  readonly pages: readonly PageName[]
+}
+
+/** A base without its pages. */
+export interface ManifestRoot extends Omit<ManifestBase, 'state'> {
+  /** The state without any segment. */
+  readonly bare: ManifestState
+  /**
+   * The state with the segments in `runs`, which are those of every page in order.
+   * @throws StratalogError `manifest_corrupt`.
+   */
+  readonly complete: (runs: readonly (readonly StoredRun[])[]) => ManifestState
 }
 
 type FileKind = 'manifest-commit' | 'manifest-base'
@@ -57,7 +76,7 @@ export function encodeCommit(commit: ManifestCommit): Uint8Array {
   return encodeFile(
     'manifest-commit',
     { number, previousHash, epoch, writerId, time, edits: edits.length },
-    edits,
+    edits.map(encodeEdit),
   )
 }
 
@@ -82,7 +101,7 @@ export function decodeCommit(bytes: Uint8Array, file: string): ManifestCommit {
 }
 
 export function encodeBase(base: ManifestBase): Uint8Array {
-  const { number, commitHash, time, state } = base
+  const { number, commitHash, previousBase, time, state, pages } = base
   const { engineId, epoch, writer, nextLogId, walLsn, walReached } = state
   const deletedLogIds = [...state.deletedLogIds].sort((a, b) => a - b)
   const edits = [...editsOf(state)]
@@ -90,6 +109,7 @@ export function encodeBase(base: ManifestBase): Uint8Array {
   const head = {
     number,
     commitHash,
+    previousBase,
     time,
     engineId,
     epoch,
@@ -98,16 +118,19 @@ export function encodeBase(base: ManifestBase): Uint8Array {
     deletedLogIds,
     walLsn,
     ...(walReached === null ? {} : { walReached }),
+    pages: pages.length,
     edits: edits.length,
   }
-  return encodeFile('manifest-base', head, edits)
+  return encodeFile('manifest-base', head, [...pages.map(pageLine), ...edits.map(encodeEdit)])
 }
 
 /** @throws StratalogError `manifest_corrupt`, `format_unsupported`. */
-export function decodeBase(bytes: Uint8Array, file: string): ManifestBase {
-  const { head, edits, fail } = decodeFile('manifest-base', bytes, file)
+export function decodeBase(bytes: Uint8Array, file: string): ManifestRoot {
+  const { head, edits: lines, fail } = decodeFile('manifest-base', bytes, file)
   const number = head.integer('number', 1)
   const commitHash = head.text('commitHash')
+  const previousBase = head.integer('previousBase')
+  if (previousBase >= number) fail('previousBase is not before it')
   const time = head.integer('time', Number.MIN_SAFE_INTEGER)
   const engineId = head.text('engineId')
   if (engineId !== '' && !isEngineId(engineId)) fail('engineId is not an engine id')
@@ -118,25 +141,43 @@ export function decodeBase(bytes: Uint8Array, file: string): ManifestBase {
   const deletedLogIds = new Set(head.integers('deletedLogIds', 1))
   const walLsn = head.integer('walLsn')
   const walReached = head.has('walReached') ? head.integer('walReached') : null
+  const pageCount = head.integer('pages')
+  const pages = lines.slice(0, pageCount).map((line, index) => pageOf(line, index, fail))
+  const edits = lines.slice(pageCount)
   checkEnd(head, edits.length, fail)
   const builder = new ManifestBuilder(emptyManifestState())
   for (const [index, line] of edits.entries()) {
-    const edit = decodeEdit(line, `line ${index + 3}`, fail)
+    const edit = decodeEdit(line, `line ${index + 3 + pageCount}`, fail)
     try {
       builder.apply(edit)
     } catch (error) {
-      return fail(`line ${index + 3}: ${toStratalogError(error).message}`, error)
+      return fail(`line ${index + 3 + pageCount}: ${toStratalogError(error).message}`, error)
     }
   }
   const built = builder.build()
   if (nextLogId < built.nextLogId) fail('nextLogId was given to a log already')
   if ([...built.logs.keys()].some((id) => deletedLogIds.has(id))) fail('a log is there and deleted')
-  return {
-    number,
-    commitHash,
-    time,
-    state: { ...built, engineId, epoch, writer, nextLogId, deletedLogIds, walLsn, walReached },
+  const bare = { ...built, engineId, epoch, writer, nextLogId, deletedLogIds, walLsn, walReached }
+  const complete = (runs: readonly (readonly StoredRun[])[]): ManifestState =>
+    withSegments(bare, pages, runs, fail)
+  return { number, commitHash, previousBase, time, pages, bare, complete }
+}
+
+function pageLine({ sha256, bytes, chunks, entries }: PageName): string {
+  return JSON.stringify({ sha256, bytes, chunks, entries })
+}
+
+function pageOf(line: unknown, index: number, fail: Fail): PageName {
+  const fields = new JsonFields(line, `line ${index + 3}`, fail)
+  const page = {
+    sha256: fields.text('sha256'),
+    bytes: fields.integer('bytes', 1),
+    chunks: fields.integer('chunks', 1),
+    entries: fields.integer('entries', 1),
   }
+  if (!/^[0-9a-f]{64}$/.test(page.sha256)) fields.fail('sha256', 'is not a SHA-256 in hex')
+  fields.end()
+  return page
 }
 
 /** SHA-256 in hex of a file's bytes: what the next commit names. */
@@ -144,7 +185,7 @@ export function manifestFileHash(bytes: Uint8Array): string {
   return sha256Hex(bytes)
 }
 
-/** The edits that make the logs and snapshots of `state` from nothing. */
+/** The edits that make the logs and snapshots of `state` from nothing, without their segments. */
 function* editsOf(state: ManifestState): Generator<ManifestEdit> {
   const logs = [...state.logs.values()].sort((a, b) => a.definition.id - b.definition.id)
   for (const { definition, schemas, partitions } of logs) {
@@ -155,13 +196,9 @@ function* editsOf(state: ManifestState): Generator<ManifestEdit> {
       startOffsets: partitions.map((partition) => partition.startOffset),
     }
     for (const schema of schemas) yield { kind: 'schema-added', logId, schema }
-    for (const [
-      partition,
-      { segments, retired = [], producers, denseFrom },
-    ] of partitions.entries()) {
+    for (const [partition, { retired = [], producers, denseFrom }] of partitions.entries()) {
       if (denseFrom !== undefined)
         yield { kind: 'offsets-dense-from', logId, partition, offset: denseFrom }
-      for (const segment of segments) yield { kind: 'segment-added', logId, partition, segment }
       for (const entry of retired) yield { kind: 'segment-retired', logId, partition, ...entry }
       if (producers === undefined || producers.size === 0) continue
       const byId = [...producers.values()].sort((a, b) => (a.producerId < b.producerId ? -1 : 1))
@@ -171,11 +208,11 @@ function* editsOf(state: ManifestState): Generator<ManifestEdit> {
   for (const snapshot of state.snapshots.values()) yield { kind: 'snapshot-created', snapshot }
 }
 
-function encodeFile(kind: FileKind, head: unknown, edits: readonly ManifestEdit[]): Uint8Array {
+function encodeFile(kind: FileKind, head: unknown, given: readonly string[]): Uint8Array {
   const parts = [Buffer.from(`${JSON.stringify(head)}\n`)]
   let lines = ''
-  for (const edit of edits) {
-    lines += `${encodeEdit(edit)}\n`
+  for (const line of given) {
+    lines += `${line}\n`
     if (lines.length < LINES_PER_PART_CHARACTERS) continue
     parts.push(Buffer.from(lines))
     lines = ''

@@ -372,7 +372,7 @@ function timeJson(time: number, none: number): number | null {
   return time === none ? null : time
 }
 
-function statisticsJson({ nullCount, min, max }: ColumnStatistics): unknown {
+export function statisticsJson({ nullCount, min, max }: ColumnStatistics): unknown {
   assert(
     min === undefined || typeof min === 'string' || Number.isFinite(min),
     'a statistic is text or a finite number',
@@ -384,7 +384,7 @@ function statisticsJson({ nullCount, min, max }: ColumnStatistics): unknown {
   return { nullCount, ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) }
 }
 
-function statisticsOf(fields: JsonFields): ColumnStatistics {
+export function statisticsOf(fields: JsonFields): ColumnStatistics {
   const statistics = {
     nullCount: fields.integer('nullCount'),
     ...(fields.has('min') ? { min: fields.numberOrText('min') } : {}),

@@ -10,6 +10,7 @@
  *     lock                                                       held by the process that writes
  *     manifest/NNNNNNNNNNNN.edit                                 commit number N, 12 digits, from 1
  *     manifest/NNNNNNNNNNNN.base                                 the whole state after commit N
+ *     pages/<64 hex>.page                                        segments of bases; the SHA-256 of the page's index
  *     wal/LLLLLLLLLLLLLLLLLLLL.wal                               frames from LSN L on, 20 digits
  *     segments/<logId>/<partition>/OOOOOOOOOOOOOOOO-<16 hex>.arrow
  *                                                                base offset, 16 digits, and the start of the SHA-256
@@ -24,6 +25,7 @@
  *     stratalog.json
  *     manifest/NNNNNNNNNNNN.edit
  *     manifest/NNNNNNNNNNNN.base
+ *     pages/<64 hex>.page
  *     segments/<logId>/<partition>/OOOOOOOOOOOOOOOO-<32 hex>.arrow
  *                                                                content-derived: equal keys hold equal bytes
  *
@@ -38,6 +40,7 @@ export const LOCK_FILE = 'lock'
 /** The lease on the lock file, where there are no kernel locks. */
 export const LEASE_DIRECTORY = 'lock.lock'
 export const MANIFEST_DIRECTORY = 'manifest'
+export const PAGES_DIRECTORY = 'pages'
 export const WAL_DIRECTORY = 'wal'
 export const SEGMENTS_DIRECTORY = 'segments'
 export const TEMPORARY_DIRECTORY = 'tmp'
@@ -51,11 +54,16 @@ const OFFSET_DIGITS = 16
 const DISK_HASH_DIGITS = 16
 const ARCHIVE_HASH_DIGITS = 32
 
-/** A manifest file: commit `number`, or the whole state after it. */
-export interface ManifestFileName {
+/** Commit `number`, or the whole state after it. */
+export interface NumberedManifestFile {
   readonly kind: 'commit' | 'base'
   readonly number: number
 }
+
+/** A manifest file. A page is of every base that names it. */
+export type ManifestFileName =
+  | NumberedManifestFile
+  | { readonly kind: 'page'; readonly sha256: string }
 
 /** What the name of a segment says: enough to find the manifest entry it belongs to. */
 export interface SegmentName {
@@ -82,8 +90,12 @@ export type ParsedPath =
   | { readonly kind: 'cache-part' }
   | { readonly kind: 'quarantine'; readonly name: string }
 
-/** `manifest/000000000064.edit` or `.base`; the same in a directory and in an archive. */
+/** `manifest/000000000064.edit` or `.base`, or a page; the same in a directory and in an archive. */
 export function manifestPath(file: ManifestFileName): string {
+  if (file.kind === 'page') {
+    assert(PAGE_PATTERN.test(`${file.sha256}.page`), 'a page is named by its SHA-256 in hex')
+    return `${PAGES_DIRECTORY}/${file.sha256}.page`
+  }
   return `${MANIFEST_DIRECTORY}/${digits(file.number, COMMIT_DIGITS)}.${file.kind === 'commit' ? 'edit' : 'base'}`
 }
 
@@ -142,6 +154,10 @@ export function parsePath(path: string): ParsedPath | null {
       const file = parseManifestFileName(rest)
       return file === null ? null : { kind: 'manifest', file }
     }
+    case PAGES_DIRECTORY: {
+      const sha256 = PAGE_PATTERN.exec(rest)?.[1]
+      return sha256 === undefined ? null : { kind: 'manifest', file: { kind: 'page', sha256 } }
+    }
     case WAL_DIRECTORY: {
       const startLsn = parseWalFileName(rest)
       return startLsn === null ? null : { kind: 'wal', startLsn }
@@ -161,8 +177,10 @@ export function parsePath(path: string): ParsedPath | null {
   }
 }
 
+const PAGE_PATTERN = /^([0-9a-f]{64})\.page$/
+
 /** A name inside the manifest directory; null when it is none of ours. */
-export function parseManifestFileName(name: string): ManifestFileName | null {
+export function parseManifestFileName(name: string): NumberedManifestFile | null {
   const match = /^(\d{12})\.(edit|base)$/.exec(name)
   if (match === null) return null
   return { kind: match[2] === 'edit' ? 'commit' : 'base', number: Number(match[1]) }

@@ -79,6 +79,18 @@ export class SegmentChunk {
     return low
   }
 
+  /** Where it ends, when its segments are none of them empty and begin at or after `start` and each other's ends. */
+  endIfInOrder(start: number): number | null {
+    let end = start
+    for (let index = 0; index < this.length; index++) {
+      const base = this.#source.baseOffset(index)
+      const next = this.#source.endOffset(index)
+      if (base < end || next <= base) return null
+      end = next
+    }
+    return end
+  }
+
   toArray(): SegmentEntry[] {
     return Array.from({ length: this.length }, (_, index) => this.#source.at(index))
   }

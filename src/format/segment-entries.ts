@@ -17,12 +17,22 @@ export class SegmentEntries implements Iterable<SegmentEntry> {
   readonly chunks: readonly SegmentChunk[]
   /** By chunk: the index of its first segment. */
   readonly #starts: readonly number[]
+  /** How many have a copy there. */
+  readonly #having: Readonly<Record<'disk' | 'object', number>>
 
   constructor(chunks: readonly SegmentChunk[]) {
-    let length = 0
+    const starts: number[] = []
+    let [length, disk, object] = [0, 0, 0]
+    for (const chunk of chunks) {
+      starts.push(length)
+      length += chunk.length
+      disk += chunk.onDisk
+      object += chunk.inStore
+    }
     this.chunks = chunks
-    this.#starts = chunks.map((chunk) => (length += chunk.length) - chunk.length)
     this.length = length
+    this.#starts = starts
+    this.#having = { disk, object }
   }
 
   static of(entries: Iterable<SegmentEntry>): SegmentEntries {
@@ -78,7 +88,7 @@ export class SegmentEntries implements Iterable<SegmentEntry> {
 
   /** How many have a copy on a tier. */
   countHaving(tier: 'disk' | 'object'): number {
-    return this.chunks.reduce((sum, chunk) => sum + copiesOf(chunk, tier), 0)
+    return this.#having[tier]
   }
 
   find(test: (entry: SegmentEntry) => boolean): SegmentEntry | undefined {
@@ -101,6 +111,7 @@ export class SegmentEntries implements Iterable<SegmentEntry> {
   }
 
   *#copied(tier: 'disk' | 'object', wanted: boolean): Generator<SegmentEntry, undefined> {
+    if (this.#having[tier] === (wanted ? 0 : this.length)) return
     for (const chunk of this.chunks) {
       if (copiesOf(chunk, tier) === (wanted ? 0 : chunk.length)) continue
       for (let index = 0; index < chunk.length; index++)

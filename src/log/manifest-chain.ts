@@ -12,14 +12,14 @@ import { MANIFEST_COMMITS_PER_BASE } from '../format/limits.ts'
 import { ManifestBuilder, emptyManifestState } from '../format/manifest-builder.ts'
 import {
   GENESIS_HASH,
-  type ManifestBase,
   type ManifestCommit,
-  decodeBase,
+  type ManifestRoot,
   decodeCommit,
   manifestFileHash,
 } from '../format/manifest-codec.ts'
 import type { ManifestState } from '../format/manifest.ts'
 import { type ManifestFileName, manifestPath } from '../format/paths.ts'
+import { NO_BASE, type StoredBase, readPages, readRoot } from './manifest-base.ts'
 import type { ManifestFiles } from './manifest-files.ts'
 
 /** A manifest after commit `number`, whose file has `hash`. */
@@ -37,8 +37,10 @@ export const MANIFEST_START: ManifestPosition = {
 
 export interface LoadedManifest {
   readonly position: ManifestPosition
-  /** The number of the base that it was read from; 0 without one. */
-  readonly baseNumber: number
+  /** What it was read from. */
+  readonly base: StoredBase
+  /** Of the commits after it. */
+  readonly commitBytes: number
 }
 
 /** Names listed at once, and how far the first look for the end goes: one page of a store. */
@@ -55,11 +57,10 @@ export async function loadManifest(files: ManifestFiles, logger: Logger): Promis
     const listed = await listAfter(files, after)
     for (const number of listed.bases.reverse()) {
       const start = await readBase(files, number, logger)
-      if (start !== null)
-        return { position: await applyAfter(files, start, listed.commits), baseNumber: number }
+      if (start !== null) return applyAfter(files, start, listed.commits)
     }
     if (after > 0) continue
-    return { position: await applyAfter(files, MANIFEST_START, listed.commits), baseNumber: 0 }
+    return applyAfter(files, { position: MANIFEST_START, base: NO_BASE }, listed.commits)
   }
 }
 
@@ -114,21 +115,31 @@ async function listAfter(files: ManifestFiles, after: number): Promise<Listed> {
   return { bases: bases.sort((a, b) => a - b), commits }
 }
 
-/** The position that a base holds; null when the base, or the commit it belongs to, is not sound. */
+interface ReadBase {
+  readonly position: ManifestPosition
+  readonly base: StoredBase
+}
+
+/**
+ * The position that a base holds; null when the base, a page of it or the commit it belongs to is not sound, and when
+ * its writer made two others meanwhile and removed it: a new look from further back finds those.
+ */
 async function readBase(
   files: ManifestFiles,
   number: number,
   logger: Logger,
-): Promise<ManifestPosition | null> {
+): Promise<ReadBase | null> {
   const name = manifestPath({ kind: 'base', number })
   try {
-    const bytes = await files.read({ kind: 'base', number })
-    if (bytes === null) return null
-    const base = decodeBase(bytes, name)
-    await checkBase(files, base, number, name)
-    return { number, hash: base.commitHash, state: base.state }
+    const found = await readRoot(files, number)
+    if (found === null) return null
+    const { root, base } = found
+    await checkBase(files, root, number, name)
+    const state = root.complete(await readPages(files, root.pages))
+    return { position: { number, hash: root.commitHash, state }, base }
   } catch (error) {
     if (!isStratalogError(error) || error.code !== 'manifest_corrupt') throw error
+    if ((await files.read({ kind: 'base', number })) === null) return null
     logger.warn('A manifest base is damaged; an older one is used.', {
       location: files.location,
       file: name,
@@ -141,7 +152,7 @@ async function readBase(
 /** A base must be the one of its name and of this history: the commit of its number has the hash that it says. */
 async function checkBase(
   files: ManifestFiles,
-  base: ManifestBase,
+  base: ManifestRoot,
   number: number,
   name: string,
 ): Promise<void> {
@@ -153,12 +164,13 @@ async function checkBase(
 
 async function applyAfter(
   files: ManifestFiles,
-  start: ManifestPosition,
+  { position, base }: ReadBase,
   commits: ReadonlySet<number>,
-): Promise<ManifestPosition> {
-  const last = [...commits].reduce((most, number) => Math.max(most, number), start.number)
-  const builder = new ManifestBuilder(start.state)
-  let { number, hash } = start
+): Promise<LoadedManifest> {
+  const last = [...commits].reduce((most, number) => Math.max(most, number), position.number)
+  const builder = new ManifestBuilder(position.state)
+  let { number, hash } = position
+  let commitBytes = 0
   while (number < last) {
     const count = Math.min(PARALLEL_READS, last - number)
     const first = number + 1
@@ -169,10 +181,11 @@ async function applyAfter(
         throw corrupt(name, `commit ${number + 1} is missing, and commit ${last} is there`)
       applyCommit(builder, { number, hash }, decodeCommit(bytes, name))
       hash = manifestFileHash(bytes)
+      commitBytes += bytes.length
       number++
     }
   }
-  return { number, hash, state: builder.build() }
+  return { position: { number, hash, state: builder.build() }, base, commitBytes }
 }
 
 function applyCommit(

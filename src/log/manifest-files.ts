@@ -6,6 +6,8 @@ import { isStratalogError } from '../base/errors.ts'
 import {
   MANIFEST_DIRECTORY,
   type ManifestFileName,
+  type NumberedManifestFile,
+  PAGES_DIRECTORY,
   manifestPath,
   manifestPathAfter,
   parseManifestFileName,
@@ -18,16 +20,20 @@ export interface ManifestFiles {
   /** The directory or URL, for messages. */
   readonly location: string
   /** Commits and bases with numbers above `after`, by ascending number. Fetched as they are consumed. */
-  list(after: number): AsyncIterable<ManifestFileName>
+  list(after: number): AsyncIterable<NumberedManifestFile>
   /** The whole file; null when there is none. */
   read(file: ManifestFileName): Promise<Uint8Array | null>
   /** Durably writes the file and returns true; returns false when the name is taken, durably too. */
   putIfAbsent(file: ManifestFileName, bytes: Uint8Array): Promise<boolean>
+  /** Durably removes a base, or removes a page; one that is not there is not an error. */
+  remove(file: ManifestFileName): Promise<void>
 }
 
 export function manifestFilesInDirectory(fileSystem: FileSystem, dataDir: string): ManifestFiles {
   const directory = `${dataDir}/${MANIFEST_DIRECTORY}`
-  let isMade = false
+  const directoryOf = ({ kind }: ManifestFileName): string =>
+    kind === 'page' ? `${dataDir}/${PAGES_DIRECTORY}` : directory
+  const made = new Set<string>()
   return {
     location: dataDir,
     async *list(after) {
@@ -40,17 +46,22 @@ export function manifestFilesInDirectory(fileSystem: FileSystem, dataDir: string
     read: (file) =>
       orWhen('file_not_found', null, () => fileSystem.read(`${dataDir}/${manifestPath(file)}`)),
     async putIfAbsent(file, bytes) {
-      if (!isMade) await fileSystem.makeDirectory(directory)
-      isMade = true
+      const place = directoryOf(file)
+      if (!made.has(place)) await fileSystem.makeDirectory(place)
+      made.add(place)
       try {
         await fileSystem.putIfAbsent(`${dataDir}/${manifestPath(file)}`, bytes)
         return true
       } catch (error) {
         if (!isStratalogError(error) || error.code !== 'file_exists') throw error
         // A name that is seen need not be durable: whoever made it may have failed right before its sync.
-        await fileSystem.syncDirectory(directory)
+        await fileSystem.syncDirectory(place)
         return false
       }
+    },
+    async remove(file) {
+      await fileSystem.remove(`${dataDir}/${manifestPath(file)}`)
+      if (file.kind !== 'page') await fileSystem.syncDirectory(directory)
     },
   }
 }
@@ -62,7 +73,8 @@ export function manifestFilesInStore(store: ObjectStore): ManifestFiles {
       const options = after === 0 ? {} : { after: manifestPathAfter(after) }
       for await (const { key } of store.list(`${MANIFEST_DIRECTORY}/`, options)) {
         const parsed = parsePath(key)
-        if (parsed?.kind === 'manifest' && parsed.file.number > after) yield parsed.file
+        if (parsed?.kind !== 'manifest' || parsed.file.kind === 'page') continue
+        if (parsed.file.number > after) yield parsed.file
       }
     },
     read: (file) => orWhen('object_not_found', null, () => store.get(manifestPath(file))),
@@ -71,6 +83,7 @@ export function manifestFilesInStore(store: ObjectStore): ManifestFiles {
         await store.put(manifestPath(file), bytes, { ifAbsent: true })
         return true
       }),
+    remove: (file) => store.remove(manifestPath(file)),
   }
 }
 

@@ -15,18 +15,31 @@ import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
 import { Mutex } from '../base/mutex.ts'
-import { MANIFEST_COMMITS_PER_BASE } from '../format/limits.ts'
+import { MANIFEST_COMMITS_PER_BASE, MANIFEST_COMMITS_PER_BASE_MAX } from '../format/limits.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import {
   type ManifestCommit,
   decodeCommit,
-  encodeBase,
   encodeCommit,
   manifestFileHash,
 } from '../format/manifest-codec.ts'
+import { type PagePlan, planPages } from '../format/manifest-page-list.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
 import { manifestPath } from '../format/paths.ts'
-import { type ManifestPosition, commitFile, followedBy, loadManifest } from './manifest-chain.ts'
+import {
+  type BaseSource,
+  NO_BASE,
+  type StoredBase,
+  removeOlderBases,
+  writeBase,
+} from './manifest-base.ts'
+import {
+  type LoadedManifest,
+  type ManifestPosition,
+  commitFile,
+  followedBy,
+  loadManifest,
+} from './manifest-chain.ts'
 import type { ManifestFiles } from './manifest-files.ts'
 
 export interface ManifestStoreOptions {
@@ -64,20 +77,28 @@ export class ManifestStore {
   #fenced: StratalogError | null = null
   #isClosed = false
   #waiting: Waiting[] = []
-  #baseNumber: number
+  #base: StoredBase
+  /** The one before, if it was made here. */
+  #previousBase: StoredBase = NO_BASE
+  /** Of the commits since the base, and how many of them a new base would be worth. */
+  #commitBytes: number
+  #baseWeight: number
+  #baseTriedAt: number
   #baseWrite: Promise<void> | null = null
 
   private constructor(
     files: ManifestFiles,
     options: ManifestStoreOptions,
-    start: ManifestPosition,
-    baseNumber: number,
+    { position, base, commitBytes }: LoadedManifest,
   ) {
     this.#files = files
     this.#clock = options.clock
     this.#logger = options.logger ?? silentLogger
-    this.#position = start
-    this.#baseNumber = baseNumber
+    this.#position = position
+    this.#base = base
+    this.#commitBytes = commitBytes
+    this.#baseWeight = base.bytes
+    this.#baseTriedAt = base.number
   }
 
   /**
@@ -86,7 +107,7 @@ export class ManifestStore {
    */
   static async open(files: ManifestFiles, options: ManifestStoreOptions): Promise<ManifestStore> {
     const loaded = await loadManifest(files, options.logger ?? silentLogger)
-    return new ManifestStore(files, options, loaded.position, loaded.baseNumber)
+    return new ManifestStore(files, options, loaded)
   }
 
   get location(): string {
@@ -163,10 +184,13 @@ export class ManifestStore {
   rebase(): Promise<void> {
     return this.#mutex.run(async () => {
       this.#checkOpen()
-      const { number, hash, state } = this.#position
-      const base = encodeBase({ number, commitHash: hash, time: this.#clock.now(), state })
-      await this.#files.putIfAbsent({ kind: 'base', number }, base)
-      this.#baseNumber = number
+      await this.#baseWrite
+      const source = this.#baseSource()
+      const { number, previousBase } = this.#base
+      const previous = number < source.number ? number : previousBase
+      const plan = planPages(source.state)
+      this.#isBase(await writeBase(this.#files, source, previous, plan, true))
+      this.#commitBytes = 0
     })
   }
 
@@ -252,6 +276,7 @@ export class ManifestStore {
     const bytes = encodeCommit(next)
     if (await this.#putIfAbsent(next.number, bytes)) {
       this.#position = { number: next.number, hash: manifestFileHash(bytes), state }
+      this.#commitBytes += bytes.length
       return { kind: 'done' }
     }
     const found = await this.#readCommit(next.number)
@@ -327,21 +352,50 @@ export class ManifestStore {
     return this.#fenced
   }
 
-  /** Bases save readers time and nothing else: one is written beside the commits, and its failure is only reported. */
+  /**
+   * Bases save readers time and nothing else: one is written beside the commits, and its failure is only reported. It
+   * is due when the commits since the last one weigh as much as it does, so it costs each of them the same again
+   * however much the manifest holds; at the latest after so many commits that opening would have to read too many.
+   */
   #startBase(): void {
-    const { number, hash, state } = this.#position
-    if (this.#baseWrite !== null || number - this.#baseNumber < MANIFEST_COMMITS_PER_BASE) return
-    this.#baseNumber = number
-    this.#baseWrite = this.#writeBase({ number, commitHash: hash, time: this.#clock.now(), state })
+    const since = this.number - this.#baseTriedAt
+    if (this.#baseWrite !== null || since < MANIFEST_COMMITS_PER_BASE) return
+    const isOverdue = since >= MANIFEST_COMMITS_PER_BASE_MAX
+    if (!isOverdue && this.#commitBytes < this.#baseWeight) return
+    const plan = planPages(this.state)
+    const weight = this.#base.bytes + plan.addedBytes
+    if (!isOverdue && this.#commitBytes < weight) {
+      this.#baseWeight = weight
+      return
+    }
+    this.#baseWrite = this.#writeBase(this.#baseSource(), plan)
   }
 
-  async #writeBase(base: Parameters<typeof encodeBase>[0]): Promise<void> {
+  #baseSource(): BaseSource {
+    const { number, hash, state } = this.#position
+    return { number, commitHash: hash, time: this.#clock.now(), state }
+  }
+
+  #isBase(base: StoredBase): void {
+    this.#base = base
+    this.#baseWeight = base.bytes
+    this.#baseTriedAt = base.number
+  }
+
+  async #writeBase(source: BaseSource, plan: PagePlan): Promise<void> {
+    const previous = this.#base
+    const { number } = source
+    this.#commitBytes = 0
+    this.#baseTriedAt = number
     try {
-      await this.#files.putIfAbsent({ kind: 'base', number: base.number }, encodeBase(base))
+      this.#isBase(await writeBase(this.#files, source, previous.number, plan))
+      if (this.#fenced !== null) return
+      const known = this.#previousBase
+      this.#previousBase = await removeOlderBases(this.#files, this.#base, previous, known)
     } catch (error) {
       this.#logger.warn('A manifest base was not written; opening reads more commits.', {
         location: this.location,
-        number: base.number,
+        number,
         error,
       })
     } finally {

@@ -19,6 +19,7 @@ import {
   type Contender,
 } from '../../bench/harness.ts'
 import { RespConnection, encodeCommand } from '../../bench/resp.ts'
+import { manifest } from '../../bench/manifest.bench.ts'
 import { memoryFootprint } from '../../bench/memory-footprint.bench.ts'
 import { coldRead } from '../../bench/cold-read.bench.ts'
 import { pointMemory } from '../../bench/point-memory.bench.ts'
@@ -42,6 +43,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     appendDurable,
     recovery,
     ackBeside,
+    manifest,
     coldRead,
     sqlCold,
   ])('$name', async (benchmark) => {

@@ -202,7 +202,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'taken-name-not-synced',
     harm: 'A commit is believed whose name was seen and is gone with the next power cut.',
     file: 'log/manifest-files.ts',
-    find: '        await fileSystem.syncDirectory(directory)\n        return false',
+    find: '        await fileSystem.syncDirectory(place)\n        return false',
     replace: '        return false',
     killedBy: { harness: 'test', file: 'test/unit/log/manifest-durability.test.ts' },
   },

@@ -85,7 +85,8 @@ export function stepsOf(call: PortCall, phase: Phase): readonly Step[] {
   if (phase === 'closing') steps.push('closing')
   if (phase === 'restoring') return ['restore']
   if (call.port === 'wal') steps.push(...walSteps(call, phase))
-  else if (call.path.startsWith('manifest/')) steps.push(...manifestSteps(call))
+  else if (call.path.startsWith('manifest/') || call.path.startsWith('pages/'))
+    steps.push(...manifestSteps(call))
   else steps.push(...dataSteps(call))
   return steps
 }
@@ -102,7 +103,7 @@ function walSteps({ operation, path }: PortCall, phase: Phase): readonly Step[] 
 
 function manifestSteps({ port, operation, path, edits }: PortCall): readonly Step[] {
   if (operation !== 'put' && operation !== 'link' && !WITHIN.includes(operation)) return []
-  if (path.includes('.base')) return ['manifest base']
+  if (path.includes('.base') || path.includes('.page')) return ['manifest base']
   const steps: Step[] = [port === 'store' ? 'archive commit' : 'manifest commit']
   if (edits.includes('checkpoint')) steps.push('checkpoint')
   if (edits.includes('log-created')) steps.push('create log')

@@ -1,13 +1,19 @@
 import { fileURLToPath } from 'node:url'
+import type { ManifestBase } from '../../src/format/manifest-codec.ts'
 import type {
   Location,
   LogDefinition,
   ManifestEdit,
+  ManifestState,
   SegmentEntry,
   StoragePolicy,
   Writer,
 } from '../../src/format/manifest.ts'
-import { type ManifestFileName, manifestPath } from '../../src/format/paths.ts'
+import {
+  type ManifestFileName,
+  type NumberedManifestFile,
+  manifestPath,
+} from '../../src/format/paths.ts'
 import type { ManifestFiles } from '../../src/log/manifest-files.ts'
 
 export const HYBRID_POLICY: StoragePolicy = {
@@ -166,6 +172,11 @@ export const EVERY_EDIT: readonly ManifestEdit[] = [
   { kind: 'segments-collected', logId: 1, partition: 0, objects: [objectAt(5).object] },
 ]
 
+/** The root of a state, at commit 1, as if it had no segment. */
+export function baseOf(state: ManifestState): ManifestBase {
+  return { number: 1, commitHash: 'c'.repeat(64), previousBase: 0, time: 1, state, pages: [] }
+}
+
 /** What the next `putIfAbsent` does instead of working. */
 export type PutFault = 'fail-before' | 'land-and-fail'
 
@@ -179,19 +190,24 @@ export class MemoryManifestFiles implements ManifestFiles {
   /** Called before a put takes its name: a rival can come first. */
   beforePut: () => Promise<void> = async () => {}
 
-  async *list(after: number): AsyncGenerator<ManifestFileName> {
+  async *list(after: number): AsyncGenerator<NumberedManifestFile> {
     this.lists++
     const names = [...this.files.keys()].sort()
     for (const name of names) {
       const match = /(\d+)\.(edit|base)$/.exec(name)
-      const number = Number(match?.[1])
-      if (number > after) yield { kind: match?.[2] === 'base' ? 'base' : 'commit', number }
+      if (match === null) continue
+      const number = Number(match[1])
+      if (number > after) yield { kind: match[2] === 'base' ? 'base' : 'commit', number }
     }
   }
 
   async read(file: ManifestFileName): Promise<Uint8Array | null> {
     this.reads++
     return this.files.get(manifestPath(file)) ?? null
+  }
+
+  async remove(file: ManifestFileName): Promise<void> {
+    this.files.delete(manifestPath(file))
   }
 
   async putIfAbsent(file: ManifestFileName, bytes: Uint8Array): Promise<boolean> {

@@ -4,8 +4,8 @@ import { sha256Hex } from '../../format/checksum.ts'
 import { decodeIdentity } from '../../format/identity.ts'
 import { JsonFields, parseJson } from '../../format/json-fields.ts'
 import { decodeBase, decodeCommit, manifestFileHash } from '../../format/manifest-codec.ts'
+import { decodePage } from '../../format/manifest-page.ts'
 import { encodeEdit } from '../../format/manifest-edit-json.ts'
-import type { LogState } from '../../format/manifest.ts'
 import { parsePath } from '../../format/paths.ts'
 import { decodeBlock, decodeDictionaries, parseSegmentTail } from '../../format/segment-reader.ts'
 import type { SegmentFacts } from '../../format/segment.ts'
@@ -29,7 +29,7 @@ export function inspectBytes(file: string, bytes: Uint8Array): Inspection {
   )
 }
 
-type FileKind = 'wal' | 'segment' | 'commit' | 'base' | 'identity' | 'restoring' | 'lock'
+type FileKind = 'wal' | 'segment' | 'commit' | 'base' | 'page' | 'identity' | 'restoring' | 'lock'
 
 const INSPECTORS: Readonly<
   Record<FileKind, (bytes: Uint8Array, common: CommonFacts) => Inspection>
@@ -38,6 +38,7 @@ const INSPECTORS: Readonly<
   segment: inspectSegment,
   commit: inspectCommit,
   base: inspectBase,
+  page: inspectPage,
   identity: inspectIdentity,
   restoring: inspectRestoring,
   lock: inspectLock,
@@ -66,6 +67,7 @@ function kindByName(file: string): FileKind | null {
 const BEGINNINGS: readonly (readonly [string, FileKind])[] = [
   ['STRATWAL', 'wal'],
   ['ARROW1', 'segment'],
+  ['STLGPAGE', 'page'],
   ['{"stratalog":"manifest-commit"', 'commit'],
   ['{"stratalog":"manifest-base"', 'base'],
   ['{"stratalog":"restoring"', 'restoring'],
@@ -199,14 +201,16 @@ function inspectCommit(bytes: Uint8Array, common: CommonFacts): Inspection {
   return { report, problems: [] }
 }
 
+/** The root alone: which segments there are, its pages say. */
 function inspectBase(bytes: Uint8Array, common: CommonFacts): Inspection {
-  const { number, commitHash, time, state } = decodeBase(bytes, common.file)
-  const { engineId, epoch, writer, nextLogId, walLsn, walReached, logs, snapshots } = state
+  const { complete: _complete, time, ...root } = decodeBase(bytes, common.file)
+  const { engineId, epoch, writer, nextLogId, walLsn, walReached, logs, snapshots } = root.bare
   const report = {
     kind: 'manifest-base',
     ...common,
-    number,
-    commitHash,
+    number: root.number,
+    commitHash: root.commitHash,
+    previousBase: root.previousBase,
     time: new Date(time).toISOString(),
     engineId,
     epoch,
@@ -214,29 +218,28 @@ function inspectBase(bytes: Uint8Array, common: CommonFacts): Inspection {
     nextLogId,
     walLsn,
     walReached,
-    logs: [...logs.values()].map(logReport),
+    logs: [...logs.values()].map(({ definition, schemas, partitions }) => ({
+      id: definition.id,
+      name: definition.name,
+      policy: definition.policy,
+      schemas,
+      partitions: partitions.map(({ startOffset }, partition) => ({ partition, startOffset })),
+    })),
     snapshots: [...snapshots.values()],
+    pages: root.pages,
+    segments: root.pages.reduce((sum, { entries }) => sum + entries, 0),
   }
   return { report, problems: [] }
 }
 
-function logReport({
-  definition,
-  schemas,
-  partitions,
-}: LogState): Readonly<Record<string, unknown>> {
-  const segments = partitions.flatMap((partition) => partition.segments)
-  return {
-    id: definition.id,
-    name: definition.name,
-    policy: definition.policy,
-    schemas,
-    partitions: partitions.map(({ startOffset, segments: own }, partition) => ({
-      partition,
-      startOffset,
-      endOffset: own.at(-1)?.endOffset ?? startOffset,
-      segments: own.length,
-    })),
-    bytes: segments.reduce((sum, segment) => sum + segment.length, 0),
-  }
+function inspectPage(bytes: Uint8Array, common: CommonFacts): Inspection {
+  const parsed = parsePath(common.file.split('/').slice(-2).join('/'))
+  const name =
+    parsed?.kind === 'manifest' && parsed.file.kind === 'page' ? parsed.file.sha256 : null
+  const runs = decodePage(bytes, name, common.file).map(({ logId, partition, source }) => ({
+    logId,
+    partition,
+    segments: Array.from({ length: source.length }, (_, index) => source.at(index)),
+  }))
+  return { report: { kind: 'manifest-page', ...common, runs }, problems: [] }
 }

@@ -8,11 +8,13 @@ import { ManifestBuilder, emptyManifestState } from '../../format/manifest-build
 import {
   GENESIS_HASH,
   type ManifestCommit,
+  type ManifestRoot,
   decodeBase,
   decodeCommit,
   manifestFileHash,
 } from '../../format/manifest-codec.ts'
-import { type ManifestFileName, manifestPath } from '../../format/paths.ts'
+import { type ManifestFileName, manifestPath, parsePath } from '../../format/paths.ts'
+import { readPages } from '../../log/manifest-base.ts'
 import { type ManifestPosition, loadManifest } from '../../log/manifest-chain.ts'
 import type { ManifestFiles } from '../../log/manifest-files.ts'
 import type { Findings, ProblemKind } from './verify-report.ts'
@@ -106,14 +108,28 @@ class ManifestWalk {
   async base(number: number): Promise<void> {
     const file: ManifestFileName = { kind: 'base', number }
     const bytes = await this.#read(file)
-    // Listed a moment ago, and bases are never removed.
-    if (bytes === null) return this.#problem(file, 'missing', `base ${number} is missing`)
+    // Listed a moment ago: its writer made two others since, and removed it.
+    if (bytes === null) return
     const base = this.#decoded(file, () => decodeBase(bytes, manifestPath(file)))
     if (base === null) return
     if (base.number !== number) return this.#problem(file, 'swapped', `it is base ${base.number}`)
     if (this.#hash !== null && base.commitHash !== this.#hash)
       return this.#problem(file, 'chain', 'it is of another history')
     this.#hash = base.commitHash
+    await this.#pages(file, base)
+  }
+
+  /** Where the base is gone behind its pages, so may they be. */
+  async #pages(file: ManifestFileName, base: ManifestRoot): Promise<void> {
+    try {
+      const looked = (bytes: number): void => this.#findings.looked(bytes)
+      base.complete(await readPages(this.#files, base.pages, looked))
+    } catch (error) {
+      const problem = manifestProblem(error)
+      if (problem === null) throw error
+      if ((await this.#files.read(file)) !== null)
+        this.#problem(pageIn(error) ?? file, problem.kind, problem.reason)
+    }
   }
 
   #apply(file: ManifestFileName, { edits }: ManifestCommit): boolean {
@@ -147,9 +163,18 @@ class ManifestWalk {
   }
 }
 
+/** The page that an error names. */
+function pageIn(error: unknown): ManifestFileName | null {
+  const name = isStratalogError(error) ? error.details['file'] : null
+  const parsed = typeof name === 'string' ? parsePath(name) : null
+  return parsed?.kind === 'manifest' && parsed.file.kind === 'page' ? parsed.file : null
+}
+
 /** What an error says of a manifest's bytes; null when it says nothing of them. */
 function manifestProblem(error: unknown): { kind: ProblemKind; reason: string } | null {
   if (!isStratalogError(error)) return null
   if (error.code === 'format_unsupported') return { kind: 'format', reason: error.message }
-  return error.code === 'manifest_corrupt' ? { kind: 'checksum', reason: error.message } : null
+  if (error.code !== 'manifest_corrupt') return null
+  const kind = error.details['isMissing'] === true ? 'missing' : 'checksum'
+  return { kind, reason: error.message }
 }

@@ -21,12 +21,14 @@ export const FILE_KINDS = [
   'identity',
   'manifest-edit',
   'manifest-base',
+  'manifest-page',
   'wal',
   'segment',
   'lock',
   'archive-identity',
   'archive-edit',
   'archive-base',
+  'archive-page',
   'object',
 ] as const
 export type FileKind = (typeof FILE_KINDS)[number]
@@ -63,12 +65,14 @@ const KIND_OF: readonly (readonly [RegExp, FileKind])[] = [
   [/^data\/stratalog\.json$/, 'identity'],
   [/^data\/manifest\/\d+\.edit$/, 'manifest-edit'],
   [/^data\/manifest\/\d+\.base$/, 'manifest-base'],
+  [/^data\/pages\//, 'manifest-page'],
   [/^data\/wal\/\d+\.wal$/, 'wal'],
   [/^data\/segments\//, 'segment'],
   [/^data\/lock$/, 'lock'],
   [/^archive\/stratalog\.json$/, 'archive-identity'],
   [/^archive\/manifest\/\d+\.edit$/, 'archive-edit'],
   [/^archive\/manifest\/\d+\.base$/, 'archive-base'],
+  [/^archive\/pages\//, 'archive-page'],
   [/^archive\/segments\//, 'object'],
 ]
 
@@ -76,13 +80,15 @@ const KIND_OF: readonly (readonly [RegExp, FileKind])[] = [
 const WEIGHTS: Readonly<Record<FileKind, number>> = {
   identity: 1,
   'manifest-edit': 4,
-  'manifest-base': 8,
+  'manifest-base': 6,
+  'manifest-page': 4,
   wal: 5,
   segment: 5,
   lock: 1,
   'archive-identity': 1,
   'archive-edit': 4,
   'archive-base': 1,
+  'archive-page': 1,
   object: 5,
 }
 

@@ -4,7 +4,7 @@
  * - `closed`: segments on disk only, on both tiers and in the archive only, logs with a WAL and without, two
  *   partitions, a snapshot, and records that are in the WAL alone; closed as it should be.
  * - `crashed`: the same, copied while the engine was running, so the WAL has no seal.
- * - `long`: enough commits that both manifests have a base.
+ * - `long`: enough commits that both manifests have a base, and segments for its pages.
  *
  * Beside each lies `early`, the same place at an earlier time, and `other`, another engine's with the same offsets.
  */
@@ -103,9 +103,9 @@ async function buildBase(place: string, name: BaseName, life: number): Promise<B
   await first.createLog('orders', { partitions: 2 })
   await first.createLog('loose', { storage: { wal: false } })
   await first.createLog('direct', { storage: { localDisk: false } })
-  if (name === 'long') for (let n = 0; n < 62; n++) await first.createLog(`empty-${n}`)
   await appendAll(first, builder, 30)
   await first.tier.now({ to: 'object' })
+  if (name === 'long') for (let n = 0; n < 62; n++) await first.createLog(`empty-${n}`)
   const snapshots = name === 'long' ? 64 : 1
   for (let n = 0; n < snapshots; n++) await first.snapshot({ name: `at-${n}` })
   await appendAll(first, builder, 12)

@@ -31,10 +31,12 @@ const WHOLE_KINDS: readonly string[] = [
   'identity',
   'manifest-edit',
   'manifest-base',
+  'manifest-page',
   'segment',
   'archive-identity',
   'archive-edit',
   'archive-base',
+  'archive-page',
   'object',
 ]
 

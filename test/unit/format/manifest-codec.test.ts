@@ -13,8 +13,17 @@ import {
   encodeBase,
   encodeCommit,
 } from '../../../src/format/manifest-codec.ts'
+import { planPages } from '../../../src/format/manifest-page-list.ts'
+import { type StoredRun, decodePage, encodePage } from '../../../src/format/manifest-page.ts'
 import type { ManifestEdit, ManifestState } from '../../../src/format/manifest.ts'
-import { EVERY_EDIT, goldenPath, logDefinition, segmentEntry } from '../../support/manifests.ts'
+import type { PageName } from '../../../src/format/segment-chunk.ts'
+import {
+  EVERY_EDIT,
+  baseOf,
+  goldenPath,
+  logDefinition,
+  segmentEntry,
+} from '../../support/manifests.ts'
 
 const COMMIT: ManifestCommit = {
   number: 1,
@@ -24,11 +33,19 @@ const COMMIT: ManifestCommit = {
   time: 10_000,
   edits: EVERY_EDIT,
 }
+const STATE = applyEdits(emptyManifestState(), EVERY_EDIT)
+const PAGES = planPages(STATE).added.map(encodePage)
 const BASE: ManifestBase = {
-  number: 1,
-  commitHash: 'c'.repeat(64),
+  ...baseOf(STATE),
   time: 10_001,
-  state: applyEdits(emptyManifestState(), EVERY_EDIT),
+  pages: PAGES.map(({ page }) => page),
+}
+
+/** The runs of pages, by the bytes of each. */
+function runsOf(
+  pages: readonly { readonly page: PageName; readonly bytes: Uint8Array }[],
+): (readonly StoredRun[])[] {
+  return pages.map(({ page, bytes }) => decodePage(bytes, page.sha256, 'f'))
 }
 
 /** A state as plain values, so that states compare by what they hold. */
@@ -172,16 +189,21 @@ describe('a commit file', () => {
 
 describe('a base file', () => {
   test('gives back the whole state', () => {
-    const decoded = decodeBase(encodeBase(BASE), 'f')
-    expect({ ...decoded, state: plain(decoded.state) }).toEqual({
+    const { bare, complete, ...head } = decodeBase(encodeBase(BASE), 'f')
+    expect({ ...head, state: plain(complete(runsOf(PAGES))) }).toEqual({
       ...BASE,
       state: plain(BASE.state),
     })
+    expect(bare.logs.get(1)?.partitions[0]?.segments.length).toBe(0)
   })
 
   test('of version 1 is read as ever', () => {
     const golden = readFileSync(goldenPath('manifest-v1/every-edit.base'))
-    expect(plain(decodeBase(golden, 'f').state)).toEqual(plain(BASE.state))
+    const { pages, complete } = decodeBase(golden, 'f')
+    const runs = pages.map(({ sha256 }) =>
+      decodePage(readFileSync(goldenPath('manifest-v1/every-edit.page')), sha256, 'f'),
+    )
+    expect(plain(complete(runs))).toEqual(plain(BASE.state))
     expect(Buffer.from(encodeBase(BASE)).equals(golden)).toBe(true)
   })
 
@@ -208,8 +230,13 @@ describe('a base file', () => {
       })
     }
     const state = applyEdits(emptyManifestState(), edits)
-    const decoded = decodeBase(encodeBase({ ...BASE, state }), 'f')
-    expect(decoded.state.logs.get(1)?.partitions[0]?.segments.length).toBe(100_001)
+    const pages = planPages(state).added.map(encodePage)
+    const root = encodeBase({ ...baseOf(state), pages: pages.map(({ page }) => page) })
+    const decoded = decodeBase(root, 'f').complete(runsOf(pages))
+    expect([...(decoded.logs.get(1)?.partitions[0]?.segments ?? [])]).toEqual([
+      ...(state.logs.get(1)?.partitions[0]?.segments ?? []),
+    ])
+    expect(root.length).toBeLessThan(50_000)
   })
 })
 

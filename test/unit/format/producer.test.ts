@@ -19,7 +19,7 @@ import {
   encodeProducer,
   producersAsOf,
 } from '../../../src/format/producer.ts'
-import { goldenPath, logDefinition, writer } from '../../support/manifests.ts'
+import { baseOf, goldenPath, logDefinition, writer } from '../../support/manifests.ts'
 
 /** Run with UPDATE_GOLDEN=1 to write the files anew: only together with a new format version. */
 const isUpdate = process.env['UPDATE_GOLDEN'] === '1'
@@ -138,10 +138,10 @@ describe('producers in a manifest', () => {
     expect(Buffer.compare(kept, commit)).toBe(0)
     expect(decodeCommit(kept, 'f')).toEqual(COMMIT)
     const made = applyEdits(emptyManifestState(), EDITS)
-    const base = encodeBase({ number: 1, commitHash: 'c'.repeat(64), time: 10_001, state: made })
+    const base = encodeBase({ ...baseOf(made), time: 10_001 })
     const keptBase = golden('manifest-v1/producers.base', base)
     expect(Buffer.compare(keptBase, base)).toBe(0)
-    const producers = decodeBase(keptBase, 'f').state.logs.get(1)?.partitions[1]?.producers
+    const producers = decodeBase(keptBase, 'f').bare.logs.get(1)?.partitions[1]?.producers
     expect([...(producers?.values() ?? [])]).toEqual([
       state('web-1', { sequence: 10, offsets: [20, 40], counts: [1, 3], time: -7 }),
       state('wörker', { epoch: 0, sequence: 1 }),
@@ -159,7 +159,7 @@ describe('producers in a manifest', () => {
         forgotten: [],
       } as const
       const made = applyEdits(emptyManifestState(), [...EDITS.slice(0, 3), edit])
-      return encodeBase({ number: 1, commitHash: 'c'.repeat(64), time: 1, state: made })
+      return encodeBase(baseOf(made))
     }
     expect(Buffer.compare(noted(['a', 'b', 'c']), noted(['c', 'a', 'b']))).toBe(0)
   })

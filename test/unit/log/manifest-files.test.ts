@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../../src/base/random.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
-import type { ManifestFileName } from '../../../src/format/paths.ts'
+import type { NumberedManifestFile } from '../../../src/format/paths.ts'
 import {
   type ManifestFiles,
   manifestFilesInDirectory,
@@ -14,8 +14,8 @@ import { writer } from '../../support/manifests.ts'
 
 const clock = new VirtualClock()
 
-async function namesAfter(files: ManifestFiles, after: number): Promise<ManifestFileName[]> {
-  const names: ManifestFileName[] = []
+async function namesAfter(files: ManifestFiles, after: number): Promise<NumberedManifestFile[]> {
+  const names: NumberedManifestFile[] = []
   for await (const name of files.list(after)) names.push(name)
   return names
 }
