@@ -76,6 +76,7 @@ export class ManifestStore {
   #writer: Writer | null = null
   #fenced: StratalogError | null = null
   #isClosed = false
+  #isSure = true
   #waiting: Waiting[] = []
   #base: StoredBase
   /** The one before, if it was made here. */
@@ -116,6 +117,10 @@ export class ManifestStore {
   /** The newest state that is known here. */
   get state(): ManifestState {
     return this.#position.state
+  }
+  /** Whether `state` is all there is: a commit that was answered with an error may be there, or land later. */
+  get isSure(): boolean {
+    return this.#isSure
   }
   /** The number of the newest commit that is known here; 0 before the first. */
   get number(): number {
@@ -274,7 +279,9 @@ export class ManifestStore {
       edits,
     }
     const bytes = encodeCommit(next)
+    this.#isSure = false
     if (await this.#putIfAbsent(next.number, bytes)) {
+      this.#isSure = true
       this.#position = { number: next.number, hash: manifestFileHash(bytes), state }
       this.#commitBytes += bytes.length
       return { kind: 'done' }
@@ -286,6 +293,7 @@ export class ManifestStore {
         `${this.location}: ${manifestPath(commitFile(next.number))} is taken and cannot be read.`,
       )
     }
+    this.#isSure = true
     if (found.commit.writerId !== writerId) return { kind: 'rival', commit: found.commit }
     this.#position = followedBy(this.#position, found.bytes, found.commit)
     return { kind: Buffer.compare(found.bytes, bytes) === 0 ? 'done' : 'earlier' }

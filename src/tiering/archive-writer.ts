@@ -169,6 +169,24 @@ export class ArchiveWriter {
     await manifest.commit((state) => this.#startEdits(state, log))
   }
 
+  /** Whether what is known of the archive is all there is. */
+  get isSure(): boolean {
+    return this.#manifest?.isSure ?? false
+  }
+
+  /** Whether the archive surely has none of the records of `segments`: then nobody sees what becomes of them on disk. */
+  lacks(log: LiveLog, partition: number, segments: readonly SegmentEntry[]): boolean {
+    const manifest = this.#manifest
+    const known = manifest === null ? null : notedIn(manifest.state, log, partition)?.segments
+    return (
+      this.isSure &&
+      segments.every(({ baseOffset, endOffset }) => {
+        const next = known?.at(known.indexAt(baseOffset))
+        return next === undefined || next.baseOffset >= endOffset
+      })
+    )
+  }
+
   /** Whether the archive, as far as it is known, has segments before the partition's start. */
   isBehind(log: LiveLog, partition: number): boolean {
     const { state } = this

@@ -12,7 +12,12 @@
  */
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
-import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
+import type {
+  ManifestEdit,
+  ManifestState,
+  PartitionState,
+  SegmentEntry,
+} from '../format/manifest.ts'
 import { segmentKey } from '../format/paths.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -26,7 +31,7 @@ import { removeFiles } from './evict.ts'
 import { putBatches, writeToDisk } from './flush.ts'
 import { changingSegments } from './one-at-a-time.ts'
 import { fetchVerified } from './recall.ts'
-import { readVerified } from './upload.ts'
+import { noteUpload, readVerified } from './upload.ts'
 
 /** Makes one segment of those in `run`, and returns what came to which tier; nothing where they are not there. */
 export function compactSegments(
@@ -39,8 +44,24 @@ export function compactSegments(
     const segments = partition.segments.filter(
       ({ baseOffset, endOffset }) => baseOffset >= run.from && endOffset <= run.to,
     )
-    return segments.length < 2 ? [] : compactNow(context, log, partition, segments)
+    if (segments.length < 2 || !isOwn(context, log, partition, segments)) return []
+    return compactNow(context, log, partition, segments)
   })
+}
+
+/**
+ * Whether the archive can be told of the compaction, or has none of the records. An upload of one of the segments that
+ * was answered with an error may have been done: the archive would have it by itself, where the disk has it no more.
+ */
+function isOwn(
+  { archive }: TieringContext,
+  log: LiveLog,
+  { partition }: Partition,
+  segments: readonly SegmentEntry[],
+): boolean {
+  if (segments.every(({ object }) => object !== null)) return true
+  if (archive !== null) return archive.lacks(log, partition, segments)
+  return log.policy.archiveAfter === null
 }
 
 async function compactNow(
@@ -99,6 +120,22 @@ async function settleNow(
   if (known === undefined) return
   for (const { segment, replaced } of compactedIn(known, partition.segments))
     await replaceHere(context, log, partition, replaced, segment)
+  await takeOverCopies(context, log, partition, known)
+}
+
+/** Uploads that the archive knows of and the partition does not. */
+async function takeOverCopies(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  known: PartitionState,
+): Promise<void> {
+  for (const segment of [...partition.segments.lacking('object')]) {
+    const { baseOffset, sha256 } = segment
+    const there = known.segments.startingAt(baseOffset)
+    if (there?.sha256 !== sha256 || there.object === null) continue
+    await noteUpload(context, log, partition, segment, there.object)
+  }
 }
 
 async function replaceHere(

@@ -23,14 +23,21 @@ const LEVEL_BYTES_MIN = 16 * 1024
 /** Segments at the end of a partition that are looked at: what lies before was looked at when it was there. */
 const LOOK_BACK = 256
 
-/** The newest run that is worth a merge; null: there is none. */
-export function compactionDue(segments: SegmentEntries): CompactionRun | null {
+/** The newest run that is worth a merge, of segments in the archive or also of others; null: there is none. */
+export function compactionDue(
+  segments: SegmentEntries,
+  mayCompactDisk: boolean,
+): CompactionRun | null {
   if (segments.length < FAN_IN) return null
   let run: SegmentEntry[] = []
   for (let index = 1; index <= Math.min(LOOK_BACK, segments.length); index++) {
     const segment = segments.at(-index)
     if (segment === undefined) break
     const next = run[0]
+    if (segment.object === null && !mayCompactDisk) {
+      run = []
+      continue
+    }
     if (next === undefined || !isNeighbour(segment, next) || levelOf(segment) !== levelOf(next))
       run = []
     run.unshift(segment)

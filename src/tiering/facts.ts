@@ -1,14 +1,16 @@
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import type { ArchiveWriter } from './archive-writer.ts'
 import type { PartitionFacts } from './policy.ts'
 
 /** A partition as the policy sees it. */
 export function partitionFacts(
-  { id, policy }: LiveLog,
+  log: LiveLog,
   partition: Partition,
-  isArchiveBehind = false,
+  archive: ArchiveWriter | null = null,
 ): PartitionFacts {
   // To count segments takes a while, and is of use only where they go by their age or size.
+  const { id, policy } = log
   const isRetiring = policy.retention !== null || policy.retentionBytes !== null
   return {
     logId: id,
@@ -16,7 +18,8 @@ export function partitionFacts(
     policy,
     flushedEnd: partition.flushedEnd,
     totals: isRetiring ? partition.segmentTotals : null,
-    isArchiveBehind,
+    isArchiveBehind: archive?.isBehind(log, partition.partition) ?? false,
+    mayCompactDisk: archive === null ? policy.archiveAfter === null : archive.isSure,
     owedEnd: partition.owedEnd,
     batches: partition.batches,
     segments: partition.segments,

@@ -29,6 +29,8 @@ export interface PartitionFacts {
   readonly totals: SegmentTotals | null
   /** Whether the archive's manifest still has segments before the partition's start. */
   readonly isArchiveBehind: boolean
+  /** Whether segments that have no object copy may become one: the archive surely knows of none of them. */
+  readonly mayCompactDisk: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number
   readonly batches: readonly BatchFactsInRam[]
@@ -89,7 +91,7 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
     partition,
     retireTo: retireTo(facts, now),
     retireArchived: hasArchive && facts.isArchiveBehind,
-    compact: policy.mode === 'memory' ? null : compactionDue(facts.segments),
+    compact: runToCompact(facts),
     flush: isFlushDue(facts, now) ? (policy.localDisk ? 'disk' : 'object') : null,
     upload: hasArchive ? uploadsDue(facts, now) : [],
     dropHotTo: dropHotTo(facts, now),
@@ -158,6 +160,10 @@ function retireTo({ policy, segments, totals }: PartitionFacts, now: number): nu
     }
   }
   return to
+}
+
+function runToCompact({ policy, segments, mayCompactDisk }: PartitionFacts): CompactionRun | null {
+  return policy.mode === 'memory' ? null : compactionDue(segments, mayCompactDisk)
 }
 
 /** When the first segment's newest record is due; Infinity where nothing is retired by age. */
@@ -267,7 +273,7 @@ function eachUpcoming(
   note('retire', retireDueAt(facts))
   if (policy.retentionBytes !== null && retireTo(facts, now) > 0) note('retire', now)
   if (policy.mode !== 'memory') {
-    if (compactionDue(segments) !== null) note('compact', now)
+    if (runToCompact(facts) !== null) note('compact', now)
     const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
     const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
     if (oldest !== undefined) note('flush', dueAt(oldest.appendTimeMin, after, now))

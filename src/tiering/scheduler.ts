@@ -253,8 +253,7 @@ export class TieringScheduler {
   #input(): TieringInput {
     const partitions: PartitionFacts[] = []
     for (const { log, partition } of stepsOf(this.#context.logs())) {
-      const isArchiveBehind = this.#context.archive?.isBehind(log, partition.partition) ?? false
-      partitions.push(partitionFacts(log, partition, isArchiveBehind))
+      partitions.push(partitionFacts(log, partition, this.#context.archive))
     }
     return {
       now: this.#context.clock.now(),

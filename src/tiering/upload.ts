@@ -42,14 +42,7 @@ export async function uploadSegments(
         producers: [...(noted?.values() ?? [])],
       },
     ])
-    await disk.manifest.commit((state) => {
-      // It was retired meanwhile, and the archive will be told.
-      if (!hasSegment(state, log, partition.partition, segment)) return []
-      const place = { logId: log.id, partition: partition.partition }
-      const { baseOffset } = segment
-      return [{ kind: 'segment-copied', ...place, baseOffset, tier: 'object', location }]
-    })
-    if (partition.hasSegment(segment)) partition.setCopy(segment.baseOffset, 'object', location)
+    await noteUpload(context, log, partition, segment, location)
     context.metrics.count('stratalog_upload_bytes_total', segment.length)
     moves.push({
       log: log.name,
@@ -62,6 +55,25 @@ export async function uploadSegments(
     })
   }
   return moves
+}
+
+/** Commits to the local manifest that the archive has a segment, and tells the partition. */
+export async function noteUpload(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  segment: SegmentEntry,
+  location: Location,
+): Promise<void> {
+  const disk = present(context.disk, 'what is uploaded lies on disk')
+  const { baseOffset } = segment
+  await disk.manifest.commit((state) => {
+    // It was retired meanwhile, and the archive will be told.
+    if (!hasSegment(state, log, partition.partition, segment)) return []
+    const place = { logId: log.id, partition: partition.partition }
+    return [{ kind: 'segment-copied', ...place, baseOffset, tier: 'object', location }]
+  })
+  if (partition.hasSegment(segment)) partition.setCopy(baseOffset, 'object', location)
 }
 
 /** The disk copy's bytes. @throws StratalogError `segment_corrupt` when they are not what the manifest says. */

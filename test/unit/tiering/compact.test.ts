@@ -12,6 +12,7 @@ import { ManifestStore } from '../../../src/log/manifest-store.ts'
 import { SegmentReading } from '../../../src/log/segment-reading.ts'
 import { collectArchive } from '../../../src/tiering/collect.ts'
 import { dropDiskCopies } from '../../../src/tiering/evict.ts'
+import { uploadSegments } from '../../../src/tiering/upload.ts'
 import { appendRows, batchRows } from '../../support/live-logs.ts'
 import {
   type Bench,
@@ -164,6 +165,23 @@ describe('segments that become one', () => {
     expect((await bench.scheduler.compact([log])).failed).toEqual([])
     expect(ranges(log.partition(0).segments)).toEqual([[0, 81]])
     expect(await recordsIn(bench, await local(bench))).toEqual([...ALL, 80])
+  })
+
+  test('stay as they are while the archive may know of one of them', async () => {
+    const bench = await tieringBench()
+    const log = await filled(bench, 'disk')
+    // The archive has the first one, and nobody here was told.
+    bench.lostReply = (step) => isManifestPut('object', step)
+    bench.fault = (step) => (step.startsWith('object get manifest') ? 'store_unavailable' : null)
+    await uploadSegments(bench.context, log, log.partition(0), [0]).catch(() => {})
+    bench.lostReply = () => false
+    expect((await bench.scheduler.compact([log])).moved).toEqual([])
+    expect(await recordsIn(bench, await reopened(bench))).toEqual(ALL)
+    bench.fault = () => null
+    await bench.scheduler.now([log], 'object')
+    expect((await bench.scheduler.compact([log])).failed).toEqual([])
+    expect(ranges(log.partition(0).segments)).toEqual([[0, 80]])
+    expect(await recordsIn(bench, await reopened(bench))).toEqual(ALL)
   })
 
   test('leave their objects to a collection, which waits', async () => {

@@ -17,7 +17,7 @@ function segments(sizes: readonly number[], changes: Partial<SegmentEntry> = {})
 }
 
 function due(entries: readonly SegmentEntry[]): CompactionRun | null {
-  return compactionDue(SegmentEntries.of(entries))
+  return compactionDue(SegmentEntries.of(entries), true)
 }
 
 /** What a merge leaves. */
@@ -63,6 +63,16 @@ describe('a compaction by itself', () => {
     const entries = segments(Array.from({ length: 8 }, () => KIB))
     const other = entries.with(4, segmentEntry(4, 5, { rawBytes: KIB, ...changes }))
     expect(due(other)).toBeNull()
+  })
+
+  test('leaves what the archive may know of by itself', () => {
+    const entries = segments(Array.from({ length: 8 }, () => KIB))
+    expect(compactionDue(SegmentEntries.of(entries), false)).toBeNull()
+    const archived = segments(
+      Array.from({ length: 8 }, () => KIB),
+      { object: objectAt(0) },
+    )
+    expect(compactionDue(SegmentEntries.of(archived), false)).toEqual({ from: 0, to: 8 })
   })
 
   test('does not reach over a hole', () => {

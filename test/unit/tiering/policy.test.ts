@@ -69,6 +69,7 @@ function facts({
     flushedEnd: 0,
     totals: null,
     isArchiveBehind: false,
+    mayCompactDisk: true,
     batches: [],
     segments: SegmentEntries.of(segments),
     ...overrides,
