@@ -174,7 +174,7 @@ export class ArchiveWriter {
     return this.#manifest?.isSure ?? false
   }
 
-  /** Whether the archive surely has none of the records of `segments`: then nobody sees what becomes of them on disk. */
+  /** Whether the archive surely has none of the records of `segments`: nobody sees what becomes of them on disk. */
   lacks(log: LiveLog, partition: number, segments: readonly SegmentEntry[]): boolean {
     const manifest = this.#manifest
     const known = manifest === null ? null : notedIn(manifest.state, log, partition)?.segments
