@@ -119,17 +119,21 @@ export class ArchiveWriter {
   describe(state: ManifestState, log: LiveLog, usedSchemas = 0): readonly ManifestEdit[] {
     const known = state.logs.get(log.id)
     const edits: ManifestEdit[] = []
+    const startOffsets = log.partitions.map(
+      (partition) => partition.segments.at(0)?.baseOffset ?? partition.startOffset,
+    )
     if (known === undefined) {
-      const startOffsets = log.partitions.map(
-        (partition) => partition.segments.at(0)?.baseOffset ?? partition.startOffset,
-      )
       edits.push({ kind: 'log-created', log: log.definition, startOffsets })
     } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {
       edits.push({ kind: 'policy-changed', logId: log.id, policy: log.policy })
     }
     edits.push(...this.#startEdits(state, log))
-    for (const { partition, denseFrom } of log.partitions) {
-      if (denseFrom === undefined || denseFrom === known?.partitions[partition]?.denseFrom) continue
+    for (const { partition, denseFrom, firstOffset } of log.partitions) {
+      const there = known?.partitions[partition]
+      if (denseFrom === undefined || denseFrom === there?.denseFrom) continue
+      // Of what lies before its start a partition says nothing.
+      const startOffset = there?.startOffset ?? startOffsets[partition] ?? 0
+      if (denseFrom < Math.max(startOffset, firstOffset)) continue
       edits.push({ kind: 'offsets-dense-from', logId: log.id, partition, offset: denseFrom })
     }
     const end = Math.max(log.givenSchemas, usedSchemas)

@@ -187,6 +187,26 @@ test('an archive that was away learns later where the log begins', async () => {
   expect(await numbers(db)).toHaveLength(20)
 })
 
+test('a log that got a WAL before its start is archived, and can be in a snapshot', async () => {
+  const at = await place()
+  await using db = await open(at)
+  db.tier.pause()
+  const storage = { mode: 'hybrid', wal: false, retention: '1m' } as const
+  const log = await db.createLog('log', { storage })
+  await log.append({ n: 0 })
+  await db.tier.now({ to: 'disk' })
+  await db.alterLog('log', { storage: { wal: true } })
+  for (let n = 1; n < 4; n++) {
+    at.clock.advance(HOUR)
+    await log.append({ n })
+    await db.tier.now({ to: 'disk' })
+  }
+  await db.tier.run()
+  expect(await numbers(db)).toEqual([3])
+  await db.snapshot()
+  expect(await archivedStart(at)).toBe(3)
+})
+
 test('the command line sets a retention, and collects', async () => {
   const { root } = await place()
   const where = ['--data-dir', `${root}/data`, '--archive', `file://${root}/archive`]
