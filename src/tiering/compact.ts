@@ -49,19 +49,15 @@ export function compactSegments(
   })
 }
 
-/**
- * Whether the archive can be told of the compaction, or has none of the records. An upload of one of the segments that
- * was answered with an error may have been done: the archive would have it by itself, where the disk has it no more.
- */
+/** The archive may have come to know of a segment since the policy looked. */
 function isOwn(
   { archive }: TieringContext,
   log: LiveLog,
   { partition }: Partition,
   segments: readonly SegmentEntry[],
 ): boolean {
-  if (segments.every(({ object }) => object !== null)) return true
-  if (archive !== null) return archive.lacks(log, partition, segments)
-  return log.policy.archiveAfter === null
+  const isArchived = segments.every(({ object }) => object !== null)
+  return isArchived || archive === null || archive.lacks(log, partition, segments)
 }
 
 async function compactNow(

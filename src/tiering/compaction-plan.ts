@@ -8,6 +8,14 @@ import { SEGMENT_BYTES_TARGET } from '../format/limits.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
 
+/** Which segments may become one. */
+export interface CompactionScope {
+  /** Those that have no object copy: the archive surely knows of none of them. */
+  readonly onDisk: boolean
+  /** Those that have one: there is an archive to put another into. */
+  readonly archived: boolean
+}
+
 /** Offsets `[from, to)`: segments that become one. */
 export interface CompactionRun {
   readonly from: number
@@ -23,10 +31,10 @@ const LEVEL_BYTES_MIN = 16 * 1024
 /** Segments at the end of a partition that are looked at: what lies before was looked at when it was there. */
 const LOOK_BACK = 256
 
-/** The newest run that is worth a merge, of segments in the archive or also of others; null: there is none. */
+/** The newest run that is worth a merge; null: there is none. */
 export function compactionDue(
   segments: SegmentEntries,
-  mayCompactDisk: boolean,
+  scope: CompactionScope,
 ): CompactionRun | null {
   if (segments.length < FAN_IN) return null
   let run: SegmentEntry[] = []
@@ -34,7 +42,7 @@ export function compactionDue(
     const segment = segments.at(-index)
     if (segment === undefined) break
     const next = run[0]
-    if (segment.object === null && !mayCompactDisk) {
+    if (!isIn(scope, segment)) {
       run = []
       continue
     }
@@ -51,7 +59,10 @@ export function compactionDue(
 }
 
 /** By hand: every run of neighbours that fit one segment, in order, however many or few they are. */
-export function compactableRuns(segments: Iterable<SegmentEntry>): readonly CompactionRun[] {
+export function compactableRuns(
+  segments: Iterable<SegmentEntry>,
+  scope: CompactionScope,
+): readonly CompactionRun[] {
   const runs: CompactionRun[] = []
   let run: SegmentEntry[] = []
   const close = (): void => {
@@ -65,7 +76,7 @@ export function compactableRuns(segments: Iterable<SegmentEntry>): readonly Comp
     const last = run.at(-1)
     const isNext = last !== undefined && isNeighbour(last, segment)
     if (!isNext || bytesOf(run) + segment.rawBytes > SEGMENT_BYTES_TARGET) close()
-    run.push(segment)
+    if (isIn(scope, segment)) run.push(segment)
   }
   close()
   return runs
@@ -78,6 +89,10 @@ function fitting(run: readonly SegmentEntry[]): CompactionRun | null {
   if (first === undefined || last === undefined) return null
   if (bytesOf(run) > SEGMENT_BYTES_TARGET) return null
   return { from: first.baseOffset, to: last.endOffset }
+}
+
+function isIn({ onDisk, archived }: CompactionScope, { object }: SegmentEntry): boolean {
+  return object === null ? onDisk : archived
 }
 
 /** Whether one may follow the other in a segment: no offset between them, one schema, copies on the same tiers. */

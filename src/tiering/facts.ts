@@ -1,6 +1,7 @@
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
+import type { CompactionScope } from './compaction-plan.ts'
 import type { PartitionFacts } from './policy.ts'
 
 /** A partition as the policy sees it. */
@@ -19,9 +20,22 @@ export function partitionFacts(
     flushedEnd: partition.flushedEnd,
     totals: isRetiring ? partition.segmentTotals : null,
     isArchiveBehind: archive?.isBehind(log, partition.partition) ?? false,
-    mayCompactDisk: archive === null ? policy.archiveAfter === null : archive.isSure,
+    compaction: compactionScope(log, archive),
     owedEnd: partition.owedEnd,
     batches: partition.batches,
     segments: partition.segments,
   }
+}
+
+/**
+ * An upload that was answered with an error may have been done: the archive would know a segment by itself that the
+ * disk has no more. So what is on disk only waits until that is sure.
+ */
+export function compactionScope(
+  { policy }: LiveLog,
+  archive: ArchiveWriter | null,
+): CompactionScope {
+  return archive === null
+    ? { onDisk: policy.archiveAfter === null, archived: false }
+    : { onDisk: archive.isSure, archived: true }
 }

@@ -8,7 +8,7 @@
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
-import { type CompactionRun, compactionDue } from './compaction-plan.ts'
+import { type CompactionRun, type CompactionScope, compactionDue } from './compaction-plan.ts'
 import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
 
 /** A hot batch as the policy sees it. */
@@ -29,8 +29,7 @@ export interface PartitionFacts {
   readonly totals: SegmentTotals | null
   /** Whether the archive's manifest still has segments before the partition's start. */
   readonly isArchiveBehind: boolean
-  /** Whether segments that have no object copy may become one: the archive surely knows of none of them. */
-  readonly mayCompactDisk: boolean
+  readonly compaction: CompactionScope
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number
   readonly batches: readonly BatchFactsInRam[]
@@ -162,8 +161,8 @@ function retireTo({ policy, segments, totals }: PartitionFacts, now: number): nu
   return to
 }
 
-function runToCompact({ policy, segments, mayCompactDisk }: PartitionFacts): CompactionRun | null {
-  return policy.mode === 'memory' ? null : compactionDue(segments, mayCompactDisk)
+function runToCompact({ policy, segments, compaction }: PartitionFacts): CompactionRun | null {
+  return policy.mode === 'memory' ? null : compactionDue(segments, compaction)
 }
 
 /** When the first segment's newest record is due; Infinity where nothing is retired by age. */

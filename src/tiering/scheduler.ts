@@ -21,7 +21,7 @@ import { commitCheckpoint } from './checkpoint.ts'
 import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
-import { partitionFacts } from './facts.ts'
+import { compactionScope, partitionFacts } from './facts.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
 import {
@@ -158,7 +158,8 @@ export class TieringScheduler {
     const steps = stepsOf(logs).filter(({ log }) => log.policy.mode !== 'memory')
     const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }) => {
       const moves: TierMove[] = []
-      for (const run of compactableRuns(partition.segments))
+      const scope = compactionScope(log, this.#context.archive)
+      for (const run of compactableRuns(partition.segments, scope))
         moves.push(...(await compactSegments(this.#context, log, partition, run)))
       return moves
     })

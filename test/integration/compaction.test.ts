@@ -106,3 +106,22 @@ test('the command line says what moves next, and why', async () => {
   const wrong = await runCli(['tier', 'describe', '--data-dir', `${root}/data`, '--log', 'nope'])
   expect(wrong).toMatchObject({ status: 3 })
 })
+
+test('what the archive has stays as it is in an engine that was opened without it', async () => {
+  const root = await temporaryDirectory()
+  const dataDir = `${root}/data`
+  {
+    await using db = await Stratalog.open({ dataDir, archive: `file://${root}/archive` })
+    db.tier.pause()
+    const log = await db.createLog('log')
+    for (let n = 0; n < 8; n++) {
+      await log.append({ n })
+      await db.tier.now()
+    }
+  }
+  await using db = await Stratalog.open({ dataDir })
+  db.tier.pause()
+  await db.tier.run()
+  expect(db.status().logs[0]?.partitions[0]?.lastError).toBeNull()
+  expect(await db.tier.compact()).toMatchObject({ moved: [], failed: [] })
+})

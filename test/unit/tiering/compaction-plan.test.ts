@@ -11,13 +11,14 @@ import {
 import { objectAt, segmentEntry } from '../../support/manifests.ts'
 
 const KIB = 1024
+const ALL = { onDisk: true, archived: true }
 
 function segments(sizes: readonly number[], changes: Partial<SegmentEntry> = {}): SegmentEntry[] {
   return sizes.map((rawBytes, index) => segmentEntry(index, index + 1, { rawBytes, ...changes }))
 }
 
 function due(entries: readonly SegmentEntry[]): CompactionRun | null {
-  return compactionDue(SegmentEntries.of(entries), true)
+  return compactionDue(SegmentEntries.of(entries), ALL)
 }
 
 /** What a merge leaves. */
@@ -67,12 +68,16 @@ describe('a compaction by itself', () => {
 
   test('leaves what the archive may know of by itself', () => {
     const entries = segments(Array.from({ length: 8 }, () => KIB))
-    expect(compactionDue(SegmentEntries.of(entries), false)).toBeNull()
+    const scope = { onDisk: false, archived: true }
+    expect(compactionDue(SegmentEntries.of(entries), scope)).toBeNull()
     const archived = segments(
       Array.from({ length: 8 }, () => KIB),
       { object: objectAt(0) },
     )
-    expect(compactionDue(SegmentEntries.of(archived), false)).toEqual({ from: 0, to: 8 })
+    expect(compactionDue(SegmentEntries.of(archived), scope)).toEqual({ from: 0, to: 8 })
+    const without = { onDisk: true, archived: false }
+    expect(compactionDue(SegmentEntries.of(archived), without)).toBeNull()
+    expect(compactableRuns(archived, without)).toEqual([])
   })
 
   test('does not reach over a hole', () => {
@@ -106,9 +111,9 @@ describe('a compaction by itself', () => {
 
 test('by hand every run that fits one segment is taken', () => {
   const sizes = [KIB, 2_048 * KIB, SEGMENT_BYTES_TARGET, KIB, KIB]
-  expect(compactableRuns(segments(sizes))).toEqual([
+  expect(compactableRuns(segments(sizes), ALL)).toEqual([
     { from: 0, to: 2 },
     { from: 3, to: 5 },
   ])
-  expect(compactableRuns(segments([KIB]))).toEqual([])
+  expect(compactableRuns(segments([KIB]), ALL)).toEqual([])
 })

@@ -69,7 +69,7 @@ function facts({
     flushedEnd: 0,
     totals: null,
     isArchiveBehind: false,
-    mayCompactDisk: true,
+    compaction: { onDisk: true, archived: true },
     batches: [],
     segments: SegmentEntries.of(segments),
     ...overrides,
