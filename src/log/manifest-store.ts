@@ -183,6 +183,21 @@ export class ManifestStore {
   }
 
   /**
+   * Makes `state` all there is: where a commit was answered with an error, takes its number or finds it there.
+   * @throws StratalogError as `commit`.
+   */
+  settle(): Promise<void> {
+    return this.#mutex.run(async () => {
+      this.#checkOpen()
+      assert(this.#writer !== null, 'a writer claims the manifest before it settles it')
+      while (!this.#isSure) {
+        const outcome = await this.#put([], this.state)
+        if (outcome.kind === 'rival') throw this.#fence(outcome.commit, this.#writer)
+      }
+    })
+  }
+
+  /**
    * Writes the whole state down, so that nobody has to read a commit before it. After a failed sync of a directory
    * the name of a commit may be gone with the next crash though it is seen now, and no later sync would say so.
    */

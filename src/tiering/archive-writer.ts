@@ -178,6 +178,11 @@ export class ArchiveWriter {
     return this.#manifest?.isSure ?? false
   }
 
+  /** Makes sure of it. @throws StratalogError what the store throws. */
+  async settle(): Promise<void> {
+    await (await this.manifest()).settle()
+  }
+
   /** Whether the archive surely has none of the records of `segments`: nobody sees what becomes of them on disk. */
   lacks(log: LiveLog, partition: number, segments: readonly SegmentEntry[]): boolean {
     const manifest = this.#manifest

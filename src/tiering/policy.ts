@@ -30,6 +30,8 @@ export interface PartitionFacts {
   /** Whether the archive's manifest still has segments before the partition's start. */
   readonly isArchiveBehind: boolean
   readonly compaction: CompactionScope
+  /** False while a commit to the archive may have been done that is not known of. */
+  readonly isArchiveSure: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number
   readonly batches: readonly BatchFactsInRam[]
@@ -84,12 +86,14 @@ export function planTiering(input: TieringInput): readonly PartitionPlan[] {
 }
 
 function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean): PartitionPlan {
-  const { policy, logId, partition } = facts
+  const { policy, logId, partition, isArchiveSure } = facts
+  const start = retireTo(facts, now)
+  const mustAsk = !isArchiveSure && isArchivedAround(facts.segments, start)
   return {
     logId,
     partition,
-    retireTo: retireTo(facts, now),
-    retireArchived: hasArchive && facts.isArchiveBehind,
+    retireTo: mustAsk ? 0 : start,
+    retireArchived: hasArchive && (facts.isArchiveBehind || mustAsk),
     compact: runToCompact(facts),
     flush: isFlushDue(facts, now) ? (policy.localDisk ? 'disk' : 'object') : null,
     upload: hasArchive ? uploadsDue(facts, now) : [],
@@ -159,6 +163,13 @@ function retireTo({ policy, segments, totals }: PartitionFacts, now: number): nu
     }
   }
   return to
+}
+
+/** Whether the archive has the segments on both sides of an offset: it may have one from before it to behind it. */
+export function isArchivedAround(segments: SegmentEntries, offset: number): boolean {
+  const index = segments.indexAt(offset)
+  const around = [segments.at(Math.max(0, index - 1)), segments.at(index)]
+  return index > 0 && around.every((segment) => (segment?.object ?? null) !== null)
 }
 
 function runToCompact({ policy, segments, compaction }: PartitionFacts): CompactionRun | null {

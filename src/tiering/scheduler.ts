@@ -364,7 +364,7 @@ export class TieringScheduler {
   ): Promise<Outcome> {
     const { local, remote } = this.#lanes
     const settled = async (): Promise<readonly TierMove[]> => {
-      if (name === 'remote') await settleCompaction(this.#context, log, partition)
+      if (name === 'remote') await this.#settle(log, partition)
       return move()
     }
     try {
@@ -383,6 +383,13 @@ export class TieringScheduler {
     } finally {
       partition.lastError = local.errorOf(partition) ?? remote.errorOf(partition)
     }
+  }
+
+  /** Manifests and partition agree before anything moves that the archive may know of. */
+  async #settle(log: LiveLog, partition: Partition): Promise<void> {
+    const { archive } = this.#context
+    if (archive?.isSure === false) await archive.settle()
+    await settleCompaction(this.#context, log, partition)
   }
 
   async #checkpoint(): Promise<void> {

@@ -70,6 +70,7 @@ function facts({
     totals: null,
     isArchiveBehind: false,
     compaction: { onDisk: true, archived: true },
+    isArchiveSure: true,
     batches: [],
     segments: SegmentEntries.of(segments),
     ...overrides,

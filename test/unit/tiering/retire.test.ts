@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { pullFromArchive } from '../../../src/engine/archive-connection.ts'
 import { applyEdits } from '../../../src/format/manifest-builder.ts'
 import type { ManifestState, PartitionState } from '../../../src/format/manifest.ts'
@@ -11,7 +11,14 @@ import {
 import { ManifestStore } from '../../../src/log/manifest-store.ts'
 import { collectArchive } from '../../../src/tiering/collect.ts'
 import { appendRows } from '../../support/live-logs.ts'
-import { type Bench, DATA_DIR, eager, outline, tieringBench } from '../../support/tiering.ts'
+import {
+  type Bench,
+  DATA_DIR,
+  eager,
+  isManifestPut,
+  outline,
+  tieringBench,
+} from '../../support/tiering.ts'
 
 const KEPT = [[20, 30]]
 
@@ -87,6 +94,36 @@ test('records go from the manifest, then from the disk, then from the archive', 
   expect(partitionIn(archive)).not.toHaveProperty('retired')
   expect(log.partition(0)).toMatchObject({ startOffset: 20, firstOffset: 20 })
   expect(await bench.files.list(`${DATA_DIR}/segments/1/0`)).toHaveLength(1)
+})
+
+test('nothing goes while the archive may have one segment in the place of several', async () => {
+  const bench = await tieringBench()
+  const log = await filled(bench)
+  bench.lostReply = (step) => isManifestPut('object', step)
+  bench.fault = (step) => (step.startsWith('object get manifest') ? 'store_unavailable' : null)
+  expect((await bench.scheduler.compact([log])).failed).toHaveLength(1)
+  await bench.scheduler.run()
+  expect(log.partition(0).firstOffset).toBe(0)
+  bench.fault = () => null
+  bench.lostReply = () => false
+  await retire(bench)
+  const { local, archive } = await states(bench)
+  // The newest segment stays, and is all there is.
+  expect([ranges(local), ranges(archive)]).toEqual([[[0, 30]], [[0, 30]]])
+  expect(pullFromArchive(local, archive)).toEqual([])
+})
+
+test('nothing that the archive has goes before the archive was reached', async () => {
+  const bench = await tieringBench()
+  const log = await filled(bench)
+  const away = vi.spyOn(bench.archive, 'isSure', 'get').mockReturnValue(false)
+  bench.fault = (step) => (step.startsWith('object') ? 'store_unavailable' : null)
+  await bench.scheduler.run()
+  expect(log.partition(0).firstOffset).toBe(0)
+  away.mockRestore()
+  bench.fault = () => null
+  await retire(bench)
+  expect(log.partition(0).firstOffset).toBe(20)
 })
 
 /** Every call of it, as `[how it goes wrong, which call]`. */
