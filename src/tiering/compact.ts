@@ -45,8 +45,20 @@ export function compactSegments(
       ({ baseOffset, endOffset }) => baseOffset >= run.from && endOffset <= run.to,
     )
     if (segments.length < 2 || !isOwn(context, log, partition, segments)) return []
-    return compactNow(context, log, partition, segments)
+    compacting.add(partition)
+    try {
+      return await compactNow(context, log, partition, segments)
+    } finally {
+      compacting.delete(partition)
+    }
   })
+}
+
+const compacting = new WeakSet<Partition>()
+
+/** Whether segments of the partition become one now, which may wait for the archive. */
+export function isCompacting(partition: Partition): boolean {
+  return compacting.has(partition)
 }
 
 /** The archive may have come to know of a segment since the policy looked. */

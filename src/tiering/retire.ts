@@ -13,7 +13,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { notedIn } from './committed.ts'
 import type { TieringContext } from './context.ts'
-import { settleCompaction } from './compact.ts'
+import { isCompacting, settleCompaction } from './compact.ts'
 import { removeFiles } from './evict.ts'
 import { isArchivedAround } from './policy.ts'
 import { changingSegments } from './one-at-a-time.ts'
@@ -25,6 +25,8 @@ export async function retirePartition(
   partition: Partition,
   startOffset: number,
 ): Promise<void> {
+  // The lane of the disk does not wait for the archive; the next round looks again.
+  if (isCompacting(partition)) return
   await settleCompaction(context, log, partition)
   await changingSegments(partition, () => retireNow(context, log, partition, startOffset))
 }

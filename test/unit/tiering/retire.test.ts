@@ -126,6 +126,29 @@ test('nothing that the archive has goes before the archive was reached', async (
   expect(log.partition(0).firstOffset).toBe(20)
 })
 
+test('a compaction that waits for the archive holds up no flush', async () => {
+  const bench = await tieringBench()
+  const log = await filled(bench)
+  const answer = Promise.withResolvers<void>()
+  const asked = Promise.withResolvers<void>()
+  bench.fault = (step) => {
+    if (!step.startsWith('object put segments')) return null
+    asked.resolve()
+    return answer.promise
+  }
+  const compaction = bench.scheduler.compact([log])
+  await asked.promise
+  await appendRows(log, [{ n: 30 }])
+  const round = bench.scheduler.run()
+  await log.partition(0).waitForFlush(31)
+  expect(log.partition(0).firstOffset).toBe(0)
+  answer.resolve()
+  await compaction
+  await round
+  await retire(bench)
+  expect(log.partition(0).firstOffset).toBe(30)
+})
+
 /** Every call of it, as `[how it goes wrong, which call]`. */
 async function everyFault(): Promise<(readonly ['fails' | 'is answered with an error', number])[]> {
   const bench = await tieringBench()
