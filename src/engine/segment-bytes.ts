@@ -60,7 +60,7 @@ export function archiveFallback(
 
 /**
  * The disk copy as an engine reads it that is not the writer: the writer drops a copy once the archive has the segment,
- * and the archive's copy has a key that follows from the segment.
+ * and the archive's copy has a key that follows from the segment. What it compacted or retired is `file_not_found`.
  */
 export function unpinnedSegmentBytes(
   fileSystem: FileSystem,
@@ -82,8 +82,22 @@ export function unpinnedSegmentBytes(
         if (!isGone || segment.object !== null || path?.kind !== 'segment') throw error
         const key = segmentKey({ ...path, sha256: segment.sha256 })
         const archived = { object: key, position: 0, length: segment.length }
-        return archiveSegmentBytes(archive, segment, archived).read(range, signal)
+        if (archive === null) throw movedOn(location, error)
+        try {
+          return await archive(segment, archived).read(range, signal)
+        } catch (missing) {
+          const isNowhere = isStratalogError(missing) && missing.code === 'object_not_found'
+          throw isNowhere ? movedOn(location, missing) : missing
+        }
       }
     },
   }
+}
+
+function movedOn({ object }: Location, cause: unknown): StratalogError {
+  return new StratalogError(
+    'file_not_found',
+    `${object} was removed by its writer since this engine was opened: its records lie in another segment or in the archive now, or are older than their log keeps. Open the engine again.`,
+    { cause, details: { path: object } },
+  )
 }

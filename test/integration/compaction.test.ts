@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { Stratalog, VirtualClock, restoreArchive, verifyFiles } from '../../src/index.ts'
 import { runCli } from '../support/cli.ts'
+import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const HOUR = 3_600_000
@@ -124,4 +125,21 @@ test('what the archive has stays as it is in an engine that was opened without i
   await db.tier.run()
   expect(db.status().logs[0]?.partitions[0]?.lastError).toBeNull()
   expect(await db.tier.compact()).toMatchObject({ moved: [], failed: [] })
+})
+
+test('who reads beside the writer is told that segments were merged, and reads on when it opens again', async () => {
+  const root = await temporaryDirectory()
+  const dataDir = `${root}/data`
+  await using db = await Stratalog.open({ dataDir })
+  db.tier.pause()
+  const log = await db.createLog('log')
+  for (let n = 0; n < 3; n++) {
+    await log.append({ n })
+    await db.tier.now()
+  }
+  await using beside = await Stratalog.openReadOnly({ dataDir })
+  await db.tier.compact()
+  await expectError(beside.log('log').read().toArray(), 'file_not_found')
+  await using again = await Stratalog.openReadOnly({ dataDir })
+  expect(await numbers(again)).toEqual([0, 1, 2])
 })

@@ -90,7 +90,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  const state = await disk.manifest.commit((current) => checkpointEdits(context, current))',
     replace:
       '  wal.release(wal.durableLsn)\n  const state = await disk.manifest.commit((current) => checkpointEdits(context, current))',
-    killedBy: { harness: 'simulate', seed: 6 },
+    killedBy: { harness: 'simulate', seed: 1 },
   },
   {
     name: 'segment-without-sync',
@@ -98,7 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'tiering/flush.ts',
     find: '    await file.sync()\n',
     replace: '',
-    killedBy: { harness: 'simulate', seed: 6 },
+    killedBy: { harness: 'simulate', seed: 1 },
   },
   {
     name: 'upload-not-read-back',
@@ -188,7 +188,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  return oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
     replace:
       '  return policy.wal && oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
-    killedBy: { harness: 'simulate', seed: 7 },
+    killedBy: { harness: 'simulate', seed: 28 },
   },
   {
     name: 'own-commit-taken-for-a-rival',
@@ -196,7 +196,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'log/manifest-store.ts',
     find: '    if (found.commit.writerId !== writerId) return',
     replace: '    if (found.commit.number > 0) return',
-    killedBy: { harness: 'simulate', seed: 6 },
+    killedBy: { harness: 'simulate', seed: 17 },
   },
   {
     name: 'taken-name-not-synced',
