@@ -58,7 +58,15 @@ test('where the offsets of a partition become dense is written and read as it al
   expect(partitions?.map(({ denseFrom }) => denseFrom)).toEqual([3, 70])
 })
 
-test('it moves forward only, from the start of a partition that there is', () => {
+test('it is read back where the partition begins behind it by now', () => {
+  const place = { logId: 1, partition: 1 } as const
+  const moved = { kind: 'start-moved', ...place, startOffset: 90, retiredAt: null } as const
+  const state = applyEdits(emptyManifestState(), [...EDITS, moved])
+  const partitions = decodeBase(encodeBase(baseOf(state)), 'f').bare.logs.get(1)?.partitions
+  expect(partitions?.[1]).toMatchObject({ startOffset: 90, denseFrom: 70 })
+})
+
+test('it moves forward only, of a partition that there is', () => {
   const state = applyEdits(emptyManifestState(), EDITS)
   for (const edit of [dense(0, 2), dense(1, 69), dense(2, 100)])
     expect(() => applyEdits(state, [edit])).toThrow(
