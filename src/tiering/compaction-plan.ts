@@ -25,7 +25,7 @@ export interface CompactionRun {
 /** Neighbours of one level that are merged, at least; also how many times a level is bigger than the one below. */
 const FAN_IN = 8
 
-/** Raw bytes of the lowest level, at most. */
+/** Raw bytes of the lowest level, at most: within it a record may be written again more often, and costs little. */
 const LEVEL_BYTES_MIN = 16 * 1024
 
 /** Segments at the end of a partition that are looked at: what lies before was looked at when it was there. */
@@ -82,7 +82,7 @@ export function compactableRuns(
   return runs
 }
 
-/** The whole run, where one segment can hold it and would not stay on the same level. */
+/** The whole run, where one segment can hold it. */
 function fitting(run: readonly SegmentEntry[]): CompactionRun | null {
   const [first] = run
   const last = run.at(-1)
