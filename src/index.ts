@@ -44,6 +44,7 @@ export type { OffsetGap } from './log/view-reader.ts'
 export type { ReadOptions } from './engine/read-options.ts'
 export { RecordStream } from './engine/record-stream.ts'
 export type {
+  ArchiveStatus,
   DiskStatus,
   EngineStatus,
   LogStatus,
@@ -63,6 +64,8 @@ export type { Metrics } from './base/metrics.ts'
 export type { ColumnType, Field } from './format/schema.ts'
 export type { Producer } from './format/producer.ts'
 export type { AppendResult } from './log/live-log.ts'
+export type { RequestCounts } from './storage/metered-object-store.ts'
+export type { EstimatedCost } from './storage/request-cost.ts'
 export type { CollectReport, CollectedObject } from './tiering/collect.ts'
 export type { TierReport, TierTarget } from './tiering/scheduler.ts'
 export type { TierMove } from './tiering/context.ts'

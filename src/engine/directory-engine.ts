@@ -182,6 +182,10 @@ async function assemble(opening: Opening): Promise<Engine> {
     registry,
     governor,
     lowerTiers: lowerTiers(places, opened, registry, ports),
+    archiveUse:
+      store === null
+        ? null
+        : { url: store.url, requests: () => store.requests(), openedAt: clock.monotonic() },
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
     surroundings,

@@ -6,6 +6,7 @@ import type { LogState } from '../format/manifest.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import type { LockHolder } from '../storage/directory-lock.ts'
+import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { LowerTiers } from './lower-tiers.ts'
 import type { Policies } from './policies.ts'
@@ -13,12 +14,22 @@ import type { EnginePorts } from './ports.ts'
 import type { Queries } from './queries.ts'
 import type { StorageSurroundings } from './storage-policy.ts'
 
+export interface ArchiveUse {
+  readonly url: string
+  /** Since the engine was opened. */
+  readonly requests: () => RequestCounts
+  /** Monotonic, ms. */
+  readonly openedAt: number
+}
+
 export interface Engine {
   readonly ports: EnginePorts
   readonly registry: LogRegistry
   readonly governor: MemoryGovernor
   /** Null for an engine in RAM only, which loads nothing of it. */
   readonly lowerTiers: LowerTiers | null
+  /** What was asked of the archive; null without one. */
+  readonly archiveUse: ArchiveUse | null
   readonly queries: Queries
   readonly policies: Policies
   readonly surroundings: StorageSurroundings

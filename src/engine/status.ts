@@ -8,6 +8,8 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { partitionFacts } from '../tiering/facts.ts'
 import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
+import type { RequestCounts } from '../storage/metered-object-store.ts'
+import { type EstimatedCost, estimateCost } from '../storage/request-cost.ts'
 import type { Engine } from './engine.ts'
 import { rpoMs } from './log-description.ts'
 import { PACKAGE_VERSION } from './version.ts'
@@ -73,12 +75,26 @@ export interface EngineStatus {
   readonly failure: string | null
   /** The disk under the WAL as the engine that writes it sees it; null for one that does not. */
   readonly disk: DiskStatus | null
+  /** Of an engine that was opened with an archive; else null. */
+  readonly archive: ArchiveStatus | null
   readonly logs: readonly LogStatus[]
+}
+
+export interface ArchiveStatus {
+  readonly url: string
+  /** Since the engine was opened. */
+  readonly requests: RequestCounts
+  /** Bytes of the object copies of all logs. */
+  readonly storedBytes: number
+  /** By the list prices of S3 Standard, in US dollars. */
+  readonly estimatedUsdPerMonth: EstimatedCost
 }
 
 export function engineStatus(engine: Engine): EngineStatus {
   const { governor } = engine
   const now = engine.ports.clock.now()
+  const { hasArchive } = engine.surroundings
+  const logs = [...engine.registry.all()].map((log) => logStatus(log, { now, hasArchive }))
   return {
     version: PACKAGE_VERSION,
     source: 'directory',
@@ -90,9 +106,8 @@ export function engineStatus(engine: Engine): EngineStatus {
     },
     failure: engine.failure()?.message ?? null,
     disk: engine.disk === null ? null : diskStatus(engine.disk),
-    logs: [...engine.registry.all()].map((log) =>
-      logStatus(log, { now, hasArchive: engine.surroundings.hasArchive }),
-    ),
+    archive: archiveUse(engine, logs),
+    logs,
   }
 }
 
@@ -110,6 +125,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
     memory: { usedBytes: 0, maxBytes: 0, usagePercent: 0 },
     failure: null,
     disk: null,
+    archive: null,
     logs: archive.logs.map(({ definition, partitions }) => ({
       name: definition.name,
       policy: definition.policy,
@@ -132,6 +148,23 @@ export function archiveStatus(archive: Archive): EngineStatus {
       }),
     })),
   }
+}
+
+/** The same figures go to the metrics port. */
+function archiveUse(
+  { archiveUse: use, ports: { clock, metrics } }: Engine,
+  logs: readonly LogStatus[],
+): ArchiveStatus | null {
+  if (use === null) return null
+  let storedBytes = 0
+  for (const { partitions } of logs)
+    for (const { tiers } of partitions) storedBytes += tiers.object.bytes
+  const requests = use.requests()
+  const cost = estimateCost(requests, clock.monotonic() - use.openedAt, storedBytes)
+  metrics.gauge('stratalog_archive_stored_bytes', storedBytes)
+  metrics.gauge('stratalog_archive_usd_per_month', cost.storage, { of: 'storage' })
+  metrics.gauge('stratalog_archive_usd_per_month', cost.requests, { of: 'requests' })
+  return { url: use.url, requests, storedBytes, estimatedUsdPerMonth: cost }
 }
 
 function diskStatus({ state, since, reason }: DiskHealth): DiskStatus {

@@ -101,6 +101,12 @@ describe('status', () => {
       source: 'directory',
       writer: null,
       memory: { usedBytes: count, maxBytes: count, usagePercent: count },
+      archive: {
+        url: archive,
+        requests: { put: count, get: count, list: count, bytesIn: count },
+        storedBytes: count,
+        estimatedUsdPerMonth: { requests: 0 },
+      },
     })
     expect(status.logs[0]).toEqual({
       name: 'events',

@@ -1,6 +1,6 @@
 /** `status`: what is where. */
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
-import type { EngineStatus, PartitionStatus } from '../../engine/status.ts'
+import type { ArchiveStatus, EngineStatus, PartitionStatus } from '../../engine/status.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withReader } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
@@ -24,6 +24,7 @@ export function statusText(status: EngineStatus): string {
       ? 'no writer'
       : `written by pid ${writer.pid} on ${writer.host} since ${writer.since}`,
   ]
+  if (status.archive !== null) lines.push(archiveText(status.archive))
   for (const log of status.logs) {
     lines.push(
       '',
@@ -39,6 +40,13 @@ export function statusText(status: EngineStatus): string {
     }
   }
   return `${lines.join('\n')}\n`
+}
+
+function archiveText({ url, storedBytes, requests, estimatedUsdPerMonth }: ArchiveStatus): string {
+  const { put, get, head, list } = requests
+  const asked = `${formatCount(put)} PUT, ${formatCount(get)} GET, ${formatCount(head)} HEAD, ${formatCount(list)} LIST`
+  const cost = `about $${estimatedUsdPerMonth.total.toFixed(2)} a month at S3 list prices`
+  return `archive ${url}: ${formatBytes(storedBytes)}; ${asked} since it was opened; ${cost}`
 }
 
 function partitionsTable(partitions: readonly PartitionStatus[]): string {
