@@ -21,7 +21,7 @@ export function partitionFacts(
     totals: isRetiring ? partition.segmentTotals : null,
     isArchiveBehind: archive?.isBehind(log, partition.partition) ?? false,
     compaction: compactionScope(log, archive),
-    isArchiveSure: archive?.isSure ?? true,
+    isArchiveSure: archive?.isSure ?? false,
     owedEnd: partition.owedEnd,
     batches: partition.batches,
     segments: partition.segments,

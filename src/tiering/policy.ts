@@ -30,7 +30,7 @@ export interface PartitionFacts {
   /** Whether the archive's manifest still has segments before the partition's start. */
   readonly isArchiveBehind: boolean
   readonly compaction: CompactionScope
-  /** False while a commit to the archive may have been done that is not known of. */
+  /** False without an archive, and while a commit to it may have been done that is not known of. */
   readonly isArchiveSure: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number

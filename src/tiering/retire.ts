@@ -39,8 +39,9 @@ async function retireNow(
 ): Promise<void> {
   // Segments may have become one since the policy looked.
   if (!partition.segments.some(({ endOffset }) => endOffset === startOffset)) return
-  // The archive may have one segment from before the new start to behind it: it is asked first, in its own lane.
-  const isSure = context.archive?.isSure ?? true
+  // The archive may have one segment from before the new start to behind it: it is asked first, in its own lane, by an
+  // engine that was opened with it.
+  const isSure = context.archive?.isSure ?? false
   if (!isSure && isArchivedAround(partition.segments, startOffset)) return
   const disk = present(context.disk, 'a log that keeps its records so long has a disk')
   const number = partition.partition

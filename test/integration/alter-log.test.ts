@@ -1,5 +1,5 @@
 /** Policies that change on a running engine, on real files, and on the command line. */
-import { cp, readdir } from 'node:fs/promises'
+import { cp, readdir, rm } from 'node:fs/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import {
   type Log,
@@ -17,10 +17,23 @@ async function numbers(log: Log): Promise<unknown[]> {
   return (await log.read({ onGap: 'skip' }).toArray()).map((row) => row['n'])
 }
 
+/** Copies a directory that is in use: a file that went while it was copied was on its way to another name. */
+async function copyLive(from: string, to: string): Promise<void> {
+  for (let attempts = 20; ; attempts--) {
+    try {
+      await cp(from, to, { recursive: true })
+      return
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempts === 1) throw error
+      await rm(to, { recursive: true, force: true })
+    }
+  }
+}
+
 /** What a kill at this moment leaves. */
 async function afterKill(root: string, life: number): Promise<unknown[]> {
   const dataDir = `${root}/killed-${life}`
-  await cp(`${root}/data`, dataDir, { recursive: true })
+  await copyLive(`${root}/data`, dataDir)
   await using db = await Stratalog.open({ dataDir })
   return await numbers(db.log('log'))
 }
