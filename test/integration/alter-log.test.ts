@@ -231,7 +231,7 @@ test('what the WAL holds of a log that has none any more outlives crashes until 
   const log = await first.createLog('log', { storage: { mode: 'hybrid' } })
   await log.append([{ n: 0 }, { n: 1 }])
   await first.alterLog('log', { storage: { wal: false } })
-  await cp(`${root}/data`, `${root}/second`, { recursive: true })
+  await copyLive(`${root}/data`, `${root}/second`)
 
   await using second = await Stratalog.open({ dataDir: `${root}/second` })
   second.tier.pause()
@@ -239,7 +239,7 @@ test('what the WAL holds of a log that has none any more outlives crashes until 
   await other.append({ n: 0 })
   // A checkpoint beside the records that are only in RAM and in the WAL.
   await second.tier.now({ to: 'disk', logs: ['other'] })
-  await cp(`${root}/second`, `${root}/third`, { recursive: true })
+  await copyLive(`${root}/second`, `${root}/third`)
   await using third = await Stratalog.open({ dataDir: `${root}/third` })
   expect(await numbers(third.log('log'))).toEqual([0, 1])
 })
