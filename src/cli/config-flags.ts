@@ -42,6 +42,12 @@ const ENGINE_FLAGS: readonly ConfigFlag[] = [
     parse: byteSize,
   },
   {
+    path: 'maxCacheBytes',
+    flags: '--max-cache-bytes <size>',
+    text: 'disk for what was fetched from the archive',
+    parse: byteSize,
+  },
+  {
     path: 'evictionWatermark',
     flags: '--eviction-watermark <n>',
     text: 'reclaim at this part of it',

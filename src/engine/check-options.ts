@@ -34,6 +34,13 @@ function combinationProblems(
   if (options.s3 !== undefined && !isOnS3) {
     problems.push({ path: 's3', given: options.s3, allowed: 'nothing without an archive on s3://' })
   }
+  if (options.maxCacheBytes !== undefined && !hasArchive) {
+    problems.push({
+      path: 'maxCacheBytes',
+      given: options.maxCacheBytes,
+      allowed: 'nothing without an archive',
+    })
+  }
   const around = { ...surroundingsOf(options), hasDataDir, hasArchive }
   // What goes with a mode that nobody can tell is not known.
   if (isWrong('defaults.mode')) return problems

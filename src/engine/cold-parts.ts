@@ -6,15 +6,14 @@ import { readParts } from '../log/read-parts.ts'
 import { bytesInStore } from '../log/segment-copies.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { cacheBudget } from './cache-budget.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { type CachedObject, PartCache } from '../storage/part-cache.ts'
-
-/** Disk that parts of archived segments may take. */
-const COLD_PARTS_BYTES_MAX = 1024 ** 3
 
 export interface ColdPartsOptions {
   readonly fileSystem: FileSystem
   readonly logger: Logger
+  /** The default where it is left out. */
   readonly bytesMax?: number
   /** The cache's directory, and what to do with it at closing. */
   readonly directory: () => Promise<{
@@ -73,7 +72,7 @@ export class ColdParts {
 
   /** Null where there is no disk to keep anything on: reads do without. */
   async #open(): Promise<OpenParts | null> {
-    const { fileSystem, directory, logger, bytesMax = COLD_PARTS_BYTES_MAX } = this.#options
+    const { fileSystem, directory, logger, bytesMax = cacheBudget().parts } = this.#options
     try {
       const { path, dispose } = await directory()
       return { cache: await PartCache.open({ directory: path, bytesMax, fileSystem }), dispose }

@@ -59,6 +59,8 @@ export interface StratalogOptions {
   readonly s3?: S3Options
   /** The budget for record batches. Default: half of what the process may use. */
   readonly maxMemoryBytes?: ByteSize
+  /** Disk that what was fetched of archived segments may take. Default `5GB`. */
+  readonly maxCacheBytes?: ByteSize
   /** Start reclaiming at this fraction of the budget. Default 0.9. */
   readonly evictionWatermark?: number
   readonly evictionPolicy?: EvictionPolicy
@@ -144,6 +146,7 @@ const engineEntries = {
   archive: v.optional(text),
   s3: v.optional(v.strictObject(s3Entries)),
   maxMemoryBytes: v.optional(positiveByteSize),
+  maxCacheBytes: v.optional(positiveByteSize),
   evictionWatermark: v.optional(fraction),
   evictionPolicy: v.optional(evictionPolicy),
   defaults: v.optional(storageSchema),

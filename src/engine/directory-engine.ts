@@ -40,6 +40,7 @@ import type { StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
 import { recoverDirectoryWal } from './directory-recovery.ts'
 import type { Engine } from './engine.ts'
+import { cacheBudget } from './cache-budget.ts'
 import { ColdParts, passingParts } from './cold-parts.ts'
 import { commitLogTo } from './log-committer.ts'
 import { leaseGuard } from './lease-guard.ts'
@@ -278,7 +279,7 @@ async function pull(
 
 /** Archived segments, read through parts of them on disk: in the directory, or in a passing one for who only reads. */
 function archiveBytes(
-  { dataDir, ports, access, storage, closers }: Opening,
+  { options, dataDir, ports, access, storage, closers }: Opening,
   store: OpenedObjectStore | null,
 ): ArchiveBytes | null {
   if (store === null) return null
@@ -289,6 +290,7 @@ function archiveBytes(
       ? new ColdParts({
           fileSystem: storage.fileSystem,
           logger,
+          bytesMax: cacheBudget(options.maxCacheBytes).parts,
           directory: async () => ({ path, dispose: async () => {} }),
         })
       : passingParts(storage, logger)
@@ -381,7 +383,7 @@ function isBeyond(path: string, registry: LogRegistry): boolean {
 }
 
 function directoryQueries(
-  { dataDir, ports, access }: Opening,
+  { options, dataDir, ports, access }: Opening,
   registry: LogRegistry,
   store: OpenedObjectStore | null,
 ): Queries {
@@ -393,6 +395,7 @@ function directoryQueries(
         hasLog: (name) => registry.has(name),
         store,
         cacheDirectory: access === 'write' ? `${dataDir}/${CACHE_DIRECTORY}` : null,
+        cacheBytes: cacheBudget(options.maxCacheBytes).segments,
       },
       ports,
     )

@@ -3,14 +3,12 @@ import type { LogView } from '../log/log-view.ts'
 import { QueryRunner } from '../query/query-runner.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { cacheBudget } from './cache-budget.ts'
 import { ColdCache } from './cold-cache.ts'
 import { temporaryDirectory } from './host.ts'
 import type { EnginePorts } from './ports.ts'
 import type { QueryService } from './queries.ts'
 import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
-
-/** Disk that SQL may use for copies of archived segments. */
-const COLD_CACHE_BYTES_MAX = 4 * 1024 ** 3
 
 export interface QueriedLogs {
   /** A pinned view of the log of that name. @throws StratalogError `log_not_found`. */
@@ -20,17 +18,19 @@ export interface QueriedLogs {
   readonly store: ObjectStore | null
   /** Where copies of archived segments stay; null for a directory that goes away on closing. */
   readonly cacheDirectory: string | null
+  /** Disk that they may take; the default where it is left out. */
+  readonly cacheBytes?: number
 }
 
 export function openQueries(
-  { viewOf, hasLog, store, cacheDirectory }: QueriedLogs,
+  { viewOf, hasLog, store, cacheDirectory, cacheBytes }: QueriedLogs,
   { clock, logger }: EnginePorts,
 ): QueryService {
   const fileSystem = new NodeFileSystem()
   const cache = new ColdCache({
     fileSystem,
     store,
-    bytesMax: COLD_CACHE_BYTES_MAX,
+    bytesMax: cacheBytes ?? cacheBudget().segments,
     directory: async () => {
       if (cacheDirectory !== null) return { path: cacheDirectory, dispose: async () => {} }
       const path = await temporaryDirectory()

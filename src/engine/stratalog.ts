@@ -31,7 +31,7 @@ import { EngineTiers, type TierControl, assertAcknowledging } from './tier-contr
 function assertInMemory(options: StratalogOptions): void {
   if (typeof options !== 'object' || options === null) return
   const allowed = 'nothing for an engine in RAM only; Stratalog.open takes it'
-  const problems = (['dataDir', 'archive', 's3'] as const).flatMap((path) =>
+  const problems = (['dataDir', 'archive', 's3', 'maxCacheBytes'] as const).flatMap((path) =>
     options[path] === undefined ? [] : [{ path, given: options[path], allowed }],
   )
   if (problems.length > 0) throw configError(problems)
@@ -87,7 +87,7 @@ export class Stratalog {
 
   /** An engine in RAM: nothing to configure, nothing to clean up. */
   static async memoryOnly(
-    options: Omit<StratalogOptions, 'dataDir' | 'archive' | 's3'> = {},
+    options: Omit<StratalogOptions, 'dataDir' | 'archive' | 's3' | 'maxCacheBytes'> = {},
     ports: Partial<EnginePorts> = {},
   ): Promise<Stratalog> {
     assertInMemory(options)

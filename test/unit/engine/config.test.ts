@@ -94,6 +94,8 @@ describe('validateOptions', () => {
     expect(
       await opened({ logLevel: 'loud', dataDir: '/nowhere', defaults: { diskTtl: '1d', wal: 1 } }),
     ).toEqual(['defaults.wal', 'logLevel', 'defaults.diskTtl'])
+    expect(await opened({ dataDir: '/nowhere', maxCacheBytes: '1GB' })).toEqual(['maxCacheBytes'])
+    expect(await opened({ maxCacheBytes: 0 })).toEqual(['maxCacheBytes'])
     // What is wrong by itself is there, and nothing else is wrong for want of it.
     expect(await opened({ dataDir: '/nowhere', archive: 'ftp://x', s3: {} })).toEqual(['archive'])
   })
