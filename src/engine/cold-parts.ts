@@ -8,7 +8,7 @@ import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { cacheBudget } from './cache-budget.ts'
 import type { StoragePorts } from './storage-ports.ts'
-import { type CachedObject, PartCache } from '../storage/part-cache.ts'
+import { type CachedObject, PartCache, type PartCacheCounts } from '../storage/part-cache.ts'
 
 export interface ColdPartsOptions {
   readonly fileSystem: FileSystem
@@ -45,6 +45,7 @@ export function passingParts(
 export class ColdParts {
   readonly #options: ColdPartsOptions
   #opening: Promise<OpenParts | null> | null = null
+  #cache: PartCache | null = null
 
   constructor(options: ColdPartsOptions) {
     this.#options = options
@@ -64,6 +65,10 @@ export class ColdParts {
     }
   }
 
+  counts(): PartCacheCounts {
+    return this.#cache?.counts() ?? { hits: 0, misses: 0, fetches: 0, usedBytes: 0 }
+  }
+
   async close(): Promise<void> {
     const open = await this.#opening
     await open?.cache.close()
@@ -75,7 +80,9 @@ export class ColdParts {
     const { fileSystem, directory, logger, bytesMax = cacheBudget().parts } = this.#options
     try {
       const { path, dispose } = await directory()
-      return { cache: await PartCache.open({ directory: path, bytesMax, fileSystem }), dispose }
+      const cache = await PartCache.open({ directory: path, bytesMax, fileSystem })
+      this.#cache = cache
+      return { cache, dispose }
     } catch (error) {
       logger.warn('Nothing read from the archive can be kept on disk.', { reason: String(error) })
       return null

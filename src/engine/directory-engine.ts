@@ -138,8 +138,13 @@ async function assemble(opening: Opening): Promise<Engine> {
   const acks = new AckQueue<Partition>()
   const disk = access === 'write' ? new DiskHealth(ports) : null
   let scheduler: TieringScheduler | null = null
+  const parts = store === null ? null : openColdParts(opening)
+  const archiveBytes: ArchiveBytes | null =
+    store === null || parts === null
+      ? null
+      : (segment, location) => parts.bytes(store, segment.sha256, location)
   const memory = openMemoryTier(options, ports, {
-    segments: segmentPorts(opening, archiveBytes(opening, store), pins),
+    segments: segmentPorts(opening, archiveBytes, pins),
     acks,
     relieve: async () => scheduler?.relieve(),
   })
@@ -184,9 +189,14 @@ async function assemble(opening: Opening): Promise<Engine> {
     governor,
     lowerTiers: lowerTiers(places, opened, registry, ports),
     archiveUse:
-      store === null
+      store === null || parts === null
         ? null
-        : { url: store.url, requests: () => store.requests(), openedAt: clock.monotonic() },
+        : {
+            url: store.url,
+            requests: () => store.requests(),
+            cache: () => parts.counts(),
+            openedAt: clock.monotonic(),
+          },
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
     surroundings,
@@ -278,11 +288,7 @@ async function pull(
 }
 
 /** Archived segments, read through parts of them on disk: in the directory, or in a passing one for who only reads. */
-function archiveBytes(
-  { options, dataDir, ports, access, storage, closers }: Opening,
-  store: OpenedObjectStore | null,
-): ArchiveBytes | null {
-  if (store === null) return null
+function openColdParts({ options, dataDir, ports, access, storage, closers }: Opening): ColdParts {
   const logger = ports.logger.child('segments')
   const path = `${dataDir}/${CACHE_PARTS_DIRECTORY}`
   const parts =
@@ -295,7 +301,7 @@ function archiveBytes(
         })
       : passingParts(storage, logger)
   closers.push(() => parts.close())
-  return (segment, location) => parts.bytes(store, segment.sha256, location)
+  return parts
 }
 
 function segmentPorts(

@@ -6,6 +6,7 @@ import type { LogState } from '../format/manifest.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import type { LockHolder } from '../storage/directory-lock.ts'
+import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { LowerTiers } from './lower-tiers.ts'
@@ -18,6 +19,8 @@ export interface ArchiveUse {
   readonly url: string
   /** Since the engine was opened. */
   readonly requests: () => RequestCounts
+  /** Parts of archived segments on disk, for reads by offset and time. */
+  readonly cache: () => PartCacheCounts
   /** Monotonic, ms. */
   readonly openedAt: number
 }

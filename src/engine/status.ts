@@ -8,6 +8,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { partitionFacts } from '../tiering/facts.ts'
 import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
+import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
 import { type EstimatedCost, estimateCost } from '../storage/request-cost.ts'
 import type { Engine } from './engine.ts'
@@ -84,6 +85,8 @@ export interface ArchiveStatus {
   readonly url: string
   /** Since the engine was opened. */
   readonly requests: RequestCounts
+  /** Of reads by offset and time: parts of segments that lay on disk, and that were fetched. SQL says its own. */
+  readonly cache: PartCacheCounts
   /** Bytes of the object copies of all logs. */
   readonly storedBytes: number
   /** By the list prices of S3 Standard, in US dollars. */
@@ -164,7 +167,11 @@ function archiveUse(
   metrics.gauge('stratalog_archive_stored_bytes', storedBytes)
   metrics.gauge('stratalog_archive_usd_per_month', cost.storage, { of: 'storage' })
   metrics.gauge('stratalog_archive_usd_per_month', cost.requests, { of: 'requests' })
-  return { url: use.url, requests, storedBytes, estimatedUsdPerMonth: cost }
+  const cache = use.cache()
+  metrics.gauge('stratalog_archive_cache_used_bytes', cache.usedBytes)
+  metrics.gauge('stratalog_archive_cache_parts', cache.hits, { found: 'disk' })
+  metrics.gauge('stratalog_archive_cache_parts', cache.misses, { found: 'archive' })
+  return { url: use.url, requests, cache, storedBytes, estimatedUsdPerMonth: cost }
 }
 
 function diskStatus({ state, since, reason }: DiskHealth): DiskStatus {

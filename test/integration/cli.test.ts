@@ -104,6 +104,7 @@ describe('status', () => {
       archive: {
         url: archive,
         requests: { put: count, get: count, list: count, bytesIn: count },
+        cache: { hits: count, misses: count, usedBytes: count },
         storedBytes: count,
         estimatedUsdPerMonth: { requests: 0 },
       },

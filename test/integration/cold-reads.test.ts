@@ -129,6 +129,12 @@ test.each(['directory', 'MinIO'] as const)(
       // The footer and the dictionary are known now.
       expect(await log.get(90_000)).toMatchObject(record(90_000))
       expect(watched.gets).toHaveLength(4)
+      const { requests, cache } = db.status().archive ?? {}
+      expect(cache?.fetches).toBe(4)
+      expect(cache?.misses).toBeGreaterThanOrEqual(4)
+      expect(cache?.hits).toBeGreaterThan(0)
+      expect(cache?.usedBytes).toBe(bytesOf(watched.gets))
+      expect(requests?.get).toBeGreaterThanOrEqual(4)
     }
     await using again = await Stratalog.open(place, watched)
     expect(await again.log('orders').get(40_000)).toMatchObject(record(40_000))
