@@ -121,7 +121,9 @@ async function readSegment(
     const entry = segmentEntry({ facts, length, sha256 }, 'disk', location)
     return { facts, entry }
   } catch (error) {
-    if (isStratalogError(error)) return null
+    // What the disk does not give now it may give the next time: its offsets are not others' meanwhile.
+    if (isStratalogError(error) && (error.kind === 'corrupt' || error.code === 'file_not_found'))
+      return null
     throw error
   }
 }
