@@ -31,12 +31,26 @@ const LEVEL_BYTES_MIN = 16 * 1024
 /** Segments at the end of a partition that are looked at: what lies before was looked at when it was there. */
 const LOOK_BACK = 256
 
+/** What was found of a list, by the scope that it was looked at with: lists do not change, and each is looked at often. */
+const found = new WeakMap<SegmentEntries, Map<string, CompactionRun | null>>()
+
 /** The newest run that is worth a merge; null: there is none. */
 export function compactionDue(
   segments: SegmentEntries,
   scope: CompactionScope,
 ): CompactionRun | null {
   if (segments.length < FAN_IN) return null
+  const key = `${scope.onDisk} ${scope.archived}`
+  const known = found.get(segments) ?? new Map<string, CompactionRun | null>()
+  found.set(segments, known)
+  const run = known.get(key)
+  if (run !== undefined) return run
+  const looked = lookFor(segments, scope)
+  known.set(key, looked)
+  return looked
+}
+
+function lookFor(segments: SegmentEntries, scope: CompactionScope): CompactionRun | null {
   let run: SegmentEntry[] = []
   for (let index = 1; index <= Math.min(LOOK_BACK, segments.length); index++) {
     const segment = segments.at(-index)
