@@ -31,7 +31,7 @@ const LEVEL_BYTES_MIN = 16 * 1024
 /** Segments at the end of a partition that are looked at: what lies before was looked at when it was there. */
 const LOOK_BACK = 256
 
-/** What was found of a list, by the scope that it was looked at with: lists do not change, and each is looked at often. */
+/** What was found of a list, by the scope: lists do not change, and each is looked at often. */
 const found = new WeakMap<SegmentEntries, Map<string, CompactionRun | null>>()
 
 /** The newest run that is worth a merge; null: there is none. */
