@@ -21,7 +21,7 @@ import {
 import { inBatches, makeRecords, type BenchRecord } from './records.ts'
 import { makeTempDirectory } from './temp-directory.ts'
 
-const COUNTS: Readonly<Record<Scale, number>> = { full: 1_000_000, quick: 400_000, tiny: 2_500 }
+const COUNTS: Readonly<Record<Scale, number>> = { full: 1_000_000, quick: 400_000, tiny: 40_000 }
 const APPEND_RECORDS = 10_000
 const MIB = 1024 * 1024
 

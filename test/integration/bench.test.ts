@@ -231,6 +231,7 @@ describe('the command', () => {
       'append-durable',
       'recovery',
       'ack-beside',
+      'manifest',
       'cold-read',
       'sql-cold',
       '',
@@ -241,7 +242,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, cold-read, sql-cold',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, manifest, cold-read, sql-cold',
     )
   })
 

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
+import { fieldIndex } from '../../src/format/schema.ts'
+import { blockRanges, parseSegmentTail } from '../../src/format/segment-reader.ts'
 import type { ToWorker } from '../../src/query/protocol.ts'
 import { expectError } from '../support/expect-error.ts'
 import { type SampleLog, sampleLog, sampleRunner } from '../support/query-logs.ts'
@@ -25,13 +27,19 @@ async function clicks(tier: 'memory' | 'disk' = 'memory'): Promise<SampleLog> {
   ])
 }
 
-/** Flips a bit in the middle of the file of a segment. */
-async function damage(log: SampleLog, index: number): Promise<void> {
+/** Flips a bit of a column's bytes, in the middle block of a segment. */
+async function damage(log: SampleLog, index: number, column: string): Promise<void> {
   const source = log.pin().partitions[0]?.sources[index]
   if (source === undefined || source.tier === 'memory' || source.bytes.path === null)
     throw new Error('a file')
   const bytes = Buffer.from(await source.bytes.read({ start: 0, end: source.bytes.length }))
-  bytes[Math.floor(bytes.length / 2)] = (bytes[Math.floor(bytes.length / 2)] ?? 0) ^ 1
+  const tail = parseSegmentTail(bytes, bytes.length)
+  if (tail.kind === 'more') throw new Error('a whole segment')
+  const { facts } = tail
+  const middle = facts.batches.length >> 1
+  const [range] = blockRanges(facts, middle, [fieldIndex(facts.schema, column)])
+  const position = range === undefined ? 0 : (range.start + range.end) >> 1
+  bytes[position] = (bytes[position] ?? 0) ^ 1
   await writeFile(source.bytes.path, bytes)
 }
 
@@ -217,7 +225,7 @@ test('a worker that dies in the middle of a query ends it, and not the process',
 
 test('a damaged segment is named and never read as rows', async () => {
   const log = await clicks('disk')
-  await damage(log, 0)
+  await damage(log, 0, 'id')
   const { runner } = sampleRunner([log])
   await expectError(runner.query('SELECT sum(id) FROM clicks'), 'segment_corrupt')
 })
@@ -248,7 +256,7 @@ test('damage in the middle of a result is not its end', async () => {
       { tier: 'disk', batches: [batch(30_000, 60_000)] },
     ],
   ])
-  await damage(log, 1)
+  await damage(log, 1, 'name')
   const { runner } = sampleRunner([log])
   const result = await runner.query(`SELECT ${Array(8).fill('name').join(', ')} FROM clicks`)
   await expectError(result.toArray(), 'segment_corrupt')
