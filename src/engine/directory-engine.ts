@@ -39,7 +39,8 @@ import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
 import { recoverDirectoryWal } from './directory-recovery.ts'
-import type { Engine } from './engine.ts'
+import type { ArchiveUse, Engine } from './engine.ts'
+import { estimateCost } from '../storage/request-cost.ts'
 import { cacheBudget } from './cache-budget.ts'
 import { ColdParts, passingParts } from './cold-parts.ts'
 import { commitLogTo } from './log-committer.ts'
@@ -188,15 +189,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     registry,
     governor,
     lowerTiers: lowerTiers(places, opened, registry, ports),
-    archiveUse:
-      store === null || parts === null
-        ? null
-        : {
-            url: store.url,
-            requests: () => store.requests(),
-            cache: () => parts.counts(),
-            openedAt: clock.monotonic(),
-          },
+    archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
     surroundings,
@@ -386,6 +379,21 @@ function isBeyond(path: string, registry: LogRegistry): boolean {
   if (parsed?.kind !== 'segment') return false
   const partition = registry.byId.get(parsed.logId)?.partitions[parsed.partition]
   return partition !== undefined && parsed.baseOffset >= partition.nextOffset
+}
+
+function archiveUse(
+  store: OpenedObjectStore,
+  parts: ColdParts,
+  clock: EnginePorts['clock'],
+): ArchiveUse {
+  const openedAt = clock.monotonic()
+  return {
+    url: store.url,
+    requests: () => store.requests(),
+    cache: () => parts.counts(),
+    estimateCost: (storedBytes) =>
+      estimateCost(store.requests(), clock.monotonic() - openedAt, storedBytes),
+  }
 }
 
 function directoryQueries(

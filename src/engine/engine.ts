@@ -6,6 +6,7 @@ import type { LogState } from '../format/manifest.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import type { LockHolder } from '../storage/directory-lock.ts'
+import type { EstimatedCost } from '../storage/request-cost.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { LogRegistry } from './log-registry.ts'
@@ -21,8 +22,8 @@ export interface ArchiveUse {
   readonly requests: () => RequestCounts
   /** Parts of archived segments on disk, for reads by offset and time. */
   readonly cache: () => PartCacheCounts
-  /** Monotonic, ms. */
-  readonly openedAt: number
+  /** What a month costs with so many bytes and such requests. */
+  readonly estimateCost: (storedBytes: number) => EstimatedCost
 }
 
 export interface Engine {

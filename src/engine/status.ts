@@ -10,7 +10,7 @@ import { partitionFacts } from '../tiering/facts.ts'
 import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
-import { type EstimatedCost, estimateCost } from '../storage/request-cost.ts'
+import type { EstimatedCost } from '../storage/request-cost.ts'
 import type { Engine } from './engine.ts'
 import { rpoMs } from './log-description.ts'
 import { PACKAGE_VERSION } from './version.ts'
@@ -155,7 +155,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
 
 /** The same figures go to the metrics port. */
 function archiveUse(
-  { archiveUse: use, ports: { clock, metrics } }: Engine,
+  { archiveUse: use, ports: { metrics } }: Engine,
   logs: readonly LogStatus[],
 ): ArchiveStatus | null {
   if (use === null) return null
@@ -163,7 +163,7 @@ function archiveUse(
   for (const { partitions } of logs)
     for (const { tiers } of partitions) storedBytes += tiers.object.bytes
   const requests = use.requests()
-  const cost = estimateCost(requests, clock.monotonic() - use.openedAt, storedBytes)
+  const cost = use.estimateCost(storedBytes)
   metrics.gauge('stratalog_archive_stored_bytes', storedBytes)
   metrics.gauge('stratalog_archive_usd_per_month', cost.storage, { of: 'storage' })
   metrics.gauge('stratalog_archive_usd_per_month', cost.requests, { of: 'requests' })
