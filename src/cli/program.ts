@@ -257,7 +257,9 @@ function addLogCommands(program: Command, session: Session): void {
   )
     .option('--dry-run', 'say what would go, and remove nothing')
     .addOption(
-      new Option('--grace <t>', 'what was retired later than this stays').argParser(duration),
+      new Option('--grace <t>', 'what was retired less long ago stays (default: 1h)').argParser(
+        duration,
+      ),
     )
   addConfigFlags(collecting).action(async (options) => {
     const { tierCollect } = await import('./commands/tier.ts')
