@@ -5,7 +5,10 @@ export { ArchiveReader, ArchiveLog, type OpenArchiveOptions } from './engine/arc
 export { QueryResult, type QueryRow, type QueryStats } from './query/query-result.ts'
 export type { QueryOptions } from './engine/query-options.ts'
 export type { QueryParameter, QueryParameters } from './query/protocol.ts'
-export type { SnapshotDescription, SnapshotOptions } from './engine/snapshots.ts'
+export type { SnapshotDescription } from './engine/describe-snapshot.ts'
+export type { SnapshotOptions } from './engine/snapshots.ts'
+export type { SnapshotScheduleStatus } from './engine/snapshot-schedule.ts'
+export type { SnapshotDiff } from './snapshot/compare.ts'
 export {
   drillArchive,
   planRestoreArchive,

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { StratalogError } from '../base/errors.ts'
 import { LOG_LEVELS } from '../base/logger.ts'
-import { byteSize, duration, fraction, wholeNumberOfAnySign } from './arguments.ts'
+import { byteSize, duration, fraction, wholeNumber, wholeNumberOfAnySign } from './arguments.ts'
 
 interface ConfigFlag {
   /** The key's path: `maxMemoryBytes`, `s3.endpoint`, `defaults.memoryTtl`. */
@@ -52,6 +52,29 @@ const ENGINE_FLAGS: readonly ConfigFlag[] = [
     flags: '--eviction-watermark <n>',
     text: 'reclaim at this part of it',
     parse: fraction,
+  },
+  {
+    path: 'snapshotInterval',
+    flags: '--snapshot-interval <t>',
+    text: 'a snapshot of all logs is made this often',
+    parse: duration,
+  },
+  {
+    path: 'snapshotOnClose',
+    flags: '--snapshot-on-close',
+    text: 'a snapshot of all logs is made at closing',
+  },
+  {
+    path: 'snapshotKeep',
+    flags: '--snapshot-keep <n>',
+    text: 'how many of these are kept',
+    parse: wholeNumber,
+  },
+  {
+    path: 'snapshotMaxAge',
+    flags: '--snapshot-max-age <t>',
+    text: 'how old such a snapshot gets',
+    parse: duration,
   },
   {
     path: 'logLevel',

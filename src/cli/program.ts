@@ -19,10 +19,9 @@ import {
   wholeNumber,
 } from './arguments.ts'
 import { addConfigFlags, addWhereFlags } from './config-flags.ts'
+import { type SetStatus, command } from './define-command.ts'
 import type { Session } from './session.ts'
-
-/** Called with the exit status of a command that ended without an error but not with success. */
-export type SetStatus = (status: number) => void
+import { addSnapshotCommands } from './snapshot-commands.ts'
 
 const HELP_WIDTH_MAX = 110
 
@@ -47,20 +46,6 @@ export function buildProgram(session: Session, setStatus: SetStatus): Command {
     `\nTry it:\n  stratalog demo\n\nEvery command has --help with examples.`,
   )
   return program
-}
-
-function command(
-  program: Command,
-  usage: string,
-  text: string,
-  ...examples: readonly string[]
-): Command {
-  const lines = examples.map((example) => `  stratalog ${example}`)
-  return program
-    .command(usage)
-    .description(text)
-    .option('--json', 'one JSON document (or JSON Lines) on standard output')
-    .addHelpText('after', `\n${examples.length > 1 ? 'Examples' : 'Example'}:\n${lines.join('\n')}`)
 }
 
 function logOption(): Option {
@@ -269,27 +254,7 @@ function addLogCommands(program: Command, session: Session): void {
 
 function addRecoveryCommands(program: Command, session: Session, setStatus: SetStatus): void {
   program.commandsGroup('Snapshots and recovery:')
-  const snapshot = program.command('snapshot').description('Name moments of the past.')
-  const creating = command(
-    snapshot,
-    'create',
-    'Name this moment.',
-    'snapshot create --data-dir data --name before-upgrade',
-  ).option('--name <name>', 'a name; without one it is made from the time')
-  addConfigFlags(creating).action(async (options) => {
-    const { createSnapshot } = await import('./commands/snapshot.ts')
-    await createSnapshot(session, options)
-  })
-  const listing = command(
-    snapshot,
-    'list',
-    'All snapshots.',
-    'snapshot list --archive s3://bucket/prefix',
-  )
-  addConfigFlags(listing).action(async (options) => {
-    const { listSnapshots } = await import('./commands/snapshot.ts')
-    await listSnapshots(session, options)
-  })
+  addSnapshotCommands(program, session, setStatus)
 
   const restoring = command(
     program,

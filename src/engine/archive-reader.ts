@@ -1,11 +1,13 @@
 import { parseLogName } from '../base/log-name.ts'
-import type { LogState, Snapshot } from '../format/manifest.ts'
+import type { LogState } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { Archive } from '../log/archive-view.ts'
 import { newestStart } from '../log/newest-start.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { RecordRow } from './batch.ts'
+import { type SnapshotDiff, compareSnapshots } from '../snapshot/compare.ts'
+import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
 import type { ColdParts } from './cold-parts.ts'
 import type { S3Options } from './config.ts'
 import { type DumpOptions, archiveDumpSource, checkDumpOptions, dumpLines } from './dump.ts'
@@ -71,8 +73,20 @@ export class ArchiveReader {
     return this.#archive.logs.map((state) => new ArchiveLog(this.#archive, state))
   }
 
-  snapshots(): readonly Snapshot[] {
-    return this.#archive.snapshots
+  /** Oldest first. */
+  snapshots(): readonly SnapshotDescription[] {
+    return this.#archive.snapshots.map(describeSnapshot)
+  }
+
+  /** By name or id. @throws StratalogError `snapshot_not_found`. */
+  snapshot(nameOrId: string): SnapshotDescription {
+    return describeSnapshot(this.#archive.snapshot(nameOrId))
+  }
+
+  /** What a restore of `to` has more and less than one of `from`. @throws StratalogError `snapshot_not_found`. */
+  compareSnapshots(from: string, to: string): SnapshotDiff {
+    const archive = this.#archive
+    return compareSnapshots(archive.state, archive.snapshot(from), archive.snapshot(to))
   }
 
   /** As `Stratalog.query`, over what the archive holds. */

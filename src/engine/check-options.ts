@@ -41,8 +41,37 @@ function combinationProblems(
       allowed: 'nothing without an archive',
     })
   }
+  problems.push(...snapshotProblems(options, hasArchive, isWrong))
   const around = { ...surroundingsOf(options), hasDataDir, hasArchive }
   // What goes with a mode that nobody can tell is not known.
   if (isWrong('defaults.mode')) return problems
   return [...problems, ...policyProblems(options.defaults ?? {}, around, 'defaults')]
+}
+
+function snapshotProblems(
+  options: StratalogOptions,
+  hasArchive: boolean,
+  isWrong: (key: string) => boolean,
+): readonly ConfigProblem[] {
+  const keys = ['snapshotInterval', 'snapshotOnClose', 'snapshotKeep', 'snapshotMaxAge'] as const
+  const given = keys.filter((key) => options[key] !== undefined)
+  if (!hasArchive)
+    return given.map((path) => ({
+      path,
+      given: options[path],
+      allowed: 'nothing without an archive, where snapshots lie',
+    }))
+  const isMaking =
+    options.snapshotInterval !== undefined ||
+    options.snapshotOnClose === true ||
+    isWrong('snapshotInterval') ||
+    isWrong('snapshotOnClose')
+  if (isMaking) return []
+  return given
+    .filter((path) => path !== 'snapshotOnClose')
+    .map((path) => ({
+      path,
+      given: options[path],
+      allowed: 'nothing without snapshotInterval or snapshotOnClose',
+    }))
 }

@@ -64,6 +64,14 @@ export interface StratalogOptions {
   /** Start reclaiming at this fraction of the budget. Default 0.9. */
   readonly evictionWatermark?: number
   readonly evictionPolicy?: EvictionPolicy
+  /** A snapshot of all logs is made this often; needs an archive. Default: none by itself. */
+  readonly snapshotInterval?: Duration
+  /** A snapshot of all logs is made at closing; needs an archive. Default `false`. */
+  readonly snapshotOnClose?: boolean
+  /** How many of the snapshots that the engine makes by itself are kept. Default: all. */
+  readonly snapshotKeep?: number
+  /** How old such a snapshot gets; the newest stays. Default: they stay. */
+  readonly snapshotMaxAge?: Duration
   /** The storage policy of logs that do not say otherwise. */
   readonly defaults?: StorageOptions
   readonly logLevel?: (typeof LOG_LEVELS)[number]
@@ -89,6 +97,10 @@ const positiveByteSize = v.custom<ByteSize>(
 const priority = v.custom<number>(
   (value) => Number.isInteger(value) && Math.abs(value as number) <= PRIORITY_MAX,
   `a whole number from ${PRIORITY_MIN} to ${PRIORITY_MAX}`,
+)
+const count = v.custom<number>(
+  (value) => Number.isSafeInteger(value) && (value as number) > 0,
+  'a whole number above 0',
 )
 const fraction = v.custom<number>(
   (value) => typeof value === 'number' && value > 0 && value <= 1,
@@ -149,6 +161,10 @@ const engineEntries = {
   maxCacheBytes: v.optional(positiveByteSize),
   evictionWatermark: v.optional(fraction),
   evictionPolicy: v.optional(evictionPolicy),
+  snapshotInterval: v.optional(positiveDuration),
+  snapshotOnClose: v.optional(flag),
+  snapshotKeep: v.optional(count),
+  snapshotMaxAge: v.optional(positiveDuration),
   defaults: v.optional(storageSchema),
   logLevel: v.optional(oneOf(LOG_LEVELS)),
 }

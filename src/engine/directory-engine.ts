@@ -55,7 +55,8 @@ import type { EnginePorts } from './ports.ts'
 import { keepingDamage } from './quarantine.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
-import { createSnapshot, listSnapshots } from './snapshots.ts'
+import { scheduleSnapshots } from './schedule-snapshots.ts'
+import { createSnapshot, deleteSnapshot, listSnapshots } from './snapshots.ts'
 import { surroundingsOf } from './storage-policy.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { storageOf } from './system-storage.ts'
@@ -188,7 +189,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     ports,
     registry,
     governor,
-    lowerTiers: lowerTiers(places, opened, registry, ports),
+    lowerTiers: lowerTiers(opening, places, opened, registry),
     archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
@@ -417,12 +418,23 @@ function directoryQueries(
 }
 
 function lowerTiers(
+  { options, ports, closers }: Opening,
   { directory, archive }: Places,
   scheduler: TieringScheduler,
   registry: LogRegistry,
-  ports: EnginePorts,
 ): LowerTiers {
+  const schedule =
+    archive === null ? null : scheduleSnapshots({ archive, registry, scheduler, ports }, options)
+  if (schedule !== null) {
+    closers.push(() => schedule.close())
+    schedule.start()
+  }
   return {
+    snapshotSchedule: schedule,
+    deleteSnapshot: async (nameOrId) => {
+      if (archive === null) throw noArchiveForSnapshot()
+      return deleteSnapshot(archive, nameOrId)
+    },
     scheduler,
     commitPolicy: (change) => commitPolicy(directory.manifest, archive, change),
     createSnapshot: async (options) => {

@@ -7,7 +7,16 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TierMove } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
+import { findSnapshot, snapshotNotFound } from '../log/archive-view.ts'
+import { lackOf } from '../snapshot/check.ts'
 import { type PinnedLog, createSnapshot as planSnapshot } from '../snapshot/create.ts'
+import {
+  AUTOMATIC_PREFIX,
+  type SnapshotRetention,
+  dueSnapshots,
+  isAutomatic,
+} from '../snapshot/retention.ts'
+import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { EnginePorts } from './ports.ts'
 
@@ -16,25 +25,6 @@ export interface SnapshotOptions {
   readonly name?: string
   /** Default: every log. */
   readonly logs?: readonly string[]
-}
-
-/** A snapshot as `snapshot --json` prints it. */
-export interface SnapshotDescription {
-  readonly name: string
-  readonly id: string
-  /** ISO 8601, UTC. */
-  readonly time: string
-  readonly logs: readonly {
-    readonly name: string
-    readonly partitions: readonly {
-      readonly partition: number
-      readonly startOffset: number
-      readonly endOffset: number
-    }[]
-  }[]
-  /** Stored bytes of all it refers to, and of what was uploaded for it. */
-  readonly bytes: number
-  readonly newBytes: number
 }
 
 /** What of an engine with an archive a snapshot is made of. */
@@ -48,6 +38,12 @@ export interface SnapshotSource {
 /** A log and the offsets that the snapshot names of it. */
 interface Pinned extends PinnedLog {
   readonly log: LiveLog
+}
+
+/** What is kept of the snapshots that the engine makes by itself, and what it found in the archive so far. */
+export interface AutomaticSnapshots extends SnapshotRetention {
+  /** Lengths of objects that were seen, by key. */
+  readonly known: Map<string, number>
 }
 
 const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
@@ -64,10 +60,22 @@ export async function createSnapshot(
     options.logs === undefined
       ? [...registry.all()]
       : options.logs.map((name) => registry.get(name))
+  const name = checkName(options.name ?? `snapshot-${nameOfTime(ports.clock.now())}`)
+  return makeSnapshot({ archive, registry, scheduler, ports }, logs, name)
+}
+
+/** The snapshot of a schedule, of all logs. @throws StratalogError as `createSnapshot`. */
+export async function createAutomaticSnapshot(source: SnapshotSource): Promise<void> {
+  const name = `${AUTOMATIC_PREFIX}${nameOfTime(source.ports.clock.now())}`
+  await makeSnapshot(source, [...source.registry.all()], name)
+}
+
+async function makeSnapshot(
+  { archive, scheduler, ports }: SnapshotSource,
+  logs: readonly LiveLog[],
+  name: string,
+): Promise<SnapshotDescription> {
   const time = ports.clock.now()
-  const name = checkName(
-    options.name ?? `snapshot-${new Date(time).toISOString().replaceAll(/[:.]/g, '-')}`,
-  )
   // The instant: every partition's end in one synchronous stretch.
   const pinned = logs.map(pin)
   const report = await scheduler.now(logs, 'object', { forSnapshot: true })
@@ -99,6 +107,61 @@ export async function createSnapshot(
   return describeSnapshot(present<Snapshot>(made, 'a committed snapshot was made'))
 }
 
+/**
+ * Deletes a snapshot by name or id. What only it held is removed by the next collections.
+ * @throws StratalogError `snapshot_not_found`, and what the store throws.
+ */
+export async function deleteSnapshot(
+  archive: ArchiveWriter,
+  nameOrId: string,
+): Promise<SnapshotDescription> {
+  const manifest = await archive.manifest()
+  let deleted: Snapshot | null = null
+  await manifest.commit((state) => {
+    const found = findSnapshot(state, nameOrId)
+    // A commit that was answered with an error, and tried again, may have been done.
+    if (found === null && deleted !== null) return []
+    if (found === null) throw snapshotNotFound(archive.store.url, state, nameOrId)
+    deleted = found
+    return [{ kind: 'snapshot-deleted', id: found.id }]
+  })
+  return describeSnapshot(present<Snapshot>(deleted, 'a committed deletion found its snapshot'))
+}
+
+/**
+ * Deletes what is too many or too old of the snapshots that a schedule made, unless the newest of them is not good:
+ * then an older one may be the last that is.
+ * @throws StratalogError `snapshot_corrupt` when the newest is not good, and what the store throws.
+ */
+export async function retireSnapshots(
+  { archive, ports }: Pick<SnapshotSource, 'archive' | 'ports'>,
+  { known, ...retention }: AutomaticSnapshots,
+): Promise<void> {
+  const manifest = await archive.manifest()
+  const due = dueSnapshots(manifest.state.snapshots.values(), retention, ports.clock.now())
+  if (due.length === 0) return
+  const newest = present([...manifest.state.snapshots.values()].findLast(isAutomatic), 'it stays')
+  const lack = await lackOf(archive.store, manifest.state, newest, known)
+  if (lack !== null) {
+    throw new StratalogError(
+      'snapshot_corrupt',
+      `Snapshot '${newest.name}' cannot be restored: ${lack}. No older one is deleted until a newer one can.`,
+      { details: { snapshot: newest.name, reason: lack } },
+    )
+  }
+  await manifest.commit((state) =>
+    due
+      .filter(({ id }) => state.snapshots.has(id))
+      .map(({ id }) => ({ kind: 'snapshot-deleted', id })),
+  )
+}
+
+/** When the newest snapshot of a schedule was made, engine clock in ms; null: there is none. */
+export async function newestAutomaticTime(archive: ArchiveWriter): Promise<number | null> {
+  const manifest = await archive.manifest()
+  return [...manifest.state.snapshots.values()].findLast(isAutomatic)?.time ?? null
+}
+
 export async function listSnapshots(
   archive: ArchiveWriter,
 ): Promise<readonly SnapshotDescription[]> {
@@ -106,18 +169,6 @@ export async function listSnapshots(
   return [...manifest.state.snapshots.values()]
     .sort((a, b) => a.time - b.time)
     .map(describeSnapshot)
-}
-
-export function describeSnapshot(snapshot: Snapshot): SnapshotDescription {
-  const { name, id, time, logs, bytes, newBytes } = snapshot
-  return {
-    name,
-    id,
-    time: new Date(time).toISOString(),
-    logs: logs.map((log) => ({ name: log.name, partitions: log.partitions })),
-    bytes,
-    newBytes,
-  }
 }
 
 function pin(log: LiveLog): Pinned {
@@ -153,7 +204,19 @@ function archiveFromMemory(
   )
 }
 
+/** ISO 8601 in UTC, with what a name may have. */
+function nameOfTime(time: number): string {
+  return new Date(time).toISOString().replaceAll(/[:.]/g, '-')
+}
+
 function checkName(name: string): string {
+  if (name.startsWith(AUTOMATIC_PREFIX)) {
+    throw new StratalogError(
+      'argument_invalid',
+      `Names that begin with '${AUTOMATIC_PREFIX}' are for snapshots that the engine makes by itself; choose another.`,
+      { details: { name } },
+    )
+  }
   if (NAME_PATTERN.test(name)) return name
   throw new StratalogError(
     'argument_invalid',

@@ -13,6 +13,7 @@ import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { EstimatedCost } from '../storage/request-cost.ts'
 import type { Engine } from './engine.ts'
 import { rpoMs } from './log-description.ts'
+import type { SnapshotScheduleStatus } from './snapshot-schedule.ts'
 import { PACKAGE_VERSION } from './version.ts'
 
 /** Gaps of one partition in a status. */
@@ -76,6 +77,8 @@ export interface EngineStatus {
   readonly failure: string | null
   /** The disk under the WAL as the engine that writes it sees it; null for one that does not. */
   readonly disk: DiskStatus | null
+  /** Of an engine that makes snapshots by itself; else null. */
+  readonly snapshots: SnapshotScheduleStatus | null
   /** Of an engine that was opened with an archive; else null. */
   readonly archive: ArchiveStatus | null
   readonly logs: readonly LogStatus[]
@@ -109,6 +112,7 @@ export function engineStatus(engine: Engine): EngineStatus {
     },
     failure: engine.failure()?.message ?? null,
     disk: engine.disk === null ? null : diskStatus(engine.disk),
+    snapshots: engine.lowerTiers?.snapshotSchedule?.status ?? null,
     archive: archiveUse(engine, logs),
     logs,
   }
@@ -128,6 +132,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
     memory: { usedBytes: 0, maxBytes: 0, usagePercent: 0 },
     failure: null,
     disk: null,
+    snapshots: null,
     archive: null,
     logs: archive.logs.map(({ definition, partitions }) => ({
       name: definition.name,

@@ -22,7 +22,8 @@ import type { EnginePorts } from './ports.ts'
 import { type QueryOptions, runnerOptions } from './query-options.ts'
 import type { ReplayFromArchiveOptions } from './replay-archive.ts'
 import { type ConsumeOptions, FirstUse, consumeRecords, produceExpiring } from './shorthands.ts'
-import type { SnapshotDescription, SnapshotOptions } from './snapshots.ts'
+import type { SnapshotDescription } from './describe-snapshot.ts'
+import type { SnapshotOptions } from './snapshots.ts'
 import type { ReadableLog } from './record-stream.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
@@ -237,6 +238,17 @@ export class Stratalog {
     const { lowerTiers } = this.#engine
     if (lowerTiers === null) throw noArchiveForSnapshot()
     return lowerTiers.createSnapshot(options)
+  }
+
+  /**
+   * Deletes a snapshot by name or id. What only it held is collected from the archive afterwards.
+   * @throws StratalogError `snapshot_not_found`, `argument_invalid` without an archive, `store_unavailable`.
+   */
+  async deleteSnapshot(nameOrId: string): Promise<SnapshotDescription> {
+    this.#assertWritable()
+    const { lowerTiers } = this.#engine
+    if (lowerTiers === null) throw noArchiveForSnapshot()
+    return lowerTiers.deleteSnapshot(nameOrId)
   }
 
   /** The snapshots in the archive, oldest first. */

@@ -107,17 +107,9 @@ export class Archive {
 
   /** By id, or by name, of which the newest counts. @throws StratalogError `snapshot_not_found`. */
   snapshot(nameOrId: string): Snapshot {
-    const { snapshots } = this
-    const snapshot =
-      this.state.snapshots.get(nameOrId) ??
-      snapshots.findLast((candidate) => candidate.name === nameOrId)
-    if (snapshot !== undefined) return snapshot
-    const names = snapshots.map((candidate) => candidate.name)
-    throw new StratalogError(
-      'snapshot_not_found',
-      `${this.url} holds no snapshot '${nameOrId}'; it holds ${listed(names)}.`,
-      { details: { snapshot: nameOrId, snapshots: names } },
-    )
+    const snapshot = findSnapshot(this.state, nameOrId)
+    if (snapshot === null) throw snapshotNotFound(this.url, this.state, nameOrId)
+    return snapshot
   }
 
   /** A log as it lies in the archive: whole, or cut to the offsets that `bounds` names. */
@@ -133,6 +125,25 @@ export class Archive {
     const logs = names === undefined ? this.logs : names.map((name) => this.log(name))
     return logs.map((log) => this.view(log))
   }
+}
+
+/** By id, or by name, of which the newest counts. */
+export function findSnapshot({ snapshots }: ManifestState, nameOrId: string): Snapshot | null {
+  const named = [...snapshots.values()].findLast(({ name }) => name === nameOrId)
+  return snapshots.get(nameOrId) ?? named ?? null
+}
+
+export function snapshotNotFound(
+  url: string,
+  { snapshots }: ManifestState,
+  nameOrId: string,
+): StratalogError {
+  const names = [...snapshots.values()].map(({ name }) => name)
+  return new StratalogError(
+    'snapshot_not_found',
+    `${url} holds no snapshot '${nameOrId}'; it holds ${listed(names)}.`,
+    { details: { snapshot: nameOrId, snapshots: names } },
+  )
 }
 
 /**

@@ -1,41 +1,75 @@
-/** `snapshot create|list`. */
+/** `snapshot create|list|show|verify|delete|diff`. Snapshots lie in the archive, whoever writes it. */
 import { formatBytes, formatCount } from '../../base/units.ts'
-import { type SnapshotDescription, describeSnapshot } from '../../engine/snapshots.ts'
+import type { SnapshotDescription } from '../../engine/describe-snapshot.ts'
+import type { SnapshotDiff } from '../../snapshot/compare.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withArchive, withWriter } from '../engine-access.ts'
-import { renderTable } from '../output/table.ts'
+import { type TableColumn, renderTable } from '../output/table.ts'
 import { type Session, writeDocument } from '../session.ts'
 
 export async function createSnapshot(
   session: Session,
-  flags: FlagValues & { readonly name?: string },
+  flags: FlagValues & { readonly name?: string; readonly logs?: readonly string[] },
 ): Promise<void> {
-  const { name } = flags
+  const { name, logs } = flags
   const snapshot = await withWriter(session, flags, (db) =>
-    db.snapshot(name === undefined ? {} : { name }),
+    db.snapshot({
+      ...(name === undefined ? {} : { name }),
+      ...(logs === undefined ? {} : { logs }),
+    }),
   )
-  if (session.json) await writeDocument(session, snapshot)
-  else await session.terminal.write(snapshotsTable([snapshot]))
+  await writeSnapshots(session, snapshot, [snapshot])
 }
 
-/** Snapshots lie in the archive, whoever writes it. */
 export async function listSnapshots(session: Session, flags: FlagValues): Promise<void> {
-  const snapshots = await withArchive(flags, async (archive) =>
-    archive.snapshots().map(describeSnapshot),
-  )
-  if (session.json) await writeDocument(session, snapshots)
+  const snapshots = await withArchive(flags, async (archive) => archive.snapshots())
+  await writeSnapshots(session, snapshots, snapshots)
+}
+
+export async function showSnapshot(
+  session: Session,
+  nameOrId: string,
+  flags: FlagValues,
+): Promise<void> {
+  const snapshot = await withArchive(flags, async (archive) => archive.snapshot(nameOrId))
+  if (session.json) return writeDocument(session, snapshot)
+  await session.terminal.write(`${snapshotsTable([snapshot])}\n${logsTable(snapshot)}`)
+}
+
+export async function deleteSnapshot(
+  session: Session,
+  nameOrId: string,
+  flags: FlagValues,
+): Promise<void> {
+  const snapshot = await withWriter(session, flags, (db) => db.deleteSnapshot(nameOrId))
+  await writeSnapshots(session, snapshot, [snapshot])
+}
+
+export async function diffSnapshots(
+  session: Session,
+  from: string,
+  to: string,
+  flags: FlagValues,
+): Promise<void> {
+  const diff = await withArchive(flags, async (archive) => archive.compareSnapshots(from, to))
+  if (session.json) await writeDocument(session, diff)
+  else await session.terminal.write(diffText(diff))
+}
+
+async function writeSnapshots(
+  session: Session,
+  document: unknown,
+  snapshots: readonly SnapshotDescription[],
+): Promise<void> {
+  if (session.json) await writeDocument(session, document)
   else await session.terminal.write(snapshotsTable(snapshots))
 }
 
 function snapshotsTable(snapshots: readonly SnapshotDescription[]): string {
-  const right = 'right' as const
   const columns = [
     { name: 'snapshot' },
     { name: 'time' },
-    { name: 'logs', align: right },
-    { name: 'records', align: right },
-    { name: 'bytes', align: right },
-    { name: 'new', align: right },
+    ...numbers('logs', 'records', 'bytes', 'new'),
   ]
   const rows = snapshots.map(({ name, time, logs, bytes, newBytes }) => [
     name,
@@ -46,6 +80,46 @@ function snapshotsTable(snapshots: readonly SnapshotDescription[]): string {
     formatBytes(newBytes),
   ])
   return renderTable(columns, rows)
+}
+
+function logsTable({ logs }: SnapshotDescription): string {
+  const rows = logs.flatMap(({ name, partitions }) =>
+    partitions.map(({ partition, startOffset, endOffset }) => [
+      `${name}/${partition}`,
+      formatCount(startOffset),
+      formatCount(endOffset),
+    ]),
+  )
+  return renderTable([{ name: 'log' }, ...numbers('from', 'to')], rows)
+}
+
+function diffText({ from, to, records, bytes, logs }: SnapshotDiff): string {
+  const rows = logs.flatMap(({ name, change, partitions }) =>
+    partitions.map((part) => [
+      `${name}/${part.partition}`,
+      change,
+      rangeText(part.from),
+      rangeText(part.to),
+      formatCount(part.records.added),
+      formatCount(part.records.removed),
+    ]),
+  )
+  const columns = [{ name: 'log' }, { name: 'change' }, ...numbers('from', 'to', 'more', 'less')]
+  const head = `${from.name} (${from.time}) to ${to.name} (${to.time})`
+  const more = `${formatCount(records.added)} records more, ${formatBytes(bytes.added)}`
+  const less = `${formatCount(records.removed)} less, ${formatBytes(bytes.removed)}`
+  return `${head}: ${more}; ${less}\n\n${renderTable(columns, rows)}`
+}
+
+function rangeText(
+  range: { readonly startOffset: number; readonly endOffset: number } | null,
+): string | null {
+  if (range === null) return null
+  return `${formatCount(range.startOffset)} to ${formatCount(range.endOffset)}`
+}
+
+function numbers(...names: readonly string[]): readonly TableColumn[] {
+  return names.map((name) => ({ name, align: 'right' }))
 }
 
 function recordsOf(logs: SnapshotDescription['logs']): number {

@@ -2,7 +2,11 @@
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { verifyFiles } from '../../engine/archive-operations.ts'
-import type { VerifyProblem, VerifyReport } from '../../engine/verify/verify-report.ts'
+import type {
+  VerifyFilesOptions,
+  VerifyProblem,
+  VerifyReport,
+} from '../../engine/verify/verify-report.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { EXIT_STATUS } from '../exit-status.ts'
 import { renderTable } from '../output/table.ts'
@@ -23,12 +27,43 @@ export async function verify(
       'Say what to verify: --data-dir DIR, --archive URL, or both.',
     )
   }
+  await verifyPlaces(
+    session,
+    {
+      ...(dataDir === undefined ? {} : { dataDir }),
+      ...(archive === undefined ? {} : { archive }),
+      ...(s3 === undefined ? {} : { s3 }),
+    },
+    setStatus,
+  )
+}
+
+/** As `verify`, of one snapshot. */
+export async function verifySnapshot(
+  session: Session,
+  snapshot: string,
+  flags: FlagValues,
+  setStatus: (status: number) => void,
+): Promise<void> {
+  const { archive, s3 } = readConfiguration(flags)
+  if (archive === undefined) {
+    throw new StratalogError(
+      'argument_invalid',
+      'Snapshots lie in an archive: name it with --archive URL.',
+    )
+  }
+  await verifyPlaces(session, { archive, snapshot, ...(s3 === undefined ? {} : { s3 }) }, setStatus)
+}
+
+async function verifyPlaces(
+  session: Session,
+  places: VerifyFilesOptions,
+  setStatus: (status: number) => void,
+): Promise<void> {
   const progress = new Progress(session, 'verify')
   const report = await verifyFiles({
+    ...places,
     signal: session.signal,
-    ...(dataDir === undefined ? {} : { dataDir }),
-    ...(archive === undefined ? {} : { archive }),
-    ...(s3 === undefined ? {} : { s3 }),
     onProgress: ({ bytes, bytesTotal }) =>
       progress.update({ done: bytes, total: bytesTotal, unit: 'bytes' }),
   }).finally(() => progress.end())

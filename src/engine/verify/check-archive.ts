@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts'
 import { isStratalogError, StratalogError, throwIfAborted } from '../../base/errors.ts'
 import { silentLogger } from '../../base/logger.ts'
 import { decodeIdentity } from '../../format/identity.ts'
-import type { ManifestState } from '../../format/manifest.ts'
+import type { ManifestState, Snapshot } from '../../format/manifest.ts'
 import { IDENTITY_FILE, MANIFEST_DIRECTORY, parsePath } from '../../format/paths.ts'
 import { wholePartition } from '../../log/archive-view.ts'
 import { type ManifestPosition, loadManifest } from '../../log/manifest-chain.ts'
@@ -11,8 +11,10 @@ import { manifestFilesInStore } from '../../log/manifest-files.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { checkManifest } from './check-manifest.ts'
 import { lookAgain } from './look-again.ts'
+import { snapshotSegments } from '../../snapshot/check.ts'
 import {
   type CheckedCopies,
+  type CopyReading,
   checkContinuity,
   checkCopy,
   checkSnapshots,
@@ -83,6 +85,30 @@ async function assertArchive(store: ObjectStore, hasIdentity: boolean): Promise<
   throw new StratalogError('archive_not_found', message, { details: { url: store.url } })
 }
 
+function objectReading({ store, signal, onBytes }: ArchivePlace): CopyReading {
+  return {
+    tier: 'object',
+    read: (object) => store.get(object, signal === undefined ? {} : { signal }),
+    whereIs: (object) => `${store.url}/${object}`,
+    onBytes,
+    signal,
+  }
+}
+
+/** All that a restore of one snapshot needs. */
+export async function checkSnapshotObjects(
+  place: ArchivePlace,
+  state: ManifestState,
+  snapshot: Snapshot,
+  findings: Findings,
+  copies: CheckedCopies,
+): Promise<void> {
+  const reading = objectReading(place)
+  for (const named of snapshotSegments(state, snapshot))
+    await checkCopy(named, reading, findings, copies)
+  checkSnapshots(state, [snapshot], place.store.url, findings)
+}
+
 /** Objects, snapshots, and names. */
 export async function checkArchiveObjects(
   place: ArchivePlace,
@@ -90,17 +116,11 @@ export async function checkArchiveObjects(
   findings: Findings,
   copies: CheckedCopies,
 ): Promise<void> {
-  const { store, signal, onBytes } = place
-  const reading = {
-    tier: 'object' as const,
-    read: (object: string) => store.get(object, signal === undefined ? {} : { signal }),
-    whereIs: (object: string) => `${store.url}/${object}`,
-    onBytes,
-    signal,
-  }
+  const { store } = place
+  const reading = objectReading(place)
   for (const named of namedSegments(state)) await checkCopy(named, reading, findings, copies)
   checkContinuity(state, `${store.url}/${MANIFEST_DIRECTORY}`, findings)
-  checkSnapshots(state, store.url, findings)
+  checkSnapshots(state, state.snapshots.values(), store.url, findings)
   await checkNames(place, state, findings)
 }
 

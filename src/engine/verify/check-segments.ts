@@ -3,7 +3,7 @@
  * decode of every column. Each copy is read whole, one at a time.
  */
 import { isStratalogError, throwIfAborted } from '../../base/errors.ts'
-import type { LogState, ManifestState, SegmentEntry } from '../../format/manifest.ts'
+import type { LogState, ManifestState, SegmentEntry, Snapshot } from '../../format/manifest.ts'
 import { pinnedObjects, unheld } from '../../log/held-segments.ts'
 import { type SegmentDamage, checkSegment, damageOf } from '../../log/segment-damage.ts'
 import { type SegmentOwner, SegmentReading } from '../../log/segment-reading.ts'
@@ -176,8 +176,13 @@ export function checkContinuity(state: ManifestState, where: string, findings: F
 }
 
 /** Snapshots that name offsets which no segment holds. */
-export function checkSnapshots(state: ManifestState, url: string, findings: Findings): void {
-  for (const snapshot of state.snapshots.values()) {
+export function checkSnapshots(
+  state: ManifestState,
+  snapshots: Iterable<Snapshot>,
+  url: string,
+  findings: Findings,
+): void {
+  for (const snapshot of snapshots) {
     const where = `${url}, snapshot ${snapshot.name}`
     for (const { logId, name, partitions } of snapshot.logs) {
       const log = state.logs.get(logId)

@@ -2,7 +2,9 @@
 import type { Clock } from '../../base/clock.ts'
 import { StratalogError } from '../../base/errors.ts'
 import type { ManifestState } from '../../format/manifest.ts'
+import { findSnapshot, snapshotNotFound } from '../../log/archive-view.ts'
 import type { ManifestPosition } from '../../log/manifest-chain.ts'
+import { snapshotSegments } from '../../snapshot/check.ts'
 import { NodeFileSystem } from '../../storage/node-file-system.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
 import type { OpenedObjectStore } from '../../storage/open-object-store.ts'
@@ -12,6 +14,7 @@ import {
   type ArchivePlace,
   checkArchiveManifest,
   checkArchiveObjects,
+  checkSnapshotObjects,
   checkUploads,
 } from './check-archive.ts'
 import {
@@ -42,6 +45,12 @@ export async function runVerify(
       'Say what to verify: a data directory, an archive, or both.',
     )
   }
+  if (options.snapshot !== undefined && (dataDir !== undefined || archive === undefined)) {
+    throw new StratalogError(
+      'argument_invalid',
+      'A snapshot lies in an archive: name that, and no data directory.',
+    )
+  }
   const startedAt = ports.clock.monotonic()
   const store = archive === undefined ? null : await openArchiveStore(archive, s3, ports)
   try {
@@ -59,16 +68,18 @@ class VerifyRun {
   readonly #directory: DirectoryPlace | null
   readonly #archive: ArchivePlace | null
   readonly #onProgress: VerifyFilesOptions['onProgress']
+  readonly #snapshot: string | undefined
   #archived: ManifestState | null = null
   #bytesDone = 0
   #bytesTotal = 0
 
   constructor(
-    { dataDir, signal, onProgress }: VerifyFilesOptions,
+    { dataDir, snapshot, signal, onProgress }: VerifyFilesOptions,
     store: OpenedObjectStore | null,
     clock: Clock,
   ) {
     this.#onProgress = onProgress
+    this.#snapshot = snapshot
     const onBytes = (bytes: number): void => this.#progress(bytes)
     this.#archive = store === null ? null : { store, signal, onBytes, clock }
     this.#directory =
@@ -93,6 +104,8 @@ class VerifyRun {
       this.#archive === null ? null : await checkArchiveManifest(this.#archive, findings)
     this.#archived = archived?.state ?? null
     this.#bytesTotal = bytesOf(local, 'disk') + bytesOf(archived, 'object')
+    if (this.#archive !== null && archived !== null && this.#snapshot !== undefined)
+      return this.#checkSnapshot(this.#archive, archived.state, this.#snapshot)
     if (this.#archive !== null && archived !== null)
       await checkArchiveObjects(this.#archive, archived, findings, copies)
     if (this.#directory !== null && local !== null)
@@ -101,6 +114,18 @@ class VerifyRun {
     if (this.#archive === null) this.#noteElsewhere(local.state)
     else if (archived !== null)
       checkUploads(local.state, archived.state, this.#archive.store.url, findings)
+  }
+
+  async #checkSnapshot(
+    archive: ArchivePlace,
+    state: ManifestState,
+    nameOrId: string,
+  ): Promise<void> {
+    const snapshot = findSnapshot(state, nameOrId)
+    if (snapshot === null) throw snapshotNotFound(archive.store.url, state, nameOrId)
+    const segments = [...snapshotSegments(state, snapshot)]
+    this.#bytesTotal = segments.reduce((sum, { segment }) => sum + segment.length, 0)
+    await checkSnapshotObjects(archive, state, snapshot, this.#findings, this.#copies)
   }
 
   report(elapsedMs: number): VerifyReport {

@@ -8,6 +8,8 @@ export interface VerifyFilesOptions {
   /** `s3://bucket/prefix` or `file:///path`. */
   readonly archive?: string
   readonly s3?: S3Options
+  /** Name or id: of the archive only its manifest and what this snapshot needs is looked at. */
+  readonly snapshot?: string
   readonly signal?: AbortSignal
   /** Bytes of segments that were looked at, of those that the manifests name. */
   readonly onProgress?: (progress: { readonly bytes: number; readonly bytesTotal: number }) => void
