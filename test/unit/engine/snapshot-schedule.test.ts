@@ -40,11 +40,17 @@ class Work {
   }
 }
 
-function scheduled({
-  interval = HOUR as number | null,
-  onClose = false,
-  newest = null as number | null,
-} = {}): { clock: VirtualClock; work: Work; schedule: SnapshotSchedule } {
+interface Given {
+  readonly interval?: number | null
+  readonly onClose?: boolean
+  readonly newest?: number | null
+}
+
+function scheduled({ interval = HOUR, onClose = false, newest = null }: Given = {}): {
+  readonly clock: VirtualClock
+  readonly work: Work
+  readonly schedule: SnapshotSchedule
+} {
   const clock = new VirtualClock()
   const work = new Work(clock)
   work.newest = newest === null ? null : clock.now() + newest
