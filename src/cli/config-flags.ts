@@ -48,6 +48,18 @@ const ENGINE_FLAGS: readonly ConfigFlag[] = [
     parse: byteSize,
   },
   {
+    path: 'scrubInterval',
+    flags: '--scrub-interval <t>',
+    text: 'check every byte within this time; 0: never',
+    parse: duration,
+  },
+  {
+    path: 'scrubBytesPerSecond',
+    flags: '--scrub-bytes-per-second <size>',
+    text: 'read for that at most',
+    parse: byteSize,
+  },
+  {
     path: 'evictionWatermark',
     flags: '--eviction-watermark <n>',
     text: 'reclaim at this part of it',

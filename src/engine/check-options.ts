@@ -42,6 +42,10 @@ function combinationProblems(
     })
   }
   problems.push(...snapshotProblems(options, hasArchive, isWrong))
+  for (const path of ['scrubInterval', 'scrubBytesPerSecond'] as const) {
+    if (options[path] === undefined || hasDataDir) continue
+    problems.push({ path, given: options[path], allowed: 'nothing without a data directory' })
+  }
   const around = { ...surroundingsOf(options), hasDataDir, hasArchive }
   // What goes with a mode that nobody can tell is not known.
   if (isWrong('defaults.mode')) return problems

@@ -61,6 +61,10 @@ export interface StratalogOptions {
   readonly maxMemoryBytes?: ByteSize
   /** Disk that what was fetched of archived segments may take. Default `5GB`. */
   readonly maxCacheBytes?: ByteSize
+  /** Every byte of every copy on disk and in the archive is checked within this time; 0: never. Default `7d`. */
+  readonly scrubInterval?: Duration
+  /** What is read for it at most. Default `8MB`. */
+  readonly scrubBytesPerSecond?: ByteSize
   /** Start reclaiming at this fraction of the budget. Default 0.9. */
   readonly evictionWatermark?: number
   readonly evictionPolicy?: EvictionPolicy
@@ -159,6 +163,8 @@ const engineEntries = {
   s3: v.optional(v.strictObject(s3Entries)),
   maxMemoryBytes: v.optional(positiveByteSize),
   maxCacheBytes: v.optional(positiveByteSize),
+  scrubInterval: v.optional(duration),
+  scrubBytesPerSecond: v.optional(positiveByteSize),
   evictionWatermark: v.optional(fraction),
   evictionPolicy: v.optional(evictionPolicy),
   snapshotInterval: v.optional(positiveDuration),

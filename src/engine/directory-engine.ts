@@ -53,6 +53,7 @@ import { Policies } from './policies.ts'
 import { commitPolicy } from './policy-committer.ts'
 import type { EnginePorts } from './ports.ts'
 import { keepingDamage } from './quarantine.ts'
+import { openScrubber } from './open-scrubber.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
 import { scheduleSnapshots } from './schedule-snapshots.ts'
@@ -181,6 +182,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     closers.push(() => opened.close())
     opened.start()
   }
+  const scrubber = openScrubber(options, { ...tiering, wal }, evidence, closers)
   const queries = directoryQueries(opening, registry, store)
   closers.push(() => queries.close())
   closers.push(async () => governor.close())
@@ -189,7 +191,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     ports,
     registry,
     governor,
-    lowerTiers: lowerTiers(opening, places, opened, registry),
+    lowerTiers: { ...lowerTiers(opening, places, opened, registry), scrubber },
     archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
@@ -422,7 +424,7 @@ function lowerTiers(
   { directory, archive }: Places,
   scheduler: TieringScheduler,
   registry: LogRegistry,
-): LowerTiers {
+): Omit<LowerTiers, 'scrubber'> {
   const schedule =
     archive === null ? null : scheduleSnapshots({ archive, registry, scheduler, ports }, options)
   if (schedule !== null) {

@@ -1,7 +1,8 @@
 /**
- * Keeps a copy of a file that is found damaged while its directory is opened for writing: evidence, and something to
- * try a repair on. The file itself is never changed. The name of a copy follows from its bytes, so the same damage is
- * kept once, however often the directory is opened. Only for who holds the lock.
+ * Keeps a copy of a file that is found damaged while its directory is opened for writing, and of what a repair
+ * replaces: evidence, and something to try another repair on. An opening never changes the file itself. The name of a
+ * copy follows from its bytes, so the same damage is kept once, however often the directory is opened. Only for who
+ * holds the lock.
  *
  * Bounded: a file passes through RAM in pieces, and copies are made until there are QUARANTINE_FILES_MAX of them or
  * QUARANTINE_BYTES_MAX are reached; then the first ones stay, and the log says which file has no copy.
@@ -12,11 +13,14 @@ import { Sha256 } from '../format/checksum.ts'
 import { QUARANTINE_BYTES_MAX, QUARANTINE_FILES_MAX } from '../format/limits.ts'
 import { QUARANTINE_DIRECTORY, parsePath, quarantinePath, temporaryPath } from '../format/paths.ts'
 import type { FileSystem, ReadableFile } from '../storage/file-system.ts'
+import type { Quarantine } from '../tiering/scrub-repair.ts'
 
 /** Of a damaged file in RAM at a time. */
 const PIECE_BYTES = 1024 * 1024
 
-/** What a step of opening reads of the directory; an archive has files of the same names, which it may read besides. */
+/**
+ * What a step of opening reads of the directory; an archive has files of the same names, which it may read besides.
+ */
 type KeptKind = 'wal' | 'manifest' | 'segment'
 
 export interface QuarantinePlace {
@@ -66,31 +70,67 @@ async function copyDamaged(
   }
 }
 
-async function keepCopy(place: QuarantinePlace, path: string): Promise<string | null> {
-  const { dataDir, fileSystem, logger } = place
-  const source = await fileSystem.open(`${dataDir}/${path}`)
-  try {
-    const hash = new Sha256()
-    for await (const piece of piecesOf(source)) hash.update(piece)
-    const copy = `${dataDir}/${quarantinePath(path, hash.digestHex())}`
-    if ((await fileSystem.stat(copy)) !== null) return copy
-    const { files, bytes } = await measureQuarantine(place)
-    if (files >= QUARANTINE_FILES_MAX || bytes + source.length > QUARANTINE_BYTES_MAX) {
-      logger.warn('No copy of a damaged file is made: there are as many in quarantine as may be.', {
-        file: path,
-        fileBytes: source.length,
-        files,
-        filesMax: QUARANTINE_FILES_MAX,
-        bytes,
-        bytesMax: QUARANTINE_BYTES_MAX,
-      })
+/**
+ * Copies of what a repair is about to replace. Each names the copy; null where none could be made, which costs
+ * evidence and no data.
+ */
+export function quarantineOf(place: QuarantinePlace): Quarantine {
+  const keeping = async (path: string, keep: () => Promise<string | null>) => {
+    try {
+      return await keep()
+    } catch (failure) {
+      if (!isStratalogError(failure)) throw failure
+      place.logger.warn('No copy of a damaged file could be kept.', { file: path, error: failure })
       return null
     }
-    await writeCopy(place, source, copy)
-    return copy
+  }
+  return {
+    file: (path) => keeping(path, () => keepCopy(place, path)),
+    bytes: (path, bytes) => keeping(path, () => keepPieces(place, path, inMemory(bytes))),
+  }
+}
+
+function inMemory(bytes: Uint8Array): ReadableFile {
+  return {
+    length: bytes.length,
+    read: async (position, length) => bytes.subarray(position, position + length),
+    close: async () => {},
+  }
+}
+
+async function keepCopy(place: QuarantinePlace, path: string): Promise<string | null> {
+  const source = await place.fileSystem.open(`${place.dataDir}/${path}`)
+  try {
+    return await keepPieces(place, path, source)
   } finally {
     await source.close()
   }
+}
+
+async function keepPieces(
+  place: QuarantinePlace,
+  path: string,
+  source: ReadableFile,
+): Promise<string | null> {
+  const { dataDir, fileSystem, logger } = place
+  const hash = new Sha256()
+  for await (const piece of piecesOf(source)) hash.update(piece)
+  const copy = `${dataDir}/${quarantinePath(path, hash.digestHex())}`
+  if ((await fileSystem.stat(copy)) !== null) return copy
+  const { files, bytes } = await measureQuarantine(place)
+  if (files >= QUARANTINE_FILES_MAX || bytes + source.length > QUARANTINE_BYTES_MAX) {
+    logger.warn('No copy of a damaged file is made: there are as many in quarantine as may be.', {
+      file: path,
+      fileBytes: source.length,
+      files,
+      filesMax: QUARANTINE_FILES_MAX,
+      bytes,
+      bytesMax: QUARANTINE_BYTES_MAX,
+    })
+    return null
+  }
+  await writeCopy(place, source, copy)
+  return copy
 }
 
 /** A crash leaves a temporary file, which the next opening removes, or the whole copy. */

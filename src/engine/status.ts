@@ -8,6 +8,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { partitionFacts } from '../tiering/facts.ts'
 import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
+import type { ScrubProblem, ScrubStatus } from '../tiering/scrub-report.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { EstimatedCost } from '../storage/request-cost.ts'
@@ -18,6 +19,8 @@ import { PACKAGE_VERSION } from './version.ts'
 
 /** Gaps of one partition in a status. */
 const GAPS_MAX = 100
+/** Damages of one partition in a status. */
+const DAMAGES_MAX = 100
 
 export interface TierStatus {
   readonly records: number
@@ -41,6 +44,8 @@ export interface PartitionStatus {
   readonly lag: { readonly flushMs: number; readonly uploadMs: number }
   readonly gaps: readonly { readonly from: number; readonly to: number; readonly reason: string }[]
   readonly lastError: string | null
+  /** Copies on disk and in the archive that are damaged or missing, as far as is known: the first ones, of many. */
+  readonly damage: readonly ScrubProblem[]
   /** What a plan could do with it next, in how many ms, and why; null when nothing ages. */
   readonly next: { readonly action: TierAction; readonly inMs: number; readonly why: string } | null
 }
@@ -79,6 +84,8 @@ export interface EngineStatus {
   readonly disk: DiskStatus | null
   /** Of an engine that makes snapshots by itself; else null. */
   readonly snapshots: SnapshotScheduleStatus | null
+  /** What checks the copies in the background; null in an engine that does not write a data directory. */
+  readonly scrub: ScrubStatus | null
   /** Of an engine that was opened with an archive; else null. */
   readonly archive: ArchiveStatus | null
   readonly logs: readonly LogStatus[]
@@ -100,7 +107,13 @@ export function engineStatus(engine: Engine): EngineStatus {
   const { governor } = engine
   const now = engine.ports.clock.now()
   const { hasArchive } = engine.surroundings
-  const logs = [...engine.registry.all()].map((log) => logStatus(log, { now, hasArchive }))
+  const scrubber = engine.lowerTiers?.scrubber ?? null
+  const damages = Map.groupBy(
+    scrubber?.problems() ?? [],
+    ({ log, partition }) => `${log}/${partition}`,
+  )
+  const around = { now, hasArchive, damages }
+  const logs = [...engine.registry.all()].map((log) => logStatus(log, around))
   return {
     version: PACKAGE_VERSION,
     source: 'directory',
@@ -113,6 +126,7 @@ export function engineStatus(engine: Engine): EngineStatus {
     failure: engine.failure()?.message ?? null,
     disk: engine.disk === null ? null : diskStatus(engine.disk),
     snapshots: engine.lowerTiers?.snapshotSchedule?.status ?? null,
+    scrub: scrubber?.status ?? null,
     archive: archiveUse(engine, logs),
     logs,
   }
@@ -133,6 +147,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
     failure: null,
     disk: null,
     snapshots: null,
+    scrub: null,
     archive: null,
     logs: archive.logs.map(({ definition, partitions }) => ({
       name: definition.name,
@@ -151,6 +166,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
           lag: { flushMs: 0, uploadMs: 0 },
           gaps: [],
           lastError: null,
+          damage: [],
           next: null,
         }
       }),
@@ -186,6 +202,8 @@ function diskStatus({ state, since, reason }: DiskHealth): DiskStatus {
 interface Around {
   readonly now: number
   readonly hasArchive: boolean
+  /** By log and partition. */
+  readonly damages: ReadonlyMap<string, readonly ScrubProblem[]>
 }
 
 function logStatus(log: LiveLog, around: Around): LogStatus {
@@ -201,11 +219,8 @@ function logStatus(log: LiveLog, around: Around): LogStatus {
   }
 }
 
-function partitionStatus(
-  log: LiveLog,
-  partition: Partition,
-  { now, hasArchive }: Around,
-): PartitionStatus {
+function partitionStatus(log: LiveLog, partition: Partition, around: Around): PartitionStatus {
+  const { now, damages } = around
   const { segments, batches, startOffset } = partition
   const waitingInRam = batches.find((batch) => batch.endOffset > partition.flushedEnd)
   const [waitingOnDisk] = segments.lacking('object')
@@ -231,7 +246,8 @@ function partitionStatus(
     },
     gaps: gapsOf(partition),
     lastError: partition.lastError,
-    next: nextOf(log, partition, { now, hasArchive }),
+    damage: damages.get(`${log.name}/${partition.partition}`)?.slice(0, DAMAGES_MAX) ?? [],
+    next: nextOf(log, partition, around),
   }
 }
 

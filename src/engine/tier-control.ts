@@ -7,10 +7,20 @@ import type { Partition } from '../log/partition.ts'
 import type { TierMove } from '../tiering/context.ts'
 import type { CollectReport } from '../tiering/collect.ts'
 import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
+import type { ScrubReport } from '../tiering/scrub-report.ts'
+import type { ScrubProgress } from '../tiering/scrubber.ts'
 import type { Engine } from './engine.ts'
 
 /** Appends that wait for the object store share one upload within this time. */
 const OBJECT_ACK_DELAY_MS = 250
+
+export interface TierScrubOptions {
+  readonly logs?: readonly string[]
+  /** False: only says what is wrong. Default true. */
+  readonly repair?: boolean
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: ScrubProgress) => void
+}
 
 /** Control over tier moves. */
 export interface TierControl {
@@ -39,6 +49,12 @@ export interface TierControl {
     /** Says what would go, and removes nothing. */
     readonly dryRun?: boolean
   }): Promise<CollectReport>
+  /**
+   * Looks at every byte of every copy on disk and in the archive, and repairs what the other copy is sound of. It does
+   * so by itself, slowly: see `scrubInterval`. Damage does not throw, it is in the report.
+   * @throws StratalogError `argument_invalid` in RAM only, `log_not_found`, `store_unavailable`, `aborted`.
+   */
+  scrub(options?: TierScrubOptions): Promise<ScrubReport>
   /** Stops the scheduler's own rounds until `resume`. */
   pause(): void
   resume(): void
@@ -98,6 +114,15 @@ export class EngineTiers implements TierControl {
       dryRun,
       ...(grace === undefined ? {} : { grace: parseDuration(grace, 'grace') }),
     })
+  }
+
+  async scrub(options: TierScrubOptions = {}): Promise<ScrubReport> {
+    this.#assertWritable()
+    const scrubber = this.#engine.lowerTiers?.scrubber ?? null
+    if (scrubber === null) throw noLowerTier()
+    const { logs, repair = true, signal, onProgress } = options
+    const logIds = logs === undefined ? null : new Set(this.#named(logs).map(({ id }) => id))
+    return scrubber.scrub({ logIds, repair, signal, onProgress })
   }
 
   pause(): void {

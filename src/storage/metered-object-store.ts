@@ -6,6 +6,7 @@ import { toStratalogError } from '../base/errors.ts'
 import type { Metrics } from '../base/metrics.ts'
 import type {
   GetOptions,
+  HeadOptions,
   ListedObject,
   ListOptions,
   ObjectHead,
@@ -61,7 +62,7 @@ export class MeteredObjectStore implements ObjectStore {
     return bytes
   }
 
-  head(key: string, options?: { readonly signal?: AbortSignal }): Promise<ObjectHead | null> {
+  head(key: string, options?: HeadOptions): Promise<ObjectHead | null> {
     return this.#counted('head', () => this.#inner.head(key, options))
   }
 

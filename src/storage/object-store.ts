@@ -20,7 +20,7 @@ export interface ObjectStore {
   /** The whole object, or a range of it. @throws `object_not_found`, `object_corrupt`. */
   get(key: string, options?: GetOptions): Promise<Uint8Array>
   /** Null when there is no such object. */
-  head(key: string, options?: { readonly signal?: AbortSignal }): Promise<ObjectHead | null>
+  head(key: string, options?: HeadOptions): Promise<ObjectHead | null>
   /**
    * Keys that start with `prefix` and come after `after` in byte order, ascending. Pages are
    * fetched as they are consumed.
@@ -56,6 +56,12 @@ export interface PutOptions {
 export interface GetOptions {
   /** Half-open byte range; the body must have exactly that length. */
   readonly range?: { readonly start: number; readonly end: number }
+  readonly signal?: AbortSignal
+}
+
+export interface HeadOptions {
+  /** False: a store that would have to read the object for its checksum leaves it out. */
+  readonly checksum?: boolean
   readonly signal?: AbortSignal
 }
 

@@ -17,6 +17,7 @@ import type { Logger } from '../base/logger.ts'
 import { randomFraction, randomHex, type Random } from '../base/random.ts'
 import type {
   GetOptions,
+  HeadOptions,
   ListedObject,
   ListOptions,
   ObjectHead,
@@ -97,7 +98,7 @@ export class RetryingObjectStore implements ObjectStore {
     return this.#retry('get', options, () => this.#inner.get(key, options))
   }
 
-  head(key: string, options: SignalOption = {}): Promise<ObjectHead | null> {
+  head(key: string, options: HeadOptions = {}): Promise<ObjectHead | null> {
     return this.#retry('head', options, () => this.#inner.head(key, options))
   }
 

@@ -34,7 +34,13 @@ export async function recallSegments(
     const name = { ...segment, logId: log.id, partition: partition.partition }
     const location = { object: segmentPath(name), position: 0, length: segment.length }
     const bytes = await fetchVerified(archive, segment)
-    await writeFile(context, disk, segmentDirectory(log.id, partition.partition), location, bytes)
+    await writeSegmentFile(
+      context,
+      disk,
+      segmentDirectory(log.id, partition.partition),
+      location,
+      bytes,
+    )
     await commitCopy(disk, log, partition.partition, segment, location)
     if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', location)
@@ -66,7 +72,8 @@ export async function fetchVerified(
   })
 }
 
-async function writeFile(
+/** Puts a segment's bytes under its name, all of them or nothing, and makes both durable. */
+export async function writeSegmentFile(
   context: TieringContext,
   { fileSystem, dataDir }: DiskContext,
   directory: string,

@@ -166,6 +166,7 @@ class Simulation {
     const options = {
       dataDir: DATA_DIR,
       maxMemoryBytes,
+      scrubInterval: 0,
       ...(archive === null ? {} : { archive }),
     }
     for (let attempt = 1; process.isAlive; attempt++) {

@@ -13,6 +13,7 @@
 import { StratalogError, type ErrorCode } from '../../src/base/errors.ts'
 import type {
   GetOptions,
+  HeadOptions,
   ListedObject,
   ListOptions,
   ObjectHead,
@@ -83,7 +84,7 @@ export class FaultyObjectStore implements ObjectStore {
     return bytes
   }
 
-  async head(key: string, options?: { readonly signal?: AbortSignal }): Promise<ObjectHead | null> {
+  async head(key: string, options?: HeadOptions): Promise<ObjectHead | null> {
     await this.#begin('head', key)
     return this.#inner.head(key, options)
   }

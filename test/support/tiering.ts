@@ -200,7 +200,7 @@ function notedObjects(objects: MemoryObjectStore, through: Through): ObjectStore
     put: (key, bytes, options) =>
       through(`object put ${key}`, () => objects.put(key, bytes, options)),
     get: (key, options) => through(`object get ${key}`, () => objects.get(key, options)),
-    head: (key) => through(`object head ${key}`, () => objects.head(key)),
+    head: (key, options) => through(`object head ${key}`, () => objects.head(key, options)),
     list: (prefix, options) => objects.list(prefix, options),
     remove: (key) => through(`object remove ${key}`, () => objects.remove(key)),
     probe: (options) => objects.probe(options),

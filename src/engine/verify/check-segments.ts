@@ -5,8 +5,9 @@
 import { isStratalogError, throwIfAborted } from '../../base/errors.ts'
 import type { LogState, ManifestState, SegmentEntry, Snapshot } from '../../format/manifest.ts'
 import { pinnedObjects, unheld } from '../../log/held-segments.ts'
-import { type SegmentDamage, checkSegment, damageOf } from '../../log/segment-damage.ts'
-import { type SegmentOwner, SegmentReading } from '../../log/segment-reading.ts'
+import { type SegmentDamage, damageOf } from '../../log/segment-damage.ts'
+import { segmentDamages } from '../../log/segment-damages.ts'
+import type { SegmentOwner } from '../../log/segment-reading.ts'
 import { type Findings, NO_RECORDS, type OtherCopy } from './verify-report.ts'
 
 export type CopyTier = 'disk' | 'object'
@@ -109,49 +110,6 @@ async function damagesOf(
     if (!isStratalogError(error) || error.code !== 'file_system_failed') throw error
     return [{ kind: 'unreadable', from, to, position: null, reason: error.message }]
   }
-}
-
-/** All that is wrong with the stored bytes of a segment; of its blocks, each that is damaged. */
-async function segmentDamages(
-  bytes: Uint8Array,
-  segment: SegmentEntry,
-  owner: SegmentOwner,
-): Promise<readonly SegmentDamage[]> {
-  const first = checkSegment(bytes, segment, owner)
-  if (first !== null && first.kind !== 'checksum') return [first]
-  const damages: SegmentDamage[] = []
-  const { baseOffset, endOffset } = segment
-  try {
-    const reading = SegmentReading.fromBytes(bytes, segment, owner)
-    const onDamage = (
-      {
-        baseOffset: from,
-        length,
-        position,
-      }: { baseOffset: number; length: number; position: number },
-      error: unknown,
-    ): void => {
-      const damage = damageOf(error, from, from + length)
-      if (damage === null) throw error
-      damages.push({ ...damage, position: damage.position ?? position })
-    }
-    const all = reading.blocks(() => true)
-    let rows = 0
-    for await (const batch of reading.read(all, { onDamage })) rows += batch.length
-    if (damages.length === 0 && rows !== endOffset - baseOffset)
-      return [rowCountDamage(segment, rows)]
-  } catch (error) {
-    const damage = damageOf(error, baseOffset, endOffset)
-    if (damage === null) throw error
-    return [damage]
-  }
-  // Bytes that no reader looks at: what the manifest names is still not what is there.
-  return damages.length === 0 && first !== null ? [first] : damages
-}
-
-function rowCountDamage({ baseOffset, endOffset }: SegmentEntry, rows: number): SegmentDamage {
-  const reason = `Its blocks hold ${rows} records, not ${endOffset - baseOffset}.`
-  return { kind: 'row-count', from: baseOffset, to: endOffset, position: null, reason }
 }
 
 /**
