@@ -13,6 +13,7 @@ export {
   drillArchive,
   planRestoreArchive,
   restoreArchive,
+  scrubFiles,
   verifyFiles,
 } from './engine/archive-operations.ts'
 export type {

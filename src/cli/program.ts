@@ -346,6 +346,17 @@ function addLookCommands(program: Command, session: Session, setStatus: SetStatu
     const { verify } = await import('./commands/verify.ts')
     await verify(session, options, setStatus)
   })
+  const scrubbing = command(
+    program,
+    'scrub',
+    'Check every copy of every segment; with --repair make a damaged one again from the other.',
+    'scrub --data-dir data --archive s3://bucket/prefix',
+    'scrub --data-dir data --archive s3://bucket/prefix --repair',
+  ).option('--repair', 'make damaged and missing copies again; nobody else may write the directory')
+  addConfigFlags(scrubbing).action(async (options) => {
+    const { scrub } = await import('./commands/scrub.ts')
+    await scrub(session, options, setStatus)
+  })
   const inspecting = command(
     program,
     'inspect',

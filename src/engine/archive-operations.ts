@@ -68,3 +68,18 @@ export async function verifyFiles(
   const { runVerify } = await import('./verify/run-verify.ts')
   return runVerify(options, ports)
 }
+
+/**
+ * As `verifyFiles`, of the copies of segments only: what `db.tier.scrub()` looks at, beside or without a writer.
+ * Nothing is changed and no lock is taken.
+ * @throws StratalogError as `verifyFiles`.
+ * @example
+ * const { problems } = await scrubFiles({ dataDir: './data' })
+ */
+export async function scrubFiles(
+  options: VerifyFilesOptions,
+  ports: Partial<EnginePorts> = {},
+): Promise<VerifyReport> {
+  const { runVerify } = await import('./verify/run-verify.ts')
+  return runVerify(options, ports, 'copies')
+}

@@ -72,7 +72,8 @@ async function verifyPlaces(
   else await session.terminal.write(verifyText(session, report))
 }
 
-function verifyText(session: Session, report: VerifyReport): string {
+/** What both `verify` and `scrub` print. */
+export function verifyText(session: Session, report: VerifyReport): string {
   const { verdict, files, bytes, problems, notes, elapsedMs } = report
   const shown = session.terminal.style(
     [verdict === 'PASS' ? 'green' : 'red', 'bold'],

@@ -109,16 +109,24 @@ export async function checkSnapshotObjects(
   checkSnapshots(state, [snapshot], place.store.url, findings)
 }
 
-/** Objects, snapshots, and names. */
-export async function checkArchiveObjects(
+/** The object copies of segments. */
+export async function checkArchiveCopies(
   place: ArchivePlace,
   { state }: ManifestPosition,
   findings: Findings,
   copies: CheckedCopies,
 ): Promise<void> {
-  const { store } = place
   const reading = objectReading(place)
   for (const named of namedSegments(state)) await checkCopy(named, reading, findings, copies)
+}
+
+/** Continuity, snapshots, and names. */
+export async function checkArchiveRest(
+  place: ArchivePlace,
+  { state }: ManifestPosition,
+  findings: Findings,
+): Promise<void> {
+  const { store } = place
   checkContinuity(state, `${store.url}/${MANIFEST_DIRECTORY}`, findings)
   checkSnapshots(state, state.snapshots.values(), store.url, findings)
   await checkNames(place, state, findings)

@@ -134,14 +134,12 @@ async function holdsRecords({
   return false
 }
 
-/** Segments, WAL and every other file. */
-export async function checkDirectoryFiles(
+/** WAL and every other file. */
+export async function checkDirectoryRest(
   place: DirectoryPlace,
-  manifest: ManifestPosition,
+  state: ManifestState,
   findings: Findings,
-  copies: CheckedCopies,
 ): Promise<void> {
-  const state = await checkDisk(place, manifest, findings, copies)
   checkContinuity(state, `${place.dataDir}/${MANIFEST_DIRECTORY}`, findings)
   const wal = await checkSteadyWal(place, state)
   findings.files += wal.findings.files
@@ -151,8 +149,11 @@ export async function checkDirectoryFiles(
   await checkNames(place, state, wal, findings)
 }
 
-/** The disk copies. A writer may drop one at any time: it is damage only while the newest manifest names it. */
-async function checkDisk(
+/**
+ * The disk copies. A writer may drop one at any time: it is damage only while the newest manifest names it. Returns the
+ * state that they were checked against.
+ */
+export async function checkDiskCopies(
   place: DirectoryPlace,
   manifest: ManifestPosition,
   findings: Findings,

@@ -12,15 +12,17 @@ import { openArchiveStore } from '../archive-store.ts'
 import { type EnginePorts, resolvePorts } from '../ports.ts'
 import {
   type ArchivePlace,
+  checkArchiveCopies,
   checkArchiveManifest,
-  checkArchiveObjects,
+  checkArchiveRest,
   checkSnapshotObjects,
   checkUploads,
 } from './check-archive.ts'
 import {
   type DirectoryPlace,
-  checkDirectoryFiles,
   checkDirectoryManifest,
+  checkDirectoryRest,
+  checkDiskCopies,
   checkIdentity,
 } from './check-directory.ts'
 import { CheckedCopies, namedSegments } from './check-segments.ts'
@@ -32,10 +34,11 @@ import {
   type VerifyReport,
 } from './verify-report.ts'
 
-/** See `verifyFiles` of `archive-operations.ts`. */
+/** See `verifyFiles` and `scrubFiles` of `archive-operations.ts`. */
 export async function runVerify(
   options: VerifyFilesOptions,
   given: Partial<EnginePorts>,
+  scope: VerifyScope = 'all',
 ): Promise<VerifyReport> {
   const ports = resolvePorts({}, given)
   const { dataDir, archive, s3 } = options
@@ -54,7 +57,7 @@ export async function runVerify(
   const startedAt = ports.clock.monotonic()
   const store = archive === undefined ? null : await openArchiveStore(archive, s3, ports)
   try {
-    const run = new VerifyRun(options, store, ports.clock)
+    const run = new VerifyRun(options, store, ports.clock, scope)
     await run.run()
     return run.report(Math.round(ports.clock.monotonic() - startedAt))
   } finally {
@@ -62,7 +65,11 @@ export async function runVerify(
   }
 }
 
+/** `copies`: those of segments that the manifests name, and what it takes to know them. */
+export type VerifyScope = 'all' | 'copies'
+
 class VerifyRun {
+  readonly #scope: VerifyScope
   readonly #findings = new Findings()
   readonly #copies = new CheckedCopies()
   readonly #directory: DirectoryPlace | null
@@ -77,7 +84,9 @@ class VerifyRun {
     { dataDir, snapshot, signal, onProgress }: VerifyFilesOptions,
     store: OpenedObjectStore | null,
     clock: Clock,
+    scope: VerifyScope,
   ) {
+    this.#scope = scope
     this.#onProgress = onProgress
     this.#snapshot = snapshot
     const onBytes = (bytes: number): void => this.#progress(bytes)
@@ -106,10 +115,14 @@ class VerifyRun {
     this.#bytesTotal = bytesOf(local, 'disk') + bytesOf(archived, 'object')
     if (this.#archive !== null && archived !== null && this.#snapshot !== undefined)
       return this.#checkSnapshot(this.#archive, archived.state, this.#snapshot)
-    if (this.#archive !== null && archived !== null)
-      await checkArchiveObjects(this.#archive, archived, findings, copies)
-    if (this.#directory !== null && local !== null)
-      await checkDirectoryFiles(this.#directory, local, findings, copies)
+    if (this.#archive !== null && archived !== null) {
+      await checkArchiveCopies(this.#archive, archived, findings, copies)
+      if (this.#scope === 'all') await checkArchiveRest(this.#archive, archived, findings)
+    }
+    if (this.#directory !== null && local !== null) {
+      const state = await checkDiskCopies(this.#directory, local, findings, copies)
+      if (this.#scope === 'all') await checkDirectoryRest(this.#directory, state, findings)
+    }
     if (local === null || local.number === 0) return
     if (this.#archive === null) this.#noteElsewhere(local.state)
     else if (archived !== null)
