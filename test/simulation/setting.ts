@@ -11,6 +11,10 @@ export interface Setting {
   readonly maxMemoryBytes: number
   readonly shape: WalShape
   readonly lives: number
+  /** Of the scrubber, ms; 0: it does nothing by itself. */
+  readonly scrubInterval: number
+  /** Whether copies rot while no engine runs. */
+  readonly isDamaged: boolean
 }
 
 const REMOTE_STEPS: readonly Step[] = ['upload', 'evict', 'archive commit', 'snapshot']
@@ -34,6 +38,8 @@ export function chooseSetting(dice: Dice): Setting {
       },
     },
     lives: dice.int(2, 6),
+    scrubInterval: dice.fork('scrubber').chance(0.15) ? 20_000 : 0,
+    isDamaged: archive !== null && dice.fork('damage').chance(0.2),
   }
 }
 

@@ -6,6 +6,7 @@ import { Mutex } from '../../src/base/mutex.ts'
 import { Stratalog } from '../../src/index.ts'
 import { Checks } from './checks.ts'
 import { Client } from './client.ts'
+import { type Damage, damageCopy, mend } from './damage.ts'
 import { Dice } from './dice.ts'
 import { chooseProfile } from './faults.ts'
 import { finish } from './finish.ts'
@@ -87,6 +88,8 @@ class Simulation {
   readonly #dice: Dice
   readonly #setting: Setting
   readonly #model: Model
+  /** A copy that is damaged and was not mended yet. */
+  #damage: Damage | null = null
 
   constructor(world: World, checks: Checks, dice: Dice) {
     this.#world = world
@@ -99,7 +102,9 @@ class Simulation {
   async run(): Promise<void> {
     const { lives } = this.#setting
     for (let life = 1; life <= lives; life++) {
-      if (life > 1 && this.#dice.chance(0.15)) await this.#compareRecoveries()
+      const isCompared = life > 1 && this.#dice.chance(0.15)
+      if (isCompared && this.#damage === null) await this.#compareRecoveries()
+      await this.#damageCopy(life)
       await this.#live()
       if (this.#checks.violation !== null) return
     }
@@ -132,7 +137,7 @@ class Simulation {
     const process = this.#world.startProcess(chooseCrash(dice, this.#setting))
     const { setBackMs } = this.#world
     const life = await this.#open(process)
-    if (life !== null && (await this.#checkRecovered(life))) {
+    if (life !== null && (await this.#checkRecovered(life)) && (await this.#mend(life))) {
       const clients = Array.from({ length: dice.int(1, 4) }, (_, index) =>
         new Client(life, dice.fork(`client ${process.number} ${index}`)).work(
           isRare(process.focus) ? dice.int(20, 60) : dice.magnitude(60),
@@ -150,10 +155,25 @@ class Simulation {
     })
   }
 
+  /** Now and then a copy rots between two lives; one at a time, so that nothing is lost by it. */
+  async #damageCopy(life: number): Promise<void> {
+    const dice = this.#dice.fork(`damage ${life}`)
+    if (!this.#setting.isDamaged || this.#damage !== null || !dice.chance(0.6)) return
+    this.#damage = await damageCopy(this.#world, this.#setting, dice)
+  }
+
+  /** False when the process died of it. */
+  async #mend(life: Life): Promise<boolean> {
+    if (this.#damage === null) return true
+    if (!(await mend(life, this.#setting, this.#damage))) return false
+    this.#damage = null
+    return true
+  }
+
   /** Opens the engine, again and again while that fails for a reason; null when the process died of it. */
   async #open(process: SimulatedProcess): Promise<Life | null> {
     const world = this.#world
-    const { archive, maxMemoryBytes, shape } = this.#setting
+    const { archive, maxMemoryBytes, shape, scrubInterval } = this.#setting
     let isPoisoned = false
     const watch = {
       started: () => {
@@ -166,7 +186,7 @@ class Simulation {
     const options = {
       dataDir: DATA_DIR,
       maxMemoryBytes,
-      scrubInterval: 0,
+      scrubInterval,
       ...(archive === null ? {} : { archive }),
     }
     for (let attempt = 1; process.isAlive; attempt++) {
@@ -258,7 +278,7 @@ class Simulation {
     const process = world.startProcess(null)
     const life = await this.#open(process)
     if (life === null) return
-    if (await this.#checkRecovered(life)) {
+    if ((await this.#checkRecovered(life)) && (await this.#mend(life))) {
       world.faults.isPaused = true
       await finish(life, this.#setting, this.#dice.fork('finish'))
     }

@@ -63,7 +63,8 @@ function open(
   { archive, shape, maxMemoryBytes }: Setting,
   process: SimulatedProcess,
 ): Promise<Stratalog> {
-  const options = { dataDir: DATA_DIR, maxMemoryBytes, ...(archive === null ? {} : { archive }) }
+  const known = { dataDir: DATA_DIR, maxMemoryBytes, scrubInterval: 0 }
+  const options = { ...known, ...(archive === null ? {} : { archive }) }
   return Stratalog.open(options, simulatedPorts(world, process, shape, NOT_WATCHED))
 }
 
