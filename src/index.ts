@@ -1,6 +1,6 @@
 /** The public API of `stratalog`. What is not exported here is not for use by other packages. */
 export { Stratalog } from './engine/stratalog.ts'
-export type { TierControl, TierScrubOptions } from './engine/tier-control.ts'
+export type { AttachedLog, TierControl, TierScrubOptions } from './engine/tier-control.ts'
 export { ArchiveReader, ArchiveLog, type OpenArchiveOptions } from './engine/archive-reader.ts'
 export { QueryResult, type QueryRow, type QueryStats } from './query/query-result.ts'
 export type { QueryOptions } from './engine/query-options.ts'

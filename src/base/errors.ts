@@ -45,6 +45,7 @@ export const ERROR_CODES = {
   object_not_found: 'not_found',
   bucket_not_found: 'not_found',
   log_exists: 'conflict',
+  log_not_archived: 'conflict',
   snapshot_exists: 'conflict',
   directory_in_use: 'conflict',
   directory_not_empty: 'conflict',

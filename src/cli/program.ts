@@ -234,6 +234,47 @@ function addLogCommands(program: Command, session: Session): void {
     const { tierCompact } = await import('./commands/tier.ts')
     await tierCompact(session, options)
   })
+  const pausing = command(
+    tier,
+    'pause',
+    'Move nothing by itself any more, until it is resumed; it holds through restarts.',
+    'tier pause --data-dir data',
+    'tier pause --data-dir data --log clicks',
+  ).option('--log <names>', 'these logs only', list)
+  addConfigFlags(pausing).action(async (options) => {
+    const { tierPause } = await import('./commands/tier.ts')
+    await tierPause(session, options, 'pause')
+  })
+  const resuming = command(
+    tier,
+    'resume',
+    'Move again what was paused.',
+    'tier resume --data-dir data',
+  ).option('--log <names>', 'these logs only', list)
+  addConfigFlags(resuming).action(async (options) => {
+    const { tierPause } = await import('./commands/tier.ts')
+    await tierPause(session, options, 'resume')
+  })
+  const attaching = command(
+    tier,
+    'attach',
+    'Make a log that only the archive has a log of this directory.',
+    'tier attach --data-dir data --archive s3://bucket/prefix --log clicks',
+  ).addOption(logOption())
+  addConfigFlags(attaching).action(async (options) => {
+    const { tierAttach } = await import('./commands/tier.ts')
+    await tierAttach(session, options)
+  })
+  const detaching = command(
+    tier,
+    'detach',
+    'Forget a log that lies wholly in the archive, which keeps it.',
+    'tier detach --data-dir data --archive s3://bucket/prefix --log clicks',
+  ).addOption(logOption())
+  addConfigFlags(detaching).action(async (options) => {
+    const { tierDetach } = await import('./commands/tier.ts')
+    await tierDetach(session, options)
+  })
   const collecting = command(
     tier,
     'collect',

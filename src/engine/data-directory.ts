@@ -6,7 +6,7 @@ import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { sha256Hex } from '../format/checksum.ts'
 import { decodeIdentity, encodeIdentity } from '../format/identity.ts'
-import type { ManifestState } from '../format/manifest.ts'
+import { type ManifestState, goneLogIds } from '../format/manifest.ts'
 import {
   CACHE_DIRECTORY,
   IDENTITY_FILE,
@@ -109,9 +109,10 @@ export async function assertManifestIsWhole(
   if (walEpoch > state.epoch) {
     throw lostManifest(dataDir, `its WAL is of epoch ${walEpoch}, the manifest of ${state.epoch}`)
   }
+  const gone = goneLogIds(state)
   for (const name of await namesIn(fileSystem, `${dataDir}/${SEGMENTS_DIRECTORY}`)) {
     const logId = Number(name)
-    if (state.logs.has(logId) || state.deletedLogIds.has(logId)) continue
+    if (state.logs.has(logId) || gone.has(logId)) continue
     const folder = `${SEGMENTS_DIRECTORY}/${name}`
     if ((await fileSystem.stat(`${dataDir}/${folder}`))?.isDirectory !== true) continue
     const [segment] = await filesBelow(fileSystem, dataDir, folder)

@@ -31,9 +31,11 @@ import { WatchedFileSystem } from '../storage/watched-file-system.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TieringContext } from '../tiering/context.ts'
+import { pauseEdits, pausedSince, resumeEdits } from '../tiering/pause.ts'
 import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
+import { attachmentsOf } from './attachments.ts'
 import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
@@ -191,7 +193,11 @@ async function assemble(opening: Opening): Promise<Engine> {
     ports,
     registry,
     governor,
-    lowerTiers: { ...lowerTiers(opening, places, opened, registry), scrubber },
+    lowerTiers: {
+      ...lowerTiers(opening, places, opened, registry),
+      attachments: attachmentsOf({ ...tiering, wal }, opened, registry),
+      scrubber,
+    },
     archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
@@ -424,7 +430,7 @@ function lowerTiers(
   { directory, archive }: Places,
   scheduler: TieringScheduler,
   registry: LogRegistry,
-): Omit<LowerTiers, 'scrubber'> {
+): Omit<LowerTiers, 'scrubber' | 'attachments'> {
   const schedule =
     archive === null ? null : scheduleSnapshots({ archive, registry, scheduler, ports }, options)
   if (schedule !== null) {
@@ -438,6 +444,14 @@ function lowerTiers(
       return deleteSnapshot(archive, nameOrId)
     },
     scheduler,
+    setPaused: async (logs, isPaused) => {
+      const { manifest } = directory
+      const now = ports.clock.now()
+      await manifest.commit((state) =>
+        isPaused ? pauseEdits(state, logs, now) : resumeEdits(state, logs),
+      )
+    },
+    pausedSince: (logId) => pausedSince(directory.manifest.state, logId),
     commitPolicy: (change) => commitPolicy(directory.manifest, archive, change),
     createSnapshot: async (options) => {
       if (archive === null) throw noArchiveForSnapshot()

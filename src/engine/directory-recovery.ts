@@ -5,6 +5,7 @@
  * when the WAL's next writer has written it once more (`wal-opening.ts`), and for an engine that only reads at the
  * end.
  */
+import { goneLogIds } from '../format/manifest.ts'
 import { WAL_DIRECTORY, walFileName } from '../format/paths.ts'
 import { WAL_FILE_HEADER_BYTES } from '../format/wal-file.ts'
 import type { AckQueue } from '../log/ack-queue.ts'
@@ -44,16 +45,17 @@ export async function recoverDirectoryWal(options: DirectoryRecovery): Promise<W
   const { directory, fileSystem, registry, acks, ports, isArchiveAhead, relief } = options
   const walDirectory = `${directory.dataDir}/${WAL_DIRECTORY}`
   const { engineId } = directory
-  const { walLsn, walReached, deletedLogIds } = directory.manifest.state
+  const { walLsn, walReached } = directory.manifest.state
+  const gone = goneLogIds(directory.manifest.state)
   const from: WalReadOptions = { engineId, fromLsn: walLsn, reachedLsn: walReached }
   if (isArchiveAhead) {
     // An archive that holds other records than the WAL is refused before anything is flushed beside them.
-    const check = new Recovery(registry.byId, deletedLogIds)
+    const check = new Recovery(registry.byId, gone)
     for (const { frame } of readWal(fileSystem, walDirectory, from)) check.assertSameHistory(frame)
   }
   const newestLsn = listWalFiles(fileSystem, walDirectory).at(-1) ?? walLsn
   const totalBytes = Math.max(0, endLsnOf(fileSystem, walDirectory, newestLsn) - walLsn)
-  const recovery = new Recovery(registry.byId, deletedLogIds, acks)
+  const recovery = new Recovery(registry.byId, gone, acks)
   const watch = new RecoveryWatch(options, totalBytes, () => recovery.report.records)
   const frames = readWal(fileSystem, walDirectory, from)
   for (let durableLsn = newestLsn; ;) {

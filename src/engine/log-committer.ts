@@ -14,6 +14,7 @@ export function commitLogTo(manifest: ManifestStore): Engine['commitLog'] {
     try {
       await manifest.commit((state) => {
         const wanted = make(state.nextLogId)
+        assertNotDetached(state, wanted)
         const found = mayHoldUnknown ? committedBefore(state, wanted) : null
         made = found ?? wanted
         return found === null ? creationOf(wanted) : []
@@ -43,6 +44,19 @@ function committedBefore(state: ManifestState, wanted: LogState): LogState | nul
     )
   }
   return null
+}
+
+/** The archive has a log of that name: two of one name could not be told apart there. */
+function assertNotDetached(
+  { detachedLogs }: ManifestState,
+  { definition: { name } }: LogState,
+): void {
+  if (detachedLogs.size === 0 || ![...detachedLogs.values()].includes(name)) return
+  throw new StratalogError(
+    'log_exists',
+    `The archive has a log '${name}', which was detached from this directory. Attach it, or take another name.`,
+    { details: { log: name } },
+  )
 }
 
 function likenessOf({ definition, schemas, partitions }: LogState): unknown {

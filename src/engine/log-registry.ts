@@ -85,6 +85,12 @@ export class LogRegistry {
     return log
   }
 
+  /** Of a log that is detached. */
+  remove({ id, name }: LiveLog): void {
+    this.#byName.delete(name)
+    this.#byId.delete(id)
+  }
+
   *#names(): Iterable<string> {
     for (const log of this.#byId.values()) yield log.name
   }

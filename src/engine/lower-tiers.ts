@@ -1,4 +1,6 @@
 import { StratalogError } from '../base/errors.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { TierMove } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import type { Scrubber } from '../tiering/scrubber.ts'
 import type { PolicyChange } from './policy-committer.ts'
@@ -6,12 +8,23 @@ import type { SnapshotSchedule } from './snapshot-schedule.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import type { SnapshotOptions } from './snapshots.ts'
 
+export interface Attachments {
+  readonly attach: (name: string) => Promise<LiveLog>
+  readonly detach: (log: LiveLog) => Promise<readonly TierMove[]>
+}
+
 /** What an engine with a data directory has below its RAM. */
 export interface LowerTiers {
   readonly scheduler: TieringScheduler
   /** Null for an engine that only reads. */
   readonly scrubber: Scrubber | null
   readonly createSnapshot: (options: SnapshotOptions) => Promise<SnapshotDescription>
+  /** Pauses tier moves of these logs, or of all, or lets them go on. @throws StratalogError `argument_invalid`. */
+  readonly setPaused: (logs: readonly LiveLog[] | null, isPaused: boolean) => Promise<void>
+  /** Since when (ms) tier moves of the log stand still, 0: of all; null: they do not. */
+  readonly pausedSince: (logId: number) => number | null
+  /** As of `TierControl`; null without an archive. */
+  readonly attachments: Attachments | null
   /** Makes a changed policy durable, while nothing is appended to its log. */
   readonly commitPolicy: (change: PolicyChange) => Promise<void>
   readonly deleteSnapshot: (nameOrId: string) => Promise<SnapshotDescription>

@@ -7,6 +7,7 @@ import type { DiskState } from '../log/disk-state.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { partitionFacts } from '../tiering/facts.ts'
+import { ALL_LOGS } from '../tiering/pause.ts'
 import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
 import type { ScrubProblem, ScrubStatus } from '../tiering/scrub-report.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
@@ -47,7 +48,11 @@ export interface PartitionStatus {
   /** Copies on disk and in the archive that are damaged or missing, as far as is known: the first ones, of many. */
   readonly damage: readonly ScrubProblem[]
   /** What a plan could do with it next, in how many ms, and why; null when nothing ages. */
-  readonly next: { readonly action: TierAction; readonly inMs: number; readonly why: string } | null
+  readonly next: {
+    readonly action: TierAction | 'paused'
+    readonly inMs: number
+    readonly why: string
+  } | null
 }
 
 export interface LogStatus {
@@ -57,7 +62,15 @@ export interface LogStatus {
   readonly rpoMs: number | null
   /** Records that are not yet where the policy wants them since it was changed; 0: it is all as promised. */
   readonly pendingRecords: number
+  /** Since when somebody paused what moves by itself, of this log or of all; null where nobody did. */
+  readonly paused: PausedStatus | null
   readonly partitions: readonly PartitionStatus[]
+}
+
+export interface PausedStatus {
+  /** ISO 8601, UTC. */
+  readonly since: string
+  readonly forMs: number
 }
 
 export interface DiskStatus {
@@ -84,6 +97,8 @@ export interface EngineStatus {
   readonly disk: DiskStatus | null
   /** Of an engine that makes snapshots by itself; else null. */
   readonly snapshots: SnapshotScheduleStatus | null
+  /** Since when somebody paused what moves by itself, of all logs; null where nobody did. */
+  readonly paused: PausedStatus | null
   /** What checks the copies in the background; null in an engine that does not write a data directory. */
   readonly scrub: ScrubStatus | null
   /** Of an engine that was opened with an archive; else null. */
@@ -112,7 +127,8 @@ export function engineStatus(engine: Engine): EngineStatus {
     scrubber?.problems() ?? [],
     ({ log, partition }) => `${log}/${partition}`,
   )
-  const around = { now, hasArchive, damages }
+  const pausedSince = engine.lowerTiers?.pausedSince ?? (() => null)
+  const around = { now, hasArchive, damages, pausedSince }
   const logs = [...engine.registry.all()].map((log) => logStatus(log, around))
   return {
     version: PACKAGE_VERSION,
@@ -126,6 +142,7 @@ export function engineStatus(engine: Engine): EngineStatus {
     failure: engine.failure()?.message ?? null,
     disk: engine.disk === null ? null : diskStatus(engine.disk),
     snapshots: engine.lowerTiers?.snapshotSchedule?.status ?? null,
+    paused: pausedStatus(ALL_LOGS, around),
     scrub: scrubber?.status ?? null,
     archive: archiveUse(engine, logs),
     logs,
@@ -147,6 +164,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
     failure: null,
     disk: null,
     snapshots: null,
+    paused: null,
     scrub: null,
     archive: null,
     logs: archive.logs.map(({ definition, partitions }) => ({
@@ -154,6 +172,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
       policy: definition.policy,
       rpoMs: rpoMs(definition.policy),
       pendingRecords: 0,
+      paused: null,
       partitions: partitions.map(({ startOffset, segments }, partition) => {
         const endOffset = segments.at(-1)?.endOffset ?? startOffset
         return {
@@ -204,6 +223,8 @@ interface Around {
   readonly hasArchive: boolean
   /** By log and partition. */
   readonly damages: ReadonlyMap<string, readonly ScrubProblem[]>
+  /** ms; null where tier moves of the log are not paused. */
+  readonly pausedSince: (logId: number) => number | null
 }
 
 function logStatus(log: LiveLog, around: Around): LogStatus {
@@ -215,8 +236,15 @@ function logStatus(log: LiveLog, around: Around): LogStatus {
       (sum, partition) => sum + pendingRecords(partitionFacts(log, partition)),
       0,
     ),
+    paused: pausedStatus(log.id, around),
     partitions: log.partitions.map((partition) => partitionStatus(log, partition, around)),
   }
+}
+
+function pausedStatus(logId: number, { now, pausedSince }: Around): PausedStatus | null {
+  const since = pausedSince(logId)
+  if (since === null) return null
+  return { since: new Date(since).toISOString(), forMs: Math.max(0, now - since) }
 }
 
 function partitionStatus(log: LiveLog, partition: Partition, around: Around): PartitionStatus {
@@ -251,13 +279,13 @@ function partitionStatus(log: LiveLog, partition: Partition, around: Around): Pa
   }
 }
 
-function nextOf(
-  log: LiveLog,
-  partition: Partition,
-  { now, hasArchive }: Around,
-): PartitionStatus['next'] {
-  const next = nextMove(partitionFacts(log, partition), now, hasArchive)
-  return next === null ? null : { ...next, why: reasonOf(next.action, log.policy) }
+function nextOf(log: LiveLog, partition: Partition, around: Around): PartitionStatus['next'] {
+  const next = nextMove(partitionFacts(log, partition), around.now, around.hasArchive)
+  if (next === null) return null
+  const why = reasonOf(next.action, log.policy)
+  const paused = pausedStatus(log.id, around)
+  if (paused === null) return { ...next, why }
+  return { action: 'paused', inMs: 0, why: `since ${paused.since}; then ${next.action}: ${why}` }
 }
 
 /** Which key of the policy asks for it. */

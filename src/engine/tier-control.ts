@@ -10,9 +10,19 @@ import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
 import type { ScrubReport } from '../tiering/scrub-report.ts'
 import type { ScrubProgress } from '../tiering/scrubber.ts'
 import type { Engine } from './engine.ts'
+import type { Attachments } from './lower-tiers.ts'
 
 /** Appends that wait for the object store share one upload within this time. */
 const OBJECT_ACK_DELAY_MS = 250
+
+/** What a log that was attached has in the archive. */
+export interface AttachedLog {
+  readonly log: string
+  readonly partitions: number
+  readonly segments: number
+  readonly records: number
+  readonly bytes: number
+}
 
 export interface TierScrubOptions {
   readonly logs?: readonly string[]
@@ -55,9 +65,27 @@ export interface TierControl {
    * @throws StratalogError `argument_invalid` in RAM only, `log_not_found`, `store_unavailable`, `aborted`.
    */
   scrub(options?: TierScrubOptions): Promise<ScrubReport>
-  /** Stops the scheduler's own rounds until `resume`. */
-  pause(): void
-  resume(): void
+  /**
+   * Makes a log of the archive, which this data directory has not, one of its logs: its records are read from there, and
+   * what is appended goes on behind them.
+   * @throws StratalogError `argument_invalid` without an archive, `log_exists`, `log_not_found`, `store_unavailable`.
+   */
+  attach(name: string): Promise<AttachedLog>
+  /**
+   * Forgets a log that lies wholly in the archive, after proving that it does; the archive keeps it, and its name stays
+   * taken. Appends that come meanwhile wait, and are refused with `engine_closed` after.
+   * @throws StratalogError `argument_invalid` without an archive, `log_not_found`, `log_not_archived`,
+   * `object_corrupt`, `store_unavailable`.
+   */
+  detach(name: string): Promise<TierReport>
+  /**
+   * Pauses what the scheduler does by itself with these logs, or with all, until `resume`: also when the directory is
+   * opened again. What somebody asks for moves, and so does what the budgets ask for. A pause that holds already stays.
+   * @throws StratalogError `log_not_found`, and what the disk throws.
+   */
+  pause(options?: { readonly logs?: readonly string[] }): Promise<void>
+  /** @throws StratalogError as `pause`, and `argument_invalid` for some logs while all are paused. */
+  resume(options?: { readonly logs?: readonly string[] }): Promise<void>
 }
 
 /** The control over an engine's tier moves; an engine in RAM has none, and says so. */
@@ -125,12 +153,29 @@ export class EngineTiers implements TierControl {
     return scrubber.scrub({ logIds, repair, signal, onProgress })
   }
 
-  pause(): void {
-    this.#engine.lowerTiers?.scheduler.pause()
+  async attach(name: string): Promise<AttachedLog> {
+    const log = await this.#attachments().attach(name)
+    const all = log.partitions.flatMap(({ segments }) => [...segments])
+    return {
+      log: log.name,
+      partitions: log.partitions.length,
+      segments: all.length,
+      records: all.reduce((sum, { baseOffset, endOffset }) => sum + endOffset - baseOffset, 0),
+      bytes: all.reduce((sum, { length }) => sum + length, 0),
+    }
   }
 
-  resume(): void {
-    this.#engine.lowerTiers?.scheduler.resume()
+  async detach(name: string): Promise<TierReport> {
+    const { detach } = this.#attachments()
+    return { moved: await detach(this.#engine.registry.get(name)), pending: 0, failed: [] }
+  }
+
+  pause(options: { readonly logs?: readonly string[] } = {}): Promise<void> {
+    return this.#setPaused(options.logs, true)
+  }
+
+  resume(options: { readonly logs?: readonly string[] } = {}): Promise<void> {
+    return this.#setPaused(options.logs, false)
   }
 
   /** `ack: 'object'`: one upload for all who ask within the delay. @throws StratalogError of a failed disk. */
@@ -150,6 +195,24 @@ export class EngineTiers implements TierControl {
         )
       }
     }
+  }
+
+  #attachments(): Attachments {
+    this.#assertWritable()
+    const { lowerTiers } = this.#engine
+    if (lowerTiers === null) throw noLowerTier()
+    if (lowerTiers.attachments !== null) return lowerTiers.attachments
+    throw new StratalogError(
+      'argument_invalid',
+      'Logs are attached from the archive and detached to it, and there is none. Open the engine with one.',
+    )
+  }
+
+  async #setPaused(names: readonly string[] | undefined, isPaused: boolean): Promise<void> {
+    this.#assertWritable()
+    const { lowerTiers } = this.#engine
+    if (lowerTiers === null) throw noLowerTier()
+    await lowerTiers.setPaused(names === undefined ? null : this.#named(names), isPaused)
   }
 
   /** @throws StratalogError `log_not_found`. */

@@ -38,6 +38,8 @@ export function emptyManifestState(): ManifestState {
     writer: null,
     nextLogId: 1,
     deletedLogIds: new Set(),
+    detachedLogs: new Map(),
+    paused: new Map(),
     walLsn: 0,
     walReached: null,
     logs: LogMap.empty,
@@ -143,6 +145,10 @@ export class ManifestBuilder {
         return this.#noteProducers(edit)
       case 'offsets-dense-from':
         return this.#setDenseFrom(edit)
+      case 'log-detached':
+        return this.#detachLog(edit)
+      case 'tiering-paused':
+        return this.#pause(edit)
       case 'checkpoint':
         if (edit.walLsn < this.#head.walLsn)
           misfit(edit, `the checkpoint is at ${this.#head.walLsn} already`)
@@ -187,14 +193,45 @@ export class ManifestBuilder {
     }))
     const state = { definition: log, schemas: [], partitions }
     this.#owned.set(log.id, { state, partitions, segments: new Map() })
-    this.#head = { ...this.#head, nextLogId: Math.max(nextLogId, log.id + 1) }
+    const detachedLogs = without(this.#head.detachedLogs, log.id)
+    this.#head = { ...this.#head, detachedLogs, nextLogId: Math.max(nextLogId, log.id + 1) }
   }
 
   #deleteLog(edit: Edit<'log-deleted'>): void {
     this.#log(edit, edit.logId)
-    this.#owned.delete(edit.logId)
-    this.#changed.set(edit.logId, null)
+    this.#remove(edit.logId)
     this.#head = { ...this.#head, deletedLogIds: new Set(this.#head.deletedLogIds).add(edit.logId) }
+  }
+
+  /** In a base the log is not there any more. */
+  #detachLog(edit: Edit<'log-detached'>): void {
+    const { logId, name } = edit
+    const { nextLogId, deletedLogIds, detachedLogs } = this.#head
+    if (deletedLogIds.has(logId)) misfit(edit, `log id ${logId} was deleted`)
+    if (this.#owned.has(logId) || this.#logs.has(logId)) {
+      const known = this.#log(edit, logId).state.definition.name
+      if (known !== name) misfit(edit, `log ${logId} is '${known}'`)
+      this.#remove(logId)
+    }
+    this.#head = {
+      ...this.#head,
+      nextLogId: Math.max(nextLogId, logId + 1),
+      detachedLogs: new Map(detachedLogs).set(logId, name),
+    }
+  }
+
+  #remove(logId: number): void {
+    this.#owned.delete(logId)
+    this.#changed.set(logId, null)
+    this.#head = { ...this.#head, paused: without(this.#head.paused, logId) }
+  }
+
+  #pause(edit: Edit<'tiering-paused'>): void {
+    const { logId, since } = edit
+    if (logId > 0) this.#log(edit, logId)
+    const { paused } = this.#head
+    const changed = since === null ? without(paused, logId) : new Map(paused).set(logId, since)
+    this.#head = { ...this.#head, paused: changed }
   }
 
   #addSchema(edit: Edit<'schema-added'>): void {
@@ -389,6 +426,13 @@ function takeUpTo(segments: SegmentEntriesEditor, from: number, to: number): Seg
     segments.remove(found)
   }
   return taken
+}
+
+function without<Value>(map: ReadonlyMap<number, Value>, key: number): ReadonlyMap<number, Value> {
+  if (!map.has(key)) return map
+  const copy = new Map(map)
+  copy.delete(key)
+  return copy
 }
 
 function misfit(edit: ManifestEdit, reason: string): never {

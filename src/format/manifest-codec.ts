@@ -205,7 +205,15 @@ function* editsOf(state: ManifestState): Generator<ManifestEdit> {
       yield { kind: 'producers-noted', logId, partition, producers: byId, forgotten: [] }
     }
   }
+  for (const [logId, name] of byNumber(state.detachedLogs))
+    yield { kind: 'log-detached', logId, name }
+  for (const [logId, since] of byNumber(state.paused))
+    yield { kind: 'tiering-paused', logId, since }
   for (const snapshot of state.snapshots.values()) yield { kind: 'snapshot-created', snapshot }
+}
+
+function byNumber<Value>(map: ReadonlyMap<number, Value>): readonly (readonly [number, Value])[] {
+  return [...map].sort(([a], [b]) => a - b)
 }
 
 function encodeFile(kind: FileKind, head: unknown, given: readonly string[]): Uint8Array {

@@ -44,6 +44,8 @@ const KINDS: readonly ManifestEdit['kind'][] = [
   'segments-collected',
   'producers-noted',
   'offsets-dense-from',
+  'log-detached',
+  'tiering-paused',
   'checkpoint',
   'wal-reached',
   'snapshot-created',
@@ -112,6 +114,10 @@ function editJson(edit: ManifestEdit): unknown {
       const { kind, logId, partition, offset } = edit
       return { kind, logId, partition, offset }
     }
+    case 'log-detached':
+      return { kind: edit.kind, logId: edit.logId, name: edit.name }
+    case 'tiering-paused':
+      return { kind: edit.kind, logId: edit.logId, since: edit.since }
     case 'checkpoint':
     case 'wal-reached':
       return { kind: edit.kind, walLsn: edit.walLsn }
@@ -186,6 +192,12 @@ function editOf(fields: JsonFields): ManifestEdit {
       }
     case 'offsets-dense-from':
       return { kind, ...placeOf(fields), offset: fields.integer('offset') }
+    case 'log-detached':
+      return { kind, logId: fields.integer('logId', 1), name: logNameOf(fields) }
+    case 'tiering-paused': {
+      const since = fields.integerOrNull('since', Number.MIN_SAFE_INTEGER)
+      return { kind, logId: fields.integer('logId'), since }
+    }
     case 'checkpoint':
     case 'wal-reached':
       return { kind, walLsn: fields.integer('walLsn') }
@@ -198,6 +210,12 @@ function editOf(fields: JsonFields): ManifestEdit {
 
 function placeOf(fields: JsonFields): { readonly logId: number; readonly partition: number } {
   return { logId: fields.integer('logId', 1), partition: fields.integer('partition') }
+}
+
+function logNameOf(fields: JsonFields): string {
+  const name = fields.text('name')
+  if (!isLogName(name)) fields.fail('name', 'is not a log name')
+  return name
 }
 
 function lowerTierOf(fields: JsonFields): 'disk' | 'object' {
@@ -231,14 +249,13 @@ function definitionJson(log: LogDefinition): unknown {
 function definitionOf(fields: JsonFields): LogDefinition {
   const log = {
     id: fields.integer('id', 1),
-    name: fields.text('name'),
+    name: logNameOf(fields),
     partitions: fields.integer('partitions', 1),
     timeColumn: fields.textOrNull('timeColumn'),
     keyColumn: fields.textOrNull('keyColumn'),
     policy: policyOf(fields.object('policy')),
     createdAt: fields.integer('createdAt', Number.MIN_SAFE_INTEGER),
   }
-  if (!isLogName(log.name)) fields.fail('name', 'is not a log name')
   if (log.partitions > PARTITIONS_MAX) fields.fail('partitions', `is above ${PARTITIONS_MAX}`)
   fields.end()
   return log

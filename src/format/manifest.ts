@@ -174,6 +174,13 @@ export type ManifestEdit =
       readonly partition: number
       readonly offset: number
     }
+  /**
+   * The log's records lie in the archive only, under the same id, and it is no log of this place until it is created
+   * with that id again. `name` stays taken.
+   */
+  | { readonly kind: 'log-detached'; readonly logId: number; readonly name: string }
+  /** Tier moves of a log, or of all where `logId` is 0, stand still since `since` (ms); null: they go on. */
+  | { readonly kind: 'tiering-paused'; readonly logId: number; readonly since: number | null }
   /** WAL frames before `walLsn` are no longer needed by recovery. */
   | { readonly kind: 'checkpoint'; readonly walLsn: number }
   /** The WAL exists, and all below `walLsn` was durable: a WAL that ends before has lost its end. */
@@ -216,9 +223,20 @@ export interface ManifestState {
   readonly nextLogId: number
   /** Ids that logs had and no log gets again. */
   readonly deletedLogIds: ReadonlySet<number>
+  /** Names of logs that lie in the archive only and are none of this place, by id. */
+  readonly detachedLogs: ReadonlyMap<number, string>
+  /** Since when (ms) tier moves of a log stand still, by id; 0: those of all. */
+  readonly paused: ReadonlyMap<number, number>
   readonly walLsn: number
   /** How far the WAL is known to have come; null before there was one. */
   readonly walReached: number | null
   readonly logs: ReadonlyMap<number, LogState>
   readonly snapshots: ReadonlyMap<string, Snapshot>
+}
+
+/** Logs that the place had and has no more: what speaks of them then, as the WAL may, is no contradiction. */
+export function goneLogIds({ deletedLogIds, detachedLogs }: ManifestState): ReadonlySet<number> {
+  return detachedLogs.size === 0
+    ? deletedLogIds
+    : new Set([...deletedLogIds, ...detachedLogs.keys()])
 }

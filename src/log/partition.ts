@@ -219,7 +219,7 @@ export class Partition implements AckListener {
    * anything: what they do must not meet rows that are half staged, so until the stretch ends no batch is dropped.
    */
   beginStaging(): void {
-    if (this.#isClosed) throw new StratalogError('engine_closed', 'The engine is closed.')
+    if (this.#isClosed) throw new StratalogError('engine_closed', 'The log is closed.')
     assert(!this.#isStaging, 'one append at a time is staged')
     this.#isStaging = true
   }

@@ -74,6 +74,11 @@ export class Lane {
     }
   }
 
+  /** Runs what no move of the partition may come between. */
+  hold<T>(partition: Partition, section: () => Promise<T>): Promise<T> {
+    return this.#lockOf(partition).run(section)
+  }
+
   /** Runs all steps, some at a time. A step does not throw. */
   async all<T>(steps: readonly (() => Promise<T>)[]): Promise<readonly T[]> {
     const results: T[] = []

@@ -22,6 +22,7 @@ import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
 import { compactionScope, partitionFacts } from './facts.ts'
+import { isDetached } from './detach.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
 import {
@@ -31,6 +32,7 @@ import {
   nextDueMs,
   planTiering,
 } from './policy.ts'
+import { ALL_LOGS, isPaused } from './pause.ts'
 import { recallSegments } from './recall.ts'
 import { retireArchived, retirePartition } from './retire.ts'
 import { uploadSegments } from './upload.ts'
@@ -82,7 +84,6 @@ export class TieringScheduler {
   readonly #lanes: Readonly<Record<LaneName, Lane>>
   #timer: Timer | null = null
   #nextCollect = 0
-  #isPaused = false
   #isClosed = false
 
   constructor(context: TieringContext) {
@@ -95,22 +96,10 @@ export class TieringScheduler {
     if (this.#timer === null && !this.#isClosed) this.#arm()
   }
 
-  pause(): void {
-    this.#isPaused = true
-  }
-
-  resume(): void {
-    this.#isPaused = false
-  }
-
-  get isPaused(): boolean {
-    return this.#isPaused
-  }
-
   /** One round: everything that is due now. @throws StratalogError `engine_closed`. */
   async run(): Promise<readonly TierMove[]> {
     this.#assertOpen()
-    return [...(await this.#runDue('local')), ...(await this.#runDue('remote'))]
+    return [...(await this.#runDue('local', true)), ...(await this.#runDue('remote', true))]
   }
 
   /**
@@ -164,6 +153,18 @@ export class TieringScheduler {
       return moves
     })
     return { moved: movesOf(outcomes), pending: 0, failed: failuresOf(outcomes) }
+  }
+
+  /** Runs `work` while nothing of the log moves. */
+  exclusively<T>(log: LiveLog, work: () => Promise<T>): Promise<T> {
+    return log.partitions
+      .flatMap((partition) => Object.values(this.#lanes).map((lane) => ({ lane, partition })))
+      .reduceRight(
+        (inner, { lane, partition }) =>
+          () =>
+            lane.hold(partition, inner),
+        work,
+      )()
   }
 
   /** For a snapshot: archives what a memory-mode log has in RAM below `end`, one call at a time in a partition. */
@@ -227,12 +228,12 @@ export class TieringScheduler {
     this.#timer = this.#context.clock.setTimer(LOOK_INTERVAL_MS, () => {
       if (this.#isClosed) return
       this.#arm()
-      if (this.#isPaused) return
+      if (isPaused(this.#context, ALL_LOGS)) return
       this.#collectWhenDue()
-      if (nextDueMs(this.#input()) > 0) return
+      if (nextDueMs(this.#input(false)) > 0) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
-        if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runDue(lane))
+        if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runDue(lane, false))
       }
     })
   }
@@ -251,9 +252,11 @@ export class TieringScheduler {
     })
   }
 
-  #input(): TieringInput {
+  /** Logs whose moves are paused move when somebody asks for a round. */
+  #input(isAsked: boolean): TieringInput {
     const partitions: PartitionFacts[] = []
     for (const { log, partition } of stepsOf(this.#context.logs())) {
+      if (!isAsked && isPaused(this.#context, log.id)) continue
       partitions.push(partitionFacts(log, partition, this.#context.archive))
     }
     return {
@@ -264,12 +267,12 @@ export class TieringScheduler {
   }
 
   /** One round of a lane: its part of what is due. */
-  #runDue(name: LaneName): Promise<readonly TierMove[]> {
+  #runDue(name: LaneName, isAsked: boolean): Promise<readonly TierMove[]> {
     const lane = this.#lanes[name]
     return lane.round(async () => {
       const logs = new Map([...this.#context.logs()].map((log) => [log.id, log]))
       const due: { readonly step: Step; readonly plan: PartitionPlan }[] = []
-      for (const plan of planTiering(this.#input())) {
+      for (const plan of planTiering(this.#input(isAsked))) {
         const log = logs.get(plan.logId)
         const partition = log?.partitions[plan.partition]
         if (log === undefined || partition === undefined) continue
@@ -364,6 +367,7 @@ export class TieringScheduler {
   ): Promise<Outcome> {
     const { local, remote } = this.#lanes
     const settled = async (): Promise<readonly TierMove[]> => {
+      if (isDetached(log)) return []
       if (name === 'remote') await this.#settle(log, partition)
       return move()
     }

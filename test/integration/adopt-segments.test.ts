@@ -13,7 +13,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 async function crashed(): Promise<string> {
   const root = await temporaryDirectory()
   await using db = await Stratalog.open({ dataDir: `${root}/data` })
-  db.tier.pause()
+  await db.tier.pause()
   const log = await db.createLog('log', { storage: { mode: 'hybrid', wal: false } })
   await log.append([{ n: 0 }, { n: 1 }])
   const committed = new Set(await readdir(`${root}/data/manifest`))

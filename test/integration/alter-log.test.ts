@@ -58,7 +58,7 @@ test('a log in RAM that becomes persistent is on disk soon, and its appends are 
   await using db = await Stratalog.open({ dataDir: `${root}/data` })
   const log = await db.createLog('log', { storage: { mode: 'memory' } })
   await log.append([{ n: 0 }, { n: 1 }])
-  db.tier.pause()
+  await db.tier.pause()
   const altered = await db.alterLog('log', { storage: { mode: 'persistent' } })
   expect(altered.describe()).toMatchObject({
     policy: { mode: 'persistent', ack: 'disk' },
@@ -69,7 +69,7 @@ test('a log in RAM that becomes persistent is on disk soon, and its appends are 
   await log.append({ n: 2 })
   // The old promise holds for what came before, until it is on disk.
   expect(await afterKill(root, 0)).toEqual([2])
-  db.tier.resume()
+  await db.tier.resume()
   await vi.waitFor(() => expect(db.status().logs[0]).toMatchObject({ pendingRecords: 0 }))
   expect(await afterKill(root, 1)).toEqual([0, 1, 2])
   expect(await numbers(log)).toEqual([0, 1, 2])
@@ -95,7 +95,7 @@ test('a log in RAM evicts nothing that it owes to its former disk', async () => 
   await using db = await Stratalog.open({ dataDir: `${root}/data`, maxMemoryBytes: '256KB' })
   const log = await db.createLog('log', { storage: { mode: 'persistent' } })
   const row = (n: number) => ({ n, text: 'x'.repeat(1_000) })
-  db.tier.pause()
+  await db.tier.pause()
   for (let n = 0; n < 100; n++) await log.append(row(n))
   await db.alterLog('log', { storage: { mode: 'memory' } })
   for (let n = 100; n < 600; n++) await log.append(row(n))
@@ -194,7 +194,7 @@ test('closing brings to disk what a log that left RAM still has there', async ()
   const db = await Stratalog.open({ dataDir: `${root}/data` })
   const log = await db.createLog('log', { storage: { mode: 'memory' } })
   await log.append([{ n: 0 }, { n: 1 }])
-  db.tier.pause()
+  await db.tier.pause()
   await db.alterLog('log', { storage: { mode: 'persistent' } })
   await db.close()
   await using again = await Stratalog.open({ dataDir: `${root}/data` })
@@ -227,14 +227,14 @@ test('the command changes a log, prints it, and leaves others as they are', asyn
 test('what the WAL holds of a log that has none any more outlives crashes until it is on disk', async () => {
   const root = await temporaryDirectory()
   await using first = await Stratalog.open({ dataDir: `${root}/data` })
-  first.tier.pause()
+  await first.tier.pause()
   const log = await first.createLog('log', { storage: { mode: 'hybrid' } })
   await log.append([{ n: 0 }, { n: 1 }])
   await first.alterLog('log', { storage: { wal: false } })
   await copyLive(`${root}/data`, `${root}/second`)
 
   await using second = await Stratalog.open({ dataDir: `${root}/second` })
-  second.tier.pause()
+  await second.tier.pause()
   const other = await second.createLog('other')
   await other.append({ n: 0 })
   // A checkpoint beside the records that are only in RAM and in the WAL.
@@ -248,7 +248,7 @@ test('who reads beside the writer brings nothing down that the writer owes', asy
   const root = await temporaryDirectory()
   const dataDir = `${root}/data`
   await using db = await Stratalog.open({ dataDir })
-  db.tier.pause()
+  await db.tier.pause()
   const log = await db.createLog('log', { storage: { mode: 'persistent' } })
   await log.append([{ n: 0 }, { n: 1 }])
   await db.alterLog('log', { storage: { mode: 'memory' } })
@@ -262,7 +262,7 @@ test('who reads beside the writer brings nothing down that the writer owes', asy
 test('an append that comes again after a change to a WAL is acknowledged when it is on disk', async () => {
   const root = await temporaryDirectory()
   await using db = await Stratalog.open({ dataDir: `${root}/data` })
-  db.tier.pause()
+  await db.tier.pause()
   const log = await db.createLog('log', { storage: { mode: 'hybrid', wal: false } })
   const producer = { producerId: 'a', epoch: 0, sequence: 0 }
   await log.append({ n: 0 }, { producer })

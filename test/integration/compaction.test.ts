@@ -24,7 +24,7 @@ test('sixteen segments become two, and nobody sees it', async () => {
   const place = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
   {
     await using db = await Stratalog.open(place, { clock })
-    db.tier.pause()
+    await db.tier.pause()
     const log = await db.createLog('log', { keyColumn: 'key' })
     for (let part = 0; part < 16; part++) {
       const rows = ALL.slice(part * 10, part * 10 + 10)
@@ -113,7 +113,7 @@ test('what the archive has stays as it is in an engine that was opened without i
   const dataDir = `${root}/data`
   {
     await using db = await Stratalog.open({ dataDir, archive: `file://${root}/archive` })
-    db.tier.pause()
+    await db.tier.pause()
     const log = await db.createLog('log')
     for (let n = 0; n < 8; n++) {
       await log.append({ n })
@@ -121,7 +121,7 @@ test('what the archive has stays as it is in an engine that was opened without i
     }
   }
   await using db = await Stratalog.open({ dataDir })
-  db.tier.pause()
+  await db.tier.pause()
   await db.tier.run()
   expect(db.status().logs[0]?.partitions[0]?.lastError).toBeNull()
   expect(await db.tier.compact()).toMatchObject({ moved: [], failed: [] })
@@ -131,7 +131,7 @@ test('who reads beside the writer is told that segments were merged, and reads o
   const root = await temporaryDirectory()
   const dataDir = `${root}/data`
   await using db = await Stratalog.open({ dataDir })
-  db.tier.pause()
+  await db.tier.pause()
   const log = await db.createLog('log')
   for (let n = 0; n < 3; n++) {
     await log.append({ n })

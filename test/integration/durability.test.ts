@@ -20,7 +20,7 @@ test('a segment that vanished from the archive is put there again before its dis
     dataDir: `${root}/data`,
     archive: `file://${root}/archive`,
   })
-  db.tier.pause()
+  await db.tier.pause()
   const log = await db.createLog('orders', { storage: AT_ONCE })
   await log.append([{ id: 1 }, { id: 2 }])
   await db.tier.now()
@@ -36,7 +36,7 @@ test('a disk copy stays while its object in the archive is damaged', async () =>
     archive: `file://${root}/archive`,
     logLevel: 'silent',
   })
-  db.tier.pause()
+  await db.tier.pause()
   const log = await db.createLog('orders', { storage: AT_ONCE })
   await log.append([{ id: 1 }, { id: 2 }])
   await db.tier.now()
@@ -73,7 +73,7 @@ test('an empty archive gets what the one before held, and no disk copy goes befo
 test('an archive that lacks what only it should hold is refused', async () => {
   const root = await temporaryDirectory()
   const first = await Stratalog.open({ dataDir: `${root}/data`, archive: `file://${root}/first` })
-  first.tier.pause()
+  await first.tier.pause()
   const made = await first.createLog('orders', { storage: AT_ONCE })
   await made.append([{ id: 1 }, { id: 2 }])
   await first.tier.now()

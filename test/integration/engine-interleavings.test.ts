@@ -78,7 +78,7 @@ test('reads during appends, flushes, uploads, evictions and restarts give exactl
         const options = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
         const open = async (): Promise<Stratalog> => {
           const engine = await Stratalog.open({ ...options, logLevel: 'silent' })
-          engine.tier.pause()
+          await engine.tier.pause()
           return engine
         }
         let db = await open()

@@ -171,7 +171,7 @@ describe('the archive', () => {
     const logger = new MemoryLogger()
     await writeFile(`${root}/archive`, 'not a directory')
     await using db = await Stratalog.open({ dataDir, archive }, { logger })
-    db.tier.pause()
+    await db.tier.pause()
     const log = await db.createLog('orders', { storage: AT_ONCE })
     await log.append(rows(10))
     const report = await db.tier.now()
@@ -194,7 +194,7 @@ describe('the archive', () => {
   test('is read by itself, and what only it has by an engine too', async () => {
     const { dataDir, archive, root } = await place()
     await using db = await Stratalog.open({ dataDir, archive })
-    db.tier.pause()
+    await db.tier.pause()
     const log = await db.createLog('orders', { storage: AT_ONCE })
     await log.append(rows(10))
     await db.tier.now()
@@ -212,7 +212,7 @@ describe('reading beside a writer', () => {
   test('sees what was there, however the writer appends, flushes and drops meanwhile', async () => {
     const { root: _, ...options } = await place()
     await using db = await Stratalog.open(options)
-    db.tier.pause()
+    await db.tier.pause()
     const log = await db.createLog('orders', { storage: AT_ONCE })
     let acknowledged = 0
     let isOver = false
@@ -380,7 +380,7 @@ describe('closing', () => {
 test('a segment that is gone is named, and everything else is served', async () => {
   const { dataDir } = await place()
   await using db = await Stratalog.open({ dataDir })
-  db.tier.pause()
+  await db.tier.pause()
   const log = await db.createLog('orders', { storage: { memoryTtl: 0, diskAfter: 0 } })
   for (let append = 0; append < 3; append++) {
     await log.append(rows(10, append * 10))

@@ -81,7 +81,7 @@ describe.each(COMBINATIONS.map((combination) => [nameOf(combination), combinatio
     test.each(allowed)('an append at %s is where its level says', async (ack) => {
       const root = await temporaryDirectory()
       await using db = await open(root)
-      db.tier.pause()
+      await db.tier.pause()
       const log = await db.createLog('log', { storage: { mode, wal, ack } })
       await log.append({ n: 1 })
       expect((await log.read().toArray()).map((row) => row['n'])).toEqual([1])

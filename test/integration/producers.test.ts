@@ -97,7 +97,7 @@ test('after a restart and after a restore it is known what was applied', async (
   const root = await temporaryDirectory()
   const archive = `file://${root}/archive`
   const first = await Stratalog.open({ dataDir: `${root}/data`, archive })
-  first.tier.pause()
+  await first.tier.pause()
   const made = await first.createLog('events', { partitions: 2 })
   const at = { partition: 1 }
   await made.append({ n: 0 }, { ...stamp(0), ...at })

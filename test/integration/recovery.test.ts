@@ -12,7 +12,7 @@ const TEXT = 'abcdefghij'.repeat(90)
 /** A directory as a crash would leave it: everything in the WAL, nothing flushed. */
 async function crashed(root: string): Promise<string> {
   const db = await Stratalog.open({ dataDir: `${root}/data`, maxMemoryBytes: '256MB' })
-  db.tier.pause()
+  await db.tier.pause()
   const orders = await db.createLog('orders', { partitions: 2 })
   const others = await db.createLog('others', { storage: { ack: 'memory' } })
   for (let append = 0; append < APPENDS; append++) {
@@ -55,7 +55,7 @@ test('a WAL of a hundred times the budget is recovered within the budget, again 
     const logger = new MemoryLogger()
     const onRecovery = (progress: RecoveryProgress): number => told.push(progress)
     const db = await Stratalog.open({ dataDir, maxMemoryBytes }, { onRecovery, logger })
-    db.tier.pause()
+    await db.tier.pause()
     const last = told.at(-1)
     if (life === 1) {
       walBytes = last?.bytes ?? 0

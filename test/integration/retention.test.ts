@@ -38,7 +38,7 @@ function open({ dataDir, archive, clock }: Place): Promise<Stratalog> {
 /** Three segments of ten records, an hour apart, each in the archive. */
 async function filled(at: Place, storage: StorageOptions): Promise<Stratalog> {
   const db = await open(at)
-  db.tier.pause()
+  await db.tier.pause()
   const log = await db.createLog('log', { storage: { mode: 'hybrid', ...storage } })
   for (let segment = 0; segment < 3; segment++) {
     await log.append(Array.from({ length: 10 }, (_, row) => ({ n: segment * 10 + row })))
@@ -98,7 +98,7 @@ test('age counts against the newest record, so a writer that pauses loses nothin
 test('age is that of the record, not of its append', async () => {
   const at = await place()
   await using db = await open(at)
-  db.tier.pause()
+  await db.tier.pause()
   const log = await db.createLog('log', {
     timeColumn: 'at',
     storage: { mode: 'hybrid', retention: '1d' },
@@ -191,7 +191,7 @@ test('what the archive has goes when an engine is opened with it', async () => {
 test('a log that got a WAL before its start is archived, and can be in a snapshot', async () => {
   const at = await place()
   await using db = await open(at)
-  db.tier.pause()
+  await db.tier.pause()
   const storage = { mode: 'hybrid', wal: false, retention: '1m' } as const
   const log = await db.createLog('log', { storage })
   await log.append({ n: 0 })

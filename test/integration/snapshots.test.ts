@@ -44,7 +44,7 @@ describe('by hand', () => {
   test('one that is deleted is gone, and what only it held is collected', async () => {
     const at = await place()
     await using db = await open(at)
-    db.tier.pause()
+    await db.tier.pause()
     const log = await db.createLog('log', { storage: { mode: 'hybrid', retention: '1h' } })
     await log.append(rows(0, 10))
     await db.snapshot({ name: 'first' })

@@ -1,4 +1,4 @@
-/** `tier now`, `tier describe`, `tier compact`, `tier collect`. */
+/** `tier now`, `pause`, `resume`, `describe`, `compact`, `collect`, `attach`, `detach`. */
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { StratalogError } from '../../base/errors.ts'
 import type { LogStatus } from '../../engine/status.ts'
@@ -23,6 +23,51 @@ export async function tierNow(session: Session, flags: TierFlags): Promise<void>
     }),
   )
   await showReport(session, report)
+}
+
+/** Pauses what moves by itself, or lets it go on. @throws StratalogError `log_not_found`, `argument_invalid`. */
+export async function tierPause(
+  session: Session,
+  flags: TierFlags,
+  how: 'pause' | 'resume',
+): Promise<void> {
+  const { log } = flags
+  const { paused, logs } = await withWriter(session, flags, async (db) => {
+    await db.tier[how](log === undefined ? {} : { logs: log })
+    return db.status()
+  })
+  const pending = logs.reduce((sum, { pendingRecords }) => sum + pendingRecords, 0)
+  if (session.json) {
+    const shown = logs.map(({ name, paused: own }) => ({ name, paused: own }))
+    await writeDocument(session, { moved: [], pending, failed: [], paused, logs: shown })
+    return
+  }
+  const still = logs.filter((entry) => entry.paused !== null).map(({ name }) => name)
+  const which = paused !== null ? 'all logs' : still.length === 0 ? 'no log' : still.join(', ')
+  note(session, `paused: ${which}`)
+}
+
+export interface OneLogFlags extends FlagValues {
+  readonly log: string
+}
+
+/** @throws StratalogError `argument_invalid` without an archive, `log_exists`, `log_not_found`. */
+export async function tierAttach(session: Session, { log, ...flags }: OneLogFlags): Promise<void> {
+  const attached = await withWriter(session, flags, (db) => db.tier.attach(log))
+  if (session.json) {
+    await writeDocument(session, { moved: [], pending: 0, failed: [], ...attached })
+    return
+  }
+  const { records, segments, bytes } = attached
+  const what = `${formatCount(records)} records, ${formatCount(segments)} segments`
+  note(session, `attached ${log}: ${what}, ${formatBytes(bytes)} in the archive`)
+}
+
+/** @throws StratalogError `argument_invalid` without an archive, `log_not_found`, `log_not_archived`. */
+export async function tierDetach(session: Session, { log, ...flags }: OneLogFlags): Promise<void> {
+  const report = await withWriter(session, flags, (db) => db.tier.detach(log))
+  if (session.json) await writeDocument(session, { ...report, log })
+  else note(session, `detached ${log}: ${formatCount(report.moved.length)} files are removed`)
 }
 
 /** @throws StratalogError as `tierNow`. */

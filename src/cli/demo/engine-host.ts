@@ -85,7 +85,7 @@ export class EngineHost {
     )
     this.#running = { db, clock }
     // Records move when the demo lets time pass, and at no other time.
-    db.tier.pause()
+    await db.tier.pause()
     if (request.create) {
       await db.createLog(DEMO_LOG, {
         schema: FLIGHT_FIELDS,

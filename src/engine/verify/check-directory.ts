@@ -6,7 +6,7 @@ import type { Clock } from '../../base/clock.ts'
 import { isStratalogError, StratalogError, throwIfAborted } from '../../base/errors.ts'
 import { sha256Hex } from '../../format/checksum.ts'
 import { decodeIdentity } from '../../format/identity.ts'
-import type { ManifestState } from '../../format/manifest.ts'
+import { type ManifestState, goneLogIds } from '../../format/manifest.ts'
 import {
   IDENTITY_FILE,
   LOCK_FILE,
@@ -302,7 +302,7 @@ function isBehind(path: string, state: ManifestState, { contents }: CheckedWal):
   if (parsed?.kind !== 'segment') return false
   const { logId, partition: number, baseOffset } = parsed
   const log = state.logs.get(logId)
-  if (log === undefined) return !state.deletedLogIds.has(logId)
+  if (log === undefined) return !goneLogIds(state).has(logId)
   const partition = log.partitions[number]
   if (partition === undefined) return true
   const end = wholePartition(partition, number).endOffset

@@ -1,6 +1,6 @@
 /** What recovery would make of the WAL's frames, without making it: which offsets come next, and what does not fit. */
 import { isStratalogError } from '../../base/errors.ts'
-import type { ManifestState } from '../../format/manifest.ts'
+import { type ManifestState, goneLogIds } from '../../format/manifest.ts'
 import type { Schema } from '../../format/schema.ts'
 import type { WalFrame } from '../../format/wal-frame.ts'
 import {
@@ -18,10 +18,10 @@ interface LogContents {
 
 export class WalContents {
   readonly #logs = new Map<number, LogContents>()
-  readonly #deleted: ReadonlySet<number>
+  readonly #gone: ReadonlySet<number>
 
   constructor(state: ManifestState) {
-    this.#deleted = state.deletedLogIds
+    this.#gone = goneLogIds(state)
     for (const [id, { schemas, partitions }] of state.logs) {
       const next = partitions.map(
         (partition, number) => wholePartition(partition, number).endOffset,
@@ -40,7 +40,7 @@ export class WalContents {
     if (frame.kind === 'seal' || frame.kind === 'roll') return null
     const log = this.#logs.get(frame.logId)
     if (log === undefined) {
-      if (this.#deleted.has(frame.logId)) return null
+      if (this.#gone.has(frame.logId)) return null
       return `The WAL has records of log ${frame.logId}, which the manifest does not name: the end of the manifest is missing.`
     }
     try {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/base/clock.ts'
 import { SegmentEntries } from '../../../src/format/segment-entries.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
+import { pauseEdits, resumeEdits } from '../../../src/tiering/pause.ts'
 import { appendRows, visibleRows } from '../../support/live-logs.ts'
 import {
   type Bench,
@@ -77,11 +78,11 @@ describe('a round', () => {
     await settle()
     expect(places(log)).toEqual([0, 0, 1])
     bench.scheduler.start()
-    bench.scheduler.pause()
+    await bench.disk.manifest.commit((state) => pauseEdits(state, null, 0))
     bench.clock.advance(1_000)
     await settle()
     expect(places(log)).toEqual([0, 0, 1])
-    bench.scheduler.resume()
+    await bench.disk.manifest.commit((state) => resumeEdits(state, null))
     bench.clock.advance(250)
     await settle()
     expect(log.partition(0).segments).toHaveLength(1)
