@@ -66,21 +66,22 @@ export interface TierControl {
    */
   scrub(options?: TierScrubOptions): Promise<ScrubReport>
   /**
-   * Makes a log of the archive, which this data directory has not, one of its logs: its records are read from there, and
-   * what is appended goes on behind them.
+   * Makes a log of the archive, which this data directory has not, one of its logs: its records are read from there,
+   * and what is appended goes on behind them.
    * @throws StratalogError `argument_invalid` without an archive, `log_exists`, `log_not_found`, `store_unavailable`.
    */
   attach(name: string): Promise<AttachedLog>
   /**
-   * Forgets a log that lies wholly in the archive, after proving that it does; the archive keeps it, and its name stays
-   * taken. Appends that come meanwhile wait, and are refused with `engine_closed` after.
+   * Forgets a log that lies wholly in the archive, after proving that it does; the archive keeps it, and its name
+   * stays taken. Appends that come meanwhile wait, and are refused with `engine_closed` after.
    * @throws StratalogError `argument_invalid` without an archive, `log_not_found`, `log_not_archived`,
    * `object_corrupt`, `store_unavailable`.
    */
   detach(name: string): Promise<TierReport>
   /**
    * Pauses what the scheduler does by itself with these logs, or with all, until `resume`: also when the directory is
-   * opened again. What somebody asks for moves, and so does what the budgets ask for. A pause that holds already stays.
+   * opened again. What somebody asks for moves, and so does what the budgets ask for. A pause that holds already
+   * stays.
    * @throws StratalogError `log_not_found`, and what the disk throws.
    */
   pause(options?: { readonly logs?: readonly string[] }): Promise<void>

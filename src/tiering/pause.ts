@@ -2,9 +2,9 @@
  * Tier moves of a log, or of all, that somebody paused. The manifest has it, so it holds through restarts, and for a
  * process that is started to pause and ends.
  *
- * Paused is what the scheduler does by itself: flush, upload, drop, compact, recall, retire, collect. What somebody asks
- * for goes on (`now`, a round, a snapshot, an append that waits for the archive), and so does what the budgets ask for:
- * a pause takes room on the disk and in RAM up to their limits, and never more.
+ * Paused is what the scheduler does by itself: flush, upload, drop, compact, recall, retire, collect. What somebody
+ * asks for goes on (`now`, a round, a snapshot, an append that waits for the archive), and so does what the budgets
+ * ask for: a pause takes room on the disk and in RAM up to their limits, and never more.
  */
 import { StratalogError } from '../base/errors.ts'
 import type { ManifestEdit, ManifestState } from '../format/manifest.ts'

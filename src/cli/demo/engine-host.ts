@@ -209,6 +209,8 @@ export class EngineHost {
 
   async #close(): Promise<Calls['close']['answer']> {
     await this.#reader?.close()
+    // Who keeps the directory finds it as any other.
+    await this.#running?.db.tier.resume()
     await this.#running?.db.close()
     this.#running = null
     return { requests: this.#requests }
