@@ -230,4 +230,28 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'index < parts.length && part.end > 0',
     killedBy: { harness: 'test', file: 'test/unit/storage/part-cache.test.ts' },
   },
+  {
+    name: 'repaired-from-anything',
+    harm: 'A damaged file is replaced by other bytes that are damaged too.',
+    file: 'tiering/recall.ts',
+    find: '  if (bytes.length === segment.length && (await sha256Hex(bytes)) === segment.sha256) return bytes',
+    replace: '  if (bytes.length > 0) return bytes',
+    killedBy: { harness: 'test', file: 'test/unit/tiering/scrubber.test.ts' },
+  },
+  {
+    name: 'damage-not-looked-at-twice',
+    harm: 'A body that was cut off on its way is taken for a damaged object.',
+    file: 'tiering/scrubber.ts',
+    find: "    if (damages.length > 0) damages = await lookAt(ports, copy, 'bytes')\n",
+    replace: '',
+    killedBy: { harness: 'test', file: 'test/unit/tiering/scrubber.test.ts' },
+  },
+  {
+    name: 'detached-on-belief',
+    harm: 'A directory forgets a log whose objects are gone.',
+    file: 'tiering/detach.ts',
+    find: '    await archive.verify(object, length, sha256)\n',
+    replace: '    await Promise.resolve(length)\n',
+    killedBy: { harness: 'test', file: 'test/unit/tiering/detach.test.ts' },
+  },
 ]

@@ -263,7 +263,8 @@ describe('a scrub of everything', () => {
     const before = await place.bench.files.read(file)
     const { objects } = place.bench
     const getting = objects.get.bind(objects)
-    objects.get = async (key, options) => flipInBlock(await getting(key, options))
+    // Other bytes than those on disk, and wrong as well.
+    objects.get = async (key, options) => new Uint8Array(await getting(key, options)).fill(7, 100)
     expect((await scrub(place)).problems).toMatchObject([{ tier: 'disk', kind: 'checksum' }])
     expect(await place.bench.files.read(file)).toEqual(before)
   })
