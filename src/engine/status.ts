@@ -112,7 +112,7 @@ export function engineStatus(engine: Engine): EngineStatus {
     },
     failure: engine.failure()?.message ?? null,
     disk: engine.disk === null ? null : diskStatus(engine.disk),
-    snapshots: engine.lowerTiers?.snapshotSchedule?.status ?? null,
+    snapshots: engine.snapshots?.status() ?? null,
     archive: archiveUse(engine, logs),
     logs,
   }
