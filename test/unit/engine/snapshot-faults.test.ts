@@ -41,7 +41,6 @@ class Lives {
     const { clock } = this
     const ports: EnginePorts = {
       clock: {
-        ...clock,
         now: () => clock.now(),
         monotonic: () => clock.monotonic(),
         setTimer: clock.setTimer.bind(clock),
