@@ -66,6 +66,16 @@ const ENGINE_FLAGS: readonly ConfigFlag[] = [
     parse: fraction,
   },
   {
+    path: 'snapshotLocation',
+    flags: '--snapshot-location <place>',
+    text: 'where snapshots lie beside an archive: a directory or a URL',
+  },
+  {
+    path: 'restoreOnOpen',
+    flags: '--no-restore-on-open',
+    text: 'logs in RAM do not come back from there',
+  },
+  {
     path: 'snapshotInterval',
     flags: '--snapshot-interval <t>',
     text: 'a snapshot of all logs is made this often',
@@ -199,18 +209,13 @@ export function addWhereFlags(command: Command): Command {
 export function addConfigFlags(command: Command, skip: readonly string[] = []): Command {
   addWhereFlags(command)
   command.optionsGroup('Engine:')
-  for (const flag of ENGINE_FLAGS) command.addOption(toOption(flag))
+  for (const flag of ENGINE_FLAGS) addFlag(command, flag)
   command.addOption(
     new Option('--max-memory <size>', 'short for --max-memory-bytes').argParser(byteSize),
   )
   command.optionsGroup('Policy of the logs that are made:')
   for (const flag of POLICY_FLAGS) {
-    if (skip.includes(flag.path)) continue
-    // The positive flag comes first: without it the parser would make every `--no-x` true by
-    // default and hide whether it was given.
-    const positive = flag.flags.replace('--no-', '--')
-    if (positive !== flag.flags) command.addOption(new Option(positive).hideHelp())
-    command.addOption(toOption(flag))
+    if (!skip.includes(flag.path)) addFlag(command, flag)
   }
   command.optionsGroup('Options:')
   return command
@@ -242,6 +247,14 @@ export function givenPolicy(values: FlagValues): FlagValues {
 export function withoutPolicy(values: FlagValues): FlagValues {
   const names = new Set(POLICY_FLAGS.map((flag) => new Option(flag.flags).attributeName()))
   return Object.fromEntries(Object.entries(values).filter(([name]) => !names.has(name)))
+}
+
+function addFlag(command: Command, flag: ConfigFlag): void {
+  // The positive flag comes first: without it the parser would make every `--no-x` true by
+  // default and hide whether it was given.
+  const positive = flag.flags.replace('--no-', '--')
+  if (positive !== flag.flags) command.addOption(new Option(positive).hideHelp())
+  command.addOption(toOption(flag))
 }
 
 function toOption(flag: ConfigFlag): Option {

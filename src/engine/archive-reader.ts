@@ -6,7 +6,7 @@ import { newestStart } from '../log/newest-start.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { RecordRow } from './batch.ts'
-import { type SnapshotDiff, compareSnapshots } from '../snapshot/compare.ts'
+import type { SnapshotDiff } from '../snapshot/compare.ts'
 import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
 import type { ColdParts } from './cold-parts.ts'
 import type { S3Options } from './config.ts'
@@ -84,8 +84,9 @@ export class ArchiveReader {
   }
 
   /** What a restore of `to` has more and less than one of `from`. @throws StratalogError `snapshot_not_found`. */
-  compareSnapshots(from: string, to: string): SnapshotDiff {
+  async compareSnapshots(from: string, to: string): Promise<SnapshotDiff> {
     const archive = this.#archive
+    const { compareSnapshots } = await import('../snapshot/compare.ts')
     return compareSnapshots(archive.state, archive.snapshot(from), archive.snapshot(to))
   }
 

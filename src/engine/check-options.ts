@@ -30,7 +30,9 @@ function combinationProblems(
       allowed: 'a directory, because there is an archive',
     })
   }
-  const isOnS3 = options.archive?.toLowerCase().startsWith('s3:') === true || isWrong('archive')
+  const isOnS3 = (['archive', 'snapshotLocation'] as const).some(
+    (key) => options[key]?.toLowerCase().startsWith('s3:') === true || isWrong(key),
+  )
   if (options.s3 !== undefined && !isOnS3) {
     problems.push({ path: 's3', given: options.s3, allowed: 'nothing without an archive on s3://' })
   }
@@ -57,25 +59,31 @@ function snapshotProblems(
   hasArchive: boolean,
   isWrong: (key: string) => boolean,
 ): readonly ConfigProblem[] {
+  const { snapshotLocation, restoreOnOpen } = options
+  const hasLocation = snapshotLocation !== undefined || isWrong('snapshotLocation')
+  const problems: ConfigProblem[] =
+    restoreOnOpen === undefined || hasLocation
+      ? []
+      : [
+          {
+            path: 'restoreOnOpen',
+            given: restoreOnOpen,
+            allowed: 'nothing without snapshotLocation',
+          },
+        ]
   const keys = ['snapshotInterval', 'snapshotOnClose', 'snapshotKeep', 'snapshotMaxAge'] as const
   const given = keys.filter((key) => options[key] !== undefined)
-  if (!hasArchive)
-    return given.map((path) => ({
-      path,
-      given: options[path],
-      allowed: 'nothing without an archive, where snapshots lie',
-    }))
+  if (!hasArchive && !hasLocation) {
+    const allowed = 'nothing without an archive or a snapshotLocation, where snapshots lie'
+    return [...problems, ...given.map((path) => ({ path, given: options[path], allowed }))]
+  }
   const isMaking =
     options.snapshotInterval !== undefined ||
     options.snapshotOnClose === true ||
     isWrong('snapshotInterval') ||
     isWrong('snapshotOnClose')
-  if (isMaking) return []
-  return given
-    .filter((path) => path !== 'snapshotOnClose')
-    .map((path) => ({
-      path,
-      given: options[path],
-      allowed: 'nothing without snapshotInterval or snapshotOnClose',
-    }))
+  if (isMaking) return problems
+  const allowed = 'nothing without snapshotInterval or snapshotOnClose'
+  const idle = given.filter((path) => path !== 'snapshotOnClose')
+  return [...problems, ...idle.map((path) => ({ path, given: options[path], allowed }))]
 }

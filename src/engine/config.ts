@@ -6,7 +6,7 @@ import * as v from 'valibot'
 import { isStratalogError } from '../base/errors.ts'
 import { LOG_LEVELS } from '../base/logger.ts'
 import { type ByteSize, type Duration, tryParseBytes, tryParseDuration } from '../base/units.ts'
-import { parseArchiveUrl } from '../storage/archive-url.ts'
+import { parseArchiveUrl, parseSnapshotLocation } from '../storage/archive-url.ts'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
 import type { AckLevel, EvictionPolicy, StorageMode } from '../format/manifest.ts'
 import { type ConfigProblem, configError } from './config-error.ts'
@@ -68,9 +68,16 @@ export interface StratalogOptions {
   /** Start reclaiming at this fraction of the budget. Default 0.9. */
   readonly evictionWatermark?: number
   readonly evictionPolicy?: EvictionPolicy
-  /** A snapshot of all logs is made this often; needs an archive. Default: none by itself. */
+  /**
+   * Where snapshots lie, and logs in RAM come back from when the engine is opened: a directory, `file:///path` or
+   * `s3://bucket/prefix`. Default: in the archive, where there is one.
+   */
+  readonly snapshotLocation?: string
+  /** Whether logs in RAM come back from there. Default `true`. */
+  readonly restoreOnOpen?: boolean
+  /** A snapshot of all logs is made this often; needs a place for it. Default: none by itself. */
   readonly snapshotInterval?: Duration
-  /** A snapshot of all logs is made at closing; needs an archive. Default `false`. */
+  /** A snapshot of all logs is made at closing; needs a place for it. Default `false`. */
   readonly snapshotOnClose?: boolean
   /** How many of the snapshots that the engine makes by itself are kept. Default: all. */
   readonly snapshotKeep?: number
@@ -167,6 +174,8 @@ const engineEntries = {
   scrubBytesPerSecond: v.optional(positiveByteSize),
   evictionWatermark: v.optional(fraction),
   evictionPolicy: v.optional(evictionPolicy),
+  snapshotLocation: v.optional(text),
+  restoreOnOpen: v.optional(flag),
   snapshotInterval: v.optional(positiveDuration),
   snapshotOnClose: v.optional(flag),
   snapshotKeep: v.optional(count),
@@ -195,24 +204,31 @@ export function validateOptions(options: unknown): StratalogOptions {
 /** Every problem of a key by itself. */
 export function optionProblems(options: unknown): readonly ConfigProblem[] {
   const problems = problemsOf(engineSchema, options, '')
-  const archive =
-    typeof options === 'object' && options !== null && 'archive' in options ? options.archive : null
-  return typeof archive === 'string' && archive !== ''
-    ? [...problems, ...archiveProblems(archive)]
-    : problems
+  if (typeof options !== 'object' || options === null) return problems
+  const { archive, snapshotLocation } = options as Readonly<Record<string, unknown>>
+  const given = (value: unknown): value is string => typeof value === 'string' && value !== ''
+  return [
+    ...problems,
+    ...(given(archive) ? urlProblems('archive', archive, parseArchiveUrl) : []),
+    ...(given(snapshotLocation)
+      ? urlProblems('snapshotLocation', snapshotLocation, parseSnapshotLocation)
+      : []),
+  ]
 }
 
-function archiveProblems(url: string): readonly ConfigProblem[] {
+function urlProblems(
+  path: string,
+  url: string,
+  parse: (text: string) => unknown,
+): readonly ConfigProblem[] {
   try {
-    parseArchiveUrl(url)
+    parse(url)
     return []
   } catch (error) {
     if (!isStratalogError(error)) throw error
     const { given, reason } = error.details
     // As the error shows it: without a password that someone put in it.
-    return [
-      { path: 'archive', given, allowed: `s3://bucket/prefix or file:///path: ${String(reason)}` },
-    ]
+    return [{ path, given, allowed: `s3://bucket/prefix or file:///path: ${String(reason)}` }]
   }
 }
 

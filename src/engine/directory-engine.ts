@@ -31,11 +31,9 @@ import { WatchedFileSystem } from '../storage/watched-file-system.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TieringContext } from '../tiering/context.ts'
-import { pauseEdits, pausedSince, resumeEdits } from '../tiering/pause.ts'
 import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
-import { attachmentsOf } from './attachments.ts'
 import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
@@ -48,18 +46,26 @@ import { ColdParts, passingParts } from './cold-parts.ts'
 import { commitLogTo } from './log-committer.ts'
 import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
-import { type LowerTiers, noArchiveForSnapshot } from './lower-tiers.ts'
+import {
+  type PlacedLog,
+  assertRestorable,
+  loadLogs,
+  placedIn,
+  placedLogs,
+  withSoundSnapshots,
+} from './load-snapshot.ts'
+import { keepSnapshots } from './keep-snapshots.ts'
 import { type MemoryTier, openMemoryTier } from './memory-engine.ts'
 import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './open-directory.ts'
 import { Policies } from './policies.ts'
-import { commitPolicy } from './policy-committer.ts'
 import type { EnginePorts } from './ports.ts'
 import { keepingDamage } from './quarantine.ts'
+import { lowerTiersOf } from './lower-tiers-of.ts'
 import { openScrubber } from './open-scrubber.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
-import { scheduleSnapshots } from './schedule-snapshots.ts'
-import { createSnapshot, deleteSnapshot, listSnapshots } from './snapshots.ts'
+import type { SnapshotKeeper } from './snapshot-keeper.ts'
+import { type SnapshotPlace, openSnapshotPlace, snapshotUrl } from './snapshot-place.ts'
 import { surroundingsOf } from './storage-policy.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { storageOf } from './system-storage.ts'
@@ -80,6 +86,8 @@ interface Opening {
   readonly dataFiles: FileSystem
   readonly late: LateWal
   readonly closers: Closers
+  /** Snapshots at a `snapshotLocation` that are not to be used; null: none is. */
+  readonly damaged: ReadonlySet<string> | null
 }
 
 /** Filled in once there is one. */
@@ -95,18 +103,35 @@ interface Places {
   readonly archive: ArchiveWriter | null
   /** What the archive knows more than the directory's manifest. */
   readonly pulled: readonly ManifestEdit[]
+  /** A `snapshotLocation` beside the archive; null without one. */
+  readonly place: SnapshotPlace | null
+  /** What it has of logs in RAM. */
+  readonly placed: readonly PlacedLog[]
 }
 
 /**
  * @throws StratalogError `directory_foreign`, `directory_in_use`, `file_not_found`, `format_unsupported`,
  * `archive_foreign`, `archive_diverged`, `corrupt` kinds.
  */
-export async function openDirectoryEngine(
+export function openDirectoryEngine(
   options: StratalogOptions,
   dataDir: string,
   ports: EnginePorts,
   access: Access,
 ): Promise<Engine> {
+  const restores = options.restoreOnOpen !== false
+  return withSoundSnapshots(
+    (damaged) =>
+      openSoundly({ options, dataDir, ports, access, damaged: restores ? damaged : null }),
+    ports.logger,
+  )
+}
+
+/** As it is configured, with snapshots that are not to be used. @throws SnapshotDamaged, and as the above. */
+async function openSoundly(
+  wanted: Pick<Opening, 'options' | 'dataDir' | 'ports' | 'access' | 'damaged'>,
+): Promise<Engine> {
+  const { ports, access } = wanted
   const storage = storageOf(ports)
   for (let attempt = 1; ; attempt++) {
     const closers: Closers = []
@@ -117,7 +142,7 @@ export async function openDirectoryEngine(
     )
     const files = { storage, dataFiles, late }
     try {
-      return await assemble({ options, dataDir, ports, access, writer, closers, ...files })
+      return await assemble({ ...wanted, writer, closers, ...files })
     } catch (error) {
       await closeAll(closers, ports.logger)
       if (access === 'write' || attempt === READ_ATTEMPTS_MAX || !mayHaveMoved(error)) throw error
@@ -177,6 +202,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   )
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
+  if (places.place !== null) await loadLogs(places.place, places.placed, memory, ports)
   const opened = new TieringScheduler({ ...tiering, wal })
   // Who reads beside a writer moves nothing: not on time, not for want of RAM, and not at closing.
   if (access === 'write') {
@@ -193,11 +219,8 @@ async function assemble(opening: Opening): Promise<Engine> {
     ports,
     registry,
     governor,
-    lowerTiers: {
-      ...lowerTiers(opening, places, opened, registry),
-      attachments: attachmentsOf({ ...tiering, wal }, opened, registry),
-      scrubber,
-    },
+    lowerTiers: lowerTiersOf({ ...tiering, wal }, opened, registry, scrubber),
+    snapshots: snapshotsOf(opening, places, registry, opened, { ...tiering, wal }),
     archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
@@ -224,9 +247,14 @@ async function openPlaces(opening: Opening): Promise<Places> {
   const { clock, logger } = ports
   const store = await openStore(opening)
   const { fileSystem, lockDirectory } = storage
-  const place = { dataDir, fileSystem: dataFiles, evidenceFiles: fileSystem, lockDirectory }
-  const directory = await openDirectory(place, ports, access, writer, closers)
-  if (store === null || access === 'read') return { directory, store, archive: null, pulled: [] }
+  const files = { dataDir, fileSystem: dataFiles, evidenceFiles: fileSystem, lockDirectory }
+  const directory = await openDirectory(files, ports, access, writer, closers)
+  if (access === 'read')
+    return { directory, store, archive: null, pulled: [], place: null, placed: [] }
+  const place = await openPlace(opening, directory)
+  const placed = place === null ? [] : placedLogs(place.state, opening.damaged)
+  if (place !== null) await assertRestorable(place, placed)
+  if (store === null) return { directory, store, archive: null, pulled: [], place, placed }
   const { manifest } = directory
   const { engineId } = directory
   /** From here on, what the archive knows more can no longer be taken over. */
@@ -249,7 +277,18 @@ async function openPlaces(opening: Opening): Promise<Places> {
   })
   const pulled = await pull(archive, manifest.state, ports)
   isOpen = true
-  return { directory, store, archive, pulled }
+  return { directory, store, archive, pulled, place, placed }
+}
+
+async function openPlace(
+  { options, ports, writer, closers }: Opening,
+  { engineId }: OpenedDirectory,
+): Promise<SnapshotPlace | null> {
+  const url = snapshotUrl(options)
+  if (url === null) return null
+  const place = await openSnapshotPlace(url, options, ports, writer, engineId)
+  closers.push(() => place.store.close())
+  return place
 }
 
 async function openStore({
@@ -334,7 +373,7 @@ interface Recovering {
 /** Steps 5 to 8: what the manifest and the WAL hold is live. The WAL that takes appends; null for reading. */
 async function recover(
   { ports, writer, storage, dataFiles, late, closers }: Opening,
-  { directory, pulled }: Places,
+  { directory, pulled, placed }: Places,
   { memory, acks, disk, tiering }: Recovering,
 ): Promise<Wal | null> {
   const { manifest, dataDir } = directory
@@ -342,7 +381,7 @@ async function recover(
   const pulledState = applyEdits(manifest.state, pulled)
   const adopted = await adoptSegments(dataFiles, dataDir, pulledState, ports.logger)
   const state = applyEdits(pulledState, adopted)
-  for (const log of state.logs.values()) registry.add(log)
+  for (const log of state.logs.values()) registry.add(placedIn(log, placed))
   const claim = once(async () => {
     await claimAsRead(directory, writer)
     await syncAdopted(dataFiles, dataDir, adopted)
@@ -425,38 +464,19 @@ function directoryQueries(
   })
 }
 
-function lowerTiers(
-  { options, ports, closers }: Opening,
-  { directory, archive }: Places,
-  scheduler: TieringScheduler,
+function snapshotsOf(
+  { options, ports, access, closers }: Opening,
+  { archive, place }: Places,
   registry: LogRegistry,
-): Omit<LowerTiers, 'scrubber' | 'attachments'> {
-  const schedule =
-    archive === null ? null : scheduleSnapshots({ archive, registry, scheduler, ports }, options)
-  if (schedule !== null) {
-    closers.push(() => schedule.close())
-    schedule.start()
-  }
-  return {
-    snapshotSchedule: schedule,
-    deleteSnapshot: async (nameOrId) => {
-      if (archive === null) throw noArchiveForSnapshot()
-      return deleteSnapshot(archive, nameOrId)
-    },
-    scheduler,
-    setPaused: async (logs, isPaused) => {
-      const { manifest } = directory
-      const now = ports.clock.now()
-      await manifest.commit((state) =>
-        isPaused ? pauseEdits(state, logs, now) : resumeEdits(state, logs),
-      )
-    },
-    pausedSince: (logId) => pausedSince(directory.manifest.state, logId),
-    commitPolicy: (change) => commitPolicy(directory.manifest, archive, change),
-    createSnapshot: async (options) => {
-      if (archive === null) throw noArchiveForSnapshot()
-      return createSnapshot({ archive, registry, scheduler, ports }, options)
-    },
-    listSnapshots: async () => (archive === null ? [] : listSnapshots(archive)),
-  }
+  scheduler: TieringScheduler,
+  tiering: TieringContext,
+): SnapshotKeeper | null {
+  const keeping = place?.archive ?? archive
+  if (keeping === null || access === 'read') return null
+  const context = place === null ? null : { ...tiering, archive: place.archive }
+  return keepSnapshots(
+    { archive: keeping, registry, scheduler, ports, place: context },
+    options,
+    closers,
+  )
 }

@@ -3,11 +3,10 @@ import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
 import type { LogDefinition } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
-import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../format/limits.ts'
-import { type RecordBatch, sliceRecordBatch } from '../format/record-batch.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import { plainBytes } from '../log/row-appender.ts'
 import type { ReplayLog, ReplaySink } from '../replay/sink.ts'
+import { appendable } from './appendable.ts'
 import type { Engine } from './engine.ts'
 
 /**
@@ -54,19 +53,6 @@ async function createTarget(engine: Engine, log: ReplayLog): Promise<LiveLog> {
     })),
   }))
   return engine.registry.add(state)
-}
-
-/** A batch may be what was gathered before an append and the greatest append: more than one append takes. */
-function* appendable(batch: RecordBatch): Generator<RecordBatch, void, undefined> {
-  const isSmall =
-    batch.length <= APPEND_ROWS_MAX / 2 && plainBytes(batch.columns) <= APPEND_BYTES_MAX / 2
-  if (isSmall || batch.length === 1) {
-    yield batch
-    return
-  }
-  const middle = batch.baseOffset + (batch.length >> 1)
-  yield* appendable(sliceRecordBatch(batch, batch.baseOffset, middle))
-  yield* appendable(sliceRecordBatch(batch, middle, batch.baseOffset + batch.length))
 }
 
 async function appendBatch(

@@ -14,6 +14,7 @@ import type { LowerTiers } from './lower-tiers.ts'
 import type { Policies } from './policies.ts'
 import type { EnginePorts } from './ports.ts'
 import type { Queries } from './queries.ts'
+import type { SnapshotKeeper } from './snapshot-keeper.ts'
 import type { StorageSurroundings } from './storage-policy.ts'
 
 export interface ArchiveUse {
@@ -32,6 +33,8 @@ export interface Engine {
   readonly governor: MemoryGovernor
   /** Null for an engine in RAM only, which loads nothing of it. */
   readonly lowerTiers: LowerTiers | null
+  /** Null where snapshots have no place: without an archive and a `snapshotLocation`, and for reading. */
+  readonly snapshots: SnapshotKeeper | null
   /** What was asked of the archive; null without one. */
   readonly archiveUse: ArchiveUse | null
   readonly queries: Queries

@@ -1,12 +1,8 @@
-import { StratalogError } from '../base/errors.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { TierMove } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import type { Scrubber } from '../tiering/scrubber.ts'
 import type { PolicyChange } from './policy-committer.ts'
-import type { SnapshotSchedule } from './snapshot-schedule.ts'
-import type { SnapshotDescription } from './describe-snapshot.ts'
-import type { SnapshotOptions } from './snapshots.ts'
 
 export interface Attachments {
   readonly attach: (name: string) => Promise<LiveLog>
@@ -18,7 +14,6 @@ export interface LowerTiers {
   readonly scheduler: TieringScheduler
   /** Null for an engine that only reads. */
   readonly scrubber: Scrubber | null
-  readonly createSnapshot: (options: SnapshotOptions) => Promise<SnapshotDescription>
   /** Pauses tier moves of these logs, or of all, or lets them go on. @throws StratalogError `argument_invalid`. */
   readonly setPaused: (logs: readonly LiveLog[] | null, isPaused: boolean) => Promise<void>
   /** Since when (ms) tier moves of the log stand still, 0: of all; null: they do not. */
@@ -27,15 +22,4 @@ export interface LowerTiers {
   readonly attachments: Attachments | null
   /** Makes a changed policy durable, while nothing is appended to its log. */
   readonly commitPolicy: (change: PolicyChange) => Promise<void>
-  readonly deleteSnapshot: (nameOrId: string) => Promise<SnapshotDescription>
-  /** Of the snapshots that the engine makes by itself; null for one that makes none. */
-  readonly snapshotSchedule: SnapshotSchedule | null
-  readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
-}
-
-export function noArchiveForSnapshot(): StratalogError {
-  return new StratalogError(
-    'argument_invalid',
-    'A snapshot lies in the archive, and this engine has none. Open it with one.',
-  )
 }

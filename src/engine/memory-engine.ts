@@ -116,6 +116,7 @@ export function openMemoryEngine(
     registry,
     governor,
     lowerTiers: null,
+    snapshots: null,
     archiveUse: null,
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),

@@ -17,7 +17,13 @@ export async function openEngine(
   const options = await checked(given)
   const ports = resolvePorts(options, givenPorts)
   const { dataDir } = options
-  if (dataDir === undefined) return openMemoryEngine(options, ports, access === 'read')
+  if (dataDir === undefined) {
+    if (options.snapshotLocation === undefined || access === 'read')
+      return openMemoryEngine(options, ports, access === 'read')
+    const { openSnapshottedEngine } = await import('./snapshotted-engine.ts')
+    const { snapshotUrl } = await import('./snapshot-place.ts')
+    return openSnapshottedEngine(snapshotUrl(options) ?? '', options, ports)
+  }
   const { openDirectoryEngine } = await import('./directory-engine.ts')
   return openDirectoryEngine(options, dataDir, ports, access)
 }

@@ -5,11 +5,11 @@ import { randomHex } from '../base/random.ts'
 import type { Snapshot } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
-import type { TierMove } from '../tiering/context.ts'
-import type { TieringScheduler } from '../tiering/scheduler.ts'
+import type { TierMove, TieringContext } from '../tiering/context.ts'
+import type { TierTarget, TieringScheduler } from '../tiering/scheduler.ts'
 import { findSnapshot, snapshotNotFound } from '../log/archive-view.ts'
 import { lackOf } from '../snapshot/check.ts'
-import { type PinnedLog, createSnapshot as planSnapshot } from '../snapshot/create.ts'
+import { createSnapshot as planSnapshot } from '../snapshot/create.ts'
 import {
   AUTOMATIC_PREFIX,
   type SnapshotRetention,
@@ -17,6 +17,8 @@ import {
   isAutomatic,
 } from '../snapshot/retention.ts'
 import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
+import { releaseUnheld, snapshotToPlace } from './place-snapshot.ts'
+import { type Pinned, pin, withoutRetired } from './pinned.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { EnginePorts } from './ports.ts'
 
@@ -27,17 +29,16 @@ export interface SnapshotOptions {
   readonly logs?: readonly string[]
 }
 
-/** What of an engine with an archive a snapshot is made of. */
+/** What of an engine a snapshot is made of. */
 export interface SnapshotSource {
+  /** Where its snapshots lie. */
   readonly archive: ArchiveWriter
   readonly registry: LogRegistry
-  readonly scheduler: TieringScheduler
+  /** Null for an engine in RAM. */
+  readonly scheduler: TieringScheduler | null
   readonly ports: EnginePorts
-}
-
-/** A log and the offsets that the snapshot names of it. */
-interface Pinned extends PinnedLog {
-  readonly log: LiveLog
+  /** Writes a `snapshotLocation`; null where snapshots lie in the engine's own archive. */
+  readonly place: TieringContext | null
 }
 
 /** What is kept of the snapshots that the engine makes by itself, and what it found in the archive so far. */
@@ -53,15 +54,16 @@ const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
  * `store_unavailable` and what else kept records from the archive; then there is no snapshot.
  */
 export async function createSnapshot(
-  { archive, registry, scheduler, ports }: SnapshotSource,
+  source: SnapshotSource,
   options: SnapshotOptions,
 ): Promise<SnapshotDescription> {
+  const { registry, ports } = source
   const logs =
     options.logs === undefined
       ? [...registry.all()]
       : options.logs.map((name) => registry.get(name))
   const name = checkName(options.name ?? `snapshot-${nameOfTime(ports.clock.now())}`)
-  return makeSnapshot({ archive, registry, scheduler, ports }, logs, name)
+  return makeSnapshot(source, logs, name)
 }
 
 /** The snapshot of a schedule, of all logs. @throws StratalogError as `createSnapshot`. */
@@ -71,40 +73,48 @@ export async function createAutomaticSnapshot(source: SnapshotSource): Promise<v
 }
 
 async function makeSnapshot(
-  { archive, scheduler, ports }: SnapshotSource,
+  source: SnapshotSource,
   logs: readonly LiveLog[],
   name: string,
 ): Promise<SnapshotDescription> {
-  const time = ports.clock.now()
+  const { scheduler, ports, place } = source
+  const request = { id: randomHex(ports.random, 8), name, time: ports.clock.now() }
   // The instant: every partition's end in one synchronous stretch.
   const pinned = logs.map(pin)
-  const report = await scheduler.now(logs, 'object', { forSnapshot: true })
-  const [failure] = report.failed
-  if (failure !== undefined) {
-    throw new StratalogError(
-      'store_unavailable',
-      `The snapshot was not made: log '${failure.log}', partition ${failure.partition} did not reach the archive: ${failure.message}`,
-      { details: { ...failure } },
-    )
+  if (place !== null) {
+    if (scheduler !== null) await bringDown(scheduler, logs, 'disk')
+    return describeSnapshot(await snapshotToPlace(place, pinned, request))
   }
-  const fromMemory = await Promise.all(
-    pinned.flatMap((entry) => archiveFromMemory(scheduler, entry)),
-  )
-  const uploaded = [
-    ...report.moved.filter((move) => move.toTier === 'object'),
-    ...fromMemory.flat(),
-  ]
-  const newBytes = uploaded.reduce((sum, move) => sum + move.bytes, 0)
-  const id = randomHex(ports.random, 8)
+  const tiers = present(scheduler, 'an engine with an archive tiers to it')
+  const uploaded = await bringDown(tiers, logs, 'object')
+  const fromMemory = await Promise.all(pinned.flatMap((entry) => archiveFromMemory(tiers, entry)))
+  const newBytes = [...uploaded, ...fromMemory.flat()].reduce((sum, move) => sum + move.bytes, 0)
   let made: Snapshot | null = null
-  await archive.commitSnapshot(logs, (state) => {
+  await source.archive.commitSnapshot(logs, (state) => {
     // What was retired on the way is not part of it.
     const left = pinned.map(withoutRetired)
-    const { snapshot, edits } = planSnapshot(state, { id, name, time, pinned: left, newBytes })
+    const { snapshot, edits } = planSnapshot(state, { ...request, pinned: left, newBytes })
     made = snapshot
     return edits
   })
   return describeSnapshot(present<Snapshot>(made, 'a committed snapshot was made'))
+}
+
+/** What came to that tier. @throws StratalogError `store_unavailable` when something did not. */
+async function bringDown(
+  scheduler: TieringScheduler,
+  logs: readonly LiveLog[],
+  target: TierTarget,
+): Promise<readonly TierMove[]> {
+  const report = await scheduler.now(logs, target, { forSnapshot: target === 'object' })
+  const [failure] = report.failed
+  if (failure === undefined) return report.moved.filter((move) => move.toTier === target)
+  const where = target === 'object' ? 'the archive' : 'the disk'
+  throw new StratalogError(
+    'store_unavailable',
+    `The snapshot was not made: log '${failure.log}', partition ${failure.partition} did not reach ${where}: ${failure.message}`,
+    { details: { ...failure } },
+  )
 }
 
 /**
@@ -112,7 +122,7 @@ async function makeSnapshot(
  * @throws StratalogError `snapshot_not_found`, and what the store throws.
  */
 export async function deleteSnapshot(
-  archive: ArchiveWriter,
+  { archive, place }: SnapshotSource,
   nameOrId: string,
 ): Promise<SnapshotDescription> {
   const manifest = await archive.manifest()
@@ -125,6 +135,7 @@ export async function deleteSnapshot(
     deleted = found
     return [{ kind: 'snapshot-deleted', id: found.id }]
   })
+  if (place !== null) await releaseUnheld(place)
   return describeSnapshot(present<Snapshot>(deleted, 'a committed deletion found its snapshot'))
 }
 
@@ -134,7 +145,15 @@ export async function deleteSnapshot(
  * @throws StratalogError `snapshot_corrupt` when the newest is not good, and what the store throws.
  */
 export async function retireSnapshots(
-  { archive, ports }: Pick<SnapshotSource, 'archive' | 'ports'>,
+  source: SnapshotSource,
+  automatic: AutomaticSnapshots,
+): Promise<void> {
+  await deleteDue(source, automatic)
+  if (source.place !== null) await releaseUnheld(source.place)
+}
+
+async function deleteDue(
+  { archive, ports }: SnapshotSource,
   { known, ...retention }: AutomaticSnapshots,
 ): Promise<void> {
   const manifest = await archive.manifest()
@@ -169,28 +188,6 @@ export async function listSnapshots(
   return [...manifest.state.snapshots.values()]
     .sort((a, b) => a.time - b.time)
     .map(describeSnapshot)
-}
-
-function pin(log: LiveLog): Pinned {
-  return {
-    log,
-    definition: log.definition,
-    partitions: log.partitions.map((partition) => ({
-      partition: partition.partition,
-      startOffset: partition.startOffset,
-      endOffset: partition.nextOffset,
-    })),
-  }
-}
-
-function withoutRetired({ log, definition, partitions }: Pinned): PinnedLog {
-  return {
-    definition,
-    partitions: partitions.map(({ partition, startOffset, endOffset }) => {
-      const start = Math.max(startOffset, log.partition(partition).firstOffset)
-      return { partition, startOffset: start, endOffset: Math.max(start, endOffset) }
-    }),
-  }
 }
 
 /** A memory-mode log has no tier to move to by itself: the snapshot brings it to the archive. */

@@ -141,7 +141,7 @@ export function engineStatus(engine: Engine): EngineStatus {
     },
     failure: engine.failure()?.message ?? null,
     disk: engine.disk === null ? null : diskStatus(engine.disk),
-    snapshots: engine.lowerTiers?.snapshotSchedule?.status ?? null,
+    snapshots: engine.snapshots?.status() ?? null,
     paused: pausedStatus(ALL_LOGS, around),
     scrub: scrubber?.status ?? null,
     archive: archiveUse(engine, logs),

@@ -17,7 +17,7 @@ import type { Engine } from './engine.ts'
 import { type Appendable, Log, type LogPorts } from './log.ts'
 import { type MemoryMetrics, memoryMetrics } from './memory-metrics.ts'
 import { openEngine } from './open-engine.ts'
-import { noArchiveForSnapshot } from './lower-tiers.ts'
+import { type SnapshotKeeper, noPlaceForSnapshot } from './snapshot-keeper.ts'
 import type { EnginePorts } from './ports.ts'
 import { type QueryOptions, runnerOptions } from './query-options.ts'
 import type { ReplayFromArchiveOptions } from './replay-archive.ts'
@@ -239,32 +239,28 @@ export class Stratalog {
   }
 
   /**
-   * Pins every log at this instant, under a name, in the archive: whatever is not there yet is uploaded, and nothing
-   * twice.
-   * @throws StratalogError `argument_invalid` without an archive, `snapshot_exists`, `store_unavailable`.
+   * Pins every log at this instant, under a name, in the archive or at the `snapshotLocation`: whatever is not there
+   * yet is uploaded, and nothing twice.
+   * @throws StratalogError `argument_invalid` where there is neither, `snapshot_exists`, `store_unavailable`.
    */
   async snapshot(options: SnapshotOptions = {}): Promise<SnapshotDescription> {
     this.#assertWritable()
-    const { lowerTiers } = this.#engine
-    if (lowerTiers === null) throw noArchiveForSnapshot()
-    return lowerTiers.createSnapshot(options)
+    return this.#snapshots().create(options)
   }
 
   /**
-   * Deletes a snapshot by name or id. What only it held is collected from the archive afterwards.
-   * @throws StratalogError `snapshot_not_found`, `argument_invalid` without an archive, `store_unavailable`.
+   * Deletes a snapshot by name or id. What only it held is collected afterwards.
+   * @throws StratalogError `snapshot_not_found`, `argument_invalid` where snapshots have no place, `store_unavailable`.
    */
   async deleteSnapshot(nameOrId: string): Promise<SnapshotDescription> {
     this.#assertWritable()
-    const { lowerTiers } = this.#engine
-    if (lowerTiers === null) throw noArchiveForSnapshot()
-    return lowerTiers.deleteSnapshot(nameOrId)
+    return this.#snapshots().delete(nameOrId)
   }
 
-  /** The snapshots in the archive, oldest first. */
+  /** The snapshots in the archive or at the `snapshotLocation`, oldest first. */
   async snapshots(): Promise<readonly SnapshotDescription[]> {
     this.#assertOpen()
-    return this.#engine.lowerTiers?.listSnapshots() ?? []
+    return this.#engine.snapshots?.list() ?? []
   }
 
   /**
@@ -328,6 +324,12 @@ export class Stratalog {
     this.#assertWritable()
     assertAcknowledging(this.#engine)
     return new Log(await createLog(this.#engine, name, options), this.#logPorts)
+  }
+
+  #snapshots(): SnapshotKeeper {
+    const { snapshots } = this.#engine
+    if (snapshots === null) throw noPlaceForSnapshot()
+    return snapshots
   }
 
   #assertOpen(): void {

@@ -8,6 +8,7 @@ import { type Fail, JsonFields, parseJson } from './json-fields.ts'
 import { BATCH_ROWS_MAX, STORED_COLUMNS_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
 import { producerOf } from './producer.ts'
 import { type Schema, isColumnType } from './schema.ts'
+import { decodeTerms } from './segment-terms.ts'
 import type { BatchFacts, ColumnStatistics, DictionaryFacts, SegmentFacts } from './segment.ts'
 
 export const SEGMENT_FORMAT_VERSION = 1
@@ -25,6 +26,9 @@ export function decodeSegmentFacts(
   const fields = new JsonFields(parseJson(bytes, fail), 'stratalog', fail)
   const formatVersion = fields.integer('formatVersion')
   if (formatVersion !== SEGMENT_FORMAT_VERSION) throw unknownVersion(formatVersion)
+  const baseOffset = fields.integer('baseOffset')
+  const endOffset = fields.integer('endOffset')
+  const records = endOffset - baseOffset
   const facts: SegmentFacts = {
     formatVersion,
     engineId: fields.text('engineId'),
@@ -33,8 +37,8 @@ export function decodeSegmentFacts(
     partition: fields.integer('partition'),
     timeColumn: fields.text('timeColumn'),
     keyColumn: fields.textOrNull('keyColumn'),
-    baseOffset: fields.integer('baseOffset'),
-    endOffset: fields.integer('endOffset'),
+    baseOffset,
+    endOffset,
     schema: decodeSchema(fields.object('schema'), fail),
     ...decodeTimes(fields),
     rawBytes: fields.integer('rawBytes'),
@@ -43,6 +47,7 @@ export function decodeSegmentFacts(
     statistics: fields.objects('statistics').map(decodeStatistics),
     preambleChecksum: fields.integer('preambleChecksum'),
     preambleLength: fields.integer('preambleLength'),
+    ...(fields.has('terms') ? { terms: decodeTerms(fields, records, fail) } : {}),
     ...(fields.has('producers') ? { producers: fields.objects('producers').map(producerOf) } : {}),
   }
   fields.end()

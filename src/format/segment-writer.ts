@@ -41,6 +41,7 @@ import type { RecordBatch } from './record-batch.ts'
 import { type BlockPlan, planBlocks } from './segment-blocks.ts'
 import type { ProducerState } from './producer.ts'
 import { SEGMENT_FORMAT_VERSION } from './segment-facts.ts'
+import { type TermsRun, termsFacts } from './segment-terms.ts'
 import type { BatchFacts, DictionaryFacts, SegmentFacts } from './segment.ts'
 
 /** Key of our facts in the footer's custom metadata. */
@@ -60,6 +61,8 @@ export interface SegmentHeader {
   readonly keyColumn: string | null
   /** As of the end of the segment; none unless a log without a WAL has some. */
   readonly producers?: readonly ProducerState[]
+  /** Of all its records in order; none where nothing was asked for. */
+  readonly terms?: readonly TermsRun[]
 }
 
 export interface EncodedSegment {
@@ -162,7 +165,7 @@ class SegmentWriter {
     const facts = this.#summary()
     this.#facts = facts
     const footer = encodeFooter(this.#fields, this.#dictionaryFacts, this.#batchFacts, [
-      [FACTS_KEY, JSON.stringify(facts)],
+      [FACTS_KEY, JSON.stringify({ ...facts, ...storedTerms(facts) })],
     ])
     const covered = new Uint8Array(footer.length + 4 + ARROW_MAGIC.length)
     covered.set(footer)
@@ -312,6 +315,7 @@ class SegmentWriter {
       preambleChecksum: this.#preambleChecksum,
       preambleLength: this.#preambleLength,
       ...producerFacts(this.#header),
+      ...termFacts(this.#header),
     }
   }
 }
@@ -324,6 +328,14 @@ function headerFacts(header: SegmentHeader): SegmentHeader {
 
 function producerFacts({ producers = [] }: SegmentHeader): Pick<SegmentFacts, 'producers'> {
   return producers.length === 0 ? {} : { producers }
+}
+
+function termFacts({ terms = [] }: SegmentHeader): Pick<SegmentFacts, 'terms'> {
+  return terms.length === 0 ? {} : { terms }
+}
+
+function storedTerms({ terms }: SegmentFacts): { readonly terms?: ReturnType<typeof termsFacts> } {
+  return terms === undefined ? {} : { terms: termsFacts(terms) }
 }
 
 function schemaFacts(schema: RecordBatch['schema']): RecordBatch['schema'] {

@@ -1,4 +1,5 @@
 import type { ProducerState } from './producer.ts'
+import type { TermsRun } from './segment-terms.ts'
 import type { Schema } from './schema.ts'
 
 /**
@@ -88,4 +89,6 @@ export interface SegmentFacts {
   readonly preambleLength: number
   /** Of the partition's producers, as of its end; where nothing but segments has the log's records. */
   readonly producers?: readonly ProducerState[]
+  /** Of all records in order, in mode `memory`; left out where nothing was asked for. */
+  readonly terms?: readonly TermsRun[]
 }

@@ -36,6 +36,11 @@ export function parseArchiveUrl(text: string): ArchiveUrl {
   )
 }
 
+/** As `parseArchiveUrl`; text without a scheme is the path of a directory. @throws StratalogError `url_invalid`. */
+export function parseSnapshotLocation(text: string): ArchiveUrl {
+  return parseArchiveUrl(text.includes('://') ? text : pathToFileURL(text).href)
+}
+
 function parseS3(rest: string, shown: string): ArchiveUrl {
   if (rest.includes('@'))
     throw urlInvalid(

@@ -99,16 +99,20 @@ export class ArchiveWriter {
     })
   }
 
-  /** Commits a snapshot of `logs`; `make` gives its edits for the state that they will meet. */
+  /**
+   * Commits a snapshot of `logs`; `make` gives its edits for the state and the edits that come before them.
+   * `usedSchemas` says how many schemas of a log they use.
+   */
   async commitSnapshot(
     logs: readonly LiveLog[],
-    make: (state: ManifestState) => readonly ManifestEdit[],
+    make: (state: ManifestState, described: readonly ManifestEdit[]) => readonly ManifestEdit[],
+    usedSchemas: (log: LiveLog) => number = () => 0,
   ): Promise<void> {
     const manifest = await this.manifest()
-    await manifest.commit((state) => [
-      ...logs.flatMap((log) => this.describe(state, log)),
-      ...make(state),
-    ])
+    await manifest.commit((state) => {
+      const described = logs.flatMap((log) => this.describe(state, log, usedSchemas(log)))
+      return [...described, ...make(state, described)]
+    })
   }
 
   /**
@@ -171,6 +175,12 @@ export class ArchiveWriter {
   async commitStarts(log: LiveLog): Promise<void> {
     const manifest = await this.manifest()
     await manifest.commit((state) => this.#startEdits(state, log))
+  }
+
+  /** Commits what `make` gives for the state that it will meet; nothing where it gives nothing. */
+  async commitEdits(make: (state: ManifestState) => readonly ManifestEdit[]): Promise<void> {
+    const manifest = await this.manifest()
+    await manifest.commit(make)
   }
 
   /** Whether what is known of the archive is all there is. */

@@ -2,6 +2,7 @@
 import type { Location, SegmentEntry } from '../format/manifest.ts'
 import type { ProducerState } from '../format/producer.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
+import type { TermsRun } from '../format/segment-terms.ts'
 import type { EncodedSegment } from '../format/segment-writer.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { TieringContext } from './context.ts'
@@ -14,11 +15,12 @@ export function encodeBatches(
   batches: readonly RecordBatch[],
   producers: readonly ProducerState[],
   sink: PieceSink,
+  terms: readonly TermsRun[] = [],
 ): Promise<EncodedSegment> {
   const { timeColumn, definition } = log
   const { keyColumn } = definition
   const place = { engineId, logId: log.id, logName: log.name, partition }
-  return encoder.encode({ ...place, timeColumn, keyColumn, producers }, batches, sink)
+  return encoder.encode({ ...place, timeColumn, keyColumn, producers, terms }, batches, sink)
 }
 
 /** The manifest's entry for an encoded segment with one copy. */

@@ -17,6 +17,7 @@ import { StratalogError } from '../base/errors.ts'
 import { present } from '../base/assert.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { HotBatch } from '../log/hot-batch.ts'
+import type { TermsRun } from '../format/segment-terms.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { producerEdits } from '../log/producer-table.ts'
@@ -117,6 +118,8 @@ interface Filling {
   readonly records: readonly RecordBatch[]
   /** A segment that no manifest comes to name says of them itself. */
   readonly producers: readonly ProducerState[]
+  /** Of all records, of a log in RAM. */
+  readonly terms?: readonly TermsRun[]
 }
 
 /** Writes a segment for each group, and names them in one commit. */
@@ -251,7 +254,7 @@ export async function archiveBatches(
 /** Encodes batches and puts them into the archive; its manifest does not name them yet. */
 export async function putBatches(
   context: TieringContext,
-  { log, partition, records, producers }: Filling,
+  { log, partition, records, producers, terms }: Filling,
 ): Promise<SegmentEntry> {
   const { archive } = context
   if (archive === null)
@@ -269,6 +272,7 @@ export async function putBatches(
     async (piece) => {
       pieces.push(piece)
     },
+    terms,
   )
   const key = segmentKey({
     logId: log.id,

@@ -51,7 +51,7 @@ export async function diffSnapshots(
   to: string,
   flags: FlagValues,
 ): Promise<void> {
-  const diff = await withArchive(flags, async (archive) => archive.compareSnapshots(from, to))
+  const diff = await withArchive(flags, (archive) => archive.compareSnapshots(from, to))
   if (session.json) await writeDocument(session, diff)
   else await session.terminal.write(diffText(diff))
 }

@@ -53,6 +53,20 @@ test('facts come back as they were written', () => {
   expect(decode(FACTS)).toEqual(FACTS)
 })
 
+test('terms of records come back, and only as many as there are records', () => {
+  const terms = [
+    [FACTS.endOffset - FACTS.baseOffset - 2, 0, 1_000],
+    [2, 1_234, 995],
+  ]
+  expect(decode({ ...FACTS, terms }).terms).toEqual([
+    { rows: 69_998, expiresAt: Infinity, priority: 0 },
+    { rows: 2, expiresAt: 1_234, priority: -5 },
+  ])
+  const [first = [], second = []] = terms
+  for (const bad of [[first], [first, second, second], [first, [2, 1]], [first, [0, 0, 0], second]])
+    expect(() => decode({ ...FACTS, terms: bad })).toThrow('terms')
+})
+
 test.each([
   ['a field is missing', { ...FACTS, engineId: undefined }],
   ['a field is too many', { ...FACTS, extra: 1 }],

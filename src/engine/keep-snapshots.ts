@@ -1,0 +1,59 @@
+import { parseDuration } from '../base/units.ts'
+import type { Closers } from './closers.ts'
+import type { StratalogOptions } from './config.ts'
+import type { SnapshotKeeper } from './snapshot-keeper.ts'
+import { SnapshotSchedule } from './snapshot-schedule.ts'
+import {
+  type SnapshotSource,
+  createAutomaticSnapshot,
+  createSnapshot,
+  deleteSnapshot,
+  listSnapshots,
+  newestAutomaticTime,
+  retireSnapshots,
+} from './snapshots.ts'
+
+/** Keeps snapshots as the configuration asks; the schedule that it may ask for runs until it is closed. */
+export function keepSnapshots(
+  source: SnapshotSource,
+  options: StratalogOptions,
+  closers: Closers,
+): SnapshotKeeper {
+  const schedule = scheduled(source, options)
+  if (schedule !== null) {
+    closers.push(() => schedule.close())
+    schedule.start()
+  }
+  return {
+    create: (wanted) => createSnapshot(source, wanted),
+    delete: (nameOrId) => deleteSnapshot(source, nameOrId),
+    list: () => listSnapshots(source.archive),
+    status: () => schedule?.status ?? null,
+  }
+}
+
+function scheduled(
+  source: SnapshotSource,
+  { snapshotInterval, snapshotOnClose, snapshotKeep, snapshotMaxAge }: StratalogOptions,
+): SnapshotSchedule | null {
+  if (snapshotInterval === undefined && snapshotOnClose !== true) return null
+  const { clock, logger } = source.ports
+  const ms = (value: StratalogOptions['snapshotInterval'], key: string): number | null =>
+    value === undefined ? null : parseDuration(value, key)
+  const automatic = {
+    keep: snapshotKeep ?? null,
+    maxAge: ms(snapshotMaxAge, 'snapshotMaxAge'),
+    known: new Map<string, number>(),
+  }
+  const interval = ms(snapshotInterval, 'snapshotInterval')
+  return new SnapshotSchedule(
+    clock,
+    logger.child('snapshot'),
+    { interval, onClose: snapshotOnClose === true },
+    {
+      newestTime: () => newestAutomaticTime(source.archive),
+      make: () => createAutomaticSnapshot(source),
+      retire: () => retireSnapshots(source, automatic),
+    },
+  )
+}

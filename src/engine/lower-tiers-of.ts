@@ -1,0 +1,49 @@
+import { present } from '../base/assert.ts'
+import type { TieringContext } from '../tiering/context.ts'
+import { detachLog } from '../tiering/detach.ts'
+import { pauseEdits, pausedSince, resumeEdits } from '../tiering/pause.ts'
+import type { TieringScheduler } from '../tiering/scheduler.ts'
+import type { Scrubber } from '../tiering/scrubber.ts'
+import { attachLog } from './attach-log.ts'
+import type { LogRegistry } from './log-registry.ts'
+import type { Attachments, LowerTiers } from './lower-tiers.ts'
+import { commitPolicy } from './policy-committer.ts'
+
+/** What an engine over a directory does with its lower tiers. */
+export function lowerTiersOf(
+  context: TieringContext,
+  scheduler: TieringScheduler,
+  registry: LogRegistry,
+  scrubber: Scrubber | null,
+): LowerTiers {
+  const { manifest } = present(context.disk, 'a directory has a manifest')
+  return {
+    scheduler,
+    scrubber,
+    commitPolicy: (change) => commitPolicy(manifest, context.archive, change),
+    setPaused: async (logs, isPaused) => {
+      const now = context.clock.now()
+      await manifest.commit((state) =>
+        isPaused ? pauseEdits(state, logs, now) : resumeEdits(state, logs),
+      )
+    },
+    pausedSince: (logId) => pausedSince(manifest.state, logId),
+    attachments: attachmentsOf(context, scheduler, registry),
+  }
+}
+
+/** How logs of a data directory come from its archive and go there; null without one. */
+function attachmentsOf(
+  context: TieringContext,
+  scheduler: TieringScheduler,
+  registry: LogRegistry,
+): Attachments | null {
+  const { archive, disk } = context
+  if (archive === null || disk === null) return null
+  const { manifest } = disk
+  return {
+    attach: (name) => attachLog({ manifest, archive, registry }, name),
+    detach: (log) =>
+      scheduler.exclusively(log, () => detachLog(context, log, () => registry.remove(log))),
+  }
+}

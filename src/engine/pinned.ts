@@ -1,0 +1,30 @@
+/** The offsets of a log at the instant of a snapshot. */
+import type { LiveLog } from '../log/live-log.ts'
+import type { PinnedLog } from '../snapshot/create.ts'
+
+/** A log and the offsets that the snapshot names of it. */
+export interface Pinned extends PinnedLog {
+  readonly log: LiveLog
+}
+
+export function pin(log: LiveLog): Pinned {
+  return {
+    log,
+    definition: log.definition,
+    partitions: log.partitions.map((partition) => ({
+      partition: partition.partition,
+      startOffset: partition.startOffset,
+      endOffset: partition.nextOffset,
+    })),
+  }
+}
+
+export function withoutRetired({ log, definition, partitions }: Pinned): PinnedLog {
+  return {
+    definition,
+    partitions: partitions.map(({ partition, startOffset, endOffset }) => {
+      const start = Math.max(startOffset, log.partition(partition).firstOffset)
+      return { partition, startOffset: start, endOffset: Math.max(start, endOffset) }
+    }),
+  }
+}

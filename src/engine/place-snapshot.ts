@@ -1,0 +1,279 @@
+/** Brings what a snapshot pinned to a `snapshotLocation`: what is not there yet, as it lies in segments or from RAM. */
+import { present } from '../base/assert.ts'
+import { StratalogError } from '../base/errors.ts'
+import { type Range, subtractRanges } from '../base/range.ts'
+import type {
+  ManifestEdit,
+  ManifestState,
+  PartitionState,
+  SegmentEntry,
+  Snapshot,
+} from '../format/manifest.ts'
+import { applyEdits } from '../format/manifest-builder.ts'
+import { segmentKey } from '../format/paths.ts'
+import { type ProducerState, producersAsOf } from '../format/producer.ts'
+import { endOffset, recordBatchBytes } from '../format/record-batch.ts'
+import { segmentsHolding } from '../log/held-segments.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { SegmentBytes, SegmentSource, ViewSource } from '../log/log-view.ts'
+import type { Partition } from '../log/partition.ts'
+import { type OffsetTerms, runsWithin, termsInRam } from '../log/record-terms.ts'
+import { producerEdits } from '../log/producer-table.ts'
+import { checkSegment } from '../log/segment-damage.ts'
+import type { SegmentOwner } from '../log/segment-reading.ts'
+import { createSnapshot } from '../snapshot/create.ts'
+import { cutSegment } from '../snapshot/segment-cut.ts'
+import { collectArchive } from '../tiering/collect.ts'
+import { notedIn } from '../tiering/committed.ts'
+import type { TieringContext } from '../tiering/context.ts'
+import { putBatches } from '../tiering/flush.ts'
+import { groupForSegments } from '../tiering/segment-groups.ts'
+import { type Pinned, withoutRetired } from './pinned.ts'
+
+/** Runs of terms after which a segment ends with its batch: they are in its footer. */
+const SEGMENT_TERMS_TARGET = 65_536
+
+/** A partition at the instant of the snapshot. */
+interface PinnedPartition {
+  readonly log: LiveLog
+  readonly partition: Partition
+  readonly end: number
+  readonly producers: readonly ProducerState[]
+}
+
+/**
+ * @param context its archive is the location.
+ * @throws StratalogError `offset_gap`, and what the store and the segments' copies throw; then there is no snapshot.
+ */
+export async function snapshotToPlace(
+  context: TieringContext,
+  pinned: readonly Pinned[],
+  request: { readonly id: string; readonly name: string; readonly time: number },
+): Promise<Snapshot> {
+  const place = present(context.archive, 'a snapshot location is written')
+  // As of the instant: of a time that has passed only so many appends are remembered.
+  const parts = pinned.flatMap(({ log, partitions }) =>
+    partitions.map(({ partition, endOffset: end }): PinnedPartition => {
+      const part = log.partition(partition)
+      return { log, partition: part, end, producers: producersAsOf(part.producerStates, end) }
+    }),
+  )
+  const known = (await place.manifest()).state
+  const added = new Map<PinnedPartition, readonly SegmentEntry[]>()
+  for (const part of parts) added.set(part, await bringOver(context, known, part))
+  const newBytes = [...added.values()].flat().reduce((sum, { length }) => sum + length, 0)
+  let made: Snapshot | null = null
+  await place.commitSnapshot(
+    pinned.map(({ log }) => log),
+    (state, described) => {
+      const edits = parts.flatMap((part) => partitionEdits(state, part, added.get(part) ?? []))
+      const plan = createSnapshot(applyEdits(state, [...described, ...edits]), {
+        ...request,
+        // What was retired on the way is not part of it.
+        pinned: pinned.map(withoutRetired),
+        newBytes,
+      })
+      made = plan.snapshot
+      return [...edits, ...plan.edits]
+    },
+    (log) => {
+      const own = parts.filter((part) => part.log === log).flatMap((part) => added.get(part) ?? [])
+      return Math.max(0, ...own.map(({ schemaId }) => schemaId + 1))
+    },
+  )
+  return present<Snapshot>(made, 'a committed snapshot was made')
+}
+
+function partitionEdits(
+  state: ManifestState,
+  { log, partition, producers }: PinnedPartition,
+  added: readonly SegmentEntry[],
+): readonly ManifestEdit[] {
+  const place = { logId: log.id, partition: partition.partition }
+  return [
+    ...added.map((segment) => ({ kind: 'segment-added' as const, ...place, segment })),
+    ...producerEdits(log.id, partition.partition, notedIn(state, log, partition.partition), [
+      ...producers,
+    ]),
+  ]
+}
+
+async function bringOver(
+  context: TieringContext,
+  known: ManifestState,
+  { log, partition, end }: PinnedPartition,
+): Promise<readonly SegmentEntry[]> {
+  // Of a log that had a WAL, what is not durable may be taken back, and its offsets given to others.
+  if (log.usesWal) await context.wal?.flush()
+  const added: SegmentEntry[] = []
+  for (const missing of missingOf(notedIn(known, log, partition.partition), partition, end)) {
+    const { view, release } = partition.view(missing)
+    const terms = termsInRam(partition)
+    try {
+      for (const sources of runsOf(view.sources)) {
+        const [first] = sources
+        if (first === undefined) continue
+        if (first.tier === 'memory')
+          added.push(...(await putMemory(context, { log, partition, terms }, sources)))
+        else added.push(await putSegment(context, log, partition, first))
+      }
+    } finally {
+      release()
+    }
+  }
+  return added
+}
+
+/** Offsets of the partition below `end` that no segment there holds. */
+function missingOf(
+  known: PartitionState | undefined,
+  { startOffset }: Partition,
+  end: number,
+): readonly Range[] {
+  let missing: readonly Range[] = startOffset < end ? [{ start: startOffset, end }] : []
+  const held = known === undefined ? [] : segmentsHolding(known, startOffset, end)
+  for (const { baseOffset, endOffset: to } of held)
+    missing = missing.flatMap((range) => subtractRanges(range, { start: baseOffset, end: to }))
+  return missing
+}
+
+/** Segments one by one, and what lies in RAM between them together. */
+function runsOf(sources: readonly ViewSource[]): readonly (readonly ViewSource[])[] {
+  const runs: ViewSource[][] = []
+  for (const source of sources) {
+    const run = runs.at(-1)
+    if (source.tier === 'memory' && run?.[0]?.tier === 'memory') run.push(source)
+    else runs.push([source])
+  }
+  return runs
+}
+
+/** Records of RAM, and their terms when they were pinned. */
+interface InRam {
+  readonly log: LiveLog
+  readonly partition: Partition
+  readonly terms: readonly OffsetTerms[]
+}
+
+async function putMemory(
+  context: TieringContext,
+  { log, partition, terms }: InRam,
+  sources: readonly ViewSource[],
+): Promise<readonly SegmentEntry[]> {
+  const parts = sources.flatMap((source) => {
+    if (source.tier !== 'memory') return []
+    const { batch } = source
+    const { schema, baseOffset } = batch
+    const end = endOffset(batch)
+    return [{ schema, baseOffset, endOffset: end, bytes: recordBatchBytes(batch), batch }]
+  })
+  const segments: SegmentEntry[] = []
+  for (const group of groupForSegments(parts, cutsByTerms(parts, terms))) {
+    const records = group.map(({ batch }) => batch)
+    const [first] = group
+    const runs = runsWithin(terms, first?.baseOffset ?? 0, group.at(-1)?.endOffset ?? 0)
+    segments.push(
+      await putBatches(context, { log, partition, records, producers: [], terms: runs }),
+    )
+  }
+  return segments
+}
+
+/** Where a segment ends because its terms would become too many. */
+function cutsByTerms(
+  parts: readonly { readonly baseOffset: number; readonly endOffset: number }[],
+  terms: readonly OffsetTerms[],
+): ReadonlySet<number> {
+  const cuts = new Set<number>()
+  let runs = 0
+  for (const { baseOffset, endOffset: end } of parts) {
+    const own = runsWithin(terms, baseOffset, end).length
+    if (runs + own > SEGMENT_TERMS_TARGET) {
+      cuts.add(baseOffset)
+      runs = 0
+    }
+    runs += own
+  }
+  return cuts
+}
+
+/** The bytes of a segment as they are, or what of it is wanted; checked before they count as a copy. */
+async function putSegment(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  source: SegmentSource,
+): Promise<SegmentEntry> {
+  const place = present(context.archive, 'a snapshot location is written')
+  const { segment, from, to } = source
+  const owner = { logId: log.id, partition: partition.partition }
+  const stored = await soundBytes(source, owner)
+  const isAll = from <= segment.baseOffset && to >= segment.endOffset
+  const cutOwner = { ...owner, engineId: context.engineId, logName: log.name }
+  const { bytes, entry } = isAll
+    ? { bytes: stored, entry: segment }
+    : await cutSegment(stored, segment, cutOwner, { from, to })
+  const key = segmentKey({ ...owner, ...entry })
+  await place.putSegment(key, bytes, entry.sha256)
+  return { ...entry, disk: null, object: { object: key, position: 0, length: entry.length } }
+}
+
+/** Of the first copy that is as it was written. @throws what the last one throws. */
+async function soundBytes(source: SegmentSource, owner: SegmentOwner): Promise<Uint8Array> {
+  const { segment, fallback } = source
+  try {
+    return await checkedBytes(source.bytes, segment, owner)
+  } catch (error) {
+    if (fallback === undefined) throw error
+    fallback.onUse(error)
+    return checkedBytes(fallback.bytes, segment, owner)
+  }
+}
+
+async function checkedBytes(
+  copy: SegmentBytes,
+  segment: SegmentEntry,
+  owner: SegmentOwner,
+): Promise<Uint8Array> {
+  const bytes = await copy.read({ start: 0, end: segment.length })
+  const damage = checkSegment(bytes, segment, owner)
+  if (damage === null) return bytes
+  throw new StratalogError('segment_corrupt', damage.reason, { details: { ...owner, ...damage } })
+}
+
+/**
+ * Lets go of what no snapshot holds any more of logs in RAM, of which nothing else is kept; objects go after a grace.
+ * @throws StratalogError what the store throws.
+ */
+export async function releaseUnheld(context: TieringContext): Promise<void> {
+  const place = present(context.archive, 'a snapshot location is written')
+  await place.commitEdits((state) => [...unheldStarts(state, context.clock.now())])
+  await collectArchive(context)
+}
+
+function* unheldStarts(state: ManifestState, retiredAt: number): Generator<ManifestEdit> {
+  for (const [logId, { definition, partitions }] of state.logs) {
+    if (definition.policy.mode !== 'memory') continue
+    for (const [partition, { segments, startOffset: start }] of partitions.entries()) {
+      const held = heldFrom(state, logId, partition) ?? Infinity
+      const first = segments.find((segment) => segment.endOffset > held)
+      const startOffset = first?.baseOffset ?? segments.at(-1)?.endOffset ?? start
+      if (startOffset > start)
+        yield { kind: 'start-moved', logId, partition, startOffset, retiredAt }
+    }
+  }
+}
+
+/** The first offset of a partition that some snapshot holds; null: none does. */
+function heldFrom({ snapshots }: ManifestState, logId: number, number: number): number | null {
+  let first: number | null = null
+  for (const { logs } of snapshots.values()) {
+    for (const log of logs) {
+      if (log.logId !== logId) continue
+      for (const { partition, startOffset, endOffset } of log.partitions)
+        if (partition === number && startOffset < endOffset)
+          first = Math.min(first ?? Infinity, startOffset)
+    }
+  }
+  return first
+}
