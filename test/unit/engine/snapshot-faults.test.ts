@@ -1,7 +1,7 @@
 /**
- * Every call that an engine in RAM makes to its `snapshotLocation`, once failing, once done and answered with an error,
- * once landing late, once the last of the process: what a snapshot was acknowledged to hold comes back, in the next life
- * and every one after, and nothing else does.
+ * Every call that an engine in RAM makes to its `snapshotLocation`, once failing, once done and answered with an
+ * error, once landing late, once the last of the process: what a snapshot was acknowledged to hold comes back, in the
+ * next life and every one after, and nothing else does.
  */
 import { expect, test } from 'vitest'
 import { isStratalogError } from '../../../src/base/errors.ts'

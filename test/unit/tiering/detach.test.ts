@@ -98,7 +98,7 @@ describe('detach', () => {
     bench.fault = (step) => (step.startsWith('object head') ? 'store_unavailable' : null)
     await expectError(detach(bench, log), 'store_unavailable')
     bench.fault = () => null
-    expect(await visibleRows(log)).toHaveLength(2)
+    expect(visibleRows(log)).toHaveLength(2)
     await detach(bench, log)
     expect((await committed(bench)).detachedLogs.size).toBe(1)
   })
@@ -142,7 +142,7 @@ describe('detach', () => {
     await appendRows(log, [{ n: 2 }])
     held.resolve()
     await expectError(detaching, 'log_not_archived')
-    expect(await visibleRows(log)).toHaveLength(3)
+    expect(visibleRows(log)).toHaveLength(3)
     await appendRows(log, [{ n: 3 }])
   })
 })

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { systemClock } from '../../../src/base/clock.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
 import { pauseEdits, pausedSince, resumeEdits } from '../../../src/tiering/pause.ts'
 import { appendRows } from '../../support/live-logs.ts'
@@ -15,7 +16,7 @@ async function twoLogs(): Promise<{ bench: Bench; still: LiveLog; moving: LiveLo
 
 async function lookOnce({ clock }: Bench): Promise<void> {
   clock.advance(250)
-  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve))
+  for (let turn = 0; turn < 50; turn++) await systemClock.yield()
 }
 
 function segmentsOf(...logs: readonly LiveLog[]): readonly number[] {
