@@ -43,6 +43,8 @@ export interface StoragePolicy {
   readonly evictionPolicy: EvictionPolicy
   readonly evictionWatermark: number
   readonly segmentFormat: SegmentFormat
+  /** Arrow segments are written again as Parquet once their newest append is this old; null: they stay. */
+  readonly parquetAfter: number | null
   readonly keep: 'all' | 'latest'
 }
 
