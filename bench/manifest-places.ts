@@ -169,6 +169,7 @@ function logEdits(): readonly ManifestEdit[] {
           evictionPolicy: 'fifo',
           evictionWatermark: 0.9,
           segmentFormat: 'arrow',
+          parquetAfter: null,
           keep: 'all',
         },
       },

@@ -150,6 +150,18 @@ const POLICY_FLAGS: readonly ConfigFlag[] = [
     parse: byteSize,
   },
   {
+    path: 'defaults.segmentFormat',
+    flags: '--segment-format <format>',
+    text: 'how segments are written',
+    choices: ['arrow', 'parquet'],
+  },
+  {
+    path: 'defaults.parquetAfter',
+    flags: '--parquet-after <t>',
+    text: 'Arrow segments become Parquet after this',
+    parse: duration,
+  },
+  {
     path: 'defaults.localDisk',
     flags: '--no-local-disk',
     text: 'from RAM straight to the archive',

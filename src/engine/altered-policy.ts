@@ -6,7 +6,16 @@ import { type StorageSurroundings, resolvePolicy } from './storage-policy.ts'
 /** What a mode keeps of the policy that a log had in the same mode. */
 const OWN_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
   memory: ['ttl', 'priority', 'maxMemoryBytes', 'evictionPolicy'],
-  persistent: ['memoryTtl', 'diskAfter', 'retention', 'retentionBytes', 'ack', 'evictionPolicy'],
+  persistent: [
+    'memoryTtl',
+    'diskAfter',
+    'retention',
+    'retentionBytes',
+    'segmentFormat',
+    'parquetAfter',
+    'ack',
+    'evictionPolicy',
+  ],
   hybrid: [
     'memoryTtl',
     'diskAfter',
@@ -15,6 +24,8 @@ const OWN_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>>
     'localDisk',
     'retention',
     'retentionBytes',
+    'segmentFormat',
+    'parquetAfter',
     'ack',
     'wal',
     'evictionPolicy',
@@ -27,6 +38,8 @@ const TIER_KEYS: readonly (keyof StorageOptions)[] = [
   'diskAfter',
   'retention',
   'retentionBytes',
+  'segmentFormat',
+  'parquetAfter',
   'evictionPolicy',
 ]
 const SHARED_KEYS: readonly (keyof StorageOptions)[] = ['evictionPolicy']

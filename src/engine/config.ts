@@ -9,6 +9,7 @@ import { type ByteSize, type Duration, tryParseBytes, tryParseDuration } from '.
 import { parseArchiveUrl, parseSnapshotLocation } from '../storage/archive-url.ts'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
 import type { AckLevel, EvictionPolicy, StorageMode } from '../format/manifest.ts'
+import type { SegmentFormat } from '../format/segment.ts'
 import { type ConfigProblem, configError } from './config-error.ts'
 
 /** A log's storage policy as the user writes it; what is left out takes its default. See docs/configuration.md. */
@@ -28,6 +29,10 @@ export interface StorageOptions {
   readonly retention?: Duration
   /** Stored bytes of each partition; above, its oldest segments are gone from every tier. Default: they stay. */
   readonly retentionBytes?: ByteSize
+  /** How segments are written. Default `arrow`. */
+  readonly segmentFormat?: SegmentFormat
+  /** Arrow segments become Parquet once their newest append is this old. Default: they stay. */
+  readonly parquetAfter?: Duration
   readonly ack?: AckLevel
   readonly wal?: boolean
   /** Mode `memory`: a record is gone this long after its append. Default: it stays until it is evicted. */
@@ -137,6 +142,8 @@ const storageEntries = {
   localDisk: v.optional(flag),
   retention: v.optional(positiveDuration),
   retentionBytes: v.optional(positiveByteSize),
+  segmentFormat: v.optional(oneOf(['arrow', 'parquet'])),
+  parquetAfter: v.optional(duration),
   ack: v.optional(oneOf(['memory', 'disk', 'object'])),
   wal: v.optional(flag),
   ttl: v.optional(positiveDuration),

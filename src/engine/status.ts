@@ -305,7 +305,9 @@ function reasonOf(action: TierAction, policy: StoragePolicy): string {
     case 'recall':
       return `mode is 'persistent', and the archive has segments that the disk has not`
     case 'compact':
-      return 'eight neighbours are of about one size'
+      return policy.parquetAfter === null
+        ? 'eight neighbours are of about one size'
+        : `eight neighbours are of about one size, or ${after('parquetAfter')}`
     case 'retire':
       return policy.retention === null
         ? `retentionBytes is ${formatBytes(policy.retentionBytes ?? 0)}`

@@ -55,7 +55,15 @@ export function policyProblems(
 /** Which of the engine's defaults mean something in a mode; the rest do not reach a log that chose that mode. */
 const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
   memory: ['ttl', 'priority', 'maxMemoryBytes', 'evictionPolicy'],
-  persistent: ['memoryTtl', 'diskAfter', 'retention', 'retentionBytes', 'evictionPolicy'],
+  persistent: [
+    'memoryTtl',
+    'diskAfter',
+    'retention',
+    'retentionBytes',
+    'segmentFormat',
+    'parquetAfter',
+    'evictionPolicy',
+  ],
   hybrid: [
     'memoryTtl',
     'diskAfter',
@@ -64,6 +72,8 @@ const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOption
     'localDisk',
     'retention',
     'retentionBytes',
+    'segmentFormat',
+    'parquetAfter',
     'ack',
     'wal',
     'evictionPolicy',
@@ -107,7 +117,8 @@ function withDefaults(given: StorageOptions, around: StorageSurroundings): Stora
     maxMemoryBytes: given.maxMemoryBytes === undefined ? null : tryParseBytes(given.maxMemoryBytes),
     evictionPolicy: given.evictionPolicy ?? around.evictionPolicy,
     evictionWatermark: around.evictionWatermark,
-    segmentFormat: 'arrow',
+    segmentFormat: given.segmentFormat ?? 'arrow',
+    parquetAfter: ms(given.parquetAfter),
     keep: 'all',
   }
 }
@@ -179,8 +190,10 @@ const LOWER_TIER_KEYS = [
   'localDisk',
   'retention',
   'retentionBytes',
+  'segmentFormat',
+  'parquetAfter',
 ] as const
-const NO_LOWER_TIER: StorageOptions = { localDisk: true }
+const NO_LOWER_TIER: StorageOptions = { localDisk: true, segmentFormat: 'arrow' }
 
 /** Keys that mean something only where RAM holds the only copy, with what does their work elsewhere. */
 const MEMORY_KEYS = {

@@ -261,7 +261,7 @@ function definitionOf(fields: JsonFields): LogDefinition {
   return log
 }
 
-/** Keys that only mode `memory` has are left out where they have no effect. */
+/** Keys that few logs have are left out where they have no effect. */
 function policyJson(policy: StoragePolicy): unknown {
   return {
     mode: policy.mode,
@@ -279,6 +279,7 @@ function policyJson(policy: StoragePolicy): unknown {
     evictionWatermark: policy.evictionWatermark,
     segmentFormat: policy.segmentFormat,
     keep: policy.keep,
+    ...(policy.parquetAfter === null ? {} : { parquetAfter: policy.parquetAfter }),
     ...(policy.retentionBytes === null ? {} : { retentionBytes: policy.retentionBytes }),
     ...(policy.ttl === null ? {} : { ttl: policy.ttl }),
     ...(policy.priority === 0 ? {} : { priority: policy.priority }),
@@ -303,6 +304,7 @@ function policyOf(fields: JsonFields): StoragePolicy {
     evictionPolicy: fields.oneOf('evictionPolicy', EVICTION_POLICIES),
     evictionWatermark: fields.number('evictionWatermark'),
     segmentFormat: fields.oneOf('segmentFormat', ['arrow', 'parquet']),
+    parquetAfter: fields.has('parquetAfter') ? fields.integerOrNull('parquetAfter') : null,
     keep: fields.oneOf('keep', ['all', 'latest']),
     ttl: fields.has('ttl') ? fields.integerOrNull('ttl', 1) : null,
     priority: fields.has('priority') ? fields.integer('priority', PRIORITY_MIN) : 0,

@@ -298,7 +298,7 @@ class StoredPage {
   }
 
   run(logId: number, partition: number, first: number, length: number): StoredRun {
-    const { count, words } = this.#columns
+    const { count, words, formats } = this.#columns
     const schemaIds = words.subarray(SCHEMA_ID * count + first, SCHEMA_ID * count + first + length)
     const nameColumn = { disk: DISK_NAME, object: OBJECT_NAME }
     const source: ChunkSource = {
@@ -307,6 +307,7 @@ class StoredPage {
       baseOffset: (index) => this.#number(0, first + index),
       endOffset: (index) => this.#number(1, first + index),
       hasCopy: (index, tier) => words[nameColumn[tier] * count + first + index] !== NO_COPY,
+      isArrow: (index) => formats[first + index] !== 1,
     }
     return { logId, partition, source, schemaIdMax: schemaIds.reduce((a, b) => Math.max(a, b), 0) }
   }

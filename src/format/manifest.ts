@@ -8,9 +8,10 @@
 import type { ProducerState } from './producer.ts'
 import type { Schema } from './schema.ts'
 import type { SegmentEntries } from './segment-entries.ts'
-import type { Location, SegmentEntry, SegmentFormat } from './segment-entry.ts'
+import type { Location, SegmentEntry } from './segment-entry.ts'
+import type { SegmentFormat } from './segment.ts'
 
-export type { Location, SegmentEntry, SegmentFormat } from './segment-entry.ts'
+export type { Location, SegmentEntry } from './segment-entry.ts'
 
 export type StorageMode = 'memory' | 'persistent' | 'hybrid'
 export type AckLevel = 'memory' | 'disk' | 'object'
@@ -42,6 +43,8 @@ export interface StoragePolicy {
   readonly evictionPolicy: EvictionPolicy
   readonly evictionWatermark: number
   readonly segmentFormat: SegmentFormat
+  /** Arrow segments are written again as Parquet once their newest append is this old; null: they stay. */
+  readonly parquetAfter: number | null
   readonly keep: 'all' | 'latest'
 }
 

@@ -32,7 +32,7 @@
  * Segments in Parquet end in `.parquet`. Fixed widths make byte order the order of numbers.
  */
 import { assert } from '../base/assert.ts'
-import type { SegmentFormat } from './manifest.ts'
+import type { SegmentFormat } from './segment.ts'
 
 export const IDENTITY_FILE = 'stratalog.json'
 export const RESTORING_FILE = 'restoring.json'

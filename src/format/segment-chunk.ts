@@ -15,6 +15,7 @@ export interface ChunkSource {
   baseOffset(index: number): number
   endOffset(index: number): number
   hasCopy(index: number, tier: 'disk' | 'object'): boolean
+  isArrow(index: number): boolean
 }
 
 /** The page that has the chunk, and how many chunks it has in all: it is of use while each of them is. */
@@ -32,6 +33,8 @@ export class SegmentChunk {
   /** How many segments have a copy there. */
   readonly onDisk: number
   readonly inStore: number
+  /** How many are written as Arrow. */
+  readonly inArrow: number
   #source: ChunkSource
   #page: PageName | null = null
 
@@ -42,6 +45,7 @@ export class SegmentChunk {
     this.endOffset = source.endOffset(source.length - 1)
     this.onDisk = countCopies(source, 'disk')
     this.inStore = countCopies(source, 'object')
+    this.inArrow = countIf(source, (index) => source.isArrow(index))
   }
 
   static of(entries: readonly SegmentEntry[]): SegmentChunk {
@@ -65,6 +69,10 @@ export class SegmentChunk {
 
   hasCopy(index: number, tier: 'disk' | 'object'): boolean {
     return this.#source.hasCopy(index, tier)
+  }
+
+  isArrow(index: number): boolean {
+    return this.#source.isArrow(index)
   }
 
   /** The index of the first segment that ends after `offset`. */
@@ -104,11 +112,16 @@ function sourceOf(entries: readonly SegmentEntry[]): ChunkSource {
     baseOffset: (index) => at(index).baseOffset,
     endOffset: (index) => at(index).endOffset,
     hasCopy: (index, tier) => at(index)[tier] !== null,
+    isArrow: (index) => at(index).format === 'arrow',
   }
 }
 
 function countCopies(source: ChunkSource, tier: 'disk' | 'object'): number {
+  return countIf(source, (index) => source.hasCopy(index, tier))
+}
+
+function countIf({ length }: ChunkSource, test: (index: number) => boolean): number {
   let count = 0
-  for (let index = 0; index < source.length; index++) if (source.hasCopy(index, tier)) count++
+  for (let index = 0; index < length; index++) if (test(index)) count++
   return count
 }

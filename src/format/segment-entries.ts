@@ -86,6 +86,15 @@ export class SegmentEntries implements Iterable<SegmentEntry> {
     yield* this.#copied(tier, false)
   }
 
+  /** Those that are written as Arrow, in order. */
+  *inArrow(): Generator<SegmentEntry, undefined> {
+    for (const chunk of this.chunks) {
+      if (chunk.inArrow === 0) continue
+      for (let index = 0; index < chunk.length; index++)
+        if (chunk.isArrow(index)) yield chunk.at(index)
+    }
+  }
+
   /** How many have a copy on a tier. */
   countHaving(tier: 'disk' | 'object'): number {
     return this.#having[tier]

@@ -1,7 +1,5 @@
 /** What a manifest says of one segment. */
-import type { ColumnStatistics } from './segment.ts'
-
-export type SegmentFormat = 'arrow' | 'parquet'
+import type { ColumnStatistics, SegmentFormat } from './segment.ts'
 
 /** Where the bytes of a segment lie: inside a file or an object, possibly one that many segments share. */
 export interface Location {

@@ -8,10 +8,28 @@ import { type Fail, JsonFields, parseJson } from './json-fields.ts'
 import { BATCH_ROWS_MAX, STORED_COLUMNS_MAX, DICTIONARY_ENTRIES_MAX } from './limits.ts'
 import { producerOf } from './producer.ts'
 import { type Schema, isColumnType } from './schema.ts'
-import { decodeTerms } from './segment-terms.ts'
-import type { BatchFacts, ColumnStatistics, DictionaryFacts, SegmentFacts } from './segment.ts'
+import { decodeTerms, termsFacts } from './segment-terms.ts'
+import { parquetColumns } from './parquet-layout.ts'
+import type {
+  BatchFacts,
+  ColumnStatistics,
+  DictionaryFacts,
+  SegmentFacts,
+  SegmentFormat,
+} from './segment.ts'
 
 export const SEGMENT_FORMAT_VERSION = 1
+
+/** Key of our facts in the footer's metadata. */
+export const FACTS_KEY = 'stratalog'
+
+/** Begins the checksum of a segment's tail. */
+export const TAIL_MAGIC: Uint8Array = Buffer.from('SLT1')
+
+export function factsJson({ format: _format, ...stored }: SegmentFacts): string {
+  const { terms } = stored
+  return JSON.stringify(terms === undefined ? stored : { ...stored, terms: termsFacts(terms) })
+}
 
 /**
  * @param bytes JSON whose checksum was verified.
@@ -20,6 +38,7 @@ export const SEGMENT_FORMAT_VERSION = 1
  */
 export function decodeSegmentFacts(
   bytes: Uint8Array,
+  format: SegmentFormat,
   tailPosition: number,
   fail: Fail,
 ): SegmentFacts {
@@ -30,6 +49,7 @@ export function decodeSegmentFacts(
   const endOffset = fields.integer('endOffset')
   const records = endOffset - baseOffset
   const facts: SegmentFacts = {
+    format,
     formatVersion,
     engineId: fields.text('engineId'),
     logId: fields.integer('logId'),
@@ -100,7 +120,7 @@ function decodeBatch(fields: JsonFields): BatchFacts {
     baseOffset: fields.integer('baseOffset'),
     length: fields.integer('length', 1),
     position: fields.integer('position'),
-    metadataLength: fields.integer('metadataLength', 16),
+    metadataLength: fields.integer('metadataLength'),
     bodyLength: fields.integer('bodyLength'),
     metadataChecksum: fields.integer('metadataChecksum'),
     columns: fields.arraysOfIntegers('columns'),
@@ -135,13 +155,12 @@ function checkRelations(facts: SegmentFacts, tailPosition: number, fail: Fail): 
   checkDictionaries(facts, fail)
   let position = facts.preambleLength
   let offset = facts.baseOffset
-  const shapes = columnShapes(facts)
   for (const batch of facts.batches) {
     if (batch.position !== position) fail(`a block begins at ${batch.position}, not ${position}`)
     if (batch.baseOffset !== offset)
       fail(`a block begins at offset ${batch.baseOffset}, not ${offset}`)
     if (batch.length > BATCH_ROWS_MAX) fail(`a block has ${batch.length} rows`)
-    storedColumns(batch, shapes, fail)
+    checkColumns(batch, facts, fail)
     position += batch.metadataLength + batch.bodyLength
     offset += batch.length
   }
@@ -151,7 +170,18 @@ function checkRelations(facts: SegmentFacts, tailPosition: number, fail: Fail): 
   }
 }
 
+function checkColumns(batch: BatchFacts, facts: SegmentFacts, fail: Fail): void {
+  if (facts.format === 'parquet') {
+    parquetColumns(batch, facts, fail)
+    return
+  }
+  if (batch.metadataLength < 16) fail(`a block has ${batch.metadataLength} bytes of metadata`)
+  storedColumns(batch, columnShapes(facts), fail)
+}
+
 function checkDictionaries(facts: SegmentFacts, fail: Fail): void {
+  if (facts.format === 'parquet' && facts.dictionaries.length > 0)
+    fail('a dictionary belongs to no row group')
   let end = facts.dictionaries[0]?.position ?? facts.preambleLength
   let column = -1
   for (const dictionary of facts.dictionaries) {

@@ -1,12 +1,12 @@
 /**
- * Reads segments; see segment-writer.ts for the layout. Pure: positions and lengths in, bytes in,
- * columns out.
+ * Reads segments; see segment-writer.ts and parquet-writer.ts for the layouts. Pure: positions and
+ * lengths in, bytes in, columns out.
  *
  * Nothing is believed before a checksum of ours over the stored bytes was verified: the tail's
  * covers the facts, the facts' cover the preamble and each part of a block. Only then do bytes reach a
- * flatbuffers or an LZ4 decoder, and these are held to the lengths that the facts allow. All damage
- * is `segment_corrupt` with the position in the segment; bytes that were damaged on purpose,
- * checksums included, give the same error or other values, never a read out of range.
+ * decoder of flatbuffers, Thrift, LZ4 or Zstandard, and these are held to the lengths that the facts
+ * allow. All damage is `segment_corrupt` with the position in the segment; bytes that were damaged on
+ * purpose, checksums included, give the same error or other values, never a read out of range.
  *
  * Columns may lie over the bytes they were decoded from, which the caller leaves unchanged while
  * they are in use.
@@ -23,11 +23,13 @@ import type { ColumnData } from './column.ts'
 import { type StoredRange, columnShapes, storedColumns } from './column-layout.ts'
 import type { Fail } from './json-fields.ts'
 import { SEGMENT_FOOTER_BYTES_MAX } from './limits.ts'
+import { decodeParquetColumn } from './parquet-column.ts'
+import { parquetColumns } from './parquet-layout.ts'
+import { isParquetTail, parquetFacts, parquetTailLength } from './parquet-tail.ts'
 import type { RecordBatch } from './record-batch.ts'
 import type { Field } from './schema.ts'
 import { columnShape, decodeCodedColumn, decodePlainColumn } from './segment-column.ts'
-import { decodeSegmentFacts } from './segment-facts.ts'
-import { FACTS_KEY, TAIL_MAGIC } from './segment-writer.ts'
+import { FACTS_KEY, TAIL_MAGIC, decodeSegmentFacts } from './segment-facts.ts'
 import type { BatchFacts, DictionaryFacts, SegmentFacts } from './segment.ts'
 
 /** What to read of a segment's end at first: enough for the facts of most. */
@@ -58,6 +60,11 @@ export function parseSegmentTail(tail: Uint8Array, length: number): SegmentTail 
   const needed = tailLength(tail, length, fail)
   if (tail.length < needed) return { kind: 'more', tailBytes: needed }
   const bytes = tail.subarray(tail.length - needed)
+  const tailPosition = length - needed
+  if (isParquetTail(tail)) {
+    const json = parquetFacts(bytes, fail)
+    return { kind: 'facts', facts: decodeSegmentFacts(json, 'parquet', tailPosition, fail) }
+  }
   if (!equals(bytes.subarray(0, END_OF_STREAM.length), END_OF_STREAM))
     fail('its blocks have no end')
   if (
@@ -73,15 +80,17 @@ export function parseSegmentTail(tail: Uint8Array, length: number): SegmentTail 
     fail("its footer does not match the footer's checksum")
   }
   const json = factsJson(covered.subarray(0, covered.length - END_BYTES), fail)
-  return { kind: 'facts', facts: decodeSegmentFacts(json, length - needed, fail) }
+  return { kind: 'facts', facts: decodeSegmentFacts(json, 'arrow', tailPosition, fail) }
 }
 
 /** How long the tail is, as far as the given bytes tell. */
 function tailLength(tail: Uint8Array, length: number, fail: Fail): number {
   if (length < END_BYTES + BEFORE_FOOTER_BYTES) fail('it is too short for a segment')
   if (tail.length < END_BYTES) return Math.min(length, SEGMENT_TAIL_BYTES)
+  if (isParquetTail(tail)) return parquetTailLength(tail, length, fail)
   const end = tail.subarray(tail.length - END_BYTES)
-  if (!equals(end.subarray(4), ARROW_MAGIC)) fail('it does not end as an Arrow file')
+  if (!equals(end.subarray(4), ARROW_MAGIC))
+    fail('it ends neither as an Arrow nor as a Parquet file')
   const footerLength = dataView(end).getUint32(0, true)
   const needed = footerLength + END_BYTES + BEFORE_FOOTER_BYTES
   if (footerLength > SEGMENT_FOOTER_BYTES_MAX || needed > length)
@@ -160,7 +169,7 @@ export function blockRanges(
   columns?: readonly number[],
 ): readonly StoredRange[] {
   const block = present(facts.batches[index], `block ${index}`)
-  const stored = storedColumns(block, columnShapes(facts), failAt(block.position))
+  const stored = rangesOf(facts, block)
   if (columns === undefined) return [metadataRange(block), ...stored].filter(isFilled)
   const wanted = [...new Set(columns)].toSorted((a, b) => a - b)
   return wanted.map((position) => present(stored[position], `column ${position}`)).filter(isFilled)
@@ -190,17 +199,16 @@ export function decodeBlock(
   columns?: readonly number[],
 ): RecordBatch {
   const block = present(facts.batches[index], `block ${index}`)
-  const stored = storedColumns(block, columnShapes(facts), failAt(block.position))
   const wanted = columns ?? facts.schema.fields.map((_, position) => position)
-  if (columns === undefined) {
-    const metadata = metadataRange(block)
-    verifyRange(metadata, bytesOf(metadata))
-  }
+  const metadata = metadataRange(block)
+  if (columns === undefined && isFilled(metadata)) verifyRange(metadata, bytesOf(metadata))
+  const decode = columnDecoder(facts, block, dictionaries)
+  const ranges = rangesOf(facts, block)
   const read = wanted.map((position) => {
-    const column = present(stored[position], `column ${position}`)
-    const bytes = isFilled(column) ? bytesOf(column) : NO_BYTES
-    verifyRange(column, bytes)
-    return { position, column, bytes }
+    const range = present(ranges[position], `column ${position}`)
+    const bytes = isFilled(range) ? bytesOf(range) : NO_BYTES
+    verifyRange(range, bytes)
+    return { position, bytes, fail: failAt(range.start) }
   })
   return {
     schema:
@@ -209,17 +217,46 @@ export function decodeBlock(
         : { id: facts.schema.id, fields: pick(facts.schema.fields, columns) },
     baseOffset: block.baseOffset,
     length: block.length,
-    columns: read.map(({ position, column, bytes }) => {
-      const fail = failAt(column.start)
-      if (!isEncoded(facts, position)) {
-        const { type } = present(facts.schema.fields[position], 'a field')
-        return decodePlainColumn(bytes, column.place, type, block.length, fail)
-      }
-      const dictionary = present(dictionaries.get(position), `the dictionary of column ${position}`)
-      return decodeCodedColumn(bytes, column.place, dictionary, block.length, fail)
-    }),
+    columns: read.map(({ position, bytes, fail }) => decode(position, bytes, fail)),
     appendTimeMin: block.appendTimeMin,
     appendTimeMax: block.appendTimeMax,
+  }
+}
+
+/** The ranges of a block's columns, by position in the schema. */
+function rangesOf(facts: SegmentFacts, block: BatchFacts): readonly StoredRange[] {
+  const fail = failAt(block.position)
+  return facts.format === 'parquet'
+    ? parquetColumns(block, facts, fail)
+    : storedColumns(block, columnShapes(facts), fail)
+}
+
+type ColumnDecoder = (position: number, bytes: Uint8Array, fail: Fail) => ColumnData
+
+function columnDecoder(
+  facts: SegmentFacts,
+  block: BatchFacts,
+  dictionaries: SegmentDictionaries,
+): ColumnDecoder {
+  const { fields } = facts.schema
+  const failHere = failAt(block.position)
+  if (facts.format === 'parquet') {
+    const places = parquetColumns(block, facts, failHere)
+    return (position, bytes, fail) => {
+      const field = present(fields[position], 'a field')
+      const place = present(places[position], `column ${position}`)
+      return decodeParquetColumn(field, place, bytes, block.length, fail)
+    }
+  }
+  const stored = storedColumns(block, columnShapes(facts), failHere)
+  return (position, bytes, fail) => {
+    const { place } = present(stored[position], `column ${position}`)
+    if (!isEncoded(facts, position)) {
+      const { type } = present(fields[position], 'a field')
+      return decodePlainColumn(bytes, place, type, block.length, fail)
+    }
+    const dictionary = present(dictionaries.get(position), `the dictionary of column ${position}`)
+    return decodeCodedColumn(bytes, place, dictionary, block.length, fail)
   }
 }
 

@@ -29,49 +29,19 @@ import { Sha256, crc32c } from './checksum.ts'
 import { type ColumnData, sliceColumn } from './column.ts'
 import { concatColumns, concatValidity, flattenColumn } from './column-concat.ts'
 import { describeColumns } from './column-layout.ts'
-import {
-  type ColumnRange,
-  columnRange,
-  mergeRanges,
-  rangeToMs,
-  toStatistics,
-} from './column-range.ts'
+import { type ColumnRange, columnRange, mergeRanges, toStatistics } from './column-range.ts'
 import { type DictionaryPlan, dictionaryCodes, planDictionary } from './dictionary-plan.ts'
 import type { RecordBatch } from './record-batch.ts'
 import { type BlockPlan, planBlocks } from './segment-blocks.ts'
-import type { ProducerState } from './producer.ts'
-import { SEGMENT_FORMAT_VERSION } from './segment-facts.ts'
-import { type TermsRun, termsFacts } from './segment-terms.ts'
-import type { BatchFacts, DictionaryFacts, SegmentFacts } from './segment.ts'
-
-/** Key of our facts in the footer's custom metadata. */
-export const FACTS_KEY = 'stratalog'
-
-/** Begins the checksum of a segment's tail. */
-export const TAIL_MAGIC: Uint8Array = Buffer.from('SLT1')
-
-/** Whose records a segment holds. */
-export interface SegmentHeader {
-  readonly engineId: string
-  readonly logId: number
-  readonly logName: string
-  readonly partition: number
-  /** The column that times are taken from; one of the schema. */
-  readonly timeColumn: string
-  readonly keyColumn: string | null
-  /** As of the end of the segment; none unless a log without a WAL has some. */
-  readonly producers?: readonly ProducerState[]
-  /** Of all its records in order; none where nothing was asked for. */
-  readonly terms?: readonly TermsRun[]
-}
-
-export interface EncodedSegment {
-  readonly facts: SegmentFacts
-  /** Of all pieces together. */
-  readonly length: number
-  /** Of all pieces together, lowercase hex. */
-  readonly sha256: string
-}
+import { FACTS_KEY, TAIL_MAGIC, factsJson } from './segment-facts.ts'
+import { blockTimes, summaryFacts } from './segment-summary.ts'
+import type {
+  BatchFacts,
+  DictionaryFacts,
+  EncodedSegment,
+  SegmentFacts,
+  SegmentHeader,
+} from './segment.ts'
 
 /**
  * The bytes of a segment of `batches`, piece by piece; the last step returns what was written. Work
@@ -93,13 +63,6 @@ export function* encodeSegment(
 interface ColumnTotal {
   nullCount: number
   range: ColumnRange | null
-}
-
-interface TimeBounds {
-  readonly timeMin: number
-  readonly timeMax: number
-  readonly appendTimeMin: number
-  readonly appendTimeMax: number
 }
 
 class SegmentWriter {
@@ -165,7 +128,7 @@ class SegmentWriter {
     const facts = this.#summary()
     this.#facts = facts
     const footer = encodeFooter(this.#fields, this.#dictionaryFacts, this.#batchFacts, [
-      [FACTS_KEY, JSON.stringify({ ...facts, ...storedTerms(facts) })],
+      [FACTS_KEY, factsJson(facts)],
     ])
     const covered = new Uint8Array(footer.length + 4 + ARROW_MAGIC.length)
     covered.set(footer)
@@ -272,15 +235,6 @@ class SegmentWriter {
   ): BatchFacts {
     const types = this.#fields.map((field) => field.type)
     const type = present(this.#fields[this.#timePosition], 'the time column').type
-    const appendTimeMin = plan.parts.reduce(
-      (min, { batch }) => Math.min(min, batch.appendTimeMin),
-      Infinity,
-    )
-    const appendTimeMax = plan.parts.reduce(
-      (max, { batch }) => Math.max(max, batch.appendTimeMax),
-      -Infinity,
-    )
-    const times = rangeToMs(type, timeRange) ?? { min: appendTimeMin, max: appendTimeMax }
     return {
       baseOffset: plan.baseOffset,
       length: plan.length,
@@ -289,67 +243,21 @@ class SegmentWriter {
       bodyLength,
       metadataChecksum: crc32c(bytes.subarray(0, metadataLength)),
       columns: describeColumns(columns, types, bufferLengths, bytes.subarray(metadataLength)),
-      timeMin: times.min,
-      timeMax: times.max,
-      appendTimeMin,
-      appendTimeMax,
+      ...blockTimes(plan, type, timeRange),
     }
   }
 
   #summary(): SegmentFacts {
-    const last = present(this.#batchFacts.at(-1), 'a block')
-    return {
-      formatVersion: SEGMENT_FORMAT_VERSION,
-      ...headerFacts(this.#header),
-      baseOffset: this.#first.baseOffset,
-      endOffset: last.baseOffset + last.length,
-      schema: schemaFacts(this.#first.schema),
-      ...boundsOver(this.#batchFacts),
+    return summaryFacts(this.#header, this.#first, this.#batchFacts, {
+      format: 'arrow',
       rawBytes: this.#rawBytes,
       dictionaries: this.#dictionaryFacts,
-      batches: this.#batchFacts,
       statistics: this.#totals.map(({ nullCount, range }, position) => {
         const dictionary = this.#plans[position]?.dictionary
         return toStatistics(nullCount, dictionary === undefined ? range : columnRange(dictionary))
       }),
       preambleChecksum: this.#preambleChecksum,
       preambleLength: this.#preambleLength,
-      ...producerFacts(this.#header),
-      ...termFacts(this.#header),
-    }
-  }
-}
-
-/** Exactly the facts, whatever else the objects that were passed in carry. */
-function headerFacts(header: SegmentHeader): SegmentHeader {
-  const { engineId, logId, logName, partition, timeColumn, keyColumn } = header
-  return { engineId, logId, logName, partition, timeColumn, keyColumn }
-}
-
-function producerFacts({ producers = [] }: SegmentHeader): Pick<SegmentFacts, 'producers'> {
-  return producers.length === 0 ? {} : { producers }
-}
-
-function termFacts({ terms = [] }: SegmentHeader): Pick<SegmentFacts, 'terms'> {
-  return terms.length === 0 ? {} : { terms }
-}
-
-function storedTerms({ terms }: SegmentFacts): { readonly terms?: ReturnType<typeof termsFacts> } {
-  return terms === undefined ? {} : { terms: termsFacts(terms) }
-}
-
-function schemaFacts(schema: RecordBatch['schema']): RecordBatch['schema'] {
-  return {
-    id: schema.id,
-    fields: schema.fields.map(({ name, type, nullable }) => ({ name, type, nullable })),
-  }
-}
-
-function boundsOver(blocks: readonly TimeBounds[]): TimeBounds {
-  return {
-    timeMin: Math.min(...blocks.map((block) => block.timeMin)),
-    timeMax: Math.max(...blocks.map((block) => block.timeMax)),
-    appendTimeMin: Math.min(...blocks.map((block) => block.appendTimeMin)),
-    appendTimeMax: Math.max(...blocks.map((block) => block.appendTimeMax)),
+    })
   }
 }

@@ -2,6 +2,8 @@ import type { ProducerState } from './producer.ts'
 import type { TermsRun } from './segment-terms.ts'
 import type { Schema } from './schema.ts'
 
+export type SegmentFormat = 'arrow' | 'parquet'
+
 /**
  * The least and greatest value of a column, as JSON; absent for types without an order we prune by,
  * and when all is null.
@@ -16,7 +18,7 @@ export interface ColumnStatistics {
   readonly max?: number | string
 }
 
-/** The checksum and layout of one column in a block; drawn in column-layout.ts. */
+/** The checksum and layout of one column in a block; drawn in column-layout.ts, for Parquet in parquet-layout.ts. */
 export type ColumnFacts = readonly number[]
 
 /**
@@ -28,7 +30,7 @@ export interface BatchFacts {
   readonly length: number
   /**
    * Where the IPC message begins, its metadata length and its body length, as in the Arrow footer's
-   * Block.
+   * Block. A row group of Parquet has no metadata there.
    */
   readonly position: number
   readonly metadataLength: number
@@ -57,8 +59,35 @@ export interface DictionaryFacts {
   readonly bodyLength: number
 }
 
-/** What a segment says of itself, in the footer's custom metadata under `stratalog` as JSON. */
+/** Whose records a segment holds. */
+export interface SegmentHeader {
+  /** How it is written; `arrow` when absent. */
+  readonly format?: SegmentFormat
+  readonly engineId: string
+  readonly logId: number
+  readonly logName: string
+  readonly partition: number
+  /** The column that times are taken from; one of the schema. */
+  readonly timeColumn: string
+  readonly keyColumn: string | null
+  /** As of the end of the segment; none unless a log without a WAL has some. */
+  readonly producers?: readonly ProducerState[]
+  /** Of all its records in order; none where nothing was asked for. */
+  readonly terms?: readonly TermsRun[]
+}
+
+export interface EncodedSegment {
+  readonly facts: SegmentFacts
+  /** Of all pieces together. */
+  readonly length: number
+  /** Of all pieces together, lowercase hex. */
+  readonly sha256: string
+}
+
+/** What a segment says of itself, in the footer's key-value metadata under `stratalog` as JSON. */
 export interface SegmentFacts {
+  /** The bytes say it by themselves; not part of the JSON. */
+  readonly format: SegmentFormat
   readonly formatVersion: number
   readonly engineId: string
   readonly logId: number

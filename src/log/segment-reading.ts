@@ -292,6 +292,8 @@ function checkOwner(facts: SegmentFacts, entry: SegmentEntry, owner: SegmentOwne
   }
   if (facts.schema.id !== entry.schemaId)
     throw mismatch(`its schema is ${facts.schema.id}, not ${entry.schemaId}`, 'swapped')
+  if (facts.format !== entry.format)
+    throw mismatch(`it is written as ${facts.format}, not as ${entry.format}`, 'swapped')
   // Another engine, or an earlier life of this one, may have had a segment of the same offsets.
   const other = TRAITS.find((trait) => facts[trait] !== entry[trait])
   if (other !== undefined)

@@ -2,7 +2,8 @@
 import type { SegmentEntry } from '../format/manifest.ts'
 import { segmentPath } from '../format/paths.ts'
 import { type RecordBatch, endOffset, sliceRecordBatch } from '../format/record-batch.ts'
-import { type EncodedSegment, encodeSegment } from '../format/segment-writer.ts'
+import { segmentSteps } from '../format/segment-steps.ts'
+import type { EncodedSegment } from '../format/segment.ts'
 import { SegmentReading, type SegmentOwner } from '../log/segment-reading.ts'
 
 export interface CutSegment {
@@ -35,9 +36,10 @@ export async function cutSegment(
   }
   const { engineId, logId, logName, partition } = owner
   const { timeColumn, keyColumn } = facts
-  const header = { engineId, logId, logName, partition, timeColumn, keyColumn }
+  const { format } = facts
+  const header = { format, engineId, logId, logName, partition, timeColumn, keyColumn }
   const pieces: Uint8Array[] = []
-  const steps = encodeSegment(header, batches)
+  const steps = await segmentSteps(header, batches)
   for (;;) {
     const step = steps.next()
     if (step.done !== true) {
@@ -53,7 +55,8 @@ function entryOf(
   { logId, partition }: SegmentOwner,
 ): SegmentEntry {
   const { baseOffset, endOffset: end } = facts
-  const object = segmentPath({ logId, partition, baseOffset, sha256, format: 'arrow' })
+  const { format } = facts
+  const object = segmentPath({ logId, partition, baseOffset, sha256, format })
   return {
     baseOffset,
     endOffset: end,
@@ -65,7 +68,7 @@ function entryOf(
     rawBytes: facts.rawBytes,
     length,
     sha256,
-    format: 'arrow',
+    format,
     statistics: facts.statistics,
     disk: { object, position: 0, length },
     object: null,

@@ -1,6 +1,6 @@
 /**
- * Compact: neighbouring small segments become one, on the tiers that they lie on. Records keep their offsets, so
- * readers, snapshots and replays see no difference.
+ * Compact: neighbouring small segments become one, and aged Arrow segments become Parquet, on the tiers that they lie
+ * on. Records keep their offsets, so readers, snapshots and replays see no difference.
  *
  * 1. read the segments and check them against the manifest: damage is not copied;
  * 2. encode their records as one segment, which takes the memory of one; write it to disk as a flush does, put it into
@@ -20,6 +20,7 @@ import type {
 } from '../format/manifest.ts'
 import { segmentKey } from '../format/paths.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
+import type { SegmentFormat } from '../format/segment.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
@@ -44,14 +45,20 @@ export function compactSegments(
     const segments = partition.segments.filter(
       ({ baseOffset, endOffset }) => baseOffset >= run.from && endOffset <= run.to,
     )
-    if (segments.length < 2 || !isOwn(context, log, partition, segments)) return []
+    if (!isWorthIt(segments, run) || !isOwn(context, log, partition, segments)) return []
     compacting.add(partition)
     try {
-      return await compactNow(context, log, partition, segments)
+      return await compactNow(context, log, partition, segments, run.format)
     } finally {
       compacting.delete(partition)
     }
   })
+}
+
+/** One segment alone is written again only in another format. */
+function isWorthIt(segments: readonly SegmentEntry[], { format }: CompactionRun): boolean {
+  const [first] = segments
+  return segments.length > 1 || (first !== undefined && (format ?? first.format) !== first.format)
 }
 
 const compacting = new WeakSet<Partition>()
@@ -77,10 +84,15 @@ async function compactNow(
   log: LiveLog,
   partition: Partition,
   segments: readonly SegmentEntry[],
+  wanted: SegmentFormat | undefined,
 ): Promise<readonly TierMove[]> {
   const [first] = segments
   const { disk: diskCopy, object: objectCopy } = present(first, 'a segment to compact')
-  const filling = { log, partition, ...(await recordsOf(context, log, partition, segments)) }
+  // What is Parquet stays so, whatever the log's policy says by now.
+  const isParquet = segments.every(({ format }) => format === 'parquet')
+  const format = wanted ?? (isParquet ? 'parquet' : log.policy.segmentFormat)
+  const records = await recordsOf(context, log, partition, segments)
+  const filling = { log, partition, format, ...records }
   let segment: SegmentEntry
   if (diskCopy === null) {
     segment = await putBatches(context, filling)

@@ -1,7 +1,7 @@
 import type { PartitionState, SegmentEntry } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
 
-/** One segment in the place of several that have the same records. */
+/** One segment in the place of others that have the same records; of one, when it is written in another format. */
 export interface Compacted {
   readonly segment: SegmentEntry
   readonly replaced: readonly SegmentEntry[]
@@ -27,7 +27,8 @@ export function compactedIn(
       if (own.endOffset > by.endOffset) break
       replaced.push(own)
     }
-    if (replaced.length < 2 || replaced.at(-1)?.endOffset !== by.endOffset) continue
+    const isItself = replaced[0]?.sha256 === by.sha256
+    if (isItself || replaced.at(-1)?.endOffset !== by.endOffset) continue
     compacted.push({ segment: by, replaced })
     next = by.endOffset
   }

@@ -20,6 +20,8 @@ export interface CompactionScope {
 export interface CompactionRun {
   readonly from: number
   readonly to: number
+  /** What it is written as; as the log's policy says when absent. */
+  readonly format?: 'parquet'
 }
 
 /** Neighbours of one level that are merged, at least; also how many times a level is bigger than the one below. */
@@ -70,6 +72,36 @@ function lookFor(segments: SegmentEntries, scope: CompactionScope): CompactionRu
     }
   }
   return null
+}
+
+/** Segments that a look for aged ones passes over, at most: the next look comes when they may be changed. */
+const PASSED_OVER_MAX = 256
+
+/**
+ * The oldest Arrow segment that may become Parquet, with its neighbours that `isAged` too and fit one segment; null:
+ * there is none. A segment becomes Parquet once, so this ends.
+ */
+export function agedRun(
+  segments: SegmentEntries,
+  scope: CompactionScope,
+  isAged: (segment: SegmentEntry) => boolean,
+): CompactionRun | null {
+  const run: SegmentEntry[] = []
+  let passed = 0
+  for (const segment of segments.inArrow()) {
+    const last = run.at(-1)
+    if (!isAged(segment) || (last !== undefined && !isNeighbour(last, segment))) break
+    if (!isIn(scope, segment)) {
+      if (last !== undefined || ++passed === PASSED_OVER_MAX) break
+      continue
+    }
+    if (last !== undefined && bytesOf(run) + segment.rawBytes > SEGMENT_BYTES_TARGET) break
+    run.push(segment)
+  }
+  const [first] = run
+  const last = run.at(-1)
+  if (first === undefined || last === undefined) return null
+  return { from: first.baseOffset, to: last.endOffset, format: 'parquet' }
 }
 
 /** By hand: every run of neighbours that fit one segment, in order, however many or few they are. */

@@ -3,10 +3,17 @@ import type { Location, SegmentEntry } from '../format/manifest.ts'
 import type { ProducerState } from '../format/producer.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { TermsRun } from '../format/segment-terms.ts'
-import type { EncodedSegment } from '../format/segment-writer.ts'
+import type { EncodedSegment, SegmentFormat } from '../format/segment.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { TieringContext } from './context.ts'
 import type { PieceSink } from './segment-encoder.ts'
+
+export interface EncodeOptions {
+  /** Of a log in RAM. */
+  readonly terms?: readonly TermsRun[] | undefined
+  /** The log's when absent. */
+  readonly format?: SegmentFormat | undefined
+}
 
 export function encodeBatches(
   { engineId, encoder }: TieringContext,
@@ -15,11 +22,11 @@ export function encodeBatches(
   batches: readonly RecordBatch[],
   producers: readonly ProducerState[],
   sink: PieceSink,
-  terms: readonly TermsRun[] = [],
+  { terms = [], format = log.policy.segmentFormat }: EncodeOptions = {},
 ): Promise<EncodedSegment> {
   const { timeColumn, definition } = log
   const { keyColumn } = definition
-  const place = { engineId, logId: log.id, logName: log.name, partition }
+  const place = { format, engineId, logId: log.id, logName: log.name, partition }
   return encoder.encode({ ...place, timeColumn, keyColumn, producers, terms }, batches, sink)
 }
 
@@ -41,7 +48,7 @@ export function segmentEntry(
     rawBytes: facts.rawBytes,
     length: encoded.length,
     sha256: encoded.sha256,
-    format: 'arrow',
+    format: facts.format,
     statistics: facts.statistics,
     disk: tier === 'disk' ? location : null,
     object: tier === 'object' ? location : null,

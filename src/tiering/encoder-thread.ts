@@ -7,7 +7,8 @@
  */
 import { type ClonedError, toClonedError } from '../base/cloned-error.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
-import { type EncodedSegment, type SegmentHeader, encodeSegment } from '../format/segment-writer.ts'
+import { segmentSteps } from '../format/segment-steps.ts'
+import type { EncodedSegment, SegmentHeader } from '../format/segment.ts'
 
 export type ToEncoder =
   | {
@@ -58,7 +59,9 @@ export class EncoderThread {
     progress: Progress,
   ): Promise<void> {
     try {
-      const segment = await this.#pieces(id, encodeSegment(header, batches), progress)
+      const started = segmentSteps(header, batches)
+      const steps = started instanceof Promise ? await started : started
+      const segment = await this.#pieces(id, steps, progress)
       this.#post(segment === null ? { kind: 'stopped', id } : { kind: 'done', id, segment }, [])
     } catch (error) {
       this.#post({ kind: 'failed', id, failure: toClonedError(error) }, [])

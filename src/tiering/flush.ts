@@ -10,7 +10,7 @@
  */
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
-import type { EncodedSegment } from '../format/segment-writer.ts'
+import type { EncodedSegment, SegmentFormat } from '../format/segment.ts'
 import { segmentDirectory, segmentKey, segmentPath, temporaryPath } from '../format/paths.ts'
 import { randomHex } from '../base/random.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -116,6 +116,8 @@ interface Filling {
   readonly log: LiveLog
   readonly partition: Partition
   readonly records: readonly RecordBatch[]
+  /** The log's when absent. */
+  readonly format?: SegmentFormat
   /** A segment that no manifest comes to name says of them itself. */
   readonly producers: readonly ProducerState[]
   /** Of all records, of a log in RAM. */
@@ -204,26 +206,32 @@ async function writeThrough(
   context: TieringContext,
   disk: DiskContext,
   temporary: string,
-  { log, partition, records, producers }: Filling,
+  { log, partition, records, format, producers }: Filling,
 ): Promise<SegmentEntry> {
   let encoded: EncodedSegment
   const file = await disk.fileSystem.create(temporary)
   try {
-    encoded = await encodeBatches(context, log, partition.partition, records, producers, (piece) =>
-      file.write(piece),
+    encoded = await encodeBatches(
+      context,
+      log,
+      partition.partition,
+      records,
+      producers,
+      (piece) => file.write(piece),
+      { format },
     )
     await file.sync()
   } finally {
     await file.close()
   }
-  const { baseOffset } = encoded.facts
+  const { baseOffset, format: written } = encoded.facts
   const name = {
     logId: log.id,
     partition: partition.partition,
     baseOffset,
     sha256: encoded.sha256,
-    format: 'arrow',
-  } as const
+    format: written,
+  }
   const path = segmentPath(name)
   const directory = `${disk.dataDir}/${segmentDirectory(log.id, partition.partition)}`
   await disk.fileSystem.makeDirectory(directory)
@@ -254,7 +262,7 @@ export async function archiveBatches(
 /** Encodes batches and puts them into the archive; its manifest does not name them yet. */
 export async function putBatches(
   context: TieringContext,
-  { log, partition, records, producers, terms }: Filling,
+  { log, partition, records, format, producers, terms }: Filling,
 ): Promise<SegmentEntry> {
   const { archive } = context
   if (archive === null)
@@ -272,14 +280,14 @@ export async function putBatches(
     async (piece) => {
       pieces.push(piece)
     },
-    terms,
+    { format, terms },
   )
   const key = segmentKey({
     logId: log.id,
     partition: partition.partition,
     baseOffset: encoded.facts.baseOffset,
     sha256: encoded.sha256,
-    format: 'arrow',
+    format: encoded.facts.format,
   })
   await archive.putSegment(key, Buffer.concat(pieces), encoded.sha256)
   const segment = segmentEntry(encoded, 'object', {

@@ -8,7 +8,12 @@
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
-import { type CompactionRun, type CompactionScope, compactionDue } from './compaction-plan.ts'
+import {
+  type CompactionRun,
+  type CompactionScope,
+  agedRun,
+  compactionDue,
+} from './compaction-plan.ts'
 import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
 
 /** A hot batch as the policy sees it. */
@@ -94,7 +99,7 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
     partition,
     retireTo: mustAsk ? 0 : start,
     retireArchived: hasArchive && (facts.isArchiveBehind || mustAsk),
-    compact: runToCompact(facts),
+    compact: runToCompact(facts, now),
     flush: isFlushDue(facts, now) ? (policy.localDisk ? 'disk' : 'object') : null,
     upload: hasArchive ? uploadsDue(facts, now) : [],
     dropHotTo: dropHotTo(facts, now),
@@ -172,8 +177,29 @@ export function isArchivedAround(segments: SegmentEntries, offset: number): bool
   return index > 0 && around.every((segment) => (segment?.object ?? null) !== null)
 }
 
-function runToCompact({ policy, segments, compaction }: PartitionFacts): CompactionRun | null {
-  return policy.mode === 'memory' ? null : compactionDue(segments, compaction)
+function runToCompact(
+  { policy, segments, compaction }: PartitionFacts,
+  now: number,
+): CompactionRun | null {
+  const { mode, parquetAfter } = policy
+  if (mode === 'memory') return null
+  const run = compactionDue(segments, compaction)
+  if (run !== null || parquetAfter === null) return run
+  return agedRun(
+    segments,
+    compaction,
+    ({ appendTimeMax }) => dueAt(appendTimeMax, parquetAfter, now) <= now,
+  )
+}
+
+/** When the oldest Arrow segment has the age to become Parquet, where it has not yet. */
+function agedAt({ policy, segments }: PartitionFacts, now: number): number {
+  if (policy.parquetAfter === null) return Infinity
+  for (const { appendTimeMax } of segments.inArrow()) {
+    const due = dueAt(appendTimeMax, policy.parquetAfter, now)
+    return due > now ? due : Infinity
+  }
+  return Infinity
 }
 
 /** When the first segment's newest record is due; Infinity where nothing is retired by age. */
@@ -283,7 +309,7 @@ function eachUpcoming(
   note('retire', retireDueAt(facts))
   if (policy.retentionBytes !== null && retireTo(facts, now) > 0) note('retire', now)
   if (policy.mode !== 'memory') {
-    if (runToCompact(facts) !== null) note('compact', now)
+    note('compact', runToCompact(facts, now) === null ? agedAt(facts, now) : now)
     const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
     const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
     if (oldest !== undefined) note('flush', dueAt(oldest.appendTimeMin, after, now))

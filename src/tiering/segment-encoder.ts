@@ -4,7 +4,8 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
-import { type EncodedSegment, type SegmentHeader, encodeSegment } from '../format/segment-writer.ts'
+import { segmentSteps } from '../format/segment-steps.ts'
+import type { EncodedSegment, SegmentHeader } from '../format/segment.ts'
 
 /** Where the bytes go as they come. */
 export type PieceSink = (piece: Uint8Array) => Promise<void>
@@ -25,7 +26,8 @@ export interface SegmentEncoder {
 export function inlineEncoder(clock: Clock): SegmentEncoder {
   return {
     async encode(header, batches, sink) {
-      const encoder = encodeSegment(header, batches)
+      const started = segmentSteps(header, batches)
+      const encoder = started instanceof Promise ? await started : started
       for (;;) {
         const step = encoder.next()
         if (step.done === true) return step.value

@@ -8,7 +8,7 @@ import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { ColumnData } from '../format/column.ts'
 import { type RecordBatch, recordBatchBytes } from '../format/record-batch.ts'
-import type { EncodedSegment, SegmentHeader } from '../format/segment-writer.ts'
+import type { EncodedSegment, SegmentHeader } from '../format/segment.ts'
 import type { FromEncoder, ToEncoder } from './encoder-thread.ts'
 import { type PieceSink, type SegmentEncoder, inlineEncoder } from './segment-encoder.ts'
 

@@ -40,8 +40,8 @@ export const PACKAGE_ENTRANCES: Readonly<Record<string, Entrance>> = {
   valibot: { folders: ['engine'] },
   commander: { folders: ['cli'] },
   'cli-table3': { folders: ['cli'] },
-  hyparquet: { folders: ['cli'] },
-  'hyparquet-writer': { folders: ['cli'] },
+  hyparquet: { folders: ['format', 'cli'] },
+  'hyparquet-writer': { folders: ['format', 'cli'] },
 }
 
 /** Packages whose types describe values that pass through every layer. */
@@ -68,7 +68,7 @@ const BUILTIN_ENTRANCES: Readonly<Record<string, readonly string[]>> = {
   readline: ['cli'],
   'readline/promises': ['cli'],
   tty: ['cli'],
-  zlib: ['server', 'cli'],
+  zlib: ['format', 'server', 'cli'],
 }
 
 export function directionFindings(files: readonly SourceFile[]): string[] {

@@ -35,6 +35,7 @@ export const HYBRID_POLICY: StoragePolicy = {
   evictionPolicy: 'fifo',
   evictionWatermark: 0.9,
   segmentFormat: 'arrow',
+  parquetAfter: null,
   keep: 'all',
 }
 

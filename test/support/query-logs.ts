@@ -178,6 +178,7 @@ function definition(name: string, partitions: number, options: LogOptions): LogD
       evictionPolicy: 'fifo',
       evictionWatermark: 0.9,
       segmentFormat: 'arrow',
+      parquetAfter: null,
       keep: 'all',
     },
     createdAt: 0,

@@ -6,11 +6,9 @@ import { type ColumnData, sliceColumn } from '../../src/format/column.ts'
 import type { RecordBatch } from '../../src/format/record-batch.ts'
 import type { Row } from '../../src/format/schema-inference.ts'
 import type { ColumnType, Field, Schema } from '../../src/format/schema.ts'
-import {
-  type EncodedSegment,
-  type SegmentHeader,
-  encodeSegment,
-} from '../../src/format/segment-writer.ts'
+import { encodeParquet } from '../../src/format/parquet-writer.ts'
+import { encodeSegment } from '../../src/format/segment-writer.ts'
+import type { EncodedSegment, SegmentHeader } from '../../src/format/segment.ts'
 
 export interface SampleOptions {
   readonly baseOffset?: number
@@ -138,7 +136,8 @@ export function writeSegment(
   batches: readonly RecordBatch[],
   header: Partial<SegmentHeader> = {},
 ): WrittenSegment {
-  const steps = encodeSegment({ ...SAMPLE_HEADER, ...header }, batches)
+  const encode = header.format === 'parquet' ? encodeParquet : encodeSegment
+  const steps = encode({ ...SAMPLE_HEADER, ...header }, batches)
   const pieces: Uint8Array[] = []
   for (;;) {
     const step = steps.next()

@@ -109,6 +109,8 @@ export function policyText(policy: StoragePolicy): string {
     after('out of RAM after', policy.memoryTtl),
     after('archive after', policy.archiveAfter),
     after('off disk after', policy.diskTtl),
+    policy.segmentFormat === 'parquet' ? 'as Parquet' : '',
+    after('as Parquet after', policy.parquetAfter),
     after('gone after', policy.retention),
     policy.retentionBytes === null
       ? ''

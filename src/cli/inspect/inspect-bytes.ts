@@ -67,6 +67,7 @@ function kindByName(file: string): FileKind | null {
 const BEGINNINGS: readonly (readonly [string, FileKind])[] = [
   ['STRATWAL', 'wal'],
   ['ARROW1', 'segment'],
+  ['PAR1', 'segment'],
   ['STLGPAGE', 'page'],
   ['{"stratalog":"manifest-commit"', 'commit'],
   ['{"stratalog":"manifest-base"', 'base'],

@@ -1,8 +1,8 @@
 /**
  * What the corruption sweep damages: small data directories with their archives, and every record that they hold.
  *
- * - `closed`: segments on disk only, on both tiers and in the archive only, logs with a WAL and without, two
- *   partitions, a snapshot, and records that are in the WAL alone; closed as it should be.
+ * - `closed`: segments on disk only, on both tiers and in the archive only, Arrow and Parquet, logs with a WAL and
+ *   without, two partitions, a snapshot, and records that are in the WAL alone; closed as it should be.
  * - `crashed`: the same, copied while the engine was running, so the WAL has no seal.
  * - `long`: enough commits that both manifests have a base, and segments for its pages.
  *
@@ -101,7 +101,7 @@ async function buildBase(place: string, name: BaseName, life: number): Promise<B
   const builder = new Builder(life)
   const first = await Stratalog.open(options, ports)
   await first.createLog('orders', { partitions: 2 })
-  await first.createLog('loose', { storage: { wal: false } })
+  await first.createLog('loose', { storage: { wal: false, segmentFormat: 'parquet' } })
   await first.createLog('direct', { storage: { localDisk: false } })
   await appendAll(first, builder, 30)
   await first.tier.now({ to: 'object' })

@@ -208,6 +208,18 @@ describe('resolvePolicy', () => {
     ],
     ['a memory log with a WAL', { mode: 'memory', wal: true }, WITH_ALL, 'storage.wal'],
     [
+      'Parquet segments of a memory log',
+      { mode: 'memory', segmentFormat: 'parquet' },
+      WITH_ALL,
+      'storage.segmentFormat',
+    ],
+    [
+      'an age for Parquet in a memory log',
+      { mode: 'memory', parquetAfter: '1d' },
+      WITH_ALL,
+      'storage.parquetAfter',
+    ],
+    [
       'a memory log that acknowledges on disk',
       { mode: 'memory', ack: 'disk' },
       WITH_ALL,

@@ -9,6 +9,7 @@ import { decodePage, encodePage } from '../../../src/format/manifest-page.ts'
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../../../src/format/manifest.ts'
 import { segmentKey, segmentPath } from '../../../src/format/paths.ts'
 import { SegmentChunk } from '../../../src/format/segment-chunk.ts'
+import { SegmentEntries } from '../../../src/format/segment-entries.ts'
 import { baseOf, logDefinition, segmentEntry } from '../../support/manifests.ts'
 
 const INTEGER = fc.integer({ min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER })
@@ -172,6 +173,21 @@ describe('a page', () => {
         )
     }
     expect(codeOf(() => decodePage(bytes, 'b'.repeat(64), 'f'))).toBe('manifest_corrupt')
+  })
+
+  test('says of each segment how it is written, without an entry of it', () => {
+    const formats = ['arrow', 'parquet', 'arrow', 'parquet'] as const
+    const entries = formats.map((format, index) => segmentEntry(index, index + 1, { format }))
+    const { page, bytes } = encodePage([
+      { logId: 1, partition: 0, chunk: SegmentChunk.of(entries.slice(0, 1)) },
+      { logId: 2, partition: 0, chunk: SegmentChunk.of(entries) },
+    ])
+    const [, run] = decodePage(bytes, page.sha256, 'f')
+    const source = run?.source
+    expect(formats.map((_, index) => source?.isArrow(index))).toEqual([true, false, true, false])
+    const chunk = SegmentChunk.of(entries)
+    if (source !== undefined) chunk.storedIn({ ...page, chunks: 1 }, source)
+    expect(Array.from(new SegmentEntries([chunk]).inArrow(), (e) => e.baseOffset)).toEqual([0, 2])
   })
 
   test.each<[string, Partial<SegmentEntry>]>([

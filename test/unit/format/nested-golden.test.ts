@@ -58,6 +58,14 @@ test('a segment of lists and structs is written and read as it always was', () =
   expect(readSegment(kept).batches.flatMap(batchToRows)).toEqual(ROWS)
 })
 
+test('a Parquet segment of lists and structs is read as it always was', () => {
+  const kept = golden(
+    'segment-v1/nested.parquet',
+    writeSegment([batch], { format: 'parquet' }).bytes,
+  )
+  expect(readSegment(kept).batches.flatMap(batchToRows)).toEqual(ROWS)
+})
+
 test('a WAL payload of lists and structs is written and read as it always was', () => {
   const bytes = new Uint8Array(appendPayloadBytes(batch.columns, 0, 3))
   writeAppendPayload(bytes, 0, SCHEMA.id, batch.columns, 0, 3)

@@ -22,8 +22,10 @@ const FACTS = sampleFacts()
 const LAST = FACTS.batches.at(-1)
 const TAIL_POSITION = LAST === undefined ? 0 : LAST.position + LAST.metadataLength + LAST.bodyLength
 
+/** The format is what the bytes are, and not stored. */
 function decode(facts: object): SegmentFacts {
-  return decodeSegmentFacts(Buffer.from(JSON.stringify(facts)), TAIL_POSITION, fail)
+  const { format: _format, ...stored } = facts as Partial<SegmentFacts>
+  return decodeSegmentFacts(Buffer.from(JSON.stringify(stored)), 'arrow', TAIL_POSITION, fail)
 }
 
 function withBatch(change: object, index = 1): object {

@@ -81,14 +81,21 @@ test('a segment of every type is written as it always was', () => {
 test.each([
   ['every-type.arrow', everyType],
   ['orders.arrow', orders],
+  ['every-type.parquet', everyType],
+  ['orders.parquet', orders],
 ] as const)('the golden segment %s is read as it always was', (name, records) => {
   const batch = records()
-  const written = writeSegment([batch])
+  const format = name.endsWith('.parquet') ? 'parquet' : 'arrow'
+  const written = writeSegment([batch], { format })
   const { facts, batches } = readSegment(golden(name, written.bytes))
   expect(batches.flatMap((part) => batchToRows(part))).toEqual(batchToRows(batch))
   const { batches: blocks, dictionaries, preambleChecksum, preambleLength, ...rest } = facts
   expect(rest).toEqual(
-    expect.objectContaining({ schema: written.facts.schema, statistics: written.facts.statistics }),
+    expect.objectContaining({
+      format,
+      schema: written.facts.schema,
+      statistics: written.facts.statistics,
+    }),
   )
   expect([blocks.length, dictionaries.length]).toEqual([1, written.facts.dictionaries.length])
   expect(preambleLength).toBeGreaterThan(0)

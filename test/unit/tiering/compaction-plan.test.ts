@@ -5,6 +5,7 @@ import type { SegmentEntry } from '../../../src/format/manifest.ts'
 import { SegmentEntries } from '../../../src/format/segment-entries.ts'
 import {
   type CompactionRun,
+  agedRun,
   compactableRuns,
   compactionDue,
 } from '../../../src/tiering/compaction-plan.ts'
@@ -116,4 +117,35 @@ test('by hand every run that fits one segment is taken', () => {
     { from: 3, to: 5 },
   ])
   expect(compactableRuns(segments([KIB]), ALL)).toEqual([])
+})
+
+describe('an aged segment', () => {
+  const young = (from: number, changes: Partial<SegmentEntry> = {}): SegmentEntry =>
+    segmentEntry(from, from + 1, { rawBytes: KIB, appendTimeMax: from, ...changes })
+  const list = (entries: readonly SegmentEntry[], before: number): CompactionRun | null =>
+    agedRun(SegmentEntries.of(entries), ALL, ({ appendTimeMax }) => appendTimeMax <= before)
+
+  test('becomes Parquet with the neighbours that are as old, alone where there is none', () => {
+    const entries = [0, 1, 2, 3].map((from) => young(from))
+    expect(list(entries, -1)).toBeNull()
+    expect(list(entries, 0)).toEqual({ from: 0, to: 1, format: 'parquet' })
+    expect(list(entries, 2)).toEqual({ from: 0, to: 3, format: 'parquet' })
+    const kept = entries.with(0, young(0, { format: 'parquet' }))
+    expect(list(kept, 2)).toEqual({ from: 1, to: 3, format: 'parquet' })
+    const between = entries.with(1, young(1, { format: 'parquet' }))
+    expect(list(between, 3)).toEqual({ from: 0, to: 1, format: 'parquet' })
+  })
+
+  test('is not made bigger than a full one', () => {
+    const rawBytes = SEGMENT_BYTES_TARGET / 2
+    const entries = [0, 1, 2].map((from) => young(from, { rawBytes }))
+    expect(list(entries, 9)).toEqual({ from: 0, to: 2, format: 'parquet' })
+  })
+
+  test('that the archive may know of by itself is passed over', () => {
+    const entries = [young(0), young(1, { object: objectAt(1) }), young(2)]
+    const scope = { onDisk: false, archived: true }
+    const run = agedRun(SegmentEntries.of(entries), scope, () => true)
+    expect(run).toEqual({ from: 1, to: 2, format: 'parquet' })
+  })
 })

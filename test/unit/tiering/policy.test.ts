@@ -28,6 +28,7 @@ const POLICY: StoragePolicy = {
   evictionPolicy: 'fifo',
   evictionWatermark: 0.9,
   segmentFormat: 'arrow',
+  parquetAfter: null,
   keep: 'all',
 }
 

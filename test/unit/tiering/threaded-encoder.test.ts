@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import type { RecordBatch } from '../../../src/format/record-batch.ts'
+import type { SegmentFormat } from '../../../src/format/segment.ts'
 import { EncoderThread, type FromEncoder } from '../../../src/tiering/encoder-thread.ts'
 import { type SegmentEncoder, inlineEncoder } from '../../../src/tiering/segment-encoder.ts'
 import { type EncoderChannel, ThreadedEncoder } from '../../../src/tiering/threaded-encoder.ts'
@@ -82,22 +83,27 @@ function fakeThread(): {
 async function bytesOf(
   encoder: SegmentEncoder,
   batches: readonly RecordBatch[],
+  format: SegmentFormat = 'arrow',
 ): Promise<{ bytes: Buffer; segment: unknown }> {
   const pieces: Uint8Array[] = []
-  const segment = await encoder.encode(HEADER, batches, async (piece) => {
+  const segment = await encoder.encode({ ...HEADER, format }, batches, async (piece) => {
     pieces.push(piece)
   })
   return { bytes: Buffer.concat(pieces), segment }
 }
 
-test('the bytes and facts are those of this thread', async () => {
-  const thread = fakeThread()
-  const encoder = new ThreadedEncoder(thread.spawn, new VirtualClock())
-  const expected = await bytesOf(inlineEncoder(new VirtualClock()), SHARED)
-  const all = await Promise.all([bytesOf(encoder, SHARED), bytesOf(encoder, SHARED)])
-  expect(all).toEqual([expected, expected])
-  expect(thread.spawned()).toBe(1)
-})
+test.each(['arrow', 'parquet'] as const)(
+  'the bytes and facts are those of this thread: %s',
+  async (format) => {
+    const thread = fakeThread()
+    const encoder = new ThreadedEncoder(thread.spawn, new VirtualClock())
+    const expected = await bytesOf(inlineEncoder(new VirtualClock()), SHARED, format)
+    expect(expected.segment).toMatchObject({ facts: { format } })
+    const all = await Promise.all([1, 2].map(() => bytesOf(encoder, SHARED, format)))
+    expect(all).toEqual([expected, expected])
+    expect(thread.spawned()).toBe(1)
+  },
+)
 
 test('what is small, or would have to be copied, is encoded here', async () => {
   const thread = fakeThread()
