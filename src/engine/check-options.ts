@@ -44,6 +44,13 @@ function combinationProblems(
     })
   }
   problems.push(...snapshotProblems(options, hasArchive, isWrong))
+  if (options.walBytesMax !== undefined && !hasDataDir) {
+    problems.push({
+      path: 'walBytesMax',
+      given: options.walBytesMax,
+      allowed: 'nothing without a data directory',
+    })
+  }
   const around = { ...surroundingsOf(options), hasDataDir, hasArchive }
   // What goes with a mode that nobody can tell is not known.
   if (isWrong('defaults.mode')) return problems

@@ -59,6 +59,8 @@ export interface StratalogOptions {
   readonly s3?: S3Options
   /** The budget for record batches. Default: half of what the process may use. */
   readonly maxMemoryBytes?: ByteSize
+  /** What the WAL keeps before the logs that pin its oldest files are flushed, however idle. Default `1GB`. */
+  readonly walBytesMax?: ByteSize
   /** Disk that what was fetched of archived segments may take. Default `5GB`. */
   readonly maxCacheBytes?: ByteSize
   /** Start reclaiming at this fraction of the budget. Default 0.9. */
@@ -165,6 +167,7 @@ const engineEntries = {
   archive: v.optional(text),
   s3: v.optional(v.strictObject(s3Entries)),
   maxMemoryBytes: v.optional(positiveByteSize),
+  walBytesMax: v.optional(positiveByteSize),
   maxCacheBytes: v.optional(positiveByteSize),
   evictionWatermark: v.optional(fraction),
   evictionPolicy: v.optional(evictionPolicy),

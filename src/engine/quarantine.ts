@@ -17,7 +17,7 @@ import type { FileSystem, ReadableFile } from '../storage/file-system.ts'
 const PIECE_BYTES = 1024 * 1024
 
 /** What a step of opening reads of the directory; an archive has files of the same names, which it may read besides. */
-type KeptKind = 'wal' | 'manifest' | 'segment'
+type KeptKind = 'wal' | 'manifest' | 'segment' | 'pack'
 
 export interface QuarantinePlace {
   readonly dataDir: string

@@ -28,11 +28,13 @@ import type { ReadableLog } from './record-stream.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
 
+const LOWER_TIER_KEYS = ['dataDir', 'archive', 's3', 'walBytesMax', 'maxCacheBytes'] as const
+
 /** Types say so too, but a configuration may come from elsewhere. @throws StratalogError `config_invalid` */
 function assertInMemory(options: StratalogOptions): void {
   if (typeof options !== 'object' || options === null) return
   const allowed = 'nothing for an engine in RAM only; Stratalog.open takes it'
-  const problems = (['dataDir', 'archive', 's3', 'maxCacheBytes'] as const).flatMap((path) =>
+  const problems = LOWER_TIER_KEYS.flatMap((path) =>
     options[path] === undefined ? [] : [{ path, given: options[path], allowed }],
   )
   if (problems.length > 0) throw configError(problems)
@@ -88,7 +90,7 @@ export class Stratalog {
 
   /** An engine in RAM: nothing to configure, nothing to clean up. */
   static async memoryOnly(
-    options: Omit<StratalogOptions, 'dataDir' | 'archive' | 's3' | 'maxCacheBytes'> = {},
+    options: Omit<StratalogOptions, (typeof LOWER_TIER_KEYS)[number]> = {},
     ports: Partial<EnginePorts> = {},
   ): Promise<Stratalog> {
     assertInMemory(options)
