@@ -68,16 +68,16 @@ export const PRODUCER_EXPIRY_MS: number = 7 * 24 * 60 * 60 * 1_000
 /** A producer is not forgotten earlier, however many begin: longer than a client goes on retrying. */
 export const PRODUCER_KEPT_MS: number = 15 * 60 * 1_000
 
-/**
- * A stored segment up to this size may share a file or an object with others: of bigger ones a few make a single PUT
- * worth while, and one of them that stays on keeps little else from being removed.
- */
-export const PACKED_SEGMENT_BYTES_MAX: number = 8 * MIB
+/** A stored segment up to this size may share an object with others: two of them fit one. */
+export const PACKED_SEGMENT_BYTES_MAX: number = 32 * MIB
 
 /** A flush of up to this many bytes in RAM may share a file on disk: it is not worth a sync of its own. */
 export const PACKED_FLUSH_BYTES_MAX: number = 256 * KIB
 
-/** Fewer segments than this get objects, or files, of their own: each then goes as soon as nothing needs it. */
+/**
+ * Fewer segments than this get objects, or files, of their own, unless they fill half a pack: each then goes as soon as
+ * nothing needs it.
+ */
 export const PACK_SEGMENTS_MIN: number = 4
 
 /** A pack in the archive: a single PUT carries it. One on disk: all of it stays while one of its segments does. */
@@ -173,11 +173,11 @@ assert(
   SEGMENT_BYTES_TARGET + WAL_FILE_BYTES_MAX < QUARANTINE_BYTES_MAX,
   'a copy of a WAL file or a segment has room',
 )
+assert(PACKED_SEGMENT_BYTES_MAX * 2 <= PACK_BYTES_MAX, 'a pack holds two segments of any size')
 assert(
-  PACKED_SEGMENT_BYTES_MAX * PACK_SEGMENTS_MIN <= PACK_BYTES_MAX,
-  'as many segments as make a pack fit one',
+  PACKED_FLUSH_BYTES_MAX * PACK_SEGMENTS_MIN <= DISK_PACK_BYTES_MAX,
+  'as many as make a pack on disk fit one',
 )
-assert(PACKED_FLUSH_BYTES_MAX * PACK_SEGMENTS_MIN <= DISK_PACK_BYTES_MAX, 'and one on disk')
 assert(DISK_RETRY_MIN_MS <= DISK_RETRY_MAX_MS, 'pauses between tries grow')
 assert(
   DISK_PROBE_BYTES > WAL_ZERO_AHEAD_BYTES,

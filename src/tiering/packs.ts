@@ -212,7 +212,9 @@ function grouped(
   packBytesMax: number,
 ): readonly (readonly PackedSegment[])[] {
   const small = segments.filter(({ bytes }) => bytes.length <= PACKED_SEGMENT_BYTES_MAX)
-  if (small.length < PACK_SEGMENTS_MIN) return segments.map((segment) => [segment])
+  const bytes = small.reduce((sum, segment) => sum + segment.bytes.length, 0)
+  if (small.length < PACK_SEGMENTS_MIN && bytes < packBytesMax / 2)
+    return segments.map((segment) => [segment])
   const groups = segments
     .filter(({ bytes }) => bytes.length > PACKED_SEGMENT_BYTES_MAX)
     .map((segment) => [segment])

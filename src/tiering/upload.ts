@@ -11,6 +11,7 @@
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { sha256Hex } from '../storage/checksum.ts'
+import { PACK_BYTES_MAX } from '../format/limits.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import type { SegmentName } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -21,8 +22,8 @@ import { asCommitted, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 import { areNamed, putSegments } from './packs.ts'
 
-/** Segments of one partition that go together weigh this at most, or are one. */
-const PORTION_BYTES = 16 * 1024 * 1024
+/** Segments of one partition that go together weigh this at most, or are one: a pack of them is full. */
+const PORTION_BYTES = PACK_BYTES_MAX - 1024 * 1024
 
 /** Uploads the named segments in order and returns what moved. */
 export async function uploadSegments(
