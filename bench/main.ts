@@ -13,6 +13,7 @@ import { memoryFootprint } from './memory-footprint.bench.ts'
 import { pointMemory } from './point-memory.bench.ts'
 import { readMemory } from './read-memory.bench.ts'
 import { recovery } from './recovery.bench.ts'
+import { requests } from './requests.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
@@ -28,6 +29,7 @@ const benchmarks: readonly Benchmark[] = [
   ackBeside,
   manifest,
   coldRead,
+  requests,
   sqlCold,
 ]
 

@@ -42,6 +42,12 @@ const ENGINE_FLAGS: readonly ConfigFlag[] = [
     parse: byteSize,
   },
   {
+    path: 'walBytesMax',
+    flags: '--wal-bytes-max <size>',
+    text: 'what the WAL keeps before idle logs are flushed for it',
+    parse: byteSize,
+  },
+  {
     path: 'maxCacheBytes',
     flags: '--max-cache-bytes <size>',
     text: 'disk for what was fetched from the archive',

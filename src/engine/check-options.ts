@@ -44,7 +44,7 @@ function combinationProblems(
     })
   }
   problems.push(...snapshotProblems(options, hasArchive, isWrong))
-  for (const path of ['scrubInterval', 'scrubBytesPerSecond'] as const) {
+  for (const path of ['walBytesMax', 'scrubInterval', 'scrubBytesPerSecond'] as const) {
     if (options[path] === undefined || hasDataDir) continue
     problems.push({ path, given: options[path], allowed: 'nothing without a data directory' })
   }

@@ -64,6 +64,8 @@ export interface StratalogOptions {
   readonly s3?: S3Options
   /** The budget for record batches. Default: half of what the process may use. */
   readonly maxMemoryBytes?: ByteSize
+  /** What the WAL keeps before the logs that pin its oldest files are flushed, however idle. Default `1GB`. */
+  readonly walBytesMax?: ByteSize
   /** Disk that what was fetched of archived segments may take. Default `5GB`. */
   readonly maxCacheBytes?: ByteSize
   /** Every byte of every copy on disk and in the archive is checked within this time; 0: never. Default `7d`. */
@@ -176,6 +178,7 @@ const engineEntries = {
   archive: v.optional(text),
   s3: v.optional(v.strictObject(s3Entries)),
   maxMemoryBytes: v.optional(positiveByteSize),
+  walBytesMax: v.optional(positiveByteSize),
   maxCacheBytes: v.optional(positiveByteSize),
   scrubInterval: v.optional(duration),
   scrubBytesPerSecond: v.optional(positiveByteSize),

@@ -14,9 +14,16 @@
 import { type ErrorCode, StratalogError, isStratalogError } from '../base/errors.ts'
 import { once } from '../base/once.ts'
 import { randomHex } from '../base/random.ts'
+import { parseBytes } from '../base/units.ts'
+import { WAL_BYTES_MAX } from '../format/limits.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
-import { CACHE_DIRECTORY, CACHE_PARTS_DIRECTORY, LOCK_FILE, parsePath } from '../format/paths.ts'
+import {
+  CACHE_DIRECTORY,
+  CACHE_PARTS_DIRECTORY,
+  LOCK_FILE,
+  type SegmentName,
+} from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import type { ArchiveBytes } from '../log/archive-view.ts'
 import { DiskHealth } from '../log/disk-health.ts'
@@ -191,6 +198,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     archive,
     pins,
     wal: null,
+    walBytesMax: parseBytes(options.walBytesMax ?? WAL_BYTES_MAX, 'walBytesMax'),
     encoder: storage.encoder(clock),
     logs: () => registry.all(),
   }
@@ -404,7 +412,7 @@ async function recover(
   const wal = await openWal(opening)
   late.wal = wal
   // Last: what no manifest names is evidence until the WAL has shown that nothing is missing.
-  const isUnknown = (path: string): boolean => isBeyond(path, registry)
+  const isUnknown = (segment: SegmentName): boolean => isBeyond(segment, registry)
   await removeOrphans(dataFiles, dataDir, manifest.state, isUnknown, ports.logger)
   return wal
 }
@@ -422,11 +430,9 @@ async function claimAsRead({ manifest, engineId }: OpenedDirectory, writer: Writ
 }
 
 /** Whether a segment begins behind all that its log has: it is evidence then, and not left over. */
-function isBeyond(path: string, registry: LogRegistry): boolean {
-  const parsed = parsePath(path)
-  if (parsed?.kind !== 'segment') return false
-  const partition = registry.byId.get(parsed.logId)?.partitions[parsed.partition]
-  return partition !== undefined && parsed.baseOffset >= partition.nextOffset
+function isBeyond({ logId, partition, baseOffset }: SegmentName, registry: LogRegistry): boolean {
+  const known = registry.byId.get(logId)?.partitions[partition]
+  return known !== undefined && baseOffset >= known.nextOffset
 }
 
 function archiveUse(

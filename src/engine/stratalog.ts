@@ -33,6 +33,7 @@ const LOWER_TIER_KEYS = [
   'dataDir',
   'archive',
   's3',
+  'walBytesMax',
   'maxCacheBytes',
   'scrubInterval',
   'scrubBytesPerSecond',

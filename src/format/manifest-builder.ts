@@ -337,10 +337,12 @@ export class ManifestBuilder {
 
   #forgetRetired(edit: Edit<'segments-collected'>): void {
     const { log, partition } = this.#partition(edit, edit)
-    const objects = new Set(edit.objects)
+    const places = new Set(edit.locations.map(placeName))
     const { retired = [], ...rest } = partition
-    const left = retired.filter(({ segment }) => !objects.delete(segment.object?.object ?? ''))
-    const [unknown] = objects
+    const left = retired.filter(
+      ({ segment }) => segment.object === null || !places.delete(placeName(segment.object)),
+    )
+    const [unknown] = places
     if (unknown !== undefined) misfit(edit, `${unknown} is of no retired segment`)
     log.partitions[edit.partition] = left.length === 0 ? rest : { ...rest, retired: left }
   }
@@ -443,6 +445,10 @@ function misfit(edit: ManifestEdit, reason: string): never {
       details: { edit, reason },
     },
   )
+}
+
+function placeName({ object, position }: Location): string {
+  return `${object}, ${position}`
 }
 
 function sameLocation(a: Location, b: Location): boolean {

@@ -103,8 +103,8 @@ function editJson(edit: ManifestEdit): unknown {
       return { kind, logId, partition, segment: segmentJson(segment), retiredAt }
     }
     case 'segments-collected': {
-      const { kind, logId, partition, objects } = edit
-      return { kind, logId, partition, objects }
+      const { kind, logId, partition, locations } = edit
+      return { kind, logId, partition, locations: locations.map(locationJson) }
     }
     case 'producers-noted': {
       const { kind, logId, partition, producers, forgotten } = edit
@@ -182,7 +182,7 @@ function editOf(fields: JsonFields): ManifestEdit {
       return { kind, ...place, retiredAt: fields.integer('retiredAt', Number.MIN_SAFE_INTEGER) }
     }
     case 'segments-collected':
-      return { kind, ...placeOf(fields), objects: fields.texts('objects') }
+      return { kind, ...placeOf(fields), locations: fields.objects('locations').map(locationOf) }
     case 'producers-noted':
       return {
         kind,

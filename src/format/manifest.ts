@@ -155,12 +155,15 @@ export type ManifestEdit =
       readonly segment: SegmentEntry
       readonly retiredAt: number
     }
-  /** Objects of retired segments are gone; no segment is given their keys again. */
+  /**
+   * Retired segments are forgotten: their objects are gone, or packs that hold others have them still. No segment is
+   * given their places again.
+   */
   | {
       readonly kind: 'segments-collected'
       readonly logId: number
       readonly partition: number
-      readonly objects: readonly string[]
+      readonly locations: readonly Location[]
     }
   /** What a partition remembers of its producers: those that changed, and the ids of those that it forgot. */
   | {

@@ -10,6 +10,7 @@ import type { Wal } from '../log/wal.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import type { Tier } from '../format/manifest.ts'
+import type { Round } from './round.ts'
 import type { SegmentEncoder } from './segment-encoder.ts'
 
 export interface TieringContext {
@@ -24,8 +25,12 @@ export interface TieringContext {
   readonly archive: ArchiveWriter | null
   readonly pins: SegmentPins
   readonly wal: Wal | null
+  /** What the WAL keeps at most before the logs that pin its oldest files are flushed; left out: any amount. */
+  readonly walBytesMax?: number
   readonly encoder: SegmentEncoder
   readonly logs: () => Iterable<LiveLog>
+  /** What the move is a step of; left out for one that is made alone. */
+  readonly round?: Round
 }
 
 export interface DiskContext {

@@ -4,11 +4,12 @@ import type { ArchiveWriter } from './archive-writer.ts'
 import type { CompactionScope } from './compaction-plan.ts'
 import type { PartitionFacts } from './policy.ts'
 
-/** A partition as the policy sees it. */
+/** A partition as the policy sees it. @param walDueBelow no record below that LSN may lie in RAM only. */
 export function partitionFacts(
   log: LiveLog,
   partition: Partition,
   archive: ArchiveWriter | null = null,
+  walDueBelow = 0,
 ): PartitionFacts {
   // To count segments takes a while, and is of use only where they go by their age or size.
   const { id, policy } = log
@@ -23,6 +24,7 @@ export function partitionFacts(
     compaction: compactionScope(log, archive),
     isArchiveSure: archive?.isSure ?? false,
     owedEnd: partition.owedEnd,
+    isWalDue: log.usesWal && partition.firstUnflushedLsn < walDueBelow,
     batches: partition.batches,
     segments: partition.segments,
   }

@@ -9,6 +9,7 @@
 import type { Clock } from '../base/clock.ts'
 import { Mutex } from '../base/mutex.ts'
 import type { Partition } from '../log/partition.ts'
+import { Round } from './round.ts'
 
 /** Partitions that move at the same time. */
 const PARALLEL_MOVES = 2
@@ -79,17 +80,9 @@ export class Lane {
     return this.#lockOf(partition).run(section)
   }
 
-  /** Runs all steps, some at a time. A step does not throw. */
-  async all<T>(steps: readonly (() => Promise<T>)[]): Promise<readonly T[]> {
-    const results: T[] = []
-    let next = 0
-    const work = async (): Promise<void> => {
-      for (let step = steps[next++]; step !== undefined; step = steps[next++]) {
-        results.push(await step())
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(PARALLEL_MOVES, steps.length) }, work))
-    return results
+  /** Runs all steps, some at a time, which meet where one work is done for all. A step does not throw. */
+  all<T>(steps: readonly ((round: Round) => Promise<T>)[]): Promise<readonly T[]> {
+    return new Round(this.#clock, PARALLEL_MOVES).all(steps)
   }
 
   #lockOf(partition: Partition): Mutex {

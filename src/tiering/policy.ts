@@ -39,6 +39,8 @@ export interface PartitionFacts {
   readonly isArchiveSure: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number
+  /** It holds records whose frames the WAL should let go of, however idle the log is. */
+  readonly isWalDue?: boolean
   readonly batches: readonly BatchFactsInRam[]
   readonly segments: SegmentEntries
 }
@@ -214,7 +216,7 @@ function retireDueAt({ policy, segments, totals }: PartitionFacts): number {
 /** A memory-mode log never flushes by its age. Without a local disk the archive's delay is the one that counts. */
 function isFlushDue(facts: PartitionFacts, now: number): boolean {
   const { policy } = facts
-  if (isOwing(facts)) return true
+  if (isOwing(facts) || facts.isWalDue === true) return true
   if (policy.mode === 'memory') return false
   const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
   const oldest = facts.batches.find((batch) => batch.endOffset > facts.flushedEnd)
@@ -305,7 +307,7 @@ function eachUpcoming(
   note: (action: TierAction, at: number) => void,
 ): void {
   const { policy, batches, segments, flushedEnd } = facts
-  if (isOwing(facts)) note('flush', now)
+  if (isOwing(facts) || facts.isWalDue === true) note('flush', now)
   note('retire', retireDueAt(facts))
   if (policy.retentionBytes !== null && retireTo(facts, now) > 0) note('retire', now)
   if (policy.mode !== 'memory') {

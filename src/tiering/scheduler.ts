@@ -17,7 +17,7 @@ import {
   collectArchive,
   isCollectable,
 } from './collect.ts'
-import { commitCheckpoint } from './checkpoint.ts'
+import { commitCheckpoint, walDueBelow } from './checkpoint.ts'
 import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
@@ -25,6 +25,7 @@ import { compactionScope, partitionFacts } from './facts.ts'
 import { isDetached } from './detach.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
+import { hasLoosePacks, sweepPacks } from './loose-packs.ts'
 import {
   type PartitionFacts,
   type PartitionPlan,
@@ -34,6 +35,7 @@ import {
 } from './policy.ts'
 import { ALL_LOGS, isPaused } from './pause.ts'
 import { recallSegments } from './recall.ts'
+import type { Round } from './round.ts'
 import { retireArchived, retirePartition } from './retire.ts'
 import { uploadSegments } from './upload.ts'
 
@@ -76,6 +78,9 @@ interface Step {
   readonly partition: Partition
 }
 
+/** The context names the round that the move is a step of. */
+type Move = (step: Step, context: TieringContext) => Promise<readonly TierMove[]>
+
 /** Of one step: what moved, or why nothing did. */
 type Outcome = { readonly moves: readonly TierMove[] } | { readonly failure: TierFailure }
 
@@ -114,15 +119,13 @@ export class TieringScheduler {
     this.#assertOpen()
     const steps = stepsOf(logs, options.forSnapshot)
     const flushing = steps.filter(flushesToDisk).filter(isFlushed)
-    const local = await this.#runSteps('local', flushing, (step) =>
-      flushPartition(this.#context, step.log, step.partition, 'disk'),
-    )
+    const local = await this.#runSteps('local', flushing, flushTo('disk'))
     const failed = new Set(failuresOf(local).map(({ log, partition }) => `${log}/${partition}`))
     const isRemote = (step: Step): boolean =>
       (!step.log.policy.localDisk || lowestTier(step.log, target, options) === 'object') &&
       !failed.has(`${step.log.name}/${step.partition.partition}`)
-    const remote = await this.#runSteps('remote', steps.filter(isRemote), (step) =>
-      this.#archiveAll(step),
+    const remote = await this.#runSteps('remote', steps.filter(isRemote), (step, context) =>
+      this.#archiveAll(step, context),
     )
     const outcomes = [...local, ...remote]
     return {
@@ -145,11 +148,11 @@ export class TieringScheduler {
   async compact(logs: readonly LiveLog[]): Promise<TierReport> {
     this.#assertOpen()
     const steps = stepsOf(logs).filter(({ log }) => log.policy.mode !== 'memory')
-    const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }) => {
+    const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }, context) => {
       const moves: TierMove[] = []
-      const scope = compactionScope(log, this.#context.archive)
+      const scope = compactionScope(log, context.archive)
       for (const run of compactableRuns(partition.segments, scope))
-        moves.push(...(await compactSegments(this.#context, log, partition, run)))
+        moves.push(...(await compactSegments(context, log, partition, run)))
       return moves
     })
     return { moved: movesOf(outcomes), pending: 0, failed: failuresOf(outcomes) }
@@ -187,11 +190,15 @@ export class TieringScheduler {
     const toObject = steps.filter((step) => !step.log.policy.localDisk).filter(mayFlush(remote))
     if (toObject.length > 0 && !remote.isBusy) {
       this.#runInBackground('remote', () =>
-        this.#runSteps('remote', toObject, (step) => this.#flushAndDrop(step, 'object')),
+        this.#runSteps('remote', toObject, (step, context) =>
+          this.#flushAndDrop(context, step, 'object'),
+        ),
       )
     }
     const toDisk = steps.filter(flushesToDisk).filter(mayFlush(local))
-    await this.#runSteps('local', toDisk, (step) => this.#flushAndDrop(step, 'disk'))
+    await this.#runSteps('local', toDisk, (step, context) =>
+      this.#flushAndDrop(context, step, 'disk'),
+    )
   }
 
   /** Stops looking, waits for what runs, and brings down what no WAL would bring back. */
@@ -203,8 +210,6 @@ export class TieringScheduler {
     const isOnlyInRam = ({ log, partition }: Step): boolean =>
       partition.isOwing || (!log.policy.wal && partition.nextOffset > partition.flushedEnd)
     const steps = stepsOf(this.#context.logs()).filter(isOnlyInRam)
-    const flushTo = (target: TierTarget) => (step: Step) =>
-      flushPartition(this.#context, step.log, step.partition, target)
     const outcomes = [
       ...(await this.#runSteps('local', steps.filter(flushesToDisk), flushTo('disk'))),
       ...(await this.#runSteps(
@@ -230,7 +235,7 @@ export class TieringScheduler {
       this.#arm()
       if (isPaused(this.#context, ALL_LOGS)) return
       this.#collectWhenDue()
-      if (nextDueMs(this.#input(false)) > 0) return
+      if (nextDueMs(this.#input(false)) > 0 && !hasLoosePacks(this.#context)) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
         if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runDue(lane, false))
@@ -255,9 +260,10 @@ export class TieringScheduler {
   /** Logs whose moves are paused move when somebody asks for a round. */
   #input(isAsked: boolean): TieringInput {
     const partitions: PartitionFacts[] = []
+    const walDue = walDueBelow(this.#context)
     for (const { log, partition } of stepsOf(this.#context.logs())) {
       if (!isAsked && isPaused(this.#context, log.id)) continue
-      partitions.push(partitionFacts(log, partition, this.#context.archive))
+      partitions.push(partitionFacts(log, partition, this.#context.archive, walDue))
     }
     return {
       now: this.#context.clock.now(),
@@ -284,77 +290,83 @@ export class TieringScheduler {
       const outcomes = await lane.all(
         due.map(
           ({ step, plan }) =>
-            () =>
-              this.#attempt(name, step, () => this.#execute(name, step, plan)),
+            (round) =>
+              this.#attempt(name, step, round, (context) =>
+                this.#execute(context, name, step, plan),
+              ),
         ),
       )
-      if (due.length > 0) await this.#checkpoint()
+      await this.#endRound(name, due.length > 0)
       return movesOf(outcomes)
     })
   }
 
   async #execute(
+    context: TieringContext,
     name: LaneName,
     { log, partition }: Step,
     plan: PartitionPlan,
   ): Promise<readonly TierMove[]> {
     const moves: TierMove[] = []
     if (name === 'local') {
-      if (plan.retireTo > 0) await retirePartition(this.#context, log, partition, plan.retireTo)
+      if (plan.retireTo > 0) await retirePartition(context, log, partition, plan.retireTo)
       if (plan.flush === 'disk')
-        moves.push(...(await flushPartition(this.#context, log, partition, 'disk')))
+        moves.push(...(await flushPartition(context, log, partition, 'disk')))
       return moves
     }
-    if (plan.retireArchived) await retireArchived(this.#context, log)
+    if (plan.retireArchived) await retireArchived(context, log)
     if (plan.dropDisk.length > 0) {
-      moves.push(...(await dropDiskCopies(this.#context, log, partition, plan.dropDisk)))
+      moves.push(...(await dropDiskCopies(context, log, partition, plan.dropDisk)))
     }
     if (plan.flush === 'object') {
-      moves.push(...(await flushPartition(this.#context, log, partition, 'object')))
+      moves.push(...(await flushPartition(context, log, partition, 'object')))
     }
     if (plan.upload.length > 0) {
-      moves.push(...(await uploadSegments(this.#context, log, partition, plan.upload)))
+      moves.push(...(await uploadSegments(context, log, partition, plan.upload)))
     }
     if (plan.compact !== null) {
-      moves.push(...(await compactSegments(this.#context, log, partition, plan.compact)))
+      moves.push(...(await compactSegments(context, log, partition, plan.compact)))
     }
     if (plan.recall.length > 0) {
-      moves.push(...(await recallSegments(this.#context, log, partition, plan.recall)))
+      moves.push(...(await recallSegments(context, log, partition, plan.recall)))
     }
     return moves
   }
 
-  async #archiveAll({ log, partition }: Step): Promise<readonly TierMove[]> {
+  async #archiveAll(
+    { log, partition }: Step,
+    context: TieringContext,
+  ): Promise<readonly TierMove[]> {
     const isDirect = !log.policy.localDisk
-    const moves = isDirect
-      ? [...(await flushPartition(this.#context, log, partition, 'object'))]
-      : []
+    const moves = isDirect ? [...(await flushPartition(context, log, partition, 'object'))] : []
     const offsets = Array.from(partition.segments.lacking('object'), (entry) => entry.baseOffset)
     if (offsets.length > 0) {
-      moves.push(...(await uploadSegments(this.#context, log, partition, offsets)))
+      moves.push(...(await uploadSegments(context, log, partition, offsets)))
     }
     return moves
   }
 
-  async #flushAndDrop({ log, partition }: Step, target: TierTarget): Promise<readonly TierMove[]> {
-    const moves = await flushPartition(this.#context, log, partition, target)
+  async #flushAndDrop(
+    context: TieringContext,
+    { log, partition }: Step,
+    target: TierTarget,
+  ): Promise<readonly TierMove[]> {
+    const moves = await flushPartition(context, log, partition, target)
     partition.dropHot(partition.flushedEnd)
     return moves
   }
 
   /** A round of one move for each of the steps. */
-  async #runSteps(
-    name: LaneName,
-    steps: readonly Step[],
-    move: (step: Step) => Promise<readonly TierMove[]>,
-  ): Promise<readonly Outcome[]> {
+  async #runSteps(name: LaneName, steps: readonly Step[], move: Move): Promise<readonly Outcome[]> {
     if (steps.length === 0) return []
     const lane = this.#lanes[name]
     return lane.round(async () => {
       const outcomes = await lane.all(
-        steps.map((step) => () => this.#attempt(name, step, () => move(step))),
+        steps.map(
+          (step) => (round) => this.#attempt(name, step, round, (context) => move(step, context)),
+        ),
       )
-      await this.#checkpoint()
+      await this.#endRound(name, true)
       return outcomes
     })
   }
@@ -363,13 +375,15 @@ export class TieringScheduler {
   async #attempt(
     name: LaneName,
     { log, partition }: Step,
-    move: () => Promise<readonly TierMove[]>,
+    round: Round,
+    move: (context: TieringContext) => Promise<readonly TierMove[]>,
   ): Promise<Outcome> {
     const { local, remote } = this.#lanes
+    const context = { ...this.#context, round }
     const settled = async (): Promise<readonly TierMove[]> => {
       if (isDetached(log)) return []
-      if (name === 'remote') await this.#settle(log, partition)
-      return move()
+      if (name === 'remote') await this.#settle(context, log, partition)
+      return move(context)
     }
     try {
       return { moves: await this.#lanes[name].attempt(partition, settled) }
@@ -390,22 +404,32 @@ export class TieringScheduler {
   }
 
   /** Manifests and partition agree before anything moves that the archive may know of. */
-  async #settle(log: LiveLog, partition: Partition): Promise<void> {
-    const { archive } = this.#context
+  async #settle(context: TieringContext, log: LiveLog, partition: Partition): Promise<void> {
+    const { archive } = context
     if (archive?.isSure === false) await archive.settle()
-    await settleCompaction(this.#context, log, partition)
+    await settleCompaction(context, log, partition)
   }
 
-  async #checkpoint(): Promise<void> {
+  async #endRound(name: LaneName, hasMoved: boolean): Promise<void> {
+    const { logger } = this.#context
     try {
-      await commitCheckpoint(this.#context)
+      if (hasMoved) await commitCheckpoint(this.#context)
     } catch (error) {
-      this.#context.logger.warn(
-        'The checkpoint could not be committed; recovery starts further back.',
-        { reason: String(error) },
-      )
+      const reason = String(error)
+      logger.warn('The checkpoint could not be committed; recovery starts further back.', {
+        reason,
+      })
+    }
+    try {
+      if (name === 'local') await sweepPacks(this.#context)
+    } catch (error) {
+      logger.warn('Packs of dropped segments are looked at again later.', { reason: String(error) })
     }
   }
+}
+
+function flushTo(target: TierTarget): Move {
+  return ({ log, partition }, context) => flushPartition(context, log, partition, target)
 }
 
 /**

@@ -170,7 +170,7 @@ export const EVERY_EDIT: readonly ManifestEdit[] = [
     segment: segmentEntry(5, 6, { disk: null, object: objectAt(5) }),
     retiredAt: 9_700,
   },
-  { kind: 'segments-collected', logId: 1, partition: 0, objects: [objectAt(5).object] },
+  { kind: 'segments-collected', logId: 1, partition: 0, locations: [objectAt(5)] },
 ]
 
 /** The root of a state, at commit 1, as if it had no segment. */

@@ -39,6 +39,7 @@ export interface Bench {
   readonly metrics: MemoryMetrics
   readonly around: Surroundings
   readonly wal: Wal
+  readonly walFiles: MemorySyncFileSystem
   readonly files: MemoryFileSystem
   readonly objects: MemoryObjectStore
   readonly disk: DiskContext
@@ -57,17 +58,23 @@ export interface Bench {
 
 export interface BenchOptions {
   readonly hasArchive?: boolean
+  readonly walBytesMax?: number
 }
 
-export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Promise<Bench> {
+export async function tieringBench({
+  hasArchive = true,
+  walBytesMax,
+}: BenchOptions = {}): Promise<Bench> {
   const clock = new VirtualClock()
   const logger = new MemoryLogger()
   const metrics = new MemoryMetrics()
   const files = new MemoryFileSystem()
   const objects = new MemoryObjectStore({ url: 'memory://archive' })
-  const wal = memoryWal()
+  const walFiles = new MemorySyncFileSystem()
+  const wal = memoryWal(walFiles)
   const around = new Surroundings(wal)
   const logs: LiveLog[] = []
+  let lastId = 0
   const steps: string[] = []
   const faults: Pick<Bench, 'fault' | 'lostReply'> = { fault: () => null, lostReply: () => false }
   const through = async <T>(step: string, call: () => Promise<T>): Promise<T> => {
@@ -111,11 +118,12 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     archive: hasArchive ? archive : null,
     pins: around.pins,
     wal,
+    ...(walBytesMax === undefined ? {} : { walBytesMax }),
     encoder: inlineEncoder(clock),
     logs: () => logs,
   }
   const addLog = async (options: LiveLogOptions = {}): Promise<LiveLog> => {
-    const id = logs.length + 1
+    const id = ++lastId
     const log = liveLog(around, {
       ...options,
       definition: logDefinition(id, {
@@ -136,6 +144,7 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     metrics,
     around,
     wal,
+    walFiles,
     files,
     objects,
     disk,
@@ -147,8 +156,7 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
   })
 }
 
-function memoryWal(): Wal {
-  const fileSystem = new MemorySyncFileSystem()
+function memoryWal(fileSystem: MemorySyncFileSystem): Wal {
   const recovered = scanWal(fileSystem, WAL_DIRECTORY, {
     engineId: ENGINE_ID,
     fromLsn: 0,
@@ -210,7 +218,7 @@ function notedObjects(objects: MemoryObjectStore, through: Through): ObjectStore
 
 /** The steps without numbers and hashes: what was done to which kind of thing. */
 export function outline(steps: readonly string[]): string[] {
-  const short = steps.map((step) => step.replace(/(manifest|segments|tmp)(\/.*)?$/, '$1'))
+  const short = steps.map((step) => step.replace(/(manifest|segments|packs|tmp)(\/.*)?$/, '$1'))
   return short.filter((step, index) => step !== short[index - 1])
 }
 

@@ -96,6 +96,7 @@ describe('validateOptions', () => {
     ).toEqual(['defaults.wal', 'logLevel', 'defaults.diskTtl'])
     expect(await opened({ dataDir: '/nowhere', maxCacheBytes: '1GB' })).toEqual(['maxCacheBytes'])
     expect(await opened({ maxCacheBytes: 0 })).toEqual(['maxCacheBytes'])
+    expect(await opened({ walBytesMax: '1GB' })).toEqual(['walBytesMax'])
     // What is wrong by itself is there, and nothing else is wrong for want of it.
     expect(await opened({ dataDir: '/nowhere', archive: 'ftp://x', s3: {} })).toEqual(['archive'])
   })
