@@ -2,7 +2,7 @@
  * Retries what may pass: a decorator that owns that one concern.
  *
  * - Only `store_unavailable` is tried again, and a `get` whose body came back wrong; every other
- *   answer is final.
+ *   answer is final. So is a request that a breaker below did not send.
  * - Waits grow exponentially with full jitter. No try begins after the number of tries or the
  *   overall deadline is used up; the last error is then thrown, and for a put it means unknown. How
  *   long one try may take is the store's own to bound: it knows whether bytes still flow.
@@ -24,7 +24,7 @@ import type {
   ObjectStore,
   PutOptions,
 } from './object-store.ts'
-import { storeUnavailable } from './store-errors.ts'
+import { isCircuitOpen, storeUnavailable } from './store-errors.ts'
 
 export interface RetryPolicy {
   /** Tries of one operation, the first included. */
@@ -177,7 +177,7 @@ export class RetryingObjectStore implements ObjectStore {
   #isWorthRetry(operation: string, tries: number, error: unknown): error is StratalogError {
     if (!isStratalogError(error) || tries >= this.#policy.triesMax) return false
     if (operation === 'get' && error.code === 'object_corrupt') return tries < CORRUPT_TRIES_MAX
-    return error.code === 'store_unavailable'
+    return error.code === 'store_unavailable' && !isCircuitOpen(error)
   }
 
   #delayMs(tries: number): number {

@@ -46,6 +46,7 @@ async function rig(
     metrics: noMetrics,
     logger: silentLogger,
     retryPolicy: { triesMax, delayMinMs: 1, delayMaxMs: 5 },
+    circuitPolicy: { failuresMax: Infinity },
     s3Limits: { connectMs: 1_000, responseMs: 400, bodyWindowMs: 150, bodyWindowBytesMin: 1_000 },
   })
   return {
