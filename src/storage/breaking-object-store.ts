@@ -30,6 +30,8 @@ import type {
   ObjectHead,
   ObjectStore,
   PutOptions,
+  SignalOption,
+  UnfinishedPut,
 } from './object-store.ts'
 import { circuitOpen } from './store-errors.ts'
 
@@ -47,10 +49,6 @@ export interface BreakingObjectStoreOptions {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly policy?: Partial<CircuitPolicy>
-}
-
-interface SignalOption {
-  readonly signal?: AbortSignal
 }
 
 const STATES: readonly Circuit['state'][] = ['closed', 'open', 'half-open']
@@ -92,16 +90,15 @@ export class BreakingObjectStore implements ObjectStore {
 
   /** Whoever reads a listing may take long between two keys: each step is a request of its own. */
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ListedObject> {
-    const keys = this.#inner.list(prefix, options)[Symbol.asyncIterator]()
-    try {
-      for (;;) {
-        const next = await this.#guarded(options, () => keys.next())
-        if (next.done === true) return
-        yield next.value
-      }
-    } finally {
-      await keys.return?.()
-    }
+    yield* this.#stepwise(this.#inner.list(prefix, options), options)
+  }
+
+  async *listUnfinished(prefix: string, options: SignalOption = {}): AsyncGenerator<UnfinishedPut> {
+    yield* this.#stepwise(this.#inner.listUnfinished(prefix, options), options)
+  }
+
+  abortUnfinished(unfinished: UnfinishedPut, options: SignalOption = {}): Promise<void> {
+    return this.#guarded(options, () => this.#inner.abortUnfinished(unfinished, options))
   }
 
   remove(key: string, options: SignalOption = {}): Promise<void> {
@@ -114,6 +111,19 @@ export class BreakingObjectStore implements ObjectStore {
 
   close(): Promise<void> {
     return this.#inner.close()
+  }
+
+  async *#stepwise<T>(listing: AsyncIterable<T>, options: SignalOption): AsyncGenerator<T> {
+    const items = listing[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        const next = await this.#guarded(options, () => items.next())
+        if (next.done === true) return
+        yield next.value
+      }
+    } finally {
+      await items.return?.()
+    }
   }
 
   async #guarded<T>({ signal }: SignalOption, request: () => Promise<T>): Promise<T> {

@@ -15,7 +15,8 @@ import { MemoryObjectStore } from './memory-object-store.ts'
 import { MeteredObjectStore, type RequestCounts } from './metered-object-store.ts'
 import type { ObjectStore } from './object-store.ts'
 import { RetryingObjectStore, type RetryPolicy } from './retrying-object-store.ts'
-import type { S3Limits, S3ObjectStore } from './s3-object-store.ts'
+import type { S3Limits } from './s3-limits.ts'
+import type { S3ObjectStore } from './s3-object-store.ts'
 import { resolveS3Connection, type Environment, type S3Settings } from './s3-settings.ts'
 
 export interface OpenObjectStoreOptions {

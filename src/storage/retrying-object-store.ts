@@ -23,6 +23,8 @@ import type {
   ObjectHead,
   ObjectStore,
   PutOptions,
+  SignalOption,
+  UnfinishedPut,
 } from './object-store.ts'
 import { isCircuitOpen, storeUnavailable } from './store-errors.ts'
 
@@ -53,10 +55,6 @@ export interface RetryingObjectStoreOptions {
   readonly random: Random
   readonly logger: Logger
   readonly policy?: Partial<RetryPolicy>
-}
-
-interface SignalOption {
-  readonly signal?: AbortSignal
 }
 
 export class RetryingObjectStore implements ObjectStore {
@@ -124,6 +122,20 @@ export class RetryingObjectStore implements ObjectStore {
     } finally {
       await keys.return?.()
     }
+  }
+
+  /** One that breaks off begins again: it has no order to be taken up in. */
+  async *listUnfinished(prefix: string, options: SignalOption = {}): AsyncGenerator<UnfinishedPut> {
+    yield* await this.#retry('list', options, async () => {
+      const found: UnfinishedPut[] = []
+      for await (const unfinished of this.#inner.listUnfinished(prefix, options))
+        found.push(unfinished)
+      return found
+    })
+  }
+
+  abortUnfinished(unfinished: UnfinishedPut, options: SignalOption = {}): Promise<void> {
+    return this.#retry('remove', options, () => this.#inner.abortUnfinished(unfinished, options))
   }
 
   remove(key: string, options: SignalOption = {}): Promise<void> {

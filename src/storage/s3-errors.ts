@@ -39,6 +39,9 @@ const TRANSIENT: ReadonlySet<string> = new Set([
   'ConditionalRequestConflict',
   'IncompleteBody',
   'InternalError',
+  // A put in parts that somebody gave up, or whose parts are gone: it begins anew.
+  'InvalidPart',
+  'NoSuchUpload',
   'OperationAborted',
   'RequestTimeout',
   'RequestTimeoutException',
