@@ -5,8 +5,8 @@
  * 2. parts, some at a time, each with its length and SHA-256, which the store checks on arrival;
  * 3. end, which names every part with its checksum, and carries the condition that the key is free.
  *
- * Whatever fails, the parts are given up, so that they cost nothing. (a crash leaves them, and a begin or an abort whose
- * answer was lost may; collection finds those.) One try is one put in parts: retries begin anew.
+ * Whatever fails, the parts are given up, so that they cost nothing. (a crash leaves them, and so may a begin or an
+ * abort whose answer was lost; collection finds those.) One try is one put in parts: retries begin anew.
  */
 import { createHash } from 'node:crypto'
 import { sha256Hex } from './checksum.ts'

@@ -6,13 +6,18 @@
  *    manifest forgets it.
  *    (a crash in between leaves objects in mind that are gone; the next sweep finds nothing to remove and forgets them)
  *
+ * What no manifest names at all is found by listing the archive, where that is asked for: orphans.ts.
+ *
  * A key that was retired is never given to a segment again, so a writer that was superseded may go on removing what it
  * retired itself: nobody names it any more.
  */
 import { present } from '../base/assert.ts'
 import type { ManifestEdit, ManifestState } from '../format/manifest.ts'
 import { pinnedObjects } from '../log/held-segments.ts'
+import type { ManifestStore } from '../log/manifest-store.ts'
+import type { ArchiveWriter } from './archive-writer.ts'
 import type { TieringContext } from './context.ts'
+import { type Orphan, type OrphanOptions, collectOrphans } from './orphans.ts'
 
 /** How long the object of a retired segment stays, in ms: longer than a reader works on one state of the archive. */
 export const COLLECT_GRACE_MS: number = 60 * 60 * 1000
@@ -36,6 +41,8 @@ export interface CollectReport {
   /** Retired segments that stay for now, because a snapshot names them or their grace is not over. */
   readonly pinned: number
   readonly waiting: number
+  /** What nothing named; empty where it was not looked for. */
+  readonly orphans: readonly Orphan[]
 }
 
 export interface CollectOptions {
@@ -43,6 +50,8 @@ export interface CollectOptions {
   readonly grace?: number | undefined
   /** Says what would go, and removes nothing. */
   readonly dryRun?: boolean | undefined
+  /** Lists the archive for what nothing names. */
+  readonly orphans?: boolean | undefined
 }
 
 interface Candidate {
@@ -53,12 +62,28 @@ interface Candidate {
 /** @throws StratalogError what the object store throws; what was removed before is forgotten all the same. */
 export async function collectArchive(
   context: TieringContext,
-  { grace = COLLECT_GRACE_MS, dryRun = false }: CollectOptions = {},
+  { grace = COLLECT_GRACE_MS, dryRun = false, orphans = false }: CollectOptions = {},
 ): Promise<CollectReport> {
   const archive = present(context.archive, 'what is collected lies in an archive')
   const manifest = await archive.manifest()
+  const retired = await collectRetired(context, archive, manifest, { grace, dryRun })
+  if (!orphans) return { ...retired, orphans: [] }
+  if (!dryRun) {
+    await archive.settle()
+    await manifest.refresh()
+  }
+  const found = await collectOrphans(context, archive.store, manifest, { grace, dryRun })
+  return { ...retired, orphans: found }
+}
+
+async function collectRetired(
+  context: TieringContext,
+  archive: ArchiveWriter,
+  manifest: ManifestStore,
+  { grace, dryRun }: OrphanOptions,
+): Promise<Omit<CollectReport, 'orphans'>> {
   const { due, pinned, waiting } = candidatesOf(context, manifest.state, grace)
-  const report = (collected: readonly Candidate[]): CollectReport => ({
+  const report = (collected: readonly Candidate[]): Omit<CollectReport, 'orphans'> => ({
     collected: collected.map(({ object }) => object),
     bytes: collected.reduce((sum, { object }) => sum + object.bytes, 0),
     pinned,
