@@ -9,7 +9,7 @@
  *   retries recognises its own earlier success and does not report it as a rival's.
  * - After `put` resolves, every later `get`, `head` and `list` of any client sees the object.
  * - An error or a time-out of `put` means unknown: the object may be there, or land later.
- * - Failures: `object_not_found`, `object_exists`, `bucket_not_found`, `store_denied`,
+ * - Failures: `object_not_found`, `object_exists`, `bucket_not_found`, `store_denied`, `object_offline`,
  *   `store_unavailable` (worth a retry), `store_unsupported`, `object_corrupt` (length or checksum
  *   of a body is wrong), `aborted`.
  */

@@ -195,6 +195,7 @@ describe('an answer', () => {
     [403, 'SignatureDoesNotMatch', 'store_denied'],
     [403, 'RequestTimeTooSkewed', 'store_denied'],
     [403, 'SomethingNew', 'store_denied'],
+    [403, 'InvalidObjectState', 'object_offline'],
     [404, 'NoSuchBucket', 'bucket_not_found'],
     [404, 'NoSuchKey', 'object_not_found'],
     [412, 'PreconditionFailed', 'object_exists'],

@@ -101,7 +101,8 @@ async function read(log: Log, random: Random): Promise<void> {
   const from = random.uint32() % 400
   let offset = from
   for (const row of await log.read({ from, to: from + 50 }).toArray()) {
-    if (Number(row['_offset']) !== offset) throw new Error(`read ${row['_offset']}, not ${offset}`)
+    const read = Number(row['_offset'])
+    if (read !== offset) throw new Error(`read ${read}, not ${offset}`)
     offset++
   }
 }
