@@ -58,7 +58,7 @@ async function rig(
     logger: silentLogger,
     retryPolicy: { triesMax, delayMinMs: 1, delayMaxMs: 5 },
     circuitPolicy: { failuresMax: Infinity },
-    s3Limits: { responseMs: 400, putBytesMax: 4_000, partBytes: 1_000 },
+    s3Limits: { responseMs: 3_000, putBytesMax: 4_000, partBytes: 1_000 },
   })
   return {
     server,
