@@ -70,6 +70,7 @@ export const ERROR_CODES = {
   store_unavailable: 'unavailable',
   store_unsupported: 'unavailable',
   store_denied: 'unavailable',
+  object_offline: 'unavailable',
   aborted: 'aborted',
   timeout: 'aborted',
   engine_closed: 'closed',

@@ -444,6 +444,7 @@ function archiveUse(
   return {
     url: store.url,
     requests: () => store.requests(),
+    circuit: () => store.circuit(),
     cache: () => parts.counts(),
     estimateCost: (storedBytes) =>
       estimateCost(store.requests(), clock.monotonic() - openedAt, storedBytes),

@@ -7,6 +7,7 @@ import type { DiskHealth } from '../log/disk-health.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import type { LockHolder } from '../storage/directory-lock.ts'
 import type { EstimatedCost } from '../storage/request-cost.ts'
+import type { CircuitStatus } from '../storage/breaking-object-store.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { LogRegistry } from './log-registry.ts'
@@ -21,6 +22,8 @@ export interface ArchiveUse {
   readonly url: string
   /** Since the engine was opened. */
   readonly requests: () => RequestCounts
+  /** Whether the store is asked at all now; null where no network is in between. */
+  readonly circuit: () => CircuitStatus | null
   /** Parts of archived segments on disk, for reads by offset and time. */
   readonly cache: () => PartCacheCounts
   /** What a month costs with so many bytes and such requests. */

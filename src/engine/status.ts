@@ -10,6 +10,7 @@ import { partitionFacts } from '../tiering/facts.ts'
 import { ALL_LOGS } from '../tiering/pause.ts'
 import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
 import type { ScrubProblem, ScrubStatus } from '../tiering/scrub-report.ts'
+import type { CircuitStatus } from '../storage/breaking-object-store.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { EstimatedCost } from '../storage/request-cost.ts'
@@ -110,6 +111,8 @@ export interface ArchiveStatus {
   readonly url: string
   /** Since the engine was opened. */
   readonly requests: RequestCounts
+  /** Whether the store answers, and when it is asked again if not; null for a directory. */
+  readonly circuit: CircuitStatus | null
   /** Of reads by offset and time: parts of segments that lay on disk, and that were fetched. SQL says its own. */
   readonly cache: PartCacheCounts
   /** Bytes of the object copies of all logs. */
@@ -211,7 +214,8 @@ function archiveUse(
   metrics.gauge('stratalog_archive_cache_used_bytes', cache.usedBytes)
   metrics.gauge('stratalog_archive_cache_parts', cache.hits, { found: 'disk' })
   metrics.gauge('stratalog_archive_cache_parts', cache.misses, { found: 'archive' })
-  return { url: use.url, requests, cache, storedBytes, estimatedUsdPerMonth: cost }
+  const circuit = use.circuit()
+  return { url: use.url, requests, circuit, cache, storedBytes, estimatedUsdPerMonth: cost }
 }
 
 function diskStatus({ state, since, reason }: DiskHealth): DiskStatus {

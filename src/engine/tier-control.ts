@@ -50,8 +50,9 @@ export interface TierControl {
    */
   compact(options?: { readonly logs?: readonly string[] }): Promise<TierReport>
   /**
-   * Removes objects of retired segments from the archive: those that no snapshot names, and whose grace is over. The
-   * scheduler does so by itself. @throws StratalogError `argument_invalid` without an archive, `store_unavailable`.
+   * Removes objects of retired segments from the archive: those that no snapshot names, and whose grace is over, which
+   * the scheduler does by itself too. Beside them what a crash left there and nothing names: the archive is listed
+   * for it. @throws StratalogError `argument_invalid` without an archive, `store_unavailable`.
    */
   collect(options?: {
     /** How long ago a segment was retired at least, so that readers of the archive still find it. Default `1h`. */
@@ -141,6 +142,7 @@ export class EngineTiers implements TierControl {
     const { grace, dryRun } = options
     return lowerTiers.scheduler.collect({
       dryRun,
+      orphans: true,
       ...(grace === undefined ? {} : { grace: parseDuration(grace, 'grace') }),
     })
   }

@@ -27,6 +27,7 @@ import type {
   SegmentEntry,
   Snapshot,
 } from './manifest.ts'
+import { type UnnamedObjects, applyNaming, applyUnnamed } from './manifest-unnamed.ts'
 import { type Schema, isWidening } from './schema.ts'
 import { type FoundSegment, SegmentEntries, SegmentEntriesEditor } from './segment-entries.ts'
 
@@ -141,6 +142,10 @@ export class ManifestBuilder {
         return this.#retire(edit, edit, [edit.segment], edit.retiredAt)
       case 'segments-collected':
         return this.#forgetRetired(edit)
+      case 'objects-unnamed':
+      case 'objects-doomed':
+      case 'objects-forgotten':
+        return this.#setUnnamed(edit, applyUnnamed(this.#head.unnamed ?? NONE_UNNAMED, edit))
       case 'producers-noted':
         return this.#noteProducers(edit)
       case 'offsets-dense-from':
@@ -266,7 +271,19 @@ export class ManifestBuilder {
     if (next !== undefined && next.baseOffset < segment.endOffset) {
       misfit(edit, `segment [${next.baseOffset}, ${next.endOffset}) has some of its offsets`)
     }
+    if (segment.object !== null) this.#name(edit, segment.object)
     segments.insert(segment)
+  }
+
+  #name(edit: ManifestEdit, { object }: Location): void {
+    const { unnamed } = this.#head
+    if (unnamed?.has(object) === true) this.#setUnnamed(edit, applyNaming(unnamed, object))
+  }
+
+  #setUnnamed(edit: ManifestEdit, unnamed: UnnamedObjects | string): void {
+    if (typeof unnamed === 'string') return misfit(edit, unnamed)
+    const { unnamed: _before, ...head } = this.#head
+    this.#head = unnamed.size === 0 ? head : { ...head, unnamed }
   }
 
   #copySegment(edit: Edit<'segment-copied'>): void {
@@ -276,6 +293,7 @@ export class ManifestBuilder {
       misfit(edit, `a copy has the length ${found.entry.length}`)
     if (present !== null && !sameLocation(present, edit.location))
       misfit(edit, `it has a copy in ${present.object}`)
+    if (edit.tier === 'object') this.#name(edit, edit.location)
     segments.replace(found, { ...found.entry, [edit.tier]: edit.location })
   }
 
@@ -416,6 +434,8 @@ export class ManifestBuilder {
     return this.#snapshots
   }
 }
+
+const NONE_UNNAMED: UnnamedObjects = new Map()
 
 type Edit<K extends ManifestEdit['kind']> = Extract<ManifestEdit, { readonly kind: K }>
 

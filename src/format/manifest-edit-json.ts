@@ -42,6 +42,9 @@ const KINDS: readonly ManifestEdit['kind'][] = [
   'segments-replaced',
   'segment-retired',
   'segments-collected',
+  'objects-unnamed',
+  'objects-doomed',
+  'objects-forgotten',
   'producers-noted',
   'offsets-dense-from',
   'log-detached',
@@ -106,6 +109,11 @@ function editJson(edit: ManifestEdit): unknown {
       const { kind, logId, partition, locations } = edit
       return { kind, logId, partition, locations: locations.map(locationJson) }
     }
+    case 'objects-unnamed':
+      return { kind: edit.kind, objects: edit.objects, since: edit.since }
+    case 'objects-doomed':
+    case 'objects-forgotten':
+      return { kind: edit.kind, objects: edit.objects }
     case 'producers-noted': {
       const { kind, logId, partition, producers, forgotten } = edit
       return { kind, logId, partition, producers: producers.map(producerJson), forgotten }
@@ -183,6 +191,13 @@ function editOf(fields: JsonFields): ManifestEdit {
     }
     case 'segments-collected':
       return { kind, ...placeOf(fields), locations: fields.objects('locations').map(locationOf) }
+    case 'objects-unnamed': {
+      const objects = fields.texts('objects')
+      return { kind, objects, since: fields.integer('since', Number.MIN_SAFE_INTEGER) }
+    }
+    case 'objects-doomed':
+    case 'objects-forgotten':
+      return { kind, objects: fields.texts('objects') }
     case 'producers-noted':
       return {
         kind,

@@ -60,6 +60,12 @@ export class ArchiveWriter {
 
   /** Puts a segment under its content-derived key and reads length and checksum back from the store. */
   async putSegment(key: string, bytes: Uint8Array, sha256: string): Promise<void> {
+    if (this.state?.unnamed?.get(key)?.isDoomed === true)
+      throw new StratalogError(
+        'object_exists',
+        `${key} was left over from a crash and is removed; nothing is put there again.`,
+        { details: { key } },
+      )
     try {
       await this.store.put(key, bytes, { ifAbsent: true })
     } catch (error) {

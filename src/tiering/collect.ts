@@ -8,6 +8,7 @@
  *
  * A pack goes with the last of its segments that anything names. What of it is due before is forgotten, and the object
  * stays for the others.
+ * What no manifest names at all is found by listing the archive, where that is asked for: orphans.ts.
  *
  * A key that was retired is never given to a segment again, so a writer that was superseded may go on removing what it
  * retired itself: nobody names it any more.
@@ -16,7 +17,10 @@ import { present } from '../base/assert.ts'
 import { isPackPath } from '../format/paths.ts'
 import type { Location, ManifestEdit, ManifestState } from '../format/manifest.ts'
 import { pinnedObjects } from '../log/held-segments.ts'
+import type { ManifestStore } from '../log/manifest-store.ts'
+import type { ArchiveWriter } from './archive-writer.ts'
 import type { TieringContext } from './context.ts'
+import { type Orphan, type OrphanOptions, collectOrphans } from './orphans.ts'
 
 /** How long the object of a retired segment stays, in ms: longer than a reader works on one state of the archive. */
 export const COLLECT_GRACE_MS: number = 60 * 60 * 1000
@@ -40,6 +44,8 @@ export interface CollectReport {
   /** Retired segments that stay for now, because a snapshot names them or their grace is not over. */
   readonly pinned: number
   readonly waiting: number
+  /** What nothing named; empty where it was not looked for. */
+  readonly orphans: readonly Orphan[]
 }
 
 export interface CollectOptions {
@@ -47,6 +53,8 @@ export interface CollectOptions {
   readonly grace?: number | undefined
   /** Says what would go, and removes nothing. */
   readonly dryRun?: boolean | undefined
+  /** Lists the archive for what nothing names. */
+  readonly orphans?: boolean | undefined
 }
 
 interface Candidate {
@@ -66,16 +74,32 @@ interface Candidates {
 /** @throws StratalogError what the object store throws; what was removed before is forgotten all the same. */
 export async function collectArchive(
   context: TieringContext,
-  { grace = COLLECT_GRACE_MS, dryRun = false }: CollectOptions = {},
+  { grace = COLLECT_GRACE_MS, dryRun = false, orphans = false }: CollectOptions = {},
 ): Promise<CollectReport> {
   const archive = present(context.archive, 'what is collected lies in an archive')
   const manifest = await archive.manifest()
+  const retired = await collectRetired(context, archive, manifest, { grace, dryRun })
+  if (!orphans) return { ...retired, orphans: [] }
+  if (!dryRun) {
+    await archive.settle()
+    await manifest.refresh()
+  }
+  const found = await collectOrphans(context, archive.store, manifest, { grace, dryRun })
+  return { ...retired, orphans: found }
+}
+
+async function collectRetired(
+  context: TieringContext,
+  archive: ArchiveWriter,
+  manifest: ManifestStore,
+  { grace, dryRun }: OrphanOptions,
+): Promise<Omit<CollectReport, 'orphans'>> {
   const { due, pinned, waiting } = await apartFromPacks(
     context,
     manifest.state,
     candidatesOf(context, manifest.state, grace),
   )
-  const report = (collected: readonly Candidate[]): CollectReport => {
+  const report = (collected: readonly Candidate[]): Omit<CollectReport, 'orphans'> => {
     const objects = collected.filter(({ isShared }) => !isShared).map(({ object }) => object)
     const bytes = objects.reduce((sum, object) => sum + object.bytes, 0)
     return { collected: objects, bytes, pinned, waiting }

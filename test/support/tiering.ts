@@ -211,6 +211,8 @@ function notedObjects(objects: MemoryObjectStore, through: Through): ObjectStore
     head: (key, options) => through(`object head ${key}`, () => objects.head(key, options)),
     list: (prefix, options) => objects.list(prefix, options),
     remove: (key) => through(`object remove ${key}`, () => objects.remove(key)),
+    listUnfinished: (prefix, options) => (objects as ObjectStore).listUnfinished(prefix, options),
+    abortUnfinished: (unfinished) => (objects as ObjectStore).abortUnfinished(unfinished),
     probe: (options) => objects.probe(options),
     close: () => objects.close(),
   }
