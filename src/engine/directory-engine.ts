@@ -29,8 +29,10 @@ import type { Wal } from '../log/wal.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { WatchedFileSystem } from '../storage/watched-file-system.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
+import type { PacedObjectStore } from '../storage/paced-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TieringContext } from '../tiering/context.ts'
+import { diskShortage } from '../tiering/disk-shortage.ts'
 import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
@@ -68,6 +70,7 @@ import { type SnapshotPlace, openSnapshotPlace, snapshotUrl } from './snapshot-p
 import { surroundingsOf } from './storage-policy.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { storageOf } from './system-storage.ts'
+import { bytesOnDisk, diskBudgetOf, pacedStore, tierLimitsOf } from './tier-budgets.ts'
 import { openWal } from './wal-opening.ts'
 
 /** How often a directory is opened for reading while its writer lets go of what is being read. */
@@ -100,6 +103,8 @@ interface Places {
   /** The archive's store, for reading. */
   readonly store: OpenedObjectStore | null
   readonly archive: ArchiveWriter | null
+  /** The store as its writer has it, where that has a bandwidth. */
+  readonly pace: PacedObjectStore | null
   /** What the archive knows more than the directory's manifest. */
   readonly pulled: readonly ManifestEdit[]
   /** A `snapshotLocation` beside the archive; null without one. */
@@ -176,6 +181,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     segments: segmentPorts(opening, archiveBytes, pins),
     acks,
     relieve: async () => scheduler?.relieve(),
+    shortage: () => diskShortage(tiering),
   })
   const { registry, governor } = memory
   closers.push(async () => registry.close())
@@ -188,6 +194,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     metrics,
     disk: directory,
     archive,
+    diskBudget: diskBudgetOf(options),
     pins,
     wal: null,
     encoder: storage.encoder(clock),
@@ -202,11 +209,14 @@ async function assemble(opening: Opening): Promise<Engine> {
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
   if (places.place !== null) await loadLogs(places.place, places.placed, memory, ports)
-  const opened = new TieringScheduler({ ...tiering, wal })
+  const { diskBudget } = tiering
+  diskBudget.hold(bytesOnDisk(registry.all()))
+  const opened = new TieringScheduler({ ...tiering, wal }, tierLimitsOf(options))
   // Who reads beside a writer moves nothing: not on time, not for want of RAM, and not at closing.
   if (access === 'write') {
     scheduler = opened
     closers.push(() => opened.close())
+    closers.push(async () => places.pace?.lift())
     opened.start()
   }
   const queries = directoryQueries(opening, registry, store)
@@ -233,6 +243,7 @@ async function assemble(opening: Opening): Promise<Engine> {
         : storage.currentLockHolder(`${dataDir}/${LOCK_FILE}`),
     commitLog: commitLogTo(directory.manifest),
     disk,
+    diskBudget,
     assertWriter:
       directory.lock === null
         ? () => {}
@@ -244,24 +255,26 @@ async function assemble(opening: Opening): Promise<Engine> {
 
 /** Steps 1 to 4. */
 async function openPlaces(opening: Opening): Promise<Places> {
-  const { dataDir, ports, access, writer, storage, dataFiles, closers } = opening
+  const { options, dataDir, ports, access, writer, storage, dataFiles, closers } = opening
   const { clock, logger } = ports
   const store = await openStore(opening)
   const { fileSystem, lockDirectory } = storage
   const files = { dataDir, fileSystem: dataFiles, evidenceFiles: fileSystem, lockDirectory }
   const directory = await openDirectory(files, ports, access, writer, closers)
   if (access === 'read')
-    return { directory, store, archive: null, pulled: [], place: null, placed: [] }
+    return { directory, store, archive: null, pace: null, pulled: [], place: null, placed: [] }
   const place = await openPlace(opening, directory)
   const placed = place === null ? [] : placedLogs(place.state, opening.damaged)
   if (place !== null) await assertRestorable(place, placed)
-  if (store === null) return { directory, store, archive: null, pulled: [], place, placed }
+  if (store === null)
+    return { directory, store, archive: null, pace: null, pulled: [], place, placed }
   const { manifest } = directory
   const { engineId } = directory
+  const pace = pacedStore(store, options, clock)
   /** From here on, what the archive knows more can no longer be taken over. */
   let isOpen = false
   const archive = new ArchiveWriter({
-    store,
+    store: pace ?? store,
     clock,
     openManifest: () =>
       openArchiveManifest({
@@ -278,7 +291,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
   })
   const pulled = await pull(archive, manifest.state, ports)
   isOpen = true
-  return { directory, store, archive, pulled, place, placed }
+  return { directory, store, archive, pace, pulled, place, placed }
 }
 
 async function openPlace(

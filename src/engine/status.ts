@@ -1,4 +1,5 @@
 /** The state of an engine as facts; shaped as `status --json` prints it. */
+import { present } from '../base/assert.ts'
 import { formatBytes, formatDuration } from '../base/units.ts'
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { Archive } from '../log/archive-view.ts'
@@ -7,7 +8,8 @@ import type { DiskState } from '../log/disk-state.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { partitionFacts } from '../tiering/facts.ts'
-import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
+import { type DiskFacts, type EarlyMoves, planEarlyMoves } from '../tiering/disk-pressure.ts'
+import { type Around, type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { EstimatedCost } from '../storage/request-cost.ts'
@@ -61,6 +63,10 @@ export interface DiskStatus {
   readonly since: string
   /** What the system said; null while the disk works. */
   readonly reason: string | null
+  /** Of segment files. */
+  readonly usedBytes: number
+  /** Null without `maxDiskBytes`. */
+  readonly maxBytes: number | null
 }
 
 export interface EngineStatus {
@@ -100,7 +106,11 @@ export function engineStatus(engine: Engine): EngineStatus {
   const { governor } = engine
   const now = engine.ports.clock.now()
   const { hasArchive } = engine.surroundings
-  const logs = [...engine.registry.all()].map((log) => logStatus(log, { now, hasArchive }))
+  const disk = engine.diskBudget?.facts() ?? null
+  const early = earlyMoves(engine, disk)
+  const logs = [...engine.registry.all()].map((log) =>
+    logStatus(log, { now, hasArchive, disk, early }),
+  )
   return {
     version: PACKAGE_VERSION,
     source: 'directory',
@@ -111,7 +121,7 @@ export function engineStatus(engine: Engine): EngineStatus {
       usagePercent: Math.round((governor.usedBytes / governor.maxBytes) * 1000) / 10,
     },
     failure: engine.failure()?.message ?? null,
-    disk: engine.disk === null ? null : diskStatus(engine.disk),
+    disk: engine.disk === null ? null : diskStatus(engine, engine.disk),
     snapshots: engine.snapshots?.status() ?? null,
     archive: archiveUse(engine, logs),
     logs,
@@ -179,16 +189,47 @@ function archiveUse(
   return { url: use.url, requests, cache, storedBytes, estimatedUsdPerMonth: cost }
 }
 
-function diskStatus({ state, since, reason }: DiskHealth): DiskStatus {
-  return { state, since: new Date(since).toISOString(), reason }
+/** The same figures go to the metrics port. */
+function diskStatus(
+  { diskBudget, ports: { metrics } }: Engine,
+  { state, since, reason }: DiskHealth,
+): DiskStatus {
+  const { usedBytes, maxBytes } = present(diskBudget, 'an engine with a disk has its budget')
+  const isBounded = maxBytes < Infinity
+  metrics.gauge('stratalog_disk_used_bytes', usedBytes)
+  if (isBounded) metrics.gauge('stratalog_disk_budget_bytes', maxBytes)
+  return {
+    state,
+    since: new Date(since).toISOString(),
+    reason,
+    usedBytes,
+    maxBytes: isBounded ? maxBytes : null,
+  }
 }
 
-interface Around {
-  readonly now: number
-  readonly hasArchive: boolean
+/** What the disk's budget asks for now, by partition. */
+function earlyMoves(
+  { registry }: Engine,
+  disk: DiskFacts | null,
+): ReadonlyMap<Partition, EarlyMoves> {
+  if (disk === null || disk.roomBytes === Infinity) return new Map()
+  const pressed = [...registry.all()].flatMap(({ policy, partitions }) =>
+    partitions.map((partition) => {
+      const { segments, batches, flushedEnd } = partition
+      return { policy, segments, batches, flushedEnd, partition }
+    }),
+  )
+  return new Map(
+    Array.from(planEarlyMoves(disk, pressed), ([{ partition }, moves]) => [partition, moves]),
+  )
 }
 
-function logStatus(log: LiveLog, around: Around): LogStatus {
+interface Surroundings extends Around {
+  readonly disk: DiskFacts | null
+  readonly early: ReadonlyMap<Partition, EarlyMoves>
+}
+
+function logStatus(log: LiveLog, around: Surroundings): LogStatus {
   return {
     name: log.name,
     policy: log.policy,
@@ -204,8 +245,9 @@ function logStatus(log: LiveLog, around: Around): LogStatus {
 function partitionStatus(
   log: LiveLog,
   partition: Partition,
-  { now, hasArchive }: Around,
+  around: Surroundings,
 ): PartitionStatus {
+  const { now } = around
   const { segments, batches, startOffset } = partition
   const waitingInRam = batches.find((batch) => batch.endOffset > partition.flushedEnd)
   const [waitingOnDisk] = segments.lacking('object')
@@ -231,17 +273,22 @@ function partitionStatus(
     },
     gaps: gapsOf(partition),
     lastError: partition.lastError,
-    next: nextOf(log, partition, { now, hasArchive }),
+    next: nextOf(log, partition, around),
   }
 }
 
-function nextOf(
-  log: LiveLog,
-  partition: Partition,
-  { now, hasArchive }: Around,
-): PartitionStatus['next'] {
-  const next = nextMove(partitionFacts(log, partition), now, hasArchive)
-  return next === null ? null : { ...next, why: reasonOf(next.action, log.policy) }
+function nextOf(log: LiveLog, partition: Partition, around: Surroundings): PartitionStatus['next'] {
+  const next = nextMove(partitionFacts(log, partition), around, around.early.get(partition))
+  if (next === null) return null
+  const { action, inMs, isForDisk } = next
+  const isBudget = isForDisk && around.disk !== null
+  const why = isBudget ? budgetReason(action, around.disk) : reasonOf(action, log.policy)
+  return { action, inMs, why }
+}
+
+function budgetReason(action: TierAction, { usedBytes, maxBytes }: DiskFacts): string {
+  const budget = `maxDiskBytes is ${formatBytes(maxBytes)}, and ${formatBytes(usedBytes)} are used`
+  return action === 'flush' ? `waits for room: ${budget}` : budget
 }
 
 /** Which key of the policy asks for it. */

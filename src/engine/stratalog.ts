@@ -5,6 +5,7 @@ import type { AppendResult } from '../log/live-log.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { ReplayReport } from '../replay/report.ts'
+import { ARCHIVE_KEYS, type BelowMemoryKey, DISK_KEYS, PLACE_KEYS } from './below-memory-keys.ts'
 import type { AlterLogOptions } from './alter-log.ts'
 import type { AppendOptions } from './append-options.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
@@ -32,7 +33,7 @@ import { EngineTiers, type TierControl, assertAcknowledging } from './tier-contr
 function assertInMemory(options: StratalogOptions): void {
   if (typeof options !== 'object' || options === null) return
   const allowed = 'nothing for an engine in RAM only; Stratalog.open takes it'
-  const problems = (['dataDir', 'archive', 's3', 'maxCacheBytes'] as const).flatMap((path) =>
+  const problems = [...PLACE_KEYS, ...DISK_KEYS, ...ARCHIVE_KEYS].flatMap((path) =>
     options[path] === undefined ? [] : [{ path, given: options[path], allowed }],
   )
   if (problems.length > 0) throw configError(problems)
@@ -88,7 +89,7 @@ export class Stratalog {
 
   /** An engine in RAM: nothing to configure, nothing to clean up. */
   static async memoryOnly(
-    options: Omit<StratalogOptions, 'dataDir' | 'archive' | 's3' | 'maxCacheBytes'> = {},
+    options: Omit<StratalogOptions, BelowMemoryKey> = {},
     ports: Partial<EnginePorts> = {},
   ): Promise<Stratalog> {
     assertInMemory(options)

@@ -9,6 +9,7 @@ import type { ManifestStore } from '../log/manifest-store.ts'
 import type { Wal } from '../log/wal.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
+import type { DiskBudget } from './disk-budget.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { SegmentEncoder } from './segment-encoder.ts'
 
@@ -22,6 +23,7 @@ export interface TieringContext {
   readonly disk: DiskContext | null
   /** Null without an archive. */
   readonly archive: ArchiveWriter | null
+  readonly diskBudget: DiskBudget
   readonly pins: SegmentPins
   readonly wal: Wal | null
   readonly encoder: SegmentEncoder

@@ -3,7 +3,7 @@
  * now. The manifest forgets a disk copy before the file goes, and a reader of it is waited for.
  */
 import { present } from '../base/assert.ts'
-import type { SegmentEntry } from '../format/manifest.ts'
+import type { Location, SegmentEntry } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { notedIn } from './committed.ts'
@@ -49,7 +49,7 @@ export async function dropDiskCopies(
   for (const segment of segments) {
     if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', null)
-    removeFiles(context, disk, [present(segment.disk, 'a disk copy').object])
+    removeFiles(context, disk, [present(segment.disk, 'a disk copy')])
   }
   return segments.map((segment) => ({
     log: log.name,
@@ -64,14 +64,15 @@ export async function dropDiskCopies(
 
 /** Removes segment files that no manifest names any more, each when its last reader lets go. */
 export function removeFiles(
-  { pins, logger }: TieringContext,
+  { pins, logger, diskBudget }: TieringContext,
   { fileSystem, dataDir }: DiskContext,
-  files: readonly string[],
+  files: readonly Location[],
 ): void {
-  for (const file of files) {
+  for (const { object: file, length } of files) {
+    const gone = diskBudget.dropped(length)
     pins.whenFree(file, () => {
       // A file that cannot be removed now is an orphan; the next open removes it.
-      fileSystem.remove(`${dataDir}/${file}`).catch((error: unknown) => {
+      fileSystem.remove(`${dataDir}/${file}`).then(gone, (error: unknown) => {
         logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
       })
     })

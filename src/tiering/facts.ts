@@ -9,6 +9,7 @@ export function partitionFacts(
   log: LiveLog,
   partition: Partition,
   archive: ArchiveWriter | null = null,
+  isFailing = false,
 ): PartitionFacts {
   // To count segments takes a while, and is of use only where they go by their age or size.
   const { id, policy } = log
@@ -23,6 +24,7 @@ export function partitionFacts(
     compaction: compactionScope(log, archive),
     isArchiveSure: archive?.isSure ?? false,
     owedEnd: partition.owedEnd,
+    isFailing,
     batches: partition.batches,
     segments: partition.segments,
   }

@@ -24,18 +24,32 @@ import { producerEdits } from '../log/producer-table.ts'
 import { archivedBeyond } from './adopt-archived.ts'
 import { committedEnds, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
+import { flushRoom } from './disk-pressure.ts'
 import { encodeBatches, segmentEntry } from './encode.ts'
 import { oneAtATime } from './one-at-a-time.ts'
 import { type SegmentPart, groupForSegments } from './segment-groups.ts'
 
-/** Flushes every record the partition holds when called; holes between them stay. */
+/** Flushes every record the partition holds when called, or what the disk has room for; holes between them stay. */
 export async function flushPartition(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   target: 'disk' | 'object',
 ): Promise<readonly TierMove[]> {
-  return oneAtATime(partition, () => flushNow(context, log, partition, target))
+  return oneAtATime(partition, async () => {
+    // A log in RAM flushes what it owes, which ends where a batch does.
+    const all = log.policy.mode === 'memory' ? partition.owedEnd : partition.nextOffset
+    if (target === 'object') return flushNow(context, log, partition, target, all)
+    const { diskBudget } = context
+    const { flushedEnd, batches } = partition
+    const { end, bytes } = flushRoom(diskBudget.facts(), batches, flushedEnd, all)
+    const giveBack = diskBudget.reserve(bytes)
+    try {
+      return await flushNow(context, log, partition, target, end)
+    } finally {
+      giveBack()
+    }
+  })
 }
 
 async function flushNow(
@@ -43,14 +57,12 @@ async function flushNow(
   log: LiveLog,
   partition: Partition,
   target: 'disk' | 'object',
+  end: number,
 ): Promise<readonly TierMove[]> {
-  // A log in RAM flushes what it owes, which ends where a batch does.
-  const isAll = log.policy.mode !== 'memory'
-  const end = isAll ? partition.nextOffset : partition.owedEnd
   if (end <= partition.flushedEnd) return []
   // As of `end`: all that is flushed lies below it.
   const producers = producersAsOf(partition.producerStates, end)
-  if (isAll) partition.sealOpenBatch()
+  if (end === partition.nextOffset) partition.sealOpenBatch()
   if (log.usesWal) await context.wal?.flush()
   const moves = await takeOverArchived(context, log, partition, end, producers)
   const batches = partition.leaseSealed(partition.flushedEnd, Math.min(partition.durableEnd, end))
@@ -156,6 +168,7 @@ async function flushGroups(
     )
   }
   await commitSegments(disk, log, partition, segments, producers)
+  for (const { disk: copy } of segments) if (copy !== null) context.diskBudget.named(copy.object)
   const bytes = segments.reduce((sum, { length }) => sum + length, 0)
   context.metrics.count('stratalog_flush_bytes_total', bytes)
   return noteSegments(log, partition, segments, target)
@@ -228,6 +241,7 @@ async function writeThrough(
   const directory = `${disk.dataDir}/${segmentDirectory(log.id, partition.partition)}`
   await disk.fileSystem.makeDirectory(directory)
   await disk.fileSystem.rename(temporary, `${disk.dataDir}/${path}`)
+  context.diskBudget.written(path, encoded.length)
   await disk.fileSystem.syncDirectory(directory)
   const segment = segmentEntry(encoded, 'disk', {
     object: path,

@@ -38,6 +38,7 @@ export async function recallSegments(
     await commitCopy(disk, log, partition.partition, segment, location)
     if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', location)
+    context.diskBudget.named(location.object)
     moves.push({
       log: log.name,
       partition: partition.partition,
@@ -84,6 +85,7 @@ async function writeFile(
     }
     await fileSystem.makeDirectory(`${dataDir}/${directory}`)
     await fileSystem.rename(temporary, `${dataDir}/${object}`)
+    context.diskBudget.written(object, bytes.length)
   } catch (error) {
     await fileSystem.remove(temporary).catch(() => {})
     throw error

@@ -18,6 +18,7 @@ import {
   isCollectable,
 } from './collect.ts'
 import { commitCheckpoint } from './checkpoint.ts'
+import { isWaitingForDisk } from './disk-shortage.ts'
 import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
@@ -33,6 +34,7 @@ import {
 } from './policy.ts'
 import { recallSegments } from './recall.ts'
 import { retireArchived, retirePartition } from './retire.ts'
+import { TIER_LIMITS, type TierLimits } from './tier-limits.ts'
 import { uploadSegments } from './upload.ts'
 
 /**
@@ -85,9 +87,10 @@ export class TieringScheduler {
   #isPaused = false
   #isClosed = false
 
-  constructor(context: TieringContext) {
+  constructor(context: TieringContext, { maxFlushes, maxUploads }: TierLimits = TIER_LIMITS) {
+    const { clock } = context
     this.#context = context
-    this.#lanes = { local: new Lane(context.clock), remote: new Lane(context.clock) }
+    this.#lanes = { local: new Lane(clock, maxFlushes), remote: new Lane(clock, maxUploads) }
   }
 
   /** Begins to look for work; nothing moves before. */
@@ -183,13 +186,14 @@ export class TieringScheduler {
     const { local, remote } = this.#lanes
     const mayFlush = (lane: Lane) => (step: Step) =>
       step.partition.nextOffset > step.partition.flushedEnd && !lane.isBackingOff(step.partition)
+    const fits = ({ partition }: Step): boolean => !isWaitingForDisk(this.#context, partition)
     const toObject = steps.filter((step) => !step.log.policy.localDisk).filter(mayFlush(remote))
     if (toObject.length > 0 && !remote.isBusy) {
       this.#runInBackground('remote', () =>
         this.#runSteps('remote', toObject, (step) => this.#flushAndDrop(step, 'object')),
       )
     }
-    const toDisk = steps.filter(flushesToDisk).filter(mayFlush(local))
+    const toDisk = steps.filter(flushesToDisk).filter(mayFlush(local)).filter(fits)
     await this.#runSteps('local', toDisk, (step) => this.#flushAndDrop(step, 'disk'))
   }
 
@@ -198,6 +202,8 @@ export class TieringScheduler {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#timer?.cancel()
+    // What is only in RAM is worth more than the line.
+    this.#context.diskBudget.lift()
     await Promise.all(Object.values(this.#lanes).map((lane) => lane.round(async () => {})))
     const isOnlyInRam = ({ log, partition }: Step): boolean =>
       partition.isOwing || (!log.policy.wal && partition.nextOffset > partition.flushedEnd)
@@ -232,9 +238,18 @@ export class TieringScheduler {
       if (nextDueMs(this.#input()) > 0) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
-        if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runDue(lane))
+        if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runOn(lane))
       }
     })
+  }
+
+  /** A round, and another as long as they make room that the disk lacks. */
+  async #runOn(lane: LaneName): Promise<void> {
+    for (;;) {
+      const moves = await this.#runDue(lane)
+      const isPressed = this.#context.diskBudget.facts().excessBytes > 0
+      if (moves.length === 0 || !isPressed || this.#isClosed || this.#isPaused) return
+    }
   }
 
   /** The archive is looked through for what may be collected, now and then. */
@@ -254,11 +269,13 @@ export class TieringScheduler {
   #input(): TieringInput {
     const partitions: PartitionFacts[] = []
     for (const { log, partition } of stepsOf(this.#context.logs())) {
-      partitions.push(partitionFacts(log, partition, this.#context.archive))
+      const isFailing = this.#lanes.remote.isBackingOff(partition)
+      partitions.push(partitionFacts(log, partition, this.#context.archive, isFailing))
     }
     return {
       now: this.#context.clock.now(),
       hasArchive: this.#context.archive !== null,
+      disk: this.#context.diskBudget.facts(),
       partitions,
     }
   }

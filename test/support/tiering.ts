@@ -23,8 +23,10 @@ import { MemorySyncFileSystem } from '../../src/storage/memory-sync-file-system.
 import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { ArchiveWriter } from '../../src/tiering/archive-writer.ts'
 import type { DiskContext, TieringContext } from '../../src/tiering/context.ts'
+import { DiskBudget } from '../../src/tiering/disk-budget.ts'
 import { TieringScheduler } from '../../src/tiering/scheduler.ts'
 import { inlineEncoder } from '../../src/tiering/segment-encoder.ts'
+import { TIER_LIMITS, type TierLimits } from '../../src/tiering/tier-limits.ts'
 
 export { HYBRID_POLICY, MEMORY_POLICY }
 
@@ -43,6 +45,7 @@ export interface Bench {
   readonly objects: MemoryObjectStore
   readonly disk: DiskContext
   readonly archive: ArchiveWriter
+  readonly diskBudget: DiskBudget
   readonly context: TieringContext
   readonly scheduler: TieringScheduler
   /** Every call that changes a store, in order. */
@@ -57,9 +60,15 @@ export interface Bench {
 
 export interface BenchOptions {
   readonly hasArchive?: boolean
+  readonly maxDiskBytes?: number
+  readonly limits?: TierLimits
 }
 
-export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Promise<Bench> {
+export async function tieringBench({
+  hasArchive = true,
+  maxDiskBytes,
+  limits = TIER_LIMITS,
+}: BenchOptions = {}): Promise<Bench> {
   const clock = new VirtualClock()
   const logger = new MemoryLogger()
   const metrics = new MemoryMetrics()
@@ -101,6 +110,8 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     clock,
     openManifest: () => openManifest(manifestFilesInStore(store)),
   })
+  const diskBudget = new DiskBudget({ maxBytes: maxDiskBytes ?? null, watermark: 0.9 })
+  diskBudget.hold(0)
   const context: TieringContext = {
     engineId: ENGINE_ID,
     clock,
@@ -109,6 +120,7 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     metrics,
     disk,
     archive: hasArchive ? archive : null,
+    diskBudget,
     pins: around.pins,
     wal,
     encoder: inlineEncoder(clock),
@@ -129,7 +141,7 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     logs.push(log)
     return log
   }
-  const scheduler = new TieringScheduler(context)
+  const scheduler = new TieringScheduler(context, limits)
   return Object.assign(faults, {
     clock,
     logger,
@@ -140,6 +152,7 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     objects,
     disk,
     archive,
+    diskBudget,
     context,
     scheduler,
     steps,
