@@ -12,6 +12,9 @@ import type { Engine } from './engine.ts'
 /** Appends that wait for the object store share one upload within this time. */
 const OBJECT_ACK_DELAY_MS = 250
 
+/** An append that is to be archived waits no longer than others for room on disk. */
+const DISK_WAIT_MAX_MS = 10_000
+
 /** Control over tier moves. */
 export interface TierControl {
   /**
@@ -110,6 +113,8 @@ export class EngineTiers implements TierControl {
 
   /** `ack: 'object'`: one upload for all who ask within the delay. @throws StratalogError of a failed disk. */
   async archiveThrough(log: LiveLog, partition: Partition, endOffset: number): Promise<void> {
+    const { clock } = this.#engine.ports
+    const until = clock.monotonic() + DISK_WAIT_MAX_MS
     while (partition.archivedEnd < endOffset) {
       assertAcknowledging(this.#engine)
       if (log.policy.archiveAfter === null) throw notArchived(log, partition, endOffset)
@@ -117,7 +122,9 @@ export class EngineTiers implements TierControl {
       const report = await upload
       assertAcknowledging(this.#engine)
       const failed = report.failed.find((entry) => entry.partition === partition.partition)
-      if (failed !== undefined && partition.archivedEnd < endOffset) {
+      // Room on disk comes as segments leave it.
+      const isWaiting = failed?.code === 'disk_budget_full' && clock.monotonic() < until
+      if (failed !== undefined && !isWaiting && partition.archivedEnd < endOffset) {
         throw new StratalogError(
           'store_unavailable',
           `The append is ${describeLevel(log.policy.wal ? 'disk' : 'memory')}, but not in the archive yet: ${failed.message}`,

@@ -36,6 +36,14 @@ export interface DiskContext {
   readonly manifest: ManifestStore
 }
 
+/** A partition that could not move, and why. */
+export interface TierFailure {
+  readonly log: string
+  readonly partition: number
+  readonly code: string
+  readonly message: string
+}
+
 /** One range that moved. Shaped for `tier --json`. */
 export interface TierMove {
   readonly log: string

@@ -3,7 +3,7 @@ import { StratalogError } from '../base/errors.ts'
 import { formatBytes } from '../base/units.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
-import type { TieringContext } from './context.ts'
+import type { TierFailure, TieringContext } from './context.ts'
 import { type DiskFacts, isFlushHeld } from './disk-pressure.ts'
 
 export interface DiskShortage {
@@ -15,6 +15,23 @@ export interface DiskShortage {
 export function isWaitingForDisk({ diskBudget }: TieringContext, partition: Partition): boolean {
   const { batches, flushedEnd, nextOffset } = partition
   return nextOffset > flushedEnd && isFlushHeld(diskBudget.facts(), batches, flushedEnd)
+}
+
+/** Why records of these partitions are not below: all of those that wait for the disk. */
+export function diskFailures(
+  context: TieringContext,
+  steps: readonly { readonly log: LiveLog; readonly partition: Partition }[],
+): readonly TierFailure[] {
+  const { usedBytes, maxBytes } = context.diskBudget.facts()
+  const message = `Segments take ${formatBytes(usedBytes)} of the ${formatBytes(maxBytes)} of maxDiskBytes: its records wait in RAM for room.`
+  return steps
+    .filter(({ log, partition }) => log.policy.localDisk && isWaitingForDisk(context, partition))
+    .map(({ log: { name }, partition: { partition } }) => ({
+      log: name,
+      partition,
+      code: 'disk_budget_full',
+      message,
+    }))
 }
 
 /** Null while the disk takes what is flushed. */

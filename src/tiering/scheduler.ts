@@ -10,7 +10,7 @@ import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { archiveMemory } from './archive-memory.ts'
-import type { TierMove, TieringContext } from './context.ts'
+import type { TierFailure, TierMove, TieringContext } from './context.ts'
 import {
   type CollectOptions,
   type CollectReport,
@@ -18,7 +18,7 @@ import {
   isCollectable,
 } from './collect.ts'
 import { commitCheckpoint } from './checkpoint.ts'
-import { isWaitingForDisk } from './disk-shortage.ts'
+import { diskFailures, isWaitingForDisk } from './disk-shortage.ts'
 import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
@@ -60,13 +60,6 @@ export interface TierReport {
   readonly pending: number
   /** Partitions that could not move, with why. */
   readonly failed: readonly TierFailure[]
-}
-
-export interface TierFailure {
-  readonly log: string
-  readonly partition: number
-  readonly code: string
-  readonly message: string
 }
 
 type LaneName = 'local' | 'remote'
@@ -145,7 +138,7 @@ export class TieringScheduler {
         (sum, step) => sum + pendingFor(step, lowestTier(step.log, target, options)),
         0,
       ),
-      failed: failuresOf(outcomes),
+      failed: [...failuresOf(outcomes), ...diskFailures(this.#context, steps.filter(isFlushed))],
     }
   }
 

@@ -11,6 +11,8 @@ export interface Setting {
   readonly maxMemoryBytes: number
   readonly shape: WalShape
   readonly lives: number
+  /** In some worlds with an archive, until the end; null: none. */
+  readonly maxDiskBytes: number | null
 }
 
 const REMOTE_STEPS: readonly Step[] = ['upload', 'evict', 'archive commit', 'snapshot']
@@ -34,6 +36,8 @@ export function chooseSetting(dice: Dice): Setting {
       },
     },
     lives: dice.int(2, 6),
+    // Drawn last: the others stay as they were.
+    maxDiskBytes: archive !== null && dice.chance(0.2) ? dice.pick([8, 16, 48]) * 1024 : null,
   }
 }
 

@@ -87,6 +87,8 @@ class Simulation {
   readonly #dice: Dice
   readonly #setting: Setting
   readonly #model: Model
+  /** In the end somebody gives the disk what it needs. */
+  #isFinishing = false
 
   constructor(world: World, checks: Checks, dice: Dice) {
     this.#world = world
@@ -145,7 +147,8 @@ class Simulation {
     this.#model.processDied({
       startedAt: process.startedAt,
       diedAt: process.endedAt,
-      troubleUntil: this.#world.faults.troubleUntil,
+      // What waits for room on disk is not there yet, however long ago it was acknowledged.
+      troubleUntil: this.#checks.isDiskBounded ? Infinity : this.#world.faults.troubleUntil,
       setBackMs: this.#world.setBackMs - setBackMs,
     })
   }
@@ -154,6 +157,8 @@ class Simulation {
   async #open(process: SimulatedProcess): Promise<Life | null> {
     const world = this.#world
     const { archive, maxMemoryBytes, shape } = this.#setting
+    const maxDiskBytes = this.#isFinishing ? null : this.#setting.maxDiskBytes
+    this.#checks.isDiskBounded = maxDiskBytes !== null
     let isPoisoned = false
     const watch = {
       started: () => {
@@ -167,6 +172,7 @@ class Simulation {
       dataDir: DATA_DIR,
       maxMemoryBytes,
       ...(archive === null ? {} : { archive }),
+      ...(maxDiskBytes === null ? {} : { maxDiskBytes }),
     }
     for (let attempt = 1; process.isAlive; attempt++) {
       const wasPaused = world.faults.isPaused
@@ -253,6 +259,7 @@ class Simulation {
   async #finish(): Promise<void> {
     const world = this.#world
     world.faults.isPaused = true
+    this.#isFinishing = true
     this.#model.life++
     const process = world.startProcess(null)
     const life = await this.#open(process)
