@@ -16,6 +16,7 @@ import { recovery } from './recovery.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
+import { tiering } from './tiering.bench.ts'
 
 const benchmarks: readonly Benchmark[] = [
   appendMemory,
@@ -26,6 +27,7 @@ const benchmarks: readonly Benchmark[] = [
   appendDurable,
   recovery,
   ackBeside,
+  tiering,
   manifest,
   coldRead,
   sqlCold,
