@@ -1,4 +1,4 @@
-/** What tier moves cost who appends, and how fast they are. On a directory as the archive, so that no network counts. */
+/** What tier moves cost who appends, and how fast they are. The archive is a directory, so that no network counts. */
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'

@@ -2,7 +2,7 @@
  * An hour without the archive, in simulated time, with a writer that never stops and budgets for RAM and disk. Prints
  * what happened as JSON. Plain Node, because what a test runner puts around the loading of files takes real time.
  */
-import { argv } from 'node:process'
+import { argv, stdout } from 'node:process'
 import { isStratalogError } from '../../src/base/errors.ts'
 import { Stratalog } from '../../src/index.ts'
 import { Dice } from './dice.ts'
@@ -168,4 +168,4 @@ async function live(world: World, process: SimulatedProcess): Promise<Outage> {
   return { ...written, looks, rows: found, replayed, pending, failed: failed.length }
 }
 
-if (argv[1]?.endsWith('outage-child.ts') === true) console.log(JSON.stringify(await outage()))
+if (argv[1]?.endsWith('outage-child.ts') === true) stdout.write(JSON.stringify(await outage()))
