@@ -17,6 +17,7 @@ import { requests } from './requests.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
+import { tiering } from './tiering.bench.ts'
 
 const benchmarks: readonly Benchmark[] = [
   appendMemory,
@@ -27,6 +28,7 @@ const benchmarks: readonly Benchmark[] = [
   appendDurable,
   recovery,
   ackBeside,
+  tiering,
   manifest,
   coldRead,
   requests,

@@ -59,6 +59,7 @@ export const ERROR_CODES = {
   writer_fenced: 'fenced',
   producer_fenced: 'fenced',
   memory_full: 'overloaded',
+  disk_budget_full: 'overloaded',
   queue_full: 'overloaded',
   producers_full: 'overloaded',
   query_limit: 'overloaded',

@@ -36,8 +36,10 @@ import type { Wal } from '../log/wal.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { WatchedFileSystem } from '../storage/watched-file-system.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
+import type { PacedObjectStore } from '../storage/paced-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TieringContext } from '../tiering/context.ts'
+import { diskShortage } from '../tiering/disk-shortage.ts'
 import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
@@ -61,7 +63,7 @@ import {
   placedLogs,
   withSoundSnapshots,
 } from './load-snapshot.ts'
-import { keepSnapshots } from './keep-snapshots.ts'
+import { keptSnapshots } from './keep-snapshots.ts'
 import { type MemoryTier, openMemoryTier } from './memory-engine.ts'
 import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './open-directory.ts'
 import { Policies } from './policies.ts'
@@ -71,11 +73,11 @@ import { lowerTiersOf } from './lower-tiers-of.ts'
 import { openScrubber } from './open-scrubber.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
-import type { SnapshotKeeper } from './snapshot-keeper.ts'
 import { type SnapshotPlace, openSnapshotPlace, snapshotUrl } from './snapshot-place.ts'
 import { surroundingsOf } from './storage-policy.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { storageOf } from './system-storage.ts'
+import { bytesOnDisk, diskBudgetOf, pacedStore, tierLimitsOf } from './tier-budgets.ts'
 import { openWal } from './wal-opening.ts'
 
 /** How often a directory is opened for reading while its writer lets go of what is being read. */
@@ -108,6 +110,8 @@ interface Places {
   /** The archive's store, for reading. */
   readonly store: OpenedObjectStore | null
   readonly archive: ArchiveWriter | null
+  /** The store as its writer has it, where that has a bandwidth. */
+  readonly pace: PacedObjectStore | null
   /** What the archive knows more than the directory's manifest. */
   readonly pulled: readonly ManifestEdit[]
   /** A `snapshotLocation` beside the archive; null without one. */
@@ -184,6 +188,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     segments: segmentPorts(opening, archiveBytes, pins),
     acks,
     relieve: async () => scheduler?.relieve(),
+    shortage: () => diskShortage(tiering),
   })
   const { registry, governor } = memory
   closers.push(async () => registry.close())
@@ -196,6 +201,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     metrics,
     disk: directory,
     archive,
+    diskBudget: diskBudgetOf(options),
     pins,
     wal: null,
     walBytesMax: parseBytes(options.walBytesMax ?? WAL_BYTES_MAX, 'walBytesMax'),
@@ -211,11 +217,14 @@ async function assemble(opening: Opening): Promise<Engine> {
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
   if (places.place !== null) await loadLogs(places.place, places.placed, memory, ports)
-  const opened = new TieringScheduler({ ...tiering, wal })
+  const { diskBudget } = tiering
+  diskBudget.hold(bytesOnDisk(registry.all()))
+  const opened = new TieringScheduler({ ...tiering, wal }, tierLimitsOf(options))
   // Who reads beside a writer moves nothing: not on time, not for want of RAM, and not at closing.
   if (access === 'write') {
     scheduler = opened
     closers.push(() => opened.close())
+    closers.push(async () => places.pace?.lift())
     opened.start()
   }
   const scrubber = openScrubber(options, { ...tiering, wal }, evidence, closers)
@@ -228,7 +237,14 @@ async function assemble(opening: Opening): Promise<Engine> {
     registry,
     governor,
     lowerTiers: lowerTiersOf({ ...tiering, wal }, opened, registry, scrubber),
-    snapshots: snapshotsOf(opening, places, registry, opened, { ...tiering, wal }),
+    snapshots: keptSnapshots(options, closers, {
+      archive,
+      place: places.place,
+      registry,
+      scheduler: access === 'read' ? null : opened,
+      ports,
+      tiering: { ...tiering, wal },
+    }),
     archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
@@ -240,6 +256,7 @@ async function assemble(opening: Opening): Promise<Engine> {
         : storage.currentLockHolder(`${dataDir}/${LOCK_FILE}`),
     commitLog: commitLogTo(directory.manifest),
     disk,
+    diskBudget,
     assertWriter:
       directory.lock === null
         ? () => {}
@@ -251,24 +268,26 @@ async function assemble(opening: Opening): Promise<Engine> {
 
 /** Steps 1 to 4. */
 async function openPlaces(opening: Opening): Promise<Places> {
-  const { dataDir, ports, access, writer, storage, dataFiles, closers } = opening
+  const { options, dataDir, ports, access, writer, storage, dataFiles, closers } = opening
   const { clock, logger } = ports
   const store = await openStore(opening)
   const { fileSystem, lockDirectory } = storage
   const files = { dataDir, fileSystem: dataFiles, evidenceFiles: fileSystem, lockDirectory }
   const directory = await openDirectory(files, ports, access, writer, closers)
   if (access === 'read')
-    return { directory, store, archive: null, pulled: [], place: null, placed: [] }
+    return { directory, store, archive: null, pace: null, pulled: [], place: null, placed: [] }
   const place = await openPlace(opening, directory)
   const placed = place === null ? [] : placedLogs(place.state, opening.damaged)
   if (place !== null) await assertRestorable(place, placed)
-  if (store === null) return { directory, store, archive: null, pulled: [], place, placed }
+  if (store === null)
+    return { directory, store, archive: null, pace: null, pulled: [], place, placed }
   const { manifest } = directory
   const { engineId } = directory
+  const pace = pacedStore(store, options, clock)
   /** From here on, what the archive knows more can no longer be taken over. */
   let isOpen = false
   const archive = new ArchiveWriter({
-    store,
+    store: pace ?? store,
     clock,
     openManifest: () =>
       openArchiveManifest({
@@ -285,7 +304,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
   })
   const pulled = await pull(archive, manifest.state, ports)
   isOpen = true
-  return { directory, store, archive, pulled, place, placed }
+  return { directory, store, archive, pace, pulled, place, placed }
 }
 
 async function openPlace(
@@ -469,21 +488,4 @@ function directoryQueries(
       ports,
     )
   })
-}
-
-function snapshotsOf(
-  { options, ports, access, closers }: Opening,
-  { archive, place }: Places,
-  registry: LogRegistry,
-  scheduler: TieringScheduler,
-  tiering: TieringContext,
-): SnapshotKeeper | null {
-  const keeping = place?.archive ?? archive
-  if (keeping === null || access === 'read') return null
-  const context = place === null ? null : { ...tiering, archive: place.archive }
-  return keepSnapshots(
-    { archive: keeping, registry, scheduler, ports, place: context },
-    options,
-    closers,
-  )
 }

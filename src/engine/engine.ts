@@ -4,6 +4,7 @@
  */
 import type { LogState } from '../format/manifest.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
+import type { DiskBudget } from '../tiering/disk-budget.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import type { LockHolder } from '../storage/directory-lock.ts'
 import type { EstimatedCost } from '../storage/request-cost.ts'
@@ -50,6 +51,8 @@ export interface Engine {
   readonly commitLog: (make: (id: number) => LogState) => Promise<LogState>
   /** What the disk under the WAL lets the engine do; null for one that does not write a disk. */
   readonly disk: DiskHealth | null
+  /** What segment files take; null for an engine in RAM only. */
+  readonly diskBudget: DiskBudget | null
   /** Throws `writer_fenced` where another process may have taken the directory, and has. Cheap. */
   readonly assertWriter: () => void
   /** Why appends with a WAL are refused; null while they are not. */

@@ -1,4 +1,5 @@
 /** The state of an engine as facts; shaped as `status --json` prints it. */
+import { present } from '../base/assert.ts'
 import { formatBytes, formatDuration } from '../base/units.ts'
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { Archive } from '../log/archive-view.ts'
@@ -8,7 +9,8 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { partitionFacts } from '../tiering/facts.ts'
 import { ALL_LOGS } from '../tiering/pause.ts'
-import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
+import { type DiskFacts, type EarlyMoves, planEarlyMoves } from '../tiering/disk-pressure.ts'
+import { type Around, type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
 import type { ScrubProblem, ScrubStatus } from '../tiering/scrub-report.ts'
 import type { CircuitStatus } from '../storage/breaking-object-store.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
@@ -80,6 +82,10 @@ export interface DiskStatus {
   readonly since: string
   /** What the system said; null while the disk works. */
   readonly reason: string | null
+  /** Of segment files. */
+  readonly usedBytes: number
+  /** Null without `maxDiskBytes`. */
+  readonly maxBytes: number | null
 }
 
 export interface EngineStatus {
@@ -131,7 +137,9 @@ export function engineStatus(engine: Engine): EngineStatus {
     ({ log, partition }) => `${log}/${partition}`,
   )
   const pausedSince = engine.lowerTiers?.pausedSince ?? (() => null)
-  const around = { now, hasArchive, damages, pausedSince }
+  const disk = engine.diskBudget?.facts() ?? null
+  const early = earlyMoves(engine, disk)
+  const around = { now, hasArchive, disk, early, damages, pausedSince }
   const logs = [...engine.registry.all()].map((log) => logStatus(log, around))
   return {
     version: PACKAGE_VERSION,
@@ -143,7 +151,7 @@ export function engineStatus(engine: Engine): EngineStatus {
       usagePercent: Math.round((governor.usedBytes / governor.maxBytes) * 1000) / 10,
     },
     failure: engine.failure()?.message ?? null,
-    disk: engine.disk === null ? null : diskStatus(engine.disk),
+    disk: engine.disk === null ? null : diskStatus(engine, engine.disk),
     snapshots: engine.snapshots?.status() ?? null,
     paused: pausedStatus(ALL_LOGS, around),
     scrub: scrubber?.status ?? null,
@@ -218,20 +226,51 @@ function archiveUse(
   return { url: use.url, requests, circuit, cache, storedBytes, estimatedUsdPerMonth: cost }
 }
 
-function diskStatus({ state, since, reason }: DiskHealth): DiskStatus {
-  return { state, since: new Date(since).toISOString(), reason }
+/** The same figures go to the metrics port. */
+function diskStatus(
+  { diskBudget, ports: { metrics } }: Engine,
+  { state, since, reason }: DiskHealth,
+): DiskStatus {
+  const { usedBytes, maxBytes } = present(diskBudget, 'an engine with a disk has its budget')
+  const isBounded = maxBytes < Infinity
+  metrics.gauge('stratalog_disk_used_bytes', usedBytes)
+  if (isBounded) metrics.gauge('stratalog_disk_budget_bytes', maxBytes)
+  return {
+    state,
+    since: new Date(since).toISOString(),
+    reason,
+    usedBytes,
+    maxBytes: isBounded ? maxBytes : null,
+  }
 }
 
-interface Around {
-  readonly now: number
-  readonly hasArchive: boolean
+/** What the disk's budget asks for now, by partition. */
+function earlyMoves(
+  { registry }: Engine,
+  disk: DiskFacts | null,
+): ReadonlyMap<Partition, EarlyMoves> {
+  if (disk === null || disk.roomBytes === Infinity) return new Map()
+  const pressed = [...registry.all()].flatMap(({ policy, partitions }) =>
+    partitions.map((partition) => {
+      const { segments, batches, flushedEnd } = partition
+      return { policy, segments, batches, flushedEnd, partition }
+    }),
+  )
+  return new Map(
+    Array.from(planEarlyMoves(disk, pressed), ([{ partition }, moves]) => [partition, moves]),
+  )
+}
+
+interface Surroundings extends Around {
+  readonly disk: DiskFacts | null
+  readonly early: ReadonlyMap<Partition, EarlyMoves>
   /** By log and partition. */
   readonly damages: ReadonlyMap<string, readonly ScrubProblem[]>
   /** ms; null where tier moves of the log are not paused. */
   readonly pausedSince: (logId: number) => number | null
 }
 
-function logStatus(log: LiveLog, around: Around): LogStatus {
+function logStatus(log: LiveLog, around: Surroundings): LogStatus {
   return {
     name: log.name,
     policy: log.policy,
@@ -245,13 +284,20 @@ function logStatus(log: LiveLog, around: Around): LogStatus {
   }
 }
 
-function pausedStatus(logId: number, { now, pausedSince }: Around): PausedStatus | null {
+function pausedStatus(
+  logId: number,
+  { now, pausedSince }: Pick<Surroundings, 'now' | 'pausedSince'>,
+): PausedStatus | null {
   const since = pausedSince(logId)
   if (since === null) return null
   return { since: new Date(since).toISOString(), forMs: Math.max(0, now - since) }
 }
 
-function partitionStatus(log: LiveLog, partition: Partition, around: Around): PartitionStatus {
+function partitionStatus(
+  log: LiveLog,
+  partition: Partition,
+  around: Surroundings,
+): PartitionStatus {
   const { now, damages } = around
   const { segments, batches, startOffset } = partition
   const waitingInRam = batches.find((batch) => batch.endOffset > partition.flushedEnd)
@@ -283,13 +329,20 @@ function partitionStatus(log: LiveLog, partition: Partition, around: Around): Pa
   }
 }
 
-function nextOf(log: LiveLog, partition: Partition, around: Around): PartitionStatus['next'] {
-  const next = nextMove(partitionFacts(log, partition), around.now, around.hasArchive)
+function nextOf(log: LiveLog, partition: Partition, around: Surroundings): PartitionStatus['next'] {
+  const next = nextMove(partitionFacts(log, partition), around, around.early.get(partition))
   if (next === null) return null
-  const why = reasonOf(next.action, log.policy)
+  const { action, inMs, isForDisk } = next
+  const isBudget = isForDisk && around.disk !== null
+  const why = isBudget ? budgetReason(action, around.disk) : reasonOf(action, log.policy)
   const paused = pausedStatus(log.id, around)
-  if (paused === null) return { ...next, why }
-  return { action: 'paused', inMs: 0, why: `since ${paused.since}; then ${next.action}: ${why}` }
+  if (paused === null) return { action, inMs, why }
+  return { action: 'paused', inMs: 0, why: `since ${paused.since}; then ${action}: ${why}` }
+}
+
+function budgetReason(action: TierAction, { usedBytes, maxBytes }: DiskFacts): string {
+  const budget = `maxDiskBytes is ${formatBytes(maxBytes)}, and ${formatBytes(usedBytes)} are used`
+  return action === 'flush' ? `waits for room: ${budget}` : budget
 }
 
 /** Which key of the policy asks for it. */

@@ -6,7 +6,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { TierMove } from '../tiering/context.ts'
 import type { CollectReport } from '../tiering/collect.ts'
-import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
+import type { TierReport, TierTarget } from '../tiering/steps.ts'
 import type { ScrubReport } from '../tiering/scrub-report.ts'
 import type { ScrubProgress } from '../tiering/scrubber.ts'
 import type { Engine } from './engine.ts'
@@ -31,6 +31,8 @@ export interface TierScrubOptions {
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ScrubProgress) => void
 }
+/** An append that is to be archived waits no longer than others for room on disk. */
+const DISK_WAIT_MAX_MS = 10_000
 
 /** Control over tier moves. */
 export interface TierControl {
@@ -183,6 +185,8 @@ export class EngineTiers implements TierControl {
 
   /** `ack: 'object'`: one upload for all who ask within the delay. @throws StratalogError of a failed disk. */
   async archiveThrough(log: LiveLog, partition: Partition, endOffset: number): Promise<void> {
+    const { clock } = this.#engine.ports
+    const until = clock.monotonic() + DISK_WAIT_MAX_MS
     while (partition.archivedEnd < endOffset) {
       assertAcknowledging(this.#engine)
       if (log.policy.archiveAfter === null) throw notArchived(log, partition, endOffset)
@@ -190,7 +194,9 @@ export class EngineTiers implements TierControl {
       const report = await upload
       assertAcknowledging(this.#engine)
       const failed = report.failed.find((entry) => entry.partition === partition.partition)
-      if (failed !== undefined && partition.archivedEnd < endOffset) {
+      // Room on disk comes as segments leave it.
+      const isWaiting = failed?.code === 'disk_budget_full' && clock.monotonic() < until
+      if (failed !== undefined && !isWaiting && partition.archivedEnd < endOffset) {
         throw new StratalogError(
           'store_unavailable',
           `The append is ${describeLevel(log.policy.wal ? 'disk' : 'memory')}, but not in the archive yet: ${failed.message}`,

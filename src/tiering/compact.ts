@@ -178,7 +178,8 @@ async function replaceHere(
   )
   unsettled.delete(partition)
   partition.replaceSegments(segments, segment)
-  const files = segments.flatMap((entry) => (entry.disk === null ? [] : [entry.disk.object]))
+  if (segment.disk !== null) context.diskBudget.named(segment.disk.object)
+  const files = segments.flatMap((entry) => entry.disk ?? [])
   removeFiles(context, disk, files)
 }
 

@@ -9,6 +9,7 @@ import type { ManifestStore } from '../log/manifest-store.ts'
 import type { Wal } from '../log/wal.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
+import type { DiskBudget } from './disk-budget.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { Round } from './round.ts'
 import type { SegmentEncoder } from './segment-encoder.ts'
@@ -23,6 +24,7 @@ export interface TieringContext {
   readonly disk: DiskContext | null
   /** Null without an archive. */
   readonly archive: ArchiveWriter | null
+  readonly diskBudget: DiskBudget
   readonly pins: SegmentPins
   readonly wal: Wal | null
   /** What the WAL keeps at most before the logs that pin its oldest files are flushed; left out: any amount. */
@@ -37,6 +39,14 @@ export interface DiskContext {
   readonly fileSystem: FileSystem
   readonly dataDir: string
   readonly manifest: ManifestStore
+}
+
+/** A partition that could not move, and why. */
+export interface TierFailure {
+  readonly log: string
+  readonly partition: number
+  readonly code: string
+  readonly message: string
 }
 
 /** One range that moved. Shaped for `tier --json`. */

@@ -55,7 +55,7 @@ export async function dropDiskCopies(
   for (const segment of segments) {
     if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', null)
-    removeFiles(context, disk, [present(segment.disk, 'a disk copy').object])
+    removeFiles(context, disk, [present(segment.disk, 'a disk copy')])
   }
   return segments.map((segment) => ({
     log: log.name,
@@ -70,20 +70,21 @@ export async function dropDiskCopies(
 
 /** Removes segment files that no manifest names any more, each when its last reader lets go. */
 export function removeFiles(
-  { pins, logger }: TieringContext,
+  { pins, logger, diskBudget }: TieringContext,
   disk: DiskContext,
-  files: readonly string[],
+  files: readonly Location[],
 ): void {
   const { fileSystem, dataDir } = disk
-  for (const file of files) {
+  for (const { object: file, length } of files) {
+    const gone = diskBudget.dropped(length)
     // Other segments may lie there too.
     if (isPackPath(file)) {
-      loosenPack(disk, file)
+      loosenPack(disk, file, gone)
       continue
     }
     pins.whenFree(file, () => {
       // A file that cannot be removed now is an orphan; the next open removes it.
-      fileSystem.remove(`${dataDir}/${file}`).catch((error: unknown) => {
+      fileSystem.remove(`${dataDir}/${file}`).then(gone, (error: unknown) => {
         logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
       })
     })

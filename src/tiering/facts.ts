@@ -4,12 +4,19 @@ import type { ArchiveWriter } from './archive-writer.ts'
 import type { CompactionScope } from './compaction-plan.ts'
 import type { PartitionFacts } from './policy.ts'
 
-/** A partition as the policy sees it. @param walDueBelow no record below that LSN may lie in RAM only. */
+interface FactsAround {
+  /** No record below that LSN may lie in RAM only. */
+  readonly walDueBelow?: number
+  /** Its last move to the archive failed, and is not tried again yet. */
+  readonly isFailing?: boolean
+}
+
+/** A partition as the policy sees it. */
 export function partitionFacts(
   log: LiveLog,
   partition: Partition,
   archive: ArchiveWriter | null = null,
-  walDueBelow = 0,
+  { walDueBelow = 0, isFailing = false }: FactsAround = {},
 ): PartitionFacts {
   // To count segments takes a while, and is of use only where they go by their age or size.
   const { id, policy } = log
@@ -25,6 +32,7 @@ export function partitionFacts(
     isArchiveSure: archive?.isSure ?? false,
     owedEnd: partition.owedEnd,
     isWalDue: log.usesWal && partition.firstUnflushedLsn < walDueBelow,
+    isFailing,
     batches: partition.batches,
     segments: partition.segments,
   }

@@ -27,19 +27,33 @@ import { archivedBeyond } from './adopt-archived.ts'
 import { commitLocal } from './commit.ts'
 import { asCommitted, committedEnds, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
+import { flushRoom } from './disk-pressure.ts'
 import { encodeBatches, segmentEntry } from './encode.ts'
 import { areNamed, putSegments, writeSegment } from './packs.ts'
 import { oneAtATime } from './one-at-a-time.ts'
 import { type SegmentPart, groupForSegments } from './segment-groups.ts'
 
-/** Flushes every record the partition holds when called; holes between them stay. */
+/** Flushes every record the partition holds when called, or what the disk has room for; holes between them stay. */
 export async function flushPartition(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   target: 'disk' | 'object',
 ): Promise<readonly TierMove[]> {
-  return oneAtATime(partition, () => flushNow(context, log, partition, target))
+  return oneAtATime(partition, async () => {
+    // A log in RAM flushes what it owes, which ends where a batch does.
+    const all = log.policy.mode === 'memory' ? partition.owedEnd : partition.nextOffset
+    if (target === 'object') return flushNow(context, log, partition, target, all)
+    const { diskBudget } = context
+    const { flushedEnd, batches } = partition
+    const { end, bytes } = flushRoom(diskBudget.facts(), batches, flushedEnd, all)
+    const giveBack = diskBudget.reserve(bytes)
+    try {
+      return await flushNow(context, log, partition, target, end)
+    } finally {
+      giveBack()
+    }
+  })
 }
 
 async function flushNow(
@@ -47,14 +61,12 @@ async function flushNow(
   log: LiveLog,
   partition: Partition,
   target: 'disk' | 'object',
+  end: number,
 ): Promise<readonly TierMove[]> {
-  // A log in RAM flushes what it owes, which ends where a batch does.
-  const isAll = log.policy.mode !== 'memory'
-  const end = isAll ? partition.nextOffset : partition.owedEnd
   if (end <= partition.flushedEnd) return []
   // As of `end`: all that is flushed lies below it.
   const producers = producersAsOf(partition.producerStates, end)
-  if (isAll) partition.sealOpenBatch()
+  if (end === partition.nextOffset) partition.sealOpenBatch()
   if (log.usesWal) await context.wal?.flush()
   const moves = await takeOverArchived(context, log, partition, end, producers)
   const batches = partition.leaseSealed(partition.flushedEnd, Math.min(partition.durableEnd, end))
@@ -164,6 +176,7 @@ async function flushGroups(
       segments[index] = asCommitted(archived, log, partition.partition, segment, 'object')
   }
   const state = await commitSegments(context, log, partition, segments, producers)
+  for (const { disk: copy } of segments) if (copy !== null) context.diskBudget.named(copy.object)
   const bytes = segments.reduce((sum, { length }) => sum + length, 0)
   context.metrics.count('stratalog_flush_bytes_total', bytes)
   return noteSegments(state, log, partition, segments, target)
@@ -261,6 +274,7 @@ async function writeThrough(
   const directory = `${disk.dataDir}/${segmentDirectory(log.id, partition.partition)}`
   await disk.fileSystem.makeDirectory(directory)
   await disk.fileSystem.rename(temporary, `${disk.dataDir}/${path}`)
+  context.diskBudget.written(path, encoded.length)
   await disk.fileSystem.syncDirectory(directory)
   const segment = segmentEntry(encoded, 'disk', {
     object: path,

@@ -99,19 +99,26 @@ export async function writeSegment(
         const directory = segmentDirectory(name.logId, name.partition)
         return writeFile(context, disk, directory, segmentPath(name), bytes)
       },
-      pack: (pack, sha256) => writeFile(context, disk, PACKS_DIRECTORY, packPath(sha256), pack),
+      pack: (pack, sha256, segments) => {
+        const counted = segments.reduce((sum, [, { length }]) => sum + length, 0)
+        return writeFile(context, disk, PACKS_DIRECTORY, packPath(sha256), pack, counted)
+      },
     })
   const [location] = await meetIn(context.round, 'file', [segment], together, segment.bytes.length)
   return present(location, 'a segment that was written lies somewhere')
 }
 
-/** Write, fsync, rename, fsync the directory. Nothing is left of what fails. */
+/**
+ * Write, fsync, rename, fsync the directory. Nothing is left of what fails.
+ * @param counted what of it counts against the disk's budget: the bytes of segments.
+ */
 export async function writeFile(
-  { random }: Pick<TieringContext, 'random'>,
+  { random, diskBudget }: Pick<TieringContext, 'random' | 'diskBudget'>,
   { fileSystem, dataDir }: DiskContext,
   directory: string,
   path: string,
   bytes: Uint8Array,
+  counted: number = bytes.length,
 ): Promise<string> {
   const temporary = `${dataDir}/${temporaryPath(randomHex(random, 8))}`
   try {
@@ -124,6 +131,7 @@ export async function writeFile(
     }
     await fileSystem.makeDirectory(`${dataDir}/${directory}`)
     await fileSystem.rename(temporary, `${dataDir}/${path}`)
+    diskBudget.written(path, counted)
   } catch (error) {
     await fileSystem.remove(temporary).catch(() => {})
     throw error

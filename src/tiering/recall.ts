@@ -40,6 +40,7 @@ export async function recallSegments(
     await commitCopy(context, log, partition.partition, segment, location)
     if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', location)
+    context.diskBudget.named(location.object)
     moves.push({
       log: log.name,
       partition: partition.partition,

@@ -67,7 +67,7 @@ async function retireNow(
   removeFiles(
     context,
     disk,
-    retired.flatMap((segment) => (segment.disk === null ? [] : [segment.disk.object])),
+    retired.flatMap((segment) => segment.disk ?? []),
   )
 }
 

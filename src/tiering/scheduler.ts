@@ -18,6 +18,7 @@ import {
   isCollectable,
 } from './collect.ts'
 import { commitCheckpoint, walDueBelow } from './checkpoint.ts'
+import { diskFailures, isWaitingForDisk } from './disk-shortage.ts'
 import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
@@ -37,6 +38,24 @@ import { ALL_LOGS, isPaused } from './pause.ts'
 import { recallSegments } from './recall.ts'
 import type { Round } from './round.ts'
 import { retireArchived, retirePartition } from './retire.ts'
+import {
+  type LaneName,
+  type Move,
+  type NowOptions,
+  type Outcome,
+  type Step,
+  type TierReport,
+  type TierTarget,
+  stepsOf,
+  isFlushed,
+  flushesToDisk,
+  hasPart,
+  movesOf,
+  failuresOf,
+  lowestTier,
+  pendingFor,
+} from './steps.ts'
+import { TIER_LIMITS, type TierLimits } from './tier-limits.ts'
 import { uploadSegments } from './upload.ts'
 
 /**
@@ -46,44 +65,6 @@ const LOOK_INTERVAL_MS = 250
 
 const COLLECT_INTERVAL_MS = 60_000
 
-/** Which tier `now` brings everything to. */
-export type TierTarget = 'disk' | 'object'
-
-/**
- * A snapshot pins records in the archive whatever their log's mode; otherwise a log moves only to tiers that it has.
- */
-export interface NowOptions {
-  readonly forSnapshot?: boolean
-}
-
-export interface TierReport {
-  readonly moved: readonly TierMove[]
-  /** Segments and batches that are still above the asked tier. */
-  readonly pending: number
-  /** Partitions that could not move, with why. */
-  readonly failed: readonly TierFailure[]
-}
-
-export interface TierFailure {
-  readonly log: string
-  readonly partition: number
-  readonly code: string
-  readonly message: string
-}
-
-type LaneName = 'local' | 'remote'
-
-interface Step {
-  readonly log: LiveLog
-  readonly partition: Partition
-}
-
-/** The context names the round that the move is a step of. */
-type Move = (step: Step, context: TieringContext) => Promise<readonly TierMove[]>
-
-/** Of one step: what moved, or why nothing did. */
-type Outcome = { readonly moves: readonly TierMove[] } | { readonly failure: TierFailure }
-
 export class TieringScheduler {
   readonly #context: TieringContext
   readonly #lanes: Readonly<Record<LaneName, Lane>>
@@ -91,9 +72,10 @@ export class TieringScheduler {
   #nextCollect = 0
   #isClosed = false
 
-  constructor(context: TieringContext) {
+  constructor(context: TieringContext, { maxFlushes, maxUploads }: TierLimits = TIER_LIMITS) {
+    const { clock } = context
     this.#context = context
-    this.#lanes = { local: new Lane(context.clock), remote: new Lane(context.clock) }
+    this.#lanes = { local: new Lane(clock, maxFlushes), remote: new Lane(clock, maxUploads) }
   }
 
   /** Begins to look for work; nothing moves before. */
@@ -134,7 +116,7 @@ export class TieringScheduler {
         (sum, step) => sum + pendingFor(step, lowestTier(step.log, target, options)),
         0,
       ),
-      failed: failuresOf(outcomes),
+      failed: [...failuresOf(outcomes), ...diskFailures(this.#context, steps.filter(isFlushed))],
     }
   }
 
@@ -187,6 +169,7 @@ export class TieringScheduler {
     const { local, remote } = this.#lanes
     const mayFlush = (lane: Lane) => (step: Step) =>
       step.partition.nextOffset > step.partition.flushedEnd && !lane.isBackingOff(step.partition)
+    const fits = ({ partition }: Step): boolean => !isWaitingForDisk(this.#context, partition)
     const toObject = steps.filter((step) => !step.log.policy.localDisk).filter(mayFlush(remote))
     if (toObject.length > 0 && !remote.isBusy) {
       this.#runInBackground('remote', () =>
@@ -195,7 +178,7 @@ export class TieringScheduler {
         ),
       )
     }
-    const toDisk = steps.filter(flushesToDisk).filter(mayFlush(local))
+    const toDisk = steps.filter(flushesToDisk).filter(mayFlush(local)).filter(fits)
     await this.#runSteps('local', toDisk, (step, context) =>
       this.#flushAndDrop(context, step, 'disk'),
     )
@@ -206,6 +189,8 @@ export class TieringScheduler {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#timer?.cancel()
+    // What is only in RAM is worth more than the line.
+    this.#context.diskBudget.lift()
     await Promise.all(Object.values(this.#lanes).map((lane) => lane.round(async () => {})))
     const isOnlyInRam = ({ log, partition }: Step): boolean =>
       partition.isOwing || (!log.policy.wal && partition.nextOffset > partition.flushedEnd)
@@ -238,9 +223,19 @@ export class TieringScheduler {
       if (nextDueMs(this.#input(false)) > 0 && !hasLoosePacks(this.#context)) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
-        if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runDue(lane, false))
+        if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runOn(lane))
       }
     })
+  }
+
+  /** A round, and another as long as they make room that the disk lacks. */
+  async #runOn(lane: LaneName): Promise<void> {
+    for (;;) {
+      const moves = await this.#runDue(lane, false)
+      const isPressed = this.#context.diskBudget.facts().excessBytes > 0
+      const mustEnd = this.#isClosed || isPaused(this.#context, ALL_LOGS)
+      if (moves.length === 0 || !isPressed || mustEnd) return
+    }
   }
 
   /** The archive is looked through for what may be collected, now and then. */
@@ -263,11 +258,14 @@ export class TieringScheduler {
     const walDue = walDueBelow(this.#context)
     for (const { log, partition } of stepsOf(this.#context.logs())) {
       if (!isAsked && isPaused(this.#context, log.id)) continue
-      partitions.push(partitionFacts(log, partition, this.#context.archive, walDue))
+      const isFailing = this.#lanes.remote.isBackingOff(partition)
+      const around = { walDueBelow: walDue, isFailing }
+      partitions.push(partitionFacts(log, partition, this.#context.archive, around))
     }
     return {
       now: this.#context.clock.now(),
       hasArchive: this.#context.archive !== null,
+      disk: this.#context.diskBudget.facts(),
       partitions,
     }
   }
@@ -430,65 +428,4 @@ export class TieringScheduler {
 
 function flushTo(target: TierTarget): Move {
   return ({ log, partition }, context) => flushPartition(context, log, partition, target)
-}
-
-/**
- * Partitions of logs that have a tier below RAM, or had one when their records came; for a snapshot also those of logs
- * in RAM that have segments which the archive does not.
- */
-function stepsOf(logs: Iterable<LiveLog>, forSnapshot = false): readonly Step[] {
-  const steps: Step[] = []
-  for (const log of logs) {
-    const isInRam = log.policy.mode === 'memory'
-    for (const partition of log.partitions) {
-      const isWanted = !isInRam || partition.isOwing || (forSnapshot && lacksObjects(partition) > 0)
-      if (isWanted) steps.push({ log, partition })
-    }
-  }
-  return steps
-}
-
-/** A log in RAM flushes nothing but what it owes. */
-function isFlushed({ log, partition }: Step): boolean {
-  return log.policy.mode !== 'memory' || partition.isOwing
-}
-
-function flushesToDisk({ log }: Step): boolean {
-  return log.policy.localDisk
-}
-
-function hasPart(name: LaneName, plan: PartitionPlan): boolean {
-  if (name === 'local') return plan.flush === 'disk' || plan.retireTo > 0
-  const counts = [plan.upload, plan.dropDisk, plan.recall].map(({ length }) => length)
-  const isForced = plan.retireArchived || plan.compact !== null
-  return plan.flush === 'object' || isForced || counts.some((count) => count > 0)
-}
-
-function movesOf(outcomes: readonly Outcome[]): readonly TierMove[] {
-  return outcomes.flatMap((outcome) => ('moves' in outcome ? outcome.moves : []))
-}
-
-function failuresOf(outcomes: readonly Outcome[]): readonly TierFailure[] {
-  return outcomes.flatMap((outcome) => ('failure' in outcome ? [outcome.failure] : []))
-}
-
-function lowestTier(
-  log: LiveLog,
-  target: TierTarget,
-  { forSnapshot = false }: NowOptions,
-): TierTarget {
-  return log.policy.mode !== 'hybrid' && !forSnapshot ? 'disk' : target
-}
-
-function lacksObjects({ segments }: Partition): number {
-  return segments.length - segments.countHaving('object')
-}
-
-function pendingFor(step: Step, target: TierTarget): number {
-  const { partition } = step
-  const inRam = !isFlushed(step)
-    ? 0
-    : partition.batches.filter((batch) => batch.endOffset > partition.flushedEnd).length
-  const onDisk = target === 'object' ? lacksObjects(partition) : 0
-  return inRam + onDisk
 }

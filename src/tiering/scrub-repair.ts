@@ -72,7 +72,9 @@ async function repairFile(
   if ((await fileSystem.stat(`${dataDir}/${location.object}`)) !== null)
     await quarantine.file(location.object)
   if (!isNamed(context, copy)) return
-  await writeFile(context, disk, segmentDirectory(logId, partition), location.object, bytes)
+  // The budget counts it already.
+  const directory = segmentDirectory(logId, partition)
+  await writeFile(context, disk, directory, location.object, bytes, 0)
   await readVerified(disk, segment)
 }
 

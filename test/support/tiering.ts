@@ -23,8 +23,10 @@ import { MemorySyncFileSystem } from '../../src/storage/memory-sync-file-system.
 import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { ArchiveWriter } from '../../src/tiering/archive-writer.ts'
 import type { DiskContext, TieringContext } from '../../src/tiering/context.ts'
+import { DiskBudget } from '../../src/tiering/disk-budget.ts'
 import { TieringScheduler } from '../../src/tiering/scheduler.ts'
 import { inlineEncoder } from '../../src/tiering/segment-encoder.ts'
+import { TIER_LIMITS, type TierLimits } from '../../src/tiering/tier-limits.ts'
 
 export { HYBRID_POLICY, MEMORY_POLICY }
 
@@ -44,6 +46,7 @@ export interface Bench {
   readonly objects: MemoryObjectStore
   readonly disk: DiskContext
   readonly archive: ArchiveWriter
+  readonly diskBudget: DiskBudget
   readonly context: TieringContext
   readonly scheduler: TieringScheduler
   /** Every call that changes a store, in order. */
@@ -59,11 +62,15 @@ export interface Bench {
 export interface BenchOptions {
   readonly hasArchive?: boolean
   readonly walBytesMax?: number
+  readonly maxDiskBytes?: number
+  readonly limits?: TierLimits
 }
 
 export async function tieringBench({
   hasArchive = true,
   walBytesMax,
+  maxDiskBytes,
+  limits = TIER_LIMITS,
 }: BenchOptions = {}): Promise<Bench> {
   const clock = new VirtualClock()
   const logger = new MemoryLogger()
@@ -108,6 +115,8 @@ export async function tieringBench({
     clock,
     openManifest: () => openManifest(manifestFilesInStore(store)),
   })
+  const diskBudget = new DiskBudget({ maxBytes: maxDiskBytes ?? null, watermark: 0.9 })
+  diskBudget.hold(0)
   const context: TieringContext = {
     engineId: ENGINE_ID,
     clock,
@@ -116,6 +125,7 @@ export async function tieringBench({
     metrics,
     disk,
     archive: hasArchive ? archive : null,
+    diskBudget,
     pins: around.pins,
     wal,
     ...(walBytesMax === undefined ? {} : { walBytesMax }),
@@ -137,7 +147,7 @@ export async function tieringBench({
     logs.push(log)
     return log
   }
-  const scheduler = new TieringScheduler(context)
+  const scheduler = new TieringScheduler(context, limits)
   return Object.assign(faults, {
     clock,
     logger,
@@ -149,6 +159,7 @@ export async function tieringBench({
     objects,
     disk,
     archive,
+    diskBudget,
     context,
     scheduler,
     steps,

@@ -218,6 +218,7 @@ describe('small segments of many logs', () => {
       bytes: 0,
       pinned: 0,
       waiting: 0,
+      orphans: [],
     })
     for (const { id } of brief)
       expect(bench.archive.state?.logs.get(id)?.partitions[0]?.retired).toBeUndefined()
