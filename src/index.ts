@@ -28,8 +28,9 @@ export type { DrillReport } from './replay/drill-report.ts'
 export type { RestoreSummary } from './snapshot/plan-restore.ts'
 export type { RestoreProgress, RestoreResult } from './snapshot/restore.ts'
 export type { ReplayFromArchiveOptions } from './engine/replay-archive.ts'
+export type { HttpEndpoint } from './engine/http-target-sink.ts'
 export type { ReplayReport, ResumePoint } from './replay/report.ts'
-export type { ReplayProgress } from './replay/replay.ts'
+export type { ReplayProgress, ReplayStep } from './replay/replay-options.ts'
 export type { AlterLogOptions } from './engine/alter-log.ts'
 export type {
   StorageChanges,

@@ -113,12 +113,12 @@ export function renames(
   return { ...previous, ...Object.fromEntries(pairs) }
 }
 
-/** `max`, `realtime` or a factor such as `2x` or `0.5x`. */
-export function speed(text: string): 'max' | 'realtime' | number {
-  if (text === 'max' || text === 'realtime') return text
+/** `max`, `realtime`, `stepped` or a factor such as `2x` or `0.5x`. */
+export function speed(text: string): 'max' | 'realtime' | 'stepped' | number {
+  if (text === 'max' || text === 'realtime' || text === 'stepped') return text
   const factor = /^\d+(\.\d+)?x$/.test(text) ? Number(text.slice(0, -1)) : 0
   if (factor > 0) return factor
-  throw new InvalidArgumentError(`Give 'max', 'realtime', or a factor such as 2x.`)
+  throw new InvalidArgumentError(`Give 'max', 'realtime', 'stepped', or a factor such as 2x.`)
 }
 
 function invalidAs<T>(parse: () => T): T {

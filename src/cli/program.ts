@@ -329,12 +329,21 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--until <time>', 'records before this time', time)
     .option('--from <offset>', 'first offset', wholeNumber)
     .option('--to <offset>', 'end before this offset', wholeNumber)
-    .option('--speed <speed>', 'max, realtime or a factor such as 2x', speed, 'max')
     .option(
-      '--into <dir>',
-      `a data directory, or '-' for NDJSON on standard output; without it records are only counted and hashed`,
+      '--speed <speed>',
+      'max, realtime, a factor such as 2x, or stepped: a step for each line of input',
+      speed,
+      'max',
     )
-    .option('--resume <file>', 'go on where the replay that wrote this file stopped')
+    .option('--step-records <n>', 'records of a step, at most (default: 1)', positiveNumber)
+    .option(
+      '--into <target>',
+      `a data directory, http://… for POSTs of NDJSON, or '-' for standard output; without it records are only counted and hashed`,
+    )
+    .option('--into-hosts <a,b>', 'hosts beside this machine that --into may name', list)
+    .option('--into-private', 'these hosts may be of a private network')
+    .addOption(formatOption(['ndjson', 'arrow'], `of '--into -'`))
+    .option('--resume <file>', 'note there how far it is, and go on where the last one stopped')
   addWhereFlags(replaying).action(async (options) => {
     const { replay } = await import('./commands/replay.ts')
     await replay(session, options)

@@ -84,6 +84,8 @@ const NOTHING_REPLAYED: ReplayReport = {
   since: null,
   until: null,
   elapsedMs: 0,
+  recordsPerSecond: 0,
+  bytesPerSecond: 0,
   logs: [],
   missing: [],
   corrupt: [],
