@@ -47,6 +47,7 @@ export type { ElementArray } from './format/column-elements.ts'
 export type { LazyRow } from './format/row-reader.ts'
 export type { OffsetGap } from './log/view-reader.ts'
 export type { ReadOptions } from './engine/read-options.ts'
+export type { AsOf } from './engine/as-of.ts'
 export { RecordStream } from './engine/record-stream.ts'
 export type {
   ArchiveStatus,

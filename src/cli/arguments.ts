@@ -45,6 +45,15 @@ export function time(text: string): number {
   return invalidAs(() => parseTime(value))
 }
 
+/** A time in ms since 1970, or the name of a snapshot as it is. */
+export function moment(text: string): number | string {
+  try {
+    return time(text)
+  } catch {
+    return text
+  }
+}
+
 /** A duration, left as it was written: the configuration reports it as the user gave it. */
 export function duration(text: string): string | number {
   if (tryParseDuration(text) === null)

@@ -10,6 +10,7 @@ import {
   fraction,
   list,
   logName,
+  moment,
   offsetTargets,
   positiveNumber,
   renames,
@@ -115,6 +116,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     .option('--last <n>', 'the newest n records', wholeNumber)
     .option('--limit <n>', 'at most n records', wholeNumber)
     .option('--columns <a,b>', 'these columns only', list)
+    .option('--as-of <moment>', 'as it was at a snapshot, by name, or at a time', moment)
     .option('--follow', 'go on with records as they arrive')
     .addOption(formatOption(['table', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'))
   addConfigFlags(reading).action(async (options) => {
@@ -134,6 +136,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
       formatOption(['table', 'json', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'),
     )
     .option('--param <value>', 'value of the next ? in the statement; may be given again', repeated)
+    .option('--as-of <moment>', 'every log as it was at a snapshot, by name, or at a time', moment)
     .option('--timeout <duration>', 'give up after this')
     .option('--max-rows <n>', 'refuse a bigger answer', positiveNumber)
   addConfigFlags(querying).action(async (statement: string, options) => {
