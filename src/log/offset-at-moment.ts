@@ -2,8 +2,8 @@
  * The offset at which a partition ended at a moment of the engine's clock.
  *
  * Records of a log whose times the engine stamps are cut to the record. Of a log with a time column of its own, the
- * append time is kept per block, in RAM per batch: one whose newest record came after the moment is left out, so at most
- * one block of records that were there already is missing, and none that came later is taken.
+ * append time is kept per block, in RAM per batch: one whose newest record came after the moment is left out, so at
+ * most one block of records that were there already is missing, and none that came later is taken.
  */
 import { once } from '../base/once.ts'
 import { bigInt64View } from '../format/column.ts'
