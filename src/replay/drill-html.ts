@@ -45,7 +45,9 @@ export function drillHtml(report: DrillReport, title: string): string {
           ]),
         )}`,
   ]
-  return `<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Restore drill: ${verdict}</title><style>${STYLE}</style>\n${sections.filter((section) => section !== '').join('\n')}\n</html>\n`
+  const head = `<meta charset="utf-8"><title>Restore drill: ${verdict}</title><style>${STYLE}</style>`
+  const body = sections.filter((section) => section !== '').join('\n')
+  return `<!doctype html>\n<html lang="en">${head}\n${body}\n</html>\n`
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -1,6 +1,6 @@
 /** What a drill found. Field by field what `drill --json` prints: the replay's report and the verdict. */
 import { formatBytes, formatCount, formatDuration } from '../base/units.ts'
-import { timelineSvg } from './drill-timeline.ts'
+import { type DrillStep, timelineSvg } from './drill-timeline.ts'
 import type { ReplayReport } from './report.ts'
 
 export interface DrillCheck {
@@ -10,20 +10,6 @@ export interface DrillCheck {
   readonly actual: unknown
   readonly passed: boolean
   readonly error: string | null
-}
-
-/** A step of a drill; ms from the drill's beginning. */
-export interface DrillStep {
-  readonly step:
-    | 'open archive'
-    | 'audit'
-    | 'restore'
-    | 'open engine'
-    | 'verify'
-    | 'compare'
-    | 'check'
-  readonly fromMs: number
-  readonly toMs: number
 }
 
 export interface DrillReport extends ReplayReport {

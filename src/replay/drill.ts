@@ -21,7 +21,8 @@ import {
   unnamedReasons,
 } from './archive-audit.ts'
 import { type Comparison, compareLogs } from './compare.ts'
-import type { DrillCheck, DrillReport, DrillStep } from './drill-report.ts'
+import type { DrillCheck, DrillReport } from './drill-report.ts'
+import type { DrillStep } from './drill-timeline.ts'
 import { type ReplayProgress, type ReplaySource, replay } from './replay.ts'
 import type { ReplayReport } from './report.ts'
 import { functionSink } from './sink.ts'
