@@ -77,7 +77,8 @@ export class ReplayCursor implements Timed {
     this.#records = place.records
     this.#timeColumn = timeColumnOf(view)
     this.#options = options
-    this.#readBytes = Math.min(2 * (options.readBytesMax ?? 0), storedBytesOf(partition))
+    const { readBytesMax = 0, readAhead = 1 } = options
+    this.#readBytes = Math.min((1 + readAhead) * readBytesMax, storedBytesOf(partition))
     this.#nextOffset = start
     this.#readFrom = start
     this.#start = start

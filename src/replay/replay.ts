@@ -7,9 +7,10 @@
  * partitions are out of time order by no more than the time that such a batch spans. Equal times keep the order of
  * logs, then partitions. The same source and options give the same sequence.
  *
- * Memory: one block per partition whose history overlaps the present moment of the replay, and two requests of
- * READ_BYTES_TOTAL divided among all partitions. Where that would be more than HELD_BYTES_MAX, the partitions whose
- * turn comes last let go of theirs and read it again. Gaps and damages do not end a replay; they are in its report.
+ * Memory: one block per partition whose history overlaps the present moment of the replay, and some requests of each
+ * under way, of READ_BYTES_TOTAL divided among all partitions. Where that would be more than HELD_BYTES_MAX, the
+ * partitions whose turn comes last let go of theirs and read it again. Gaps and damages do not end a replay; they are in
+ * its report.
  */
 import type { Clock } from '../base/clock.ts'
 import { throwIfAborted } from '../base/errors.ts'
@@ -46,10 +47,13 @@ export interface ReplaySource {
   views(names?: readonly string[]): readonly LogView[]
 }
 
-/** Stored bytes under way at most, over all partitions, in each of the two requests of a partition. */
+/** Stored bytes under way at most, over all partitions, in each of the requests of a partition. */
 const READ_BYTES_TOTAL = 64 * 1024 * 1024
 const READ_BYTES_MIN = 256 * 1024
 const READ_BYTES_MAX = 4 * 1024 * 1024
+
+/** Requests of a partition beside the one that is decoded: a store gives more to several than to one. */
+const READ_AHEAD = 3
 
 /** Blocks and reads of all partitions together; more only where a single partition needs more. */
 export const HELD_BYTES_MAX: number = 256 * 1024 * 1024
@@ -301,6 +305,7 @@ class ReplayRun {
       since,
       until,
       signal,
+      readAhead: READ_AHEAD,
       readBytesMax: Math.min(READ_BYTES_MAX, Math.max(READ_BYTES_MIN, share)),
       onGap: (gap) => tally.addGap(gap),
       onDamage: (source, damage) => this.#addDamage(source, tally, partition, damage),
