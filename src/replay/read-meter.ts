@@ -39,6 +39,7 @@ export class ReadMeter {
     }
     const { readParts } = bytes
     return {
+      position: bytes.position,
       length: bytes.length,
       path: bytes.path,
       read: (range, signal) => noted(bytes.read(range, signal)),

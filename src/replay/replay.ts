@@ -9,8 +9,8 @@
  *
  * Memory: one block per partition whose history overlaps the present moment of the replay, and some requests of each
  * under way, of READ_BYTES_TOTAL divided among all partitions. Where that would be more than HELD_BYTES_MAX, the
- * partitions whose turn comes last let go of theirs and read it again. Gaps and damages do not end a replay; they are in
- * its report.
+ * partitions whose turn comes last let go of theirs and read it again. Gaps and damages do not end a replay; they are
+ * in its report.
  */
 import type { Clock } from '../base/clock.ts'
 import { throwIfAborted } from '../base/errors.ts'

@@ -240,6 +240,7 @@ describe('the command', () => {
       'tiering',
       'manifest',
       'cold-read',
+      'requests',
       'restore',
       'sql-cold',
       '',
