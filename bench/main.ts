@@ -14,6 +14,7 @@ import { pointMemory } from './point-memory.bench.ts'
 import { readMemory } from './read-memory.bench.ts'
 import { recovery } from './recovery.bench.ts'
 import { requests } from './requests.bench.ts'
+import { restoreBench } from './restore.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
@@ -32,6 +33,7 @@ const benchmarks: readonly Benchmark[] = [
   manifest,
   coldRead,
   requests,
+  restoreBench,
   sqlCold,
 ]
 

@@ -26,6 +26,7 @@ import { pointMemory } from '../../bench/point-memory.bench.ts'
 import { readMemory } from '../../bench/read-memory.bench.ts'
 import { recovery } from '../../bench/recovery.bench.ts'
 import { requests } from '../../bench/requests.bench.ts'
+import { restoreBench } from '../../bench/restore.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
 import { tiering } from '../../bench/tiering.bench.ts'
@@ -49,6 +50,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     manifest,
     coldRead,
     requests,
+    restoreBench,
     sqlCold,
   ])('$name', async (benchmark) => {
     let cases = 0
@@ -238,6 +240,8 @@ describe('the command', () => {
       'tiering',
       'manifest',
       'cold-read',
+      'requests',
+      'restore',
       'sql-cold',
       '',
     ])
@@ -247,7 +251,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, sql-cold',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold',
     )
   })
 
