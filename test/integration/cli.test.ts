@@ -114,6 +114,7 @@ describe('status', () => {
       policy: expect.objectContaining({ mode: 'hybrid' }) as object,
       rpoMs: 0,
       pendingRecords: 0,
+      paused: null,
       partitions: [
         {
           partition: 0,
@@ -129,6 +130,7 @@ describe('status', () => {
           lag: { flushMs: 0, uploadMs: 0 },
           gaps: [],
           lastError: null,
+          damage: [],
           next: { action: 'drop-disk', inMs: count, why: text },
         },
       ],
