@@ -130,7 +130,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'pack-removed-while-it-is-named',
     harm: 'The segments of other logs go with the first of a file that many share.',
     file: 'tiering/loose-packs.ts',
-    find: "        empty.delete(present(segment.disk, 'it has a copy on disk').object)\n",
+    find: '        empty.delete(path)\n',
     replace: '',
     killedBy: { harness: 'test', file: PACKS },
   },

@@ -34,14 +34,18 @@ export function recoveryPointMs({ storage, ack, hasWal }: LogSpec): number | nul
   return typeof after === 'number' ? after : null
 }
 
+/** How long a move that trouble made fail may not be tried again after it. */
+export function pauseMs(startedAt: number, troubleUntil: number): number {
+  const troubleMs = Math.max(0, troubleUntil - startedAt)
+  return troubleMs === 0 ? 0 : Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS + troubleMs)
+}
+
 /** Whether a crash may not take any more what was acknowledged at a time. */
 export function isPastRecoveryPoint(
   rpoMs: number,
   ackedAt: number,
   { startedAt, diedAt, troubleUntil, setBackMs }: LifeSpan,
 ): boolean {
-  const troubleMs = Math.max(0, troubleUntil - startedAt)
-  const pauseMs = troubleMs === 0 ? 0 : Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS + troubleMs)
-  const clearFrom = Math.max(ackedAt, troubleUntil + pauseMs)
+  const clearFrom = Math.max(ackedAt, troubleUntil + pauseMs(startedAt, troubleUntil))
   return diedAt - clearFrom >= rpoMs + setBackMs + MARGIN_MS
 }

@@ -16,7 +16,7 @@ import { lookAtLog } from './look.ts'
 import { type Invariant, Model, Violation } from './model.ts'
 import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import type { SimulatedProcess } from './process.ts'
-import { MARGIN_MS, recoveryPointMs } from './recovery-point.ts'
+import { MARGIN_MS, pauseMs, recoveryPointMs } from './recovery-point.ts'
 import { settled } from './scheduler.ts'
 import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
 import type { StepCounts } from './steps.ts'
@@ -265,11 +265,18 @@ class Simulation {
     if (process.isAlive && this.#dice.chance(0.5)) process.die('power')
   }
 
-  /** Until what RAM alone has acknowledged has to outlive the process. */
+  /** Until what RAM alone has acknowledged has to outlive the process; nothing goes wrong meanwhile. */
   async #waitForRecoveryPoint(process: SimulatedProcess): Promise<void> {
-    const ages = this.#model.logs.map(({ spec }) => recoveryPointMs(spec) ?? 0)
-    const waitMs = MARGIN_MS + Math.max(...ages)
-    await process.outlive(new Promise<void>((resolve) => process.after(waitMs, resolve)))
+    const ages = this.#model.logs.flatMap(({ spec }) => recoveryPointMs(spec) ?? [])
+    if (ages.length === 0) return
+    const { faults, setBackMs } = this.#world
+    const waitMs = Math.max(...ages) + MARGIN_MS + pauseMs(process.startedAt, faults.troubleUntil)
+    const wasPaused = faults.isPaused
+    faults.isPaused = true
+    await process.outlive(
+      new Promise<void>((resolve) => process.after(waitMs + setBackMs, resolve)),
+    )
+    faults.isPaused = wasPaused
   }
 
   async #compareRecoveries(): Promise<void> {
