@@ -13,6 +13,7 @@ import { memoryFootprint } from './memory-footprint.bench.ts'
 import { pointMemory } from './point-memory.bench.ts'
 import { readMemory } from './read-memory.bench.ts'
 import { recovery } from './recovery.bench.ts'
+import { restoreLazy } from './restore-lazy.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
@@ -29,6 +30,7 @@ const benchmarks: readonly Benchmark[] = [
   manifest,
   coldRead,
   sqlCold,
+  restoreLazy,
 ]
 
 const USAGE = 'usage: npm run bench -- [name...] [--quick] [--json] [--list] [--check]'

@@ -309,9 +309,9 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--to-offset <l/p=o>', 'up to these offsets; may be given again', offsetTargets)
     .option('--logs <a,b>', 'these logs only', list)
     .option('--rename <a=b>', 'new names of logs', renames)
-    .option('--eager', 'copy everything to the disk before it ends, which a restore always does')
-    .option('--plan', 'say what would be done, and do nothing')
-    .option('--yes', 'never ask; nothing is asked at present')
+    .option('--eager', 'copy and verify everything before it ends')
+    .option('--plan', 'say what would be done and how long it takes, and do nothing')
+    .option('--yes', 'do not ask first')
   addWhereFlags(restoring).action(async (options) => {
     const { restore } = await import('./commands/restore.ts')
     await restore(session, options)

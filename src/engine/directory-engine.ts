@@ -15,7 +15,7 @@ import { type ErrorCode, StratalogError, isStratalogError } from '../base/errors
 import { once } from '../base/once.ts'
 import { randomHex } from '../base/random.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
-import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
+import type { ManifestEdit, ManifestState, NotedArchive, Writer } from '../format/manifest.ts'
 import { CACHE_DIRECTORY, CACHE_PARTS_DIRECTORY, LOCK_FILE, parsePath } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import type { ArchiveBytes } from '../log/archive-view.ts'
@@ -34,9 +34,10 @@ import type { TieringContext } from '../tiering/context.ts'
 import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
+import { notedSettings, openArchiveStore } from './archive-store.ts'
 import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { type Closers, closeAll } from './closers.ts'
-import type { StratalogOptions } from './config.ts'
+import type { S3Options, StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
 import { recoverDirectoryWal } from './directory-recovery.ts'
 import type { ArchiveUse, Engine } from './engine.ts'
@@ -189,6 +190,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     metrics,
     disk: directory,
     archive,
+    source: directory.manifest.state.archive === undefined ? null : store,
     pins,
     wal: null,
     encoder: storage.encoder(clock),
@@ -243,18 +245,21 @@ async function assemble(opening: Opening): Promise<Engine> {
 
 /** Steps 1 to 4. */
 async function openPlaces(opening: Opening): Promise<Places> {
-  const { dataDir, ports, access, writer, storage, dataFiles, closers } = opening
+  const { options, dataDir, ports, access, writer, storage, dataFiles, closers } = opening
   const { clock, logger } = ports
-  const store = await openStore(opening)
+  const { archive: url, s3 } = options
+  const store = url === undefined ? null : await openStore(opening, url, s3)
   const { fileSystem, lockDirectory } = storage
   const files = { dataDir, fileSystem: dataFiles, evidenceFiles: fileSystem, lockDirectory }
   const directory = await openDirectory(files, ports, access, writer, closers)
+  const readable = store ?? (await openNoted(opening, directory.manifest.state.archive))
   if (access === 'read')
-    return { directory, store, archive: null, pulled: [], place: null, placed: [] }
+    return { directory, store: readable, archive: null, pulled: [], place: null, placed: [] }
   const place = await openPlace(opening, directory)
   const placed = place === null ? [] : placedLogs(place.state, opening.damaged)
   if (place !== null) await assertRestorable(place, placed)
-  if (store === null) return { directory, store, archive: null, pulled: [], place, placed }
+  if (store === null)
+    return { directory, store: readable, archive: null, pulled: [], place, placed }
   const { manifest } = directory
   const { engineId } = directory
   /** From here on, what the archive knows more can no longer be taken over. */
@@ -291,23 +296,24 @@ async function openPlace(
   return place
 }
 
-async function openStore({
-  options,
-  ports,
-  storage,
-  closers,
-}: Opening): Promise<OpenedObjectStore | null> {
-  if (options.archive === undefined) return null
-  const { clock, random, metrics, logger } = ports
-  const store = await storage.openObjectStore(options.archive, {
-    ...(options.s3 === undefined ? {} : { s3: options.s3 }),
-    clock,
-    random,
-    metrics,
-    logger,
-  })
+async function openStore(
+  { ports, closers }: Opening,
+  url: string,
+  s3: S3Options | undefined,
+): Promise<OpenedObjectStore> {
+  const store = await openArchiveStore(url, s3, ports)
   closers.push(() => store.close())
   return store
+}
+
+/** The archive of a directory that was restored without its bytes, for reading: nothing is written there. */
+async function openNoted(
+  opening: Opening,
+  noted: NotedArchive | undefined,
+): Promise<OpenedObjectStore | null> {
+  return noted === undefined
+    ? null
+    : openStore(opening, noted.url, notedSettings(noted, opening.options.s3))
 }
 
 /** A store that is away costs lag, not the start; anything else that is wrong with it is said now. */

@@ -14,6 +14,7 @@ import type {
   Location,
   LogDefinition,
   ManifestEdit,
+  NotedArchive,
   SegmentEntry,
   Snapshot,
   SnapshotLog,
@@ -29,6 +30,8 @@ const ACK_LEVELS = ['memory', 'disk', 'object'] as const
 const EVICTION_POLICIES = ['fifo', 'lru', 'ttl', 'priority', 'reject'] as const
 const KINDS: readonly ManifestEdit['kind'][] = [
   'engine-created',
+  'begun-from-base',
+  'archive-noted',
   'writer-claimed',
   'log-ids-reserved',
   'log-created',
@@ -69,6 +72,10 @@ function editJson(edit: ManifestEdit): unknown {
   switch (edit.kind) {
     case 'engine-created':
       return { kind: edit.kind, engineId: edit.engineId }
+    case 'begun-from-base':
+      return { kind: edit.kind }
+    case 'archive-noted':
+      return { kind: edit.kind, archive: notedJson(edit.archive) }
     case 'writer-claimed':
       return { kind: edit.kind, epoch: edit.epoch, writer: writerJson(edit.writer) }
     case 'log-ids-reserved':
@@ -136,6 +143,10 @@ function editOf(fields: JsonFields): ManifestEdit {
       if (!isEngineId(engineId)) fields.fail('engineId', 'is not an engine id')
       return { kind, engineId }
     }
+    case 'begun-from-base':
+      return { kind }
+    case 'archive-noted':
+      return { kind, archive: notedOf(fields.object('archive')) }
     case 'writer-claimed':
       return { kind, epoch: fields.integer('epoch', 1), writer: writerOf(fields.object('writer')) }
     case 'log-ids-reserved':
@@ -224,6 +235,21 @@ function lowerTierOf(fields: JsonFields): 'disk' | 'object' {
 
 function retiredAtOrNull(fields: JsonFields): number | null {
   return fields.integerOrNull('retiredAt', Number.MIN_SAFE_INTEGER)
+}
+
+function notedJson({ url, endpoint, region, forcePathStyle }: NotedArchive): unknown {
+  return { url, endpoint, region, forcePathStyle }
+}
+
+function notedOf(fields: JsonFields): NotedArchive {
+  const noted = {
+    url: fields.text('url'),
+    endpoint: fields.textOrNull('endpoint'),
+    region: fields.textOrNull('region'),
+    forcePathStyle: fields.booleanOrNull('forcePathStyle'),
+  }
+  fields.end()
+  return noted
 }
 
 export function writerJson({ id, pid, host, since }: Writer): unknown {

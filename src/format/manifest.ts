@@ -93,8 +93,20 @@ export interface Writer {
   readonly since: number
 }
 
+/** Where the objects of a data directory lie that was restored without its bytes. Null: by default. */
+export interface NotedArchive {
+  readonly url: string
+  readonly endpoint: string | null
+  readonly region: string | null
+  readonly forcePathStyle: boolean | null
+}
+
 export type ManifestEdit =
   | { readonly kind: 'engine-created'; readonly engineId: string }
+  /** What follows is in base 1 and in no commit: a restore took the segments over page by page. */
+  | { readonly kind: 'begun-from-base' }
+  /** Where an engine that is opened without an archive reads object copies; it writes nothing there. */
+  | { readonly kind: 'archive-noted'; readonly archive: NotedArchive }
   /** Ids below `nextLogId` were given elsewhere: in the archive that this place was restored from. */
   | { readonly kind: 'log-ids-reserved'; readonly nextLogId: number }
   | { readonly kind: 'writer-claimed'; readonly epoch: number; readonly writer: Writer }
@@ -233,6 +245,8 @@ export interface ManifestState {
   readonly walLsn: number
   /** How far the WAL is known to have come; null before there was one. */
   readonly walReached: number | null
+  /** Left out where a directory was not restored without its bytes. */
+  readonly archive?: NotedArchive
   readonly logs: ReadonlyMap<number, LogState>
   readonly snapshots: ReadonlyMap<string, Snapshot>
 }

@@ -54,6 +54,8 @@ export interface RestoreOptions {
 export interface RestoreResult {
   readonly plan: RestoreSummary
   readonly engineId: string
+  /** Whether the bytes are still in the archive only: then nothing of them was verified. */
+  readonly isLazy: boolean
   readonly records: number
   readonly elapsedMs: number
   /** Whether every planned segment was there with the length, checksum and row count that the manifest says. */
@@ -70,7 +72,7 @@ export interface RestoreResult {
 }
 
 /** Segments fetched at the same time; each is in memory whole. */
-const PARALLEL_SEGMENTS = 4
+export const PARALLEL_SEGMENTS = 4
 
 /** @throws StratalogError `directory_not_empty`, `aborted`, and what the store and the file system throw. */
 export async function restore(
@@ -84,6 +86,7 @@ export async function restore(
   return {
     plan: plan.summary,
     engineId,
+    isLazy: false,
     records: run.records,
     elapsedMs: Math.round(target.clock.monotonic() - startedMs),
     verified: run.damages.isEmpty,
@@ -288,7 +291,7 @@ async function allOrFirstFailure(running: readonly Promise<void>[]): Promise<voi
   if (failed !== undefined) throw failed.reason
 }
 
-function gapsOf({ name, bounds, segments }: PlannedLog): RestoreResult['gaps'] {
+export function gapsOf({ name, bounds, segments }: PlannedLog): RestoreResult['gaps'] {
   return bounds.flatMap(({ partition, startOffset, endOffset }) => {
     const gaps: { log: string; partition: number; from: number; to: number }[] = []
     let next = startOffset

@@ -93,7 +93,7 @@ async function proveObject(
   const { baseOffset, sha256, format, length } = segment
   if (object === segmentKey({ logId, partition, baseOffset, sha256, format }))
     await archive.verify(object, length, sha256)
-  else await fetchVerified(archive, segment)
+  else await fetchVerified(archive.store, segment)
 }
 
 function isArchived({ nextOffset, flushedEnd, segments }: Partition): boolean {

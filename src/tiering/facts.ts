@@ -9,6 +9,7 @@ export function partitionFacts(
   log: LiveLog,
   partition: Partition,
   archive: ArchiveWriter | null = null,
+  isFilling = false,
 ): PartitionFacts {
   // To count segments takes a while, and is of use only where they go by their age or size.
   const { id, policy } = log
@@ -25,6 +26,7 @@ export function partitionFacts(
     owedEnd: partition.owedEnd,
     batches: partition.batches,
     segments: partition.segments,
+    isFilling,
   }
 }
 

@@ -3,8 +3,6 @@
  *
  * Moves count from the append, on the engine's clock, so an idle log tiers too. Each partition moves contiguous
  * prefixes only: a segment is archived after the one before it, and leaves the disk after the one before it.
- *
- * What was appended in the future was appended before a clock that went back, nobody knows how long ago: it is due.
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
@@ -15,6 +13,8 @@ import {
   compactionDue,
 } from './compaction-plan.ts'
 import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
+import { dueAt } from './due.ts'
+import { recallsDue, recallsOfRound } from './recalls.ts'
 
 /** A hot batch as the policy sees it. */
 export interface BatchFactsInRam {
@@ -41,6 +41,8 @@ export interface PartitionFacts {
   readonly owedEnd?: number
   readonly batches: readonly BatchFactsInRam[]
   readonly segments: SegmentEntries
+  /** Whether the directory was restored without its bytes, and is filled now. */
+  readonly isFilling?: boolean
 }
 
 export interface PartitionPlan {
@@ -104,7 +106,7 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
     upload: hasArchive ? uploadsDue(facts, now) : [],
     dropHotTo: dropHotTo(facts, now),
     dropDisk: hasArchive ? diskDropsDue(facts, now) : [],
-    recall: hasArchive ? Array.from(recallsDue(facts), ({ baseOffset }) => baseOffset) : [],
+    recall: hasArchive || facts.isFilling === true ? recallsOfRound(facts, now) : [],
   }
 }
 
@@ -123,13 +125,8 @@ function isUploadOwed(
   return policy.ack === 'object' && baseOffset < owedEnd
 }
 
-/** A persistent log has all of its records on disk; what it had in the archive only comes back. */
-function recallsDue({ policy, segments }: PartitionFacts): Iterable<SegmentEntry> {
-  return policy.mode === 'persistent' ? segments.lacking('disk') : []
-}
-
 /** Records that are not yet where the log's policy wants them since it was changed. */
-export function pendingRecords(facts: PartitionFacts): number {
+export function pendingRecords(facts: PartitionFacts, now: number): number {
   const { owedEnd = 0, flushedEnd, batches, segments } = facts
   let records = 0
   for (const { baseOffset, endOffset } of batches) {
@@ -138,7 +135,7 @@ export function pendingRecords(facts: PartitionFacts): number {
   }
   for (const segment of segments.lacking('object'))
     if (isUploadOwed(facts, segment)) records += segment.endOffset - segment.baseOffset
-  for (const { baseOffset, endOffset } of recallsDue(facts)) records += endOffset - baseOffset
+  for (const { baseOffset, endOffset } of recallsDue(facts, now)) records += endOffset - baseOffset
   return records
 }
 
@@ -255,14 +252,6 @@ function diskDropsDue(facts: PartitionFacts, now: number): readonly number[] {
   return due
 }
 
-/** A clock that is set right goes back by this much at most. */
-const CLOCK_SLACK_MS = 60_000
-
-/** When what was appended at `appendTime` is due; now, where that lies in the future. */
-function dueAt(appendTime: number, after: number, now: number): number {
-  return appendTime > now + CLOCK_SLACK_MS ? now : appendTime + after
-}
-
 /** What a plan may do with a partition. */
 export type TierAction =
   | 'flush'
@@ -316,9 +305,9 @@ function eachUpcoming(
     const first = batches[0]
     if (first !== undefined) note('drop-memory', dueAt(first.appendTimeMax, policy.memoryTtl, now))
   }
-  if (!hasArchive) return
-  const [recalled] = recallsDue(facts)
+  const [recalled] = hasArchive || facts.isFilling === true ? recallsDue(facts, now) : []
   if (recalled !== undefined) note('recall', now)
+  if (!hasArchive) return
   if (facts.isArchiveBehind) note('retire', now)
   const [waiting] = segments.lacking('object')
   if (waiting !== undefined && isUploadOwed(facts, waiting)) note('upload', now)

@@ -96,6 +96,11 @@ export class TieringScheduler {
     if (this.#timer === null && !this.#isClosed) this.#arm()
   }
 
+  /** Whether the directory was restored without its bytes, so that its disk is filled. */
+  get isFilling(): boolean {
+    return (this.#context.source ?? null) !== null
+  }
+
   /** One round: everything that is due now. @throws StratalogError `engine_closed`. */
   async run(): Promise<readonly TierMove[]> {
     this.#assertOpen()
@@ -257,7 +262,7 @@ export class TieringScheduler {
     const partitions: PartitionFacts[] = []
     for (const { log, partition } of stepsOf(this.#context.logs())) {
       if (!isAsked && isPaused(this.#context, log.id)) continue
-      partitions.push(partitionFacts(log, partition, this.#context.archive))
+      partitions.push(partitionFacts(log, partition, this.#context.archive, this.isFilling))
     }
     return {
       now: this.#context.clock.now(),

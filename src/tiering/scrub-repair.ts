@@ -66,7 +66,7 @@ async function repairFile(
   const { logId, partition, segment, location } = copy
   const disk = present(context.disk, 'a disk copy needs a disk')
   const archive = present(context.archive, 'an object copy is in an archive')
-  const bytes = await fetchVerified(archive, other.segment)
+  const bytes = await fetchVerified(archive.store, other.segment)
   const { fileSystem, dataDir } = disk
   if ((await fileSystem.stat(`${dataDir}/${location.object}`)) !== null)
     await quarantine.file(location.object)

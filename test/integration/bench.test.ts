@@ -25,6 +25,7 @@ import { coldRead } from '../../bench/cold-read.bench.ts'
 import { pointMemory } from '../../bench/point-memory.bench.ts'
 import { readMemory } from '../../bench/read-memory.bench.ts'
 import { recovery } from '../../bench/recovery.bench.ts'
+import { restoreLazy } from '../../bench/restore-lazy.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
 import { sharedMinio } from '../support/minio-global.ts'
@@ -46,6 +47,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     manifest,
     coldRead,
     sqlCold,
+    restoreLazy,
   ])('$name', async (benchmark) => {
     let cases = 0
     for await (const result of runBenchmark(benchmark, 'tiny')) {
