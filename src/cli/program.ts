@@ -317,6 +317,23 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     await restore(session, options)
   })
 
+  const forking = command(
+    program,
+    'fork',
+    'Make a log that shares all data of another up to a point, without copying it.',
+    'fork --data-dir data --log orders --as orders-before --at 2026-01-31T14:05:00Z',
+    'fork --data-dir data --log orders --as trial --at-offset 1000 --json',
+  )
+    .option('--log <name>', 'the log')
+    .option('--as <name>', 'the name of the new one')
+    .option('--at-offset <offset>', 'the first offset that is not shared', wholeNumber)
+    .option('--at <time>', 'what had been appended by then is shared', time)
+    .option('--snapshot <name>', 'what this snapshot holds is shared')
+  addConfigFlags(forking).action(async (options) => {
+    const { forkLog } = await import('./commands/logs.ts')
+    await forkLog(session, options)
+  })
+
   const replaying = command(
     program,
     'replay',

@@ -14,13 +14,14 @@ import type {
   Location,
   LogDefinition,
   ManifestEdit,
-  NotedArchive,
   SegmentEntry,
   Snapshot,
   SnapshotLog,
   StoragePolicy,
   Writer,
 } from './manifest.ts'
+import { logOriginJson, logOriginOf } from './log-origin.ts'
+import { notedArchiveJson, notedArchiveOf } from './noted-archive.ts'
 import { isSafePath } from './paths.ts'
 import { producerJson, producerOf } from './producer.ts'
 import { type Field, type Schema, isColumnType } from './schema.ts'
@@ -75,7 +76,7 @@ function editJson(edit: ManifestEdit): unknown {
     case 'begun-from-base':
       return { kind: edit.kind }
     case 'archive-noted':
-      return { kind: edit.kind, archive: notedJson(edit.archive) }
+      return { kind: edit.kind, archive: notedArchiveJson(edit.archive) }
     case 'writer-claimed':
       return { kind: edit.kind, epoch: edit.epoch, writer: writerJson(edit.writer) }
     case 'log-ids-reserved':
@@ -146,7 +147,7 @@ function editOf(fields: JsonFields): ManifestEdit {
     case 'begun-from-base':
       return { kind }
     case 'archive-noted':
-      return { kind, archive: notedOf(fields.object('archive')) }
+      return { kind, archive: notedArchiveOf(fields.object('archive')) }
     case 'writer-claimed':
       return { kind, epoch: fields.integer('epoch', 1), writer: writerOf(fields.object('writer')) }
     case 'log-ids-reserved':
@@ -237,21 +238,6 @@ function retiredAtOrNull(fields: JsonFields): number | null {
   return fields.integerOrNull('retiredAt', Number.MIN_SAFE_INTEGER)
 }
 
-function notedJson({ url, endpoint, region, forcePathStyle }: NotedArchive): unknown {
-  return { url, endpoint, region, forcePathStyle }
-}
-
-function notedOf(fields: JsonFields): NotedArchive {
-  const noted = {
-    url: fields.text('url'),
-    endpoint: fields.textOrNull('endpoint'),
-    region: fields.textOrNull('region'),
-    forcePathStyle: fields.booleanOrNull('forcePathStyle'),
-  }
-  fields.end()
-  return noted
-}
-
 export function writerJson({ id, pid, host, since }: Writer): unknown {
   return { id, pid, host, since }
 }
@@ -268,8 +254,14 @@ export function writerOf(fields: JsonFields): Writer {
 }
 
 function definitionJson(log: LogDefinition): unknown {
-  const { id, name, partitions, timeColumn, keyColumn, policy, createdAt } = log
-  return { id, name, partitions, timeColumn, keyColumn, policy: policyJson(policy), createdAt }
+  const { id, name, partitions, timeColumn, keyColumn, policy, createdAt, origins } = log
+  const definition = { id, name, partitions, timeColumn, keyColumn }
+  return {
+    ...definition,
+    policy: policyJson(policy),
+    createdAt,
+    ...(origins === undefined ? {} : { origins: origins.map(logOriginJson) }),
+  }
 }
 
 function definitionOf(fields: JsonFields): LogDefinition {
@@ -281,6 +273,7 @@ function definitionOf(fields: JsonFields): LogDefinition {
     keyColumn: fields.textOrNull('keyColumn'),
     policy: policyOf(fields.object('policy')),
     createdAt: fields.integer('createdAt', Number.MIN_SAFE_INTEGER),
+    ...(fields.has('origins') ? { origins: fields.objects('origins').map(logOriginOf) } : {}),
   }
   if (log.partitions > PARTITIONS_MAX) fields.fail('partitions', `is above ${PARTITIONS_MAX}`)
   fields.end()

@@ -48,6 +48,13 @@ export interface StoragePolicy {
   readonly keep: 'all' | 'latest'
 }
 
+/** A log whose segments a fork shares: of each partition those that end at or below the offset given. */
+export interface LogOrigin {
+  readonly logId: number
+  /** By partition. */
+  readonly endOffsets: readonly number[]
+}
+
 /** What a log is, apart from its data. Ids count from 1 in an engine and are never used again. */
 export interface LogDefinition {
   readonly id: number
@@ -59,6 +66,8 @@ export interface LogDefinition {
   readonly policy: StoragePolicy
   /** Engine clock, ms. */
   readonly createdAt: number
+  /** Of a fork: the logs that it shares segments with, the first that has one counts. Left out of other logs. */
+  readonly origins?: readonly LogOrigin[]
 }
 
 /** What a snapshot holds of one partition: `[startOffset, endOffset)`. */

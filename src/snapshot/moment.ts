@@ -6,12 +6,15 @@
  * records that were there already is missing, and none that came later is taken.
  */
 import { bigInt64View } from '../format/column.ts'
-import type { LogState, SegmentEntry } from '../format/manifest.ts'
+import type { LogDefinition, LogState, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
+import type { SegmentEntries } from '../format/segment-entries.ts'
 import { STAMPED_TIME_COLUMN, fieldIndex } from '../format/schema.ts'
 import { type Archive, wholePartition } from '../log/archive-view.ts'
+import type { SegmentBytes } from '../log/log-view.ts'
 import { bytesInStore } from '../log/segment-copies.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
+import { ownerOf } from '../log/segment-origin.ts'
 
 /** The offset after the last record of the partition that had been appended by `at`. */
 export async function offsetAtMoment(
@@ -23,26 +26,46 @@ export async function offsetAtMoment(
 ): Promise<number> {
   const state = log.partitions[partition]
   if (state === undefined) return 0
-  const edge = state.segments.find((segment) => segment.appendTimeMax > at)
-  if (edge === undefined) return wholePartition(state, partition).endOffset
-  if (edge.appendTimeMin > at || edge.object === null) return edge.baseOffset
-  return offsetInSegment(archive, log, partition, edge, at, signal)
+  const { definition } = log
+  const bytesOf = ({ object }: SegmentEntry): SegmentBytes | null =>
+    object === null ? null : bytesInStore(archive.store, object)
+  const offset = await offsetInSegments({ ...state, definition, bytesOf }, partition, at, signal)
+  return offset ?? wholePartition(state, partition).endOffset
+}
+
+/** Segments of one partition, and their bytes where they can be had. */
+export interface SegmentsAtMoment {
+  readonly definition: LogDefinition
+  readonly segments: SegmentEntries
+  readonly bytesOf: (segment: SegmentEntry) => SegmentBytes | null
+}
+
+/** As `offsetAtMoment`; null when all had been appended by then. */
+export async function offsetInSegments(
+  { definition, segments, bytesOf }: SegmentsAtMoment,
+  partition: number,
+  at: number,
+  signal?: AbortSignal,
+): Promise<number | null> {
+  const edge = segments.find((segment) => segment.appendTimeMax > at)
+  if (edge === undefined) return null
+  const bytes = edge.appendTimeMin > at ? null : bytesOf(edge)
+  if (bytes === null) return edge.baseOffset
+  return offsetInSegment(definition, partition, edge, bytes, at, signal)
 }
 
 async function offsetInSegment(
-  archive: Archive,
-  log: LogState,
+  definition: LogDefinition,
   partition: number,
   segment: SegmentEntry,
+  bytes: SegmentBytes,
   at: number,
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  if (segment.object === null) return segment.baseOffset
-  const bytes = bytesInStore(archive.store, segment.object)
   const reading = await SegmentReading.open(
     bytes,
     segment,
-    { logId: log.definition.id, partition },
+    ownerOf(definition, partition, segment),
     signal,
   )
   const { facts } = reading

@@ -23,6 +23,7 @@ import type { FileSystem } from '../storage/file-system.ts'
 import type { PlannedLog, PlannedSegment, RestorePlan, RestoreSummary } from './plan-restore.ts'
 import { RestoreDirectory } from './restore-directory.ts'
 import { cutSegment } from './segment-cut.ts'
+import { ownerOf } from '../log/segment-origin.ts'
 
 export interface RestoreTarget {
   readonly fileSystem: FileSystem
@@ -172,7 +173,8 @@ class RestoreRun {
   /** The entry for the local manifest, once its bytes are on disk; null when they cannot be had. */
   async #copy(segment: RestoredSegment): Promise<SegmentEntry | null> {
     const { entry, partition, log, from, to } = segment
-    const owner = { logId: log.source.definition.id, partition }
+    const { definition } = log.source
+    const owner = { logId: definition.id, partition }
     const isAll = from === entry.baseOffset && to === entry.endOffset
     const object = this.#isSame ? entry.object : null
     const path = segmentPath({ ...owner, ...entry })
@@ -184,8 +186,10 @@ class RestoreRun {
         await this.#directory.write(path, fetched)
         return whole
       }
-      const cutOwner = { ...owner, engineId: this.#engineId, logName: log.name }
-      const cut = await cutSegment(fetched, entry, cutOwner, { from, to })
+      // It goes on saying whose it was, and lies with those of its log.
+      const writer = ownerOf(definition, partition, entry)
+      const cutOwner = { ...writer, engineId: this.#engineId, logName: log.name }
+      const cut = await cutSegment(fetched, entry, cutOwner, { from, to }, owner.logId)
       await this.#directory.write(cut.entry.disk?.object ?? '', cut.bytes)
       return cut.entry
     }
@@ -212,7 +216,7 @@ class RestoreRun {
     }
     try {
       const bytes = await this.#read(object)
-      return checkSegment(bytes, entry, { logId: log.source.definition.id, partition }) ?? bytes
+      return checkSegment(bytes, entry, ownerOf(log.source.definition, partition, entry)) ?? bytes
     } catch (error) {
       const damage = damageOf(error, baseOffset, endOffset)
       if (damage === null) throw error

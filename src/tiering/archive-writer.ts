@@ -10,9 +10,11 @@ import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
 import { sha256Hex } from '../storage/checksum.ts'
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
+import { sharedEnd } from '../log/segment-origin.ts'
 import { producerEdits } from '../log/producer-table.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { hasSegment, notedIn } from './committed.ts'
@@ -171,10 +173,18 @@ export class ArchiveWriter {
     })
   }
 
-  /** Commits where the partitions of a log begin, as far as the archive knows of the log. */
+  /**
+   * Commits where the partitions of a log begin, as far as the archive knows of the log, and of a fork the segments
+   * that it shares and the archive has objects of.
+   */
   async commitStarts(log: LiveLog): Promise<void> {
     const manifest = await this.manifest()
-    await manifest.commit((state) => this.#startEdits(state, log))
+    await manifest.commit((state) => {
+      const shared = sharedEdits(state, log)
+      if (shared.length === 0) return this.#startEdits(state, log)
+      const used = Math.max(...shared.map(({ segment }) => segment.schemaId)) + 1
+      return [...this.describe(state, log, used), ...shared]
+    })
   }
 
   /** Commits what `make` gives for the state that it will meet; nothing where it gives nothing. */
@@ -209,7 +219,8 @@ export class ArchiveWriter {
   /** Whether the archive, as far as it is known, has segments before the partition's start. */
   isBehind(log: LiveLog, partition: number): boolean {
     const { state } = this
-    return state !== null && startOf(state, log, partition) !== null
+    if (state === null) return false
+    return startOf(state, log, partition) !== null || sharedEdits(state, log).length > 0
   }
 
   #startEdits(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
@@ -242,6 +253,34 @@ export class ArchiveWriter {
       },
     })
   }
+}
+
+type AddedEdit = Extract<ManifestEdit, { readonly kind: 'segment-added' }>
+
+/** What was found to be missing of a list, beside which list of the archive: lists do not change, and are asked often. */
+const missing = new WeakMap<
+  SegmentEntries,
+  { readonly there: SegmentEntries; readonly edits: readonly AddedEdit[] }
+>()
+
+/** Segments that a fork shares and has object copies of, and that the archive does not know to be its. */
+function sharedEdits(state: ManifestState, log: LiveLog): readonly AddedEdit[] {
+  if (log.definition.origins === undefined) return []
+  return log.partitions.flatMap(({ partition, segments }) => {
+    const there = notedIn(state, log, partition)?.segments ?? SegmentEntries.empty
+    const found = missing.get(segments)
+    if (found?.there === there) return found.edits
+    const edits: AddedEdit[] = []
+    const end = sharedEnd(log.definition, partition)
+    for (const segment of segments) {
+      if (segment.baseOffset >= end) break
+      if (segment.object === null || there.startingAt(segment.baseOffset) !== undefined) continue
+      const copy = { ...segment, disk: null }
+      edits.push({ kind: 'segment-added', logId: log.id, partition, segment: copy })
+    }
+    missing.set(segments, { there, edits })
+    return edits
+  })
 }
 
 /** Where the archive's part of a partition is to begin, which is where a segment does; null: where it does now. */

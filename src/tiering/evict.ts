@@ -4,6 +4,7 @@
  */
 import { present } from '../base/assert.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
+import { parsePath } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { notedIn } from './committed.ts'
@@ -62,20 +63,36 @@ export async function dropDiskCopies(
   }))
 }
 
-/** Removes segment files that no manifest names any more, each when its last reader lets go. */
+/**
+ * Removes segment files that their log no longer names, each when its last reader lets go. One that another log shares
+ * stays until that log lets go of it too.
+ */
 export function removeFiles(
-  { pins, logger }: TieringContext,
+  { pins, logger, logs }: TieringContext,
   { fileSystem, dataDir }: DiskContext,
   files: readonly string[],
 ): void {
   for (const file of files) {
     pins.whenFree(file, () => {
+      if (isFileNamed(file, logs())) return
       // A file that cannot be removed now is an orphan; the next open removes it.
       fileSystem.remove(`${dataDir}/${file}`).catch((error: unknown) => {
         logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
       })
     })
   }
+}
+
+/** Whether a fork, or the log that it was made of, has a segment in the file. */
+function isFileNamed(file: string, logs: Iterable<LiveLog>): boolean {
+  const path = parsePath(file)
+  if (path?.kind !== 'segment') return false
+  for (const { id, definition, partitions } of logs) {
+    if (id !== path.logId && definition.origins === undefined) continue
+    const segment = partitions[path.partition]?.segments.startingAt(path.baseOffset)
+    if (segment?.disk?.object === file) return true
+  }
+  return false
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { LiveLog } from '../log/live-log.ts'
+import { sharedEnd } from '../log/segment-origin.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import type { CompactionScope } from './compaction-plan.ts'
@@ -21,7 +22,7 @@ export function partitionFacts(
     flushedEnd: partition.flushedEnd,
     totals: isRetiring ? partition.segmentTotals : null,
     isArchiveBehind: archive?.isBehind(log, partition.partition) ?? false,
-    compaction: compactionScope(log, archive),
+    compaction: compactionScope(log, partition.partition, archive),
     isArchiveSure: archive?.isSure ?? false,
     owedEnd: partition.owedEnd,
     batches: partition.batches,
@@ -35,10 +36,12 @@ export function partitionFacts(
  * disk has no more. So what is on disk only waits until that is sure.
  */
 export function compactionScope(
-  { policy }: LiveLog,
+  { policy, definition }: LiveLog,
+  partition: number,
   archive: ArchiveWriter | null,
 ): CompactionScope {
+  const from = sharedEnd(definition, partition)
   return archive === null
-    ? { onDisk: policy.archiveAfter === null, archived: false }
-    : { onDisk: archive.isSure, archived: true }
+    ? { onDisk: policy.archiveAfter === null, archived: false, from }
+    : { onDisk: archive.isSure, archived: true, from }
 }

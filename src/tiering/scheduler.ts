@@ -152,7 +152,7 @@ export class TieringScheduler {
     const steps = stepsOf(logs).filter(({ log }) => log.policy.mode !== 'memory')
     const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }) => {
       const moves: TierMove[] = []
-      const scope = compactionScope(log, this.#context.archive)
+      const scope = compactionScope(log, partition.partition, this.#context.archive)
       for (const run of compactableRuns(partition.segments, scope))
         moves.push(...(await compactSegments(this.#context, log, partition, run)))
       return moves
