@@ -46,9 +46,18 @@ function open({ dataDir, archive, clock }: Place, hasArchive = true): Promise<St
   return Stratalog.open({ dataDir, ...(hasArchive ? { archive } : {}) }, { clock })
 }
 
+/** Lets what is due be done. */
+async function rounds({ clock }: Place, count: number): Promise<void> {
+  for (let round = 0; round < count; round++) {
+    clock.advance(500)
+    await new Promise(setImmediate)
+  }
+}
+
 /** Three segments of ten, the newest records in RAM as well. */
-async function filled(db: Stratalog, name = 'log'): Promise<Log> {
-  const log = await db.createLog(name, { storage: { mode: 'hybrid' } })
+async function filled(db: Stratalog, diskTtl?: string): Promise<Log> {
+  const storage = { mode: 'hybrid', ...(diskTtl === undefined ? {} : { diskTtl }) } as const
+  const log = await db.createLog('log', { storage })
   for (const from of [0, 10, 20]) {
     await append(log, from, 10)
     await db.tier.now({ to: 'disk' })
@@ -141,8 +150,9 @@ test('neither loses a record when the other lets go: compaction, drops from the 
     await db.fork('fork', 'third', { atOffset: 15 })
     await db.tier.now({ to: 'object' })
     // The source compacts: its three segments are one now, and the old objects are retired.
-    await db.tier.compact()
-    expect(await db.tier.collect({ grace: 0 })).toMatchObject({ collected: [{ from: 20, to: 30 }] })
+    expect(await db.tier.compact()).toMatchObject({ failed: [] })
+    const collected = [{ log: 'log', from: 20, to: 30 }]
+    expect(await db.tier.collect({ grace: 0 })).toMatchObject({ collected, pinned: 2, waiting: 0 })
     at.clock.advance(2 * HOUR)
     await db.tier.now({ to: 'object' })
   }
@@ -152,10 +162,7 @@ test('neither loses a record when the other lets go: compaction, drops from the 
     await db.alterLog('fork', { storage: { retentionBytes: 1 } })
     await append(db.log('fork'), 25, 1)
     await db.tier.now({ to: 'object' })
-    for (let round = 0; round < 400; round++) {
-      at.clock.advance(500)
-      await new Promise(setImmediate)
-    }
+    await rounds(at, 400)
     await db.tier.collect({ grace: 0 })
     expect((await numbers(db.log('fork'))).at(-1)).toBe(25)
     expect(await numbers(db.log('third'))).toEqual(UP_TO(15))
@@ -165,6 +172,29 @@ test('neither loses a record when the other lets go: compaction, drops from the 
     verdict: 'PASS',
     problems: [],
   })
+})
+
+test('on disk alone: files that the source has compacted or retired stay for the fork', async () => {
+  const at = await place()
+  {
+    await using db = await open(at, false)
+    await filled(db)
+    await db.fork('log', 'fork', { atOffset: 25 })
+    expect(await db.tier.compact()).toMatchObject({ failed: [], moved: [{ log: 'log' }] })
+    // Two that are shared, the cut one, and the one of the source.
+    expect(await segmentFiles(at.dataDir)).toHaveLength(4)
+    expect(await numbers(db.log('fork'))).toEqual(UP_TO(25))
+  }
+  {
+    await using db = await open(at, false)
+    expect(await segmentFiles(at.dataDir)).toHaveLength(4)
+    await db.alterLog('fork', { storage: { retentionBytes: 1 } })
+    await rounds(at, 50)
+    expect(await numbers(db.log('fork'))).toEqual(UP_TO(5, 20))
+    expect(await segmentFiles(at.dataDir)).toHaveLength(2)
+    expect(await numbers(db.log('log'))).toEqual(UP_TO(30))
+  }
+  expect(await verifyFiles({ dataDir: at.dataDir })).toMatchObject({ verdict: 'PASS' })
 })
 
 test('an archive with forks is restored, drilled, and forked again', async () => {
@@ -199,8 +229,10 @@ test('a fork whose archive did not hear of it is told to it by the next engine',
   const at = await place()
   {
     await using db = await open(at)
-    await filled(db)
+    await filled(db, '1h')
     await db.tier.now({ to: 'object' })
+    at.clock.advance(2 * HOUR)
+    while ((await segmentFiles(at.dataDir)).length > 0) await rounds(at, 1)
   }
   // The archive as it was before the fork.
   await copyTree(`${at.root}/archive`, `${at.root}/before`)
@@ -213,10 +245,7 @@ test('a fork whose archive did not hear of it is told to it by the next engine',
   {
     await using db = await open(at)
     expect(await numbers(db.log('fork'))).toEqual(UP_TO(20))
-    for (let round = 0; round < 50; round++) {
-      at.clock.advance(500)
-      await new Promise(setImmediate)
-    }
+    await rounds(at, 50)
     await db.tier.now({ to: 'object' })
   }
   await using archive = await Stratalog.openArchive(at.archive)
