@@ -275,6 +275,8 @@ function definitionOf(fields: JsonFields): LogDefinition {
     createdAt: fields.integer('createdAt', Number.MIN_SAFE_INTEGER),
     ...(fields.has('origins') ? { origins: fields.objects('origins').map(logOriginOf) } : {}),
   }
+  if (log.origins?.some(({ endOffsets }) => endOffsets.length !== log.partitions) === true)
+    fields.fail('origins', 'is not of every partition')
   if (log.partitions > PARTITIONS_MAX) fields.fail('partitions', `is above ${PARTITIONS_MAX}`)
   fields.end()
   return log

@@ -91,6 +91,7 @@ export function agedRun(
   const run: SegmentEntry[] = []
   let passed = 0
   for (const segment of segments.inArrow()) {
+    if (segment.baseOffset < (scope.from ?? 0)) continue
     const last = run.at(-1)
     if (!isAged(segment) || (last !== undefined && !isNeighbour(last, segment))) break
     if (!isIn(scope, segment)) {
