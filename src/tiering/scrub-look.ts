@@ -74,7 +74,7 @@ async function lookAtFile(
   } finally {
     await file.close()
   }
-  return segmentDamages(await fileSystem.read(path), segment, copy)
+  return segmentDamages(await fileSystem.read(path), segment, copy.owner)
 }
 
 async function lookAtObject(
@@ -103,7 +103,7 @@ async function lookAtObject(
     if (hash.digestHex() === segment.sha256) return []
   }
   const range = { start: position, end: position + length }
-  return segmentDamages(await store.get(object, { range, signal }), segment, copy)
+  return segmentDamages(await store.get(object, { range, signal }), segment, copy.owner)
 }
 
 /** Whether the object holds this segment and nothing else. */

@@ -14,7 +14,7 @@
  */
 import { present } from '../base/assert.ts'
 import { isStratalogError } from '../base/errors.ts'
-import { segmentDirectory } from '../format/paths.ts'
+import type { Location } from '../format/manifest.ts'
 import type { TieringContext } from './context.ts'
 import { fetchVerified, writeSegmentFile } from './recall.ts'
 import { type SegmentCopy, isNamed, otherCopy } from './scrub-copies.ts'
@@ -63,7 +63,7 @@ async function repairFile(
   copy: SegmentCopy,
   other: SegmentCopy,
 ): Promise<void> {
-  const { logId, partition, segment, location } = copy
+  const { segment, location } = copy
   const disk = present(context.disk, 'a disk copy needs a disk')
   const archive = present(context.archive, 'an object copy is in an archive')
   const bytes = await fetchVerified(archive.store, other.segment)
@@ -71,7 +71,7 @@ async function repairFile(
   if ((await fileSystem.stat(`${dataDir}/${location.object}`)) !== null)
     await quarantine.file(location.object)
   if (!isNamed(context, copy)) return
-  await writeSegmentFile(context, disk, segmentDirectory(logId, partition), location, bytes)
+  await writeSegmentFile(context, disk, directoryOf(location), location, bytes)
   await readVerified(disk, segment)
 }
 
@@ -94,4 +94,9 @@ async function repairObject(
   if (!isThere) return archive.putSegment(object, bytes, segment.sha256)
   await store.put(object, bytes, { sha256: segment.sha256 })
   await archive.verify(object, segment.length, segment.sha256)
+}
+
+/** A shared file lies with those of the log that wrote it. */
+function directoryOf({ object }: Location): string {
+  return object.slice(0, object.lastIndexOf('/'))
 }
