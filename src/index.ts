@@ -39,7 +39,7 @@ export type {
   S3Options,
 } from './engine/config.ts'
 export type { CreateLogOptions } from './engine/create-log.ts'
-export type { ForkOptions } from './engine/fork-log.ts'
+export type { ForkOptions } from './engine/fork-options.ts'
 export { Log, type Appendable, type GetOptions, type HotOptions } from './engine/log.ts'
 export type { LogDescription } from './engine/log-description.ts'
 export type { AppendOptions } from './engine/append-options.ts'

@@ -26,20 +26,8 @@ import type { DiskContext, TieringContext } from '../tiering/context.ts'
 import { fetchVerified, writeSegmentFile } from '../tiering/recall.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import { readVerified } from '../tiering/upload.ts'
-import type { Engine } from './engine.ts'
+import type { ForkEngine, ForkOptions } from './fork-options.ts'
 import { logExists } from './log-registry.ts'
-
-/** Where the fork begins to be a log of its own: at most one; without any it shares all that there is. */
-export interface ForkOptions {
-  /** Of a log with one partition: the first offset that is not shared. */
-  readonly atOffset?: number
-  /** A moment of the engine's clock: what had been appended by then is shared. */
-  readonly at?: Date | string | number
-  /** Name or id of a snapshot that holds the log. */
-  readonly snapshot?: string
-}
-
-export type ForkEngine = Pick<Engine, 'registry' | 'commitLog' | 'snapshots' | 'ports'>
 
 /** What a fork is made with. */
 export interface ForkPorts {

@@ -2,7 +2,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { TierMove } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import type { Scrubber } from '../tiering/scrubber.ts'
-import type { ForkEngine, ForkOptions } from './fork-log.ts'
+import type { ForkEngine, ForkOptions } from './fork-options.ts'
 import type { PolicyChange } from './policy-committer.ts'
 
 export interface Attachments {

@@ -27,7 +27,7 @@ import type { SnapshotOptions } from './snapshots.ts'
 import type { ReadableLog } from './record-stream.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
-import type { ForkOptions } from './fork-log.ts'
+import type { ForkOptions } from './fork-options.ts'
 
 /** Keys that say something of what is below RAM. */
 const LOWER_TIER_KEYS = [

@@ -257,7 +257,7 @@ export class ArchiveWriter {
 
 type AddedEdit = Extract<ManifestEdit, { readonly kind: 'segment-added' }>
 
-/** What was found to be missing of a list, beside which list of the archive: lists do not change, and are asked often. */
+/** What was found to be missing of a list, beside which list of the archive: lists do not change. */
 const missing = new WeakMap<
   SegmentEntries,
   { readonly there: SegmentEntries; readonly edits: readonly AddedEdit[] }

@@ -198,6 +198,33 @@ test('on disk alone: files that the source has compacted or retired stay for the
   expect(await verifyFiles({ dataDir: at.dataDir })).toMatchObject({ verdict: 'PASS' })
 })
 
+test('a fork of a fork keeps what it needs when both of its sources have left the directory', async () => {
+  const at = await place()
+  {
+    await using db = await open(at)
+    await filled(db)
+    await db.tier.now({ to: 'object' })
+    await db.fork('log', 'fork', { atOffset: 25 })
+    await db.fork('fork', 'third', { atOffset: 22 })
+    await db.tier.now({ to: 'object' })
+    await db.tier.detach('log')
+    await db.tier.detach('fork')
+    expect(await numbers(db.log('third'))).toEqual(UP_TO(22))
+  }
+  {
+    // By itself, from its disk.
+    await using db = await open(at, false)
+    expect(await numbers(db.log('third'))).toEqual(UP_TO(22))
+    expect(db.logs().map(({ name }) => name)).toEqual(['third'])
+  }
+  await using db = await open(at)
+  await db.tier.attach('fork')
+  await append(db.log('fork'), 25, 1)
+  expect(await numbers(db.log('fork'))).toEqual(UP_TO(26))
+  expect(await db.tier.scrub()).toMatchObject({ problems: [] })
+  expect(await verifyFiles({ dataDir: at.dataDir })).toMatchObject({ verdict: 'PASS' })
+})
+
 test('an archive with forks is restored, drilled, and forked again', async () => {
   const at = await place()
   {
