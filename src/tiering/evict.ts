@@ -71,10 +71,11 @@ export function removeFiles(
   { pins, logger, logs }: TieringContext,
   { fileSystem, dataDir }: DiskContext,
   files: readonly string[],
+  detached: LiveLog | null = null,
 ): void {
   for (const file of files) {
     pins.whenFree(file, () => {
-      if (isFileNamed(file, logs())) return
+      if (isFileNamed(file, logs(), detached)) return
       // A file that cannot be removed now is an orphan; the next open removes it.
       fileSystem.remove(`${dataDir}/${file}`).catch((error: unknown) => {
         logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
@@ -84,11 +85,13 @@ export function removeFiles(
 }
 
 /** Whether a fork, or the log that it was made of, has a segment in the file. */
-function isFileNamed(file: string, logs: Iterable<LiveLog>): boolean {
+function isFileNamed(file: string, logs: Iterable<LiveLog>, detached: LiveLog | null): boolean {
   const path = parsePath(file)
   if (path?.kind !== 'segment') return false
-  for (const { id, definition, partitions } of logs) {
-    if (id !== path.logId && definition.origins === undefined) continue
+  for (const log of logs) {
+    const { id, definition, partitions } = log
+    const mayName = id === path.logId || definition.origins !== undefined
+    if (!mayName || log === detached) continue
     const segment = partitions[path.partition]?.segments.startingAt(path.baseOffset)
     if (segment?.disk?.object === file) return true
   }
