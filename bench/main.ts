@@ -13,10 +13,12 @@ import { memoryFootprint } from './memory-footprint.bench.ts'
 import { pointMemory } from './point-memory.bench.ts'
 import { readMemory } from './read-memory.bench.ts'
 import { recovery } from './recovery.bench.ts'
+import { requests } from './requests.bench.ts'
 import { restoreLazy } from './restore-lazy.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
+import { tiering } from './tiering.bench.ts'
 
 const benchmarks: readonly Benchmark[] = [
   appendMemory,
@@ -27,8 +29,10 @@ const benchmarks: readonly Benchmark[] = [
   appendDurable,
   recovery,
   ackBeside,
+  tiering,
   manifest,
   coldRead,
+  requests,
   sqlCold,
   restoreLazy,
 ]

@@ -7,7 +7,14 @@ import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { StratalogError } from '../base/errors.ts'
 import { LOG_LEVELS } from '../base/logger.ts'
-import { byteSize, duration, fraction, wholeNumber, wholeNumberOfAnySign } from './arguments.ts'
+import {
+  byteSize,
+  duration,
+  fraction,
+  positiveNumber,
+  wholeNumber,
+  wholeNumberOfAnySign,
+} from './arguments.ts'
 
 interface ConfigFlag {
   /** The key's path: `maxMemoryBytes`, `s3.endpoint`, `defaults.memoryTtl`. */
@@ -42,6 +49,36 @@ const ENGINE_FLAGS: readonly ConfigFlag[] = [
     parse: byteSize,
   },
   {
+    path: 'walBytesMax',
+    flags: '--wal-bytes-max <size>',
+    text: 'what the WAL keeps before idle logs are flushed for it',
+    parse: byteSize,
+  },
+  {
+    path: 'maxDiskBytes',
+    flags: '--max-disk-bytes <size>',
+    text: 'budget of segments on disk',
+    parse: byteSize,
+  },
+  {
+    path: 'maxUploadBytesPerSecond',
+    flags: '--max-upload-bytes-per-second <size>',
+    text: 'bandwidth to the archive',
+    parse: byteSize,
+  },
+  {
+    path: 'maxFlushes',
+    flags: '--max-flushes <n>',
+    text: 'flushes at the same time',
+    parse: positiveNumber,
+  },
+  {
+    path: 'maxUploads',
+    flags: '--max-uploads <n>',
+    text: 'moves to the archive at the same time',
+    parse: positiveNumber,
+  },
+  {
     path: 'maxCacheBytes',
     flags: '--max-cache-bytes <size>',
     text: 'disk for what was fetched from the archive',
@@ -62,7 +99,7 @@ const ENGINE_FLAGS: readonly ConfigFlag[] = [
   {
     path: 'evictionWatermark',
     flags: '--eviction-watermark <n>',
-    text: 'reclaim at this part of it',
+    text: 'reclaim at this part of RAM and disk',
     parse: fraction,
   },
   {

@@ -1,3 +1,4 @@
+import { ARCHIVE_KEYS, DISK_KEYS } from './below-memory-keys.ts'
 import { type ConfigProblem, configError } from './config-error.ts'
 import { type StratalogOptions, optionProblems, withoutProblems } from './config.ts'
 import { policyProblems, surroundingsOf } from './storage-policy.ts'
@@ -36,18 +37,13 @@ function combinationProblems(
   if (options.s3 !== undefined && !isOnS3) {
     problems.push({ path: 's3', given: options.s3, allowed: 'nothing without an archive on s3://' })
   }
-  if (options.maxCacheBytes !== undefined && !hasArchive) {
-    problems.push({
-      path: 'maxCacheBytes',
-      given: options.maxCacheBytes,
-      allowed: 'nothing without an archive',
-    })
+  const useless = (keys: readonly (keyof StratalogOptions)[], allowed: string): void => {
+    for (const path of keys)
+      if (options[path] !== undefined) problems.push({ path, given: options[path], allowed })
   }
   problems.push(...snapshotProblems(options, hasArchive, isWrong))
-  for (const path of ['scrubInterval', 'scrubBytesPerSecond'] as const) {
-    if (options[path] === undefined || hasDataDir) continue
-    problems.push({ path, given: options[path], allowed: 'nothing without a data directory' })
-  }
+  if (!hasDataDir) useless(DISK_KEYS, 'nothing without a dataDir')
+  if (!hasArchive) useless(ARCHIVE_KEYS, 'nothing without an archive')
   const around = { ...surroundingsOf(options), hasDataDir, hasArchive }
   // What goes with a mode that nobody can tell is not known.
   if (isWrong('defaults.mode')) return problems

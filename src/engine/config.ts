@@ -64,13 +64,26 @@ export interface StratalogOptions {
   readonly s3?: S3Options
   /** The budget for record batches. Default: half of what the process may use. */
   readonly maxMemoryBytes?: ByteSize
+  /** What the WAL keeps before the logs that pin its oldest files are flushed, however idle. Default `1GB`. */
+  readonly walBytesMax?: ByteSize
+  /**
+   * The budget for segment files on disk; above the watermark they go to the archive and leave the disk before their
+   * time. Default: none.
+   */
+  readonly maxDiskBytes?: ByteSize
+  /** What goes to the archive in a second, all logs together. Default: as fast as it goes. */
+  readonly maxUploadBytesPerSecond?: ByteSize
+  /** Partitions that are flushed to disk at the same time. Default 2. */
+  readonly maxFlushes?: number
+  /** Partitions whose segments move to or from the archive at the same time. Default 4. */
+  readonly maxUploads?: number
   /** Disk that what was fetched of archived segments may take. Default `5GB`. */
   readonly maxCacheBytes?: ByteSize
   /** Every byte of every copy on disk and in the archive is checked within this time; 0: never. Default `7d`. */
   readonly scrubInterval?: Duration
   /** What is read for it at most. Default `8MB`. */
   readonly scrubBytesPerSecond?: ByteSize
-  /** Start reclaiming at this fraction of the budget. Default 0.9. */
+  /** Start reclaiming at this fraction of the budgets of RAM and disk. Default 0.9. */
   readonly evictionWatermark?: number
   readonly evictionPolicy?: EvictionPolicy
   /**
@@ -98,6 +111,9 @@ export type StorageChanges = {
   readonly [Key in keyof StorageOptions]?: StorageOptions[Key] | null
 }
 
+/** Each takes the memory of a segment. */
+const PARALLEL_MAX = 64
+
 const duration = v.custom<Duration>(
   (value) => tryParseDuration(value) !== null,
   "a duration: ms as a number, or text like '90s', '1h', '7d'",
@@ -121,6 +137,10 @@ const count = v.custom<number>(
 const fraction = v.custom<number>(
   (value) => typeof value === 'number' && value > 0 && value <= 1,
   'a number above 0 and at most 1',
+)
+const parallel = v.custom<number>(
+  (value) => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= PARALLEL_MAX,
+  `a whole number from 1 to ${PARALLEL_MAX}`,
 )
 const text = v.pipe(v.string('text'), v.nonEmpty('text that is not empty'))
 const flag = v.boolean('true or false')
@@ -176,6 +196,11 @@ const engineEntries = {
   archive: v.optional(text),
   s3: v.optional(v.strictObject(s3Entries)),
   maxMemoryBytes: v.optional(positiveByteSize),
+  walBytesMax: v.optional(positiveByteSize),
+  maxDiskBytes: v.optional(positiveByteSize),
+  maxUploadBytesPerSecond: v.optional(positiveByteSize),
+  maxFlushes: v.optional(parallel),
+  maxUploads: v.optional(parallel),
   maxCacheBytes: v.optional(positiveByteSize),
   scrubInterval: v.optional(duration),
   scrubBytesPerSecond: v.optional(positiveByteSize),

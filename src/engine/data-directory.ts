@@ -13,10 +13,12 @@ import {
   LEASE_DIRECTORY,
   LOCK_FILE,
   MANIFEST_DIRECTORY,
+  PACKS_DIRECTORY,
   PAGES_DIRECTORY,
   QUARANTINE_DIRECTORY,
   RESTORING_FILE,
   SEGMENTS_DIRECTORY,
+  type SegmentName,
   TEMPORARY_DIRECTORY,
   WAL_DIRECTORY,
   parsePath,
@@ -24,6 +26,7 @@ import {
   walFileName,
 } from '../format/paths.ts'
 import { WAL_FILE_HEADER_BYTES, decodeWalFileHeader } from '../format/wal-file.ts'
+import { readingDirectory, segmentsAt } from '../log/pack-contents.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { isTemporaryName } from '../storage/temporary-name.ts'
 
@@ -181,7 +184,7 @@ export async function removeOrphans(
   fileSystem: FileSystem,
   dataDir: string,
   state: ManifestState,
-  isBeyond: (path: string) => boolean,
+  isBeyond: (segment: SegmentName) => boolean,
   logger: Logger,
 ): Promise<void> {
   const named = new Set<string>()
@@ -191,11 +194,16 @@ export async function removeOrphans(
         if (segment.disk !== null) named.add(segment.disk.object)
     }
   }
-  for (const path of await filesBelow(fileSystem, dataDir, SEGMENTS_DIRECTORY)) {
+  const files = await filesBelow(fileSystem, dataDir, SEGMENTS_DIRECTORY)
+  if ((await fileSystem.stat(`${dataDir}/${PACKS_DIRECTORY}`)) !== null)
+    files.push(...(await filesBelow(fileSystem, dataDir, PACKS_DIRECTORY)))
+  for (const path of files) {
     // Somebody's own files are not ours to remove.
-    const isOurs = parsePath(path)?.kind === 'segment' || isTemporaryName(path)
+    const kind = parsePath(path)?.kind
+    const isOurs = kind === 'segment' || kind === 'pack' || isTemporaryName(path)
     if (!isOurs || named.has(path)) continue
-    if (isBeyond(path) && (await isWhole(fileSystem, dataDir, path))) {
+    const held = await segmentsAt(path, readingDirectory(fileSystem, dataDir))
+    if (held.some(isBeyond) && (await isWhole(fileSystem, dataDir, path))) {
       logger.warn('A segment behind all that is known is left where it is.', { path })
       continue
     }
@@ -207,7 +215,7 @@ export async function removeOrphans(
 /** Whether a segment has the bytes that its name says. */
 async function isWhole(fileSystem: FileSystem, dataDir: string, path: string): Promise<boolean> {
   const parsed = parsePath(path)
-  if (parsed?.kind !== 'segment') return false
+  if (parsed?.kind !== 'segment' && parsed?.kind !== 'pack') return false
   return sha256Hex(await fileSystem.read(`${dataDir}/${path}`)).startsWith(parsed.hash)
 }
 
@@ -215,7 +223,7 @@ async function filesBelow(
   fileSystem: FileSystem,
   dataDir: string,
   directory: string,
-): Promise<readonly string[]> {
+): Promise<string[]> {
   const files: string[] = []
   for (const name of await fileSystem.list(`${dataDir}/${directory}`)) {
     const path = `${directory}/${name}`

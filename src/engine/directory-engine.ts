@@ -14,9 +14,16 @@
 import { type ErrorCode, StratalogError, isStratalogError } from '../base/errors.ts'
 import { once } from '../base/once.ts'
 import { randomHex } from '../base/random.ts'
+import { parseBytes } from '../base/units.ts'
+import { WAL_BYTES_MAX } from '../format/limits.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
-import type { ManifestEdit, ManifestState, NotedArchive, Writer } from '../format/manifest.ts'
-import { CACHE_DIRECTORY, CACHE_PARTS_DIRECTORY, LOCK_FILE, parsePath } from '../format/paths.ts'
+import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
+import {
+  CACHE_DIRECTORY,
+  CACHE_PARTS_DIRECTORY,
+  LOCK_FILE,
+  type SegmentName,
+} from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import type { ArchiveBytes } from '../log/archive-view.ts'
 import { DiskHealth } from '../log/disk-health.ts'
@@ -29,8 +36,10 @@ import type { Wal } from '../log/wal.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { WatchedFileSystem } from '../storage/watched-file-system.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
+import type { PacedObjectStore } from '../storage/paced-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TieringContext } from '../tiering/context.ts'
+import { diskShortage } from '../tiering/disk-shortage.ts'
 import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
@@ -55,7 +64,7 @@ import {
   placedLogs,
   withSoundSnapshots,
 } from './load-snapshot.ts'
-import { keepSnapshots } from './keep-snapshots.ts'
+import { keptSnapshots } from './keep-snapshots.ts'
 import { type MemoryTier, openMemoryTier } from './memory-engine.ts'
 import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './open-directory.ts'
 import { Policies } from './policies.ts'
@@ -65,11 +74,11 @@ import { lowerTiersOf } from './lower-tiers-of.ts'
 import { openScrubber } from './open-scrubber.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
-import type { SnapshotKeeper } from './snapshot-keeper.ts'
 import { type SnapshotPlace, openSnapshotPlace, snapshotUrl } from './snapshot-place.ts'
 import { surroundingsOf } from './storage-policy.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { storageOf } from './system-storage.ts'
+import { bytesOnDisk, diskBudgetOf, pacedStore, tierLimitsOf } from './tier-budgets.ts'
 import { openWal } from './wal-opening.ts'
 
 /** How often a directory is opened for reading while its writer lets go of what is being read. */
@@ -102,6 +111,8 @@ interface Places {
   /** The archive's store, for reading. */
   readonly store: OpenedObjectStore | null
   readonly archive: ArchiveWriter | null
+  /** The store as its writer has it, where that has a bandwidth. */
+  readonly pace: PacedObjectStore | null
   /** What the archive knows more than the directory's manifest. */
   readonly pulled: readonly ManifestEdit[]
   /** A `snapshotLocation` beside the archive; null without one. */
@@ -178,6 +189,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     segments: segmentPorts(opening, archiveBytes, pins),
     acks,
     relieve: async () => scheduler?.relieve(),
+    shortage: () => diskShortage(tiering),
   })
   const { registry, governor } = memory
   closers.push(async () => registry.close())
@@ -191,8 +203,10 @@ async function assemble(opening: Opening): Promise<Engine> {
     disk: directory,
     archive,
     source: directory.manifest.state.archive === undefined ? null : store,
+    diskBudget: diskBudgetOf(options),
     pins,
     wal: null,
+    walBytesMax: parseBytes(options.walBytesMax ?? WAL_BYTES_MAX, 'walBytesMax'),
     encoder: storage.encoder(clock),
     logs: () => registry.all(),
   }
@@ -205,11 +219,14 @@ async function assemble(opening: Opening): Promise<Engine> {
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
   if (places.place !== null) await loadLogs(places.place, places.placed, memory, ports)
-  const opened = new TieringScheduler({ ...tiering, wal })
+  const { diskBudget } = tiering
+  diskBudget.hold(bytesOnDisk(registry.all()))
+  const opened = new TieringScheduler({ ...tiering, wal }, tierLimitsOf(options))
   // Who reads beside a writer moves nothing: not on time, not for want of RAM, and not at closing.
   if (access === 'write') {
     scheduler = opened
     closers.push(() => opened.close())
+    closers.push(async () => places.pace?.lift())
     opened.start()
   }
   const scrubber = openScrubber(options, { ...tiering, wal }, evidence, closers)
@@ -222,7 +239,14 @@ async function assemble(opening: Opening): Promise<Engine> {
     registry,
     governor,
     lowerTiers: lowerTiersOf({ ...tiering, wal }, opened, registry, scrubber),
-    snapshots: snapshotsOf(opening, places, registry, opened, { ...tiering, wal }),
+    snapshots: keptSnapshots(options, closers, {
+      archive,
+      place: places.place,
+      registry,
+      scheduler: access === 'read' ? null : opened,
+      ports,
+      tiering: { ...tiering, wal },
+    }),
     archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
@@ -234,6 +258,7 @@ async function assemble(opening: Opening): Promise<Engine> {
         : storage.currentLockHolder(`${dataDir}/${LOCK_FILE}`),
     commitLog: commitLogTo(directory.manifest),
     disk,
+    diskBudget,
     assertWriter:
       directory.lock === null
         ? () => {}
@@ -252,20 +277,32 @@ async function openPlaces(opening: Opening): Promise<Places> {
   const { fileSystem, lockDirectory } = storage
   const files = { dataDir, fileSystem: dataFiles, evidenceFiles: fileSystem, lockDirectory }
   const directory = await openDirectory(files, ports, access, writer, closers)
-  const readable = store ?? (await openNoted(opening, directory.manifest.state.archive))
+  const { archive: noted } = directory.manifest.state
+  // Of a directory that was restored without its bytes: for reading, nothing is written there.
+  const readable =
+    store ?? (noted && (await openStore(opening, noted.url, notedSettings(noted, s3)))) ?? null
   if (access === 'read')
-    return { directory, store: readable, archive: null, pulled: [], place: null, placed: [] }
+    return {
+      directory,
+      store: readable,
+      archive: null,
+      pace: null,
+      pulled: [],
+      place: null,
+      placed: [],
+    }
   const place = await openPlace(opening, directory)
   const placed = place === null ? [] : placedLogs(place.state, opening.damaged)
   if (place !== null) await assertRestorable(place, placed)
   if (store === null)
-    return { directory, store: readable, archive: null, pulled: [], place, placed }
+    return { directory, store: readable, archive: null, pace: null, pulled: [], place, placed }
   const { manifest } = directory
   const { engineId } = directory
+  const pace = pacedStore(store, options, clock)
   /** From here on, what the archive knows more can no longer be taken over. */
   let isOpen = false
   const archive = new ArchiveWriter({
-    store,
+    store: pace ?? store,
     clock,
     openManifest: () =>
       openArchiveManifest({
@@ -282,7 +319,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
   })
   const pulled = await pull(archive, manifest.state, ports)
   isOpen = true
-  return { directory, store, archive, pulled, place, placed }
+  return { directory, store, archive, pace, pulled, place, placed }
 }
 
 async function openPlace(
@@ -304,16 +341,6 @@ async function openStore(
   const store = await openArchiveStore(url, s3, ports)
   closers.push(() => store.close())
   return store
-}
-
-/** The archive of a directory that was restored without its bytes, for reading: nothing is written there. */
-async function openNoted(
-  opening: Opening,
-  noted: NotedArchive | undefined,
-): Promise<OpenedObjectStore | null> {
-  return noted === undefined
-    ? null
-    : openStore(opening, noted.url, notedSettings(noted, opening.options.s3))
 }
 
 /** A store that is away costs lag, not the start; anything else that is wrong with it is said now. */
@@ -410,7 +437,7 @@ async function recover(
   const wal = await openWal(opening)
   late.wal = wal
   // Last: what no manifest names is evidence until the WAL has shown that nothing is missing.
-  const isUnknown = (path: string): boolean => isBeyond(path, registry)
+  const isUnknown = (segment: SegmentName): boolean => isBeyond(segment, registry)
   await removeOrphans(dataFiles, dataDir, manifest.state, isUnknown, ports.logger)
   return wal
 }
@@ -428,11 +455,9 @@ async function claimAsRead({ manifest, engineId }: OpenedDirectory, writer: Writ
 }
 
 /** Whether a segment begins behind all that its log has: it is evidence then, and not left over. */
-function isBeyond(path: string, registry: LogRegistry): boolean {
-  const parsed = parsePath(path)
-  if (parsed?.kind !== 'segment') return false
-  const partition = registry.byId.get(parsed.logId)?.partitions[parsed.partition]
-  return partition !== undefined && parsed.baseOffset >= partition.nextOffset
+function isBeyond({ logId, partition, baseOffset }: SegmentName, registry: LogRegistry): boolean {
+  const known = registry.byId.get(logId)?.partitions[partition]
+  return known !== undefined && baseOffset >= known.nextOffset
 }
 
 function archiveUse(
@@ -444,6 +469,7 @@ function archiveUse(
   return {
     url: store.url,
     requests: () => store.requests(),
+    circuit: () => store.circuit(),
     cache: () => parts.counts(),
     estimateCost: (storedBytes) =>
       estimateCost(store.requests(), clock.monotonic() - openedAt, storedBytes),
@@ -468,21 +494,4 @@ function directoryQueries(
       ports,
     )
   })
-}
-
-function snapshotsOf(
-  { options, ports, access, closers }: Opening,
-  { archive, place }: Places,
-  registry: LogRegistry,
-  scheduler: TieringScheduler,
-  tiering: TieringContext,
-): SnapshotKeeper | null {
-  const keeping = place?.archive ?? archive
-  if (keeping === null || access === 'read') return null
-  const context = place === null ? null : { ...tiering, archive: place.archive }
-  return keepSnapshots(
-    { archive: keeping, registry, scheduler, ports, place: context },
-    options,
-    closers,
-  )
 }

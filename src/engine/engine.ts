@@ -4,9 +4,11 @@
  */
 import type { LogState } from '../format/manifest.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
+import type { DiskBudget } from '../tiering/disk-budget.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import type { LockHolder } from '../storage/directory-lock.ts'
 import type { EstimatedCost } from '../storage/request-cost.ts'
+import type { CircuitStatus } from '../storage/breaking-object-store.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { LogRegistry } from './log-registry.ts'
@@ -21,6 +23,8 @@ export interface ArchiveUse {
   readonly url: string
   /** Since the engine was opened. */
   readonly requests: () => RequestCounts
+  /** Whether the store is asked at all now; null where no network is in between. */
+  readonly circuit: () => CircuitStatus | null
   /** Parts of archived segments on disk, for reads by offset and time. */
   readonly cache: () => PartCacheCounts
   /** What a month costs with so many bytes and such requests. */
@@ -47,6 +51,8 @@ export interface Engine {
   readonly commitLog: (make: (id: number) => LogState) => Promise<LogState>
   /** What the disk under the WAL lets the engine do; null for one that does not write a disk. */
   readonly disk: DiskHealth | null
+  /** What segment files take; null for an engine in RAM only. */
+  readonly diskBudget: DiskBudget | null
   /** Throws `writer_fenced` where another process may have taken the directory, and has. Cheap. */
   readonly assertWriter: () => void
   /** Why appends with a WAL are refused; null while they are not. */

@@ -9,6 +9,7 @@
  *    sees that it is shared;
  * 4. the archive is told. Until it is, the engine keeps the objects, and the scheduler tries again.
  */
+import { present } from '../base/assert.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
 import { parseTime } from '../base/units.ts'
@@ -23,7 +24,8 @@ import { ownerOf } from '../log/segment-origin.ts'
 import { offsetInSegments } from '../snapshot/moment.ts'
 import { cutSegment } from '../snapshot/segment-cut.ts'
 import type { DiskContext, TieringContext } from '../tiering/context.ts'
-import { fetchVerified, writeSegmentFile } from '../tiering/recall.ts'
+import { writeFile } from '../tiering/packs.ts'
+import { fetchVerified } from '../tiering/recall.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import { readVerified } from '../tiering/upload.ts'
 import type { ForkEngine, ForkOptions } from './fork-options.ts'
@@ -154,6 +156,8 @@ async function makeFork(
       schemas,
       partitions,
     }))
+    for (const { segments } of partitions)
+      for (const { disk } of segments) if (disk !== null) context.diskBudget.named(disk.object)
     return engine.registry.add(state)
   } finally {
     for (const file of files) context.pins.unpin(file)
@@ -225,9 +229,8 @@ async function cutAt(
   const owner = { ...ownerOf(definition, partition, segment), engineId: context.engineId }
   const range = { from: segment.baseOffset, to: end }
   const cut = await cutSegment(bytes, segment, { ...owner, logName: name }, range, definition.id)
-  const location = { object: cut.entry.disk?.object ?? '', position: 0, length: cut.bytes.length }
-  const directory = segmentDirectory(definition.id, partition)
-  await writeSegmentFile(context, disk, directory, location, cut.bytes)
+  const path = present(cut.entry.disk, 'what was cut lies on disk').object
+  await writeFile(context, disk, segmentDirectory(definition.id, partition), path, cut.bytes)
   return cut.entry
 }
 

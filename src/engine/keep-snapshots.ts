@@ -1,7 +1,10 @@
 import { parseDuration } from '../base/units.ts'
 import type { Closers } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
+import type { ArchiveWriter } from '../tiering/archive-writer.ts'
+import type { TieringContext } from '../tiering/context.ts'
 import type { SnapshotKeeper } from './snapshot-keeper.ts'
+import type { SnapshotPlace } from './snapshot-place.ts'
 import { SnapshotSchedule } from './snapshot-schedule.ts'
 import {
   type SnapshotSource,
@@ -30,6 +33,25 @@ export function keepSnapshots(
     list: () => listSnapshots(source.archive),
     status: () => schedule?.status ?? null,
   }
+}
+
+/** What an engine with a data directory has that snapshots are made of; without a scheduler it only reads. */
+export interface DirectorySource extends Omit<SnapshotSource, 'archive' | 'place'> {
+  readonly archive: ArchiveWriter | null
+  readonly place: SnapshotPlace | null
+  readonly tiering: TieringContext
+}
+
+/** Null where snapshots have no place, and for reading. */
+export function keptSnapshots(
+  options: StratalogOptions,
+  closers: Closers,
+  { archive, place, tiering, ...source }: DirectorySource,
+): SnapshotKeeper | null {
+  const keeping = place?.archive ?? archive
+  if (keeping === null || source.scheduler === null) return null
+  const context = place === null ? null : { ...tiering, archive: place.archive }
+  return keepSnapshots({ ...source, archive: keeping, place: context }, options, closers)
 }
 
 function scheduled(

@@ -11,6 +11,7 @@ import type { Partition, PartitionPorts } from '../log/partition.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
 import { SlabPool } from '../log/slab-pool.ts'
 import type { Wal } from '../log/wal.ts'
+import type { DiskShortage } from '../tiering/disk-shortage.ts'
 import { MemoryGovernor } from '../tiering/governor.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
@@ -44,12 +45,14 @@ export interface BelowMemory {
   readonly acks: AckQueue<Partition>
   /** Flushes what can be flushed and drops what is proven below. */
   readonly relieve: () => Promise<void>
+  /** Whether what could be flushed finds no room on disk. */
+  readonly shortage: () => DiskShortage | null
 }
 
 export function openMemoryTier(
   options: StratalogOptions,
   { clock, metrics }: EnginePorts,
-  { segments, acks, relieve }: BelowMemory,
+  { segments, acks, relieve, shortage }: BelowMemory,
 ): MemoryTier {
   const pool = new SlabPool({ freeBytesMax: FREE_SLAB_BYTES_MAX, poison: isDebug() })
   const logPorts: Late<LiveLogPorts> = { wal: null, acks, room: null }
@@ -73,6 +76,7 @@ export function openMemoryTier(
     metrics,
     logs: () => registry.all(),
     relieve,
+    shortage,
   })
   return {
     registry,
@@ -98,6 +102,7 @@ export function openMemoryEngine(
     segments: { pins: new SegmentPins(), segmentBytes: noSegments },
     acks: new AckQueue(),
     relieve: () => Promise.resolve(),
+    shortage: () => null,
   })
   closers.push(async () => registry.close())
   const queries = new Queries(async () => {
@@ -125,6 +130,7 @@ export function openMemoryEngine(
     writer: () => null,
     commitLog: async (make) => make(nextLogId++),
     disk: null,
+    diskBudget: null,
     assertWriter: () => {},
     failure: () => null,
     close: () => closeAll(closers, ports.logger),

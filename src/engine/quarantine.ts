@@ -18,10 +18,8 @@ import type { Quarantine } from '../tiering/scrub-repair.ts'
 /** Of a damaged file in RAM at a time. */
 const PIECE_BYTES = 1024 * 1024
 
-/**
- * What a step of opening reads of the directory; an archive has files of the same names, which it may read besides.
- */
-type KeptKind = 'wal' | 'manifest' | 'segment'
+/** What a step of opening reads of the directory; an archive has files of the same names, which it may read besides. */
+type KeptKind = 'wal' | 'manifest' | 'segment' | 'pack'
 
 export interface QuarantinePlace {
   readonly dataDir: string

@@ -17,6 +17,7 @@ export function archiveSegmentBytes(
   return {
     length: location.length,
     path: null,
+    position: 0,
     read: () =>
       Promise.reject(
         new StratalogError(
@@ -79,7 +80,8 @@ export function unpinnedSegmentBytes(
         const path = parsePath(location.object)
         const isGone = isStratalogError(error) && error.code === 'file_not_found'
         // An archive's copy that was known when the view was pinned is the source's fallback.
-        if (!isGone || segment.object !== null || path?.kind !== 'segment') throw error
+        if (!isGone || segment.object !== null) throw error
+        if (path?.kind !== 'segment') throw movedOn(location, error)
         const key = segmentKey({ ...path, sha256: segment.sha256 })
         const archived = { object: key, position: 0, length: segment.length }
         if (archive === null) throw movedOn(location, error)

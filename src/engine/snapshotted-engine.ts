@@ -1,6 +1,7 @@
 /** An engine in RAM that comes back from a `snapshotLocation`, and makes its snapshots there. */
 import { randomHex } from '../base/random.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
+import { DiskBudget } from '../tiering/disk-budget.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
 import type { Engine } from './engine.ts'
@@ -65,6 +66,7 @@ async function assemble(
     metrics,
     disk: null,
     archive: place.archive,
+    diskBudget: new DiskBudget({ maxBytes: null, watermark: 1 }),
     pins: new SegmentPins(),
     wal: null,
     encoder,

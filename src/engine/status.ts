@@ -1,4 +1,5 @@
 /** The state of an engine as facts; shaped as `status --json` prints it. */
+import { present } from '../base/assert.ts'
 import { formatBytes, formatDuration } from '../base/units.ts'
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { Archive } from '../log/archive-view.ts'
@@ -8,9 +9,11 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { partitionFacts } from '../tiering/facts.ts'
 import { ALL_LOGS } from '../tiering/pause.ts'
-import { type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
+import { type DiskFacts, type EarlyMoves, planEarlyMoves } from '../tiering/disk-pressure.ts'
+import { type Around, type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
 import type { ScrubProblem, ScrubStatus } from '../tiering/scrub-report.ts'
 import { recallsDue } from '../tiering/recalls.ts'
+import type { CircuitStatus } from '../storage/breaking-object-store.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { EstimatedCost } from '../storage/request-cost.ts'
@@ -80,6 +83,10 @@ export interface DiskStatus {
   readonly since: string
   /** What the system said; null while the disk works. */
   readonly reason: string | null
+  /** Of segment files. */
+  readonly usedBytes: number
+  /** Null without `maxDiskBytes`. */
+  readonly maxBytes: number | null
 }
 
 export interface EngineStatus {
@@ -119,6 +126,8 @@ export interface ArchiveStatus {
   readonly url: string
   /** Since the engine was opened. */
   readonly requests: RequestCounts
+  /** Whether the store answers, and when it is asked again if not; null for a directory. */
+  readonly circuit: CircuitStatus | null
   /** Of reads by offset and time: parts of segments that lay on disk, and that were fetched. SQL says its own. */
   readonly cache: PartCacheCounts
   /** Bytes of the object copies of all logs. */
@@ -137,8 +146,10 @@ export function engineStatus(engine: Engine): EngineStatus {
     ({ log, partition }) => `${log}/${partition}`,
   )
   const pausedSince = engine.lowerTiers?.pausedSince ?? (() => null)
+  const disk = engine.diskBudget?.facts() ?? null
+  const early = earlyMoves(engine, disk)
   const isFilling = engine.lowerTiers?.scheduler.isFilling ?? false
-  const around = { now, hasArchive, damages, pausedSince, isFilling }
+  const around = { now, hasArchive, disk, early, damages, pausedSince, isFilling }
   const logs = [...engine.registry.all()].map((log) => logStatus(log, around))
   return {
     version: PACKAGE_VERSION,
@@ -150,7 +161,7 @@ export function engineStatus(engine: Engine): EngineStatus {
       usagePercent: Math.round((governor.usedBytes / governor.maxBytes) * 1000) / 10,
     },
     failure: engine.failure()?.message ?? null,
-    disk: engine.disk === null ? null : diskStatus(engine.disk),
+    disk: engine.disk === null ? null : diskStatus(engine, engine.disk),
     snapshots: engine.snapshots?.status() ?? null,
     paused: pausedStatus(ALL_LOGS, around),
     scrub: scrubber?.status ?? null,
@@ -223,11 +234,26 @@ function archiveUse(
   metrics.gauge('stratalog_archive_cache_used_bytes', cache.usedBytes)
   metrics.gauge('stratalog_archive_cache_parts', cache.hits, { found: 'disk' })
   metrics.gauge('stratalog_archive_cache_parts', cache.misses, { found: 'archive' })
-  return { url: use.url, requests, cache, storedBytes, estimatedUsdPerMonth: cost }
+  const circuit = use.circuit()
+  return { url: use.url, requests, circuit, cache, storedBytes, estimatedUsdPerMonth: cost }
 }
 
-function diskStatus({ state, since, reason }: DiskHealth): DiskStatus {
-  return { state, since: new Date(since).toISOString(), reason }
+/** The same figures go to the metrics port. */
+function diskStatus(
+  { diskBudget, ports: { metrics } }: Engine,
+  { state, since, reason }: DiskHealth,
+): DiskStatus {
+  const { usedBytes, maxBytes } = present(diskBudget, 'an engine with a disk has its budget')
+  const isBounded = maxBytes < Infinity
+  metrics.gauge('stratalog_disk_used_bytes', usedBytes)
+  if (isBounded) metrics.gauge('stratalog_disk_budget_bytes', maxBytes)
+  return {
+    state,
+    since: new Date(since).toISOString(),
+    reason,
+    usedBytes,
+    maxBytes: isBounded ? maxBytes : null,
+  }
 }
 
 function restoreStatus(logs: Iterable<LiveLog>, now: number): RestoreStatus {
@@ -240,16 +266,33 @@ function restoreStatus(logs: Iterable<LiveLog>, now: number): RestoreStatus {
   for (const log of logs) {
     for (const partition of log.partitions) {
       for (const segment of partition.segments.having('disk')) add(onDisk, segment)
-      const facts = partitionFacts(log, partition, null, true)
+      const facts = partitionFacts(log, partition, null, { isFilling: true })
       for (const segment of recallsDue(facts, now)) add(pending, segment)
     }
   }
   return { onDisk, pending }
 }
 
-interface Around {
-  readonly now: number
-  readonly hasArchive: boolean
+/** What the disk's budget asks for now, by partition. */
+function earlyMoves(
+  { registry }: Engine,
+  disk: DiskFacts | null,
+): ReadonlyMap<Partition, EarlyMoves> {
+  if (disk === null || disk.roomBytes === Infinity) return new Map()
+  const pressed = [...registry.all()].flatMap(({ policy, partitions }) =>
+    partitions.map((partition) => {
+      const { segments, batches, flushedEnd } = partition
+      return { policy, segments, batches, flushedEnd, partition }
+    }),
+  )
+  return new Map(
+    Array.from(planEarlyMoves(disk, pressed), ([{ partition }, moves]) => [partition, moves]),
+  )
+}
+
+interface Surroundings extends Around {
+  readonly disk: DiskFacts | null
+  readonly early: ReadonlyMap<Partition, EarlyMoves>
   /** By log and partition. */
   readonly damages: ReadonlyMap<string, readonly ScrubProblem[]>
   /** ms; null where tier moves of the log are not paused. */
@@ -257,7 +300,7 @@ interface Around {
   readonly isFilling: boolean
 }
 
-function logStatus(log: LiveLog, around: Around): LogStatus {
+function logStatus(log: LiveLog, around: Surroundings): LogStatus {
   const { now, isFilling } = around
   return {
     name: log.name,
@@ -265,7 +308,7 @@ function logStatus(log: LiveLog, around: Around): LogStatus {
     rpoMs: rpoMs(log.policy),
     pendingRecords: log.partitions.reduce(
       (sum, partition) =>
-        sum + pendingRecords(partitionFacts(log, partition, null, isFilling), now),
+        sum + pendingRecords(partitionFacts(log, partition, null, { isFilling }), now),
       0,
     ),
     paused: pausedStatus(log.id, around),
@@ -273,13 +316,20 @@ function logStatus(log: LiveLog, around: Around): LogStatus {
   }
 }
 
-function pausedStatus(logId: number, { now, pausedSince }: Around): PausedStatus | null {
+function pausedStatus(
+  logId: number,
+  { now, pausedSince }: Pick<Surroundings, 'now' | 'pausedSince'>,
+): PausedStatus | null {
   const since = pausedSince(logId)
   if (since === null) return null
   return { since: new Date(since).toISOString(), forMs: Math.max(0, now - since) }
 }
 
-function partitionStatus(log: LiveLog, partition: Partition, around: Around): PartitionStatus {
+function partitionStatus(
+  log: LiveLog,
+  partition: Partition,
+  around: Surroundings,
+): PartitionStatus {
   const { now, damages } = around
   const { segments, batches, startOffset } = partition
   const waitingInRam = batches.find((batch) => batch.endOffset > partition.flushedEnd)
@@ -311,14 +361,22 @@ function partitionStatus(log: LiveLog, partition: Partition, around: Around): Pa
   }
 }
 
-function nextOf(log: LiveLog, partition: Partition, around: Around): PartitionStatus['next'] {
-  const facts = partitionFacts(log, partition, null, around.isFilling)
-  const next = nextMove(facts, around.now, around.hasArchive)
+function nextOf(log: LiveLog, partition: Partition, around: Surroundings): PartitionStatus['next'] {
+  const { isFilling } = around
+  const facts = partitionFacts(log, partition, null, { isFilling })
+  const next = nextMove(facts, around, around.early.get(partition))
   if (next === null) return null
-  const why = reasonOf(next.action, log.policy)
+  const { action, inMs, isForDisk } = next
+  const isBudget = isForDisk && around.disk !== null
+  const why = isBudget ? budgetReason(action, around.disk) : reasonOf(action, log.policy)
   const paused = pausedStatus(log.id, around)
-  if (paused === null) return { ...next, why }
-  return { action: 'paused', inMs: 0, why: `since ${paused.since}; then ${next.action}: ${why}` }
+  if (paused === null) return { action, inMs, why }
+  return { action: 'paused', inMs: 0, why: `since ${paused.since}; then ${action}: ${why}` }
+}
+
+function budgetReason(action: TierAction, { usedBytes, maxBytes }: DiskFacts): string {
+  const budget = `maxDiskBytes is ${formatBytes(maxBytes)}, and ${formatBytes(usedBytes)} are used`
+  return action === 'flush' ? `waits for room: ${budget}` : budget
 }
 
 /** Which key of the policy asks for it. */

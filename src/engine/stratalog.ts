@@ -5,6 +5,7 @@ import type { AppendResult } from '../log/live-log.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { ReplayReport } from '../replay/report.ts'
+import { ARCHIVE_KEYS, type BelowMemoryKey, DISK_KEYS, PLACE_KEYS } from './below-memory-keys.ts'
 import type { AlterLogOptions } from './alter-log.ts'
 import type { AppendOptions } from './append-options.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
@@ -29,21 +30,11 @@ import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
 import type { ForkOptions } from './fork-options.ts'
 
-/** Keys that say something of what is below RAM. */
-const LOWER_TIER_KEYS = [
-  'dataDir',
-  'archive',
-  's3',
-  'maxCacheBytes',
-  'scrubInterval',
-  'scrubBytesPerSecond',
-] as const
-
 /** Types say so too, but a configuration may come from elsewhere. @throws StratalogError `config_invalid` */
 function assertInMemory(options: StratalogOptions): void {
   if (typeof options !== 'object' || options === null) return
   const allowed = 'nothing for an engine in RAM only; Stratalog.open takes it'
-  const problems = LOWER_TIER_KEYS.flatMap((path) =>
+  const problems = [...PLACE_KEYS, ...DISK_KEYS, ...ARCHIVE_KEYS].flatMap((path) =>
     options[path] === undefined ? [] : [{ path, given: options[path], allowed }],
   )
   if (problems.length > 0) throw configError(problems)
@@ -99,7 +90,7 @@ export class Stratalog {
 
   /** An engine in RAM: nothing to configure, nothing to clean up. */
   static async memoryOnly(
-    options: Omit<StratalogOptions, (typeof LOWER_TIER_KEYS)[number]> = {},
+    options: Omit<StratalogOptions, BelowMemoryKey> = {},
     ports: Partial<EnginePorts> = {},
   ): Promise<Stratalog> {
     assertInMemory(options)

@@ -6,7 +6,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { TierMove } from '../tiering/context.ts'
 import type { CollectReport } from '../tiering/collect.ts'
-import type { TierReport, TierTarget } from '../tiering/scheduler.ts'
+import type { TierReport, TierTarget } from '../tiering/steps.ts'
 import type { ScrubReport } from '../tiering/scrub-report.ts'
 import type { ScrubProgress } from '../tiering/scrubber.ts'
 import type { Engine } from './engine.ts'
@@ -31,6 +31,8 @@ export interface TierScrubOptions {
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ScrubProgress) => void
 }
+/** An append that is to be archived waits no longer than others for room on disk. */
+const DISK_WAIT_MAX_MS = 10_000
 
 /** Control over tier moves. */
 export interface TierControl {
@@ -50,8 +52,9 @@ export interface TierControl {
    */
   compact(options?: { readonly logs?: readonly string[] }): Promise<TierReport>
   /**
-   * Removes objects of retired segments from the archive: those that no snapshot names, and whose grace is over. The
-   * scheduler does so by itself. @throws StratalogError `argument_invalid` without an archive, `store_unavailable`.
+   * Removes objects of retired segments from the archive: those that no snapshot names, and whose grace is over, which
+   * the scheduler does by itself too. Beside them what a crash left there and nothing names: the archive is listed
+   * for it. @throws StratalogError `argument_invalid` without an archive, `store_unavailable`.
    */
   collect(options?: {
     /** How long ago a segment was retired at least, so that readers of the archive still find it. Default `1h`. */
@@ -141,6 +144,7 @@ export class EngineTiers implements TierControl {
     const { grace, dryRun } = options
     return lowerTiers.scheduler.collect({
       dryRun,
+      orphans: true,
       ...(grace === undefined ? {} : { grace: parseDuration(grace, 'grace') }),
     })
   }
@@ -181,6 +185,8 @@ export class EngineTiers implements TierControl {
 
   /** `ack: 'object'`: one upload for all who ask within the delay. @throws StratalogError of a failed disk. */
   async archiveThrough(log: LiveLog, partition: Partition, endOffset: number): Promise<void> {
+    const { clock } = this.#engine.ports
+    const until = clock.monotonic() + DISK_WAIT_MAX_MS
     while (partition.archivedEnd < endOffset) {
       assertAcknowledging(this.#engine)
       if (log.policy.archiveAfter === null) throw notArchived(log, partition, endOffset)
@@ -188,7 +194,9 @@ export class EngineTiers implements TierControl {
       const report = await upload
       assertAcknowledging(this.#engine)
       const failed = report.failed.find((entry) => entry.partition === partition.partition)
-      if (failed !== undefined && partition.archivedEnd < endOffset) {
+      // Room on disk comes as segments leave it.
+      const isWaiting = failed?.code === 'disk_budget_full' && clock.monotonic() < until
+      if (failed !== undefined && !isWaiting && partition.archivedEnd < endOffset) {
         throw new StratalogError(
           'store_unavailable',
           `The append is ${describeLevel(log.policy.wal ? 'disk' : 'memory')}, but not in the archive yet: ${failed.message}`,

@@ -68,6 +68,25 @@ export const PRODUCER_EXPIRY_MS: number = 7 * 24 * 60 * 60 * 1_000
 /** A producer is not forgotten earlier, however many begin: longer than a client goes on retrying. */
 export const PRODUCER_KEPT_MS: number = 15 * 60 * 1_000
 
+/** A stored segment up to this size may share an object with others: two of them fit one. */
+export const PACKED_SEGMENT_BYTES_MAX: number = 32 * MIB
+
+/** A flush of up to this many bytes in RAM may share a file on disk: it is not worth a sync of its own. */
+export const PACKED_FLUSH_BYTES_MAX: number = 256 * KIB
+
+/**
+ * Fewer segments than this get objects, or files, of their own, unless they fill half a pack: each then goes as soon as
+ * nothing needs it.
+ */
+export const PACK_SEGMENTS_MIN: number = 4
+
+/** A pack in the archive: a single PUT carries it. One on disk: all of it stays while one of its segments does. */
+export const PACK_BYTES_MAX: number = 64 * MIB
+export const DISK_PACK_BYTES_MAX: number = 8 * MIB
+
+/** Segments of one pack: its index is read whole. */
+export const PACK_SEGMENTS_MAX: number = 65_536
+
 /** The footer of a segment, parsed whole before anything else of it. */
 export const SEGMENT_FOOTER_BYTES_MAX: number = 64 * MIB
 
@@ -115,6 +134,12 @@ export const WAL_ZERO_AHEAD_BYTES: number = 1 * MIB
 export const WAL_SPARE_FILES_MAX: number = 4
 
 /**
+ * What the WAL keeps before the logs that pin its oldest files are flushed: a recovery reads it all, which takes
+ * seconds for so much.
+ */
+export const WAL_BYTES_MAX: number = 1024 * MIB
+
+/**
  * Shared bytes between appends and the WAL thread: enough for what arrives during one slow fsync. A
  * power of two.
  */
@@ -148,6 +173,11 @@ assert(
   SEGMENT_BYTES_TARGET + WAL_FILE_BYTES_MAX < QUARANTINE_BYTES_MAX,
   'a copy of a WAL file or a segment has room',
 )
+assert(PACKED_SEGMENT_BYTES_MAX * 2 <= PACK_BYTES_MAX, 'a pack holds two segments of any size')
+assert(
+  PACKED_FLUSH_BYTES_MAX * PACK_SEGMENTS_MIN <= DISK_PACK_BYTES_MAX,
+  'as many as make a pack on disk fit one',
+)
 assert(DISK_RETRY_MIN_MS <= DISK_RETRY_MAX_MS, 'pauses between tries grow')
 assert(
   DISK_PROBE_BYTES > WAL_ZERO_AHEAD_BYTES,
@@ -161,6 +191,7 @@ assert(
   WAL_ZERO_AHEAD_BYTES <= WAL_FILE_BYTES_MIN,
   'a WAL file is not zeroed beyond its capacity at once',
 )
+assert(WAL_FILE_BYTES_MAX * 4 <= WAL_BYTES_MAX, 'the WAL may keep several files')
 assert((WAL_RING_BYTES & (WAL_RING_BYTES - 1)) === 0, 'positions in the WAL ring are masked')
 assert(
   WAL_RING_BYTES_MIN <= WAL_RING_BYTES && WAL_RING_BYTES / 8 < 2 ** 31,

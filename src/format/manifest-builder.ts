@@ -27,6 +27,7 @@ import type {
   SegmentEntry,
   Snapshot,
 } from './manifest.ts'
+import { type UnnamedObjects, applyNaming, applyUnnamed } from './manifest-unnamed.ts'
 import { type Schema, isWidening } from './schema.ts'
 import { type FoundSegment, SegmentEntries, SegmentEntriesEditor } from './segment-entries.ts'
 
@@ -146,6 +147,10 @@ export class ManifestBuilder {
         return this.#retire(edit, edit, [edit.segment], edit.retiredAt)
       case 'segments-collected':
         return this.#forgetRetired(edit)
+      case 'objects-unnamed':
+      case 'objects-doomed':
+      case 'objects-forgotten':
+        return this.#setUnnamed(edit, applyUnnamed(this.#head.unnamed ?? NONE_UNNAMED, edit))
       case 'producers-noted':
         return this.#noteProducers(edit)
       case 'offsets-dense-from':
@@ -271,7 +276,19 @@ export class ManifestBuilder {
     if (next !== undefined && next.baseOffset < segment.endOffset) {
       misfit(edit, `segment [${next.baseOffset}, ${next.endOffset}) has some of its offsets`)
     }
+    if (segment.object !== null) this.#name(edit, segment.object)
     segments.insert(segment)
+  }
+
+  #name(edit: ManifestEdit, { object }: Location): void {
+    const { unnamed } = this.#head
+    if (unnamed?.has(object) === true) this.#setUnnamed(edit, applyNaming(unnamed, object))
+  }
+
+  #setUnnamed(edit: ManifestEdit, unnamed: UnnamedObjects | string): void {
+    if (typeof unnamed === 'string') return misfit(edit, unnamed)
+    const { unnamed: _before, ...head } = this.#head
+    this.#head = unnamed.size === 0 ? head : { ...head, unnamed }
   }
 
   #copySegment(edit: Edit<'segment-copied'>): void {
@@ -281,6 +298,7 @@ export class ManifestBuilder {
       misfit(edit, `a copy has the length ${found.entry.length}`)
     if (present !== null && !sameLocation(present, edit.location))
       misfit(edit, `it has a copy in ${present.object}`)
+    if (edit.tier === 'object') this.#name(edit, edit.location)
     segments.replace(found, { ...found.entry, [edit.tier]: edit.location })
   }
 
@@ -342,10 +360,12 @@ export class ManifestBuilder {
 
   #forgetRetired(edit: Edit<'segments-collected'>): void {
     const { log, partition } = this.#partition(edit, edit)
-    const objects = new Set(edit.objects)
+    const places = new Set(edit.locations.map(placeName))
     const { retired = [], ...rest } = partition
-    const left = retired.filter(({ segment }) => !objects.delete(segment.object?.object ?? ''))
-    const [unknown] = objects
+    const left = retired.filter(
+      ({ segment }) => segment.object === null || !places.delete(placeName(segment.object)),
+    )
+    const [unknown] = places
     if (unknown !== undefined) misfit(edit, `${unknown} is of no retired segment`)
     log.partitions[edit.partition] = left.length === 0 ? rest : { ...rest, retired: left }
   }
@@ -420,6 +440,8 @@ export class ManifestBuilder {
   }
 }
 
+const NONE_UNNAMED: UnnamedObjects = new Map()
+
 type Edit<K extends ManifestEdit['kind']> = Extract<ManifestEdit, { readonly kind: K }>
 
 /** Takes out the segments that hold some offset of `[from, to)`, in order. */
@@ -448,6 +470,10 @@ function misfit(edit: ManifestEdit, reason: string): never {
       details: { edit, reason },
     },
   )
+}
+
+function placeName({ object, position }: Location): string {
+  return `${object}, ${position}`
 }
 
 function sameLocation(a: Location, b: Location): boolean {

@@ -28,6 +28,7 @@ import { ManifestBuilder, emptyManifestState } from './manifest-builder.ts'
 import { decodeEdit, encodeEdit, writerJson, writerOf } from './manifest-edit-json.ts'
 import { withSegments } from './manifest-page-list.ts'
 import type { StoredRun } from './manifest-page.ts'
+import { unnamedEdits } from './manifest-unnamed.ts'
 import type { ManifestEdit, ManifestState, Writer } from './manifest.ts'
 import type { PageName } from './segment-chunk.ts'
 
@@ -211,6 +212,7 @@ function* editsOf(state: ManifestState): Generator<ManifestEdit> {
   for (const [logId, since] of byNumber(state.paused))
     yield { kind: 'tiering-paused', logId, since }
   for (const snapshot of state.snapshots.values()) yield { kind: 'snapshot-created', snapshot }
+  yield* unnamedEdits(state)
 }
 
 function byNumber<Value>(map: ReadonlyMap<number, Value>): readonly (readonly [number, Value])[] {

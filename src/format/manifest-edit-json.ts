@@ -9,7 +9,7 @@ import { assert } from '../base/assert.ts'
 import { isLogName } from '../base/log-name.ts'
 import { isEngineId } from './identity.ts'
 import { type Fail, JsonFields } from './json-fields.ts'
-import { PARTITIONS_MAX, PRIORITY_MAX, PRIORITY_MIN, STORED_COLUMNS_MAX } from './limits.ts'
+import { PARTITIONS_MAX, STORED_COLUMNS_MAX } from './limits.ts'
 import type {
   Location,
   LogDefinition,
@@ -17,7 +17,6 @@ import type {
   SegmentEntry,
   Snapshot,
   SnapshotLog,
-  StoragePolicy,
   Writer,
 } from './manifest.ts'
 import { logOriginJson, logOriginOf } from './log-origin.ts'
@@ -26,9 +25,8 @@ import { isSafePath } from './paths.ts'
 import { producerJson, producerOf } from './producer.ts'
 import { type Field, type Schema, isColumnType } from './schema.ts'
 import type { ColumnStatistics } from './segment.ts'
+import { storagePolicyJson, storagePolicyOf } from './storage-policy-json.ts'
 
-const ACK_LEVELS = ['memory', 'disk', 'object'] as const
-const EVICTION_POLICIES = ['fifo', 'lru', 'ttl', 'priority', 'reject'] as const
 const KINDS: readonly ManifestEdit['kind'][] = [
   'engine-created',
   'begun-from-base',
@@ -46,6 +44,9 @@ const KINDS: readonly ManifestEdit['kind'][] = [
   'segments-replaced',
   'segment-retired',
   'segments-collected',
+  'objects-unnamed',
+  'objects-doomed',
+  'objects-forgotten',
   'producers-noted',
   'offsets-dense-from',
   'log-detached',
@@ -86,7 +87,7 @@ function editJson(edit: ManifestEdit): unknown {
     case 'schema-added':
       return { kind: edit.kind, logId: edit.logId, schema: schemaJson(edit.schema) }
     case 'policy-changed':
-      return { kind: edit.kind, logId: edit.logId, policy: policyJson(edit.policy) }
+      return { kind: edit.kind, logId: edit.logId, policy: storagePolicyJson(edit.policy) }
     case 'log-deleted':
       return { kind: edit.kind, logId: edit.logId }
     case 'segment-added': {
@@ -111,9 +112,14 @@ function editJson(edit: ManifestEdit): unknown {
       return { kind, logId, partition, segment: segmentJson(segment), retiredAt }
     }
     case 'segments-collected': {
-      const { kind, logId, partition, objects } = edit
-      return { kind, logId, partition, objects }
+      const { kind, logId, partition, locations } = edit
+      return { kind, logId, partition, locations: locations.map(locationJson) }
     }
+    case 'objects-unnamed':
+      return { kind: edit.kind, objects: edit.objects, since: edit.since }
+    case 'objects-doomed':
+    case 'objects-forgotten':
+      return { kind: edit.kind, objects: edit.objects }
     case 'producers-noted': {
       const { kind, logId, partition, producers, forgotten } = edit
       return { kind, logId, partition, producers: producers.map(producerJson), forgotten }
@@ -161,7 +167,11 @@ function editOf(fields: JsonFields): ManifestEdit {
     case 'schema-added':
       return { kind, logId: fields.integer('logId', 1), schema: schemaOf(fields.object('schema')) }
     case 'policy-changed':
-      return { kind, logId: fields.integer('logId', 1), policy: policyOf(fields.object('policy')) }
+      return {
+        kind,
+        logId: fields.integer('logId', 1),
+        policy: storagePolicyOf(fields.object('policy')),
+      }
     case 'log-deleted':
       return { kind, logId: fields.integer('logId', 1) }
     case 'segment-added':
@@ -194,7 +204,14 @@ function editOf(fields: JsonFields): ManifestEdit {
       return { kind, ...place, retiredAt: fields.integer('retiredAt', Number.MIN_SAFE_INTEGER) }
     }
     case 'segments-collected':
-      return { kind, ...placeOf(fields), objects: fields.texts('objects') }
+      return { kind, ...placeOf(fields), locations: fields.objects('locations').map(locationOf) }
+    case 'objects-unnamed': {
+      const objects = fields.texts('objects')
+      return { kind, objects, since: fields.integer('since', Number.MIN_SAFE_INTEGER) }
+    }
+    case 'objects-doomed':
+    case 'objects-forgotten':
+      return { kind, objects: fields.texts('objects') }
     case 'producers-noted':
       return {
         kind,
@@ -258,7 +275,7 @@ function definitionJson(log: LogDefinition): unknown {
   const definition = { id, name, partitions, timeColumn, keyColumn }
   return {
     ...definition,
-    policy: policyJson(policy),
+    policy: storagePolicyJson(policy),
     createdAt,
     ...(origins === undefined ? {} : { origins: origins.map(logOriginJson) }),
   }
@@ -271,7 +288,7 @@ function definitionOf(fields: JsonFields): LogDefinition {
     partitions: fields.integer('partitions', 1),
     timeColumn: fields.textOrNull('timeColumn'),
     keyColumn: fields.textOrNull('keyColumn'),
-    policy: policyOf(fields.object('policy')),
+    policy: storagePolicyOf(fields.object('policy')),
     createdAt: fields.integer('createdAt', Number.MIN_SAFE_INTEGER),
     ...(fields.has('origins') ? { origins: fields.objects('origins').map(logOriginOf) } : {}),
   }
@@ -280,60 +297,6 @@ function definitionOf(fields: JsonFields): LogDefinition {
   if (log.partitions > PARTITIONS_MAX) fields.fail('partitions', `is above ${PARTITIONS_MAX}`)
   fields.end()
   return log
-}
-
-/** Keys that few logs have are left out where they have no effect. */
-function policyJson(policy: StoragePolicy): unknown {
-  return {
-    mode: policy.mode,
-    memoryTtl: policy.memoryTtl,
-    diskAfter: policy.diskAfter,
-    archiveAfter: policy.archiveAfter,
-    diskTtl: policy.diskTtl,
-    localDisk: policy.localDisk,
-    retention: policy.retention,
-    ack: policy.ack,
-    wal: policy.wal,
-    memoryFirst: policy.memoryFirst,
-    diskFallback: policy.diskFallback,
-    evictionPolicy: policy.evictionPolicy,
-    evictionWatermark: policy.evictionWatermark,
-    segmentFormat: policy.segmentFormat,
-    keep: policy.keep,
-    ...(policy.parquetAfter === null ? {} : { parquetAfter: policy.parquetAfter }),
-    ...(policy.retentionBytes === null ? {} : { retentionBytes: policy.retentionBytes }),
-    ...(policy.ttl === null ? {} : { ttl: policy.ttl }),
-    ...(policy.priority === 0 ? {} : { priority: policy.priority }),
-    ...(policy.maxMemoryBytes === null ? {} : { maxMemoryBytes: policy.maxMemoryBytes }),
-  }
-}
-
-function policyOf(fields: JsonFields): StoragePolicy {
-  const policy: StoragePolicy = {
-    mode: fields.oneOf('mode', ['memory', 'persistent', 'hybrid']),
-    memoryTtl: fields.integer('memoryTtl'),
-    diskAfter: fields.integer('diskAfter'),
-    archiveAfter: fields.integerOrNull('archiveAfter'),
-    diskTtl: fields.integerOrNull('diskTtl'),
-    localDisk: fields.boolean('localDisk'),
-    retention: fields.integerOrNull('retention'),
-    retentionBytes: fields.has('retentionBytes') ? fields.integerOrNull('retentionBytes', 1) : null,
-    ack: fields.oneOf('ack', ACK_LEVELS),
-    wal: fields.boolean('wal'),
-    memoryFirst: fields.boolean('memoryFirst'),
-    diskFallback: fields.boolean('diskFallback'),
-    evictionPolicy: fields.oneOf('evictionPolicy', EVICTION_POLICIES),
-    evictionWatermark: fields.number('evictionWatermark'),
-    segmentFormat: fields.oneOf('segmentFormat', ['arrow', 'parquet']),
-    parquetAfter: fields.has('parquetAfter') ? fields.integerOrNull('parquetAfter') : null,
-    keep: fields.oneOf('keep', ['all', 'latest']),
-    ttl: fields.has('ttl') ? fields.integerOrNull('ttl', 1) : null,
-    priority: fields.has('priority') ? fields.integer('priority', PRIORITY_MIN) : 0,
-    maxMemoryBytes: fields.has('maxMemoryBytes') ? fields.integerOrNull('maxMemoryBytes', 1) : null,
-  }
-  if (policy.priority > PRIORITY_MAX) fields.fail('priority', `is above ${PRIORITY_MAX}`)
-  fields.end()
-  return policy
 }
 
 function schemaJson(schema: Schema): unknown {

@@ -42,6 +42,13 @@ export function planPages(state: ManifestState): PagePlan {
   return { kept: [...kept], added, addedBytes: Math.ceil(ofEntry * addedEntries) }
 }
 
+/** SHA-256 of the pages that a state's segments were read from or written to: a later base may name each of them. */
+export function pagesOf(state: ManifestState): ReadonlySet<string> {
+  const pages = new Set<string>()
+  for (const { chunk } of runsOf(state)) if (chunk.page !== null) pages.add(chunk.page.sha256)
+  return pages
+}
+
 /** The state with the segments of its pages. */
 export function withSegments(
   state: ManifestState,

@@ -176,13 +176,26 @@ export type ManifestEdit =
       readonly segment: SegmentEntry
       readonly retiredAt: number
     }
-  /** Objects of retired segments are gone; no segment is given their keys again. */
+  /**
+   * Retired segments are forgotten: their objects are gone, or packs that hold others have them still. No segment is
+   * given their places again.
+   */
   | {
       readonly kind: 'segments-collected'
       readonly logId: number
       readonly partition: number
-      readonly objects: readonly string[]
+      readonly locations: readonly Location[]
     }
+  /** In an archive lie objects that nothing names; `since` in ms. To name one takes it out again. */
+  | {
+      readonly kind: 'objects-unnamed'
+      readonly objects: readonly string[]
+      readonly since: number
+    }
+  /** Of those: they are about to be removed, and no segment is given their keys any more. */
+  | { readonly kind: 'objects-doomed'; readonly objects: readonly string[] }
+  /** Of those: there is nothing to keep in mind of them. */
+  | { readonly kind: 'objects-forgotten'; readonly objects: readonly string[] }
   /** What a partition remembers of its producers: those that changed, and the ids of those that it forgot. */
   | {
       readonly kind: 'producers-noted'
@@ -217,6 +230,13 @@ export interface RetiredSegment {
   readonly segment: SegmentEntry
   /** Engine clock, ms. */
   readonly retiredAt: number
+}
+
+/** An object of an archive that was found and that nothing named. */
+export interface UnnamedObject {
+  /** Engine clock, ms. */
+  readonly since: number
+  readonly isDoomed: boolean
 }
 
 export interface PartitionState {
@@ -258,6 +278,8 @@ export interface ManifestState {
   readonly archive?: NotedArchive
   readonly logs: ReadonlyMap<number, LogState>
   readonly snapshots: ReadonlyMap<string, Snapshot>
+  /** By key. Left out where there is none. */
+  readonly unnamed?: ReadonlyMap<string, UnnamedObject>
 }
 
 /** Logs that the place had and has no more: what speaks of them then, as the WAL may, is no contradiction. */

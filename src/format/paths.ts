@@ -14,6 +14,8 @@
  *     wal/LLLLLLLLLLLLLLLLLLLL.wal                               frames from LSN L on, 20 digits
  *     segments/<logId>/<partition>/OOOOOOOOOOOOOOOO-<16 hex>.arrow
  *                                                                base offset, 16 digits, and the start of the SHA-256
+ *     packs/<32 hex>.pack                                        small segments of many partitions (format/pack.ts);
+ *                                                                the start of the SHA-256 of all of it
  *     tmp/<name>                                                 being written; removed when the engine opens
  *     cache/<name>                                               copies of archive bytes; may vanish at any time
  *     cache-parts/<sha256>-<start>-<end>.<footer|data>           bytes of an archived segment; may vanish at any time
@@ -28,6 +30,7 @@
  *     pages/<64 hex>.page
  *     segments/<logId>/<partition>/OOOOOOOOOOOOOOOO-<32 hex>.arrow
  *                                                                content-derived: equal keys hold equal bytes
+ *     packs/<32 hex>.pack
  *
  * Segments in Parquet end in `.parquet`. Fixed widths make byte order the order of numbers.
  */
@@ -43,6 +46,7 @@ export const MANIFEST_DIRECTORY = 'manifest'
 export const PAGES_DIRECTORY = 'pages'
 export const WAL_DIRECTORY = 'wal'
 export const SEGMENTS_DIRECTORY = 'segments'
+export const PACKS_DIRECTORY = 'packs'
 export const TEMPORARY_DIRECTORY = 'tmp'
 export const CACHE_DIRECTORY = 'cache'
 export const CACHE_PARTS_DIRECTORY = 'cache-parts'
@@ -53,6 +57,8 @@ const LSN_DIGITS = 20
 const OFFSET_DIGITS = 16
 const DISK_HASH_DIGITS = 16
 const ARCHIVE_HASH_DIGITS = 32
+const PACK_HASH_DIGITS = 32
+const PACK_PATTERN = /^packs\/([0-9a-f]{32})\.pack$/
 
 /** Commit `number`, or the whole state after it. */
 export interface NumberedManifestFile {
@@ -85,6 +91,7 @@ export type ParsedPath =
   | { readonly kind: 'manifest'; readonly file: ManifestFileName }
   | { readonly kind: 'wal'; readonly startLsn: number }
   | ({ readonly kind: 'segment'; readonly hash: string } & Omit<SegmentName, 'sha256'>)
+  | { readonly kind: 'pack'; readonly hash: string }
   | { readonly kind: 'temporary'; readonly name: string }
   | { readonly kind: 'cache'; readonly name: string }
   | { readonly kind: 'cache-part' }
@@ -128,6 +135,17 @@ export function segmentKey(name: SegmentName): string {
   return segmentName(name, ARCHIVE_HASH_DIGITS)
 }
 
+/** A pack, by the SHA-256 of its bytes; the same in a directory and in an archive. */
+export function packPath(sha256: string): string {
+  const path = `${PACKS_DIRECTORY}/${sha256.slice(0, PACK_HASH_DIGITS)}.pack`
+  assert(PACK_PATTERN.test(path), 'a pack is named by its SHA-256 in hex')
+  return path
+}
+
+export function isPackPath(path: string): boolean {
+  return PACK_PATTERN.test(path)
+}
+
 export function temporaryPath(name: string): string {
   return joined(TEMPORARY_DIRECTORY, name)
 }
@@ -164,6 +182,10 @@ export function parsePath(path: string): ParsedPath | null {
     }
     case SEGMENTS_DIRECTORY:
       return parseSegment(path)
+    case PACKS_DIRECTORY: {
+      const hash = PACK_PATTERN.exec(path)?.[1]
+      return hash === undefined ? null : { kind: 'pack', hash }
+    }
     case TEMPORARY_DIRECTORY:
       return isNamePart(rest) ? { kind: 'temporary', name: rest } : null
     case CACHE_DIRECTORY:

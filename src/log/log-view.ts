@@ -91,6 +91,7 @@ export interface SegmentBytes {
     parts: readonly CachedPart[],
     signal?: AbortSignal,
   ) => Promise<readonly Uint8Array[]>
-  /** An absolute path when these bytes are a whole local file, else null: lets a worker read it by itself. */
+  /** The absolute path of a local file that holds these bytes from `position` on, else null: lets a worker read it. */
   readonly path: string | null
+  readonly position: number
 }

@@ -23,13 +23,14 @@ import {
   encodeCommit,
   manifestFileHash,
 } from '../format/manifest-codec.ts'
-import { type PagePlan, planPages } from '../format/manifest-page-list.ts'
+import { type PagePlan, pagesOf, planPages } from '../format/manifest-page-list.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
 import { manifestPath } from '../format/paths.ts'
 import {
   type BaseSource,
   NO_BASE,
   type StoredBase,
+  readRoot,
   removeOlderBases,
   writeBase,
 } from './manifest-base.ts'
@@ -211,6 +212,24 @@ export class ManifestStore {
       const plan = planPages(source.state)
       this.#isBase(await writeBase(this.#files, source, previous, plan, true))
       this.#commitBytes = 0
+    })
+  }
+
+  /**
+   * Runs `section` while no base is written and nothing is committed; `used` are the pages that bases name, or that the
+   * next one counts on.
+   */
+  betweenBases<T>(section: (used: ReadonlySet<string>) => Promise<T>): Promise<T> {
+    return this.#mutex.run(async () => {
+      this.#checkOpen()
+      await this.#baseWrite
+      const used = new Set(pagesOf(this.state))
+      for (let base: StoredBase | undefined = this.#base; base !== undefined;) {
+        for (const { sha256 } of base.pages) used.add(sha256)
+        const before: number = base.previousBase
+        base = before === 0 ? undefined : (await readRoot(this.#files, before))?.base
+      }
+      return section(used)
     })
   }
 

@@ -127,6 +127,7 @@ export class SegmentReading {
       length: whole.length,
       read: async ({ start, end }) => whole.subarray(start, end),
       path: null,
+      position: 0,
     }
     return new SegmentReading(parsed.facts, bytes)
   }

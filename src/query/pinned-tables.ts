@@ -123,7 +123,8 @@ export class PinnedTables {
     for (const { sources } of this.#tables) {
       for (const { source } of sources) {
         if (source.tier === 'memory' || source.bytes.path !== path) continue
-        if (source.fallback === undefined) return false
+        // Other segments of a pack may have no other copy.
+        if (source.fallback === undefined) continue
         this.#damaged.add(path)
         source.fallback.onUse(error)
         return true
@@ -200,7 +201,8 @@ export class PinnedTables {
     const own = this.#path(source)
     const tier = own === null ? (source.fallback?.tier ?? source.tier) : source.tier
     const path = own ?? (await this.#files.get(id))?.path ?? ''
-    return { kind: 'segment', id, tier, partition, path, length: bytes.length, from, to }
+    const place = { path, position: own === null ? 0 : bytes.position, length: bytes.length }
+    return { kind: 'segment', id, tier, partition, ...place, from, to }
   }
 }
 

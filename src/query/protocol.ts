@@ -46,8 +46,9 @@ export interface SegmentFileSource {
   readonly id: string
   readonly tier: 'disk' | 'object'
   readonly partition: number
-  /** A local file that begins with the segment's first byte. */
+  /** A local file that holds the segment from `position` on. */
   readonly path: string
+  readonly position: number
   readonly length: number
   readonly from: number
   readonly to: number

@@ -89,7 +89,7 @@ function* fileBlocks(
   source: SegmentFileSource,
   request: BlockRequest,
 ): Generator<ScanBlock, void, undefined> {
-  const file = SegmentFile.open(request.files, source.path, source.length)
+  const file = SegmentFile.open(request.files, source.path, source.position, source.length)
   try {
     const { schema, batches } = file.facts
     const positions = request.fields.map((field) => fieldIndex(schema, field.name))

@@ -1,4 +1,4 @@
-/** Reads one segment in a local file, block by block. Checks are segment-reader's: nothing is used before. */
+/** Reads one segment of a local file, block by block. Checks are segment-reader's: nothing is used before. */
 import { present } from '../base/assert.ts'
 import { type Range, rangeLength } from '../base/range.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -17,22 +17,24 @@ import type { SyncFile, SyncFileSystem } from '../storage/file-system.ts'
 export class SegmentFile {
   readonly facts: SegmentFacts
   readonly #file: SyncFile
+  readonly #position: number
   readonly #dictionaries = new Map<number, SegmentDictionaries>()
   #preamble: Uint8Array | null = null
 
   /** @throws StratalogError `file_not_found`, `segment_corrupt`, `format_unsupported`. */
-  static open(files: SyncFileSystem, path: string, length: number): SegmentFile {
+  static open(files: SyncFileSystem, path: string, position: number, length: number): SegmentFile {
     const file = files.open(path, 'read')
     try {
-      return new SegmentFile(file, length)
+      return new SegmentFile(file, position, length)
     } catch (error) {
       file.close()
       throw error
     }
   }
 
-  private constructor(file: SyncFile, length: number) {
+  private constructor(file: SyncFile, position: number, length: number) {
     this.#file = file
+    this.#position = position
     let tail = parseSegmentTail(
       this.#read(Math.max(0, length - SEGMENT_TAIL_BYTES), length),
       length,
@@ -79,7 +81,7 @@ export class SegmentFile {
 
   #read(start: number, end: number): Uint8Array {
     const bytes = new Uint8Array(end - start)
-    if (this.#file.read(bytes, start) === bytes.length) return bytes
+    if (this.#file.read(bytes, this.#position + start) === bytes.length) return bytes
     throw new StratalogError('segment_corrupt', `A segment file ends before byte ${end}.`, {
       details: { position: end },
     })

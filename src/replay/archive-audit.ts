@@ -2,10 +2,11 @@
 import { isStratalogError } from '../base/errors.ts'
 import type { LogState, Snapshot } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
-import { SEGMENTS_DIRECTORY, parsePath } from '../format/paths.ts'
+import { PACKS_DIRECTORY, SEGMENTS_DIRECTORY } from '../format/paths.ts'
 import { SEGMENT_TAIL_BYTES, parseSegmentTail } from '../format/segment-reader.ts'
 import { type Archive, wholePartition } from '../log/archive-view.ts'
 import { unheld } from '../log/held-segments.ts'
+import { readingStore, segmentsAt } from '../log/pack-contents.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { MissingObject } from '../log/segment-damage.ts'
 import type { ListedObject } from '../storage/object-store.ts'
@@ -64,12 +65,14 @@ export async function unnamedObjects(
   reopen: () => Promise<Archive>,
 ): Promise<readonly MissingObject[]> {
   const unnamed: ListedObject[] = []
-  for await (const object of archive.store.list(`${SEGMENTS_DIRECTORY}/`)) {
-    if (isBehind(archive, object.key)) unnamed.push(object)
+  for (const directory of [SEGMENTS_DIRECTORY, PACKS_DIRECTORY]) {
+    for await (const object of archive.store.list(`${directory}/`))
+      if (await isBehind(archive, object.key)) unnamed.push(object)
   }
   if (unnamed.length === 0) return []
   const newer = await reopen()
-  const behind = unnamed.filter(({ key }) => isBehind(newer, key))
+  const behind: ListedObject[] = []
+  for (const object of unnamed) if (await isBehind(newer, object.key)) behind.push(object)
   return Promise.all(behind.map((object) => describeUnnamed(archive, object)))
 }
 
@@ -90,8 +93,8 @@ async function describeUnnamed(
   archive: Archive,
   { key, length }: ListedObject,
 ): Promise<MissingObject> {
-  const parsed = parsePath(key)
-  const place = parsed?.kind === 'segment' ? parsed : { logId: 0, partition: 0, baseOffset: 0 }
+  const [first] = await segmentsAt(key, readingStore(archive.store))
+  const place = first ?? { logId: 0, partition: 0, baseOffset: 0 }
   const { logId, partition, baseOffset: from } = place
   const name = archive.state.logs.get(logId)?.definition.name
   try {
@@ -131,13 +134,12 @@ export function place(log: string, partition: number, from: number, to: number):
   return `log '${log}', partition ${partition}, offsets [${from}, ${to})`
 }
 
-function isBehind(archive: Archive, key: string): boolean {
-  const parsed = parsePath(key)
-  if (parsed?.kind !== 'segment') return false
-  const log = archive.state.logs.get(parsed.logId)
-  if (log === undefined) return !archive.state.deletedLogIds.has(parsed.logId)
-  const state = log.partitions[parsed.partition]
-  return (
-    state === undefined || parsed.baseOffset >= wholePartition(state, parsed.partition).endOffset
-  )
+async function isBehind({ state, store }: Archive, key: string): Promise<boolean> {
+  const held = await segmentsAt(key, readingStore(store))
+  return held.some(({ logId, partition, baseOffset }) => {
+    const log = state.logs.get(logId)
+    if (log === undefined) return !state.deletedLogIds.has(logId)
+    const known = log.partitions[partition]
+    return known === undefined || baseOffset >= wholePartition(known, partition).endOffset
+  })
 }

@@ -18,6 +18,7 @@ import { segmentPath } from '../format/paths.ts'
 import type { CorruptObject, MissingObject, SegmentDamage } from '../log/segment-damage.ts'
 import { DamageList, checkSegment, damageOf } from '../log/segment-damage.ts'
 import { manifestFilesInDirectory } from '../log/manifest-files.ts'
+import { fetchWhole } from '../log/segment-copies.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { PlannedLog, PlannedSegment, RestorePlan, RestoreSummary } from './plan-restore.ts'
@@ -215,26 +216,13 @@ class RestoreRun {
       }
     }
     try {
-      const bytes = await this.#read(object)
+      const bytes = await fetchWhole(this.#plan.archive.store, object, this.#options.signal)
       return checkSegment(bytes, entry, ownerOf(log.source.definition, partition, entry)) ?? bytes
     } catch (error) {
       const damage = damageOf(error, baseOffset, endOffset)
       if (damage === null) throw error
       return damage
     }
-  }
-
-  async #read({
-    object,
-    position,
-    length,
-  }: NonNullable<SegmentEntry['object']>): Promise<Uint8Array> {
-    const { store } = this.#plan.archive
-    const { signal } = this.#options
-    const options = signal === undefined ? {} : { signal }
-    const isShared = position > 0
-    const range = { start: position, end: position + length }
-    return store.get(object, isShared ? { ...options, range } : options)
   }
 
   /** Commits everything at once, unless an earlier run of the same restore did. */

@@ -28,6 +28,7 @@ import type {
   ObjectHead,
   ObjectStore,
   PutOptions,
+  UnfinishedPut,
 } from './object-store.ts'
 import { probeConditionalPut } from './probe.ts'
 import { objectExists, objectNotFound, rangeOutside, storeUnavailable } from './store-errors.ts'
@@ -140,6 +141,11 @@ export class DirectoryObjectStore implements ObjectStore {
     throwIfAborted(options.signal)
     await this.#guarded(() => this.#fileSystem.remove(this.#path(key)))
   }
+
+  /** None: a file is made whole beside its place. What a crash leaves of one says not since when. */
+  async *listUnfinished(): AsyncGenerator<UnfinishedPut> {}
+
+  async abortUnfinished(): Promise<void> {}
 
   async probe(options: { readonly write: boolean; readonly signal?: AbortSignal }): Promise<void> {
     if (options.write) {

@@ -13,6 +13,7 @@ import type {
   ObjectHead,
   ObjectStore,
   PutOptions,
+  UnfinishedPut,
 } from './object-store.ts'
 import { probeConditionalPut } from './probe.ts'
 import { objectExists, objectNotFound, rangeOutside } from './store-errors.ts'
@@ -86,6 +87,11 @@ export class MemoryObjectStore implements ObjectStore {
     throwIfAborted(options.signal)
     this.#objects.delete(key)
   }
+
+  /** None: what is put here is put whole. */
+  async *listUnfinished(): AsyncGenerator<UnfinishedPut> {}
+
+  async abortUnfinished(): Promise<void> {}
 
   async probe(options: { readonly write: boolean; readonly signal?: AbortSignal }): Promise<void> {
     if (options.write) await probeConditionalPut(this, this.#random, options.signal)

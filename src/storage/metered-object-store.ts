@@ -12,6 +12,8 @@ import type {
   ObjectHead,
   ObjectStore,
   PutOptions,
+  SignalOption,
+  UnfinishedPut,
 } from './object-store.ts'
 
 /**
@@ -83,6 +85,15 @@ export class MeteredObjectStore implements ObjectStore {
 
   remove(key: string, options?: { readonly signal?: AbortSignal }): Promise<void> {
     return this.#counted('delete', () => this.#inner.remove(key, options))
+  }
+
+  async *listUnfinished(prefix: string, options?: SignalOption): AsyncGenerator<UnfinishedPut> {
+    this.#countRequest('list')
+    yield* this.#inner.listUnfinished(prefix, options)
+  }
+
+  abortUnfinished(unfinished: UnfinishedPut, options?: SignalOption): Promise<void> {
+    return this.#counted('delete', () => this.#inner.abortUnfinished(unfinished, options))
   }
 
   /** Not counted: it happens once, at opening. */

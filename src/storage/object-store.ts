@@ -9,7 +9,7 @@
  *   retries recognises its own earlier success and does not report it as a rival's.
  * - After `put` resolves, every later `get`, `head` and `list` of any client sees the object.
  * - An error or a time-out of `put` means unknown: the object may be there, or land later.
- * - Failures: `object_not_found`, `object_exists`, `bucket_not_found`, `store_denied`,
+ * - Failures: `object_not_found`, `object_exists`, `bucket_not_found`, `store_denied`, `object_offline`,
  *   `store_unavailable` (worth a retry), `store_unsupported`, `object_corrupt` (length or checksum
  *   of a body is wrong), `aborted`.
  */
@@ -26,6 +26,13 @@ export interface ObjectStore {
    * fetched as they are consumed.
    */
   list(prefix: string, options?: ListOptions): AsyncIterable<ListedObject>
+  /**
+   * Puts that were begun in parts and neither ended nor given up, whose keys start with `prefix`: what a crash leaves
+   * behind, which costs space and shows in no listing. In no order. A store that puts whole objects only has none.
+   */
+  listUnfinished(prefix: string, options?: SignalOption): AsyncIterable<UnfinishedPut>
+  /** Gives up such a put and removes its parts. If it is still under way, it fails. A missing one is not an error. */
+  abortUnfinished(unfinished: UnfinishedPut, options?: SignalOption): Promise<void>
   /** Removes an object; a missing one is not an error. */
   remove(key: string, options?: { readonly signal?: AbortSignal }): Promise<void>
   /**
@@ -34,6 +41,18 @@ export interface ObjectStore {
    */
   probe(options: { readonly write: boolean; readonly signal?: AbortSignal }): Promise<void>
   close(): Promise<void>
+}
+
+export interface SignalOption {
+  readonly signal?: AbortSignal
+}
+
+export interface UnfinishedPut {
+  readonly key: string
+  /** Tells it from other puts of the same key. */
+  readonly id: string
+  /** ms, by the store's clock. */
+  readonly startedAt: number
 }
 
 export interface PutOptions {

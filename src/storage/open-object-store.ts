@@ -1,19 +1,22 @@
 /**
- * Opens the object store that a URL names, with its decorators: metered, and retrying where there
- * is a network.
+ * Opens the object store that a URL names, with its decorators: metered, and where there is a
+ * network, breaking and retrying.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Metrics } from '../base/metrics.ts'
 import type { Random } from '../base/random.ts'
 import { parseArchiveUrl, type ArchiveUrl } from './archive-url.ts'
+import { BreakingObjectStore, type CircuitStatus } from './breaking-object-store.ts'
+import type { CircuitPolicy } from './circuit.ts'
 import { DirectoryObjectStore } from './directory-object-store.ts'
 import type { FileSystem } from './file-system.ts'
 import { MemoryObjectStore } from './memory-object-store.ts'
 import { MeteredObjectStore, type RequestCounts } from './metered-object-store.ts'
 import type { ObjectStore } from './object-store.ts'
 import { RetryingObjectStore, type RetryPolicy } from './retrying-object-store.ts'
-import type { S3Limits, S3ObjectStore } from './s3-object-store.ts'
+import type { S3Limits } from './s3-limits.ts'
+import type { S3ObjectStore } from './s3-object-store.ts'
 import { resolveS3Connection, type Environment, type S3Settings } from './s3-settings.ts'
 
 export interface OpenObjectStoreOptions {
@@ -26,11 +29,16 @@ export interface OpenObjectStoreOptions {
   /** Environment variables; left out, none are looked at here. */
   readonly environment?: Environment
   readonly retryPolicy?: Partial<RetryPolicy>
+  readonly circuitPolicy?: Partial<CircuitPolicy>
   readonly s3Limits?: Partial<S3Limits>
 }
 
-/** An object store that also says what it was asked for so far. */
-export type OpenedObjectStore = ObjectStore & { requests(): RequestCounts }
+/** An object store that also says what it was asked for so far, and whether it is asked at all now. */
+export type OpenedObjectStore = ObjectStore & {
+  requests(): RequestCounts
+  /** Null for a store without a network in between. */
+  circuit(): CircuitStatus | null
+}
 
 /**
  * `memory://name` stores of this process: opening a name again finds what was there, as with any
@@ -49,25 +57,37 @@ export async function openObjectStore(
   const parsed = parseArchiveUrl(url)
   const bare = await openBare(parsed, { ...options, logger: options.logger.child('storage') })
   if (parsed.kind === 's3') return overNetwork(bare, options)
-  return new MeteredObjectStore(bare, options.metrics)
+  return Object.assign(new MeteredObjectStore(bare, options.metrics), { circuit: () => null })
 }
 
-/** A store behind a network, with its decorators: metered, and retrying what may pass. */
+/** A store behind a network, with its decorators: metered, held back while it does not answer, and retried. */
 export function overNetwork(
   bare: ObjectStore,
-  options: Pick<OpenObjectStoreOptions, 'clock' | 'random' | 'metrics' | 'logger' | 'retryPolicy'>,
+  options: Pick<
+    OpenObjectStoreOptions,
+    'clock' | 'random' | 'metrics' | 'logger' | 'retryPolicy' | 'circuitPolicy'
+  >,
 ): OpenedObjectStore {
   const logger = options.logger.child('storage')
-  const metered = new MeteredObjectStore(bare, options.metrics)
-  const requests = (): RequestCounts => metered.requests()
-  const { clock, random, retryPolicy } = options
-  const retrying = new RetryingObjectStore(metered, {
+  const { clock, random, metrics, retryPolicy, circuitPolicy } = options
+  const metered = new MeteredObjectStore(bare, metrics)
+  const breaking = new BreakingObjectStore(metered, {
+    clock,
+    random,
+    metrics,
+    logger,
+    ...(circuitPolicy === undefined ? {} : { policy: circuitPolicy }),
+  })
+  const retrying = new RetryingObjectStore(breaking, {
     clock,
     random,
     logger,
     ...(retryPolicy === undefined ? {} : { policy: retryPolicy }),
   })
-  return Object.assign(retrying, { requests })
+  return Object.assign(retrying, {
+    requests: (): RequestCounts => metered.requests(),
+    circuit: (): CircuitStatus => breaking.circuit(),
+  })
 }
 
 /**

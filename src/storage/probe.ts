@@ -7,6 +7,9 @@ import { isStratalogError, StratalogError } from '../base/errors.ts'
 import { randomHex, type Random } from '../base/random.ts'
 import type { ObjectStore } from './object-store.ts'
 
+/** What probes are put below; one that a crash left is nobody's. */
+export const PROBE_PREFIX = 'probe/'
+
 const FIRST = new TextEncoder().encode('first')
 const SECOND = new TextEncoder().encode('second')
 
@@ -19,7 +22,7 @@ export async function probeConditionalPut(
   random: Random,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const key = `probe/${randomHex(random, 16)}`
+  const key = `${PROBE_PREFIX}${randomHex(random, 16)}`
   const options = signal === undefined ? {} : { signal }
   await store.put(key, FIRST, { ...options, ifAbsent: true })
   try {

@@ -2,7 +2,7 @@
  * Retries what may pass: a decorator that owns that one concern.
  *
  * - Only `store_unavailable` is tried again, and a `get` whose body came back wrong; every other
- *   answer is final.
+ *   answer is final. So is a request that a breaker below did not send.
  * - Waits grow exponentially with full jitter. No try begins after the number of tries or the
  *   overall deadline is used up; the last error is then thrown, and for a put it means unknown. How
  *   long one try may take is the store's own to bound: it knows whether bytes still flow.
@@ -23,8 +23,10 @@ import type {
   ObjectHead,
   ObjectStore,
   PutOptions,
+  SignalOption,
+  UnfinishedPut,
 } from './object-store.ts'
-import { storeUnavailable } from './store-errors.ts'
+import { isCircuitOpen, storeUnavailable } from './store-errors.ts'
 
 export interface RetryPolicy {
   /** Tries of one operation, the first included. */
@@ -53,10 +55,6 @@ export interface RetryingObjectStoreOptions {
   readonly random: Random
   readonly logger: Logger
   readonly policy?: Partial<RetryPolicy>
-}
-
-interface SignalOption {
-  readonly signal?: AbortSignal
 }
 
 export class RetryingObjectStore implements ObjectStore {
@@ -126,6 +124,20 @@ export class RetryingObjectStore implements ObjectStore {
     }
   }
 
+  /** One that breaks off begins again: it has no order to be taken up in. */
+  async *listUnfinished(prefix: string, options: SignalOption = {}): AsyncGenerator<UnfinishedPut> {
+    yield* await this.#retry('list', options, async () => {
+      const found: UnfinishedPut[] = []
+      for await (const unfinished of this.#inner.listUnfinished(prefix, options))
+        found.push(unfinished)
+      return found
+    })
+  }
+
+  abortUnfinished(unfinished: UnfinishedPut, options: SignalOption = {}): Promise<void> {
+    return this.#retry('remove', options, () => this.#inner.abortUnfinished(unfinished, options))
+  }
+
   remove(key: string, options: SignalOption = {}): Promise<void> {
     return this.#retry('remove', options, () => this.#inner.remove(key, options))
   }
@@ -177,7 +189,7 @@ export class RetryingObjectStore implements ObjectStore {
   #isWorthRetry(operation: string, tries: number, error: unknown): error is StratalogError {
     if (!isStratalogError(error) || tries >= this.#policy.triesMax) return false
     if (operation === 'get' && error.code === 'object_corrupt') return tries < CORRUPT_TRIES_MAX
-    return error.code === 'store_unavailable'
+    return error.code === 'store_unavailable' && !isCircuitOpen(error)
   }
 
   #delayMs(tries: number): number {

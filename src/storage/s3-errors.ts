@@ -39,6 +39,9 @@ const TRANSIENT: ReadonlySet<string> = new Set([
   'ConditionalRequestConflict',
   'IncompleteBody',
   'InternalError',
+  // A put in parts that somebody gave up, or whose parts are gone: it begins anew.
+  'InvalidPart',
+  'NoSuchUpload',
   'OperationAborted',
   'RequestTimeout',
   'RequestTimeoutException',
@@ -62,6 +65,8 @@ export function s3Error(error: unknown, context: S3ErrorContext): StratalogError
   const name = error instanceof Error ? error.name : 'Error'
   const status = httpStatusOf(error)
   if (name === 'NoSuchBucket') return bucketNotFound(context, error)
+  if (name === 'InvalidObjectState' && context.key !== null)
+    return offline(context, context.key, error)
   if (DENIED[name] !== undefined || status === 401 || status === 403)
     return denied(name, context, error)
   if (WRONG_REGION.has(name) || status === 301 || isRegionMissing(error))
@@ -117,6 +122,15 @@ function denied(name: string, context: S3ErrorContext, cause: unknown): Stratalo
       cause,
       details: { url: context.url, key: context.key, reason: name },
     },
+  )
+}
+
+/** In a storage class such as Glacier, into which a rule of the bucket has moved it. */
+function offline({ url, bucket }: S3ErrorContext, key: string, cause: unknown): StratalogError {
+  return new StratalogError(
+    'object_offline',
+    `The object ${key} of ${url} lies in a storage class that cannot be read at once. Restore it (aws s3api restore-object), and keep the rules of bucket ${bucket} from moving objects there; docs/object-stores.md says which classes serve.`,
+    { cause, details: { url, key } },
   )
 }
 

@@ -14,14 +14,18 @@
  *   header goes with every put, which the store checks on arrival, keeps, and says again on `head`.
  */
 import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
   CreateBucketCommand,
+  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
-  type GetObjectCommandOutput,
+  UploadPartCommand,
   type ListObjectsV2CommandOutput,
 } from '@aws-sdk/client-s3'
 import type { Clock } from '../base/clock.ts'
@@ -39,32 +43,28 @@ import type {
   ObjectHead,
   ObjectStore,
   PutOptions,
+  SignalOption,
+  UnfinishedPut,
 } from './object-store.ts'
 import { probeConditionalPut } from './probe.ts'
+import {
+  bodyLength,
+  hexOfChecksum,
+  isSkewCorrected,
+  sdkLogger,
+  withHeader,
+} from './s3-client-parts.ts'
+import { S3_LIMITS, type S3Limits } from './s3-limits.ts'
 import { httpStatusOf, s3Error, type S3ErrorContext } from './s3-errors.ts'
+import { type PartRequests, putInParts } from './s3-multipart.ts'
 import type { S3Connection } from './s3-settings.ts'
-import { objectCorrupt, objectNotFound, rangeOutside, storeUnavailable } from './store-errors.ts'
-
-export interface S3Limits {
-  readonly connectMs: number
-  /**
-   * From sending a request to the head of its answer; a put has in addition the time its bytes take
-   * at the slowest rate.
-   */
-  readonly responseMs: number
-  readonly uploadBytesPerSecondMin: number
-  /** The watchdog of answers' bodies: fewer bytes than this in a window give the body up. */
-  readonly bodyWindowMs: number
-  readonly bodyWindowBytesMin: number
-}
-
-export const S3_LIMITS: S3Limits = {
-  connectMs: 5_000,
-  responseMs: 30_000,
-  uploadBytesPerSecondMin: 256 * 1024,
-  bodyWindowMs: 10_000,
-  bodyWindowBytesMin: 64 * 1024,
-}
+import {
+  objectCorrupt,
+  objectExists,
+  objectNotFound,
+  rangeOutside,
+  storeUnavailable,
+} from './store-errors.ts'
 
 export interface S3ObjectStoreOptions {
   readonly url: string
@@ -84,9 +84,6 @@ const PUT_ID_METADATA = 'stratalog-put-id'
 /** What one listing request may return, by the protocol. */
 const LIST_PAGE_KEYS = 1_000
 
-/** A body announced bigger than this is none of ours: no object we write comes near it. */
-const BODY_BYTES_MAX = 1024 ** 3
-
 export class S3ObjectStore implements ObjectStore {
   readonly url: string
   readonly #bucket: string
@@ -96,6 +93,9 @@ export class S3ObjectStore implements ObjectStore {
   readonly #random: Random
   readonly #limits: S3Limits
   readonly #client: S3Client
+  readonly #closing = new AbortController()
+  /** Puts in parts that are under way. */
+  readonly #uploads = new Set<Promise<void>>()
 
   constructor(options: S3ObjectStoreOptions) {
     this.url = options.url
@@ -110,17 +110,16 @@ export class S3ObjectStore implements ObjectStore {
 
   async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     checkObjectKey(key)
+    if (bytes.length > this.#limits.putBytesMax) return this.#putInParts(key, bytes, options)
     const sha256 = options.sha256 ?? (await sha256Hex(bytes))
-    const uploadMs = (bytes.length / this.#limits.uploadBytesPerSecondMin) * 1_000
-    await this.#send(key, options.signal, this.#limits.responseMs + uploadMs, (abortSignal) => {
+    await this.#send(key, options.signal, this.#uploadMs(bytes), (abortSignal) => {
       const command = new PutObjectCommand({
-        Bucket: this.#bucket,
-        Key: this.#prefix + key,
+        ...this.#named(key),
         Body: bytes,
         ContentLength: bytes.length,
-        ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64'),
+        ChecksumSHA256: base64OfHex(sha256),
         ...(options.ifAbsent === true ? { IfNoneMatch: '*' } : {}),
-        ...(options.putId === undefined ? {} : { Metadata: { [PUT_ID_METADATA]: options.putId } }),
+        ...metadataOf(options),
       })
       // The signature covers the same hash; given here, the SDK does not compute it again on this
       // thread.
@@ -136,8 +135,7 @@ export class S3ObjectStore implements ObjectStore {
       return this.#getNothing(key, range, signal)
     const output = await this.#send(key, signal, this.#limits.responseMs, (abortSignal) => {
       const command = new GetObjectCommand({
-        Bucket: this.#bucket,
-        Key: this.#prefix + key,
+        ...this.#named(key),
         ...(range === undefined ? {} : { Range: `bytes=${range.start}-${range.end - 1}` }),
       })
       // As input `ChecksumMode` would make the SDK hash the body too; as a header only the store
@@ -149,7 +147,7 @@ export class S3ObjectStore implements ObjectStore {
     })
     const body = output.Body as Body | undefined
     if (body === undefined) throw objectCorrupt(this.url, key, 'the answer had no body')
-    const length = this.#bodyLength(key, output, range)
+    const length = bodyLength(this.url, key, output, range)
     if (length instanceof StratalogError) {
       body.destroy()
       throw length
@@ -171,11 +169,7 @@ export class S3ObjectStore implements ObjectStore {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<ObjectHead | null> {
     checkObjectKey(key)
-    const input = {
-      Bucket: this.#bucket,
-      Key: this.#prefix + key,
-      ChecksumMode: 'ENABLED',
-    } as const
+    const input = { ...this.#named(key), ChecksumMode: 'ENABLED' } as const
     const output = await this.#send(key, options.signal, this.#limits.responseMs, (abortSignal) =>
       this.#client.send(new HeadObjectCommand(input), { abortSignal }).catch((error: unknown) => {
         // An answer to HEAD has no body that could tell a missing bucket from a missing object.
@@ -215,9 +209,41 @@ export class S3ObjectStore implements ObjectStore {
 
   async remove(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     checkObjectKey(key)
-    const input = { Bucket: this.#bucket, Key: this.#prefix + key }
     await this.#send(key, options.signal, this.#limits.responseMs, (abortSignal) =>
-      this.#client.send(new DeleteObjectCommand(input), { abortSignal }),
+      this.#client.send(new DeleteObjectCommand(this.#named(key)), { abortSignal }),
+    )
+  }
+
+  async *listUnfinished(prefix: string, options: SignalOption = {}): AsyncGenerator<UnfinishedPut> {
+    let markers = {}
+    for (let isMore = true; isMore;) {
+      const input = { Bucket: this.#bucket, Prefix: this.#prefix + prefix, ...markers }
+      const page = await this.#send(null, options.signal, this.#limits.responseMs, (abortSignal) =>
+        this.#client.send(new ListMultipartUploadsCommand(input), { abortSignal }),
+      )
+      if (page.IsTruncated === undefined) throw this.#speaksNoS3()
+      for (const { Key: fullKey, UploadId: id, Initiated: started } of page.Uploads ?? []) {
+        const key = fullKey?.slice(this.#prefix.length) ?? ''
+        if (!isObjectKey(key) || id === undefined || started === undefined) continue
+        yield { key, id, startedAt: started.getTime() }
+      }
+      const { NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page
+      markers = { KeyMarker, UploadIdMarker }
+      isMore = page.IsTruncated && KeyMarker !== undefined
+    }
+  }
+
+  async abortUnfinished(
+    { key, id }: Pick<UnfinishedPut, 'key' | 'id'>,
+    options: SignalOption = {},
+  ): Promise<void> {
+    const input = { ...this.#named(key), UploadId: id }
+    await this.#send(key, options.signal, this.#limits.responseMs, (abortSignal) =>
+      this.#client
+        .send(new AbortMultipartUploadCommand(input), { abortSignal })
+        .catch((error: unknown) => {
+          if (!(error instanceof Error && error.name === 'NoSuchUpload')) throw error
+        }),
     )
   }
 
@@ -254,8 +280,93 @@ export class S3ObjectStore implements ObjectStore {
     )
   }
 
+  /** Puts in parts are given up, and their parts removed. */
   async close(): Promise<void> {
+    this.#closing.abort()
+    await Promise.allSettled(this.#uploads)
     this.#client.destroy()
+  }
+
+  async #putInParts(key: string, bytes: Uint8Array, options: PutOptions): Promise<void> {
+    const signals = [
+      this.#closing.signal,
+      ...(options.signal === undefined ? [] : [options.signal]),
+    ]
+    const signal = AbortSignal.any(signals)
+    const { partBytes, parallelParts: parallel } = this.#limits
+    // Only the last request says that the key is taken: a put that is tried again would send all of it before.
+    if (options.ifAbsent === true && (await this.head(key, { signal })) !== null)
+      throw objectExists(this.url, key)
+    const upload = putInParts({
+      requests: this.#partRequests(key, bytes, options),
+      ...{ url: this.url, key, bytes, partBytes, parallel, signal },
+    })
+    this.#uploads.add(upload)
+    try {
+      await upload
+    } finally {
+      this.#uploads.delete(upload)
+    }
+  }
+
+  #partRequests(key: string, bytes: Uint8Array, options: PutOptions): PartRequests {
+    const named = this.#named(key)
+    const { responseMs } = this.#limits
+    return {
+      begin: async (signal) => {
+        const input = { ...named, ChecksumAlgorithm: 'SHA256', ...metadataOf(options) } as const
+        const { UploadId } = await this.#send(key, signal, responseMs, (abortSignal) =>
+          this.#client.send(new CreateMultipartUploadCommand(input), { abortSignal }),
+        )
+        if (UploadId === undefined) throw this.#speaksNoS3()
+        return UploadId
+      },
+      part: async (UploadId, { number: PartNumber, bytes: Body, sha256 }, signal) => {
+        const command = new UploadPartCommand({
+          ...named,
+          ...{ UploadId, PartNumber, Body, ContentLength: Body.length },
+          ChecksumSHA256: base64OfHex(sha256),
+        })
+        command.middlewareStack.add(withHeader('x-amz-content-sha256', sha256), { step: 'build' })
+        const { ETag } = await this.#send(key, signal, this.#uploadMs(Body), (abortSignal) =>
+          this.#client.send(command, { abortSignal }),
+        )
+        if (ETag === undefined) throw this.#speaksNoS3()
+        return ETag
+      },
+      end: async (UploadId, parts, signal) => {
+        const command = new CompleteMultipartUploadCommand({
+          ...{ ...named, UploadId },
+          MultipartUpload: {
+            Parts: parts.map(({ number: PartNumber, tag: ETag, sha256 }) => ({
+              ...{ PartNumber, ETag },
+              ChecksumSHA256: base64OfHex(sha256),
+            })),
+          },
+          ...(options.ifAbsent === true ? { IfNoneMatch: '*' } : {}),
+        })
+        const { ChecksumSHA256 } = await this.#send(
+          key,
+          signal,
+          this.#uploadMs(bytes),
+          (abortSignal) => this.#client.send(command, { abortSignal }),
+        )
+        return ChecksumSHA256 ?? null
+      },
+      abort: (id) => this.abortUnfinished({ key, id }),
+    }
+  }
+
+  #uploadMs({ length }: Uint8Array): number {
+    return this.#limits.responseMs + (length / this.#limits.uploadBytesPerSecondMin) * 1_000
+  }
+
+  #named(key: string): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.#bucket, Key: this.#prefix + key }
+  }
+
+  #speaksNoS3(): StratalogError {
+    return storeUnavailable(this.url, 'what answers does not speak S3; check the endpoint')
   }
 
   async #listPage(
@@ -286,12 +397,8 @@ export class S3ObjectStore implements ObjectStore {
     const count = page.Contents?.length ?? 0
     if (page.IsTruncated !== undefined && (page.KeyCount === undefined || page.KeyCount === count))
       return
-    throw storeUnavailable(
-      this.url,
-      page.IsTruncated === undefined
-        ? 'what answers does not speak S3; check the endpoint'
-        : `a listing of ${page.KeyCount} keys came with ${count}`,
-    )
+    if (page.IsTruncated === undefined) throw this.#speaksNoS3()
+    throw storeUnavailable(this.url, `a listing of ${page.KeyCount} keys came with ${count}`)
   }
 
   /**
@@ -321,32 +428,6 @@ export class S3ObjectStore implements ObjectStore {
     }
   }
 
-  /** How long the body has to be, or why it cannot be right. */
-  #bodyLength(
-    key: string,
-    output: GetObjectCommandOutput,
-    range: GetOptions['range'],
-  ): number | StratalogError {
-    const length = output.ContentLength
-    if (length === undefined)
-      return objectCorrupt(this.url, key, 'the store does not say its length')
-    if (length > BODY_BYTES_MAX)
-      return objectCorrupt(this.url, key, `its ${length} bytes are more than any object of ours`)
-    if (range === undefined) return length
-    const wanted = range.end - range.start
-    if (output.ContentRange === undefined && (range.start > 0 || length !== wanted)) {
-      return new StratalogError(
-        'store_unsupported',
-        `The object store ${this.url} ignores byte ranges.`,
-        {
-          details: { url: this.url, key },
-        },
-      )
-    }
-    if (length === wanted) return length
-    return rangeOutside(this.url, key, range, range.start + length)
-  }
-
   /** An empty range cannot be said in HTTP. */
   async #getNothing(
     key: string,
@@ -372,6 +453,14 @@ export class S3ObjectStore implements ObjectStore {
   }
 }
 
+function metadataOf({ putId }: PutOptions): { readonly Metadata?: Record<string, string> } {
+  return putId === undefined ? {} : { Metadata: { [PUT_ID_METADATA]: putId } }
+}
+
+function base64OfHex(hex: string): string {
+  return Buffer.from(hex, 'hex').toString('base64')
+}
+
 function createClient(connection: S3Connection, limits: S3Limits, logger: Logger): S3Client {
   const { endpoint, region, credentials, profile } = connection
   return new S3Client({
@@ -388,39 +477,4 @@ function createClient(connection: S3Connection, limits: S3Limits, logger: Logger
     ...(credentials === null ? {} : { credentials: { ...credentials } }),
     ...(profile === null ? {} : { profile }),
   })
-}
-
-/** A middleware that adds a header before the request is signed. */
-function withHeader(name: string, value: string) {
-  return <Arguments extends { readonly request: unknown }, Output>(
-    next: (args: Arguments) => Promise<Output>,
-  ) =>
-    (args: Arguments): Promise<Output> => {
-      const request = args.request as { readonly headers: Record<string, string> }
-      request.headers[name] = value
-      return next(args)
-    }
-}
-
-/** What the SDK would print on the console. */
-function sdkLogger(
-  logger: Logger,
-): Record<'trace' | 'debug' | 'info' | 'warn' | 'error', (...words: unknown[]) => void> {
-  const say = (...words: unknown[]): void => logger.debug(words.map(String).join(' '))
-  return { trace: say, debug: say, info: say, warn: say, error: say }
-}
-
-function isSkewCorrected(error: unknown): boolean {
-  const metadata = error instanceof Error && '$metadata' in error ? error.$metadata : null
-  return typeof metadata === 'object' && metadata !== null && 'clockSkewCorrected' in metadata
-}
-
-/**
- * Base64 as the protocol sends it, to hex. A checksum of checksums (`…-3`, a multipart upload) says
- * nothing of the bytes.
- */
-function hexOfChecksum(checksum: string | undefined): string | null {
-  if (checksum === undefined || checksum.includes('-')) return null
-  const bytes = Buffer.from(checksum, 'base64')
-  return bytes.length === 32 ? bytes.toString('hex') : null
 }

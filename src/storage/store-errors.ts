@@ -59,3 +59,22 @@ export function storeUnavailable(url: string, reason: string, cause?: unknown): 
     },
   )
 }
+
+/** The store did not answer lately, and this request was not sent. */
+export function circuitOpen(
+  url: string,
+  retryAfterMs: number,
+  lastError: string | null,
+): StratalogError {
+  const reason = lastError === null ? '' : ` Last: ${lastError}`
+  return new StratalogError(
+    'store_unavailable',
+    `The object store ${url} did not answer lately; nothing is asked of it for ${retryAfterMs} ms.${reason}`,
+    { details: { url, circuit: 'open', retryAfterMs } },
+  )
+}
+
+/** Whether a request failed without being sent. */
+export function isCircuitOpen(error: StratalogError): boolean {
+  return error.code === 'store_unavailable' && error.details['circuit'] === 'open'
+}

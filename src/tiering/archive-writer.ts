@@ -9,15 +9,18 @@ import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
 import { sha256Hex } from '../storage/checksum.ts'
-import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
-import { SegmentEntries } from '../format/segment-entries.ts'
+import type { Location, ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
+import { packPath } from '../format/paths.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import type { ManifestStore } from '../log/manifest-store.ts'
+import type { EditsOrMaker, ManifestStore } from '../log/manifest-store.ts'
 import { sharedEnd } from '../log/segment-origin.ts'
 import { producerEdits } from '../log/producer-table.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { commitAll } from './commit-all.ts'
 import { hasSegment, notedIn } from './committed.ts'
+import { type Round, meetIn } from './round.ts'
 
 export interface ArchiveWriterOptions {
   readonly store: ObjectStore
@@ -59,6 +62,12 @@ export class ArchiveWriter {
 
   /** Puts a segment under its content-derived key and reads length and checksum back from the store. */
   async putSegment(key: string, bytes: Uint8Array, sha256: string): Promise<void> {
+    if (this.state?.unnamed?.get(key)?.isDoomed === true)
+      throw new StratalogError(
+        'object_exists',
+        `${key} was left over from a crash and is removed; nothing is put there again.`,
+        { details: { key } },
+      )
     try {
       await this.store.put(key, bytes, { ifAbsent: true })
     } catch (error) {
@@ -72,9 +81,8 @@ export class ArchiveWriter {
    * Commits segments with the logs and schemas they need, and the producers as of the last of them, as far as they are
    * known. The disk copy of this machine is not the archive's business.
    */
-  async commitSegments(added: readonly ArchivedSegment[]): Promise<void> {
-    const manifest = await this.manifest()
-    await manifest.commit((state) => {
+  commitSegments(added: readonly ArchivedSegment[], round?: Round): Promise<ManifestState> {
+    return this.#commit(round, (state) => {
       const edits: ManifestEdit[] = []
       for (const log of new Set(added.map((entry) => entry.log))) {
         const segments = added.filter((entry) => entry.log === log)
@@ -150,14 +158,14 @@ export class ArchiveWriter {
   }
 
   /** Commits that `segment` stands in the place of several. @throws StratalogError `archive_diverged` of others. */
-  async commitReplaced(
+  commitReplaced(
     log: LiveLog,
     partition: number,
     segments: readonly SegmentEntry[],
     segment: SegmentEntry,
-  ): Promise<void> {
-    const manifest = await this.manifest()
-    await manifest.commit((state) => {
+    round?: Round,
+  ): Promise<ManifestState> {
+    return this.#commit(round, (state) => {
       // A commit that was answered with an error may have been done.
       if (hasSegment(state, log, partition, segment)) return []
       const place = { logId: log.id, partition }
@@ -177,14 +185,17 @@ export class ArchiveWriter {
    * Commits where the partitions of a log begin, as far as the archive knows of the log, and of a fork the segments
    * that it shares and the archive has objects of.
    */
-  async commitStarts(log: LiveLog): Promise<void> {
-    const manifest = await this.manifest()
-    await manifest.commit((state) => {
+  async commitStarts(log: LiveLog, round?: Round): Promise<void> {
+    await this.#commit(round, (state) => {
       const shared = sharedEdits(state, log)
       if (shared.length === 0) return this.#startEdits(state, log)
       const used = Math.max(...shared.map(({ segment }) => segment.schemaId)) + 1
       return [...this.describe(state, log, used), ...shared]
     })
+  }
+
+  #commit(round: Round | undefined, edits: EditsOrMaker): Promise<ManifestState> {
+    return meetIn(round, 'archive', edits, (all) => commitAll(this.manifest(), all))
   }
 
   /** Commits what `make` gives for the state that it will meet; nothing where it gives nothing. */
@@ -234,6 +245,13 @@ export class ArchiveWriter {
 
   async close(): Promise<void> {
     await this.store.close()
+  }
+
+  /** Whether a pack is in the store as it was put, which its name says, and has room for what lies there. */
+  async hasPack({ object, position, length }: Location): Promise<boolean> {
+    const head = await this.store.head(object)
+    if (head === null || head.length < position + length) return false
+    return packPath(head.sha256 ?? (await sha256Hex(await this.store.get(object)))) === object
   }
 
   /**

@@ -15,6 +15,20 @@ export async function commitCheckpoint(context: TieringContext): Promise<void> {
   wal.release(state.walLsn)
 }
 
+/** Records that pin the WAL longer than this part of what it may keep go too, so that it is not too much again soon. */
+const WAL_LOW_PART = 0.5
+
+/**
+ * The LSN below which no record may lie in RAM only, because the WAL keeps too much; 0 while it does not. LSNs are
+ * positions, so their difference is what the WAL keeps.
+ */
+export function walDueBelow({ disk, wal, walBytesMax }: TieringContext): number {
+  if (disk === null || wal === null || walBytesMax === undefined) return 0
+  const { appendedLsn } = wal
+  const keptBytes = appendedLsn - disk.manifest.state.walLsn
+  return keptBytes > walBytesMax ? appendedLsn - walBytesMax * WAL_LOW_PART : 0
+}
+
 function checkpointEdits(context: TieringContext, state: ManifestState): readonly ManifestEdit[] {
   let walLsn = present(context.wal, 'a checkpoint is of a WAL').durableLsn
   const edits: ManifestEdit[] = []

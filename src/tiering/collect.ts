@@ -6,15 +6,23 @@
  *    manifest forgets it.
  *    (a crash in between leaves objects in mind that are gone; the next sweep finds nothing to remove and forgets them)
  *
+ * A pack goes with the last of its segments that anything names. What of it is due before is forgotten, and the object
+ * stays for the others.
+ * What no manifest names at all is found by listing the archive, where that is asked for: orphans.ts.
+ *
  * A key that was retired is never given to a segment again, so a writer that was superseded may go on removing what it
  * retired itself: nobody names it any more.
  */
 import { present } from '../base/assert.ts'
-import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
+import { isPackPath } from '../format/paths.ts'
+import type { Location, ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { pinnedObjects } from '../log/held-segments.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import type { ManifestStore } from '../log/manifest-store.ts'
 import { hasForks, isSharedObject } from '../log/segment-origin.ts'
+import type { ArchiveWriter } from './archive-writer.ts'
 import type { TieringContext } from './context.ts'
+import { type Orphan, type OrphanOptions, collectOrphans } from './orphans.ts'
 
 /** How long the object of a retired segment stays, in ms: longer than a reader works on one state of the archive. */
 export const COLLECT_GRACE_MS: number = 60 * 60 * 1000
@@ -38,6 +46,8 @@ export interface CollectReport {
   /** Retired segments that stay for now, because a snapshot names them or their grace is not over. */
   readonly pinned: number
   readonly waiting: number
+  /** What nothing named; empty where it was not looked for. */
+  readonly orphans: readonly Orphan[]
 }
 
 export interface CollectOptions {
@@ -45,36 +55,71 @@ export interface CollectOptions {
   readonly grace?: number | undefined
   /** Says what would go, and removes nothing. */
   readonly dryRun?: boolean | undefined
+  /** Lists the archive for what nothing names. */
+  readonly orphans?: boolean | undefined
 }
 
 interface Candidate {
   readonly logId: number
   readonly object: CollectedObject
+  readonly location: Location
+  /** Whether the object holds others that stay. */
+  readonly isShared: boolean
+}
+
+interface Candidates {
+  readonly due: readonly Candidate[]
+  readonly pinned: number
+  readonly waiting: number
 }
 
 /** @throws StratalogError what the object store throws; what was removed before is forgotten all the same. */
 export async function collectArchive(
   context: TieringContext,
-  { grace = COLLECT_GRACE_MS, dryRun = false }: CollectOptions = {},
+  { grace = COLLECT_GRACE_MS, dryRun = false, orphans = false }: CollectOptions = {},
 ): Promise<CollectReport> {
   const archive = present(context.archive, 'what is collected lies in an archive')
   const manifest = await archive.manifest()
-  const { due, pinned, waiting } = candidatesOf(context, manifest.state, grace)
-  const report = (collected: readonly Candidate[]): CollectReport => ({
-    collected: collected.map(({ object }) => object),
-    bytes: collected.reduce((sum, { object }) => sum + object.bytes, 0),
-    pinned,
-    waiting,
-  })
+  const retired = await collectRetired(context, archive, manifest, { grace, dryRun })
+  if (!orphans) return { ...retired, orphans: [] }
+  if (!dryRun) {
+    await archive.settle()
+    await manifest.refresh()
+  }
+  const found = await collectOrphans(context, archive.store, manifest, { grace, dryRun })
+  return { ...retired, orphans: found }
+}
+
+async function collectRetired(
+  context: TieringContext,
+  archive: ArchiveWriter,
+  manifest: ManifestStore,
+  { grace, dryRun }: OrphanOptions,
+): Promise<Omit<CollectReport, 'orphans'>> {
+  const { due, pinned, waiting } = await apartFromPacks(
+    context,
+    manifest.state,
+    candidatesOf(context, manifest.state, grace),
+  )
+  const report = (collected: readonly Candidate[]): Omit<CollectReport, 'orphans'> => {
+    const objects = collected.filter(({ isShared }) => !isShared).map(({ object }) => object)
+    const bytes = objects.reduce((sum, object) => sum + object.bytes, 0)
+    return { collected: objects, bytes, pinned, waiting }
+  }
   if (dryRun || due.length === 0) return report(due)
   // Who was superseded learns it here, before anything is removed.
   await manifest.refresh()
-  const removed: Candidate[] = []
+  const removed = due.filter(({ isShared }) => isShared)
+  const byKey = Map.groupBy(
+    due.filter(({ isShared }) => !isShared),
+    ({ object }) => object.key,
+  )
+  const keys = [...byKey.keys()]
   try {
-    for (let index = 0; index < due.length; index += PARALLEL_DELETES) {
-      const part = due.slice(index, index + PARALLEL_DELETES)
-      await Promise.all(part.map(({ object }) => archive.store.remove(object.key)))
-      removed.push(...part)
+    for (let index = 0; index < keys.length; index += PARALLEL_DELETES) {
+      const part = keys.slice(index, index + PARALLEL_DELETES)
+      await Promise.all(part.map((key) => archive.store.remove(key)))
+      removed.push(...part.flatMap((key) => byKey.get(key) ?? []))
     }
   } finally {
     if (removed.length > 0) await manifest.commit((state) => collectedEdits(state, removed))
@@ -83,7 +128,7 @@ export async function collectArchive(
   context.metrics.count('stratalog_collected_objects_total', collected.length)
   context.metrics.count('stratalog_collected_bytes_total', bytes)
   context.logger.info('Objects of retired segments were removed.', {
-    objects: removed.length,
+    objects: keys.length,
     bytes,
   })
   return report(removed)
@@ -99,7 +144,7 @@ function candidatesOf(
   { clock, logs, pins }: TieringContext,
   state: ManifestState,
   grace: number,
-): { readonly due: readonly Candidate[]; readonly pinned: number; readonly waiting: number } {
+): Candidates {
   const due: Candidate[] = []
   let waiting = 0
   let pinned = 0
@@ -112,7 +157,8 @@ function candidatesOf(
   for (const [logId, { definition, partitions }] of state.logs) {
     for (const [partition, { retired = [] }] of partitions.entries()) {
       for (const { segment, retiredAt } of retired) {
-        const { object: key } = present(segment.object, 'what is kept in mind is an object')
+        const location = present(segment.object, 'what is kept in mind is an object')
+        const { object: key } = location
         named ??= pinnedObjects(state)
         if (named.has(key) || isShared(logId, partition, segment)) pinned++
         else if (retiredAt > before || pins.isPinned(key)) waiting++
@@ -120,7 +166,8 @@ function candidatesOf(
         else if (isLive(live, logId, partition, segment)) waiting++
         else {
           const { baseOffset: from, endOffset: to, length: bytes } = segment
-          due.push({ logId, object: { log: definition.name, partition, from, to, key, bytes } })
+          const object = { log: definition.name, partition, from, to, key, bytes }
+          due.push({ logId, object, location, isShared: false })
         }
       }
     }
@@ -141,20 +188,68 @@ function isLive(
   return false
 }
 
+/** Says of what is due in a pack whether something else of the pack stays. */
+async function apartFromPacks(
+  { clock }: TieringContext,
+  state: ManifestState,
+  candidates: Candidates,
+): Promise<Candidates> {
+  const due = new Map<string, number>()
+  for (const { object } of candidates.due)
+    if (isPackPath(object.key)) due.set(object.key, (due.get(object.key) ?? 0) + 1)
+  if (due.size === 0) return candidates
+  const staying = new Set<string>()
+  let seen = 0
+  for (const { partitions } of state.logs.values()) {
+    for (const { segments, retired = [] } of partitions) {
+      for (const segment of segments.having('object')) {
+        staying.add(segment.object?.object ?? '')
+        if (++seen % SEGMENTS_PER_TURN === 0) await clock.yield()
+      }
+      for (const { segment } of retired) {
+        const key = segment.object?.object ?? ''
+        // Those that are due are counted down; one more is one that waits.
+        const left = due.get(key) ?? 0
+        if (left > 0) due.set(key, left - 1)
+        else staying.add(key)
+      }
+    }
+  }
+  return {
+    ...candidates,
+    due: candidates.due.map((candidate) => {
+      const { key } = candidate.object
+      return isPackPath(key) ? { ...candidate, isShared: staying.has(key) } : candidate
+    }),
+  }
+}
+
+const SEGMENTS_PER_TURN = 4_096
+
 function collectedEdits(
   state: ManifestState,
   removed: readonly Candidate[],
 ): readonly ManifestEdit[] {
   const edits: ManifestEdit[] = []
+  const removedIn = new Map<string, Location[]>()
+  for (const { logId, object, location } of removed) {
+    const place = `${logId}/${object.partition}`
+    removedIn.set(place, [...(removedIn.get(place) ?? []), location])
+  }
   for (const [logId, { partitions }] of state.logs) {
     for (const [partition, { retired = [] }] of partitions.entries()) {
-      const kept = new Set(retired.map(({ segment }) => segment.object?.object))
-      const objects = removed
-        .filter((entry) => entry.logId === logId && entry.object.partition === partition)
-        .map(({ object }) => object.key)
-        .filter((key) => kept.has(key))
-      if (objects.length > 0) edits.push({ kind: 'segments-collected', logId, partition, objects })
+      const gone = removedIn.get(`${logId}/${partition}`)
+      if (gone === undefined) continue
+      const locations = retired.flatMap(({ segment: { object } }) =>
+        object !== null && gone.some((location) => isSamePlace(location, object)) ? [object] : [],
+      )
+      if (locations.length > 0)
+        edits.push({ kind: 'segments-collected', logId, partition, locations })
     }
   }
   return edits
+}
+
+function isSamePlace(a: Location, b: Location): boolean {
+  return a.object === b.object && a.position === b.position
 }

@@ -43,3 +43,19 @@ export function committedEnds(
   }
   return ends
 }
+
+/**
+ * A segment with the copy that the manifest names: bytes that were written again, after a commit that was answered with
+ * an error, may lie in another pack than those that it named.
+ */
+export function asCommitted(
+  state: ManifestState,
+  log: LiveLog,
+  partition: number,
+  segment: SegmentEntry,
+  tier: 'disk' | 'object',
+): SegmentEntry {
+  const known = notedIn(state, log, partition)?.segments.startingAt(segment.baseOffset)
+  const location = known?.sha256 === segment.sha256 ? known[tier] : null
+  return location === null ? segment : { ...segment, [tier]: location }
+}

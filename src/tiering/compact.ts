@@ -18,13 +18,13 @@ import type {
   PartitionState,
   SegmentEntry,
 } from '../format/manifest.ts'
-import { segmentKey } from '../format/paths.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { SegmentFormat } from '../format/segment.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
-import { hasSegment, notedIn } from './committed.ts'
+import { commitLocal } from './commit.ts'
+import { asCommitted, hasSegment, notedIn } from './committed.ts'
 import { type Compacted, compactedIn } from './compacted.ts'
 import type { CompactionRun } from './compaction-plan.ts'
 import type { TierMove, TieringContext } from './context.ts'
@@ -32,7 +32,8 @@ import { removeFiles } from './evict.ts'
 import { putBatches, writeToDisk } from './flush.ts'
 import { changingSegments } from './one-at-a-time.ts'
 import { fetchVerified } from './recall.ts'
-import { noteUpload, readVerified } from './upload.ts'
+import { areNamed, putSegments } from './packs.ts'
+import { noteUploads, readVerified } from './upload.ts'
 
 /** Makes one segment of those in `run`, and returns what came to which tier; nothing where they are not there. */
 export function compactSegments(
@@ -102,7 +103,10 @@ async function compactNow(
   }
   if (segment.object !== null) {
     const archive = present(context.archive, 'an object copy is in an archive')
-    await archive.commitReplaced(log, partition.partition, segments, segment)
+    const number = partition.partition
+    const state = await archive.commitReplaced(log, number, segments, segment, context.round)
+    areNamed(partition)
+    segment = asCommitted(state, log, number, segment, 'object')
   }
   await replaceHere(context, log, partition, segments, segment)
   context.metrics.count('stratalog_compacted_segments_total', segments.length)
@@ -150,12 +154,14 @@ async function takeOverCopies(
   partition: Partition,
   known: PartitionState,
 ): Promise<void> {
-  for (const segment of [...partition.segments.lacking('object')]) {
+  const uploaded: SegmentEntry[] = []
+  for (const segment of partition.segments.lacking('object')) {
     const { baseOffset, sha256 } = segment
     const there = known.segments.startingAt(baseOffset)
     if (there?.sha256 !== sha256 || there.object === null) continue
-    await noteUpload(context, log, partition, segment, there.object)
+    uploaded.push({ ...segment, object: there.object })
   }
+  if (uploaded.length > 0) await noteUploads(context, log, partition, uploaded)
 }
 
 async function replaceHere(
@@ -167,12 +173,13 @@ async function replaceHere(
 ): Promise<void> {
   const disk = present(context.disk, 'segments are named by a manifest')
   unsettled.set(partition, { segment, replaced: segments })
-  await disk.manifest.commit((state) =>
+  await commitLocal(context, (state) =>
     replacingEdits(state, log, partition.partition, segments, segment),
   )
   unsettled.delete(partition)
   partition.replaceSegments(segments, segment)
-  const files = segments.flatMap((entry) => (entry.disk === null ? [] : [entry.disk.object]))
+  if (segment.disk !== null) context.diskBudget.named(segment.disk.object)
+  const files = segments.flatMap((entry) => entry.disk ?? [])
   removeFiles(context, disk, files)
 }
 
@@ -226,8 +233,10 @@ async function upload(
   segment: SegmentEntry,
 ): Promise<SegmentEntry> {
   const disk = present(context.disk, 'it lies on disk')
-  const archive = present(context.archive, 'an object copy is in an archive')
-  const key = segmentKey({ ...segment, logId: log.id, partition: partition.partition })
-  await archive.putSegment(key, await readVerified(disk, segment), segment.sha256)
-  return { ...segment, object: { object: key, position: 0, length: segment.length } }
+  const { baseOffset, sha256, format } = segment
+  const name = { logId: log.id, partition: partition.partition, baseOffset, sha256, format }
+  const bytes = await readVerified(disk, segment)
+  const { retention } = log.policy
+  const [location] = await putSegments(context, [{ partition, retention, name, bytes }])
+  return { ...segment, object: present(location, 'what was put lies somewhere') }
 }

@@ -10,7 +10,9 @@ import type { Wal } from '../log/wal.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
+import type { DiskBudget } from './disk-budget.ts'
 import type { Tier } from '../format/manifest.ts'
+import type { Round } from './round.ts'
 import type { SegmentEncoder } from './segment-encoder.ts'
 
 export interface TieringContext {
@@ -25,16 +27,29 @@ export interface TieringContext {
   readonly archive: ArchiveWriter | null
   /** Of a directory that was restored without its bytes: where they are. Its disk is filled from there. */
   readonly source?: ObjectStore | null
+  readonly diskBudget: DiskBudget
   readonly pins: SegmentPins
   readonly wal: Wal | null
+  /** What the WAL keeps at most before the logs that pin its oldest files are flushed; left out: any amount. */
+  readonly walBytesMax?: number
   readonly encoder: SegmentEncoder
   readonly logs: () => Iterable<LiveLog>
+  /** What the move is a step of; left out for one that is made alone. */
+  readonly round?: Round
 }
 
 export interface DiskContext {
   readonly fileSystem: FileSystem
   readonly dataDir: string
   readonly manifest: ManifestStore
+}
+
+/** A partition that could not move, and why. */
+export interface TierFailure {
+  readonly log: string
+  readonly partition: number
+  readonly code: string
+  readonly message: string
 }
 
 /** One range that moved. Shaped for `tier --json`. */

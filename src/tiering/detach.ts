@@ -133,7 +133,7 @@ function movesOf(
   segments: SegmentEntries,
 ): readonly TierMove[] {
   return Array.from(segments.having('disk'), ({ baseOffset: from, endOffset: to, ...segment }) => {
-    removeFiles(context, disk, [present(segment.disk, 'a disk copy').object], log)
+    removeFiles(context, disk, [present(segment.disk, 'a disk copy')], log)
     const bytes = segment.length
     return { log: log.name, partition, from, to, fromTier: 'disk', toTier: 'object', bytes }
   })

@@ -3,12 +3,17 @@
  * now. The manifest forgets a disk copy before the file goes, and a reader of it is waited for.
  */
 import { present } from '../base/assert.ts'
-import type { SegmentEntry } from '../format/manifest.ts'
-import { parsePath } from '../format/paths.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { Location, SegmentEntry } from '../format/manifest.ts'
+import { isPackPath, parsePath } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { commitLocal } from './commit.ts'
 import { notedIn } from './committed.ts'
+import type { ArchiveWriter } from './archive-writer.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
+import { loosenPack } from './loose-packs.ts'
+import type { Round } from './round.ts'
 import { readVerified } from './upload.ts'
 
 /**
@@ -31,7 +36,7 @@ export async function dropDiskCopies(
   if (segments.length === 0) return []
   for (const segment of segments) await proveObjectCopy(context, disk, segment)
   const number = partition.partition
-  await disk.manifest.commit((state) => {
+  await commitLocal(context, (state) => {
     // What an earlier commit dropped though it was answered with an error is not dropped again, nor what was retired.
     const known = notedIn(state, log, number)?.segments
     return segments
@@ -50,7 +55,7 @@ export async function dropDiskCopies(
   for (const segment of segments) {
     if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', null)
-    removeFiles(context, disk, [present(segment.disk, 'a disk copy').object])
+    removeFiles(context, disk, [present(segment.disk, 'a disk copy')])
   }
   return segments.map((segment) => ({
     log: log.name,
@@ -68,16 +73,30 @@ export async function dropDiskCopies(
  * stays until that log lets go of it too.
  */
 export function removeFiles(
-  { pins, logger, logs }: TieringContext,
-  { fileSystem, dataDir }: DiskContext,
-  files: readonly string[],
+  { pins, logger, diskBudget, logs }: TieringContext,
+  disk: DiskContext,
+  files: readonly Location[],
   detached: LiveLog | null = null,
 ): void {
-  for (const file of files) {
+  const { fileSystem, dataDir } = disk
+  for (const { object: file, length } of files) {
+    if (isFileNamed(file, logs(), detached)) continue
+    const gone = diskBudget.dropped(length)
+    // Other segments may lie there too.
+    if (isPackPath(file)) {
+      loosenPack(disk, file, gone)
+      continue
+    }
     pins.whenFree(file, () => {
-      if (isFileNamed(file, logs(), detached)) return
+      if (isFileNamed(file, logs(), detached)) {
+        // It was forked while a reader held the file.
+        gone()
+        diskBudget.written(file, length)
+        diskBudget.named(file)
+        return
+      }
       // A file that cannot be removed now is an orphan; the next open removes it.
-      fileSystem.remove(`${dataDir}/${file}`).catch((error: unknown) => {
+      fileSystem.remove(`${dataDir}/${file}`).then(gone, (error: unknown) => {
         logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
       })
     })
@@ -107,7 +126,9 @@ async function proveObjectCopy(
   segment: SegmentEntry,
 ): Promise<void> {
   const archive = present(context.archive, 'an object copy is in an archive')
-  const { object } = present(segment.object, 'an object copy')
+  const location = present(segment.object, 'an object copy')
+  const { object } = location
+  if (isPackPath(object)) return provePack(context, archive, location)
   try {
     await archive.verify(object, segment.length, segment.sha256)
   } catch (error) {
@@ -115,4 +136,22 @@ async function proveObjectCopy(
     context.logger.warn('A segment is gone from the archive and is put there again.', { object })
     await archive.putSegment(object, await readVerified(disk, segment), segment.sha256)
   }
+}
+
+/** Packs that were read back in a round, which many of its steps want. */
+const proven = new WeakMap<Round, Map<string, Promise<boolean>>>()
+
+async function provePack(
+  { round }: TieringContext,
+  archive: ArchiveWriter,
+  location: Location,
+): Promise<void> {
+  const { object, position, length } = location
+  const known = round === undefined ? undefined : (proven.get(round) ?? new Map())
+  const isThere = known?.get(object) ?? archive.hasPack(location)
+  if (round !== undefined && known !== undefined) proven.set(round, known.set(object, isThere))
+  if (await isThere) return
+  throw new StratalogError('object_corrupt', `${object} does not hold what was put there.`, {
+    details: { key: object, position, length },
+  })
 }

@@ -5,12 +5,21 @@ import type { ArchiveWriter } from './archive-writer.ts'
 import type { CompactionScope } from './compaction-plan.ts'
 import type { PartitionFacts } from './policy.ts'
 
+interface FactsAround {
+  /** No record below that LSN may lie in RAM only. */
+  readonly walDueBelow?: number
+  /** Its last move to the archive failed, and is not tried again yet. */
+  readonly isFailing?: boolean
+  /** The directory was restored without its bytes, and is filled. */
+  readonly isFilling?: boolean
+}
+
 /** A partition as the policy sees it. */
 export function partitionFacts(
   log: LiveLog,
   partition: Partition,
   archive: ArchiveWriter | null = null,
-  isFilling = false,
+  { walDueBelow = 0, isFailing = false, isFilling = false }: FactsAround = {},
 ): PartitionFacts {
   // To count segments takes a while, and is of use only where they go by their age or size.
   const { id, policy } = log
@@ -25,6 +34,8 @@ export function partitionFacts(
     compaction: compactionScope(log, partition.partition, archive),
     isArchiveSure: archive?.isSure ?? false,
     owedEnd: partition.owedEnd,
+    isWalDue: log.usesWal && partition.firstUnflushedLsn < walDueBelow,
+    isFailing,
     batches: partition.batches,
     segments: partition.segments,
     isFilling,

@@ -3,15 +3,17 @@
  *
  * 1. seal the open batch and wait until every record of it is durable in the WAL: a segment never holds a record that a
  *    crash could take back (after a failed fsync those offsets go to other records);
- * 2. write the segment under a temporary name, fsync, rename, fsync its directory;
+ * 2. write the segment under a temporary name, fsync, rename, fsync its directory; small ones of many partitions share
+ *    one file (`packs.ts`);
  *    (a crash here leaves a file that no manifest names; the next open removes it)
- * 3. commit the manifest edit, with what is remembered of the partition's producers;
+ * 3. commit the manifest edit, with what is remembered of the partition's producers: once for all of a round;
  * 4. only then may the WAL and the RAM copy go. The checkpoint and the eviction are later steps of the scheduler.
  */
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
-import type { RecordBatch } from '../format/record-batch.ts'
+import { type RecordBatch, recordBatchBytes } from '../format/record-batch.ts'
 import type { EncodedSegment, SegmentFormat } from '../format/segment.ts'
-import { segmentDirectory, segmentKey, segmentPath, temporaryPath } from '../format/paths.ts'
+import { PACKED_FLUSH_BYTES_MAX } from '../format/limits.ts'
+import { type SegmentName, segmentDirectory, segmentPath, temporaryPath } from '../format/paths.ts'
 import { randomHex } from '../base/random.ts'
 import { StratalogError } from '../base/errors.ts'
 import { present } from '../base/assert.ts'
@@ -22,20 +24,36 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { producerEdits } from '../log/producer-table.ts'
 import { archivedBeyond } from './adopt-archived.ts'
-import { committedEnds, hasSegment, notedIn } from './committed.ts'
+import { commitLocal } from './commit.ts'
+import { asCommitted, committedEnds, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
+import { flushRoom } from './disk-pressure.ts'
 import { encodeBatches, segmentEntry } from './encode.ts'
+import { areNamed, putSegments, writeSegment } from './packs.ts'
 import { oneAtATime } from './one-at-a-time.ts'
 import { type SegmentPart, groupForSegments } from './segment-groups.ts'
 
-/** Flushes every record the partition holds when called; holes between them stay. */
+/** Flushes every record the partition holds when called, or what the disk has room for; holes between them stay. */
 export async function flushPartition(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   target: 'disk' | 'object',
 ): Promise<readonly TierMove[]> {
-  return oneAtATime(partition, () => flushNow(context, log, partition, target))
+  return oneAtATime(partition, async () => {
+    // A log in RAM flushes what it owes, which ends where a batch does.
+    const all = log.policy.mode === 'memory' ? partition.owedEnd : partition.nextOffset
+    if (target === 'object') return flushNow(context, log, partition, target, all)
+    const { diskBudget } = context
+    const { flushedEnd, batches } = partition
+    const { end, bytes } = flushRoom(diskBudget.facts(), batches, flushedEnd, all)
+    const giveBack = diskBudget.reserve(bytes)
+    try {
+      return await flushNow(context, log, partition, target, end)
+    } finally {
+      giveBack()
+    }
+  })
 }
 
 async function flushNow(
@@ -43,14 +61,12 @@ async function flushNow(
   log: LiveLog,
   partition: Partition,
   target: 'disk' | 'object',
+  end: number,
 ): Promise<readonly TierMove[]> {
-  // A log in RAM flushes what it owes, which ends where a batch does.
-  const isAll = log.policy.mode !== 'memory'
-  const end = isAll ? partition.nextOffset : partition.owedEnd
   if (end <= partition.flushedEnd) return []
   // As of `end`: all that is flushed lies below it.
   const producers = producersAsOf(partition.producerStates, end)
-  if (isAll) partition.sealOpenBatch()
+  if (end === partition.nextOffset) partition.sealOpenBatch()
   if (log.usesWal) await context.wal?.flush()
   const moves = await takeOverArchived(context, log, partition, end, producers)
   const batches = partition.leaseSealed(partition.flushedEnd, Math.min(partition.durableEnd, end))
@@ -78,11 +94,10 @@ async function takeOverArchived(
 ): Promise<TierMove[]> {
   const segments = await archivedBeyond(context, log, partition, end)
   if (segments.length === 0) return []
-  const disk = present(context.disk, 'an engine that flushes has a manifest')
   // What follows them may be in RAM only, and goes with a crash; its producers then send it again.
   const known = producersAsOf(producers, segments.at(-1)?.endOffset ?? 0)
-  await commitSegments(disk, log, partition, segments, known)
-  return noteSegments(log, partition, segments, 'object')
+  const state = await commitSegments(context, log, partition, segments, known)
+  return noteSegments(state, log, partition, segments, 'object')
 }
 
 interface BatchPart extends SegmentPart {
@@ -131,13 +146,12 @@ async function flushGroups(
   groups: readonly (readonly BatchPart[])[],
 ): Promise<readonly TierMove[]> {
   const { log, partition, target, producers, isAtOnce } = flush
-  const disk = present(context.disk, 'an engine that flushes has a manifest')
   // What goes straight to the archive is named by its manifest or by nothing, and has the same bytes each time.
   const isTold = isAtOnce && target === 'disk'
   const segments: SegmentEntry[] = []
   // The numbers of its schemas become the archive's too, and without a WAL nothing else here knows them.
   if (target === 'object' && !log.usesWal)
-    await disk.manifest.commit((state) => missingSchemas(state, log))
+    await commitLocal(context, (state) => missingSchemas(state, log))
   for (const group of groups) {
     const records = group.map((part) => part.records)
     const end = group.at(-1)?.endOffset ?? 0
@@ -147,31 +161,37 @@ async function flushGroups(
       records,
       producers: isTold ? producersAsOf(producers, end) : [],
     }
-    segments.push(
-      await (target === 'disk' ? writeToDisk(context, filling) : putBatches(context, filling)),
-    )
+    const write =
+      target === 'object' ? putBatches : mayBePacked(context, filling) ? writePacked : writeToDisk
+    segments.push(await write(context, filling))
   }
   if (target === 'object') {
     const archive = present(context.archive, 'an engine that flushes to an archive has one')
-    await archive.commitSegments(
+    const archived = await archive.commitSegments(
       segments.map((segment) => ({ log, partition: partition.partition, segment, producers })),
+      context.round,
     )
+    areNamed(partition)
+    for (const [index, segment] of segments.entries())
+      segments[index] = asCommitted(archived, log, partition.partition, segment, 'object')
   }
-  await commitSegments(disk, log, partition, segments, producers)
+  const state = await commitSegments(context, log, partition, segments, producers)
+  for (const { disk: copy } of segments) if (copy !== null) context.diskBudget.named(copy.object)
   const bytes = segments.reduce((sum, { length }) => sum + length, 0)
   context.metrics.count('stratalog_flush_bytes_total', bytes)
-  return noteSegments(log, partition, segments, target)
+  return noteSegments(state, log, partition, segments, target)
 }
 
 /** Tells the partition of segments that the manifest has. */
 function noteSegments(
+  state: ManifestState,
   log: LiveLog,
   partition: Partition,
   segments: readonly SegmentEntry[],
   toTier: 'disk' | 'object',
 ): TierMove[] {
   return segments.map((segment) => {
-    partition.addSegment(segment)
+    partition.addSegment(asCommitted(state, log, partition.partition, segment, toTier))
     // Of a log in RAM what was owed is below it now, and is served from there.
     if (log.policy.mode === 'memory') partition.dropHot(partition.flushedEnd)
     return {
@@ -186,7 +206,7 @@ function noteSegments(
   })
 }
 
-/** Encodes batches and writes them to disk; no manifest names the file yet. */
+/** Encodes batches and writes them to a file of their own; no manifest names it yet. */
 export async function writeToDisk(
   context: TieringContext,
   filling: Filling,
@@ -200,6 +220,24 @@ export async function writeToDisk(
     await disk.fileSystem.remove(temporary).catch(() => {})
     throw error
   }
+}
+
+/**
+ * Whether a flush to disk may share a file with those of other partitions. What no WAL has lies in a file of its own:
+ * the next open takes that over, should a crash come before its commit.
+ */
+function mayBePacked({ round }: TieringContext, { log, records }: Filling): boolean {
+  if (round === undefined || !log.usesWal) return false
+  const bytes = records.reduce((sum, batch) => sum + recordBatchBytes(batch), 0)
+  return bytes <= PACKED_FLUSH_BYTES_MAX
+}
+
+async function writePacked(context: TieringContext, filling: Filling): Promise<SegmentEntry> {
+  const { log, partition } = filling
+  const { encoded, name, bytes } = await encodeToBytes(context, filling)
+  const { retention } = log.policy
+  const location = await writeSegment(context, { partition, retention, name, bytes })
+  return segmentEntry(encoded, 'disk', location)
 }
 
 async function writeThrough(
@@ -236,6 +274,7 @@ async function writeThrough(
   const directory = `${disk.dataDir}/${segmentDirectory(log.id, partition.partition)}`
   await disk.fileSystem.makeDirectory(directory)
   await disk.fileSystem.rename(temporary, `${disk.dataDir}/${path}`)
+  context.diskBudget.written(path, encoded.length)
   await disk.fileSystem.syncDirectory(directory)
   const segment = segmentEntry(encoded, 'disk', {
     object: path,
@@ -255,58 +294,59 @@ export async function archiveBatches(
 ): Promise<SegmentEntry> {
   const segment = await putBatches(context, { log, partition, records: batches, producers: [] })
   const archive = present(context.archive, 'what was put there has an archive')
-  await archive.commitSegments([{ log, partition: partition.partition, segment, producers }])
-  return segment
+  const number = partition.partition
+  const state = await archive.commitSegments(
+    [{ log, partition: number, segment, producers }],
+    context.round,
+  )
+  areNamed(partition)
+  return asCommitted(state, log, number, segment, 'object')
 }
 
 /** Encodes batches and puts them into the archive; its manifest does not name them yet. */
-export async function putBatches(
-  context: TieringContext,
-  { log, partition, records, format, producers, terms }: Filling,
-): Promise<SegmentEntry> {
-  const { archive } = context
-  if (archive === null)
+export async function putBatches(context: TieringContext, filling: Filling): Promise<SegmentEntry> {
+  const { log, partition } = filling
+  if (context.archive === null)
     throw new StratalogError(
       'config_invalid',
       `Log '${log.name}' needs an archive, and there is none.`,
     )
-  const pieces: Uint8Array[] = []
-  const encoded = await encodeBatches(
-    context,
-    log,
-    partition.partition,
-    records,
-    producers,
-    async (piece) => {
-      pieces.push(piece)
-    },
-    { format, terms },
-  )
-  const key = segmentKey({
-    logId: log.id,
-    partition: partition.partition,
-    baseOffset: encoded.facts.baseOffset,
-    sha256: encoded.sha256,
-    format: encoded.facts.format,
-  })
-  await archive.putSegment(key, Buffer.concat(pieces), encoded.sha256)
-  const segment = segmentEntry(encoded, 'object', {
-    object: key,
-    position: 0,
-    length: encoded.length,
-  })
-  return segment
+  const { encoded, name, bytes } = await encodeToBytes(context, filling)
+  const { retention } = log.policy
+  const [location] = await putSegments(context, [{ partition, retention, name, bytes }])
+  return segmentEntry(encoded, 'object', present(location, 'what was put lies somewhere'))
 }
 
-async function commitSegments(
-  disk: DiskContext,
+async function encodeToBytes(
+  context: TieringContext,
+  { log, partition, records, format, producers, terms }: Filling,
+): Promise<{
+  readonly encoded: EncodedSegment
+  readonly name: SegmentName
+  readonly bytes: Uint8Array
+}> {
+  const pieces: Uint8Array[] = []
+  const number = partition.partition
+  const sink = async (piece: Uint8Array): Promise<void> => {
+    pieces.push(piece)
+  }
+  const made = { format, terms }
+  const encoded = await encodeBatches(context, log, number, records, producers, sink, made)
+  const { facts, sha256 } = encoded
+  const { baseOffset, format: written } = facts
+  const name = { logId: log.id, partition: number, baseOffset, sha256, format: written }
+  return { encoded, name, bytes: Buffer.concat(pieces) }
+}
+
+function commitSegments(
+  context: TieringContext,
   log: LiveLog,
   partition: Partition,
   segments: readonly SegmentEntry[],
   producers: readonly ProducerState[],
-): Promise<void> {
+): Promise<ManifestState> {
   const number = partition.partition
-  await disk.manifest.commit((state) => {
+  return commitLocal(context, (state) => {
     const added = segments.filter((segment) => !hasSegment(state, log, number, segment))
     const noted = producerEdits(log.id, number, notedIn(state, log, number), producers)
     if (added.length === 0) return noted

@@ -24,6 +24,7 @@ import type { MemoryAccount } from '../log/memory-account.ts'
 import type { Eviction } from '../log/eviction.ts'
 import type { Partition } from '../log/partition.ts'
 import { AdmissionQueue, type Lack } from './admission.ts'
+import { type DiskShortage, diskBudgetFull } from './disk-shortage.ts'
 import { ExpirySweep } from './expiry.ts'
 import { FreedRate } from './freed-rate.ts'
 import { LingeringBatches } from './lingering.ts'
@@ -56,6 +57,8 @@ export interface GovernorOptions {
   readonly logs: () => Iterable<LiveLog>
   /** Flushes what can be flushed and drops what is proven below. */
   readonly relieve: () => Promise<void>
+  /** Whether what could be flushed finds no room on disk. */
+  readonly shortage: () => DiskShortage | null
 }
 
 interface Survey {
@@ -142,7 +145,8 @@ export class MemoryGovernor {
 
   /**
    * Null when the append may go on at once, in this very stretch; else a promise of room. Who waits goes on in the
-   * order of asking, and nobody passes who asks later. @throws through it `memory_full`, `aborted`, `engine_closed`.
+   * order of asking, and nobody passes who asks later. @throws through it `memory_full`, `disk_budget_full`,
+   * `aborted`, `engine_closed`.
    */
   admit(log: LiveLog, partition: Partition | null, signal?: AbortSignal): Promise<void> | null {
     const memory = partition?.logMemory ?? memoryOf(log)
@@ -392,17 +396,15 @@ export class MemoryGovernor {
     const memory = memoryOf(log)
     const isOwn = this.#lackOf(log, bytes) === 'log'
     const [used, max] = isOwn ? [memory.usedBytes, memory.maxBytes] : [usedBytes, maxBytes]
+    const retryAfterMs = this.#freed.msUntil(Math.max(1, used - max * this.#options.watermark))
+    const shortage = isOwn ? null : this.#options.shortage()
+    if (shortage !== null) return diskBudgetFull(log, shortage, reason, retryAfterMs)
     const key = isOwn ? 'storage.maxMemoryBytes' : 'maxMemoryBytes'
     return new StratalogError(
       'memory_full',
       `Memory is full: ${used} of ${max} bytes are in use, and ${reason}. Retry later, or raise ${key}.`,
       {
-        details: {
-          log: log.name,
-          usedBytes: used,
-          maxBytes: max,
-          retryAfterMs: this.#freed.msUntil(Math.max(1, used - max * this.#options.watermark)),
-        },
+        details: { log: log.name, usedBytes: used, maxBytes: max, retryAfterMs },
       },
     )
   }

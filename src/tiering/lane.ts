@@ -3,15 +3,14 @@
  * the disk, so a store that hangs or fails delays no flush, and no append that waits for one.
  *
  * - Rounds of a lane never overlap.
- * - One move at a time in a partition; partitions move side by side, within a limit.
+ * - One move at a time in a partition; partitions move side by side, within the engine's limit.
  * - Each partition fails alone, and is tried again after a growing pause.
  */
 import type { Clock } from '../base/clock.ts'
 import { Mutex } from '../base/mutex.ts'
 import type { Partition } from '../log/partition.ts'
+import { Round } from './round.ts'
 
-/** Partitions that move at the same time. */
-const PARALLEL_MOVES = 2
 const RETRY_DELAY_MIN_MS = 1_000
 const RETRY_DELAY_MAX_MS = 60_000
 
@@ -24,13 +23,16 @@ interface Failure {
 
 export class Lane {
   readonly #clock: Clock
+  readonly #parallel: number
   readonly #rounds = new Mutex()
   readonly #locks = new WeakMap<Partition, Mutex>()
   readonly #failures = new WeakMap<Partition, Failure>()
   #roundCount = 0
 
-  constructor(clock: Clock) {
+  /** @param parallel how many partitions move at the same time. */
+  constructor(clock: Clock, parallel: number) {
     this.#clock = clock
+    this.#parallel = parallel
   }
 
   /** Whether a round runs, or waits to. */
@@ -79,17 +81,9 @@ export class Lane {
     return this.#lockOf(partition).run(section)
   }
 
-  /** Runs all steps, some at a time. A step does not throw. */
-  async all<T>(steps: readonly (() => Promise<T>)[]): Promise<readonly T[]> {
-    const results: T[] = []
-    let next = 0
-    const work = async (): Promise<void> => {
-      for (let step = steps[next++]; step !== undefined; step = steps[next++]) {
-        results.push(await step())
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(PARALLEL_MOVES, steps.length) }, work))
-    return results
+  /** Runs all steps, some at a time, which meet where one work is done for all. A step does not throw. */
+  all<T>(steps: readonly ((round: Round) => Promise<T>)[]): Promise<readonly T[]> {
+    return new Round(this.#clock, this.#parallel).all(steps)
   }
 
   #lockOf(partition: Partition): Mutex {

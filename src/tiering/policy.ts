@@ -3,6 +3,9 @@
  *
  * Moves count from the append, on the engine's clock, so an idle log tiers too. Each partition moves contiguous
  * prefixes only: a segment is archived after the one before it, and leaves the disk after the one before it.
+ *
+ * Bytes count as well as ages: above the watermark of the disk's budget segments are uploaded and dropped early, and
+ * what does not fit is not flushed (see disk-pressure.ts).
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
@@ -12,6 +15,13 @@ import {
   agedRun,
   compactionDue,
 } from './compaction-plan.ts'
+import {
+  type DiskFacts,
+  type EarlyMoves,
+  NO_EARLY_MOVES,
+  isFlushHeld,
+  planEarlyMoves,
+} from './disk-pressure.ts'
 import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
 import { dueAt } from './due.ts'
 import { recallsDue, recallsOfRound } from './recalls.ts'
@@ -39,6 +49,10 @@ export interface PartitionFacts {
   readonly isArchiveSure: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
   readonly owedEnd?: number
+  /** It holds records whose frames the WAL should let go of, however idle the log is. */
+  readonly isWalDue?: boolean
+  /** Its last move to the archive failed, and is not tried again yet. */
+  readonly isFailing?: boolean
   readonly batches: readonly BatchFactsInRam[]
   readonly segments: SegmentEntries
   /** Whether the directory was restored without its bytes, and is filled now. */
@@ -69,14 +83,18 @@ export interface PartitionPlan {
 export interface TieringInput {
   readonly now: number
   readonly hasArchive: boolean
+  /** Absent: nothing is too much for it. */
+  readonly disk?: DiskFacts | null
   readonly partitions: readonly PartitionFacts[]
 }
 
 /** One plan for each partition that has something to move. */
 export function planTiering(input: TieringInput): readonly PartitionPlan[] {
   const plans: PartitionPlan[] = []
-  for (const facts of input.partitions) {
-    const plan = planPartition(facts, input.now, input.hasArchive)
+  const { disk = null, partitions } = input
+  const early = planEarlyMoves(disk, partitions)
+  for (const facts of partitions) {
+    const plan = planPartition(facts, input, early.get(facts) ?? NO_EARLY_MOVES)
     if (
       plan.retireTo > 0 ||
       plan.retireArchived ||
@@ -92,8 +110,12 @@ export function planTiering(input: TieringInput): readonly PartitionPlan[] {
   return plans
 }
 
-function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean): PartitionPlan {
-  const { policy, logId, partition, isArchiveSure } = facts
+function planPartition(
+  facts: PartitionFacts,
+  { now, hasArchive, disk = null }: TieringInput,
+  early: EarlyMoves,
+): PartitionPlan {
+  const { logId, partition, isArchiveSure } = facts
   const start = retireTo(facts, now)
   const mustAsk = !isArchiveSure && isArchivedAround(facts.segments, start)
   return {
@@ -101,13 +123,27 @@ function planPartition(facts: PartitionFacts, now: number, hasArchive: boolean):
     partition,
     retireTo: mustAsk ? 0 : start,
     retireArchived: hasArchive && (facts.isArchiveBehind || mustAsk),
-    compact: runToCompact(facts, now),
-    flush: isFlushDue(facts, now) ? (policy.localDisk ? 'disk' : 'object') : null,
-    upload: hasArchive ? uploadsDue(facts, now) : [],
+    compact: runToCompact(facts, now, disk),
+    flush: isFlushDue(facts, now) ? flushTarget(facts, disk) : null,
+    upload: hasArchive ? longer(uploadsDue(facts, now), early.upload) : [],
     dropHotTo: dropHotTo(facts, now),
-    dropDisk: hasArchive ? diskDropsDue(facts, now) : [],
-    recall: hasArchive || facts.isFilling === true ? recallsOfRound(facts, now) : [],
+    dropDisk: hasArchive ? longer(diskDropsDue(facts, now), early.dropDisk) : [],
+    recall: mayRecall(facts, hasArchive) ? recallsOfRound(facts, now, disk?.roomBytes) : [],
   }
+}
+
+/** Of two prefixes of one list. */
+function longer(one: readonly number[], other: readonly number[]): readonly number[] {
+  return one.length < other.length ? other : one
+}
+
+/** Null while the disk has no room for it. */
+function flushTarget(
+  { policy, batches, flushedEnd }: PartitionFacts,
+  disk: DiskFacts | null,
+): PartitionPlan['flush'] {
+  if (!policy.localDisk) return 'object'
+  return isFlushHeld(disk, batches, flushedEnd) ? null : 'disk'
 }
 
 /** Whether RAM holds records that the log owes to a lower tier. */
@@ -123,6 +159,10 @@ function isUploadOwed(
   { baseOffset }: SegmentEntry,
 ): boolean {
   return policy.ack === 'object' && baseOffset < owedEnd
+}
+
+function mayRecall({ isFilling = false }: PartitionFacts, hasArchive: boolean): boolean {
+  return hasArchive || isFilling
 }
 
 /** Records that are not yet where the log's policy wants them since it was changed. */
@@ -174,7 +214,24 @@ export function isArchivedAround(segments: SegmentEntries, offset: number): bool
   return index > 0 && around.every((segment) => (segment?.object ?? null) !== null)
 }
 
+/** None while the disk lacks room: a merge takes as much as the segments, until they are gone. */
 function runToCompact(
+  facts: PartitionFacts,
+  now: number,
+  disk: DiskFacts | null,
+): CompactionRun | null {
+  const { segments } = facts
+  const run = runInMind(facts, now)
+  if (run === null || disk === null) return run
+  let bytes = 0
+  for (const segment of segments.from(run.from)) {
+    if (segment.baseOffset >= run.to) break
+    if (segment.disk !== null) bytes += segment.length
+  }
+  return bytes > 0 && (bytes > disk.roomBytes || disk.excessBytes > 0) ? null : run
+}
+
+function runInMind(
   { policy, segments, compaction }: PartitionFacts,
   now: number,
 ): CompactionRun | null {
@@ -211,7 +268,7 @@ function retireDueAt({ policy, segments, totals }: PartitionFacts): number {
 /** A memory-mode log never flushes by its age. Without a local disk the archive's delay is the one that counts. */
 function isFlushDue(facts: PartitionFacts, now: number): boolean {
   const { policy } = facts
-  if (isOwing(facts)) return true
+  if (isOwing(facts) || facts.isWalDue === true) return true
   if (policy.mode === 'memory') return false
   const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
   const oldest = facts.batches.find((batch) => batch.endOffset > facts.flushedEnd)
@@ -263,50 +320,71 @@ export type TierAction =
   | 'retire'
 
 /** When, in ms from now, a plan could next have something to do; Infinity when nothing ages. */
-export function nextDueMs({ now, hasArchive, partitions }: TieringInput): number {
+export function nextDueMs(input: TieringInput): number {
+  const { now, disk = null, partitions } = input
+  if (planEarlyMoves(disk, partitions).size > 0) return 0
   let least = Infinity
-  const note = (_: TierAction, at: number): void => {
-    if (at < least) least = at
+  const note = (action: TierAction, at: number, facts: PartitionFacts): void => {
+    if (at >= least) return
+    const isDue = at <= now
+    if (action === 'flush' && isDue && flushTarget(facts, disk) === null) return
+    least = at
   }
-  for (const facts of partitions) eachUpcoming(facts, now, hasArchive, note)
+  for (const facts of partitions) eachUpcoming(facts, input, note)
   return Math.max(0, least - now)
 }
+
+export interface NextMove {
+  readonly action: TierAction
+  readonly inMs: number
+  /** The disk's budget has a segment leave it before its time, or has a flush wait. */
+  readonly isForDisk: boolean
+}
+
+/** What is around a partition. */
+export type Around = Omit<TieringInput, 'partitions'>
 
 /** The next thing that a plan could do with a partition, and in how many ms; null when nothing ages. */
 export function nextMove(
   facts: PartitionFacts,
-  now: number,
-  hasArchive: boolean,
-): { readonly action: TierAction; readonly inMs: number } | null {
+  around: Around,
+  early: EarlyMoves = NO_EARLY_MOVES,
+): NextMove | null {
+  const { now, disk = null } = around
+  if (early.dropDisk.length > 0) return { action: 'drop-disk', inMs: 0, isForDisk: true }
+  if (early.upload.length > 0) return { action: 'upload', inMs: 0, isForDisk: true }
   let next: { action: TierAction; at: number } | null = null
-  eachUpcoming(facts, now, hasArchive, (action, at) => {
+  eachUpcoming(facts, around, (action, at) => {
     if (at < (next?.at ?? Infinity)) next = { action, at }
   })
   const found = next as { action: TierAction; at: number } | null
-  return found === null ? null : { action: found.action, inMs: Math.max(0, found.at - now) }
+  if (found === null) return null
+  const { action, at } = found
+  const isHeld = action === 'flush' && at <= now && flushTarget(facts, disk) === null
+  return { action, inMs: Math.max(0, at - now), isForDisk: isHeld }
 }
 
 /** Tells what comes next of each kind, and when, in ms of the clock: `now` is what is due. */
 function eachUpcoming(
   facts: PartitionFacts,
-  now: number,
-  hasArchive: boolean,
-  note: (action: TierAction, at: number) => void,
+  { now, hasArchive, disk = null }: Around,
+  tell: (action: TierAction, at: number, facts: PartitionFacts) => void,
 ): void {
   const { policy, batches, segments, flushedEnd } = facts
-  if (isOwing(facts)) note('flush', now)
+  const note = (action: TierAction, at: number): void => tell(action, at, facts)
+  if (isOwing(facts) || facts.isWalDue === true) note('flush', now)
   note('retire', retireDueAt(facts))
   if (policy.retentionBytes !== null && retireTo(facts, now) > 0) note('retire', now)
   if (policy.mode !== 'memory') {
-    note('compact', runToCompact(facts, now) === null ? agedAt(facts, now) : now)
+    note('compact', runToCompact(facts, now, disk) === null ? agedAt(facts, now) : now)
     const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
     const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
     if (oldest !== undefined) note('flush', dueAt(oldest.appendTimeMin, after, now))
     const first = batches[0]
     if (first !== undefined) note('drop-memory', dueAt(first.appendTimeMax, policy.memoryTtl, now))
   }
-  const [recalled] = hasArchive || facts.isFilling === true ? recallsDue(facts, now) : []
-  if (recalled !== undefined) note('recall', now)
+  if (mayRecall(facts, hasArchive) && recallsOfRound(facts, now, disk?.roomBytes).length > 0)
+    note('recall', now)
   if (!hasArchive) return
   if (facts.isArchiveBehind) note('retire', now)
   const [waiting] = segments.lacking('object')

@@ -9,15 +9,16 @@
  */
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
-import { randomHex } from '../base/random.ts'
 import { sha256Hex } from '../storage/checksum.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
-import { segmentDirectory, segmentPath, temporaryPath } from '../format/paths.ts'
+import { segmentDirectory, segmentPath } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { commitLocal } from './commit.ts'
 import { notedIn } from './committed.ts'
-import type { DiskContext, TierMove, TieringContext } from './context.ts'
+import type { TierMove, TieringContext } from './context.ts'
+import { writeFile } from './packs.ts'
 
 /** Brings the named segments to the disk in order, and returns what moved. */
 export async function recallSegments(
@@ -38,16 +39,12 @@ export async function recallSegments(
     const name = { ...segment, logId: log.id, partition: partition.partition }
     const location = { object: segmentPath(name), position: 0, length: segment.length }
     const bytes = await fetchVerified(store, segment)
-    await writeSegmentFile(
-      context,
-      disk,
-      segmentDirectory(log.id, partition.partition),
-      location,
-      bytes,
-    )
-    await commitCopy(disk, log, partition.partition, segment, location)
+    const directory = segmentDirectory(log.id, partition.partition)
+    await writeFile(context, disk, directory, location.object, bytes)
+    await commitCopy(context, log, partition.partition, segment, location)
     if (!partition.hasSegment(segment)) continue
     partition.setCopy(segment.baseOffset, 'disk', location)
+    context.diskBudget.named(location.object)
     moves.push({
       log: log.name,
       partition: partition.partition,
@@ -76,40 +73,14 @@ export async function fetchVerified(
   })
 }
 
-/** Puts a segment's bytes under its name, all of them or nothing, and makes both durable. */
-export async function writeSegmentFile(
-  context: TieringContext,
-  { fileSystem, dataDir }: DiskContext,
-  directory: string,
-  { object }: Location,
-  bytes: Uint8Array,
-): Promise<void> {
-  const temporary = `${dataDir}/${temporaryPath(randomHex(context.random, 8))}`
-  try {
-    const file = await fileSystem.create(temporary)
-    try {
-      await file.write(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await fileSystem.makeDirectory(`${dataDir}/${directory}`)
-    await fileSystem.rename(temporary, `${dataDir}/${object}`)
-  } catch (error) {
-    await fileSystem.remove(temporary).catch(() => {})
-    throw error
-  }
-  await fileSystem.syncDirectory(`${dataDir}/${directory}`)
-}
-
 async function commitCopy(
-  disk: DiskContext,
+  context: TieringContext,
   log: LiveLog,
   partition: number,
   segment: SegmentEntry,
   location: Location,
 ): Promise<void> {
-  await disk.manifest.commit((state) => {
+  await commitLocal(context, (state) => {
     const { baseOffset } = segment
     const known = notedIn(state, log, partition)?.segments.startingAt(baseOffset)
     // A commit that was answered with an error may have been done; or the segment was retired meanwhile.

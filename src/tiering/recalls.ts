@@ -28,11 +28,16 @@ export function recallsDue(
   return isWanted ? fillable(segments, policy.diskTtl, now) : []
 }
 
-/** Base offsets of as many of them as one round takes. */
-export function recallsOfRound(facts: RecallFacts, now: number): readonly number[] {
+/** Base offsets of as many of them as one round takes and the disk has room for. */
+export function recallsOfRound(
+  facts: RecallFacts,
+  now: number,
+  roomBytes: number = Infinity,
+): readonly number[] {
   const round: number[] = []
   let bytes = 0
   for (const { baseOffset, length } of recallsDue(facts, now)) {
+    if (bytes + length > roomBytes) break
     if (round.length > 0 && (round.length >= ROUND_SEGMENTS || bytes + length > ROUND_BYTES)) break
     round.push(baseOffset)
     bytes += length

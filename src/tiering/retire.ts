@@ -11,6 +11,7 @@
 import { present } from '../base/assert.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { commitLocal } from './commit.ts'
 import { notedIn } from './committed.ts'
 import type { TieringContext } from './context.ts'
 import { isCompacting, settleCompaction } from './compact.ts'
@@ -45,7 +46,7 @@ async function retireNow(
   if (!isSure && isArchivedAround(partition.segments, startOffset)) return
   const disk = present(context.disk, 'a log that keeps its records so long has a disk')
   const number = partition.partition
-  await disk.manifest.commit((state) => {
+  await commitLocal(context, (state) => {
     // A commit that was answered with an error may have been done.
     if ((notedIn(state, log, number)?.startOffset ?? Infinity) >= startOffset) return []
     const place = { logId: log.id, partition: number }
@@ -66,11 +67,11 @@ async function retireNow(
   removeFiles(
     context,
     disk,
-    retired.flatMap((segment) => (segment.disk === null ? [] : [segment.disk.object])),
+    retired.flatMap((segment) => segment.disk ?? []),
   )
 }
 
 /** Tells the archive where the partitions of a log begin. */
 export async function retireArchived(context: TieringContext, log: LiveLog): Promise<void> {
-  await present(context.archive, 'an archive is told').commitStarts(log)
+  await present(context.archive, 'an archive is told').commitStarts(log, context.round)
 }

@@ -17,7 +17,8 @@ import {
   collectArchive,
   isCollectable,
 } from './collect.ts'
-import { commitCheckpoint } from './checkpoint.ts'
+import { commitCheckpoint, walDueBelow } from './checkpoint.ts'
+import { diskFailures, isWaitingForDisk } from './disk-shortage.ts'
 import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
@@ -25,6 +26,7 @@ import { compactionScope, partitionFacts } from './facts.ts'
 import { isDetached } from './detach.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
+import { hasLoosePacks, sweepPacks } from './loose-packs.ts'
 import {
   type PartitionFacts,
   type PartitionPlan,
@@ -34,7 +36,26 @@ import {
 } from './policy.ts'
 import { ALL_LOGS, isPaused } from './pause.ts'
 import { recallSegments } from './recall.ts'
+import type { Round } from './round.ts'
 import { retireArchived, retirePartition } from './retire.ts'
+import {
+  type LaneName,
+  type Move,
+  type NowOptions,
+  type Outcome,
+  type Step,
+  type TierReport,
+  type TierTarget,
+  stepsOf,
+  isFlushed,
+  flushesToDisk,
+  hasPart,
+  movesOf,
+  failuresOf,
+  lowestTier,
+  pendingFor,
+} from './steps.ts'
+import { TIER_LIMITS, type TierLimits } from './tier-limits.ts'
 import { uploadSegments } from './upload.ts'
 
 /**
@@ -44,41 +65,6 @@ const LOOK_INTERVAL_MS = 250
 
 const COLLECT_INTERVAL_MS = 60_000
 
-/** Which tier `now` brings everything to. */
-export type TierTarget = 'disk' | 'object'
-
-/**
- * A snapshot pins records in the archive whatever their log's mode; otherwise a log moves only to tiers that it has.
- */
-export interface NowOptions {
-  readonly forSnapshot?: boolean
-}
-
-export interface TierReport {
-  readonly moved: readonly TierMove[]
-  /** Segments and batches that are still above the asked tier. */
-  readonly pending: number
-  /** Partitions that could not move, with why. */
-  readonly failed: readonly TierFailure[]
-}
-
-export interface TierFailure {
-  readonly log: string
-  readonly partition: number
-  readonly code: string
-  readonly message: string
-}
-
-type LaneName = 'local' | 'remote'
-
-interface Step {
-  readonly log: LiveLog
-  readonly partition: Partition
-}
-
-/** Of one step: what moved, or why nothing did. */
-type Outcome = { readonly moves: readonly TierMove[] } | { readonly failure: TierFailure }
-
 export class TieringScheduler {
   readonly #context: TieringContext
   readonly #lanes: Readonly<Record<LaneName, Lane>>
@@ -86,9 +72,10 @@ export class TieringScheduler {
   #nextCollect = 0
   #isClosed = false
 
-  constructor(context: TieringContext) {
+  constructor(context: TieringContext, { maxFlushes, maxUploads }: TierLimits = TIER_LIMITS) {
+    const { clock } = context
     this.#context = context
-    this.#lanes = { local: new Lane(context.clock), remote: new Lane(context.clock) }
+    this.#lanes = { local: new Lane(clock, maxFlushes), remote: new Lane(clock, maxUploads) }
   }
 
   /** Begins to look for work; nothing moves before. */
@@ -119,15 +106,13 @@ export class TieringScheduler {
     this.#assertOpen()
     const steps = stepsOf(logs, options.forSnapshot)
     const flushing = steps.filter(flushesToDisk).filter(isFlushed)
-    const local = await this.#runSteps('local', flushing, (step) =>
-      flushPartition(this.#context, step.log, step.partition, 'disk'),
-    )
+    const local = await this.#runSteps('local', flushing, flushTo('disk'))
     const failed = new Set(failuresOf(local).map(({ log, partition }) => `${log}/${partition}`))
     const isRemote = (step: Step): boolean =>
       (!step.log.policy.localDisk || lowestTier(step.log, target, options) === 'object') &&
       !failed.has(`${step.log.name}/${step.partition.partition}`)
-    const remote = await this.#runSteps('remote', steps.filter(isRemote), (step) =>
-      this.#archiveAll(step),
+    const remote = await this.#runSteps('remote', steps.filter(isRemote), (step, context) =>
+      this.#archiveAll(step, context),
     )
     const outcomes = [...local, ...remote]
     return {
@@ -136,7 +121,7 @@ export class TieringScheduler {
         (sum, step) => sum + pendingFor(step, lowestTier(step.log, target, options)),
         0,
       ),
-      failed: failuresOf(outcomes),
+      failed: [...failuresOf(outcomes), ...diskFailures(this.#context, steps.filter(isFlushed))],
     }
   }
 
@@ -150,11 +135,11 @@ export class TieringScheduler {
   async compact(logs: readonly LiveLog[]): Promise<TierReport> {
     this.#assertOpen()
     const steps = stepsOf(logs).filter(({ log }) => log.policy.mode !== 'memory')
-    const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }) => {
+    const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }, context) => {
       const moves: TierMove[] = []
-      const scope = compactionScope(log, partition.partition, this.#context.archive)
+      const scope = compactionScope(log, partition.partition, context.archive)
       for (const run of compactableRuns(partition.segments, scope))
-        moves.push(...(await compactSegments(this.#context, log, partition, run)))
+        moves.push(...(await compactSegments(context, log, partition, run)))
       return moves
     })
     return { moved: movesOf(outcomes), pending: 0, failed: failuresOf(outcomes) }
@@ -189,14 +174,19 @@ export class TieringScheduler {
     const { local, remote } = this.#lanes
     const mayFlush = (lane: Lane) => (step: Step) =>
       step.partition.nextOffset > step.partition.flushedEnd && !lane.isBackingOff(step.partition)
+    const fits = ({ partition }: Step): boolean => !isWaitingForDisk(this.#context, partition)
     const toObject = steps.filter((step) => !step.log.policy.localDisk).filter(mayFlush(remote))
     if (toObject.length > 0 && !remote.isBusy) {
       this.#runInBackground('remote', () =>
-        this.#runSteps('remote', toObject, (step) => this.#flushAndDrop(step, 'object')),
+        this.#runSteps('remote', toObject, (step, context) =>
+          this.#flushAndDrop(context, step, 'object'),
+        ),
       )
     }
-    const toDisk = steps.filter(flushesToDisk).filter(mayFlush(local))
-    await this.#runSteps('local', toDisk, (step) => this.#flushAndDrop(step, 'disk'))
+    const toDisk = steps.filter(flushesToDisk).filter(mayFlush(local)).filter(fits)
+    await this.#runSteps('local', toDisk, (step, context) =>
+      this.#flushAndDrop(context, step, 'disk'),
+    )
   }
 
   /** Stops looking, waits for what runs, and brings down what no WAL would bring back. */
@@ -204,12 +194,12 @@ export class TieringScheduler {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#timer?.cancel()
+    // What is only in RAM is worth more than the line.
+    this.#context.diskBudget.lift()
     await Promise.all(Object.values(this.#lanes).map((lane) => lane.round(async () => {})))
     const isOnlyInRam = ({ log, partition }: Step): boolean =>
       partition.isOwing || (!log.policy.wal && partition.nextOffset > partition.flushedEnd)
     const steps = stepsOf(this.#context.logs()).filter(isOnlyInRam)
-    const flushTo = (target: TierTarget) => (step: Step) =>
-      flushPartition(this.#context, step.log, step.partition, target)
     const outcomes = [
       ...(await this.#runSteps('local', steps.filter(flushesToDisk), flushTo('disk'))),
       ...(await this.#runSteps(
@@ -235,12 +225,22 @@ export class TieringScheduler {
       this.#arm()
       if (isPaused(this.#context, ALL_LOGS)) return
       this.#collectWhenDue()
-      if (nextDueMs(this.#input(false)) > 0) return
+      if (nextDueMs(this.#input(false)) > 0 && !hasLoosePacks(this.#context)) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
-        if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runDue(lane, false))
+        if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runOn(lane))
       }
     })
+  }
+
+  /** A round, and another as long as they make room that the disk lacks. */
+  async #runOn(lane: LaneName): Promise<void> {
+    for (;;) {
+      const moves = await this.#runDue(lane, false)
+      const isPressed = this.#context.diskBudget.facts().excessBytes > 0
+      const mustEnd = this.#isClosed || isPaused(this.#context, ALL_LOGS)
+      if (moves.length === 0 || !isPressed || mustEnd) return
+    }
   }
 
   /** The archive is looked through for what may be collected, now and then. */
@@ -260,13 +260,17 @@ export class TieringScheduler {
   /** Logs whose moves are paused move when somebody asks for a round. */
   #input(isAsked: boolean): TieringInput {
     const partitions: PartitionFacts[] = []
+    const walDue = walDueBelow(this.#context)
     for (const { log, partition } of stepsOf(this.#context.logs())) {
       if (!isAsked && isPaused(this.#context, log.id)) continue
-      partitions.push(partitionFacts(log, partition, this.#context.archive, this.isFilling))
+      const isFailing = this.#lanes.remote.isBackingOff(partition)
+      const around = { walDueBelow: walDue, isFailing, isFilling: this.isFilling }
+      partitions.push(partitionFacts(log, partition, this.#context.archive, around))
     }
     return {
       now: this.#context.clock.now(),
       hasArchive: this.#context.archive !== null,
+      disk: this.#context.diskBudget.facts(),
       partitions,
     }
   }
@@ -289,77 +293,83 @@ export class TieringScheduler {
       const outcomes = await lane.all(
         due.map(
           ({ step, plan }) =>
-            () =>
-              this.#attempt(name, step, () => this.#execute(name, step, plan)),
+            (round) =>
+              this.#attempt(name, step, round, (context) =>
+                this.#execute(context, name, step, plan),
+              ),
         ),
       )
-      if (due.length > 0) await this.#checkpoint()
+      await this.#endRound(name, due.length > 0)
       return movesOf(outcomes)
     })
   }
 
   async #execute(
+    context: TieringContext,
     name: LaneName,
     { log, partition }: Step,
     plan: PartitionPlan,
   ): Promise<readonly TierMove[]> {
     const moves: TierMove[] = []
     if (name === 'local') {
-      if (plan.retireTo > 0) await retirePartition(this.#context, log, partition, plan.retireTo)
+      if (plan.retireTo > 0) await retirePartition(context, log, partition, plan.retireTo)
       if (plan.flush === 'disk')
-        moves.push(...(await flushPartition(this.#context, log, partition, 'disk')))
+        moves.push(...(await flushPartition(context, log, partition, 'disk')))
       return moves
     }
-    if (plan.retireArchived) await retireArchived(this.#context, log)
+    if (plan.retireArchived) await retireArchived(context, log)
     if (plan.dropDisk.length > 0) {
-      moves.push(...(await dropDiskCopies(this.#context, log, partition, plan.dropDisk)))
+      moves.push(...(await dropDiskCopies(context, log, partition, plan.dropDisk)))
     }
     if (plan.flush === 'object') {
-      moves.push(...(await flushPartition(this.#context, log, partition, 'object')))
+      moves.push(...(await flushPartition(context, log, partition, 'object')))
     }
     if (plan.upload.length > 0) {
-      moves.push(...(await uploadSegments(this.#context, log, partition, plan.upload)))
+      moves.push(...(await uploadSegments(context, log, partition, plan.upload)))
     }
     if (plan.compact !== null) {
-      moves.push(...(await compactSegments(this.#context, log, partition, plan.compact)))
+      moves.push(...(await compactSegments(context, log, partition, plan.compact)))
     }
     if (plan.recall.length > 0) {
-      moves.push(...(await recallSegments(this.#context, log, partition, plan.recall)))
+      moves.push(...(await recallSegments(context, log, partition, plan.recall)))
     }
     return moves
   }
 
-  async #archiveAll({ log, partition }: Step): Promise<readonly TierMove[]> {
+  async #archiveAll(
+    { log, partition }: Step,
+    context: TieringContext,
+  ): Promise<readonly TierMove[]> {
     const isDirect = !log.policy.localDisk
-    const moves = isDirect
-      ? [...(await flushPartition(this.#context, log, partition, 'object'))]
-      : []
+    const moves = isDirect ? [...(await flushPartition(context, log, partition, 'object'))] : []
     const offsets = Array.from(partition.segments.lacking('object'), (entry) => entry.baseOffset)
     if (offsets.length > 0) {
-      moves.push(...(await uploadSegments(this.#context, log, partition, offsets)))
+      moves.push(...(await uploadSegments(context, log, partition, offsets)))
     }
     return moves
   }
 
-  async #flushAndDrop({ log, partition }: Step, target: TierTarget): Promise<readonly TierMove[]> {
-    const moves = await flushPartition(this.#context, log, partition, target)
+  async #flushAndDrop(
+    context: TieringContext,
+    { log, partition }: Step,
+    target: TierTarget,
+  ): Promise<readonly TierMove[]> {
+    const moves = await flushPartition(context, log, partition, target)
     partition.dropHot(partition.flushedEnd)
     return moves
   }
 
   /** A round of one move for each of the steps. */
-  async #runSteps(
-    name: LaneName,
-    steps: readonly Step[],
-    move: (step: Step) => Promise<readonly TierMove[]>,
-  ): Promise<readonly Outcome[]> {
+  async #runSteps(name: LaneName, steps: readonly Step[], move: Move): Promise<readonly Outcome[]> {
     if (steps.length === 0) return []
     const lane = this.#lanes[name]
     return lane.round(async () => {
       const outcomes = await lane.all(
-        steps.map((step) => () => this.#attempt(name, step, () => move(step))),
+        steps.map(
+          (step) => (round) => this.#attempt(name, step, round, (context) => move(step, context)),
+        ),
       )
-      await this.#checkpoint()
+      await this.#endRound(name, true)
       return outcomes
     })
   }
@@ -368,13 +378,15 @@ export class TieringScheduler {
   async #attempt(
     name: LaneName,
     { log, partition }: Step,
-    move: () => Promise<readonly TierMove[]>,
+    round: Round,
+    move: (context: TieringContext) => Promise<readonly TierMove[]>,
   ): Promise<Outcome> {
     const { local, remote } = this.#lanes
+    const context = { ...this.#context, round }
     const settled = async (): Promise<readonly TierMove[]> => {
       if (isDetached(log)) return []
-      if (name === 'remote') await this.#settle(log, partition)
-      return move()
+      if (name === 'remote') await this.#settle(context, log, partition)
+      return move(context)
     }
     try {
       return { moves: await this.#lanes[name].attempt(partition, settled) }
@@ -395,81 +407,30 @@ export class TieringScheduler {
   }
 
   /** Manifests and partition agree before anything moves that the archive may know of. */
-  async #settle(log: LiveLog, partition: Partition): Promise<void> {
-    const { archive } = this.#context
+  async #settle(context: TieringContext, log: LiveLog, partition: Partition): Promise<void> {
+    const { archive } = context
     if (archive?.isSure === false) await archive.settle()
-    await settleCompaction(this.#context, log, partition)
+    await settleCompaction(context, log, partition)
   }
 
-  async #checkpoint(): Promise<void> {
+  async #endRound(name: LaneName, hasMoved: boolean): Promise<void> {
+    const { logger } = this.#context
     try {
-      await commitCheckpoint(this.#context)
+      if (hasMoved) await commitCheckpoint(this.#context)
     } catch (error) {
-      this.#context.logger.warn(
-        'The checkpoint could not be committed; recovery starts further back.',
-        { reason: String(error) },
-      )
+      const reason = String(error)
+      logger.warn('The checkpoint could not be committed; recovery starts further back.', {
+        reason,
+      })
+    }
+    try {
+      if (name === 'local') await sweepPacks(this.#context)
+    } catch (error) {
+      logger.warn('Packs of dropped segments are looked at again later.', { reason: String(error) })
     }
   }
 }
 
-/**
- * Partitions of logs that have a tier below RAM, or had one when their records came; for a snapshot also those of logs
- * in RAM that have segments which the archive does not.
- */
-function stepsOf(logs: Iterable<LiveLog>, forSnapshot = false): readonly Step[] {
-  const steps: Step[] = []
-  for (const log of logs) {
-    const isInRam = log.policy.mode === 'memory'
-    for (const partition of log.partitions) {
-      const isWanted = !isInRam || partition.isOwing || (forSnapshot && lacksObjects(partition) > 0)
-      if (isWanted) steps.push({ log, partition })
-    }
-  }
-  return steps
-}
-
-/** A log in RAM flushes nothing but what it owes. */
-function isFlushed({ log, partition }: Step): boolean {
-  return log.policy.mode !== 'memory' || partition.isOwing
-}
-
-function flushesToDisk({ log }: Step): boolean {
-  return log.policy.localDisk
-}
-
-function hasPart(name: LaneName, plan: PartitionPlan): boolean {
-  if (name === 'local') return plan.flush === 'disk' || plan.retireTo > 0
-  const counts = [plan.upload, plan.dropDisk, plan.recall].map(({ length }) => length)
-  const isForced = plan.retireArchived || plan.compact !== null
-  return plan.flush === 'object' || isForced || counts.some((count) => count > 0)
-}
-
-function movesOf(outcomes: readonly Outcome[]): readonly TierMove[] {
-  return outcomes.flatMap((outcome) => ('moves' in outcome ? outcome.moves : []))
-}
-
-function failuresOf(outcomes: readonly Outcome[]): readonly TierFailure[] {
-  return outcomes.flatMap((outcome) => ('failure' in outcome ? [outcome.failure] : []))
-}
-
-function lowestTier(
-  log: LiveLog,
-  target: TierTarget,
-  { forSnapshot = false }: NowOptions,
-): TierTarget {
-  return log.policy.mode !== 'hybrid' && !forSnapshot ? 'disk' : target
-}
-
-function lacksObjects({ segments }: Partition): number {
-  return segments.length - segments.countHaving('object')
-}
-
-function pendingFor(step: Step, target: TierTarget): number {
-  const { partition } = step
-  const inRam = !isFlushed(step)
-    ? 0
-    : partition.batches.filter((batch) => batch.endOffset > partition.flushedEnd).length
-  const onDisk = target === 'object' ? lacksObjects(partition) : 0
-  return inRam + onDisk
+function flushTo(target: TierTarget): Move {
+  return ({ log, partition }, context) => flushPartition(context, log, partition, target)
 }

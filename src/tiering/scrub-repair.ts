@@ -16,7 +16,8 @@ import { present } from '../base/assert.ts'
 import { isStratalogError } from '../base/errors.ts'
 import type { Location } from '../format/manifest.ts'
 import type { TieringContext } from './context.ts'
-import { fetchVerified, writeSegmentFile } from './recall.ts'
+import { writeFile } from './packs.ts'
+import { fetchVerified } from './recall.ts'
 import { type SegmentCopy, isNamed, otherCopy } from './scrub-copies.ts'
 import { ownsObject } from './scrub-look.ts'
 import { readVerified } from './upload.ts'
@@ -71,7 +72,8 @@ async function repairFile(
   if ((await fileSystem.stat(`${dataDir}/${location.object}`)) !== null)
     await quarantine.file(location.object)
   if (!isNamed(context, copy)) return
-  await writeSegmentFile(context, disk, directoryOf(location), location, bytes)
+  // The budget counts it already.
+  await writeFile(context, disk, directoryOf(location), location.object, bytes, 0)
   await readVerified(disk, segment)
 }
 

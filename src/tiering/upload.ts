@@ -2,20 +2,28 @@
  * Upload: a segment on disk gets an object copy.
  *
  * 1. read the file and check it against the manifest: what rotted on disk is not spread;
- * 2. put it under a content-derived key; read length and checksum back from the store;
- * 3. commit to the archive's manifest, then to the local one;
+ * 2. put it under a content-derived key, small ones of many partitions in one pack; read length and checksum back from
+ *    the store;
+ * 3. commit to the archive's manifest, then to the local one: once each for all of a round;
  *    (a crash in between is found at the next open: the archive knows more, and the local manifest learns it)
  * 4. only then may the disk copy go, when its time comes.
  */
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { sha256Hex } from '../storage/checksum.ts'
-import type { Location, SegmentEntry } from '../format/manifest.ts'
-import { segmentKey } from '../format/paths.ts'
+import { PACK_BYTES_MAX } from '../format/limits.ts'
+import type { SegmentEntry } from '../format/manifest.ts'
+import type { SegmentName } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
-import { hasSegment, notedIn } from './committed.ts'
+import { readWhole } from '../log/segment-copies.ts'
+import { commitLocal } from './commit.ts'
+import { asCommitted, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
+import { areNamed, putSegments } from './packs.ts'
+
+/** Segments of one partition that go together weigh this at most, or are one: a pack of them is full. */
+const PORTION_BYTES = PACK_BYTES_MAX - 1024 * 1024
 
 /** Uploads the named segments in order and returns what moved. */
 export async function uploadSegments(
@@ -25,61 +33,108 @@ export async function uploadSegments(
   baseOffsets: readonly number[],
 ): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'what is uploaded lies on disk')
-  const archive = present(context.archive, 'an upload needs an archive')
   const moves: TierMove[] = []
+  let portion: ReadSegment[] = []
+  let bytes = 0
+  const uploadPortion = async (): Promise<void> => {
+    const read = portion
+    portion = []
+    bytes = 0
+    if (read.length > 0) moves.push(...(await uploadTogether(context, log, partition, read)))
+  }
   for (const baseOffset of baseOffsets) {
     const segment = partition.segments.startingAt(baseOffset)
     if (segment === undefined || segment.object !== null) continue
-    const key = segmentKey({ ...segment, logId: log.id, partition: partition.partition })
-    const location: Location = { object: key, position: 0, length: segment.length }
-    await archive.putSegment(key, await readVerified(disk, segment), segment.sha256)
-    const noted = notedIn(disk.manifest.state, log, partition.partition)?.producers
-    await archive.commitSegments([
-      {
-        log,
-        partition: partition.partition,
-        segment: { ...segment, object: location },
-        producers: [...(noted?.values() ?? [])],
-      },
-    ])
-    await noteUpload(context, log, partition, segment, location)
-    context.metrics.count('stratalog_upload_bytes_total', segment.length)
-    moves.push({
-      log: log.name,
-      partition: partition.partition,
-      from: segment.baseOffset,
-      to: segment.endOffset,
-      fromTier: 'disk',
-      toTier: 'object',
-      bytes: segment.length,
-    })
+    if (bytes + segment.length > PORTION_BYTES) await uploadPortion()
+    try {
+      portion.push({ segment, bytes: await readVerified(disk, segment) })
+    } catch (error) {
+      // What comes before it goes; what comes behind would leave a hole.
+      await uploadPortion()
+      throw error
+    }
+    bytes += segment.length
   }
+  await uploadPortion()
   return moves
 }
 
-/** Commits to the local manifest that the archive has a segment, and tells the partition. */
-export async function noteUpload(
+interface ReadSegment {
+  readonly segment: SegmentEntry
+  readonly bytes: Uint8Array
+}
+
+async function uploadTogether(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
-  segment: SegmentEntry,
-  location: Location,
-): Promise<void> {
+  read: readonly ReadSegment[],
+): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'what is uploaded lies on disk')
-  const { baseOffset } = segment
-  await disk.manifest.commit((state) => {
-    // It was retired meanwhile, and the archive will be told.
-    if (!hasSegment(state, log, partition.partition, segment)) return []
-    const place = { logId: log.id, partition: partition.partition }
-    return [{ kind: 'segment-copied', ...place, baseOffset, tier: 'object', location }]
+  const archive = present(context.archive, 'an upload needs an archive')
+  const number = partition.partition
+  const { retention } = log.policy
+  const locations = await putSegments(
+    context,
+    read.map(({ segment, bytes }) => {
+      const name = { ...nameOf(segment), logId: log.id, partition: number }
+      return { partition, retention, name, bytes }
+    }),
+  )
+  const noted = notedIn(disk.manifest.state, log, number)?.producers
+  const producers = [...(noted?.values() ?? [])]
+  const put = read.map(({ segment }, index) => ({
+    ...segment,
+    object: present(locations[index], 'each segment lies somewhere'),
+  }))
+  const state = await archive.commitSegments(
+    put.map((segment) => ({ log, partition: number, segment, producers })),
+    context.round,
+  )
+  areNamed(partition)
+  const committed = put.map((segment) => asCommitted(state, log, number, segment, 'object'))
+  await noteUploads(context, log, partition, committed)
+  return committed.map(({ baseOffset: from, endOffset: to, length: bytes }) => {
+    context.metrics.count('stratalog_upload_bytes_total', bytes)
+    const place = { log: log.name, partition: number }
+    return { ...place, from, to, fromTier: 'disk', toTier: 'object', bytes }
   })
-  if (partition.hasSegment(segment)) partition.setCopy(baseOffset, 'object', location)
+}
+
+function nameOf({
+  baseOffset,
+  sha256,
+  format,
+}: SegmentEntry): Pick<SegmentName, 'baseOffset' | 'sha256' | 'format'> {
+  return { baseOffset, sha256, format }
+}
+
+/** Commits to the local manifest what object copies the archive has of segments, and tells the partition. */
+export async function noteUploads(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  segments: readonly SegmentEntry[],
+): Promise<void> {
+  await commitLocal(context, (state) =>
+    segments.flatMap((segment) => {
+      // It was retired meanwhile, and the archive will be told.
+      if (!hasSegment(state, log, partition.partition, segment)) return []
+      const place = { logId: log.id, partition: partition.partition }
+      const location = present(segment.object, 'what was uploaded has an object copy')
+      const { baseOffset } = segment
+      return [{ kind: 'segment-copied' as const, ...place, baseOffset, tier: 'object', location }]
+    }),
+  )
+  for (const segment of segments)
+    if (partition.hasSegment(segment))
+      partition.setCopy(segment.baseOffset, 'object', segment.object)
 }
 
 /** The disk copy's bytes. @throws StratalogError `segment_corrupt` when they are not what the manifest says. */
 export async function readVerified(disk: DiskContext, segment: SegmentEntry): Promise<Uint8Array> {
   const location = present(segment.disk, 'a segment that is uploaded has a disk copy')
-  const bytes = await disk.fileSystem.read(`${disk.dataDir}/${location.object}`)
+  const bytes = await readWhole(disk.fileSystem, disk.dataDir, location)
   if (bytes.length === segment.length && (await sha256Hex(bytes)) === segment.sha256) return bytes
   throw new StratalogError(
     'segment_corrupt',

@@ -25,9 +25,11 @@ import { coldRead } from '../../bench/cold-read.bench.ts'
 import { pointMemory } from '../../bench/point-memory.bench.ts'
 import { readMemory } from '../../bench/read-memory.bench.ts'
 import { recovery } from '../../bench/recovery.bench.ts'
+import { requests } from '../../bench/requests.bench.ts'
 import { restoreLazy } from '../../bench/restore-lazy.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
+import { tiering } from '../../bench/tiering.bench.ts'
 import { sharedMinio } from '../support/minio-global.ts'
 import { repositoryRoot } from '../support/repository.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -44,8 +46,10 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     appendDurable,
     recovery,
     ackBeside,
+    tiering,
     manifest,
     coldRead,
+    requests,
     sqlCold,
     restoreLazy,
   ])('$name', async (benchmark) => {
@@ -233,6 +237,7 @@ describe('the command', () => {
       'append-durable',
       'recovery',
       'ack-beside',
+      'tiering',
       'manifest',
       'cold-read',
       'sql-cold',
@@ -244,7 +249,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, manifest, cold-read, sql-cold',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, sql-cold',
     )
   })
 

@@ -46,6 +46,7 @@ async function rig(
     metrics: noMetrics,
     logger: silentLogger,
     retryPolicy: { triesMax, delayMinMs: 1, delayMaxMs: 5 },
+    circuitPolicy: { failuresMax: Infinity },
     s3Limits: { connectMs: 1_000, responseMs: 400, bodyWindowMs: 150, bodyWindowBytesMin: 1_000 },
   })
   return {
@@ -194,6 +195,7 @@ describe('an answer', () => {
     [403, 'SignatureDoesNotMatch', 'store_denied'],
     [403, 'RequestTimeTooSkewed', 'store_denied'],
     [403, 'SomethingNew', 'store_denied'],
+    [403, 'InvalidObjectState', 'object_offline'],
     [404, 'NoSuchBucket', 'bucket_not_found'],
     [404, 'NoSuchKey', 'object_not_found'],
     [412, 'PreconditionFailed', 'object_exists'],

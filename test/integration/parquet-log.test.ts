@@ -39,7 +39,7 @@ test('is read, queried, verified, inspected, dumped, restored, drilled, and equa
   const place = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
   {
     await using db = await Stratalog.open(place)
-    db.tier.pause()
+    await db.tier.pause()
     for (const segmentFormat of ['arrow', 'parquet'] as const) {
       const storage = { segmentFormat, diskTtl: '1h', archiveAfter: '0ms' }
       const log = await db.createLog(segmentFormat, { timeColumn: 'at', storage })
@@ -116,7 +116,7 @@ test('is what a log of Arrow segments becomes with age, also when its policy is 
   const place = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
   {
     await using db = await Stratalog.open(place, { clock })
-    db.tier.pause()
+    await db.tier.pause()
     const log = await db.createLog('log', { storage: { diskTtl: '30d' } })
     for (let part = 0; part < 3; part++) {
       await log.append(rows(part * 100, part * 100 + 100))

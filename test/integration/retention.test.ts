@@ -226,6 +226,7 @@ test('the command line sets a retention, and collects', async () => {
     bytes: 0,
     pinned: 0,
     waiting: 0,
+    orphans: [],
   })
 })
 

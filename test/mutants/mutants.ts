@@ -24,6 +24,7 @@ const WAL = 'test/unit/log/wal.test.ts'
 const WAL_CRASH = 'test/unit/log/wal-crash.test.ts'
 const WAL_SCAN = 'test/unit/log/wal-scan.test.ts'
 const MOVES = 'test/unit/tiering/moves.test.ts'
+const PACKS = 'test/unit/tiering/packs.test.ts'
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -90,7 +91,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  const state = await disk.manifest.commit((current) => checkpointEdits(context, current))',
     replace:
       '  wal.release(wal.durableLsn)\n  const state = await disk.manifest.commit((current) => checkpointEdits(context, current))',
-    killedBy: { harness: 'simulate', seed: 1 },
+    killedBy: { harness: 'simulate', seed: 6 },
   },
   {
     name: 'segment-without-sync',
@@ -120,10 +121,26 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'file-removed-before-the-manifest-says-so',
     harm: 'The manifest names a file that is gone.',
     file: 'tiering/evict.ts',
-    find: '  await disk.manifest.commit((state) => {',
+    find: '  await commitLocal(context, (state) => {',
     replace:
-      '  for (const { disk: copy } of segments) if (copy !== null) await disk.fileSystem.remove(`${disk.dataDir}/${copy.object}`)\n  await disk.manifest.commit((state) => {',
+      '  for (const { disk: copy } of segments) if (copy !== null) await disk.fileSystem.remove(`${disk.dataDir}/${copy.object}`)\n  await commitLocal(context, (state) => {',
     killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'pack-removed-while-it-is-named',
+    harm: 'The segments of other logs go with the first of a file that many share.',
+    file: 'tiering/loose-packs.ts',
+    find: "        empty.delete(present(segment.disk, 'it has a copy on disk').object)\n",
+    replace: '',
+    killedBy: { harness: 'test', file: PACKS },
+  },
+  {
+    name: 'pack-collected-while-it-is-named',
+    harm: 'The archive loses the segments of other logs with the first of an object that many share.',
+    file: 'tiering/collect.ts',
+    find: 'isShared: staying.has(key)',
+    replace: 'isShared: false',
+    killedBy: { harness: 'test', file: PACKS },
   },
   {
     name: 'own-put-taken-for-a-rival',

@@ -8,6 +8,8 @@ import type { World } from './world.ts'
 const PATIENCE_MS = 30 * 60_000
 
 const DISK_CODES: readonly ErrorCode[] = ['disk_full', 'disk_failed', 'file_system_failed']
+/** With a budget for the disk: appends find no room, and those that are to be archived have none to go through. */
+const BOUNDED_CODES: readonly ErrorCode[] = ['disk_budget_full', 'store_unavailable']
 const STORE_CODES: readonly ErrorCode[] = ['store_unavailable', 'store_denied']
 const WRONG_BYTES_CODES: readonly ErrorCode[] = [
   'object_corrupt',
@@ -20,6 +22,8 @@ const WRONG_BYTES_CODES: readonly ErrorCode[] = [
 export const CHANGED_CODES: readonly ErrorCode[] = ['argument_invalid', 'store_unavailable']
 
 export class Checks {
+  /** Whether the engine that runs has a budget for its disk. */
+  isDiskBounded = false
   readonly #world: World
   readonly #failed = Promise.withResolvers<never>()
   #violation: Violation | null = null
@@ -65,6 +69,7 @@ export class Checks {
     const { code } = error
     const isExplained =
       alsoAllowed.includes(code) ||
+      (this.isDiskBounded && BOUNDED_CODES.includes(code)) ||
       (disk + sync > 0 && (DISK_CODES.includes(code) || STORE_CODES.includes(code))) ||
       (slow > 0 && code === 'disk_stuck') ||
       (store > 0 && STORE_CODES.includes(code)) ||

@@ -11,6 +11,7 @@ import type {
   ObjectHead,
   ObjectStore,
   PutOptions,
+  UnfinishedPut,
 } from '../../src/storage/object-store.ts'
 import { checkObjectKey } from '../../src/storage/object-key.ts'
 import { probeConditionalPut } from '../../src/storage/probe.ts'
@@ -115,6 +116,11 @@ export class SimulatedObjectStore implements ObjectStore {
     throwIfAborted(options.signal)
     await this.#request('remove object', key, 0, [], () => this.#world.bucket.delete(key))
   }
+
+  /** None: what is put here is put whole. */
+  async *listUnfinished(): AsyncGenerator<UnfinishedPut> {}
+
+  async abortUnfinished(): Promise<void> {}
 
   async probe(options: { readonly write: boolean; readonly signal?: AbortSignal }): Promise<void> {
     if (options.write) await probeConditionalPut(this, this.#world.dice, options.signal)

@@ -15,6 +15,8 @@ export interface Setting {
   readonly scrubInterval: number
   /** Whether copies rot while no engine runs. */
   readonly isDamaged: boolean
+  /** In some worlds with an archive, until the end; null: none. */
+  readonly maxDiskBytes: number | null
 }
 
 const REMOTE_STEPS: readonly Step[] = ['upload', 'evict', 'archive commit', 'snapshot']
@@ -40,6 +42,8 @@ export function chooseSetting(dice: Dice): Setting {
     lives: dice.int(2, 6),
     scrubInterval: dice.fork('scrubber').chance(0.15) ? 20_000 : 0,
     isDamaged: archive !== null && dice.fork('damage').chance(0.2),
+    // Drawn last: the others stay as they were.
+    maxDiskBytes: archive !== null && dice.chance(0.2) ? dice.pick([8, 16, 48]) * 1024 : null,
   }
 }
 

@@ -90,6 +90,8 @@ class Simulation {
   readonly #model: Model
   /** A copy that is damaged and was not mended yet. */
   #damage: Damage | null = null
+  /** In the end somebody gives the disk what it needs. */
+  #isFinishing = false
 
   constructor(world: World, checks: Checks, dice: Dice) {
     this.#world = world
@@ -150,7 +152,8 @@ class Simulation {
     this.#model.processDied({
       startedAt: process.startedAt,
       diedAt: process.endedAt,
-      troubleUntil: this.#world.faults.troubleUntil,
+      // What waits for room on disk is not there yet, however long ago it was acknowledged.
+      troubleUntil: this.#checks.isDiskBounded ? Infinity : this.#world.faults.troubleUntil,
       setBackMs: this.#world.setBackMs - setBackMs,
     })
   }
@@ -174,6 +177,8 @@ class Simulation {
   async #open(process: SimulatedProcess): Promise<Life | null> {
     const world = this.#world
     const { archive, maxMemoryBytes, shape, scrubInterval } = this.#setting
+    const maxDiskBytes = this.#isFinishing ? null : this.#setting.maxDiskBytes
+    this.#checks.isDiskBounded = maxDiskBytes !== null
     let isPoisoned = false
     const watch = {
       started: () => {
@@ -188,6 +193,7 @@ class Simulation {
       maxMemoryBytes,
       scrubInterval,
       ...(archive === null ? {} : { archive }),
+      ...(maxDiskBytes === null ? {} : { maxDiskBytes }),
     }
     for (let attempt = 1; process.isAlive; attempt++) {
       const wasPaused = world.faults.isPaused
@@ -274,6 +280,7 @@ class Simulation {
   async #finish(): Promise<void> {
     const world = this.#world
     world.faults.isPaused = true
+    this.#isFinishing = true
     this.#model.life++
     const process = world.startProcess(null)
     const life = await this.#open(process)

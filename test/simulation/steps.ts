@@ -118,12 +118,12 @@ function manifestSteps({ port, operation, path, edits }: PortCall): readonly Ste
 
 function dataSteps({ port, operation, path }: PortCall): readonly Step[] {
   if (port === 'store') {
-    if (!path.startsWith('segments/')) return []
+    if (!path.startsWith('segments/') && !path.startsWith('packs/')) return []
     if (operation === 'remove object') return ['collect']
     return operation === 'get' ? ['cold read'] : ['upload']
   }
   if (path.startsWith('tmp/')) return operation === 'list' ? [] : ['flush']
-  if (!path.startsWith('segments')) return []
+  if (!path.startsWith('segments') && !path.startsWith('packs')) return []
   if (operation === 'remove') return ['evict']
   if (operation === 'open' || operation === 'read') return ['cold read']
   return operation === 'make directory' || operation === 'sync directory' ? ['flush'] : []

@@ -10,6 +10,7 @@ import { diskSoak } from './disk.ts'
 import { killSoak } from './kill/kill.ts'
 import { powerSoak } from './kill/power.ts'
 import { memorySoak } from './memory.ts'
+import { OBJECT_STORE_SWEEP, objectStoreSoak } from './object-store.ts'
 import type { SoakLimits } from './report.ts'
 import { simulationSoak } from './simulate.ts'
 import { threadsSoak } from './threads.ts'
@@ -84,6 +85,13 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
     cases: 40,
     inAll: true,
     run: diskSoak,
+  },
+  'object-store': {
+    what: 'kills a process whose archive lies on MinIO behind a proxy that misbehaves',
+    counted: 'cycles',
+    cases: OBJECT_STORE_SWEEP,
+    inAll: true,
+    run: (limits) => objectStoreSoak(limits),
   },
   writers: {
     what: 'stops a process, has another take its directory, and lets it go on',
@@ -186,7 +194,7 @@ function count(text: string, name: string): number {
 
 function usage(): string {
   const lines = Object.entries(HARNESSES).map(
-    ([name, { what, counted, cases }]) => `  ${name.padEnd(10)}${what} [--${counted} ${cases}]`,
+    ([name, { what, counted, cases }]) => `  ${name.padEnd(14)}${what} [--${counted} ${cases}]`,
   )
   return `usage: npm run soak -- <harness>|all [--minutes M] [--seed S]\n${lines.join('\n')}\n`
 }

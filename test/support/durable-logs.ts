@@ -39,6 +39,7 @@ import { MemoryObjectStore } from '../../src/storage/memory-object-store.ts'
 import { MemorySyncFileSystem } from '../../src/storage/memory-sync-file-system.ts'
 import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { ArchiveWriter } from '../../src/tiering/archive-writer.ts'
+import { DiskBudget } from '../../src/tiering/disk-budget.ts'
 import { TieringScheduler } from '../../src/tiering/scheduler.ts'
 import { inlineEncoder } from '../../src/tiering/segment-encoder.ts'
 
@@ -176,6 +177,7 @@ export async function openLife(machine: Machine, definition: LogDefinition): Pro
     metrics: new MemoryMetrics(),
     disk: { fileSystem, dataDir: DATA_DIR, manifest },
     archive,
+    diskBudget: new DiskBudget({ maxBytes: null, watermark: 0.9 }),
     pins,
     wal,
     encoder: inlineEncoder(clock),

@@ -19,6 +19,8 @@ import type {
   ObjectHead,
   ObjectStore,
   PutOptions,
+  SignalOption,
+  UnfinishedPut,
 } from '../../src/storage/object-store.ts'
 
 export type StoreFault =
@@ -103,6 +105,14 @@ export class FaultyObjectStore implements ObjectStore {
     const { fault } = await this.#begin('remove', key)
     await this.#inner.remove(key, options)
     if (fault?.kind === 'drop-reply') throw gone()
+  }
+
+  listUnfinished(prefix: string, options?: SignalOption): AsyncIterable<UnfinishedPut> {
+    return this.#inner.listUnfinished(prefix, options)
+  }
+
+  abortUnfinished(unfinished: UnfinishedPut, options?: SignalOption): Promise<void> {
+    return this.#inner.abortUnfinished(unfinished, options)
   }
 
   async probe(options: { readonly write: boolean; readonly signal?: AbortSignal }): Promise<void> {

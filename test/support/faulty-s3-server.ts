@@ -4,6 +4,7 @@
  * honours `If-None-Match: *` and byte ranges, and checks no signatures.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { S3Uploads } from './s3-uploads.ts'
 
 export type HttpFault =
   /** An answer with this status and S3 error code, and nothing happens. */
@@ -29,9 +30,22 @@ export type HttpFault =
   /** A page as a captive portal or a wrong port gives it. */
   | { readonly kind: 'html' }
 
+export type S3Operation =
+  | 'put'
+  | 'get'
+  | 'head'
+  | 'list'
+  | 'delete'
+  | 'begin'
+  | 'part'
+  | 'end'
+  | 'abort'
+  | 'list-uploads'
+
 export interface HttpCall {
   readonly index: number
   readonly method: string
+  readonly operation: S3Operation
   readonly key: string
   readonly headers: IncomingMessage['headers']
 }
@@ -47,6 +61,7 @@ export interface FaultyS3Server extends AsyncDisposable {
   readonly calls: HttpCall[]
   /** By bucket and key, as in the path. */
   readonly objects: Map<string, StoredObject>
+  readonly uploads: S3Uploads
 }
 
 export async function startFaultyS3Server(
@@ -54,23 +69,28 @@ export async function startFaultyS3Server(
 ): Promise<FaultyS3Server> {
   const calls: HttpCall[] = []
   const objects = new Map<string, StoredObject>()
+  const uploads = new S3Uploads()
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost')
     const key = decodeURIComponent(url.pathname).slice(1).replace(/\/$/, '')
     const call = {
       index: calls.length,
       method: request.method ?? '',
+      operation: operationOf(request.method ?? '', key, url.searchParams),
       key,
       headers: request.headers,
     }
     calls.push(call)
-    void answer(objects, script(call), { request, response, key, query: url.searchParams })
+    const { operation } = call
+    const exchange = { request, response, key, operation, query: url.searchParams, uploads }
+    void answer(objects, script(call), exchange)
   })
   const endpoint = await listen(server)
   return {
     endpoint,
     calls,
     objects,
+    uploads,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
@@ -82,7 +102,26 @@ interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly key: string
+  readonly operation: S3Operation
   readonly query: URLSearchParams
+  readonly uploads: S3Uploads
+}
+
+/** What a request asks for, by its method and query. */
+export function operationOf(method: string, key: string, query: URLSearchParams): S3Operation {
+  const ofUpload = query.has('uploadId')
+  switch (method) {
+    case 'PUT':
+      return ofUpload ? 'part' : 'put'
+    case 'POST':
+      return ofUpload ? 'end' : 'begin'
+    case 'DELETE':
+      return ofUpload ? 'abort' : 'delete'
+    case 'HEAD':
+      return 'head'
+    default:
+      return query.has('uploads') ? 'list-uploads' : key.includes('/') ? 'get' : 'list'
+  }
 }
 
 async function answer(
@@ -105,21 +144,61 @@ async function answer(
     sendError(response, fault.status, fault.code)
     return
   }
-  switch (request.method) {
-    case 'PUT':
+  switch (exchange.operation) {
+    case 'put':
       put(objects, fault, exchange, body)
       return
-    case 'DELETE':
+    case 'delete':
       objects.delete(key)
       response.writeHead(204).end()
       return
-    case 'GET':
-      if (key.includes('/')) get(objects, fault, exchange)
-      else list(objects, fault, exchange)
+    case 'get':
+      get(objects, fault, exchange)
+      return
+    case 'list':
+      list(objects, fault, exchange)
+      return
+    case 'head':
+      head(objects, exchange)
       return
     default:
-      head(objects, exchange)
+      inParts(objects, fault, exchange, body)
   }
+}
+
+function inParts(
+  objects: Map<string, StoredObject>,
+  fault: HttpFault | null,
+  { request, response, key, operation, query, uploads }: Exchange,
+  body: Buffer,
+): void {
+  const id = query.get('uploadId') ?? ''
+  const { headers } = request
+  let xml = ''
+  if (operation === 'begin') {
+    const begun = uploads.begin(key, oneOf(headers['x-amz-meta-stratalog-put-id']))
+    xml = `<InitiateMultipartUploadResult><UploadId>${begun}</UploadId></InitiateMultipartUploadResult>`
+  } else if (operation === 'part') {
+    const checksum = oneOf(headers['x-amz-checksum-sha256'])
+    const refused = uploads.put(id, Number(query.get('partNumber')), body, checksum)
+    if (refused !== null) return sendError(response, refused === 'BadDigest' ? 400 : 404, refused)
+    response.setHeader('etag', `"part-${query.get('partNumber')}"`)
+  } else if (operation === 'abort') {
+    if (!uploads.abort(id)) return sendError(response, 404, 'NoSuchUpload')
+  } else if (operation === 'list-uploads') {
+    xml = uploads.page(key, query.get('prefix') ?? '', query.get('upload-id-marker'))
+  } else {
+    if (headers['if-none-match'] === '*' && objects.has(key))
+      return sendError(response, 412, 'PreconditionFailed')
+    const whole = uploads.end(id, body.toString())
+    if (typeof whole === 'string')
+      return sendError(response, whole === 'NoSuchUpload' ? 404 : 400, whole)
+    objects.set(key, whole)
+    const checksum = fault?.kind === 'wrong-bytes' ? 'AAAA-1' : whole.checksum
+    xml = `<CompleteMultipartUploadResult><ChecksumSHA256>${checksum}</ChecksumSHA256></CompleteMultipartUploadResult>`
+  }
+  if (fault?.kind === 'apply-then-reset') request.socket.resetAndDestroy()
+  else response.writeHead(200, { 'content-type': 'application/xml' }).end(xml)
 }
 
 function put(

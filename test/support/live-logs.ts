@@ -79,6 +79,7 @@ export function liveLog(around: Surroundings, options: LiveLogOptions = {}): Liv
           segmentBytes: (_tier, _segment, { length }) => ({
             length,
             path: null,
+            position: 0,
             read: () => Promise.reject(new Error('segments of this log are not read')),
           }),
         },

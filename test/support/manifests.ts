@@ -174,7 +174,11 @@ export const EVERY_EDIT: readonly ManifestEdit[] = [
     segment: segmentEntry(5, 6, { disk: null, object: objectAt(5) }),
     retiredAt: 9_700,
   },
-  { kind: 'segments-collected', logId: 1, partition: 0, objects: [objectAt(5).object] },
+  { kind: 'segments-collected', logId: 1, partition: 0, locations: [objectAt(5)] },
+  { kind: 'objects-unnamed', objects: ['left', 'doomed', 'gone'], since: 9_800 },
+  { kind: 'objects-unnamed', objects: ['later'], since: 9_900 },
+  { kind: 'objects-doomed', objects: ['doomed', 'gone'] },
+  { kind: 'objects-forgotten', objects: ['gone'] },
 ]
 
 /** The root of a state, at commit 1, as if it had no segment. */

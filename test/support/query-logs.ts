@@ -147,6 +147,7 @@ async function segmentSource(
     bytes: {
       length,
       path: tier === 'disk' ? path : null,
+      position: 0,
       read: ({ start, end }) => Promise.resolve(bytes.subarray(start, end)),
     },
   }

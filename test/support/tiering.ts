@@ -23,8 +23,10 @@ import { MemorySyncFileSystem } from '../../src/storage/memory-sync-file-system.
 import type { ObjectStore } from '../../src/storage/object-store.ts'
 import { ArchiveWriter } from '../../src/tiering/archive-writer.ts'
 import type { DiskContext, TieringContext } from '../../src/tiering/context.ts'
+import { DiskBudget } from '../../src/tiering/disk-budget.ts'
 import { TieringScheduler } from '../../src/tiering/scheduler.ts'
 import { inlineEncoder } from '../../src/tiering/segment-encoder.ts'
+import { TIER_LIMITS, type TierLimits } from '../../src/tiering/tier-limits.ts'
 
 export { HYBRID_POLICY, MEMORY_POLICY }
 
@@ -39,10 +41,12 @@ export interface Bench {
   readonly metrics: MemoryMetrics
   readonly around: Surroundings
   readonly wal: Wal
+  readonly walFiles: MemorySyncFileSystem
   readonly files: MemoryFileSystem
   readonly objects: MemoryObjectStore
   readonly disk: DiskContext
   readonly archive: ArchiveWriter
+  readonly diskBudget: DiskBudget
   readonly context: TieringContext
   readonly scheduler: TieringScheduler
   /** Every call that changes a store, in order. */
@@ -57,17 +61,27 @@ export interface Bench {
 
 export interface BenchOptions {
   readonly hasArchive?: boolean
+  readonly walBytesMax?: number
+  readonly maxDiskBytes?: number
+  readonly limits?: TierLimits
 }
 
-export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Promise<Bench> {
+export async function tieringBench({
+  hasArchive = true,
+  walBytesMax,
+  maxDiskBytes,
+  limits = TIER_LIMITS,
+}: BenchOptions = {}): Promise<Bench> {
   const clock = new VirtualClock()
   const logger = new MemoryLogger()
   const metrics = new MemoryMetrics()
   const files = new MemoryFileSystem()
   const objects = new MemoryObjectStore({ url: 'memory://archive' })
-  const wal = memoryWal()
+  const walFiles = new MemorySyncFileSystem()
+  const wal = memoryWal(walFiles)
   const around = new Surroundings(wal)
   const logs: LiveLog[] = []
+  let lastId = 0
   const steps: string[] = []
   const faults: Pick<Bench, 'fault' | 'lostReply'> = { fault: () => null, lostReply: () => false }
   const through = async <T>(step: string, call: () => Promise<T>): Promise<T> => {
@@ -101,6 +115,8 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     clock,
     openManifest: () => openManifest(manifestFilesInStore(store)),
   })
+  const diskBudget = new DiskBudget({ maxBytes: maxDiskBytes ?? null, watermark: 0.9 })
+  diskBudget.hold(0)
   const context: TieringContext = {
     engineId: ENGINE_ID,
     clock,
@@ -109,13 +125,15 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     metrics,
     disk,
     archive: hasArchive ? archive : null,
+    diskBudget,
     pins: around.pins,
     wal,
+    ...(walBytesMax === undefined ? {} : { walBytesMax }),
     encoder: inlineEncoder(clock),
     logs: () => logs,
   }
   const addLog = async (options: LiveLogOptions = {}): Promise<LiveLog> => {
-    const id = logs.length + 1
+    const id = ++lastId
     const log = liveLog(around, {
       ...options,
       definition: logDefinition(id, {
@@ -129,17 +147,19 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
     logs.push(log)
     return log
   }
-  const scheduler = new TieringScheduler(context)
+  const scheduler = new TieringScheduler(context, limits)
   return Object.assign(faults, {
     clock,
     logger,
     metrics,
     around,
     wal,
+    walFiles,
     files,
     objects,
     disk,
     archive,
+    diskBudget,
     context,
     scheduler,
     steps,
@@ -147,8 +167,7 @@ export async function tieringBench({ hasArchive = true }: BenchOptions = {}): Pr
   })
 }
 
-function memoryWal(): Wal {
-  const fileSystem = new MemorySyncFileSystem()
+function memoryWal(fileSystem: MemorySyncFileSystem): Wal {
   const recovered = scanWal(fileSystem, WAL_DIRECTORY, {
     engineId: ENGINE_ID,
     fromLsn: 0,
@@ -203,6 +222,8 @@ function notedObjects(objects: MemoryObjectStore, through: Through): ObjectStore
     head: (key, options) => through(`object head ${key}`, () => objects.head(key, options)),
     list: (prefix, options) => objects.list(prefix, options),
     remove: (key) => through(`object remove ${key}`, () => objects.remove(key)),
+    listUnfinished: (prefix, options) => (objects as ObjectStore).listUnfinished(prefix, options),
+    abortUnfinished: (unfinished) => (objects as ObjectStore).abortUnfinished(unfinished),
     probe: (options) => objects.probe(options),
     close: () => objects.close(),
   }
@@ -210,7 +231,7 @@ function notedObjects(objects: MemoryObjectStore, through: Through): ObjectStore
 
 /** The steps without numbers and hashes: what was done to which kind of thing. */
 export function outline(steps: readonly string[]): string[] {
-  const short = steps.map((step) => step.replace(/(manifest|segments|tmp)(\/.*)?$/, '$1'))
+  const short = steps.map((step) => step.replace(/(manifest|segments|packs|tmp)(\/.*)?$/, '$1'))
   return short.filter((step, index) => step !== short[index - 1])
 }
 

@@ -27,6 +27,7 @@ export async function inspect(session: Session, name: string, flags: FlagValues)
 
 const CORRUPT_CODES: Readonly<Record<string, ErrorCode>> = {
   segment: 'segment_corrupt',
+  pack: 'segment_corrupt',
   wal: 'wal_corrupt',
 }
 

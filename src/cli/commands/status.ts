@@ -48,11 +48,16 @@ export function statusText(status: EngineStatus): string {
   return `${lines.join('\n')}\n`
 }
 
-function archiveText({ url, storedBytes, requests, estimatedUsdPerMonth }: ArchiveStatus): string {
+function archiveText(archive: ArchiveStatus): string {
+  const { url, storedBytes, requests, circuit, estimatedUsdPerMonth } = archive
   const { put, get, head, list } = requests
   const asked = `${formatCount(put)} PUT, ${formatCount(get)} GET, ${formatCount(head)} HEAD, ${formatCount(list)} LIST`
   const cost = `about $${estimatedUsdPerMonth.total.toFixed(2)} a month at S3 list prices`
-  return `archive ${url}: ${formatBytes(storedBytes)}; ${asked} since it was opened; ${cost}`
+  const away =
+    circuit === null || circuit.state === 'closed'
+      ? ''
+      : `\nthe archive does not answer: ${circuit.lastError ?? 'not asked again yet'}`
+  return `archive ${url}: ${formatBytes(storedBytes)}; ${asked} since it was opened; ${cost}${away}`
 }
 
 function restoreText({ onDisk, pending }: RestoreStatus): string {

@@ -3,7 +3,7 @@ import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { StratalogError } from '../../base/errors.ts'
 import type { LogStatus } from '../../engine/status.ts'
 import type { CollectReport } from '../../tiering/collect.ts'
-import type { TierReport, TierTarget } from '../../tiering/scheduler.ts'
+import type { TierReport, TierTarget } from '../../tiering/steps.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withReader, withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
@@ -155,7 +155,7 @@ export async function tierCollect(session: Session, flags: CollectFlags): Promis
   const report = await withWriter(session, flags, (db) =>
     db.tier.collect({ dryRun, ...(grace === undefined ? {} : { grace }) }),
   )
-  const { collected, bytes, pinned, waiting } = report
+  const { collected, bytes, pinned, waiting, orphans } = report
   if (session.json) {
     await writeDocument(session, { moved: [], pending: waiting, failed: [], ...report })
     return
@@ -164,6 +164,24 @@ export async function tierCollect(session: Session, flags: CollectFlags): Promis
   const removed = `${formatCount(collected.length)} objects, ${formatBytes(bytes)}`
   const kept = `${formatCount(waiting)} wait for their grace, ${formatCount(pinned)} are held by snapshots`
   note(session, `${removed} ${dryRun ? 'would be removed' : 'removed'}; ${kept}`)
+  await session.terminal.write(orphansTable(orphans))
+  note(session, `${formatCount(orphans.length)} that nothing names`)
+}
+
+function orphansTable(orphans: CollectReport['orphans']): string {
+  const columns = [
+    { name: 'left over' },
+    { name: 'what' },
+    { name: 'bytes', align: 'right' as const },
+    { name: 'object' },
+  ]
+  const rows = orphans.map(({ key, kind, bytes, state }) => [
+    state,
+    kind,
+    bytes === null ? '' : formatBytes(bytes),
+    key,
+  ])
+  return rows.length === 0 ? '' : renderTable(columns, rows)
 }
 
 function collectedTable(objects: CollectReport['collected']): string {

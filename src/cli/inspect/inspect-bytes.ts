@@ -6,7 +6,8 @@ import { JsonFields, parseJson } from '../../format/json-fields.ts'
 import { decodeBase, decodeCommit, manifestFileHash } from '../../format/manifest-codec.ts'
 import { decodePage } from '../../format/manifest-page.ts'
 import { encodeEdit } from '../../format/manifest-edit-json.ts'
-import { parsePath } from '../../format/paths.ts'
+import { decodePackIndex } from '../../format/pack.ts'
+import { isPackPath, packPath, parsePath } from '../../format/paths.ts'
 import { decodeBlock, decodeDictionaries, parseSegmentTail } from '../../format/segment-reader.ts'
 import type { SegmentFacts } from '../../format/segment.ts'
 import { inspectWal } from './inspect-wal.ts'
@@ -22,20 +23,30 @@ export function inspectBytes(file: string, bytes: Uint8Array): Inspection {
   if (kind !== null) return INSPECTORS[kind](bytes, common)
   throw new StratalogError(
     'input_invalid',
-    `${file} is no file of Stratalog: neither segment, WAL, manifest, identity nor lock.`,
+    `${file} is no file of Stratalog: neither segment, pack, WAL, manifest, identity nor lock.`,
     {
       details: { file },
     },
   )
 }
 
-type FileKind = 'wal' | 'segment' | 'commit' | 'base' | 'page' | 'identity' | 'restoring' | 'lock'
+type FileKind =
+  | 'wal'
+  | 'segment'
+  | 'pack'
+  | 'commit'
+  | 'base'
+  | 'page'
+  | 'identity'
+  | 'restoring'
+  | 'lock'
 
 const INSPECTORS: Readonly<
   Record<FileKind, (bytes: Uint8Array, common: CommonFacts) => Inspection>
 > = {
   wal: inspectWal,
   segment: inspectSegment,
+  pack: inspectPack,
   commit: inspectCommit,
   base: inspectBase,
   page: inspectPage,
@@ -54,6 +65,7 @@ function kindByName(file: string): FileKind | null {
         return parsed.file.kind
       case 'wal':
       case 'segment':
+      case 'pack':
       case 'identity':
       case 'restoring':
       case 'lock':
@@ -69,6 +81,7 @@ const BEGINNINGS: readonly (readonly [string, FileKind])[] = [
   ['ARROW1', 'segment'],
   ['PAR1', 'segment'],
   ['STLGPAGE', 'page'],
+  ['STLGPACK', 'pack'],
   ['{"stratalog":"manifest-commit"', 'commit'],
   ['{"stratalog":"manifest-base"', 'base'],
   ['{"stratalog":"restoring"', 'restoring'],
@@ -147,6 +160,35 @@ function inspectSegment(bytes: Uint8Array, common: CommonFacts): Inspection {
     problems,
   }
   return { report, problems }
+}
+
+/** What a pack holds. Each segment is checked by its SHA-256; inspected by itself it says more. */
+function inspectPack(bytes: Uint8Array, common: CommonFacts): Inspection {
+  const entries = decodePackIndex(bytes, common.file)
+  const problems: Problem[] = []
+  const segments = entries.map((entry) => {
+    const { position, length, baseOffset: from, sha256 } = entry
+    const part = bytes.subarray(position, position + length)
+    const isWhole = part.length === length && sha256Hex(part) === sha256
+    const tail = isWhole ? parseSegmentTail(part, length) : null
+    const to = tail?.kind === 'facts' ? tail.facts.endOffset : null
+    const log = tail?.kind === 'facts' ? tail.facts.logName : null
+    if (to === null) {
+      const reason = `the segment of log ${entry.logId}, partition ${entry.partition}, offset ${from} is damaged`
+      problems.push({ position, reason, from, to: from + 1 })
+    }
+    return { ...entry, log, endOffset: to }
+  })
+  if (problems.length === 0 && !isNamedRight(common))
+    problems.push({ position: 0, reason: 'its SHA-256 is not that of its name' })
+  const verified = problems.length === 0
+  return { report: { kind: 'pack', ...common, segments, verified, problems }, problems }
+}
+
+/** A pack under another name than that of a pack has none to go by. */
+function isNamedRight({ file, sha256 }: CommonFacts): boolean {
+  const path = file.replaceAll('\\', '/').split('/').slice(-2).join('/')
+  return !isPackPath(path) || path === packPath(sha256)
 }
 
 const TIME_KEYS = ['timeMin', 'timeMax', 'appendTimeMin', 'appendTimeMax'] as const

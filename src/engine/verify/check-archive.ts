@@ -4,12 +4,20 @@ import { isStratalogError, StratalogError, throwIfAborted } from '../../base/err
 import { silentLogger } from '../../base/logger.ts'
 import { decodeIdentity } from '../../format/identity.ts'
 import type { ManifestState, Snapshot } from '../../format/manifest.ts'
-import { IDENTITY_FILE, MANIFEST_DIRECTORY, parsePath } from '../../format/paths.ts'
+import {
+  IDENTITY_FILE,
+  MANIFEST_DIRECTORY,
+  type SegmentName,
+  parsePath,
+} from '../../format/paths.ts'
 import { wholePartition } from '../../log/archive-view.ts'
 import { type ManifestPosition, loadManifest } from '../../log/manifest-chain.ts'
 import { manifestFilesInStore } from '../../log/manifest-files.ts'
+import { readingStore, segmentsAt } from '../../log/pack-contents.ts'
+import { fetchWhole } from '../../log/segment-copies.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { checkManifest } from './check-manifest.ts'
+import { checkPacks } from './check-packs.ts'
 import { lookAgain } from './look-again.ts'
 import { snapshotSegments } from '../../snapshot/check.ts'
 import {
@@ -88,7 +96,8 @@ async function assertArchive(store: ObjectStore, hasIdentity: boolean): Promise<
 function objectReading({ store, signal, onBytes }: ArchivePlace): CopyReading {
   return {
     tier: 'object',
-    read: (object) => store.get(object, signal === undefined ? {} : { signal }),
+    read: (location) => fetchWhole(store, location, signal),
+    readAll: (object) => store.get(object, signal === undefined ? {} : { signal }),
     whereIs: (object) => `${store.url}/${object}`,
     onBytes,
     signal,
@@ -118,6 +127,7 @@ export async function checkArchiveCopies(
 ): Promise<void> {
   const reading = objectReading(place)
   for (const named of namedSegments(state)) await checkCopy(named, reading, findings, copies)
+  await checkPacks(namedSegments(state), reading, findings)
 }
 
 /** Continuity, snapshots, and names. */
@@ -147,7 +157,8 @@ async function checkNames(
     const parsed = parsePath(key)
     if (parsed === null || parsed.kind === 'temporary' || parsed.kind === 'wal')
       findings.note(`${store.url}/${key}`, 'foreign', 'Not an object of Stratalog.')
-    else if (parsed.kind === 'segment' && !named.has(key)) unnamed.push(key)
+    else if ((parsed.kind === 'segment' || parsed.kind === 'pack') && !named.has(key))
+      unnamed.push(key)
   }
   if (unnamed.length === 0) return
   const behind = new Set<string>()
@@ -155,7 +166,11 @@ async function checkNames(
     const newest = (await loadManifest(manifestFilesInStore(store), silentLogger)).position.state
     const names = namesOf(newest)
     behind.clear()
-    for (const key of unnamed) if (!names.has(key) && isBehind(newest, key)) behind.add(key)
+    for (const key of unnamed) {
+      if (names.has(key)) continue
+      const held = await segmentsAt(key, readingStore(store))
+      if (held.some((segment) => isBehind(newest, segment))) behind.add(key)
+    }
     return behind.size > 0
   })
   for (const key of unnamed) {
@@ -179,14 +194,11 @@ function namesOf(state: ManifestState): ReadonlySet<string> {
   return names
 }
 
-function isBehind(state: ManifestState, key: string): boolean {
-  const parsed = parsePath(key)
-  if (parsed?.kind !== 'segment') return false
-  const log = state.logs.get(parsed.logId)
-  if (log === undefined) return !state.deletedLogIds.has(parsed.logId)
-  const partition = log.partitions[parsed.partition]
-  if (partition === undefined) return true
-  return parsed.baseOffset >= wholePartition(partition, parsed.partition).endOffset
+function isBehind(state: ManifestState, { logId, partition, baseOffset }: SegmentName): boolean {
+  const log = state.logs.get(logId)
+  if (log === undefined) return !state.deletedLogIds.has(logId)
+  const known = log.partitions[partition]
+  return known === undefined || baseOffset >= wholePartition(known, partition).endOffset
 }
 
 /** What a directory counts on in the archive, and the archive's manifest does not name. */

@@ -11,18 +11,23 @@ import {
   IDENTITY_FILE,
   LOCK_FILE,
   MANIFEST_DIRECTORY,
+  PACKS_DIRECTORY,
   RESTORING_FILE,
   SEGMENTS_DIRECTORY,
+  type SegmentName,
   WAL_DIRECTORY,
   parsePath,
 } from '../../format/paths.ts'
 import { wholePartition } from '../../log/archive-view.ts'
 import { type ManifestPosition, loadManifest } from '../../log/manifest-chain.ts'
 import { manifestFilesInDirectory } from '../../log/manifest-files.ts'
+import { readingDirectory, segmentsAt } from '../../log/pack-contents.ts'
+import { readWhole } from '../../log/segment-copies.ts'
 import { silentLogger } from '../../base/logger.ts'
 import type { FileSystem, SyncFileSystem } from '../../storage/file-system.ts'
 import { isTemporaryName } from '../../storage/temporary-name.ts'
 import { checkManifest } from './check-manifest.ts'
+import { checkPacks } from './check-packs.ts'
 import {
   type CheckedCopies,
   type CopyReading,
@@ -124,11 +129,11 @@ async function holdsRecords({
   dataDir,
   fileSystem,
 }: Pick<DirectoryPlace, 'dataDir' | 'fileSystem'>): Promise<boolean> {
-  for (const directory of [WAL_DIRECTORY, SEGMENTS_DIRECTORY]) {
+  for (const directory of [WAL_DIRECTORY, SEGMENTS_DIRECTORY, PACKS_DIRECTORY]) {
     if ((await fileSystem.stat(`${dataDir}/${directory}`)) === null) continue
     for await (const { path } of filesBelow(fileSystem, dataDir, directory)) {
       const kind = parsePath(path)?.kind
-      if (kind === 'wal' || kind === 'segment') return true
+      if (kind === 'wal' || kind === 'segment' || kind === 'pack') return true
     }
   }
   return false
@@ -162,7 +167,8 @@ export async function checkDiskCopies(
   const { dataDir, fileSystem, signal, onBytes } = place
   const reading: CopyReading = {
     tier: 'disk',
-    read: (object) => fileSystem.read(`${dataDir}/${object}`),
+    read: (location) => readWhole(fileSystem, dataDir, location),
+    readAll: (object) => fileSystem.read(`${dataDir}/${object}`),
     whereIs: (object) => `${dataDir}/${object}`,
     onBytes,
     signal,
@@ -177,9 +183,9 @@ export async function checkDiskCopies(
       await checkCopy(named, reading, findings, copies)
       if (findings.problems.length > before) doubtful.push(named)
     }
-    if (doubtful.length === 0) return newest.state
+    if (doubtful.length === 0) break
     const newer = await newestState(place)
-    if (newer === null || newer.number === newest.number || look === LOOKS_MAX) return newest.state
+    if (newer === null || newer.number === newest.number || look === LOOKS_MAX) break
     // The writer went on: what it still names is looked at again, by the newest manifest.
     findings.problems.length = problems
     const names = new Set(doubtful.map(({ segment }) => segment.sha256))
@@ -187,6 +193,8 @@ export async function checkDiskCopies(
     newest = newer
     pending = [...namedSegments(newest.state)].filter(({ segment }) => names.has(segment.sha256))
   }
+  await checkPacks(namedSegments(newest.state), reading, findings)
+  return newest.state
 }
 
 /** A WAL that is being written may look damaged once; damage looks the same twice. */
@@ -252,7 +260,7 @@ async function checkNames(
       findings.note(where, 'quarantine', 'A copy of a damaged file; nothing reads it.')
     } else if (parsed.kind === 'cache') {
       await checkCached(place.fileSystem, where, parsed.name, findings)
-    } else if (parsed.kind === 'segment' && !named.has(path)) {
+    } else if ((parsed.kind === 'segment' || parsed.kind === 'pack') && !named.has(path)) {
       unnamed.push(path)
     }
   }
@@ -278,7 +286,8 @@ async function checkUnnamed(
       behind.clear()
       for (const path of paths) {
         const isThere = (await fileSystem.stat(`${dataDir}/${path}`)) !== null
-        if (isThere && isBehind(path, newest, wal)) behind.add(path)
+        const held = isThere ? await segmentsAt(path, readingDirectory(fileSystem, dataDir)) : []
+        if (held.some((segment) => isBehind(segment, newest, wal))) behind.add(path)
       }
       return behind.size > 0
     })
@@ -297,10 +306,11 @@ async function checkUnnamed(
   }
 }
 
-function isBehind(path: string, state: ManifestState, { contents }: CheckedWal): boolean {
-  const parsed = parsePath(path)
-  if (parsed?.kind !== 'segment') return false
-  const { logId, partition: number, baseOffset } = parsed
+function isBehind(
+  { logId, partition: number, baseOffset }: SegmentName,
+  state: ManifestState,
+  { contents }: CheckedWal,
+): boolean {
   const log = state.logs.get(logId)
   if (log === undefined) return !goneLogIds(state).has(logId)
   const partition = log.partitions[number]

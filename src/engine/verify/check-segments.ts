@@ -3,7 +3,13 @@
  * decode of every column. Each copy is read whole, one at a time.
  */
 import { isStratalogError, throwIfAborted } from '../../base/errors.ts'
-import type { LogState, ManifestState, SegmentEntry, Snapshot } from '../../format/manifest.ts'
+import type {
+  Location,
+  LogState,
+  ManifestState,
+  SegmentEntry,
+  Snapshot,
+} from '../../format/manifest.ts'
 import { pinnedObjects, unheld } from '../../log/held-segments.ts'
 import { type SegmentDamage, damageOf } from '../../log/segment-damage.ts'
 import { segmentDamages } from '../../log/segment-damages.ts'
@@ -59,8 +65,10 @@ export function* namedSegments(state: ManifestState): Generator<NamedSegment> {
 
 export interface CopyReading {
   readonly tier: CopyTier
-  /** The whole file or object of that name. @throws StratalogError that `damageOf` understands, or else ends it all. */
-  readonly read: (object: string) => Promise<Uint8Array>
+  /** A segment's whole copy. @throws StratalogError that `damageOf` understands, or else ends it all. */
+  readonly read: (location: Location) => Promise<Uint8Array>
+  /** The whole file or object of that name. */
+  readonly readAll: (object: string) => Promise<Uint8Array>
   readonly whereIs: (object: string) => string
   readonly onBytes: (bytes: number) => void
   readonly signal: AbortSignal | undefined
@@ -78,7 +86,7 @@ export async function checkCopy(
   const location = segment[tier]
   if (location === null || copies.has(segment.sha256, tier)) return
   const owner = ownerOf(log.definition, partition, segment)
-  const damages = await damagesOf(location.object, segment, owner, reading, findings)
+  const damages = await damagesOf(location, segment, owner, reading, findings)
   copies.add(segment.sha256, tier, damages)
   reading.onBytes(segment.length)
   // An archive's manifest does not know what lies on disk; a directory's knows what lies in the archive.
@@ -94,7 +102,7 @@ export async function checkCopy(
 }
 
 async function damagesOf(
-  object: string,
+  location: Location,
   segment: SegmentEntry,
   owner: SegmentOwner,
   reading: CopyReading,
@@ -102,7 +110,7 @@ async function damagesOf(
 ): Promise<readonly SegmentDamage[]> {
   const { baseOffset: from, endOffset: to } = segment
   try {
-    const bytes = await reading.read(object)
+    const bytes = await reading.read(location)
     findings.looked(bytes.length)
     return await segmentDamages(bytes, segment, owner)
   } catch (error) {

@@ -96,6 +96,17 @@ describe('validateOptions', () => {
     ).toEqual(['defaults.wal', 'logLevel', 'defaults.diskTtl'])
     expect(await opened({ dataDir: '/nowhere', maxCacheBytes: '1GB' })).toEqual(['maxCacheBytes'])
     expect(await opened({ maxCacheBytes: 0 })).toEqual(['maxCacheBytes'])
+    expect(await opened({ walBytesMax: '1GB' })).toEqual(['walBytesMax'])
+    expect(await opened({ maxDiskBytes: '1GB', maxFlushes: 1 })).toEqual([
+      'maxDiskBytes',
+      'maxFlushes',
+    ])
+    expect(
+      await opened({ dataDir: '/nowhere', maxUploads: 65, maxFlushes: 1.5, maxDiskBytes: 0 }),
+    ).toEqual(['maxDiskBytes', 'maxFlushes', 'maxUploads'])
+    expect(
+      await opened({ dataDir: '/nowhere', maxUploads: 1, maxUploadBytesPerSecond: 1 }),
+    ).toEqual(['maxUploadBytesPerSecond', 'maxUploads'])
     // What is wrong by itself is there, and nothing else is wrong for want of it.
     expect(await opened({ dataDir: '/nowhere', archive: 'ftp://x', s3: {} })).toEqual(['archive'])
   })

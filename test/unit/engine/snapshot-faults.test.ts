@@ -32,7 +32,10 @@ class Lives {
 
   open(script: FaultScript = () => null): Promise<Stratalog> {
     this.faulty = new FaultyObjectStore(this.store, script)
-    const opened = Object.assign(this.faulty, { requests: () => ({}) as never })
+    const opened = Object.assign(this.faulty, {
+      requests: () => ({}) as never,
+      circuit: () => null,
+    })
     const storage = {
       ...storageOf({ storage: null }),
       encoder: inlineEncoder,

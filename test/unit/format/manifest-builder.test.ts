@@ -131,7 +131,7 @@ describe('applying edits', () => {
       kind: 'segments-collected',
       logId: 1,
       partition: 0,
-      objects: [objectAt(30).object],
+      locations: [objectAt(30)],
     })
     expect(collected.logs.get(1)?.partitions[0]).not.toHaveProperty('retired')
     const forgotten = applyEdits(emptyManifestState(), [...two, { ...moved, retiredAt: null }])
@@ -251,8 +251,13 @@ describe('applying edits', () => {
       },
     ],
     [
-      'a is of no retired segment',
-      { kind: 'segments-collected', logId: 1, partition: 0, objects: ['a'] },
+      'a, 0 is of no retired segment',
+      {
+        kind: 'segments-collected',
+        logId: 1,
+        partition: 0,
+        locations: [{ object: 'a', position: 0, length: 1 }],
+      },
     ],
     ['the checkpoint is at 100 already', { kind: 'checkpoint', walLsn: 99 }],
     ['the WAL was at 200 before', { kind: 'wal-reached', walLsn: 199 }],

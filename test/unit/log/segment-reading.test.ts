@@ -42,6 +42,7 @@ function countingBytes(whole: Uint8Array = WHOLE): { bytes: SegmentBytes; reads:
   const bytes: SegmentBytes = {
     length: whole.length,
     path: null,
+    position: 0,
     read: async (range) => {
       reads.push(range)
       return whole.subarray(range.start, range.end)
@@ -142,6 +143,7 @@ test('a body that is short is damage, and never decoded', async () => {
     {
       length: WHOLE.length,
       path: null,
+      position: 0,
       read: async ({ start, end }) =>
         WHOLE.subarray(start, end === WHOLE.length ? end : Math.max(start, end - 9)),
     },

@@ -98,6 +98,7 @@ class Model {
       metrics: noMetrics,
       logs: () => [this.log],
       relieve: () => Promise.resolve(),
+      shortage: () => null,
     })
     around.room = this.governor
     this.log = liveLog(around, {

@@ -52,6 +52,7 @@ function setting(maxBytes: number): Setting {
         given.reliefs++
         return given.relieve()
       },
+      shortage: () => null,
     }),
   }
   return given

@@ -10,7 +10,7 @@ function setting(): {
 } {
   const clock = new VirtualClock()
   const log = liveLog(new Surroundings(), { definition: { partitions: 5 } })
-  return { clock, lane: new Lane(clock), partitions: log.partitions }
+  return { clock, lane: new Lane(clock, 2), partitions: log.partitions }
 }
 
 test('rounds never overlap, and a lane is busy until the last of them is over', async () => {

@@ -228,9 +228,13 @@ test.each<[string, Parameters<typeof facts>[0], string, number]>([
   ],
   ['an archive that knows of more', { isArchiveBehind: true }, 'retire', 0],
 ])('says what comes next of %s', (_, given, action, inMs) => {
-  expect(nextMove(facts(given), 1_000, true)).toEqual({ action, inMs })
+  expect(nextMove(facts(given), { now: 1_000, hasArchive: true })).toEqual({
+    action,
+    inMs,
+    isForDisk: false,
+  })
 })
 
 test('says that nothing comes where nothing ages', () => {
-  expect(nextMove(facts({}), 1_000, true)).toBeNull()
+  expect(nextMove(facts({}), { now: 1_000, hasArchive: true })).toBeNull()
 })

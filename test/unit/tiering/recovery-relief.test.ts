@@ -13,6 +13,7 @@ import { listWalFiles, readWal } from '../../../src/log/wal-scan.ts'
 import type { FileSystem } from '../../../src/storage/file-system.ts'
 import { MemoryFileSystem } from '../../../src/storage/memory-file-system.ts'
 import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-system.ts'
+import { DiskBudget } from '../../../src/tiering/disk-budget.ts'
 import { RecoveryRelief } from '../../../src/tiering/recovery-relief.ts'
 import { inlineEncoder } from '../../../src/tiering/segment-encoder.ts'
 import { expectError } from '../../support/expect-error.ts'
@@ -115,6 +116,7 @@ async function recover(
       metrics: noMetrics,
       disk: { fileSystem, dataDir: DATA_DIR, manifest },
       archive: null,
+      diskBudget: new DiskBudget({ maxBytes: null, watermark: 0.9 }),
       pins: around.pins,
       wal: null,
       encoder: inlineEncoder(clock),

@@ -1,0 +1,71 @@
+/**
+ * Packs on disk that a segment was dropped from. One goes when no segment in it is named any more, which the manifest
+ * says when it is sure of itself. Swept between rounds of the disk's lane only: in a round, a pack that was written may
+ * wait for the commit that names its other segments.
+ */
+import { present } from '../base/assert.ts'
+import type { DiskContext, TieringContext } from './context.ts'
+
+/** Who is to be told when a pack is gone. */
+type Told = (() => void)[]
+
+interface Packs {
+  /** To be looked at by the next sweep. */
+  loose: Map<string, Told>
+  /** They were looked at, and hold other segments still. */
+  readonly held: Map<string, Told>
+}
+
+const packsOf = new WeakMap<DiskContext, Packs>()
+
+/** A segment of the pack is named no more. @param gone is called when the pack is removed. */
+export function loosenPack(disk: DiskContext, path: string, gone: () => void): void {
+  const packs = packsOf.get(disk) ?? { loose: new Map<string, Told>(), held: new Map() }
+  packsOf.set(disk, packs)
+  packs.loose.set(path, [...(packs.loose.get(path) ?? packs.held.get(path) ?? []), gone])
+  packs.held.delete(path)
+}
+
+export function hasLoosePacks({ disk }: TieringContext): boolean {
+  return disk !== null && (packsOf.get(disk)?.loose.size ?? 0) > 0
+}
+
+/** Removes those that nothing is left of, each when its last reader lets go. */
+export async function sweepPacks({ disk, pins, clock, logger }: TieringContext): Promise<void> {
+  const packs = disk === null ? undefined : packsOf.get(disk)
+  if (disk === null || packs === undefined || packs.loose.size === 0) return
+  const { manifest, fileSystem, dataDir } = disk
+  // A commit that was answered with an error may name what seems to be named no more.
+  await manifest.settle()
+  const empty = packs.loose
+  packs.loose = new Map()
+  let seen = 0
+  for (const { partitions } of manifest.state.logs.values()) {
+    for (const { segments } of partitions) {
+      for (const segment of segments.having('disk')) {
+        const path = present(segment.disk, 'it has a copy on disk').object
+        const told = empty.get(path)
+        if (told !== undefined) packs.held.set(path, [...(packs.held.get(path) ?? []), ...told])
+        empty.delete(path)
+        if (++seen % SEGMENTS_PER_TURN === 0) await clock.yield()
+      }
+    }
+  }
+  for (const [path, told] of empty) {
+    const all = [...(packs.held.get(path) ?? []), ...told]
+    packs.held.delete(path)
+    const gone = (): void => {
+      for (const tell of all) tell()
+    }
+    pins.whenFree(path, () => {
+      fileSystem.remove(`${dataDir}/${path}`).then(gone, (error: unknown) => {
+        logger.warn('A pack of dropped segments could not be removed.', {
+          path,
+          reason: String(error),
+        })
+      })
+    })
+  }
+}
+
+const SEGMENTS_PER_TURN = 4_096
