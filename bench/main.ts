@@ -15,6 +15,7 @@ import { readMemory } from './read-memory.bench.ts'
 import { recovery } from './recovery.bench.ts'
 import { requests } from './requests.bench.ts'
 import { restoreLazy } from './restore-lazy.bench.ts'
+import { restoreBench } from './restore.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
@@ -33,6 +34,7 @@ const benchmarks: readonly Benchmark[] = [
   manifest,
   coldRead,
   requests,
+  restoreBench,
   sqlCold,
   restoreLazy,
 ]

@@ -29,8 +29,9 @@ export type { RestoreForecast } from './snapshot/forecast-restore.ts'
 export type { RestoreSummary } from './snapshot/plan-restore.ts'
 export type { RestoreProgress, RestoreResult } from './snapshot/restore.ts'
 export type { ReplayFromArchiveOptions } from './engine/replay-archive.ts'
+export type { HttpEndpoint } from './engine/http-target-sink.ts'
 export type { ReplayReport, ResumePoint } from './replay/report.ts'
-export type { ReplayProgress } from './replay/replay.ts'
+export type { ReplayProgress, ReplayStep } from './replay/replay-options.ts'
 export type { AlterLogOptions } from './engine/alter-log.ts'
 export type {
   StorageChanges,
@@ -48,6 +49,7 @@ export type { ElementArray } from './format/column-elements.ts'
 export type { LazyRow } from './format/row-reader.ts'
 export type { OffsetGap } from './log/view-reader.ts'
 export type { ReadOptions } from './engine/read-options.ts'
+export type { AsOf } from './engine/as-of.ts'
 export { RecordStream } from './engine/record-stream.ts'
 export type {
   ArchiveStatus,

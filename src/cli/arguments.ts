@@ -45,6 +45,15 @@ export function time(text: string): number {
   return invalidAs(() => parseTime(value))
 }
 
+/** A time in ms since 1970, or the name of a snapshot as it is. */
+export function moment(text: string): number | string {
+  try {
+    return time(text)
+  } catch {
+    return text
+  }
+}
+
 /** A duration, left as it was written: the configuration reports it as the user gave it. */
 export function duration(text: string): string | number {
   if (tryParseDuration(text) === null)
@@ -113,12 +122,12 @@ export function renames(
   return { ...previous, ...Object.fromEntries(pairs) }
 }
 
-/** `max`, `realtime` or a factor such as `2x` or `0.5x`. */
-export function speed(text: string): 'max' | 'realtime' | number {
-  if (text === 'max' || text === 'realtime') return text
+/** `max`, `realtime`, `stepped` or a factor such as `2x` or `0.5x`. */
+export function speed(text: string): 'max' | 'realtime' | 'stepped' | number {
+  if (text === 'max' || text === 'realtime' || text === 'stepped') return text
   const factor = /^\d+(\.\d+)?x$/.test(text) ? Number(text.slice(0, -1)) : 0
   if (factor > 0) return factor
-  throw new InvalidArgumentError(`Give 'max', 'realtime', or a factor such as 2x.`)
+  throw new InvalidArgumentError(`Give 'max', 'realtime', 'stepped', or a factor such as 2x.`)
 }
 
 function invalidAs<T>(parse: () => T): T {

@@ -7,6 +7,7 @@ import type { StratalogOptions } from '../engine/config.ts'
 import type { EnginePorts } from '../engine/ports.ts'
 import type { RecoveryProgress } from '../engine/recovery-progress.ts'
 import { Stratalog } from '../engine/stratalog.ts'
+import type { AsOf } from '../engine/as-of.ts'
 import type { ArchiveReader } from '../engine/archive-reader.ts'
 import type { FlagValues } from './config-flags.ts'
 import { Progress } from './progress.ts'
@@ -51,6 +52,21 @@ export async function withReader<T>(
     return await closingAfter(db, () => use(db))
   }
   return await withArchive(values, use)
+}
+
+/**
+ * As `withReader`, for what may be asked as of a snapshot: a directory that is only read does not know of snapshots, so
+ * with a name of one and an archive the archive is read.
+ */
+export async function withReaderAsOf<T>(
+  session: Session,
+  values: FlagValues & { readonly asOf?: AsOf },
+  use: (reading: Reading) => Promise<T>,
+): Promise<T> {
+  const isName = typeof values.asOf === 'string'
+  if (isName && readConfiguration(values).archive !== undefined)
+    return await withArchive(values, use)
+  return await withReader(session, values, use)
 }
 
 /** Runs with the archive by itself. @throws StratalogError `argument_invalid` when none is named. */

@@ -10,6 +10,7 @@ import {
   fraction,
   list,
   logName,
+  moment,
   offsetTargets,
   positiveNumber,
   renames,
@@ -115,6 +116,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     .option('--last <n>', 'the newest n records', wholeNumber)
     .option('--limit <n>', 'at most n records', wholeNumber)
     .option('--columns <a,b>', 'these columns only', list)
+    .option('--as-of <moment>', 'as it was at a snapshot, by name, or at a time', moment)
     .option('--follow', 'go on with records as they arrive')
     .addOption(formatOption(['table', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'))
   addConfigFlags(reading).action(async (options) => {
@@ -134,6 +136,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
       formatOption(['table', 'json', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'),
     )
     .option('--param <value>', 'value of the next ? in the statement; may be given again', repeated)
+    .option('--as-of <moment>', 'every log as it was at a snapshot, by name, or at a time', moment)
     .option('--timeout <duration>', 'give up after this')
     .option('--max-rows <n>', 'refuse a bigger answer', positiveNumber)
   addConfigFlags(querying).action(async (statement: string, options) => {
@@ -346,12 +349,21 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--until <time>', 'records before this time', time)
     .option('--from <offset>', 'first offset', wholeNumber)
     .option('--to <offset>', 'end before this offset', wholeNumber)
-    .option('--speed <speed>', 'max, realtime or a factor such as 2x', speed, 'max')
     .option(
-      '--into <dir>',
-      `a data directory, or '-' for NDJSON on standard output; without it records are only counted and hashed`,
+      '--speed <speed>',
+      'max, realtime, a factor such as 2x, or stepped: a step for each line of input',
+      speed,
+      'max',
     )
-    .option('--resume <file>', 'go on where the replay that wrote this file stopped')
+    .option('--step-records <n>', 'records of a step, at most (default: 1)', positiveNumber)
+    .option(
+      '--into <target>',
+      `a data directory, http://… for POSTs of NDJSON, or '-' for standard output; without it records are only counted and hashed`,
+    )
+    .option('--into-hosts <a,b>', 'hosts beside this machine that --into may name', list)
+    .option('--into-private', 'these hosts may be of a private network')
+    .addOption(formatOption(['ndjson', 'arrow'], `of '--into -'`))
+    .option('--resume <file>', 'note there how far it is, and go on where the last one stopped')
   addWhereFlags(replaying).action(async (options) => {
     const { replay } = await import('./commands/replay.ts')
     await replay(session, options)

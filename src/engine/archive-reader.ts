@@ -1,13 +1,15 @@
 import { parseLogName } from '../base/log-name.ts'
 import type { LogState } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
-import type { Archive } from '../log/archive-view.ts'
+import type { Archive, PartitionBounds } from '../log/archive-view.ts'
+import type { LogView } from '../log/log-view.ts'
 import { newestStart } from '../log/newest-start.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { RecordRow } from './batch.ts'
 import type { SnapshotDiff } from '../snapshot/compare.ts'
 import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
+import type { RangesAsOf } from './as-of.ts'
 import type { ColdParts } from './cold-parts.ts'
 import type { S3Options } from './config.ts'
 import { type DumpOptions, archiveDumpSource, checkDumpOptions, dumpLines } from './dump.ts'
@@ -96,7 +98,22 @@ export class ArchiveReader {
     parameters: QueryParameters = [],
     options: QueryOptions = {},
   ): Promise<QueryResult> {
-    return this.#queries.query(sql, parameters, runnerOptions(options))
+    const running = runnerOptions(options)
+    const { asOf, signal } = options
+    if (asOf === undefined) return this.#queries.query(sql, parameters, running)
+    const archive = this.#archive
+    const { viewsAsOf } = await import('./query-as-of.ts')
+    const viewOf = await viewsAsOf(
+      sql,
+      asOf,
+      {
+        hasLog: (name) => archive.logs.some((log) => log.definition.name === name),
+        viewOf: (name, ranges) => archive.view(archive.log(parseLogName(name)), boundsOf(ranges)),
+        listSnapshots: async () => this.snapshots(),
+      },
+      signal,
+    )
+    return this.#queries.query(sql, parameters, { ...running, viewOf })
   }
 
   status(): EngineStatus {
@@ -145,7 +162,18 @@ export class ArchiveLog {
   /** As `Log.read`; `live` ends where the archive did when it was opened. */
   read(options: ReadOptions = {}): RecordStream {
     assertReadOptions(options)
-    return new RecordStream(this.#readable(), { ...options, live: false })
+    const { asOf } = options
+    const log = this.#readable()
+    if (asOf === undefined) return new RecordStream(log, { ...options, live: false })
+    return new RecordStream(log, options, async () => {
+      const { rangesAsOf, readableAsOf, resolveMoment } = await import('./as-of.ts')
+      const archive = this.#archive
+      const moment = await resolveMoment(asOf, async () => archive.snapshots.map(describeSnapshot))
+      const ranges = await rangesAsOf(moment, archive.view(this.#state), options.signal)
+      const viewOf = (partition: number, startOffset: number, endOffset: number): LogView =>
+        archive.view(this.#state, [{ partition, startOffset, endOffset }])
+      return readableAsOf({ ...log, viewOf }, ranges)
+    })
   }
 
   /** As `Log.get`. */
@@ -186,4 +214,13 @@ export class ArchiveLog {
       waitFor: () => Promise.resolve(),
     }
   }
+}
+
+function boundsOf(ranges: RangesAsOf | undefined): readonly PartitionBounds[] | undefined {
+  if (ranges === undefined) return undefined
+  return [...ranges].map(([partition, { start, end }]) => ({
+    partition,
+    startOffset: start,
+    endOffset: end,
+  }))
 }

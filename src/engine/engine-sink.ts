@@ -1,54 +1,109 @@
-/** A replay into an engine: the logs are made anew, with the offsets and times that the records had. */
+/**
+ * A replay into an engine: the logs are made anew, with the offsets and times that the records had.
+ *
+ * Each record is there once, also after a replay that was killed and taken up again: the log itself says how far it is.
+ * Where offsets stay as they are that is its next offset. A log with a lower tier has no holes, so when records are
+ * picked by time or by a filter they move up; then it is the count of its records that says how many of the picked ones
+ * it has, and the resume point from where on they are counted.
+ */
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
+import { isDeepStrictEqual } from 'node:util'
 import type { LogDefinition } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import type { ReplayLog, ReplaySink } from '../replay/sink.ts'
+import type { ReplayLog, ReplayPosition, ReplaySink, SinkStart } from '../replay/sink.ts'
 import { appendable } from './appendable.ts'
 import type { Engine } from './engine.ts'
+
+/** How records are picked: by offsets alone, or also by time, or by a function. */
+export type PickedBy = 'offset' | 'time' | 'filter'
+
+interface Target {
+  readonly log: LiveLog
+  /** Records move up where some are left out. */
+  readonly isDense: boolean
+}
 
 /**
  * Logs get the engine's default policy, but in RAM they refuse rather than evict: a replay that does not fit says so.
  * @throws from its calls StratalogError `log_exists` before anything is appended, `memory_full`, `offset_gap` where a
  * log with a lower tier would need to leave offsets out.
  */
-export function engineSink(engine: Engine): ReplaySink {
-  const targets = new Map<number, LiveLog>()
+export function engineSink(engine: Engine, pickedBy: PickedBy): ReplaySink {
+  const targets = new Map<number, Target>()
   return {
-    begin: async (log) => {
-      targets.set(log.definition.id, await createTarget(engine, log))
+    begin: async (replayed) => {
+      const { definition, resumedAt } = replayed
+      const isThere = engine.registry.has(parseLogName(definition.name))
+      // In RAM the holes that times leave cost nothing; those that a filter leaves are many.
+      const isDense =
+        pickedBy === 'filter' || (pickedBy === 'time' && engine.surroundings.hasDataDir)
+      const log = isThere
+        ? existingTarget(engine, replayed)
+        : await createTarget(engine, replayed, isDense)
+      targets.set(definition.id, { log, isDense })
+      if (!isThere) return null
+      return log.partitions.map(({ startOffset, nextOffset }, partition): SinkStart => {
+        if (!isDense) return { offset: nextOffset, records: nextOffset - startOffset, skip: 0 }
+        const begin = { offset: replayed.startOffsets[partition] ?? 0, records: 0 }
+        return startByCount(nextOffset, resumedAt?.[partition] ?? begin, begin)
+      })
     },
     append: async (definition, partition, batch) => {
       const target = targets.get(definition.id)
       if (target === undefined) return
-      for (const piece of appendable(batch))
-        await appendBatch(engine, target, definition, partition, piece)
+      for (const piece of appendable(batch)) await appendBatch(engine, target, partition, piece)
     },
     end: async () => {},
   }
 }
 
-async function createTarget(engine: Engine, log: ReplayLog): Promise<LiveLog> {
-  const { definition, schemas, startOffsets } = log
-  const name = parseLogName(definition.name)
-  if (engine.registry.has(name)) {
-    throw new StratalogError(
-      'log_exists',
-      `The engine has a log '${name}' already; replay into one without it.`,
-      {
-        details: { log: name },
-      },
-    )
-  }
+/** What the log has beyond the resume point was given after that was noted. */
+function startByCount(held: number, resumed: ReplayPosition, begin: ReplayPosition): SinkStart {
+  const start = resumed.records <= held ? resumed : begin
+  return { ...start, skip: held - start.records }
+}
+
+/** The log that an earlier replay made. @throws StratalogError `log_exists`. */
+function existingTarget(engine: Engine, { definition, schemas, resumedAt }: ReplayLog): LiveLog {
+  const { name } = definition
+  const log = engine.registry.get(name)
+  if (resumedAt === null)
+    throw logExists(name, 'replay into an engine without it, or go on from a resume point')
+  const likeness = ({ partitions, timeColumn, keyColumn }: LogDefinition): unknown => ({
+    partitions,
+    timeColumn,
+    keyColumn,
+  })
+  const fieldsOf = (list: ReplayLog['schemas']): unknown => list.map(({ fields }) => fields)
+  const isSame =
+    isDeepStrictEqual(likeness(log.definition), likeness(definition)) &&
+    isDeepStrictEqual(fieldsOf(log.schemas), fieldsOf(schemas))
+  if (!isSame) throw logExists(name, 'it has other columns or partitions than the archived one')
+  return log
+}
+
+function logExists(log: string, what: string): StratalogError {
+  return new StratalogError('log_exists', `The engine has a log '${log}' already; ${what}.`, {
+    details: { log },
+  })
+}
+
+async function createTarget(
+  engine: Engine,
+  replayed: ReplayLog,
+  isDense: boolean,
+): Promise<LiveLog> {
+  const { definition, schemas, startOffsets } = replayed
   const storage = engine.surroundings.hasDataDir ? {} : { evictionPolicy: 'reject' as const }
   const policy = engine.policies.resolve(storage)
   const state = await engine.commitLog((id) => ({
     definition: { ...definition, id, policy, createdAt: engine.ports.clock.now() },
     schemas,
     partitions: startOffsets.map((startOffset) => ({
-      startOffset,
+      startOffset: isDense ? 0 : startOffset,
       segments: SegmentEntries.empty,
     })),
   }))
@@ -57,22 +112,21 @@ async function createTarget(engine: Engine, log: ReplayLog): Promise<LiveLog> {
 
 async function appendBatch(
   engine: Engine,
-  target: LiveLog,
-  definition: LogDefinition,
+  { log, isDense }: Target,
   number: number,
   batch: RecordBatch,
 ): Promise<void> {
-  const admitted = engine.governor.admit(target, null)
+  const admitted = engine.governor.admit(log, null)
   if (admitted !== null) await admitted
-  const partition = target.partition(number)
-  if (batch.baseOffset > partition.nextOffset) {
-    if (target.policy.mode !== 'memory') {
+  const partition = log.partition(number)
+  if (!isDense && batch.baseOffset > partition.nextOffset) {
+    if (log.policy.mode !== 'memory') {
       throw new StratalogError(
         'offset_gap',
-        `Offsets ${partition.nextOffset} to ${batch.baseOffset} of '${definition.name}', partition ${number}, are missing, and a log with a lower tier cannot leave them out. Replay into an engine in RAM.`,
+        `Offsets ${partition.nextOffset} to ${batch.baseOffset} of '${log.name}', partition ${number}, are missing, and a log with a lower tier cannot leave them out. Restore the archive, which can, or replay into an engine in RAM.`,
         {
           details: {
-            log: definition.name,
+            log: log.name,
             partition: number,
             from: partition.nextOffset,
             to: batch.baseOffset,
@@ -83,10 +137,10 @@ async function appendBatch(
     partition.skipTo(batch.baseOffset)
   }
   const { fields } = batch.schema
-  await target.append(
+  await log.append(
     partition,
     { kind: 'columns', fields, columns: batch.columns, length: batch.length },
-    target.policy.ack,
+    log.policy.ack,
     engine.ports.clock.now(),
   )
 }

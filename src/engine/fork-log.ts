@@ -18,10 +18,9 @@ import { segmentDirectory } from '../format/paths.ts'
 import { producersAsOf } from '../format/producer.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import { offsetAtMoment } from '../log/offset-at-moment.ts'
 import type { Partition } from '../log/partition.ts'
-import { bytesInDirectory, bytesInStore } from '../log/segment-copies.ts'
 import { ownerOf } from '../log/segment-origin.ts'
-import { offsetInSegments } from '../snapshot/moment.ts'
 import { cutSegment } from '../snapshot/segment-cut.ts'
 import type { DiskContext, TieringContext } from '../tiering/context.ts'
 import { writeFile } from '../tiering/packs.ts'
@@ -136,15 +135,15 @@ async function makeFork(
   const files = pinned.filter((file) => file !== undefined)
   for (const file of files) context.pins.pin(file)
   try {
-    const moment = at === undefined ? null : parseTime(at, 'at')
+    const moments = at === undefined ? null : await endsAt(source, parseTime(at, 'at'))
     const partitions: PartitionState[] = []
     const ends: number[] = []
     for (const partition of source.partitions) {
       const number = partition.partition
       const own = held[number] ?? []
       const last = own.at(-1)?.endOffset ?? partition.startOffset
-      const most = Math.max(partition.startOffset, Math.min(wanted[number] ?? 0, last))
-      const end = moment === null ? most : await endAt(fork, source, number, own, moment, most)
+      const most = Math.min(wanted[number] ?? 0, moments?.[number] ?? Infinity, last)
+      const end = Math.max(partition.startOffset, most)
       ends.push(end)
       partitions.push(await sharedPart(fork, source, partition, own, end))
     }
@@ -173,22 +172,16 @@ function originsOf({ definition }: LiveLog, ends: readonly number[]): readonly L
   return [...clipped, { logId: definition.id, endOffsets: ends }]
 }
 
-async function endAt(
-  { context, disk }: ForkPorts,
-  { definition }: LiveLog,
-  partition: number,
-  held: readonly SegmentEntry[],
-  at: number,
-  most: number,
-): Promise<number> {
-  const store = context.archive?.store ?? context.source ?? null
-  const bytesOf = (segment: SegmentEntry): ReturnType<typeof bytesInDirectory> | null => {
-    if (segment.disk !== null) return bytesInDirectory(disk.fileSystem, disk.dataDir, segment.disk)
-    return store === null || segment.object === null ? null : bytesInStore(store, segment.object)
+/** By partition; what had been appended by then. */
+async function endsAt(source: LiveLog, at: number): Promise<readonly number[]> {
+  const view = source.view()
+  try {
+    return await Promise.all(
+      view.partitions.map(({ partition }) => offsetAtMoment(view, partition, at)),
+    )
+  } finally {
+    view.release()
   }
-  const segments = SegmentEntries.of(held)
-  const end = await offsetInSegments({ definition, segments, bytesOf }, partition, at)
-  return Math.min(most, end ?? most)
 }
 
 /** Of one partition, all below `end`. */

@@ -11,6 +11,8 @@ import { type AppendTerms, DEFAULT_TERMS, assertStillFits } from '../log/append-
 import type { AppendResult, LiveLog } from '../log/live-log.ts'
 import type { ColumnInput } from '../log/row-appender.ts'
 import type { Partition } from '../log/partition.ts'
+import type { AsOf } from './as-of.ts'
+import type { SnapshotDescription } from './describe-snapshot.ts'
 import { type AppendOptions, checkedAppendOptions } from './append-options.ts'
 import { type LogDescription, describeLog } from './log-description.ts'
 import { keyText } from './system-columns.ts'
@@ -52,6 +54,7 @@ export interface LogPorts {
   /** Brings what was appended up to now to the object store; shared by all who wait. */
   readonly archiveThrough: (log: LiveLog, partition: Partition, endOffset: number) => Promise<void>
   readonly hasArchive: boolean
+  readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
   readonly assertOpen: () => void
   /** @throws StratalogError `writer_fenced`. */
   readonly assertWriter: () => void
@@ -136,12 +139,28 @@ export class Log {
   read(options: ReadOptions = {}): RecordStream {
     this.#ports.assertOpen()
     assertReadOptions(options)
+    if (options.asOf !== undefined) return this.#readAsOf(options.asOf, options)
     const { follow } = this.#ports
     const log =
       options.live === true && follow !== null
         ? follow(this.#log)
         : readableLog(this.#log, this.#ports.assertOpen)
     return new RecordStream(log, options)
+  }
+
+  #readAsOf(asOf: AsOf, options: ReadOptions): RecordStream {
+    const log = readableLog(this.#log, this.#ports.assertOpen)
+    return new RecordStream(log, options, async () => {
+      const { rangesAsOf, readableAsOf, resolveMoment } = await import('./as-of.ts')
+      const moment = await resolveMoment(asOf, this.#ports.listSnapshots)
+      this.#ports.assertOpen()
+      const view = this.#log.view()
+      try {
+        return readableAsOf(log, await rangesAsOf(moment, view, options.signal))
+      } finally {
+        view.release()
+      }
+    })
   }
 
   /**

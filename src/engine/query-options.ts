@@ -1,5 +1,6 @@
 import { StratalogError } from '../base/errors.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
+import type { AsOf } from './as-of.ts'
 import type { QueryOptions as RunnerOptions } from '../query/query-runner.ts'
 
 export interface QueryOptions {
@@ -8,9 +9,11 @@ export interface QueryOptions {
   readonly timeout?: Duration
   /** More rows than this end the query with `query_limit`. */
   readonly maxRows?: number
+  /** Every log as it was at a snapshot, by name or id, or at a time. */
+  readonly asOf?: AsOf
 }
 
-const KNOWN_KEYS = ['signal', 'timeout', 'maxRows']
+const KNOWN_KEYS = ['signal', 'timeout', 'maxRows', 'asOf']
 
 /** @throws StratalogError `argument_invalid` for an unknown key, or a value that is none of its kind. */
 export function runnerOptions(options: QueryOptions): RunnerOptions {

@@ -1,6 +1,7 @@
 /** What a read may be asked for. */
 import { StratalogError } from '../base/errors.ts'
 import type { OffsetGap } from '../log/view-reader.ts'
+import type { AsOf } from './as-of.ts'
 import { assertKnownKeys, assertSignal } from './check-arguments.ts'
 
 export interface ReadOptions {
@@ -26,6 +27,8 @@ export interface ReadOptions {
    */
   readonly live?: boolean
   readonly signal?: AbortSignal
+  /** As it was at a snapshot, by name or id, or when the engine's clock showed a time. What expired since is gone. */
+  readonly asOf?: AsOf
   /**
    * What to do at offsets that no tier holds: fail with `offset_gap`, go on after them, or be told of each and go on.
    * Default `fail`. Without `from` a log begins at its first readable offset, and that is no gap.
@@ -44,13 +47,14 @@ const KEYS: Readonly<Record<keyof ReadOptions, true>> = {
   columns: true,
   live: true,
   signal: true,
+  asOf: true,
   onGap: true,
 }
 
 /** Of each option by itself, whatever the log. @throws StratalogError `argument_invalid` */
 export function assertReadOptions(options: ReadOptions): void {
   assertKnownKeys(options, KEYS, 'read')
-  const { columns, onGap, signal } = options
+  const { columns, onGap, signal, asOf, live } = options
   if (columns !== undefined && !Array.isArray(columns)) {
     throw new StratalogError('argument_invalid', 'columns is an array of names of columns.')
   }
@@ -62,4 +66,9 @@ export function assertReadOptions(options: ReadOptions): void {
     )
   }
   if (signal !== undefined) assertSignal(signal)
+  if (asOf !== undefined && live === true)
+    throw new StratalogError(
+      'argument_invalid',
+      'asOf is of the past, and live goes on: leave one out.',
+    )
 }

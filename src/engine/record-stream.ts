@@ -21,14 +21,22 @@ export type { ReadableLog } from './readable-log.ts'
 export class RecordStream implements AsyncIterable<Batch> {
   readonly #log: ReadableLog
   readonly #options: ReadOptions
+  readonly #pin: (() => Promise<ReadableLog>) | null
 
-  constructor(log: ReadableLog, options: ReadOptions) {
+  /** @param pin finds what is read, when reading begins, in place of `log`. */
+  constructor(
+    log: ReadableLog,
+    options: ReadOptions,
+    pin: (() => Promise<ReadableLog>) | null = null,
+  ) {
     assertOptions(log, options)
     this.#log = log
     this.#options = options
+    this.#pin = pin
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<Batch, void, undefined> {
+    if (this.#pin !== null) return pinnedBatches(this.#pin, this.#options)
     return new BatchCursor(() => new StreamReader(this.#log, requestOf(this.#log, this.#options)))
   }
 
@@ -55,6 +63,13 @@ export class RecordStream implements AsyncIterable<Batch> {
     }
     return rows
   }
+}
+
+async function* pinnedBatches(
+  pin: () => Promise<ReadableLog>,
+  options: ReadOptions,
+): AsyncGenerator<Batch, void, undefined> {
+  yield* new RecordStream(await pin(), options)
 }
 
 /** @throws StratalogError `argument_invalid` for a time that is none. */

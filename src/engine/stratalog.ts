@@ -71,6 +71,7 @@ export class Stratalog {
       archiveThrough: (log, partition, endOffset) =>
         this.#tiers.archiveThrough(log, partition, endOffset),
       hasArchive: engine.surroundings.hasArchive,
+      listSnapshots: () => this.snapshots(),
       assertOpen: () => this.#assertOpen(),
       assertWriter: engine.assertWriter,
       readOnly: engine.isReadOnly,
@@ -243,7 +244,22 @@ export class Stratalog {
     options: QueryOptions = {},
   ): Promise<QueryResult> {
     this.#assertOpen()
-    return this.#engine.queries.query(sql, parameters, runnerOptions(options))
+    const running = runnerOptions(options)
+    const { asOf, signal } = options
+    if (asOf === undefined) return this.#engine.queries.query(sql, parameters, running)
+    const { viewsAsOf } = await import('./query-as-of.ts')
+    const { registry } = this.#engine
+    const viewOf = await viewsAsOf(
+      sql,
+      asOf,
+      {
+        hasLog: (name) => registry.has(name),
+        viewOf: (name, ranges) => registry.get(name).view(ranges),
+        listSnapshots: () => this.snapshots(),
+      },
+      signal,
+    )
+    return this.#engine.queries.query(sql, parameters, { ...running, viewOf })
   }
 
   /**

@@ -44,11 +44,14 @@ const READ_BYTES_MAX = 4 * 1024 * 1024
 
 /** How far a reader has gone: the longer it goes on, the more is read ahead of it. One may go through many segments. */
 export class ReadPace {
+  /** Requests under way at most while the blocks of an earlier one are decoded. */
+  readonly aheadMax: number
   readonly #bytesMax: number
   #bytes: number | null = null
 
-  constructor(bytesMax: number = READ_BYTES_MAX) {
+  constructor(bytesMax: number = READ_BYTES_MAX, aheadMax = 1) {
     this.#bytesMax = bytesMax
+    this.aheadMax = aheadMax
   }
 
   /** Whether the reader came back for more. */
@@ -145,11 +148,11 @@ export class SegmentReading {
     const { columns, signal, pace = new ReadPace() } = options
     const runs = this.#runs(blocks, columns, pace)
     let dictionaries: SegmentDictionaries | null = null
-    let next: Promise<ReadRun | null> | null = null
+    const ahead: Promise<ReadRun | null>[] = []
     for (;;) {
       const isAhead = pace.isSequential
-      const run = await (next ?? this.#readNext(runs, signal))
-      next = isAhead ? this.#readNext(runs, signal) : null
+      const run = await (ahead.shift() ?? this.#readNext(runs, signal))
+      while (isAhead && ahead.length < pace.aheadMax) ahead.push(this.#readNext(runs, signal))
       if (run === null) return
       const bytesOf = bytesIn(run)
       dictionaries ??= this.#dictionaries(bytesOf, columns)

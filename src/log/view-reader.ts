@@ -64,6 +64,8 @@ export interface PartitionReadOptions {
   readonly onDamage?: ((source: SegmentSource, damage: SegmentDamage) => void) | undefined
   /** What one request for a segment asks for at most. */
   readonly readBytesMax?: number | undefined
+  /** Requests under way at most, beside the one that is decoded. Default 1. */
+  readonly readAhead?: number | undefined
 }
 
 export interface ReadItem {
@@ -183,7 +185,7 @@ class PartitionReading {
   ): AsyncGenerator<ReadItem, void, undefined> {
     const { definition } = this.#view
     const { readSegmentSource, ReadPace, prefetchSegment } = await loadSegmentSource()
-    const pace = (this.#pace ??= new ReadPace(this.#options.readBytesMax))
+    const pace = (this.#pace ??= new ReadPace(this.#options.readBytesMax, this.#options.readAhead))
     if (pace.isSequential && next !== undefined) prefetchSegment(next, this.#options.signal)
     const parts = readSegmentSource(source, wanted, {
       log: definition.name,

@@ -218,6 +218,12 @@ export function sqlWords(sql: string): ReadonlySet<string> {
   return words
 }
 
+/** The logs that words of a statement name. */
+export function tableLogs(sql: string, hasLog: (name: string) => boolean): ReadonlySet<string> {
+  const logs = [...sqlWords(sql)].flatMap((word) => parseTableName(word)?.log ?? [])
+  return new Set(logs.filter(hasLog))
+}
+
 function sourcesOf(view: LogView, table: TableName): readonly PinnedSource[] {
   return view.partitions.flatMap(({ partition, sources }) =>
     sources

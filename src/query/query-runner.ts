@@ -35,6 +35,8 @@ export interface QueryOptions {
   readonly timeoutMs?: number
   /** More rows than this end the query with `query_limit`. */
   readonly maxRows?: number
+  /** Pins logs in place of the port of that name: another state of them than the present one. */
+  readonly viewOf?: QueryPorts['viewOf']
 }
 
 export class QueryRunner {
@@ -66,14 +68,18 @@ export class QueryRunner {
   ): Promise<QueryResult> {
     if (this.#isClosed) throw closed()
     throwIfAborted(options.signal)
-    const execution = new QueryExecution(this.#ports, {
-      sql,
-      parameters,
-      damaged: this.#damaged,
-      rowsMax: options.maxRows ?? Infinity,
-      timeoutMs: options.timeoutMs ?? this.#limits.timeoutMs,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    })
+    const { viewOf = this.#ports.viewOf } = options
+    const execution = new QueryExecution(
+      { ...this.#ports, viewOf },
+      {
+        sql,
+        parameters,
+        damaged: this.#damaged,
+        rowsMax: options.maxRows ?? Infinity,
+        timeoutMs: options.timeoutMs ?? this.#limits.timeoutMs,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      },
+    )
     this.#running.add(execution)
     void execution.settled.then(() => this.#running.delete(execution))
     return execution.start(this.#slots, () => this.#openWorker())

@@ -83,8 +83,8 @@ export async function unnamedReasons(
 ): Promise<readonly string[]> {
   const unnamed = await unnamedObjects(archive, reopen)
   return unnamed.map(
-    ({ key }) =>
-      `Object ${key} holds records behind all that the manifest names: the manifest is stale.`,
+    ({ key, log, partition, from, to }) =>
+      `Object ${key} holds records behind all that the manifest names: the manifest is stale. They are of ${place(log, partition, from, to)}.`,
   )
 }
 

@@ -2,10 +2,11 @@
  * One partition of a replay: gives its batches in offset order, cut to a few thousand rows, and holds at most one.
  *
  * Nothing is fetched before the first `advance`: until then the cursor's time is the least that its first segment can
- * hold, so a partition whose history begins later than others' costs nothing until its time has come.
+ * hold, so a partition whose history begins later than others' costs nothing until its time has come. `park` lets go of
+ * what it holds; it is read again when its time has come.
  */
 import type { RecordBatch } from '../format/record-batch.ts'
-import { endOffset, sliceRecordBatch } from '../format/record-batch.ts'
+import { endOffset, recordBatchBytes, sliceRecordBatch } from '../format/record-batch.ts'
 import type { LogView, PartitionView } from '../log/log-view.ts'
 import { timeAt } from '../log/time-filter.ts'
 import {
@@ -16,6 +17,7 @@ import {
   timeColumnOf,
 } from '../log/view-reader.ts'
 import type { Timed } from './merge-queue.ts'
+import type { ReplayPosition } from './sink.ts'
 
 /** Rows of one batch when several partitions are merged: how finely their histories are interleaved. */
 export const MERGE_ROWS_MAX = 4096
@@ -27,42 +29,83 @@ export interface TakenBatch {
   readonly time: number
 }
 
+export interface CursorPlace {
+  /** Among cursors whose times are equal. */
+  readonly order: number
+  readonly rowsMax: number
+  /** Of those that would be given, the first that the sink has already. */
+  readonly skip: number
+  /** Records that earlier replays gave out, up to where this one begins. */
+  readonly records: number
+}
+
 export class ReplayCursor implements Timed {
   readonly view: LogView
   readonly partition: number
   readonly order: number
   time: number
-  /** Everything before it was given out, or is not there. */
-  nextOffset: number
+  readonly #start: number
   readonly #end: number
   readonly #rowsMax: number
   readonly #timeColumn: string
-  readonly #items: AsyncGenerator<ReadItem, void, undefined>
+  readonly #options: PartitionReadOptions
+  /** Of reads under way, at most. */
+  readonly #readBytes: number
+  #nextOffset: number
+  #records: number
+  #skip: number
+  /** Where reading begins when there is none. */
+  #readFrom: number
+  #items: AsyncGenerator<ReadItem, void, undefined> | null = null
   #head: RecordBatch | null = null
+  /** Of the block that the head is a part of. */
+  #blockBytes = 0
   #storedBytes = 0
 
   constructor(
     view: LogView,
     partition: PartitionView,
     options: PartitionReadOptions,
-    place: { readonly order: number; readonly rowsMax: number },
+    place: CursorPlace,
   ) {
     const { start, end } = readableRange(partition, options)
     this.view = view
     this.partition = partition.partition
     this.order = place.order
     this.#rowsMax = place.rowsMax
+    this.#skip = place.skip
+    this.#records = place.records
     this.#timeColumn = timeColumnOf(view)
-    this.#items = readPartition(view, partition.partition, options)
-    this.nextOffset = start
+    this.#options = options
+    const { readBytesMax = 0, readAhead = 1 } = options
+    this.#readBytes = Math.min((1 + readAhead) * readBytesMax, storedBytesOf(partition))
+    this.#nextOffset = start
+    this.#readFrom = start
+    this.#start = start
     this.#end = end
     this.time = leastTime(partition, start)
   }
 
+  /** Where a later replay would go on. */
+  get position(): ReplayPosition {
+    return { offset: this.#nextOffset, records: this.#records }
+  }
+
   /** Records that the cursor was to give, as far as offsets say. */
   get total(): number {
-    return this.#end - this.nextOffset
+    return this.#end - this.#start
   }
+
+  /** Of them, those that lie behind it. */
+  get passed(): number {
+    return this.#nextOffset - this.#start
+  }
+
+  /** What it holds, with what it may have under way. */
+  get heldBytes(): number {
+    return this.#items === null ? 0 : this.#readBytes + this.#blockBytes
+  }
+
   /** Takes the head and leaves none; null before the first `advance`. */
   take(): TakenBatch | null {
     const batch = this.#head
@@ -74,30 +117,56 @@ export class ReplayCursor implements Timed {
     return taken
   }
 
-  /** Notes that a batch reached the sink. */
-  given(batch: RecordBatch): void {
-    this.nextOffset = endOffset(batch)
+  /** The part of a batch that the sink does not have; null when it has all of it. */
+  withoutSkipped(batch: RecordBatch): RecordBatch | null {
+    const rows = Math.min(this.#skip, batch.length)
+    this.#skip -= rows
+    this.given(batch.baseOffset + rows, rows)
+    if (rows === 0) return batch
+    return rows === batch.length ? null : cut(batch, rows, batch.length)
+  }
+
+  /** Notes that everything before `end` was looked at, and that `records` of it reached the sink. */
+  given(end: number, records: number): void {
+    this.#nextOffset = end
+    this.#records += records
   }
 
   /** Notes that all of the partition was given out. */
   finished(): void {
-    this.nextOffset = this.#end
+    this.#nextOffset = this.#end
   }
 
   /** Makes the next batch the head. False when there is none left. */
   async advance(): Promise<boolean> {
     if (this.#head === null) {
+      this.#items ??= readPartition(this.view, this.partition, {
+        ...this.#options,
+        from: this.#readFrom,
+      })
       const next = await this.#items.next()
       if (next.done === true) return false
       this.#head = next.value.batch
-      this.#storedBytes = next.value.storedBytes
+      this.#blockBytes = recordBatchBytes(this.#head)
+      this.#storedBytes += next.value.storedBytes
+      this.#readFrom = endOffset(this.#head)
     }
     this.time = timeAt(this.#head, this.#timeColumn, 0) ?? this.#head.appendTimeMin
     return true
   }
 
+  /** Lets go of the head and of what is read ahead; `advance` reads it again. */
+  async park(): Promise<void> {
+    if (this.#head !== null) this.#readFrom = this.#head.baseOffset
+    this.#head = null
+    await this.close()
+  }
+
   async close(): Promise<void> {
-    await this.#items.return()
+    const items = this.#items
+    this.#items = null
+    this.#blockBytes = 0
+    await items?.return()
   }
 }
 
@@ -107,6 +176,10 @@ function leastTime(partition: PartitionView, start: number): number {
     (candidate) => candidate.tier !== 'memory' && candidate.to > start,
   )
   return source === undefined || source.tier === 'memory' ? -Infinity : source.segment.timeMin
+}
+
+function storedBytesOf({ sources }: PartitionView): number {
+  return sources.reduce((sum, source) => sum + ('bytes' in source ? source.bytes.length : 0), 0)
 }
 
 function cut(batch: RecordBatch, start: number, end: number): RecordBatch {

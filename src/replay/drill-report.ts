@@ -1,5 +1,6 @@
 /** What a drill found. Field by field what `drill --json` prints: the replay's report and the verdict. */
 import { formatBytes, formatCount, formatDuration } from '../base/units.ts'
+import { type DrillStep, timelineSvg } from './drill-timeline.ts'
 import type { ReplayReport } from './report.ts'
 
 export interface DrillCheck {
@@ -28,15 +29,20 @@ export interface DrillReport extends ReplayReport {
   /** Whether all that both hold is equal, by content hash; null without a live engine. */
   readonly hashEqual: boolean | null
   readonly checks: readonly DrillCheck[]
+  /** What was done when, in order. */
+  readonly timeline: readonly DrillStep[]
 }
 
-/** The report as a page for people. */
+/** The report as Markdown for people. */
 export function drillMarkdown(report: DrillReport, title: string): string {
-  const { verdict, reasons, logs, checks, missing, corrupt } = report
+  const { verdict, reasons, logs, checks } = report
+  const damaged = damagedObjects(report)
   const sections = [
     `# Restore drill: ${verdict}`,
     title,
     table(['Measure', 'Value'], measures(report)),
+    '## Timeline',
+    timelineSvg(report.timeline),
     reasons.length === 0
       ? ''
       : `## Why it failed\n\n${reasons.map((reason) => `- ${escaped(reason)}`).join('\n')}`,
@@ -51,20 +57,12 @@ export function drillMarkdown(report: DrillReport, title: string): string {
         `\`${log.hash}\``,
       ]),
     ),
-    missing.length + corrupt.length === 0 ? '' : '## Damaged objects',
-    missing.length + corrupt.length === 0
+    damaged.length === 0 ? '' : '## Damaged objects',
+    damaged.length === 0
       ? ''
       : table(
           ['Object', 'Log', 'Partition', 'Offsets', 'What'],
-          [...missing.map((object) => ({ ...object, kind: 'missing' })), ...corrupt].map(
-            (object) => [
-              `\`${object.key}\``,
-              object.log,
-              String(object.partition),
-              `${object.from} to ${object.to}`,
-              object.kind,
-            ],
-          ),
+          damaged.map(([key = '', ...rest]) => [`\`${key}\``, ...rest]),
         ),
     checks.length === 0 ? '' : '## Checks',
     checks.length === 0
@@ -82,7 +80,23 @@ export function drillMarkdown(report: DrillReport, title: string): string {
   return `${sections.filter((section) => section !== '').join('\n\n')}\n`
 }
 
-function measures(report: DrillReport): readonly (readonly string[])[] {
+/** By object: its key, log, partition, offsets, and what is wrong. */
+export function damagedObjects({
+  missing,
+  corrupt,
+}: Pick<DrillReport, 'missing' | 'corrupt'>): readonly (readonly string[])[] {
+  const objects = [...missing.map((object) => ({ ...object, kind: 'missing' })), ...corrupt]
+  return objects.map(({ key, log, partition, from, to, kind }) => [
+    key,
+    log,
+    String(partition),
+    `${from} to ${to}`,
+    kind,
+  ])
+}
+
+/** What was measured, with its name. */
+export function measures(report: DrillReport): readonly (readonly string[])[] {
   const { rpoMs, rpoRecords, hashEqual } = report
   return [
     ['Records restored', formatCount(report.records)],

@@ -22,6 +22,7 @@ import {
 } from './archive-audit.ts'
 import { type Comparison, compareLogs } from './compare.ts'
 import type { DrillCheck, DrillReport } from './drill-report.ts'
+import type { DrillStep } from './drill-timeline.ts'
 import { type ReplayProgress, type ReplaySource, replay } from './replay.ts'
 import type { ReplayReport } from './report.ts'
 import { functionSink } from './sink.ts'
@@ -84,6 +85,8 @@ const NOTHING_REPLAYED: ReplayReport = {
   since: null,
   until: null,
   elapsedMs: 0,
+  recordsPerSecond: 0,
+  bytesPerSecond: 0,
   logs: [],
   missing: [],
   corrupt: [],
@@ -97,6 +100,7 @@ class DrillRun {
   readonly #clock: Clock
   readonly #startedMs: number
   readonly #reasons: string[] = []
+  readonly #timeline: DrillStep[] = []
   #replayed: ReplayReport = NOTHING_REPLAYED
   #restored: DrillRestore | null = null
   #rtoMs = 0
@@ -113,9 +117,9 @@ class DrillRun {
   async run(): Promise<DrillReport> {
     let recordsInManifest = 0
     await this.#asReason('The archive cannot be read', async () => {
-      const archive = await this.#subject.open()
+      const archive = await this.#step('open archive', () => this.#subject.open())
       recordsInManifest = archive.logs.reduce((sum, log) => sum + recordsNamed(log), 0)
-      await this.#audit(archive)
+      await this.#step('audit', () => this.#audit(archive))
       await this.#rehearse(archive)
     })
     return this.#report(recordsInManifest)
@@ -136,10 +140,10 @@ class DrillRun {
     const startedMs = this.#clock.monotonic()
     const scratch = await this.#subject.scratch()
     try {
-      this.#restored = await scratch.restore(archive, signal)
+      this.#restored = await this.#step('restore', () => scratch.restore(archive, signal))
       this.#addDamages(this.#restored.missing, this.#restored.corrupt)
       await this.#asReason('What was restored cannot be opened', async () => {
-        const engine = await scratch.open()
+        const engine = await this.#step('open engine', () => scratch.open())
         try {
           this.#rtoMs = this.#clock.monotonic() - startedMs
           await this.#verify(archive, engine)
@@ -155,13 +159,27 @@ class DrillRun {
   async #verify(archive: Archive, engine: DrillEngine): Promise<void> {
     const { signal, onProgress } = this.#options
     const sink = functionSink(() => {})
-    this.#replayed = await replay(engine, sink, { signal, onProgress }, { clock: this.#clock })
+    this.#replayed = await this.#step('verify', () =>
+      replay(engine, sink, { signal, onProgress }, { clock: this.#clock }),
+    )
     this.#addDamages(this.#replayed.missing, this.#replayed.corrupt)
     this.#count(archive)
-    await this.#compare(archive, engine)
+    if (this.#subject.against !== null)
+      await this.#step('compare', () => this.#compare(archive, engine))
     for (const { sql, expected } of this.#subject.checks ?? []) {
       throwIfAborted(signal)
-      this.#checks = [...this.#checks, await this.#check(engine, sql, expected)]
+      const check = await this.#step('check', () => this.#check(engine, sql, expected))
+      this.#checks = [...this.#checks, check]
+    }
+  }
+
+  async #step<T>(step: DrillStep['step'], work: () => Promise<T>): Promise<T> {
+    const fromMs = Math.round(this.#clock.monotonic() - this.#startedMs)
+    try {
+      return await work()
+    } finally {
+      const toMs = Math.round(this.#clock.monotonic() - this.#startedMs)
+      this.#timeline.push({ step, fromMs, toMs })
     }
   }
 
@@ -275,6 +293,7 @@ class DrillRun {
           : Math.round((restored.plan.bytes * 1000) / Math.max(1, restored.elapsedMs)),
       hashEqual: comparisons === null ? null : comparisons.every(({ isEqual }) => isEqual),
       checks: this.#checks,
+      timeline: this.#timeline,
     }
   }
 }

@@ -12,6 +12,10 @@ export class MergeQueue<T extends Timed> {
     return this.#heap.length
   }
 
+  get first(): T | undefined {
+    return this.#heap[0]
+  }
+
   push(item: T): void {
     const heap = this.#heap
     let index = heap.push(item) - 1
@@ -39,6 +43,14 @@ export class MergeQueue<T extends Timed> {
       this.#swap(index, least)
       index = least
     }
+  }
+
+  /** Of the items that are wanted, the one whose turn comes last; undefined when none is. Looks at all of them. */
+  last(isWanted: (item: T) => boolean): T | undefined {
+    let last: T | undefined
+    for (const item of this.#heap)
+      if (isWanted(item) && (last === undefined || isBefore(last, item))) last = item
+    return last
   }
 
   #swap(a: number, b: number): void {

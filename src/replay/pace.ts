@@ -1,8 +1,8 @@
 /** How fast history goes by: as fast as it can, or with the record times stretched or squeezed by a factor. */
 import { StratalogError } from '../base/errors.ts'
 
-/** `max`, `realtime`, or how many times faster than it happened. */
-export type ReplaySpeed = 'max' | 'realtime' | number
+/** `max`, `realtime`, how many times faster than it happened, or `stepped`: at the word of whoever steps. */
+export type ReplaySpeed = 'max' | 'realtime' | 'stepped' | number
 
 export class Pace {
   /** Record ms that go by in one ms; null for as fast as possible. */
@@ -12,12 +12,12 @@ export class Pace {
 
   /** @throws StratalogError `argument_invalid` when the speed is none. */
   constructor(speed: ReplaySpeed) {
-    if (speed === 'max') this.#factor = null
+    if (speed === 'max' || speed === 'stepped') this.#factor = null
     else this.#factor = speed === 'realtime' ? 1 : speed
     if (this.#factor === null || (Number.isFinite(this.#factor) && this.#factor > 0)) return
     throw new StratalogError(
       'argument_invalid',
-      `speed: ${String(speed)} is not 'max', 'realtime' or a number above 0.`,
+      `speed: ${String(speed)} is not 'max', 'realtime', 'stepped' or a number above 0.`,
       {
         details: { given: speed },
       },

@@ -7,19 +7,39 @@
  * partitions are out of time order by no more than the time that such a batch spans. Equal times keep the order of
  * logs, then partitions. The same source and options give the same sequence.
  *
- * Memory: one block per partition whose history overlaps the present moment of the replay, and two requests of
- * READ_BYTES_TOTAL divided among all partitions. Gaps and damages do not end a replay; they are in its report.
+ * Memory: one block per partition whose history overlaps the present moment of the replay, and some requests of each
+ * under way, of READ_BYTES_TOTAL divided among all partitions. Where that would be more than HELD_BYTES_MAX, the
+ * partitions whose turn comes last let go of theirs and read it again. Gaps and damages do not end a replay; they are
+ * in its report.
  */
 import type { Clock } from '../base/clock.ts'
-import { StratalogError, throwIfAborted } from '../base/errors.ts'
+import { throwIfAborted } from '../base/errors.ts'
+import { type RecordBatch, endOffset } from '../format/record-batch.ts'
 import type { LogView, SegmentSource } from '../log/log-view.ts'
-import { DamageList } from '../log/segment-damage.ts'
-import type { PartitionReadOptions } from '../log/view-reader.ts'
+import { DamageList, type SegmentDamage } from '../log/segment-damage.ts'
+import { type PartitionReadOptions, readableRange } from '../log/view-reader.ts'
 import { MERGE_ROWS_MAX, ReplayCursor, type TakenBatch } from './cursor.ts'
 import { MergeQueue } from './merge-queue.ts'
-import { Pace, type ReplaySpeed } from './pace.ts'
-import { LogTally, type ReplayReport, type ResumePoint } from './report.ts'
-import type { ReplaySink } from './sink.ts'
+import { Pace } from './pace.ts'
+import { ReadMeter } from './read-meter.ts'
+import { wantedRuns } from './record-filter.ts'
+import {
+  type ReplayOptions,
+  type ReplayProgress,
+  checkPartitionCount,
+  checkReplayOptions,
+} from './replay-options.ts'
+import {
+  LogTally,
+  type ReplayLimit,
+  type ReplayReport,
+  type ReplayedLog,
+  type ResumePoint,
+  isoTime,
+} from './report.ts'
+import type { ReplayPosition, ReplaySink, SinkStart } from './sink.ts'
+
+export type { ReplayOptions, ReplayProgress } from './replay-options.ts'
 
 /** What a replay reads: `Archive` is one. */
 export interface ReplaySource {
@@ -27,37 +47,19 @@ export interface ReplaySource {
   views(names?: readonly string[]): readonly LogView[]
 }
 
-export interface ReplayProgress {
-  readonly records: number
-  readonly bytes: number
-  /** Records that the offsets promise; those outside `since` and `until` count too. */
-  readonly recordsTotal: number
-  /** Where a later replay would go on. */
-  resumePoint(): ResumePoint
-}
-
-export interface ReplayOptions {
-  readonly logs?: readonly string[] | undefined
-  /** ms. */
-  readonly since?: number | undefined
-  readonly until?: number | undefined
-  /** Offsets, of one log with one partition. */
-  readonly from?: number | undefined
-  readonly to?: number | undefined
-  readonly speed?: ReplaySpeed | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: ReplayProgress) => void) | undefined
-  /**
-   * From the report or the progress of an earlier replay with the same options. The hash covers
-   * what this one gives.
-   */
-  readonly resumePoint?: ResumePoint | undefined
-}
-
-/** Stored bytes under way at most, over all partitions, in each of the two requests of a partition. */
+/** Stored bytes under way at most, over all partitions, in each of the requests of a partition. */
 const READ_BYTES_TOTAL = 64 * 1024 * 1024
 const READ_BYTES_MIN = 256 * 1024
 const READ_BYTES_MAX = 4 * 1024 * 1024
+
+/** Requests of a partition beside the one that is decoded: a store gives more to several than to one. */
+const READ_AHEAD = 3
+
+/** Blocks and reads of all partitions together; more only where a single partition needs more. */
+export const HELD_BYTES_MAX: number = 256 * 1024 * 1024
+
+/** Partitions of one log at most, for an order of all partitions. */
+const PARTITIONS_MAX = 2 ** 20
 
 /**
  * @throws StratalogError `log_not_found`, `argument_invalid`, `aborted`, what the sink throws, and what the source
@@ -67,10 +69,12 @@ export async function replay(
   source: ReplaySource,
   sink: ReplaySink,
   options: ReplayOptions,
-  ports: { readonly clock: Clock },
+  ports: { readonly clock: Clock; readonly heldBytesMax?: number },
 ): Promise<ReplayReport> {
-  const views = source.views(options.logs)
-  const run = new ReplayRun(views, sink, options, ports.clock)
+  checkReplayOptions(options)
+  const pace = new Pace(options.speed ?? 'max')
+  const views = source.views(options.logs === undefined ? undefined : [...new Set(options.logs)])
+  const run = new ReplayRun(views, sink, options, pace, ports)
   try {
     return await run.run()
   } finally {
@@ -85,52 +89,63 @@ interface ReplayingLog {
 }
 
 class ReplayRun {
+  readonly #views: readonly LogView[]
   readonly #sink: ReplaySink
   readonly #options: ReplayOptions
   readonly #clock: Clock
+  readonly #heldBytesMax: number
   readonly #pace: Pace
-  readonly #logs: readonly ReplayingLog[]
-  readonly #tallies: ReadonlyMap<LogView, LogTally>
+  readonly #meter: ReadMeter
+  readonly #partitionCount: number
+  readonly #logs: ReplayingLog[] = []
+  readonly #tallies = new Map<string, LogTally>()
   readonly #damages = new DamageList()
-  readonly #recordsTotal: number
+  readonly #knownDamages = new Set<string>()
+  readonly #spentMs: Record<ReplayLimit, number> = { store: 0, codec: 0, sink: 0, pace: 0 }
+  #startedMs = 0
   #records = 0
   #bytes = 0
-  readonly #waitedMs = { source: 0, sink: 0, pace: 0 }
+  #passed = 0
+  #recordsTotal = 0
+  #heldBytes = 0
 
-  constructor(views: readonly LogView[], sink: ReplaySink, options: ReplayOptions, clock: Clock) {
+  constructor(
+    views: readonly LogView[],
+    sink: ReplaySink,
+    options: ReplayOptions,
+    pace: Pace,
+    {
+      clock,
+      heldBytesMax = HELD_BYTES_MAX,
+    }: { readonly clock: Clock; readonly heldBytesMax?: number },
+  ) {
+    this.#views = views
     this.#sink = sink
     this.#options = options
     this.#clock = clock
-    this.#pace = new Pace(options.speed ?? 'max')
-    const partitionCount = views.reduce((sum, view) => sum + view.partitions.length, 0)
-    checkOffsets(options, partitionCount)
-    this.#logs = views.map((view, index) => {
-      const tally = new LogTally(view)
-      return { tally, cursors: this.#cursorsOf(tally, index, partitionCount) }
-    })
-    this.#tallies = new Map(this.#logs.map(({ tally }) => [tally.view, tally]))
-    this.#recordsTotal = this.#cursors().reduce((sum, cursor) => sum + cursor.total, 0)
+    this.#heldBytesMax = heldBytesMax
+    this.#pace = pace
+    this.#meter = new ReadMeter(clock)
+    this.#partitionCount = views.reduce((sum, view) => sum + view.partitions.length, 0)
+    checkPartitionCount(options, this.#partitionCount)
   }
 
   async run(): Promise<ReplayReport> {
-    const startedMs = this.#clock.monotonic()
-    for (const { tally, cursors } of this.#logs) {
-      const { definition, schemas } = tally.view
-      await this.#sink.begin({
-        definition,
-        schemas,
-        startOffsets: cursors.map((cursor) => cursor.nextOffset),
-      })
-    }
+    this.#startedMs = this.#clock.monotonic()
+    for (const [index, view] of this.#views.entries()) await this.#begin(view, index)
+    this.#recordsTotal = this.#cursors().reduce((sum, cursor) => sum + cursor.total, 0)
     await this.#merge()
-    await this.#sink.end()
+    await this.#timed('sink', () => this.#sink.end())
+    const elapsedMs = Math.round(this.#elapsedMs())
     return {
       records: this.#records,
       bytes: this.#bytes,
       since: isoTime(this.#options.since),
       until: isoTime(this.#options.until),
-      elapsedMs: Math.round(this.#clock.monotonic() - startedMs),
-      logs: this.#logs.map(({ tally }) => tally.result()),
+      elapsedMs,
+      recordsPerSecond: perSecond(this.#records, elapsedMs),
+      bytesPerSecond: perSecond(this.#bytes, elapsedMs),
+      logs: this.#logs.map(({ tally }): ReplayedLog => tally.result()),
       missing: this.#damages.missing,
       corrupt: this.#damages.corrupt,
       limitedBy: this.#limitedBy(),
@@ -142,109 +157,231 @@ class ReplayRun {
     await Promise.all(this.#cursors().map((cursor) => cursor.close()))
   }
 
+  async #begin(view: LogView, index: number): Promise<void> {
+    const { definition, schemas } = view
+    const resumedAt = this.#resumedAt(view)
+    const { from, to } = this.#options
+    const starts = await this.#sink.begin({
+      definition,
+      schemas,
+      startOffsets: view.partitions.map(
+        (partition) => readableRange(partition, { from, to }).start,
+      ),
+      resumedAt,
+    })
+    const tally = new LogTally(view)
+    this.#tallies.set(definition.name, tally)
+    this.#logs.push({ tally, cursors: this.#cursorsOf(view, tally, index, resumedAt, starts) })
+  }
+
   async #merge(): Promise<void> {
     const queue = new MergeQueue<ReplayCursor>()
     for (const cursor of this.#cursors()) queue.push(cursor)
     for (let cursor = queue.pop(); cursor !== undefined; cursor = queue.pop()) {
       throwIfAborted(this.#options.signal)
+      const heldBefore = cursor.heldBytes
       const taken = cursor.take()
+      const calledMs = this.#clock.monotonic()
       const advancing = cursor.advance()
       advancing.catch(() => {})
+      this.#spentMs.codec += this.#clock.monotonic() - calledMs
       if (taken !== null) await this.#give(cursor, taken)
-      if (await this.#timed('source', advancing)) queue.push(cursor)
-      else cursor.finished()
+      if (await this.#read(advancing)) queue.push(cursor)
+      else await this.#finish(cursor)
+      this.#heldBytes += cursor.heldBytes - heldBefore
+      await this.#parkExcess(queue)
+    }
+  }
+
+  async #finish(cursor: ReplayCursor): Promise<void> {
+    const { passed } = cursor
+    cursor.finished()
+    this.#passed += cursor.passed - passed
+    await cursor.close()
+  }
+
+  /** What is needed last is let go of first; what is needed next stays. */
+  async #parkExcess(queue: MergeQueue<ReplayCursor>): Promise<void> {
+    while (this.#heldBytes > this.#heldBytesMax && queue.size > 1) {
+      const next = queue.first
+      const latest = queue.last((cursor) => cursor !== next && cursor.heldBytes > 0)
+      if (latest === undefined) return
+      this.#heldBytes -= latest.heldBytes
+      await latest.park()
     }
   }
 
   async #give(cursor: ReplayCursor, taken: TakenBatch): Promise<void> {
-    const { batch, storedBytes } = taken
-    const delayMs = this.#pace.delayBefore(taken.time, this.#clock.monotonic())
-    if (delayMs > 0) await this.#timed('pace', this.#clock.sleep(delayMs, this.#options.signal))
-    await this.#timed('sink', this.#sink.append(cursor.view.definition, cursor.partition, batch))
-    this.#tallies.get(cursor.view)?.add(cursor.partition, batch, storedBytes)
-    cursor.given(batch)
-    this.#records += batch.length
+    const { batch, storedBytes, time } = taken
+    const { passed } = cursor
+    const delayMs = this.#pace.delayBefore(time, this.#clock.monotonic())
+    if (delayMs > 0)
+      await this.#timed('pace', () => this.#clock.sleep(delayMs, this.#options.signal))
+    const tally = this.#tallies.get(cursor.view.definition.name)
+    for (const run of this.#runs(cursor, batch)) {
+      const wanted = cursor.withoutSkipped(run)
+      if (wanted === null) continue
+      await this.#step(cursor, wanted, time)
+      await this.#timed('sink', () =>
+        this.#sink.append(cursor.view.definition, cursor.partition, wanted),
+      )
+      tally?.add(cursor.partition, wanted)
+      this.#records += wanted.length
+      cursor.given(endOffset(wanted), wanted.length)
+    }
+    cursor.given(endOffset(batch), 0)
+    this.#passed += cursor.passed - passed
     this.#bytes += storedBytes
-    this.#options.onProgress?.({
-      records: this.#records,
-      bytes: this.#bytes,
-      recordsTotal: this.#recordsTotal,
-      resumePoint: () => this.#resumePoint(),
-    })
+    tally?.addBytes(storedBytes)
+    this.#options.onProgress?.(this.#progress())
   }
 
-  #cursorsOf(tally: LogTally, index: number, partitionCount: number): readonly ReplayCursor[] {
-    const { view } = tally
-    const rowsMax = partitionCount > 1 ? MERGE_ROWS_MAX : Infinity
-    const resumed = this.#options.resumePoint?.logs.find((log) => log.name === view.definition.name)
-    return view.partitions.map((partition, position) => {
-      const from = resumed?.partitions.find(
-        (entry) => entry.partition === partition.partition,
-      )?.offset
-      const readOptions = this.#readOptions(tally, partition.partition, from, partitionCount)
-      const order = index * 2 ** 20 + position
-      return new ReplayCursor(view, partition, readOptions, { order, rowsMax })
-    })
+  #runs(cursor: ReplayCursor, batch: RecordBatch): Iterable<RecordBatch> {
+    const { filter } = this.#options
+    return filter === undefined ? [batch] : wantedRuns(cursor.view.definition.name, batch, filter)
   }
 
-  #readOptions(
+  async #step(
+    cursor: ReplayCursor,
+    { baseOffset, length }: RecordBatch,
+    time: number,
+  ): Promise<void> {
+    const { step } = this.#options
+    if (step === undefined) return
+    const { name } = cursor.view.definition
+    const next = {
+      log: name,
+      partition: cursor.partition,
+      offset: baseOffset,
+      records: length,
+      time,
+    }
+    await this.#timed('pace', () => step(next))
+    throwIfAborted(this.#options.signal)
+  }
+
+  #cursorsOf(
+    view: LogView,
     tally: LogTally,
-    partition: number,
-    from: number | undefined,
-    partitionCount: number,
-  ): PartitionReadOptions {
+    index: number,
+    resumedAt: readonly ReplayPosition[] | null,
+    starts: readonly SinkStart[] | null,
+  ): readonly ReplayCursor[] {
+    const watched = this.#meter.watch(view)
+    return watched.partitions.map((partition, position) => {
+      const start = starts?.[position] ?? resumedAt?.[position]
+      const options = this.#readOptions(tally, partition.partition, start?.offset)
+      return new ReplayCursor(watched, partition, options, {
+        order: index * PARTITIONS_MAX + position,
+        rowsMax: this.#rowsMax(),
+        skip: starts?.[position]?.skip ?? 0,
+        records: start?.records ?? 0,
+      })
+    })
+  }
+
+  #rowsMax(): number {
+    if (this.#options.speed === 'stepped') return this.#options.stepRecords ?? 1
+    return this.#partitionCount > 1 ? MERGE_ROWS_MAX : Infinity
+  }
+
+  #resumedAt(view: LogView): readonly ReplayPosition[] | null {
+    const { resumePoint } = this.#options
+    if (resumePoint === undefined) return null
+    const log = resumePoint.logs.find(({ name }) => name === view.definition.name)
+    const { from, to } = this.#options
+    return view.partitions.map((partition) => {
+      const found = log?.partitions.find((entry) => entry.partition === partition.partition)
+      return found ?? { offset: readableRange(partition, { from, to }).start, records: 0 }
+    })
+  }
+
+  #readOptions(tally: LogTally, partition: number, from: number | undefined): PartitionReadOptions {
     const { since, until, to, signal } = this.#options
-    const { name } = tally.view.definition
-    const share = Math.floor(READ_BYTES_TOTAL / partitionCount)
+    const share = Math.floor(READ_BYTES_TOTAL / this.#partitionCount)
     return {
       from: from ?? this.#options.from,
       to,
       since,
       until,
       signal,
+      readAhead: READ_AHEAD,
       readBytesMax: Math.min(READ_BYTES_MAX, Math.max(READ_BYTES_MIN, share)),
       onGap: (gap) => tally.addGap(gap),
-      onDamage: (source, damage) => this.#damages.add(keyOf(source), name, partition, damage),
+      onDamage: (source, damage) => this.#addDamage(source, tally, partition, damage),
     }
+  }
+
+  /** A segment that is read again tells its damage again. */
+  #addDamage(
+    source: SegmentSource,
+    { view }: LogTally,
+    partition: number,
+    damage: SegmentDamage,
+  ): void {
+    const id = JSON.stringify([keyOf(source), source.from, damage.kind, damage.position, damage.to])
+    if (this.#knownDamages.has(id)) return
+    this.#knownDamages.add(id)
+    this.#damages.add(keyOf(source), view.definition.name, partition, damage)
   }
 
   #cursors(): readonly ReplayCursor[] {
     return this.#logs.flatMap(({ cursors }) => cursors)
   }
 
+  #progress(): ReplayProgress {
+    const elapsedMs = this.#elapsedMs()
+    const left = this.#recordsTotal - this.#passed
+    return {
+      records: this.#records,
+      bytes: this.#bytes,
+      recordsPassed: this.#passed,
+      recordsTotal: this.#recordsTotal,
+      elapsedMs: Math.round(elapsedMs),
+      recordsPerSecond: perSecond(this.#records, elapsedMs),
+      remainingMs: this.#passed === 0 ? null : Math.round((elapsedMs / this.#passed) * left),
+      resumePoint: () => this.#resumePoint(),
+    }
+  }
+
   #resumePoint(): ResumePoint {
     return {
       logs: this.#logs.map(({ tally, cursors }) => ({
         name: tally.view.definition.name,
-        partitions: cursors.map(({ partition, nextOffset }) => ({ partition, offset: nextOffset })),
+        partitions: cursors.map(({ partition, position }) => ({ partition, ...position })),
       })),
     }
   }
 
-  #limitedBy(): ReplayReport['limitedBy'] {
+  #limitedBy(): ReplayLimit | null {
     if (this.#records === 0) return null
-    const { source, sink, pace } = this.#waitedMs
-    if (pace > source && pace > sink) return 'pace'
-    return sink > source ? 'sink' : 'source'
+    const spent = Object.entries(this.#spentMs) as [ReplayLimit, number][]
+    return spent.reduce((most, next) => (next[1] > most[1] ? next : most))[0]
   }
 
-  async #timed<T>(what: 'source' | 'sink' | 'pace', waiting: Promise<T>): Promise<T> {
+  #elapsedMs(): number {
+    return this.#clock.monotonic() - this.#startedMs
+  }
+
+  /** Waits for the next block: for its bytes until the last of them came, and after that for its decoding. */
+  async #read(advancing: Promise<boolean>): Promise<boolean> {
+    const startedMs = this.#clock.monotonic()
+    const isMore = await advancing
+    const endedMs = this.#clock.monotonic()
+    const readMs = Math.min(Math.max(this.#meter.lastReadMs, startedMs), endedMs)
+    this.#spentMs.store += readMs - startedMs
+    this.#spentMs.codec += endedMs - readMs
+    return isMore
+  }
+
+  async #timed<T>(what: ReplayLimit, work: () => Promise<T>): Promise<T> {
     const startedMs = this.#clock.monotonic()
     try {
-      return await waiting
+      return await work()
     } finally {
-      this.#waitedMs[what] += this.#clock.monotonic() - startedMs
+      this.#spentMs[what] += this.#clock.monotonic() - startedMs
     }
   }
-}
-
-function checkOffsets({ from, to }: ReplayOptions, partitionCount: number): void {
-  if ((from === undefined && to === undefined) || partitionCount <= 1) return
-  throw new StratalogError(
-    'argument_invalid',
-    `from and to are offsets of one partition, and ${partitionCount} would be replayed; name one log with one partition, or use since and until.`,
-    { details: { from, to, partitions: partitionCount } },
-  )
 }
 
 /** The key of an object, or the name of a file: what a report calls a copy. */
@@ -252,6 +389,6 @@ export function keyOf(source: SegmentSource): string {
   return source.segment[source.tier]?.object ?? ''
 }
 
-function isoTime(ms: number | undefined): string | null {
-  return ms === undefined ? null : new Date(ms).toISOString()
+function perSecond(count: number, elapsedMs: number): number {
+  return Math.round((count * 1000) / Math.max(1, elapsedMs))
 }

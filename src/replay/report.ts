@@ -1,15 +1,18 @@
 /** What a replay saw, what was missing and what was corrupt. Field by field what `replay --json` prints. */
 import { LogHasher } from '../format/content-hash.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
+import { fieldIndex } from '../format/schema.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { CorruptObject, MissingObject } from '../log/segment-damage.ts'
-import type { OffsetGap } from '../log/view-reader.ts'
+import { EventTimes } from '../log/time-range.ts'
+import { type OffsetGap, timeColumnOf } from '../log/view-reader.ts'
+import type { ReplayPosition } from './sink.ts'
 
 /** Where a replay can go on: by log and partition, the first offset that was not given out. */
 export interface ResumePoint {
   readonly logs: readonly {
     readonly name: string
-    readonly partitions: readonly { readonly partition: number; readonly offset: number }[]
+    readonly partitions: readonly (ReplayPosition & { readonly partition: number })[]
   }[]
 }
 
@@ -18,10 +21,16 @@ export interface ReplayedLog {
   readonly records: number
   /** Stored bytes that were read. */
   readonly bytes: number
+  /** Least and greatest time of the records that were given out, ISO 8601; null where there is none. */
+  readonly firstTime: string | null
+  readonly lastTime: string | null
   /** Of the records that were given out; see docs/formats.md. */
   readonly hash: string
   readonly gaps: readonly OffsetGap[]
 }
+
+/** `store`: bytes of the archive; `codec`: decoding them; `sink`: whoever takes the records; `pace`: the speed. */
+export type ReplayLimit = 'store' | 'codec' | 'sink' | 'pace'
 
 export interface ReplayReport {
   readonly records: number
@@ -30,11 +39,13 @@ export interface ReplayReport {
   readonly since: string | null
   readonly until: string | null
   readonly elapsedMs: number
+  readonly recordsPerSecond: number
+  readonly bytesPerSecond: number
   readonly logs: readonly ReplayedLog[]
   readonly missing: readonly MissingObject[]
   readonly corrupt: readonly CorruptObject[]
-  /** What most of the time was spent waiting for; null when nothing was given out. */
-  readonly limitedBy: 'source' | 'sink' | 'pace' | null
+  /** What most of the time was spent on; null when nothing was given out. */
+  readonly limitedBy: ReplayLimit | null
   readonly resumePoint: ResumePoint
 }
 
@@ -44,16 +55,23 @@ export class LogTally {
   records = 0
   bytes = 0
   readonly #hasher: LogHasher
+  readonly #times: EventTimes
   readonly #gaps: OffsetGap[] = []
 
   constructor(view: LogView) {
     this.view = view
     this.#hasher = new LogHasher(view.schema)
+    this.#times = new EventTimes(view.schema, fieldIndex(view.schema, timeColumnOf(view)))
   }
 
-  add(partition: number, batch: RecordBatch, storedBytes: number): void {
+  add(partition: number, batch: RecordBatch): void {
     this.#hasher.add(partition, batch)
+    const times = batch.columns[this.#times.index]
+    if (times !== undefined) this.#times.addColumn(times)
     this.records += batch.length
+  }
+
+  addBytes(storedBytes: number): void {
     this.bytes += storedBytes
   }
 
@@ -63,12 +81,22 @@ export class LogTally {
 
   result(): ReplayedLog {
     const gaps = this.#gaps.toSorted((a, b) => a.partition - b.partition || a.from - b.from)
+    const { min, max } = this.#times.range
     return {
       name: this.view.definition.name,
       records: this.records,
       bytes: this.bytes,
+      firstTime: min > max ? null : isoTime(min),
+      lastTime: min > max ? null : isoTime(max),
       hash: this.#hasher.digestHex(),
       gaps,
     }
   }
+}
+
+/** Null for what no calendar of JavaScript can say. */
+export function isoTime(ms: number | undefined): string | null {
+  if (ms === undefined) return null
+  const date = new Date(ms)
+  return Number.isNaN(date.getTime()) ? null : date.toISOString()
 }

@@ -1,4 +1,4 @@
-/** Where a replay goes: an engine, a file, a function. */
+/** Where a replay goes: an engine, a file, an HTTP endpoint, a function. */
 import type { LogDefinition } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { Schema } from '../format/schema.ts'
@@ -10,17 +10,36 @@ export interface ReplayLog {
   readonly schemas: readonly Schema[]
   /** By partition: no batch of it has a lower offset. */
   readonly startOffsets: readonly number[]
+  /** By partition, where an earlier replay stopped; null for one that begins anew. */
+  readonly resumedAt: readonly ReplayPosition[] | null
+}
+
+/** A place in the history of one partition. */
+export interface ReplayPosition {
+  /** Everything before it was given out, or is not there. */
+  readonly offset: number
+  /** How many records were given out, over all replays that went on from one another. */
+  readonly records: number
+}
+
+/** Where a sink wants a partition to begin: there, but without the first `skip` records of what would be given. */
+export interface SinkStart extends ReplayPosition {
+  readonly skip: number
 }
 
 /**
  * Calls come one at a time: `begin` once for each log before the first batch, `append` with batches in offset order per
- * partition, `end` once after the last. Offsets between two batches of a partition are left out: gaps, damage, or times
- * that were not asked for. A sink that throws ends the replay with its error; `end` is then not called.
+ * partition, `end` once after the last. Offsets between two batches of a partition are left out: gaps, damage, or
+ * records that were not asked for. A sink that throws ends the replay with its error; `end` is then not called.
+ *
+ * What `append` resolved for is taken: it is not given again to who goes on from a resume point. A sink that knows what
+ * it has says so from `begin`, and is given each record once; one that does not returns null, and may be given again
+ * what came after the resume point.
  *
  * A batch is valid until `append` settles; what is kept longer is copied.
  */
 export interface ReplaySink {
-  begin(log: ReplayLog): Promise<void>
+  begin(log: ReplayLog): Promise<readonly SinkStart[] | null>
   append(log: LogDefinition, partition: number, batch: RecordBatch): Promise<void>
   end(): Promise<void>
 }
@@ -30,7 +49,7 @@ export function functionSink(
   take: (log: LogDefinition, partition: number, batch: RecordBatch) => void | Promise<void>,
 ): ReplaySink {
   return {
-    begin: async () => {},
+    begin: async () => null,
     append: async (log, partition, batch) => take(log, partition, batch),
     end: async () => {},
   }

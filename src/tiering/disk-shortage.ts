@@ -17,15 +17,19 @@ export function isWaitingForDisk({ diskBudget }: TieringContext, partition: Part
   return nextOffset > flushedEnd && isFlushHeld(diskBudget.facts(), batches, flushedEnd)
 }
 
-/** Why records of these partitions are not below: all of those that wait for the disk. */
+/** Why records of these partitions are not below, where no other failure says so: there is a budget. */
 export function diskFailures(
   context: TieringContext,
   steps: readonly { readonly log: LiveLog; readonly partition: Partition }[],
+  others: readonly TierFailure[],
 ): readonly TierFailure[] {
   const { usedBytes, maxBytes } = context.diskBudget.facts()
+  if (maxBytes === Infinity) return []
+  const isTold = (log: string, partition: number): boolean =>
+    others.some((failure) => failure.log === log && failure.partition === partition)
   const message = `Segments take ${formatBytes(usedBytes)} of the ${formatBytes(maxBytes)} of maxDiskBytes: its records wait in RAM for room.`
   return steps
-    .filter(({ log, partition }) => log.policy.localDisk && isWaitingForDisk(context, partition))
+    .filter(({ log, partition }) => !isTold(log.name, partition.partition))
     .map(({ log: { name }, partition: { partition } }) => ({
       log: name,
       partition,

@@ -47,6 +47,8 @@ import {
   type TierReport,
   type TierTarget,
   stepsOf,
+  flushEnd,
+  hasFailed,
   isFlushed,
   flushesToDisk,
   hasPart,
@@ -105,24 +107,45 @@ export class TieringScheduler {
   ): Promise<TierReport> {
     this.#assertOpen()
     const steps = stepsOf(logs, options.forSnapshot)
-    const flushing = steps.filter(flushesToDisk).filter(isFlushed)
-    const local = await this.#runSteps('local', flushing, flushTo('disk'))
-    const failed = new Set(failuresOf(local).map(({ log, partition }) => `${log}/${partition}`))
-    const isRemote = (step: Step): boolean =>
-      (!step.log.policy.localDisk || lowestTier(step.log, target, options) === 'object') &&
-      !failed.has(`${step.log.name}/${step.partition.partition}`)
-    const remote = await this.#runSteps('remote', steps.filter(isRemote), (step, context) =>
-      this.#archiveAll(step, context),
-    )
-    const outcomes = [...local, ...remote]
+    const ends = new Map(steps.map((step) => [step, flushEnd(step)]))
+    const isBehind = (step: Step): boolean =>
+      flushesToDisk(step) &&
+      step.partition.flushedEnd < Math.min(ends.get(step) ?? 0, step.partition.nextOffset)
+    const outcomes: Outcome[] = []
+    // A flush takes what the disk has room for; what it made room for comes with the next.
+    for (let left: readonly Step[] = steps; ;) {
+      const round = await this.#bringDown(left, target, options)
+      outcomes.push(...round)
+      const failed = failuresOf(round)
+      left = left.filter((step) => isBehind(step) && !hasFailed(step, failed))
+      if (left.length === 0 || movesOf(round).length === 0) break
+    }
+    const failed = failuresOf(outcomes)
     return {
       moved: movesOf(outcomes),
       pending: steps.reduce(
         (sum, step) => sum + pendingFor(step, lowestTier(step.log, target, options)),
         0,
       ),
-      failed: [...failuresOf(outcomes), ...diskFailures(this.#context, steps.filter(isFlushed))],
+      failed: [...failed, ...diskFailures(this.#context, steps.filter(isBehind), failed)],
     }
+  }
+
+  async #bringDown(
+    steps: readonly Step[],
+    target: TierTarget,
+    options: NowOptions,
+  ): Promise<readonly Outcome[]> {
+    const flushing = steps.filter(flushesToDisk).filter(isFlushed)
+    const local = await this.#runSteps('local', flushing, flushTo('disk'))
+    const failed = failuresOf(local)
+    const isRemote = (step: Step): boolean =>
+      (!step.log.policy.localDisk || lowestTier(step.log, target, options) === 'object') &&
+      !hasFailed(step, failed)
+    const remote = await this.#runSteps('remote', steps.filter(isRemote), (step, context) =>
+      this.#archiveAll(step, context),
+    )
+    return [...local, ...remote]
   }
 
   /** Removes what the archive keeps in mind and nothing needs. @throws StratalogError what the object store throws. */

@@ -6,7 +6,7 @@
  */
 import { isStratalogError, throwIfAborted } from '../base/errors.ts'
 import { Sha256 } from '../format/checksum.ts'
-import { segmentKey } from '../format/paths.ts'
+import { isPackPath, segmentKey } from '../format/paths.ts'
 import { type SegmentDamage, damageOf } from '../log/segment-damage.ts'
 import { segmentDamages } from '../log/segment-damages.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -55,26 +55,30 @@ async function lookAtFile(
   depth: LookDepth,
 ): Promise<readonly SegmentDamage[]> {
   const { segment, location } = copy
+  const { position, length } = location
   const path = `${dataDir}/${location.object}`
+  // Others may lie behind it in a pack.
+  const isShort = (found: number): boolean =>
+    isPackPath(location.object) ? found < position + length : found !== length
   if (depth === 'presence') {
     const stat = await fileSystem.stat(path)
     if (stat === null) return [missing(copy)]
-    return stat.length === segment.length ? [] : [truncated(copy, stat.length)]
+    return isShort(stat.length) ? [truncated(copy, Math.max(0, stat.length - position))] : []
   }
   const file = await fileSystem.open(path)
   try {
-    if (file.length !== segment.length) return [truncated(copy, file.length)]
+    if (isShort(file.length)) return [truncated(copy, Math.max(0, file.length - position))]
     const hash = new Sha256()
-    for (let position = 0; position < file.length; position += FILE_PIECE_BYTES) {
-      const piece = await file.read(position, Math.min(FILE_PIECE_BYTES, file.length - position))
+    for (let start = 0; start < length; start += FILE_PIECE_BYTES) {
+      const piece = await file.read(position + start, Math.min(FILE_PIECE_BYTES, length - start))
       hash.update(piece)
       await pace(piece.length)
     }
     if (hash.digestHex() === segment.sha256) return []
+    return await segmentDamages(await file.read(position, length), segment, copy.owner)
   } finally {
     await file.close()
   }
-  return segmentDamages(await fileSystem.read(path), segment, copy.owner)
 }
 
 async function lookAtObject(

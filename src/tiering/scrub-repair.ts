@@ -15,11 +15,13 @@
 import { present } from '../base/assert.ts'
 import { isStratalogError } from '../base/errors.ts'
 import type { Location } from '../format/manifest.ts'
+import { type PackedBytes, encodePack } from '../format/pack.ts'
+import { PACKS_DIRECTORY, isPackPath, packPath } from '../format/paths.ts'
+import { sha256Hex } from '../storage/checksum.ts'
 import type { TieringContext } from './context.ts'
 import { writeFile } from './packs.ts'
 import { fetchVerified } from './recall.ts'
-import { type SegmentCopy, isNamed, otherCopy } from './scrub-copies.ts'
-import { ownsObject } from './scrub-look.ts'
+import { type SegmentCopy, copiesOf, isNamed, otherCopy } from './scrub-copies.ts'
 import { readVerified } from './upload.ts'
 
 /** Where copies go of what a repair replaces. Each names the copy, or is null where none could be made. */
@@ -45,9 +47,9 @@ export async function repairCopy(
   for (const file of files) pins.pin(file)
   try {
     if (!isNamed(context, copy)) return null
+    if (isPackPath(copy.location.object)) return await repairPack(context, quarantine, copy, other)
     if (copy.tier === 'disk') await repairFile(context, quarantine, copy, other)
-    else if (ownsObject(copy)) await repairObject(context, quarantine, copy, other)
-    else return 'Other segments lie in the same object.'
+    else await repairObject(context, quarantine, copy, other)
     return null
   } catch (error) {
     if (!isStratalogError(error)) throw error
@@ -75,6 +77,91 @@ async function repairFile(
   // The budget counts it already.
   await writeFile(context, disk, directoryOf(location), location.object, bytes, 0)
   await readVerified(disk, segment)
+}
+
+/**
+ * In a pack the segment's own bytes are put back where they lie; those of others stay as they are. A pack that is gone
+ * is made again from the other copies of all that lay in it, which gives the same bytes or is not done.
+ */
+async function repairPack(
+  context: TieringContext,
+  quarantine: Quarantine,
+  copy: SegmentCopy,
+  other: SegmentCopy,
+): Promise<string | null> {
+  const bytes = await soundBytes(context, other)
+  const { object, position } = copy.location
+  const found = await readPack(context, copy)
+  let pack: Uint8Array
+  if (found === null) {
+    const made = await madeAgain(context, copy)
+    if (made === null)
+      return 'Other segments lay in the same pack, and not all of them have another copy.'
+    pack = made
+  } else {
+    pack = new Uint8Array(Math.max(found.length, position + bytes.length))
+    pack.set(found)
+    pack.set(bytes, position)
+  }
+  if (copy.tier === 'object') {
+    const archive = present(context.archive, 'an object copy is in an archive')
+    await (await archive.manifest()).refresh()
+    if (found !== null) await quarantine.bytes(object, found)
+    if (!isNamed(context, copy)) return null
+    const sha256 = await sha256Hex(pack)
+    await archive.store.put(object, pack, { sha256 })
+    await archive.verify(object, pack.length, sha256)
+    return null
+  }
+  const disk = present(context.disk, 'a disk copy needs a disk')
+  if (found !== null) await quarantine.file(object)
+  if (!isNamed(context, copy)) return null
+  // The budget counts its segments already.
+  await writeFile(context, disk, PACKS_DIRECTORY, object, pack, 0)
+  await readVerified(disk, copy.segment)
+  return null
+}
+
+/** The segment's bytes from a copy, verified. */
+function soundBytes(context: TieringContext, { tier, segment }: SegmentCopy): Promise<Uint8Array> {
+  if (tier === 'disk') return readVerified(present(context.disk, 'it has a disk'), segment)
+  return fetchVerified(present(context.archive, 'it has an archive').store, segment)
+}
+
+/** The whole pack as it is; null where there is none. */
+async function readPack(
+  { disk, archive }: TieringContext,
+  { tier, location: { object } }: SegmentCopy,
+): Promise<Uint8Array | null> {
+  if (tier === 'object') {
+    const { store } = present(archive, 'an object copy is in an archive')
+    return (await store.head(object, { checksum: false })) === null ? null : store.get(object)
+  }
+  const { fileSystem, dataDir } = present(disk, 'a disk copy needs a disk')
+  const path = `${dataDir}/${object}`
+  return (await fileSystem.stat(path)) === null ? null : fileSystem.read(path)
+}
+
+/** The bytes of a pack of which every segment has another sound copy; null where they are not those of its name. */
+async function madeAgain(
+  context: TieringContext,
+  { tier, location: { object } }: SegmentCopy,
+): Promise<Uint8Array | null> {
+  const inside = [...copiesOf(context, null)].filter(
+    (copy) => copy.tier === tier && copy.location.object === object,
+  )
+  inside.sort((a, b) => a.location.position - b.location.position)
+  const segments: PackedBytes[] = []
+  for (const copy of inside) {
+    const other = otherCopy(context, copy)
+    if (other === null) return null
+    const { logId, partition, segment } = copy
+    const { baseOffset, sha256, format } = segment
+    const name = { logId, partition, baseOffset, sha256, format }
+    segments.push({ name, bytes: await soundBytes(context, other) })
+  }
+  const { bytes, sha256 } = encodePack(segments)
+  return packPath(sha256) === object ? bytes : null
 }
 
 async function repairObject(

@@ -56,6 +56,11 @@ export function isFlushed({ log, partition }: Step): boolean {
   return log.policy.mode !== 'memory' || partition.isOwing
 }
 
+/** Where a flush of all that is there now ends. */
+export function flushEnd({ log, partition }: Step): number {
+  return log.policy.mode === 'memory' ? partition.owedEnd : partition.nextOffset
+}
+
 export function flushesToDisk({ log }: Step): boolean {
   return log.policy.localDisk
 }
@@ -73,6 +78,12 @@ export function movesOf(outcomes: readonly Outcome[]): readonly TierMove[] {
 
 export function failuresOf(outcomes: readonly Outcome[]): readonly TierFailure[] {
   return outcomes.flatMap((outcome) => ('failure' in outcome ? [outcome.failure] : []))
+}
+
+export function hasFailed({ log, partition }: Step, failures: readonly TierFailure[]): boolean {
+  return failures.some(
+    (failure) => failure.log === log.name && failure.partition === partition.partition,
+  )
 }
 
 export function lowestTier(

@@ -27,6 +27,7 @@ import { readMemory } from '../../bench/read-memory.bench.ts'
 import { recovery } from '../../bench/recovery.bench.ts'
 import { requests } from '../../bench/requests.bench.ts'
 import { restoreLazy } from '../../bench/restore-lazy.bench.ts'
+import { restoreBench } from '../../bench/restore.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
 import { tiering } from '../../bench/tiering.bench.ts'
@@ -50,6 +51,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     manifest,
     coldRead,
     requests,
+    restoreBench,
     sqlCold,
     restoreLazy,
   ])('$name', async (benchmark) => {
@@ -240,6 +242,8 @@ describe('the command', () => {
       'tiering',
       'manifest',
       'cold-read',
+      'requests',
+      'restore',
       'sql-cold',
       '',
     ])
@@ -249,7 +253,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, sql-cold',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold',
     )
   })
 

@@ -210,18 +210,31 @@ describe('snapshots, restore, replay, drill', () => {
   })
 
   test('replay prints what it saw', async () => {
-    const report = await runJson(['replay', '--archive', archive, '--logs', 'events'])
-    expect(report).toEqual({
+    expect(await runJson(['replay', '--archive', archive, '--logs', 'events'])).toEqual({
       records: 1_000,
       bytes: count,
       since: null,
       until: null,
       elapsedMs: count,
-      logs: [{ name: 'events', records: 1_000, bytes: count, hash, gaps: [] }],
+      recordsPerSecond: count,
+      bytesPerSecond: count,
+      logs: [
+        {
+          name: 'events',
+          records: 1_000,
+          bytes: count,
+          firstTime: isoTime,
+          lastTime: isoTime,
+          hash,
+          gaps: [],
+        },
+      ],
       missing: [],
       corrupt: [],
-      limitedBy: expect.toBeOneOf([null, 'source', 'sink', 'pace']) as string,
-      resumePoint: { logs: [{ name: 'events', partitions: [{ partition: 0, offset: 1_000 }] }] },
+      limitedBy: expect.toBeOneOf(['store', 'codec', 'sink']) as string,
+      resumePoint: {
+        logs: [{ name: 'events', partitions: [{ partition: 0, offset: 1_000, records: 1_000 }] }],
+      },
     })
   })
 

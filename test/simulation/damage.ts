@@ -5,6 +5,7 @@
 import { silentLogger } from '../../src/base/logger.ts'
 import { sha256Hex } from '../../src/format/checksum.ts'
 import type { SegmentEntry } from '../../src/format/manifest.ts'
+import { isPackPath } from '../../src/format/paths.ts'
 import { loadManifest } from '../../src/log/manifest-chain.ts'
 import { manifestFilesInDirectory, manifestFilesInStore } from '../../src/log/manifest-files.ts'
 import type { Dice } from './dice.ts'
@@ -32,9 +33,10 @@ export async function damageCopy(
   if (segments.length === 0) return null
   const segment = dice.pick(segments)
   const tier = dice.pick(['disk', 'object'] as const)
-  const name = segment[tier]?.object ?? ''
+  const { object: name = '', position: start = 0, length = 0 } = segment[tier] ?? {}
   const isOnDisk = tier === 'disk' || setting.archive?.startsWith('file:') === true
-  const isGone = dice.chance(0.4)
+  // Of a pack that is gone other segments may have no copy.
+  const isGone = dice.chance(0.4) && !isPackPath(name)
   if (isOnDisk) {
     const path = tier === 'disk' ? `${DATA_DIR}/${name}` : `/archive/${name}`
     if (world.disk.find(path) === null) return null
@@ -43,7 +45,7 @@ export async function damageCopy(
       world.disk.directory(parentOf(path)).sync()
     } else {
       const file = world.disk.file(path)
-      const position = dice.int(0, file.length - 1)
+      const position = start + dice.int(0, length - 1)
       file.write(flipped(file.slice(path, position, 1)), position)
       file.sync()
     }
@@ -51,7 +53,10 @@ export async function damageCopy(
     const object = world.bucket.get(name)
     if (object === undefined) return null
     const { bytes } = object
-    const part = dice.chance(0.5) ? bytes.slice(0, dice.int(0, bytes.length - 1)) : flipped(bytes)
+    const end = start + length
+    const part = dice.chance(0.5)
+      ? bytes.slice(0, start + dice.int(0, length - 1))
+      : Buffer.concat([bytes.slice(0, start), flipped(bytes.slice(start, end)), bytes.slice(end)])
     if (isGone) world.bucket.delete(name)
     else world.bucket.set(name, { ...object, bytes: part, sha256: sha256Hex(part) })
   }
@@ -73,7 +78,9 @@ export async function mend(life: Life, setting: Setting, damage: Damage): Promis
     if (problem !== undefined)
       throw new Violation('I7', `a scrub leaves ${JSON.stringify(problem)}, of ${tier} ${name}`)
     const bytes = bytesOf(world, setting, damage)
-    if (bytes !== null && sha256Hex(bytes) === segment.sha256) return true
+    const { position = 0, length = 0 } = segment[tier] ?? {}
+    const own = isPackPath(name) ? bytes?.slice(position, position + length) : bytes
+    if (own !== undefined && own !== null && sha256Hex(own) === segment.sha256) return true
     // A move may have taken the copy away, as a whole, before the scrub or after it.
     const named = await twiceStored(world, setting)
     if (named.every((other) => other[tier]?.object !== name)) return true

@@ -5,6 +5,7 @@ import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { drillArchive } from '../../engine/archive-operations.ts'
 import type { DrillCheckOptions } from '../../engine/drill-archive.ts'
 import { type DrillReport, drillMarkdown } from '../../replay/drill-report.ts'
+import { drillHtml } from '../../replay/drill-html.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { EXIT_VERDICT_FAIL } from '../exit-status.ts'
@@ -28,6 +29,12 @@ export async function drill(
     throw new StratalogError(
       'argument_invalid',
       'A drill reads an archive alone and has no use for --data-dir; name a live engine to compare with by --against DIR.',
+    )
+  }
+  if (flags.against !== undefined && /^[a-z][a-z0-9+.-]*:\/\//i.test(flags.against)) {
+    throw new StratalogError(
+      'argument_invalid',
+      `--against takes a data directory, which may be in use; got ${flags.against}.`,
     )
   }
   const { archive, s3 } = readConfiguration(flags)
@@ -80,14 +87,8 @@ function checksOf({ check = [], expect = [] }: DrillFlags): readonly DrillCheckO
 }
 
 async function writeReport(path: string, report: DrillReport, archive: string): Promise<void> {
-  const markdown = drillMarkdown(report, `Archive ${archive}`)
-  await writeFile(path, path.endsWith('.html') ? drillHtml(markdown) : markdown)
-}
-
-/** The same page for a browser: its text, readable as it is. */
-function drillHtml(markdown: string): string {
-  const text = markdown.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
-  return `<!doctype html>\n<meta charset="utf-8">\n<title>Restore drill</title>\n<pre>${text}</pre>\n`
+  const page = path.endsWith('.html') ? drillHtml : drillMarkdown
+  await writeFile(path, page(report, `Archive ${archive}`))
 }
 
 function hashText(hashEqual: boolean | null): string {

@@ -1,9 +1,10 @@
 /** `read`: records of a log in offset order, across all tiers. */
 import { StratalogError } from '../../base/errors.ts'
 import type { Field } from '../../format/schema.ts'
+import type { AsOf } from '../../engine/as-of.ts'
 import type { ReadOptions } from '../../engine/read-options.ts'
 import type { FlagValues } from '../config-flags.ts'
-import { withReader } from '../engine-access.ts'
+import { withReaderAsOf } from '../engine-access.ts'
 import type { OutputFormat } from '../output/output-format.ts'
 import { openRecordOutput } from '../output/record-output.ts'
 import type { Session } from '../session.ts'
@@ -18,6 +19,7 @@ export interface ReadFlags extends FlagValues {
   readonly last?: number
   readonly limit?: number
   readonly columns?: readonly string[]
+  readonly asOf?: AsOf
   readonly follow?: true
   readonly format?: OutputFormat
 }
@@ -31,7 +33,7 @@ const SYSTEM_FIELDS: readonly Field[] = [
 
 export async function readRecords(session: Session, flags: ReadFlags): Promise<void> {
   const format = outputFormat(session, flags)
-  await withReader(session, flags, async (reading) => {
+  await withReaderAsOf(session, flags, async (reading) => {
     const log = reading.log(flags.log)
     const output = await openRecordOutput(format, session)
     for await (const batch of log.read(readOptions(session, flags))) {
@@ -69,9 +71,17 @@ function outputFormat(session: Session, flags: ReadFlags): OutputFormat {
 }
 
 function readOptions(session: Session, flags: ReadFlags): ReadOptions {
-  const { partition, from, to, since, until, last, limit, columns } = flags
-  const given = Object.entries({ partition, from, to, since, until, last, limit, columns }).filter(
-    ([, value]) => value !== undefined,
-  )
+  const { partition, from, to, since, until, last, limit, columns, asOf } = flags
+  const given = Object.entries({
+    partition,
+    from,
+    to,
+    since,
+    until,
+    last,
+    limit,
+    columns,
+    asOf,
+  }).filter(([, value]) => value !== undefined)
   return { ...Object.fromEntries(given), live: flags.follow === true, signal: session.signal }
 }

@@ -1,23 +1,24 @@
-/** `replay`: history out of an archive, into a data directory, onto standard output, or only counted and hashed. */
-import { readFile, writeFile } from 'node:fs/promises'
+/** `replay`: history out of an archive, into a directory, an endpoint, standard output, or only counted and hashed. */
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
-import type { Batch } from '../../engine/batch.ts'
 import { resolvePorts } from '../../engine/ports.ts'
 import {
   type ReplayFromArchiveOptions,
   batchSink,
   replayArchive,
+  replayToEndpoint,
 } from '../../engine/replay-archive.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
 import type { ReplaySpeed } from '../../replay/pace.ts'
-import type { ReplayReport, ResumePoint } from '../../replay/report.ts'
+import type { ReplayReport } from '../../replay/report.ts'
 import type { FlagValues } from '../config-flags.ts'
+import { type ReplayFormat, replayOutput } from '../output/replay-output.ts'
 import { readConfiguration } from '../read-configuration.ts'
-import { toNdjson } from '../output/text-records.ts'
 import { renderTable } from '../output/table.ts'
 import { Progress } from '../progress.ts'
+import { ResumeFile } from '../resume-file.ts'
 import { type Session, note, writeDocument } from '../session.ts'
+import { openStepInput } from '../step-input.ts'
 
 export interface ReplayFlags extends FlagValues {
   readonly logs?: readonly string[]
@@ -26,7 +27,11 @@ export interface ReplayFlags extends FlagValues {
   readonly from?: number
   readonly to?: number
   readonly speed: ReplaySpeed
+  readonly stepRecords?: number
   readonly into?: string
+  readonly intoHosts?: readonly string[]
+  readonly intoPrivate?: true
+  readonly format?: ReplayFormat
   readonly resume?: string
 }
 
@@ -35,41 +40,97 @@ export async function replay(session: Session, flags: ReplayFlags): Promise<void
   const { archive, s3 } = readConfiguration(flags)
   if (archive === undefined)
     throw new StratalogError('argument_invalid', 'Name the archive to replay with --archive.')
+  checkFlags(flags)
   const progress = new Progress(session, 'replay')
-  let resumeAt = flags.resume === undefined ? undefined : await readResumePoint(flags.resume)
+  const resume =
+    flags.resume === undefined
+      ? null
+      : await ResumeFile.open(flags.resume, () => session.clock.monotonic())
+  let resumeAt = resume?.point
+  const steps = flags.speed === 'stepped' ? openStepInput(session) : null
   const options: ReplayFromArchiveOptions = {
     ...rangeOf(flags),
     ...(s3 === undefined ? {} : { s3 }),
-    ...(resumeAt === undefined ? {} : { resumePoint: resumeAt }),
+    ...(resume === null ? {} : { resumePoint: resume.point ?? { logs: [] } }),
+    ...(steps === null ? {} : { step: (next) => steps.step(next) }),
     speed: flags.speed,
     signal: session.signal,
-    onProgress: (state) => {
-      progress.update({ done: state.records, total: state.recordsTotal, unit: 'records' })
-      if (flags.resume !== undefined) resumeAt = state.resumePoint()
+    onProgress: ({ records, recordsPassed, recordsTotal, resumePoint }) => {
+      progress.update({ done: recordsPassed, total: recordsTotal, records })
+      if (resume === null) return
+      resumeAt = resumePoint()
+      resume.file.note(resumePoint)
     },
   }
   try {
-    const report = await replayInto(session, archive, flags.into, options)
+    const report = await replayInto(session, archive, flags, options)
     resumeAt = report.resumePoint
     progress.end()
     await showReport(session, report, flags.into === '-')
     throwDamage(report)
   } finally {
     progress.end()
-    if (flags.resume !== undefined && resumeAt !== undefined)
-      await writeFile(flags.resume, `${JSON.stringify(resumeAt)}\n`)
+    steps?.close()
+    if (resumeAt !== undefined) await resume?.file.write(resumeAt)
   }
+}
+
+function checkFlags({
+  into,
+  format,
+  intoHosts,
+  intoPrivate,
+  stepRecords,
+  speed,
+}: ReplayFlags): void {
+  if (format !== undefined && into !== '-')
+    throw new StratalogError('argument_invalid', '--format is for --into -, standard output.')
+  if ((intoHosts !== undefined || intoPrivate === true) && !isEndpoint(into))
+    throw new StratalogError(
+      'argument_invalid',
+      '--into-hosts and --into-private are for an --into of http:// or https://.',
+    )
+  if (stepRecords !== undefined && speed !== 'stepped')
+    throw new StratalogError('argument_invalid', '--step-records is for --speed stepped.')
+  if (into !== undefined && !isEndpoint(into) && /^[a-z][a-z0-9+.-]*:\/\//i.test(into))
+    throw new StratalogError(
+      'argument_invalid',
+      `--into takes a directory, http://…, https://… or '-'; got ${into}.`,
+    )
+}
+
+function isEndpoint(into: string | undefined): boolean {
+  return into !== undefined && /^https?:\/\//i.test(into)
 }
 
 async function replayInto(
   session: Session,
   archive: string,
-  into: string | undefined,
+  flags: ReplayFlags,
   options: ReplayFromArchiveOptions,
 ): Promise<ReplayReport> {
-  if (into === undefined || into === '-') {
-    const take = into === '-' ? printer(session) : (): void => {}
-    return await replayArchive(archive, batchSink(take), options, resolvePorts({}, {}))
+  const { into, intoHosts, intoPrivate, format = 'ndjson' } = flags
+  const ports = resolvePorts({}, {})
+  if (into === undefined)
+    return await replayArchive(
+      archive,
+      batchSink(() => {}),
+      options,
+      ports,
+    )
+  if (into === '-') {
+    const output = replayOutput(format, session)
+    const report = await replayArchive(archive, batchSink(output.take), options, ports)
+    await output.end()
+    return report
+  }
+  if (isEndpoint(into)) {
+    const endpoint = {
+      url: into,
+      ...(intoHosts === undefined ? {} : { hosts: intoHosts }),
+      ...(intoPrivate === undefined ? {} : { allowPrivate: true }),
+    }
+    return await replayToEndpoint(archive, endpoint, options, ports)
   }
   const db = await Stratalog.open({ dataDir: into })
   try {
@@ -79,41 +140,15 @@ async function replayInto(
   }
 }
 
-/** Records as NDJSON; `_log` tells those of several logs apart. */
-function printer(session: Session): (log: string, batch: Batch) => Promise<void> {
-  return async (log, batch) => {
-    const names = batch.fields.map((field) => field.name)
-    const head = `{"_log":${JSON.stringify(log)},`
-    const lines = toNdjson({ names, columns: batch.columns, length: batch.length })
-    await session.terminal.write(lines.replace(/^\{/gm, head))
-  }
-}
-
-function rangeOf({ logs, since, until, from, to }: ReplayFlags): Partial<ReplayFromArchiveOptions> {
+function rangeOf(flags: ReplayFlags): Partial<ReplayFromArchiveOptions> {
+  const { logs, since, until, from, to, stepRecords } = flags
   return {
     ...(logs === undefined ? {} : { logs }),
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
-  }
-}
-
-async function readResumePoint(path: string): Promise<ResumePoint | undefined> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return null
-    throw new StratalogError('input_invalid', `${path} cannot be read: ${message}.`, {
-      cause: error,
-    })
-  })
-  if (text === null) return undefined
-  try {
-    return JSON.parse(text) as ResumePoint
-  } catch (error) {
-    throw new StratalogError('input_invalid', `${path} is not the resume point of a replay.`, {
-      cause: error,
-    })
+    ...(stepRecords === undefined ? {} : { stepRecords }),
   }
 }
 
@@ -131,14 +166,17 @@ async function showReport(
 
 /** What a replay gave, by log. */
 export function reportText(report: ReplayReport): string {
-  const { records, bytes, elapsedMs } = report
-  const rate = formatCount((records / Math.max(1, elapsedMs)) * 1000)
+  const { records, bytes, elapsedMs, limitedBy } = report
+  const rate = formatCount(report.recordsPerSecond)
+  const limit = limitedBy === null ? '' : `; most of the time was spent on: ${limitedBy}`
   const right = 'right' as const
   const table = renderTable(
     [
       { name: 'log' },
       { name: 'records', align: right },
       { name: 'bytes', align: right },
+      { name: 'first time' },
+      { name: 'last time' },
       { name: 'gaps', align: right },
       { name: 'content hash' },
     ],
@@ -146,11 +184,13 @@ export function reportText(report: ReplayReport): string {
       log.name,
       formatCount(log.records),
       formatBytes(log.bytes),
+      log.firstTime ?? '',
+      log.lastTime ?? '',
       String(log.gaps.length),
       log.hash,
     ]),
   )
-  return `${table}${formatCount(records)} records, ${formatBytes(bytes)} in ${formatDuration(elapsedMs)} (${rate} records/s)`
+  return `${table}${formatCount(records)} records, ${formatBytes(bytes)} in ${formatDuration(elapsedMs)} (${rate} records/s)${limit}`
 }
 
 function throwDamage({ missing, corrupt }: ReplayReport): void {

@@ -1,10 +1,11 @@
 /** `sql`: one question over all tiers. */
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration, parseDuration } from '../../base/units.ts'
+import type { AsOf } from '../../engine/as-of.ts'
 import type { QueryParameter } from '../../query/protocol.ts'
 import type { QueryResult, QueryStats } from '../../query/query-result.ts'
 import type { FlagValues } from '../config-flags.ts'
-import { withReader } from '../engine-access.ts'
+import { withReaderAsOf } from '../engine-access.ts'
 import type { OutputFormat } from '../output/output-format.ts'
 import { openRecordOutput } from '../output/record-output.ts'
 import { type Session, note } from '../session.ts'
@@ -12,6 +13,7 @@ import { type Session, note } from '../session.ts'
 export interface SqlFlags extends FlagValues {
   readonly format?: OutputFormat | 'json'
   readonly param?: readonly string[]
+  readonly asOf?: AsOf
   readonly timeout?: string
   readonly maxRows?: number
 }
@@ -22,12 +24,13 @@ export async function querySql(
   flags: SqlFlags,
 ): Promise<void> {
   const format = sqlFormat(session, flags)
-  await withReader(session, flags, async (reading) => {
+  await withReaderAsOf(session, flags, async (reading) => {
     const result = await reading.query(statement, (flags.param ?? []).map(parameterValue), {
       signal: session.signal,
       ...(flags.timeout === undefined
         ? {}
         : { timeout: parseDuration(flags.timeout, '--timeout') }),
+      ...(flags.asOf === undefined ? {} : { asOf: flags.asOf }),
       ...(flags.maxRows === undefined ? {} : { maxRows: flags.maxRows }),
     })
     if (format === 'json')

@@ -1,10 +1,11 @@
 /** Where records go in each format: text as it comes, Arrow as a stream, tables and Parquet when all is there. */
 import { formatCount } from '../../base/units.ts'
 import type { Field } from '../../format/schema.ts'
+import { type RecordChunk, toNdjson } from '../../query/ndjson.ts'
 import { type Session, note } from '../session.ts'
 import type { FieldChunk, OutputFormat, RecordOutput } from './output-format.ts'
 import { renderTable } from './table.ts'
-import { type RecordChunk, csvHeader, toCells, toCsv, toNdjson } from './text-records.ts'
+import { csvHeader, toCells, toCsv } from './text-records.ts'
 
 /** Rows that a table shows: more than a screen, less than would hide the rest of the session. */
 const TABLE_ROWS_MAX = 1_000

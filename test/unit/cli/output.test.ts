@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { csvHeader, toCells, toCsv, toNdjson } from '../../../src/cli/output/text-records.ts'
+import { csvHeader, toCells, toCsv } from '../../../src/cli/output/text-records.ts'
+import { toNdjson } from '../../../src/query/ndjson.ts'
 import { renderTable } from '../../../src/cli/output/table.ts'
 import { createColumnBuilder } from '../../../src/format/column-builder.ts'
 import type { ColumnData } from '../../../src/format/column.ts'

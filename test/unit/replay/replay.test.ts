@@ -141,11 +141,11 @@ describe('a replay', () => {
     ])
     expect(report.logs[0]?.gaps).toEqual([{ partition: 0, from: 300, to: 350, cause: 'missing' }])
     expect(report.resumePoint.logs).toEqual([
-      { name: 'a', partitions: [{ partition: 0, offset: 400 }] },
+      { name: 'a', partitions: [{ partition: 0, offset: 400, records: 150 }] },
     ])
     await fixture.store.remove(keys(a, fixture).at(-1) ?? '')
     const cut = await run(fixture, { logs: ['a'] })
-    expect(cut.report.resumePoint).toEqual(report.resumePoint)
+    expect(cut.report.resumePoint.logs[0]?.partitions[0]?.offset).toBe(400)
     expect(first).not.toBe('')
   })
 
@@ -158,6 +158,7 @@ describe('a replay', () => {
           const schema = schemas.at(-1)
           if (schema !== undefined && !hashers.has(definition.name))
             hashers.set(definition.name, new LogHasher(schema))
+          return null
         },
         append: async (log, partition, batch) => hashers.get(log.name)?.add(partition, batch),
         end: async () => {},
@@ -186,12 +187,12 @@ describe('a replay', () => {
         fixture.hash(b),
       ])
       expect(rest.resumePoint.logs).toEqual([
-        { name: 'a', partitions: [{ partition: 0, offset: 300 }] },
+        { name: 'a', partitions: [{ partition: 0, offset: 300, records: 300 }] },
         {
           name: 'b',
           partitions: [
-            { partition: 0, offset: 300 },
-            { partition: 1, offset: 300 },
+            { partition: 0, offset: 300, records: 300 },
+            { partition: 1, offset: 300, records: 300 },
           ],
         },
       ])
@@ -217,7 +218,7 @@ describe('a replay', () => {
     const { fixture } = await history()
     let isEnded = false
     const sink: ReplaySink = {
-      begin: async () => {},
+      begin: async () => null,
       append: () => Promise.reject(new Error('the sink is full')),
       end: async () => {
         isEnded = true

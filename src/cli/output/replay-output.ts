@@ -1,0 +1,55 @@
+/** Records of a replay on standard output. */
+import { StratalogError } from '../../base/errors.ts'
+import type { Batch } from '../../engine/batch.ts'
+import type { Field } from '../../format/schema.ts'
+import { toNdjson } from '../../query/ndjson.ts'
+import type { Session } from '../session.ts'
+import type { RecordOutput } from './output-format.ts'
+
+export type ReplayFormat = 'ndjson' | 'arrow'
+
+export interface ReplayOutput {
+  readonly take: (log: string, batch: Batch) => Promise<void>
+  end(): Promise<void>
+}
+
+export function replayOutput(format: ReplayFormat, session: Session): ReplayOutput {
+  return format === 'arrow' ? arrowReplay(session) : ndjsonReplay(session)
+}
+
+/** `_log` tells records of several logs apart. */
+function ndjsonReplay(session: Session): ReplayOutput {
+  return {
+    take: async (log, { fields, columns, length }) => {
+      const head = `{"_log":${JSON.stringify(log)},`
+      const lines = toNdjson({ names: fields.map(({ name }) => name), columns, length })
+      await session.terminal.write(lines.replace(/^\{/gm, () => head))
+    },
+    end: async () => {},
+  }
+}
+
+/** An Arrow stream has one schema, so it takes one log. */
+function arrowReplay(session: Session): ReplayOutput {
+  let only: string | null = null
+  let output: RecordOutput | null = null
+  let fields: readonly Field[] = []
+  const opened = async (): Promise<RecordOutput> => {
+    output ??= (await import('./arrow-records.ts')).arrowOutput(session)
+    return output
+  }
+  return {
+    take: async (log, batch) => {
+      if (only !== null && only !== log) {
+        throw new StratalogError(
+          'argument_invalid',
+          `--format arrow writes one log, and records of '${only}' and '${log}' came: name one with --logs.`,
+        )
+      }
+      only = log
+      ;({ fields } = batch)
+      await (await opened()).write(batch)
+    },
+    end: async () => await (await opened()).end(fields),
+  }
+}
