@@ -14,6 +14,7 @@ import { pointMemory } from './point-memory.bench.ts'
 import { readMemory } from './read-memory.bench.ts'
 import { recovery } from './recovery.bench.ts'
 import { requests } from './requests.bench.ts'
+import { restoreLazy } from './restore-lazy.bench.ts'
 import { restoreBench } from './restore.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
@@ -35,6 +36,7 @@ const benchmarks: readonly Benchmark[] = [
   requests,
   restoreBench,
   sqlCold,
+  restoreLazy,
 ]
 
 const USAGE = 'usage: npm run bench -- [name...] [--quick] [--json] [--list] [--check]'

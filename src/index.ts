@@ -22,9 +22,10 @@ export type {
   VerifyProblem,
   VerifyReport,
 } from './engine/verify/verify-report.ts'
-export type { RestoreArchiveOptions } from './engine/restore-archive.ts'
+export type { PlanRestoreOptions, RestoreArchiveOptions } from './engine/restore-archive.ts'
 export type { DrillArchiveOptions, DrillCheckOptions } from './engine/drill-archive.ts'
 export type { DrillReport } from './replay/drill-report.ts'
+export type { RestoreForecast } from './snapshot/forecast-restore.ts'
 export type { RestoreSummary } from './snapshot/plan-restore.ts'
 export type { RestoreProgress, RestoreResult } from './snapshot/restore.ts'
 export type { ReplayFromArchiveOptions } from './engine/replay-archive.ts'
@@ -39,6 +40,7 @@ export type {
   S3Options,
 } from './engine/config.ts'
 export type { CreateLogOptions } from './engine/create-log.ts'
+export type { ForkOptions } from './engine/fork-options.ts'
 export { Log, type Appendable, type GetOptions, type HotOptions } from './engine/log.ts'
 export type { LogDescription } from './engine/log-description.ts'
 export type { AppendOptions } from './engine/append-options.ts'
@@ -55,6 +57,7 @@ export type {
   EngineStatus,
   LogStatus,
   PartitionStatus,
+  RestoreStatus,
   TierStatus,
 } from './engine/status.ts'
 export type { MemoryMetrics, LogMemory } from './engine/memory-metrics.ts'

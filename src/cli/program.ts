@@ -312,12 +312,29 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--to-offset <l/p=o>', 'up to these offsets; may be given again', offsetTargets)
     .option('--logs <a,b>', 'these logs only', list)
     .option('--rename <a=b>', 'new names of logs', renames)
-    .option('--eager', 'copy everything to the disk before it ends, which a restore always does')
-    .option('--plan', 'say what would be done, and do nothing')
-    .option('--yes', 'never ask; nothing is asked at present')
+    .option('--eager', 'copy and verify everything before it ends')
+    .option('--plan', 'say what would be done and how long it takes, and do nothing')
+    .option('--yes', 'do not ask first')
   addWhereFlags(restoring).action(async (options) => {
     const { restore } = await import('./commands/restore.ts')
     await restore(session, options)
+  })
+
+  const forking = command(
+    program,
+    'fork',
+    'Make a log that shares all data of another up to a point, without copying it.',
+    'fork --data-dir data --log orders --as orders-before --at 2026-01-31T14:05:00Z',
+    'fork --data-dir data --log orders --as trial --at-offset 1000 --json',
+  )
+    .option('--log <name>', 'the log')
+    .option('--as <name>', 'the name of the new one')
+    .option('--at-offset <offset>', 'the first offset that is not shared', wholeNumber)
+    .option('--at <time>', 'what had been appended by then is shared', time)
+    .option('--snapshot <name>', 'what this snapshot holds is shared')
+  addConfigFlags(forking).action(async (options) => {
+    const { forkLog } = await import('./commands/logs.ts')
+    await forkLog(session, options)
   })
 
   const replaying = command(

@@ -14,6 +14,8 @@ export interface Terminal {
   /** Whether people look at standard output, and at standard error. */
   readonly outputIsTerminal: boolean
   readonly notesAreSeen: boolean
+  /** Whether somebody can be asked. */
+  readonly isInteractive: boolean
   /** Columns of the terminal that shows standard error; 80 in a pipe. */
   readonly width: number
   /** Resolves when the system has taken the bytes. */
@@ -22,6 +24,8 @@ export interface Terminal {
   note(line: string): void
   /** Raw text on standard error; for the line of a progress display. */
   noteRaw(text: string): void
+  /** Asks on standard error, and gives the line that is typed; empty where the input ends. */
+  ask(question: string, signal: AbortSignal): Promise<string>
   /** Text in a style, where the stream shows colours; colours of the terminal's own palette only. */
   style(format: Style, text: string, stream?: 'output' | 'notes'): string
 }
@@ -49,6 +53,10 @@ export class ProcessTerminal implements Terminal {
     return process.stderr.isTTY
   }
 
+  get isInteractive(): boolean {
+    return process.stdin.isTTY && process.stderr.isTTY
+  }
+
   get width(): number {
     return process.stderr.columns ?? 80
   }
@@ -70,6 +78,23 @@ export class ProcessTerminal implements Terminal {
 
   noteRaw(text: string): void {
     process.stderr.write(text)
+  }
+
+  async ask(question: string, signal: AbortSignal): Promise<string> {
+    const { createInterface } = await import('node:readline')
+    const lines = createInterface({ input: process.stdin, output: process.stderr })
+    const answer = Promise.withResolvers<string>()
+    const end = (): void => answer.resolve('')
+    signal.addEventListener('abort', end)
+    lines.on('SIGINT', end)
+    lines.on('close', end)
+    lines.question(question, answer.resolve)
+    try {
+      return await answer.promise
+    } finally {
+      signal.removeEventListener('abort', end)
+      lines.close()
+    }
   }
 
   style(format: Style, text: string, stream: 'output' | 'notes' = 'notes'): string {

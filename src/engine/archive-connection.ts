@@ -80,7 +80,7 @@ export function pullFromArchive(
     if (remote !== undefined) edits.push(...pullSchemas(log, remote))
     log.partitions.forEach((partition, number) => {
       const known = remote?.partitions[number] ?? NOTHING
-      edits.push(...forgetCopies(log.definition, number, partition, known))
+      edits.push(...forgetCopies(log.definition, number, partition, known, archive))
       edits.push(...pullPartition(log.definition, number, partition, known))
     })
   }
@@ -146,10 +146,13 @@ function forgetCopies(
   partition: number,
   local: PartitionState,
   remote: PartitionState,
+  archive: ManifestState,
 ): readonly ManifestEdit[] {
   const edits: ManifestEdit[] = []
   for (const { baseOffset, endOffset, sha256, disk } of local.segments.having('object')) {
     if (remote.segments.startingAt(baseOffset) !== undefined) continue
+    // A fork that the archive was not told of: it is, before anything of it may go.
+    if (isOfRelative(archive, log, partition, sha256, baseOffset)) continue
     if (disk !== null) {
       const copy = { logId: log.id, partition, baseOffset, tier: 'object' } as const
       edits.push({ kind: 'segment-copy-dropped', ...copy })
@@ -162,6 +165,23 @@ function forgetCopies(
     )
   }
   return edits
+}
+
+/** Whether the archive has the object for a log that this one was forked from, or that was forked from it. */
+function isOfRelative(
+  { logs }: ManifestState,
+  log: LogDefinition,
+  partition: number,
+  sha256: string,
+  baseOffset: number,
+): boolean {
+  if (log.origins === undefined) return false
+  for (const { partitions } of logs.values()) {
+    const { segments, retired = [] } = partitions[partition] ?? NOTHING
+    if (segments.startingAt(baseOffset)?.sha256 === sha256) return true
+    if (retired.some(({ segment }) => segment.sha256 === sha256)) return true
+  }
+  return false
 }
 
 function pullPartition(

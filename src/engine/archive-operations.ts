@@ -1,31 +1,33 @@
 /** What is done with files without a running engine. What does it is loaded with the first call. */
 import type { DrillReport } from '../replay/drill-report.ts'
-import type { RestoreSummary } from '../snapshot/plan-restore.ts'
+import type { RestoreForecast } from '../snapshot/forecast-restore.ts'
 import type { RestoreResult } from '../snapshot/restore.ts'
 import type { DrillArchiveOptions } from './drill-archive.ts'
 import type { EnginePorts } from './ports.ts'
-import type { RestoreArchiveOptions } from './restore-archive.ts'
+import type { PlanRestoreOptions, RestoreArchiveOptions } from './restore-archive.ts'
 import type { VerifyFilesOptions, VerifyReport } from './verify/verify-report.ts'
 
 /**
- * What a restore would do; nothing is written.
+ * What a restore would do, and how long it takes by a short measurement of the store; nothing is written.
  * @throws StratalogError `archive_not_found`, `snapshot_not_found`, `log_not_found`, `argument_invalid`.
  */
 export async function planRestoreArchive(
-  options: Omit<RestoreArchiveOptions, 'dataDir'>,
+  options: PlanRestoreOptions,
   ports: Partial<EnginePorts> = {},
-): Promise<RestoreSummary> {
+): Promise<RestoreForecast> {
   const { planRestoreOf } = await import('./restore-archive.ts')
   return planRestoreOf(options, ports)
 }
 
 /**
- * Restores an archive, or part of it, into a data directory: every segment is verified, and what is missing or damaged
- * is in the result. A restore of the whole archive is the same engine again and may go on with that archive.
+ * Restores an archive, or part of it, into a data directory. A restore of the whole archive is the same engine again,
+ * may go on with that archive, and is there at once: what is read is fetched. With `eager`, and of a part always, every
+ * segment is copied and verified first, and what is missing or damaged is in the result.
  * @throws StratalogError as `planRestoreArchive`, and `directory_not_empty`, `directory_in_use`, `disk_full`,
  * `aborted`.
  * @example
- * const report = await restoreArchive({ archive: 'file:///backups/shop', dataDir: './restored' })
+ * const whole = { archive: 'file:///backups/shop', dataDir: './restored', eager: true }
+ * const report = await restoreArchive(whole)
  * console.log(report.verified, report.records)
  */
 export async function restoreArchive(

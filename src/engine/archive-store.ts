@@ -1,5 +1,6 @@
 /** An archive by its URL: what the process's environment says of S3 counts beside the options. */
 import type { Clock } from '../base/clock.ts'
+import type { NotedArchive } from '../format/manifest.ts'
 import { type Archive, type ArchiveBytes, openArchive } from '../log/archive-view.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import type { MissingObject } from '../log/segment-damage.ts'
@@ -24,6 +25,19 @@ export function openArchiveStore(
     metrics,
     logger,
   })
+}
+
+/** How to reach an archive that a directory remembers: what is said now counts first. */
+export function notedSettings(
+  { endpoint, region, forcePathStyle }: NotedArchive,
+  s3: S3Options | undefined,
+): S3Options {
+  return {
+    ...(endpoint === null ? {} : { endpoint }),
+    ...(region === null ? {} : { region }),
+    ...(forcePathStyle === null ? {} : { forcePathStyle }),
+    ...s3,
+  }
 }
 
 /**

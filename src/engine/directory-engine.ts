@@ -43,9 +43,10 @@ import { diskShortage } from '../tiering/disk-shortage.ts'
 import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
+import { notedSettings, openArchiveStore } from './archive-store.ts'
 import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { type Closers, closeAll } from './closers.ts'
-import type { StratalogOptions } from './config.ts'
+import type { S3Options, StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
 import { recoverDirectoryWal } from './directory-recovery.ts'
 import type { ArchiveUse, Engine } from './engine.ts'
@@ -201,6 +202,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     metrics,
     disk: directory,
     archive,
+    source: directory.manifest.state.archive === undefined ? null : store,
     diskBudget: diskBudgetOf(options),
     pins,
     wal: null,
@@ -270,17 +272,30 @@ async function assemble(opening: Opening): Promise<Engine> {
 async function openPlaces(opening: Opening): Promise<Places> {
   const { options, dataDir, ports, access, writer, storage, dataFiles, closers } = opening
   const { clock, logger } = ports
-  const store = await openStore(opening)
+  const { archive: url, s3 } = options
+  const store = url === undefined ? null : await openStore(opening, url, s3)
   const { fileSystem, lockDirectory } = storage
   const files = { dataDir, fileSystem: dataFiles, evidenceFiles: fileSystem, lockDirectory }
   const directory = await openDirectory(files, ports, access, writer, closers)
+  const { archive: noted } = directory.manifest.state
+  // Of a directory that was restored without its bytes: for reading, nothing is written there.
+  const readable =
+    store ?? (noted && (await openStore(opening, noted.url, notedSettings(noted, s3)))) ?? null
   if (access === 'read')
-    return { directory, store, archive: null, pace: null, pulled: [], place: null, placed: [] }
+    return {
+      directory,
+      store: readable,
+      archive: null,
+      pace: null,
+      pulled: [],
+      place: null,
+      placed: [],
+    }
   const place = await openPlace(opening, directory)
   const placed = place === null ? [] : placedLogs(place.state, opening.damaged)
   if (place !== null) await assertRestorable(place, placed)
   if (store === null)
-    return { directory, store, archive: null, pace: null, pulled: [], place, placed }
+    return { directory, store: readable, archive: null, pace: null, pulled: [], place, placed }
   const { manifest } = directory
   const { engineId } = directory
   const pace = pacedStore(store, options, clock)
@@ -318,21 +333,12 @@ async function openPlace(
   return place
 }
 
-async function openStore({
-  options,
-  ports,
-  storage,
-  closers,
-}: Opening): Promise<OpenedObjectStore | null> {
-  if (options.archive === undefined) return null
-  const { clock, random, metrics, logger } = ports
-  const store = await storage.openObjectStore(options.archive, {
-    ...(options.s3 === undefined ? {} : { s3: options.s3 }),
-    clock,
-    random,
-    metrics,
-    logger,
-  })
+async function openStore(
+  { ports, closers }: Opening,
+  url: string,
+  s3: S3Options | undefined,
+): Promise<OpenedObjectStore> {
+  const store = await openArchiveStore(url, s3, ports)
   closers.push(() => store.close())
   return store
 }

@@ -17,6 +17,7 @@ import type { ViewSource } from '../log/log-view.ts'
 import { type OffsetTerms, termsOfSegment, termsWithin } from '../log/record-terms.ts'
 import { damageOf } from '../log/segment-damage.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
+import { ownerOf } from '../log/segment-origin.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import { lackOf } from '../snapshot/check.ts'
 import { appendable } from './appendable.ts'
@@ -197,7 +198,7 @@ async function* recordsOf(
   partition: Partition,
 ): AsyncGenerator<TermedBatch, void, undefined> {
   if (source.tier === 'memory') return
-  const owner = { logId: log.id, partition: partition.partition }
+  const owner = ownerOf(log.definition, partition.partition, source.segment)
   const reading = await SegmentReading.open(source.bytes, source.segment, owner)
   const from = Math.max(source.from, partition.nextOffset)
   const all = termsOfSegment(reading.facts)

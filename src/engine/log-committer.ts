@@ -63,13 +63,25 @@ function likenessOf({ definition, schemas, partitions }: LogState): unknown {
   return { definition: { ...definition, id: 0, createdAt: 0 }, schemas, partitions }
 }
 
+/** A fork has segments from the beginning. */
 function creationOf({ definition, schemas, partitions }: LogState): readonly ManifestEdit[] {
-  return [
+  const logId = definition.id
+  const edits: ManifestEdit[] = [
     {
       kind: 'log-created',
       log: definition,
       startOffsets: partitions.map((partition) => partition.startOffset),
     },
-    ...schemas.map((schema) => ({ kind: 'schema-added' as const, logId: definition.id, schema })),
+    ...schemas.map((schema) => ({ kind: 'schema-added' as const, logId, schema })),
   ]
+  for (const [partition, { segments, denseFrom, producers }] of partitions.entries()) {
+    const place = { logId, partition }
+    for (const segment of segments) edits.push({ kind: 'segment-added', ...place, segment })
+    if (denseFrom !== undefined)
+      edits.push({ kind: 'offsets-dense-from', ...place, offset: denseFrom })
+    const known = [...(producers?.values() ?? [])]
+    if (known.length > 0)
+      edits.push({ kind: 'producers-noted', ...place, producers: known, forgotten: [] })
+  }
+  return edits
 }

@@ -16,7 +16,8 @@ export function lowerTiersOf(
   registry: LogRegistry,
   scrubber: Scrubber | null,
 ): LowerTiers {
-  const { manifest } = present(context.disk, 'a directory has a manifest')
+  const disk = present(context.disk, 'a directory has a manifest')
+  const { manifest } = disk
   return {
     scheduler,
     scrubber,
@@ -29,6 +30,10 @@ export function lowerTiersOf(
     },
     pausedSince: (logId) => pausedSince(manifest.state, logId),
     attachments: attachmentsOf(context, scheduler, registry),
+    fork: async (engine, source, name, options) => {
+      const { forkLog } = await import('./fork-log.ts')
+      return forkLog({ engine, context, disk, scheduler }, source, name, options)
+    },
   }
 }
 

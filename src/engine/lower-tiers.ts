@@ -2,6 +2,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { TierMove } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import type { Scrubber } from '../tiering/scrubber.ts'
+import type { ForkEngine, ForkOptions } from './fork-options.ts'
 import type { PolicyChange } from './policy-committer.ts'
 
 export interface Attachments {
@@ -22,4 +23,11 @@ export interface LowerTiers {
   readonly attachments: Attachments | null
   /** Makes a changed policy durable, while nothing is appended to its log. */
   readonly commitPolicy: (change: PolicyChange) => Promise<void>
+  /** See `Stratalog.fork`. */
+  readonly fork: (
+    engine: ForkEngine,
+    source: string,
+    name: string,
+    options: ForkOptions,
+  ) => Promise<LiveLog>
 }

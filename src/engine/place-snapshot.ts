@@ -21,6 +21,7 @@ import { type OffsetTerms, runsWithin, termsInRam } from '../log/record-terms.ts
 import { producerEdits } from '../log/producer-table.ts'
 import { checkSegment } from '../log/segment-damage.ts'
 import type { SegmentOwner } from '../log/segment-reading.ts'
+import { ownerOf } from '../log/segment-origin.ts'
 import { createSnapshot } from '../snapshot/create.ts'
 import { cutSegment } from '../snapshot/segment-cut.ts'
 import { collectArchive } from '../tiering/collect.ts'
@@ -206,14 +207,15 @@ async function putSegment(
 ): Promise<SegmentEntry> {
   const place = present(context.archive, 'a snapshot location is written')
   const { segment, from, to } = source
-  const owner = { logId: log.id, partition: partition.partition }
+  const number = partition.partition
+  const owner = ownerOf(log.definition, number, source.segment)
   const stored = await soundBytes(source, owner)
   const isAll = from <= segment.baseOffset && to >= segment.endOffset
   const cutOwner = { ...owner, engineId: context.engineId, logName: log.name }
   const { bytes, entry } = isAll
     ? { bytes: stored, entry: segment }
     : await cutSegment(stored, segment, cutOwner, { from, to })
-  const key = segmentKey({ ...owner, ...entry })
+  const key = segmentKey({ ...entry, logId: log.id, partition: number })
   await place.putSegment(key, bytes, entry.sha256)
   return { ...entry, disk: null, object: { object: key, position: 0, length: entry.length } }
 }

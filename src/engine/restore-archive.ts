@@ -3,10 +3,12 @@ import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { randomHex } from '../base/random.ts'
 import { parseTime } from '../base/units.ts'
-import type { Writer } from '../format/manifest.ts'
+import type { NotedArchive, Writer } from '../format/manifest.ts'
 import { LOCK_FILE, RESTORING_FILE } from '../format/paths.ts'
-import { type RestorePlan, type RestoreSummary, planRestore } from '../snapshot/plan-restore.ts'
+import { type RestoreForecast, forecastRestore } from '../snapshot/forecast-restore.ts'
+import { type RestorePlan, planRestore } from '../snapshot/plan-restore.ts'
 import { isBeforeRestore } from '../snapshot/restore-directory.ts'
+import { LOOKED_FOR_MAX, restoreLazily } from '../snapshot/restore-lazily.ts'
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
 import type { DirectoryLock } from '../storage/directory-lock.ts'
 import { connectArchive, unnamedIn } from './archive-store.ts'
@@ -34,16 +36,28 @@ export interface RestoreArchiveOptions {
   readonly logs?: readonly string[]
   /** New names by old ones. */
   readonly rename?: Readonly<Record<string, string>>
+  /**
+   * Copies and verifies every byte before it ends. Otherwise a restore of the whole archive ends at once: what is read
+   * is fetched, and the engine that opens the directory fills its disk. A part of an archive is always copied.
+   */
+  readonly eager?: boolean
+  /** Is told what will be done before anything is written, and what the store was measured at; false ends it there. */
+  readonly confirm?: (forecast: RestoreForecast) => boolean | Promise<boolean>
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: RestoreProgress) => void
 }
 
+export type PlanRestoreOptions = Omit<RestoreArchiveOptions, 'dataDir' | 'confirm' | 'onProgress'>
+
 /** See `planRestoreArchive` of `archive-operations.ts`. */
 export function planRestoreOf(
-  options: Omit<RestoreArchiveOptions, 'dataDir'>,
-  ports: Partial<EnginePorts>,
-): Promise<RestoreSummary> {
-  return withPlan(options, resolvePorts({}, ports), async (plan) => plan.summary)
+  options: PlanRestoreOptions,
+  given: Partial<EnginePorts>,
+): Promise<RestoreForecast> {
+  const ports = resolvePorts({}, given)
+  return withPlan(options, ports, (plan) =>
+    forecastRestore(plan, isLazy(plan, options), ports.clock, options.signal),
+  )
 }
 
 /** See `restoreArchive` of `archive-operations.ts`. */
@@ -65,11 +79,19 @@ export function runRestore(
     since: clock.now(),
   }
   return withPlan(options, ports, async (plan) => {
+    const restoresLazily = isLazy(plan, options)
+    if (options.confirm !== undefined) {
+      const forecast = await forecastRestore(plan, restoresLazily, clock, signal)
+      if (!(await options.confirm(forecast)))
+        throw new StratalogError('aborted', 'It was not confirmed; nothing was restored.')
+    }
     const lock = await lockTarget(storage, dataDir, writer, logger)
     try {
       const newEngineId = randomHex(random, 16)
       const target = { fileSystem, dataDir, clock, logger, writer, newEngineId }
-      const result = await restore(plan, target, { signal, onProgress })
+      const result = restoresLazily
+        ? await restoreLazily(plan, target, notedOf(plan, options.s3), { signal })
+        : await restore(plan, target, { signal, onProgress })
       return await withUnnamed(plan, options, result, clock)
     } finally {
       await lock?.release()
@@ -85,6 +107,7 @@ async function withUnnamed(
   clock: Clock,
 ): Promise<RestoreResult> {
   if (snapshot !== undefined || toOffsets !== undefined) return result
+  if (result.isLazy && result.plan.segments > LOOKED_FOR_MAX) return result
   const unnamed = await unnamedIn(plan.archive, logs, clock)
   if (unnamed.length === 0) return result
   return { ...result, verified: false, missing: [...result.missing, ...unnamed] }
@@ -111,8 +134,18 @@ async function lockTarget(
   return lockDirectory(`${dataDir}/${LOCK_FILE}`, holder, id, logger)
 }
 
+function isLazy({ isWhole }: RestorePlan, { eager = false }: PlanRestoreOptions): boolean {
+  return isWhole && !eager
+}
+
+/** What the environment says is asked again when the directory is opened; what was said here is kept. */
+function notedOf({ archive }: RestorePlan, s3: S3Options = {}): NotedArchive {
+  const { endpoint = null, region = null, forcePathStyle = null } = s3
+  return { url: archive.url, endpoint, region, forcePathStyle }
+}
+
 async function withPlan<T>(
-  options: Omit<RestoreArchiveOptions, 'dataDir'>,
+  options: PlanRestoreOptions,
   ports: EnginePorts,
   use: (plan: RestorePlan) => Promise<T>,
 ): Promise<T> {

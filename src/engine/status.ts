@@ -12,6 +12,7 @@ import { ALL_LOGS } from '../tiering/pause.ts'
 import { type DiskFacts, type EarlyMoves, planEarlyMoves } from '../tiering/disk-pressure.ts'
 import { type Around, type TierAction, nextMove, pendingRecords } from '../tiering/policy.ts'
 import type { ScrubProblem, ScrubStatus } from '../tiering/scrub-report.ts'
+import { recallsDue } from '../tiering/recalls.ts'
 import type { CircuitStatus } from '../storage/breaking-object-store.ts'
 import type { PartCacheCounts } from '../storage/part-cache.ts'
 import type { RequestCounts } from '../storage/metered-object-store.ts'
@@ -110,7 +111,15 @@ export interface EngineStatus {
   readonly scrub: ScrubStatus | null
   /** Of an engine that was opened with an archive; else null. */
   readonly archive: ArchiveStatus | null
+  /** Of a directory that was restored without its bytes; else null. */
+  readonly restore: RestoreStatus | null
   readonly logs: readonly LogStatus[]
+}
+
+/** What is on this machine's disk by now, and what is still to be fetched because the policies want it there. */
+export interface RestoreStatus {
+  readonly onDisk: { readonly segments: number; readonly bytes: number }
+  readonly pending: { readonly segments: number; readonly bytes: number }
 }
 
 export interface ArchiveStatus {
@@ -139,7 +148,8 @@ export function engineStatus(engine: Engine): EngineStatus {
   const pausedSince = engine.lowerTiers?.pausedSince ?? (() => null)
   const disk = engine.diskBudget?.facts() ?? null
   const early = earlyMoves(engine, disk)
-  const around = { now, hasArchive, disk, early, damages, pausedSince }
+  const isFilling = engine.lowerTiers?.scheduler.isFilling ?? false
+  const around = { now, hasArchive, disk, early, damages, pausedSince, isFilling }
   const logs = [...engine.registry.all()].map((log) => logStatus(log, around))
   return {
     version: PACKAGE_VERSION,
@@ -156,6 +166,7 @@ export function engineStatus(engine: Engine): EngineStatus {
     paused: pausedStatus(ALL_LOGS, around),
     scrub: scrubber?.status ?? null,
     archive: archiveUse(engine, logs),
+    restore: isFilling ? restoreStatus(engine.registry.all(), now) : null,
     logs,
   }
 }
@@ -178,6 +189,7 @@ export function archiveStatus(archive: Archive): EngineStatus {
     paused: null,
     scrub: null,
     archive: null,
+    restore: null,
     logs: archive.logs.map(({ definition, partitions }) => ({
       name: definition.name,
       policy: definition.policy,
@@ -244,6 +256,23 @@ function diskStatus(
   }
 }
 
+function restoreStatus(logs: Iterable<LiveLog>, now: number): RestoreStatus {
+  const onDisk = { segments: 0, bytes: 0 }
+  const pending = { segments: 0, bytes: 0 }
+  const add = (to: typeof onDisk, { length }: SegmentEntry): void => {
+    to.segments++
+    to.bytes += length
+  }
+  for (const log of logs) {
+    for (const partition of log.partitions) {
+      for (const segment of partition.segments.having('disk')) add(onDisk, segment)
+      const facts = partitionFacts(log, partition, null, { isFilling: true })
+      for (const segment of recallsDue(facts, now)) add(pending, segment)
+    }
+  }
+  return { onDisk, pending }
+}
+
 /** What the disk's budget asks for now, by partition. */
 function earlyMoves(
   { registry }: Engine,
@@ -268,15 +297,18 @@ interface Surroundings extends Around {
   readonly damages: ReadonlyMap<string, readonly ScrubProblem[]>
   /** ms; null where tier moves of the log are not paused. */
   readonly pausedSince: (logId: number) => number | null
+  readonly isFilling: boolean
 }
 
 function logStatus(log: LiveLog, around: Surroundings): LogStatus {
+  const { now, isFilling } = around
   return {
     name: log.name,
     policy: log.policy,
     rpoMs: rpoMs(log.policy),
     pendingRecords: log.partitions.reduce(
-      (sum, partition) => sum + pendingRecords(partitionFacts(log, partition)),
+      (sum, partition) =>
+        sum + pendingRecords(partitionFacts(log, partition, null, { isFilling }), now),
       0,
     ),
     paused: pausedStatus(log.id, around),
@@ -330,7 +362,9 @@ function partitionStatus(
 }
 
 function nextOf(log: LiveLog, partition: Partition, around: Surroundings): PartitionStatus['next'] {
-  const next = nextMove(partitionFacts(log, partition), around, around.early.get(partition))
+  const { isFilling } = around
+  const facts = partitionFacts(log, partition, null, { isFilling })
+  const next = nextMove(facts, around, around.early.get(partition))
   if (next === null) return null
   const { action, inMs, isForDisk } = next
   const isBudget = isForDisk && around.disk !== null
@@ -360,7 +394,9 @@ function reasonOf(action: TierAction, policy: StoragePolicy): string {
     case 'drop-disk':
       return after('diskTtl')
     case 'recall':
-      return `mode is 'persistent', and the archive has segments that the disk has not`
+      return policy.mode === 'persistent'
+        ? `mode is 'persistent', and the archive has segments that the disk has not`
+        : `the directory was restored without its bytes, and ${after('diskTtl')}`
     case 'compact':
       return policy.parquetAfter === null
         ? 'eight neighbours are of about one size'

@@ -28,6 +28,7 @@ import type { SnapshotOptions } from './snapshots.ts'
 import type { ReadableLog } from './record-stream.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
+import type { ForkOptions } from './fork-options.ts'
 
 /** Types say so too, but a configuration may come from elsewhere. @throws StratalogError `config_invalid` */
 function assertInMemory(options: StratalogOptions): void {
@@ -158,6 +159,22 @@ export class Stratalog {
     const { alterLog } = await import('./alter-log.ts')
     await alterLog(this.#engine, log, options)
     return new Log(log, this.#logPorts)
+  }
+
+  /**
+   * Makes a log that shares all data of another up to an offset, a moment or a snapshot, and is independent of it from
+   * there on. Nothing is copied but the one segment of a partition that is cut; both keep what they need of the rest.
+   * @throws StratalogError `log_not_found`, `log_exists`, `snapshot_not_found`, `argument_invalid` of a log in RAM and
+   * for an offset that the log does not have; what the disk throws.
+   * @example
+   * const before = await db.fork('orders', 'orders-before', { at: '2026-01-31T14:05:00Z' })
+   */
+  async fork(log: string, as: string, options: ForkOptions = {}): Promise<Log> {
+    this.#assertWritable()
+    const { lowerTiers } = this.#engine
+    if (lowerTiers === null)
+      throw new StratalogError('argument_invalid', 'A fork shares files, and this engine has none.')
+    return new Log(await lowerTiers.fork(this.#engine, log, as, options), this.#logPorts)
   }
 
   /** A log that exists. @throws StratalogError `log_not_found`. */

@@ -41,9 +41,20 @@ export function pacedStore(
 
 /** Bytes of the segment files that the logs have on disk. */
 export function bytesOnDisk(logs: Iterable<LiveLog>): number {
+  const all = [...logs]
+  const isForked = all.some(({ definition }) => definition.origins !== undefined)
+  // What a fork shares lies there once.
+  const seen = new Set<string>()
   let bytes = 0
-  for (const { partitions } of logs)
-    for (const { segments } of partitions)
-      for (const { length } of segments.having('disk')) bytes += length
+  for (const { partitions } of all) {
+    for (const { segments } of partitions) {
+      for (const { length, disk } of segments.having('disk')) {
+        const place = isForked ? `${disk?.object} ${disk?.position}` : ''
+        if (isForked && seen.has(place)) continue
+        if (isForked) seen.add(place)
+        bytes += length
+      }
+    }
+  }
   return bytes
 }

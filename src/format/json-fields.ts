@@ -52,6 +52,12 @@ export class JsonFields {
     return typeof value === 'boolean' ? value : this.fail(name, 'is not true or false')
   }
 
+  booleanOrNull(name: string): boolean | null {
+    const value = this.#take(name)
+    if (value === null || typeof value === 'boolean') return value
+    return this.fail(name, 'is not true or false')
+  }
+
   /** A safe integer of at least `min`. */
   integer(name: string, min = 0): number {
     return this.#integer(this.#join(name), this.#take(name), min)

@@ -111,6 +111,11 @@ export class ManifestBuilder {
     switch (edit.kind) {
       case 'engine-created':
         return this.#createEngine(edit)
+      case 'begun-from-base':
+        return misfit(edit, 'base 1, which has the segments, is missing or damaged')
+      case 'archive-noted':
+        this.#head = { ...this.#head, archive: edit.archive }
+        return
       case 'writer-claimed':
         return this.#claim(edit)
       case 'log-ids-reserved':

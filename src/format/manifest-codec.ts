@@ -188,6 +188,7 @@ export function manifestFileHash(bytes: Uint8Array): string {
 
 /** The edits that make the logs and snapshots of `state` from nothing, without their segments. */
 function* editsOf(state: ManifestState): Generator<ManifestEdit> {
+  if (state.archive !== undefined) yield { kind: 'archive-noted', archive: state.archive }
   const logs = [...state.logs.values()].sort((a, b) => a.definition.id - b.definition.id)
   for (const { definition, schemas, partitions } of logs) {
     const logId = definition.id

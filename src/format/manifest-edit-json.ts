@@ -9,7 +9,7 @@ import { assert } from '../base/assert.ts'
 import { isLogName } from '../base/log-name.ts'
 import { isEngineId } from './identity.ts'
 import { type Fail, JsonFields } from './json-fields.ts'
-import { PARTITIONS_MAX, PRIORITY_MAX, PRIORITY_MIN, STORED_COLUMNS_MAX } from './limits.ts'
+import { PARTITIONS_MAX, STORED_COLUMNS_MAX } from './limits.ts'
 import type {
   Location,
   LogDefinition,
@@ -17,18 +17,20 @@ import type {
   SegmentEntry,
   Snapshot,
   SnapshotLog,
-  StoragePolicy,
   Writer,
 } from './manifest.ts'
+import { logOriginJson, logOriginOf } from './log-origin.ts'
+import { notedArchiveJson, notedArchiveOf } from './noted-archive.ts'
 import { isSafePath } from './paths.ts'
 import { producerJson, producerOf } from './producer.ts'
 import { type Field, type Schema, isColumnType } from './schema.ts'
 import type { ColumnStatistics } from './segment.ts'
+import { storagePolicyJson, storagePolicyOf } from './storage-policy-json.ts'
 
-const ACK_LEVELS = ['memory', 'disk', 'object'] as const
-const EVICTION_POLICIES = ['fifo', 'lru', 'ttl', 'priority', 'reject'] as const
 const KINDS: readonly ManifestEdit['kind'][] = [
   'engine-created',
+  'begun-from-base',
+  'archive-noted',
   'writer-claimed',
   'log-ids-reserved',
   'log-created',
@@ -72,6 +74,10 @@ function editJson(edit: ManifestEdit): unknown {
   switch (edit.kind) {
     case 'engine-created':
       return { kind: edit.kind, engineId: edit.engineId }
+    case 'begun-from-base':
+      return { kind: edit.kind }
+    case 'archive-noted':
+      return { kind: edit.kind, archive: notedArchiveJson(edit.archive) }
     case 'writer-claimed':
       return { kind: edit.kind, epoch: edit.epoch, writer: writerJson(edit.writer) }
     case 'log-ids-reserved':
@@ -81,7 +87,7 @@ function editJson(edit: ManifestEdit): unknown {
     case 'schema-added':
       return { kind: edit.kind, logId: edit.logId, schema: schemaJson(edit.schema) }
     case 'policy-changed':
-      return { kind: edit.kind, logId: edit.logId, policy: policyJson(edit.policy) }
+      return { kind: edit.kind, logId: edit.logId, policy: storagePolicyJson(edit.policy) }
     case 'log-deleted':
       return { kind: edit.kind, logId: edit.logId }
     case 'segment-added': {
@@ -144,6 +150,10 @@ function editOf(fields: JsonFields): ManifestEdit {
       if (!isEngineId(engineId)) fields.fail('engineId', 'is not an engine id')
       return { kind, engineId }
     }
+    case 'begun-from-base':
+      return { kind }
+    case 'archive-noted':
+      return { kind, archive: notedArchiveOf(fields.object('archive')) }
     case 'writer-claimed':
       return { kind, epoch: fields.integer('epoch', 1), writer: writerOf(fields.object('writer')) }
     case 'log-ids-reserved':
@@ -157,7 +167,11 @@ function editOf(fields: JsonFields): ManifestEdit {
     case 'schema-added':
       return { kind, logId: fields.integer('logId', 1), schema: schemaOf(fields.object('schema')) }
     case 'policy-changed':
-      return { kind, logId: fields.integer('logId', 1), policy: policyOf(fields.object('policy')) }
+      return {
+        kind,
+        logId: fields.integer('logId', 1),
+        policy: storagePolicyOf(fields.object('policy')),
+      }
     case 'log-deleted':
       return { kind, logId: fields.integer('logId', 1) }
     case 'segment-added':
@@ -257,8 +271,14 @@ export function writerOf(fields: JsonFields): Writer {
 }
 
 function definitionJson(log: LogDefinition): unknown {
-  const { id, name, partitions, timeColumn, keyColumn, policy, createdAt } = log
-  return { id, name, partitions, timeColumn, keyColumn, policy: policyJson(policy), createdAt }
+  const { id, name, partitions, timeColumn, keyColumn, policy, createdAt, origins } = log
+  const definition = { id, name, partitions, timeColumn, keyColumn }
+  return {
+    ...definition,
+    policy: storagePolicyJson(policy),
+    createdAt,
+    ...(origins === undefined ? {} : { origins: origins.map(logOriginJson) }),
+  }
 }
 
 function definitionOf(fields: JsonFields): LogDefinition {
@@ -268,66 +288,15 @@ function definitionOf(fields: JsonFields): LogDefinition {
     partitions: fields.integer('partitions', 1),
     timeColumn: fields.textOrNull('timeColumn'),
     keyColumn: fields.textOrNull('keyColumn'),
-    policy: policyOf(fields.object('policy')),
+    policy: storagePolicyOf(fields.object('policy')),
     createdAt: fields.integer('createdAt', Number.MIN_SAFE_INTEGER),
+    ...(fields.has('origins') ? { origins: fields.objects('origins').map(logOriginOf) } : {}),
   }
+  if (log.origins?.some(({ endOffsets }) => endOffsets.length !== log.partitions) === true)
+    fields.fail('origins', 'is not of every partition')
   if (log.partitions > PARTITIONS_MAX) fields.fail('partitions', `is above ${PARTITIONS_MAX}`)
   fields.end()
   return log
-}
-
-/** Keys that few logs have are left out where they have no effect. */
-function policyJson(policy: StoragePolicy): unknown {
-  return {
-    mode: policy.mode,
-    memoryTtl: policy.memoryTtl,
-    diskAfter: policy.diskAfter,
-    archiveAfter: policy.archiveAfter,
-    diskTtl: policy.diskTtl,
-    localDisk: policy.localDisk,
-    retention: policy.retention,
-    ack: policy.ack,
-    wal: policy.wal,
-    memoryFirst: policy.memoryFirst,
-    diskFallback: policy.diskFallback,
-    evictionPolicy: policy.evictionPolicy,
-    evictionWatermark: policy.evictionWatermark,
-    segmentFormat: policy.segmentFormat,
-    keep: policy.keep,
-    ...(policy.parquetAfter === null ? {} : { parquetAfter: policy.parquetAfter }),
-    ...(policy.retentionBytes === null ? {} : { retentionBytes: policy.retentionBytes }),
-    ...(policy.ttl === null ? {} : { ttl: policy.ttl }),
-    ...(policy.priority === 0 ? {} : { priority: policy.priority }),
-    ...(policy.maxMemoryBytes === null ? {} : { maxMemoryBytes: policy.maxMemoryBytes }),
-  }
-}
-
-function policyOf(fields: JsonFields): StoragePolicy {
-  const policy: StoragePolicy = {
-    mode: fields.oneOf('mode', ['memory', 'persistent', 'hybrid']),
-    memoryTtl: fields.integer('memoryTtl'),
-    diskAfter: fields.integer('diskAfter'),
-    archiveAfter: fields.integerOrNull('archiveAfter'),
-    diskTtl: fields.integerOrNull('diskTtl'),
-    localDisk: fields.boolean('localDisk'),
-    retention: fields.integerOrNull('retention'),
-    retentionBytes: fields.has('retentionBytes') ? fields.integerOrNull('retentionBytes', 1) : null,
-    ack: fields.oneOf('ack', ACK_LEVELS),
-    wal: fields.boolean('wal'),
-    memoryFirst: fields.boolean('memoryFirst'),
-    diskFallback: fields.boolean('diskFallback'),
-    evictionPolicy: fields.oneOf('evictionPolicy', EVICTION_POLICIES),
-    evictionWatermark: fields.number('evictionWatermark'),
-    segmentFormat: fields.oneOf('segmentFormat', ['arrow', 'parquet']),
-    parquetAfter: fields.has('parquetAfter') ? fields.integerOrNull('parquetAfter') : null,
-    keep: fields.oneOf('keep', ['all', 'latest']),
-    ttl: fields.has('ttl') ? fields.integerOrNull('ttl', 1) : null,
-    priority: fields.has('priority') ? fields.integer('priority', PRIORITY_MIN) : 0,
-    maxMemoryBytes: fields.has('maxMemoryBytes') ? fields.integerOrNull('maxMemoryBytes', 1) : null,
-  }
-  if (policy.priority > PRIORITY_MAX) fields.fail('priority', `is above ${PRIORITY_MAX}`)
-  fields.end()
-  return policy
 }
 
 function schemaJson(schema: Schema): unknown {

@@ -48,6 +48,13 @@ export interface StoragePolicy {
   readonly keep: 'all' | 'latest'
 }
 
+/** A log whose segments a fork shares: of each partition those that end at or below the offset given. */
+export interface LogOrigin {
+  readonly logId: number
+  /** By partition. */
+  readonly endOffsets: readonly number[]
+}
+
 /** What a log is, apart from its data. Ids count from 1 in an engine and are never used again. */
 export interface LogDefinition {
   readonly id: number
@@ -59,6 +66,8 @@ export interface LogDefinition {
   readonly policy: StoragePolicy
   /** Engine clock, ms. */
   readonly createdAt: number
+  /** Of a fork: the logs that it shares segments with, the first that has one counts. Left out of other logs. */
+  readonly origins?: readonly LogOrigin[]
 }
 
 /** What a snapshot holds of one partition: `[startOffset, endOffset)`. */
@@ -93,8 +102,20 @@ export interface Writer {
   readonly since: number
 }
 
+/** Where the objects of a data directory lie that was restored without its bytes. Null: by default. */
+export interface NotedArchive {
+  readonly url: string
+  readonly endpoint: string | null
+  readonly region: string | null
+  readonly forcePathStyle: boolean | null
+}
+
 export type ManifestEdit =
   | { readonly kind: 'engine-created'; readonly engineId: string }
+  /** What follows is in base 1 and in no commit: a restore took the segments over page by page. */
+  | { readonly kind: 'begun-from-base' }
+  /** Where an engine that is opened without an archive reads object copies; it writes nothing there. */
+  | { readonly kind: 'archive-noted'; readonly archive: NotedArchive }
   /** Ids below `nextLogId` were given elsewhere: in the archive that this place was restored from. */
   | { readonly kind: 'log-ids-reserved'; readonly nextLogId: number }
   | { readonly kind: 'writer-claimed'; readonly epoch: number; readonly writer: Writer }
@@ -253,6 +274,8 @@ export interface ManifestState {
   readonly walLsn: number
   /** How far the WAL is known to have come; null before there was one. */
   readonly walReached: number | null
+  /** Left out where a directory was not restored without its bytes. */
+  readonly archive?: NotedArchive
   readonly logs: ReadonlyMap<number, LogState>
   readonly snapshots: ReadonlyMap<string, Snapshot>
   /** By key. Left out where there is none. */

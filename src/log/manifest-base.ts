@@ -144,7 +144,7 @@ export async function removeOlderBases(
 }
 
 /** All run to their end before the first failure is thrown. */
-async function inParallel<T>(
+export async function inParallel<T>(
   items: readonly T[],
   work: (item: T, index: number) => Promise<void>,
 ): Promise<void> {

@@ -10,6 +10,7 @@ import { bigInt64View } from '../format/column.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import { STAMPED_TIME_COLUMN, fieldIndex } from '../format/schema.ts'
 import type { LogView, SegmentSource } from './log-view.ts'
+import { ownerOf } from './segment-origin.ts'
 
 /** Decoders that a log in RAM never needs. */
 const loadReading = once(() => import('./segment-reading.ts'))
@@ -41,7 +42,7 @@ async function offsetInSegment(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const { SegmentReading } = await loadReading()
-  const owner = { logId: view.definition.id, partition }
+  const owner = ownerOf(view.definition, partition, segment)
   const reading = await SegmentReading.open(bytes, segment, owner, signal)
   const { facts } = reading
   const index = facts.batches.findIndex((block) => block.appendTimeMax > at)

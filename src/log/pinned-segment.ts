@@ -18,35 +18,34 @@ export interface SegmentPorts {
   readonly fallback?: (segment: SegmentEntry, location: Location) => SegmentFallback | null
 }
 
-/** A segment in a view: its disk copy or else its object copy, both pinned until the leases end. */
-function segmentSource(
-  ports: SegmentPorts,
-  segment: SegmentEntry,
-  part: Range,
-  leases: Lease[],
-): SegmentSource {
-  const tier = segment.disk === null ? 'object' : 'disk'
-  const location = present(segment.disk ?? segment.object, 'a segment has a copy')
-  if (tier === 'disk') {
-    ports.pins.pin(location.object)
-    leases.push({ release: () => ports.pins.unpin(location.object) })
+/** A segment in a view: its disk copy or else its object copy. A view of many segments reads few: bytes come late. */
+class StoredSource implements SegmentSource {
+  readonly tier: 'disk' | 'object'
+  readonly segment: SegmentEntry
+  readonly from: number
+  readonly to: number
+  readonly fallback?: SegmentFallback
+  readonly #ports: SegmentPorts
+  readonly #location: Location
+  #bytes: SegmentBytes | null = null
+
+  constructor(ports: SegmentPorts, segment: SegmentEntry, part: Range, pinned: string[]) {
+    const { disk, object } = segment
+    this.tier = disk === null ? 'object' : 'disk'
+    this.segment = segment
+    this.from = part.start
+    this.to = part.end
+    this.#ports = ports
+    this.#location = present(disk ?? object ?? undefined, 'a segment has a copy')
+    if (disk !== null) pinned.push(disk.object)
+    if (object !== null) pinned.push(object.object)
+    if (disk === null || object === null) return
+    const fallback = ports.fallback?.(segment, object) ?? null
+    if (fallback !== null) this.fallback = fallback
   }
-  const object = segment.object?.object
-  if (object !== undefined) {
-    ports.pins.pin(object)
-    leases.push({ release: () => ports.pins.unpin(object) })
-  }
-  const fallback =
-    tier === 'disk' && segment.object !== null
-      ? (ports.fallback?.(segment, segment.object) ?? null)
-      : null
-  return {
-    tier,
-    segment,
-    from: part.start,
-    to: part.end,
-    bytes: ports.segmentBytes(tier, segment, location),
-    ...(fallback === null ? {} : { fallback }),
+
+  get bytes(): SegmentBytes {
+    return (this.#bytes ??= this.#ports.segmentBytes(this.tier, this.segment, this.#location))
   }
 }
 
@@ -58,7 +57,7 @@ export function archivedPrefixEnd(segments: SegmentEntries, startOffset: number)
   return index === 0 ? startOffset : (segments.at(index - 1)?.endOffset ?? startOffset)
 }
 
-/** Pins what of the segments, which are in order, lies in `wanted`. */
+/** Pins every copy of what of the segments, which are in order, lies in `wanted`. */
 export function segmentSources(
   ports: SegmentPorts,
   segments: SegmentEntries,
@@ -66,10 +65,13 @@ export function segmentSources(
   leases: Lease[],
 ): ViewSource[] {
   const sources: ViewSource[] = []
+  const pinned: string[] = []
   for (const segment of segments.from(wanted.start)) {
     const part = intersectRanges({ start: segment.baseOffset, end: segment.endOffset }, wanted)
     if (part === null) break
-    sources.push(segmentSource(ports, segment, part, leases))
+    sources.push(new StoredSource(ports, segment, part, pinned))
   }
+  for (const file of pinned) ports.pins.pin(file)
+  leases.push({ release: () => pinned.forEach((file) => ports.pins.unpin(file)) })
   return sources
 }

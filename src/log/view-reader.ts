@@ -29,6 +29,7 @@ import type { LogView, MemorySource, PartitionView, SegmentSource, ViewSource } 
 import type { SegmentDamage } from './segment-damage.ts'
 import type { ReadPace } from './segment-reading.ts'
 import { type TimeBounds, mayOverlap, withinTime } from './time-filter.ts'
+import { ownerOf } from './segment-origin.ts'
 
 /** Reading segments takes decoders that a log in RAM never needs. */
 const loadSegmentSource = once(() => import('./segment-source.ts'))
@@ -188,7 +189,7 @@ class PartitionReading {
     if (pace.isSequential && next !== undefined) prefetchSegment(next, this.#options.signal)
     const parts = readSegmentSource(source, wanted, {
       log: definition.name,
-      owner: { logId: definition.id, partition: this.#partition.partition },
+      owner: ownerOf(definition, this.#partition.partition, source.segment),
       schema: this.#readSchema,
       timeColumn: this.#timeColumn,
       bounds: this.#bounds,

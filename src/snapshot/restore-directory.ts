@@ -45,8 +45,8 @@ export class RestoreDirectory {
   }
 
   /** @throws StratalogError `directory_not_empty`. */
-  async begin(plan: RestorePlan): Promise<void> {
-    const marker = markerOf(plan)
+  async begin(plan: RestorePlan, isLazy = false): Promise<void> {
+    const marker = markerOf(plan, isLazy)
     const names = await this.#names()
     if (names.includes(IDENTITY_FILE)) throw this.#notEmpty('it is a data directory already')
     if (names.includes(RESTORING_FILE)) {
@@ -129,15 +129,12 @@ export class RestoreDirectory {
   }
 }
 
-/** What is being restored, from where: equal plans have equal markers. */
-function markerOf(plan: RestorePlan): Uint8Array {
-  const logs = plan.logs.map(({ source, name, bounds, segments }) => ({
-    id: source.definition.id,
-    name,
-    bounds,
-    segments: segments.map(({ partition, entry, from, to }) => [partition, entry.sha256, from, to]),
-  }))
-  const fingerprint = sha256Hex(Buffer.from(JSON.stringify(logs)))
+/**
+ * What is being restored, from where: equal plans have equal markers. A restore without the bytes is done in one step,
+ * so it may be finished with what the archive holds by then.
+ */
+function markerOf(plan: RestorePlan, isLazy: boolean): Uint8Array {
+  const fingerprint = sha256Hex(Buffer.from(isLazy ? 'lazy' : JSON.stringify(segmentsOf(plan))))
   const { url, state } = plan.archive
   const marker = {
     stratalog: 'restoring',
@@ -147,6 +144,15 @@ function markerOf(plan: RestorePlan): Uint8Array {
     plan: fingerprint,
   }
   return Buffer.from(`${JSON.stringify(marker)}\n`)
+}
+
+function segmentsOf(plan: RestorePlan): unknown {
+  return plan.logs.map(({ source, name, bounds, segments }) => ({
+    id: source.definition.id,
+    name,
+    bounds,
+    segments: segments.map(({ partition, entry, from, to }) => [partition, entry.sha256, from, to]),
+  }))
 }
 
 function directoryOf(path: string): string {

@@ -24,6 +24,7 @@ import type { FileSystem } from '../storage/file-system.ts'
 import type { PlannedLog, PlannedSegment, RestorePlan, RestoreSummary } from './plan-restore.ts'
 import { RestoreDirectory } from './restore-directory.ts'
 import { cutSegment } from './segment-cut.ts'
+import { ownerOf } from '../log/segment-origin.ts'
 
 export interface RestoreTarget {
   readonly fileSystem: FileSystem
@@ -55,6 +56,8 @@ export interface RestoreOptions {
 export interface RestoreResult {
   readonly plan: RestoreSummary
   readonly engineId: string
+  /** Whether the bytes are still in the archive only: then nothing of them was verified. */
+  readonly isLazy: boolean
   readonly records: number
   readonly elapsedMs: number
   /** Whether every planned segment was there with the length, checksum and row count that the manifest says. */
@@ -71,7 +74,7 @@ export interface RestoreResult {
 }
 
 /** Segments fetched at the same time; each is in memory whole. */
-const PARALLEL_SEGMENTS = 4
+export const PARALLEL_SEGMENTS = 4
 
 /** @throws StratalogError `directory_not_empty`, `aborted`, and what the store and the file system throw. */
 export async function restore(
@@ -85,6 +88,7 @@ export async function restore(
   return {
     plan: plan.summary,
     engineId,
+    isLazy: false,
     records: run.records,
     elapsedMs: Math.round(target.clock.monotonic() - startedMs),
     verified: run.damages.isEmpty,
@@ -170,7 +174,8 @@ class RestoreRun {
   /** The entry for the local manifest, once its bytes are on disk; null when they cannot be had. */
   async #copy(segment: RestoredSegment): Promise<SegmentEntry | null> {
     const { entry, partition, log, from, to } = segment
-    const owner = { logId: log.source.definition.id, partition }
+    const { definition } = log.source
+    const owner = { logId: definition.id, partition }
     const isAll = from === entry.baseOffset && to === entry.endOffset
     const object = this.#isSame ? entry.object : null
     const path = segmentPath({ ...owner, ...entry })
@@ -182,8 +187,10 @@ class RestoreRun {
         await this.#directory.write(path, fetched)
         return whole
       }
-      const cutOwner = { ...owner, engineId: this.#engineId, logName: log.name }
-      const cut = await cutSegment(fetched, entry, cutOwner, { from, to })
+      // It goes on saying whose it was, and lies with those of its log.
+      const writer = ownerOf(definition, partition, entry)
+      const cutOwner = { ...writer, engineId: this.#engineId, logName: log.name }
+      const cut = await cutSegment(fetched, entry, cutOwner, { from, to }, owner.logId)
       await this.#directory.write(cut.entry.disk?.object ?? '', cut.bytes)
       return cut.entry
     }
@@ -210,7 +217,7 @@ class RestoreRun {
     }
     try {
       const bytes = await fetchWhole(this.#plan.archive.store, object, this.#options.signal)
-      return checkSegment(bytes, entry, { logId: log.source.definition.id, partition }) ?? bytes
+      return checkSegment(bytes, entry, ownerOf(log.source.definition, partition, entry)) ?? bytes
     } catch (error) {
       const damage = damageOf(error, baseOffset, endOffset)
       if (damage === null) throw error
@@ -276,7 +283,7 @@ async function allOrFirstFailure(running: readonly Promise<void>[]): Promise<voi
   if (failed !== undefined) throw failed.reason
 }
 
-function gapsOf({ name, bounds, segments }: PlannedLog): RestoreResult['gaps'] {
+export function gapsOf({ name, bounds, segments }: PlannedLog): RestoreResult['gaps'] {
   return bounds.flatMap(({ partition, startOffset, endOffset }) => {
     const gaps: { log: string; partition: number; from: number; to: number }[] = []
     let next = startOffset

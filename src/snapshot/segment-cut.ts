@@ -12,12 +12,17 @@ export interface CutSegment {
   readonly entry: SegmentEntry
 }
 
-/** @throws StratalogError `segment_corrupt`. `bytes` are the whole of `source`, checked already. */
+/**
+ * @param bytes the whole of `source`, checked already.
+ * @param inLogId the log in whose directory it is to lie.
+ * @throws StratalogError `segment_corrupt`.
+ */
 export async function cutSegment(
   bytes: Uint8Array,
   source: SegmentEntry,
   owner: SegmentOwner & { readonly engineId: string; readonly logName: string },
   range: { readonly from: number; readonly to: number },
+  inLogId: number = owner.logId,
 ): Promise<CutSegment> {
   const reading = SegmentReading.fromBytes(bytes, source, owner)
   const { facts } = reading
@@ -46,7 +51,10 @@ export async function cutSegment(
       pieces.push(step.value)
       continue
     }
-    return { bytes: Buffer.concat(pieces), entry: entryOf(step.value, owner) }
+    return {
+      bytes: Buffer.concat(pieces),
+      entry: entryOf(step.value, { logId: inLogId, partition }),
+    }
   }
 }
 

@@ -12,8 +12,10 @@ import { sha256Hex } from '../storage/checksum.ts'
 import type { Location, ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { packPath } from '../format/paths.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
+import { SegmentEntries } from '../format/segment-entries.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { EditsOrMaker, ManifestStore } from '../log/manifest-store.ts'
+import { sharedEnd } from '../log/segment-origin.ts'
 import { producerEdits } from '../log/producer-table.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { commitAll } from './commit-all.ts'
@@ -179,9 +181,17 @@ export class ArchiveWriter {
     })
   }
 
-  /** Commits where the partitions of a log begin, as far as the archive knows of the log. */
+  /**
+   * Commits where the partitions of a log begin, as far as the archive knows of the log, and of a fork the segments
+   * that it shares and the archive has objects of.
+   */
   async commitStarts(log: LiveLog, round?: Round): Promise<void> {
-    await this.#commit(round, (state) => this.#startEdits(state, log))
+    await this.#commit(round, (state) => {
+      const shared = sharedEdits(state, log)
+      if (shared.length === 0) return this.#startEdits(state, log)
+      const used = Math.max(...shared.map(({ segment }) => segment.schemaId)) + 1
+      return [...this.describe(state, log, used), ...shared]
+    })
   }
 
   #commit(round: Round | undefined, edits: EditsOrMaker): Promise<ManifestState> {
@@ -220,7 +230,8 @@ export class ArchiveWriter {
   /** Whether the archive, as far as it is known, has segments before the partition's start. */
   isBehind(log: LiveLog, partition: number): boolean {
     const { state } = this
-    return state !== null && startOf(state, log, partition) !== null
+    if (state === null) return false
+    return startOf(state, log, partition) !== null || sharedEdits(state, log).length > 0
   }
 
   #startEdits(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
@@ -260,6 +271,34 @@ export class ArchiveWriter {
       },
     })
   }
+}
+
+type AddedEdit = Extract<ManifestEdit, { readonly kind: 'segment-added' }>
+
+/** What was found to be missing of a list, beside which list of the archive: lists do not change. */
+const missing = new WeakMap<
+  SegmentEntries,
+  { readonly there: SegmentEntries; readonly edits: readonly AddedEdit[] }
+>()
+
+/** Segments that a fork shares and has object copies of, and that the archive does not know to be its. */
+function sharedEdits(state: ManifestState, log: LiveLog): readonly AddedEdit[] {
+  if (log.definition.origins === undefined) return []
+  return log.partitions.flatMap(({ partition, segments }) => {
+    const there = notedIn(state, log, partition)?.segments ?? SegmentEntries.empty
+    const found = missing.get(segments)
+    if (found?.there === there) return found.edits
+    const edits: AddedEdit[] = []
+    const end = sharedEnd(log.definition, partition)
+    for (const segment of segments) {
+      if (segment.baseOffset >= end) break
+      if (segment.object === null || there.startingAt(segment.baseOffset) !== undefined) continue
+      const copy = { ...segment, disk: null }
+      edits.push({ kind: 'segment-added', logId: log.id, partition, segment: copy })
+    }
+    missing.set(segments, { there, edits })
+    return edits
+  })
 }
 
 /** Where the archive's part of a partition is to begin, which is where a segment does; null: where it does now. */

@@ -15,9 +15,11 @@
  */
 import { present } from '../base/assert.ts'
 import { isPackPath } from '../format/paths.ts'
-import type { Location, ManifestEdit, ManifestState } from '../format/manifest.ts'
+import type { Location, ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { pinnedObjects } from '../log/held-segments.ts'
+import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
+import { hasForks, isSharedObject } from '../log/segment-origin.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import type { TieringContext } from './context.ts'
 import { type Orphan, type OrphanOptions, collectOrphans } from './orphans.ts'
@@ -148,6 +150,9 @@ function candidatesOf(
   let pinned = 0
   let named: ReadonlySet<string> | null = null
   const before = clock.now() - grace
+  let isForked: boolean | null = null
+  const isShared = (logId: number, partition: number, segment: SegmentEntry): boolean =>
+    (isForked ??= hasForks(state)) && isSharedObject(state, logId, partition, segment, before)
   const live = new Map([...logs()].map((log) => [log.id, log]))
   for (const [logId, { definition, partitions }] of state.logs) {
     for (const [partition, { retired = [] }] of partitions.entries()) {
@@ -155,10 +160,10 @@ function candidatesOf(
         const location = present(segment.object, 'what is kept in mind is an object')
         const { object: key } = location
         named ??= pinnedObjects(state)
-        if (named.has(key)) pinned++
+        if (named.has(key) || isShared(logId, partition, segment)) pinned++
         else if (retiredAt > before || pins.isPinned(key)) waiting++
-        // The partition does not know yet that another segment stands in its place.
-        else if (live.get(logId)?.partitions[partition]?.hasSegment(segment)) waiting++
+        // The partition does not know yet that another segment stands in its place, or the archive of a fork.
+        else if (isLive(live, logId, partition, segment)) waiting++
         else {
           const { baseOffset: from, endOffset: to, length: bytes } = segment
           const object = { log: definition.name, partition, from, to, key, bytes }
@@ -168,6 +173,19 @@ function candidatesOf(
     }
   }
   return { due, pinned, waiting }
+}
+
+function isLive(
+  live: ReadonlyMap<number, LiveLog>,
+  logId: number,
+  partition: number,
+  segment: SegmentEntry,
+): boolean {
+  for (const { id, definition, partitions } of live.values()) {
+    const isRelated = id === logId || definition.origins !== undefined
+    if (isRelated && partitions[partition]?.hasSegment(segment) === true) return true
+  }
+  return false
 }
 
 /** Says of what is due in a pack whether something else of the pack stays. */

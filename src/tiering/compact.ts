@@ -213,7 +213,7 @@ async function recordsOf(
   for (const segment of segments) {
     const bytes =
       segment.disk === null
-        ? await fetchVerified(present(context.archive, 'it lies in an archive'), segment)
+        ? await fetchVerified(present(context.archive, 'it lies in an archive').store, segment)
         : await readVerified(present(context.disk, 'it lies on disk'), segment)
     const reading = SegmentReading.fromBytes(bytes, segment, owner)
     const { batches } = reading.facts

@@ -14,6 +14,8 @@ export interface CompactionScope {
   readonly onDisk: boolean
   /** Those that have one: there is an archive to put another into. */
   readonly archived: boolean
+  /** Segments before are shared with other logs and stay as they are; 0 when left out. */
+  readonly from?: number
 }
 
 /** Offsets `[from, to)`: segments that become one. */
@@ -42,7 +44,7 @@ export function compactionDue(
   scope: CompactionScope,
 ): CompactionRun | null {
   if (segments.length < FAN_IN) return null
-  const key = `${scope.onDisk} ${scope.archived}`
+  const key = `${scope.onDisk} ${scope.archived} ${scope.from ?? 0}`
   const known = found.get(segments) ?? new Map<string, CompactionRun | null>()
   found.set(segments, known)
   const run = known.get(key)
@@ -89,6 +91,7 @@ export function agedRun(
   const run: SegmentEntry[] = []
   let passed = 0
   for (const segment of segments.inArrow()) {
+    if (segment.baseOffset < (scope.from ?? 0)) continue
     const last = run.at(-1)
     if (!isAged(segment) || (last !== undefined && !isNeighbour(last, segment))) break
     if (!isIn(scope, segment)) {
@@ -137,7 +140,11 @@ function fitting(run: readonly SegmentEntry[]): CompactionRun | null {
   return { from: first.baseOffset, to: last.endOffset }
 }
 
-function isIn({ onDisk, archived }: CompactionScope, { object }: SegmentEntry): boolean {
+function isIn(
+  { onDisk, archived, from = 0 }: CompactionScope,
+  { baseOffset, object }: SegmentEntry,
+): boolean {
+  if (baseOffset < from) return false
   return object === null ? onDisk : archived
 }
 

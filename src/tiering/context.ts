@@ -8,6 +8,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
 import type { Wal } from '../log/wal.ts'
 import type { FileSystem } from '../storage/file-system.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import type { DiskBudget } from './disk-budget.ts'
 import type { Tier } from '../format/manifest.ts'
@@ -24,6 +25,8 @@ export interface TieringContext {
   readonly disk: DiskContext | null
   /** Null without an archive. */
   readonly archive: ArchiveWriter | null
+  /** Of a directory that was restored without its bytes: where they are. Its disk is filled from there. */
+  readonly source?: ObjectStore | null
   readonly diskBudget: DiskBudget
   readonly pins: SegmentPins
   readonly wal: Wal | null

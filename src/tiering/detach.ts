@@ -93,7 +93,7 @@ async function proveObject(
   const { baseOffset, sha256, format, length } = segment
   if (object === segmentKey({ logId, partition, baseOffset, sha256, format }))
     await archive.verify(object, length, sha256)
-  else await fetchVerified(archive, segment)
+  else await fetchVerified(archive.store, segment)
 }
 
 function isArchived({ nextOffset, flushedEnd, segments }: Partition): boolean {
@@ -133,7 +133,7 @@ function movesOf(
   segments: SegmentEntries,
 ): readonly TierMove[] {
   return Array.from(segments.having('disk'), ({ baseOffset: from, endOffset: to, ...segment }) => {
-    removeFiles(context, disk, [present(segment.disk, 'a disk copy')])
+    removeFiles(context, disk, [present(segment.disk, 'a disk copy')], log)
     const bytes = segment.length
     return { log: log.name, partition, from, to, fromTier: 'disk', toTier: 'object', bytes }
   })

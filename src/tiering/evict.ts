@@ -5,7 +5,7 @@
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
-import { isPackPath } from '../format/paths.ts'
+import { isPackPath, parsePath } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { commitLocal } from './commit.ts'
@@ -68,14 +68,19 @@ export async function dropDiskCopies(
   }))
 }
 
-/** Removes segment files that no manifest names any more, each when its last reader lets go. */
+/**
+ * Removes segment files that their log no longer names, each when its last reader lets go. One that another log shares
+ * stays until that log lets go of it too.
+ */
 export function removeFiles(
-  { pins, logger, diskBudget }: TieringContext,
+  { pins, logger, diskBudget, logs }: TieringContext,
   disk: DiskContext,
   files: readonly Location[],
+  detached: LiveLog | null = null,
 ): void {
   const { fileSystem, dataDir } = disk
   for (const { object: file, length } of files) {
+    if (isFileNamed(file, logs(), detached)) continue
     const gone = diskBudget.dropped(length)
     // Other segments may lie there too.
     if (isPackPath(file)) {
@@ -83,12 +88,33 @@ export function removeFiles(
       continue
     }
     pins.whenFree(file, () => {
+      if (isFileNamed(file, logs(), detached)) {
+        // It was forked while a reader held the file.
+        gone()
+        diskBudget.written(file, length)
+        diskBudget.named(file)
+        return
+      }
       // A file that cannot be removed now is an orphan; the next open removes it.
       fileSystem.remove(`${dataDir}/${file}`).then(gone, (error: unknown) => {
         logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
       })
     })
   }
+}
+
+/** Whether a fork, or the log that it was made of, has a segment in the file. */
+function isFileNamed(file: string, logs: Iterable<LiveLog>, detached: LiveLog | null): boolean {
+  const path = parsePath(file)
+  if (path?.kind !== 'segment') return false
+  for (const log of logs) {
+    const { id, definition, partitions } = log
+    const mayName = id === path.logId || definition.origins !== undefined
+    if (!mayName || log === detached) continue
+    const segment = partitions[path.partition]?.segments.startingAt(path.baseOffset)
+    if (segment?.disk?.object === file) return true
+  }
+  return false
 }
 
 /**

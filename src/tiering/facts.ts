@@ -1,4 +1,5 @@
 import type { LiveLog } from '../log/live-log.ts'
+import { sharedEnd } from '../log/segment-origin.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import type { CompactionScope } from './compaction-plan.ts'
@@ -9,6 +10,8 @@ interface FactsAround {
   readonly walDueBelow?: number
   /** Its last move to the archive failed, and is not tried again yet. */
   readonly isFailing?: boolean
+  /** The directory was restored without its bytes, and is filled. */
+  readonly isFilling?: boolean
 }
 
 /** A partition as the policy sees it. */
@@ -16,7 +19,7 @@ export function partitionFacts(
   log: LiveLog,
   partition: Partition,
   archive: ArchiveWriter | null = null,
-  { walDueBelow = 0, isFailing = false }: FactsAround = {},
+  { walDueBelow = 0, isFailing = false, isFilling = false }: FactsAround = {},
 ): PartitionFacts {
   // To count segments takes a while, and is of use only where they go by their age or size.
   const { id, policy } = log
@@ -28,13 +31,14 @@ export function partitionFacts(
     flushedEnd: partition.flushedEnd,
     totals: isRetiring ? partition.segmentTotals : null,
     isArchiveBehind: archive?.isBehind(log, partition.partition) ?? false,
-    compaction: compactionScope(log, archive),
+    compaction: compactionScope(log, partition.partition, archive),
     isArchiveSure: archive?.isSure ?? false,
     owedEnd: partition.owedEnd,
     isWalDue: log.usesWal && partition.firstUnflushedLsn < walDueBelow,
     isFailing,
     batches: partition.batches,
     segments: partition.segments,
+    isFilling,
   }
 }
 
@@ -43,10 +47,12 @@ export function partitionFacts(
  * disk has no more. So what is on disk only waits until that is sure.
  */
 export function compactionScope(
-  { policy }: LiveLog,
+  { policy, definition }: LiveLog,
+  partition: number,
   archive: ArchiveWriter | null,
 ): CompactionScope {
+  const from = sharedEnd(definition, partition)
   return archive === null
-    ? { onDisk: policy.archiveAfter === null, archived: false }
-    : { onDisk: archive.isSure, archived: true }
+    ? { onDisk: policy.archiveAfter === null, archived: false, from }
+    : { onDisk: archive.isSure, archived: true, from }
 }

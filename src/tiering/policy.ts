@@ -6,8 +6,6 @@
  *
  * Bytes count as well as ages: above the watermark of the disk's budget segments are uploaded and dropped early, and
  * what does not fit is not flushed (see disk-pressure.ts).
- *
- * What was appended in the future was appended before a clock that went back, nobody knows how long ago: it is due.
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
@@ -25,6 +23,8 @@ import {
   planEarlyMoves,
 } from './disk-pressure.ts'
 import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
+import { dueAt } from './due.ts'
+import { recallsDue, recallsOfRound } from './recalls.ts'
 
 /** A hot batch as the policy sees it. */
 export interface BatchFactsInRam {
@@ -55,6 +55,8 @@ export interface PartitionFacts {
   readonly isFailing?: boolean
   readonly batches: readonly BatchFactsInRam[]
   readonly segments: SegmentEntries
+  /** Whether the directory was restored without its bytes, and is filled now. */
+  readonly isFilling?: boolean
 }
 
 export interface PartitionPlan {
@@ -126,7 +128,7 @@ function planPartition(
     upload: hasArchive ? longer(uploadsDue(facts, now), early.upload) : [],
     dropHotTo: dropHotTo(facts, now),
     dropDisk: hasArchive ? longer(diskDropsDue(facts, now), early.dropDisk) : [],
-    recall: hasArchive ? recallsFitting(facts, disk) : [],
+    recall: mayRecall(facts, hasArchive) ? recallsOfRound(facts, now, disk?.roomBytes) : [],
   }
 }
 
@@ -159,25 +161,12 @@ function isUploadOwed(
   return policy.ack === 'object' && baseOffset < owedEnd
 }
 
-/** A persistent log has all of its records on disk; what it had in the archive only comes back. */
-function recallsDue({ policy, segments }: PartitionFacts): Iterable<SegmentEntry> {
-  return policy.mode === 'persistent' ? segments.lacking('disk') : []
-}
-
-/** As many of them as the disk has room for. */
-function recallsFitting(facts: PartitionFacts, disk: DiskFacts | null): readonly number[] {
-  const recalls: number[] = []
-  let room = disk?.roomBytes ?? Infinity
-  for (const { baseOffset, length } of recallsDue(facts)) {
-    room -= length
-    if (room < 0) break
-    recalls.push(baseOffset)
-  }
-  return recalls
+function mayRecall({ isFilling = false }: PartitionFacts, hasArchive: boolean): boolean {
+  return hasArchive || isFilling
 }
 
 /** Records that are not yet where the log's policy wants them since it was changed. */
-export function pendingRecords(facts: PartitionFacts): number {
+export function pendingRecords(facts: PartitionFacts, now: number): number {
   const { owedEnd = 0, flushedEnd, batches, segments } = facts
   let records = 0
   for (const { baseOffset, endOffset } of batches) {
@@ -186,7 +175,7 @@ export function pendingRecords(facts: PartitionFacts): number {
   }
   for (const segment of segments.lacking('object'))
     if (isUploadOwed(facts, segment)) records += segment.endOffset - segment.baseOffset
-  for (const { baseOffset, endOffset } of recallsDue(facts)) records += endOffset - baseOffset
+  for (const { baseOffset, endOffset } of recallsDue(facts, now)) records += endOffset - baseOffset
   return records
 }
 
@@ -320,14 +309,6 @@ function diskDropsDue(facts: PartitionFacts, now: number): readonly number[] {
   return due
 }
 
-/** A clock that is set right goes back by this much at most. */
-const CLOCK_SLACK_MS = 60_000
-
-/** When what was appended at `appendTime` is due; now, where that lies in the future. */
-function dueAt(appendTime: number, after: number, now: number): number {
-  return appendTime > now + CLOCK_SLACK_MS ? now : appendTime + after
-}
-
 /** What a plan may do with a partition. */
 export type TierAction =
   | 'flush'
@@ -402,8 +383,9 @@ function eachUpcoming(
     const first = batches[0]
     if (first !== undefined) note('drop-memory', dueAt(first.appendTimeMax, policy.memoryTtl, now))
   }
+  if (mayRecall(facts, hasArchive) && recallsOfRound(facts, now, disk?.roomBytes).length > 0)
+    note('recall', now)
   if (!hasArchive) return
-  if (recallsFitting(facts, disk).length > 0) note('recall', now)
   if (facts.isArchiveBehind) note('retire', now)
   const [waiting] = segments.lacking('object')
   if (waiting !== undefined && isUploadOwed(facts, waiting)) note('upload', now)

@@ -1,5 +1,6 @@
 /**
- * Recall: segments that lie in the archive only get a disk copy, because their log was made persistent.
+ * Recall: segments that lie in the archive only get a disk copy, because their log was made persistent, or because the
+ * directory was restored without its bytes (recalls.ts).
  *
  * 1. fetch the object and check it against the manifest;
  * 2. write it under a temporary name, fsync, rename, fsync its directory;
@@ -13,7 +14,7 @@ import type { Location, SegmentEntry } from '../format/manifest.ts'
 import { segmentDirectory, segmentPath } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
-import type { ArchiveWriter } from './archive-writer.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
 import { commitLocal } from './commit.ts'
 import { notedIn } from './committed.ts'
 import type { TierMove, TieringContext } from './context.ts'
@@ -27,14 +28,17 @@ export async function recallSegments(
   baseOffsets: readonly number[],
 ): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'what is recalled has a disk to go to')
-  const archive = present(context.archive, 'what is recalled lies in an archive')
+  const store = present(
+    context.archive?.store ?? context.source ?? undefined,
+    'what is recalled lies in an archive',
+  )
   const moves: TierMove[] = []
   for (const baseOffset of baseOffsets) {
     const segment = partition.segments.startingAt(baseOffset)
     if (segment === undefined || segment.disk !== null) continue
     const name = { ...segment, logId: log.id, partition: partition.partition }
     const location = { object: segmentPath(name), position: 0, length: segment.length }
-    const bytes = await fetchVerified(archive, segment)
+    const bytes = await fetchVerified(store, segment)
     const directory = segmentDirectory(log.id, partition.partition)
     await writeFile(context, disk, directory, location.object, bytes)
     await commitCopy(context, log, partition.partition, segment, location)
@@ -56,11 +60,11 @@ export async function recallSegments(
 
 /** The object copy's bytes. @throws StratalogError `object_corrupt` when they are not what the manifest says. */
 export async function fetchVerified(
-  archive: ArchiveWriter,
+  store: ObjectStore,
   segment: SegmentEntry,
 ): Promise<Uint8Array> {
   const { object, position, length } = present(segment.object, 'an object copy')
-  const bytes = await archive.store.get(object, {
+  const bytes = await store.get(object, {
     range: { start: position, end: position + length },
   })
   if (bytes.length === segment.length && (await sha256Hex(bytes)) === segment.sha256) return bytes

@@ -85,6 +85,11 @@ export class TieringScheduler {
     if (this.#timer === null && !this.#isClosed) this.#arm()
   }
 
+  /** Whether the directory was restored without its bytes, so that its disk is filled. */
+  get isFilling(): boolean {
+    return (this.#context.source ?? null) !== null
+  }
+
   /** One round: everything that is due now. @throws StratalogError `engine_closed`. */
   async run(): Promise<readonly TierMove[]> {
     this.#assertOpen()
@@ -155,7 +160,7 @@ export class TieringScheduler {
     const steps = stepsOf(logs).filter(({ log }) => log.policy.mode !== 'memory')
     const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }, context) => {
       const moves: TierMove[] = []
-      const scope = compactionScope(log, context.archive)
+      const scope = compactionScope(log, partition.partition, context.archive)
       for (const run of compactableRuns(partition.segments, scope))
         moves.push(...(await compactSegments(context, log, partition, run)))
       return moves
@@ -282,7 +287,7 @@ export class TieringScheduler {
     for (const { log, partition } of stepsOf(this.#context.logs())) {
       if (!isAsked && isPaused(this.#context, log.id)) continue
       const isFailing = this.#lanes.remote.isBackingOff(partition)
-      const around = { walDueBelow: walDue, isFailing }
+      const around = { walDueBelow: walDue, isFailing, isFilling: this.isFilling }
       partitions.push(partitionFacts(log, partition, this.#context.archive, around))
     }
     return {

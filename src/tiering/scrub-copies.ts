@@ -5,6 +5,8 @@
 import type { Location, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { pinnedObjects } from '../log/held-segments.ts'
 import type { CopyTier } from './scrub-report.ts'
+import { ownerOf } from '../log/segment-origin.ts'
+import type { SegmentOwner } from '../log/segment-reading.ts'
 import type { TieringContext } from './context.ts'
 
 /** One copy of one segment. */
@@ -16,6 +18,8 @@ export interface SegmentCopy {
   /** As the manifest that names the copy has it. */
   readonly segment: SegmentEntry
   readonly location: Location
+  /** Whose segment it says it is. */
+  readonly owner: SegmentOwner
 }
 
 /** Of the tier's own manifest; null without one, or while the archive was not reached. */
@@ -52,7 +56,9 @@ function* copiesOfLog(
       next = segment.endOffset
       const location = segment[tier]
       if (location === null) continue
-      yield { tier, logId, log: log.definition.name, partition, segment, location }
+      const { definition } = log
+      const owner = ownerOf(definition, partition, segment)
+      yield { tier, logId, log: definition.name, partition, segment, location, owner }
     }
   }
 }
@@ -71,7 +77,8 @@ function* retiredCopies(
         const { object: location } = segment
         if (location === null || !pinned.has(location.object)) continue
         const { name: log } = definition
-        yield { tier: 'object', logId, log, partition, segment, location }
+        const owner = ownerOf(definition, partition, segment)
+        yield { tier: 'object', logId, log, partition, segment, location, owner }
       }
     }
   }
@@ -100,11 +107,12 @@ export function isNamed(context: TieringContext, copy: SegmentCopy): boolean {
 
 /** The same bytes on the other tier, as the data directory's manifest knows them; null where it knows of none. */
 export function otherCopy(context: TieringContext, copy: SegmentCopy): SegmentCopy | null {
-  const { logId, log, partition, segment } = copy
+  const { logId, log, partition, segment, owner } = copy
   const state = stateOf(context, 'disk')?.logs.get(logId)?.partitions[partition]
   const known = state?.segments.startingAt(segment.baseOffset)
   if (known?.sha256 !== segment.sha256) return null
   const tier = copy.tier === 'disk' ? 'object' : 'disk'
   const location = known[tier]
-  return location === null ? null : { tier, logId, log, partition, segment: known, location }
+  if (location === null) return null
+  return { tier, logId, log, partition, segment: known, location, owner }
 }

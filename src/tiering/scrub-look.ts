@@ -75,7 +75,7 @@ async function lookAtFile(
       await pace(piece.length)
     }
     if (hash.digestHex() === segment.sha256) return []
-    return await segmentDamages(await file.read(position, length), segment, copy)
+    return await segmentDamages(await file.read(position, length), segment, copy.owner)
   } finally {
     await file.close()
   }
@@ -107,7 +107,7 @@ async function lookAtObject(
     if (hash.digestHex() === segment.sha256) return []
   }
   const range = { start: position, end: position + length }
-  return segmentDamages(await store.get(object, { range, signal }), segment, copy)
+  return segmentDamages(await store.get(object, { range, signal }), segment, copy.owner)
 }
 
 /** Whether the object holds this segment and nothing else. */

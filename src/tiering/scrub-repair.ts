@@ -14,8 +14,9 @@
  */
 import { present } from '../base/assert.ts'
 import { isStratalogError } from '../base/errors.ts'
+import type { Location } from '../format/manifest.ts'
 import { type PackedBytes, encodePack } from '../format/pack.ts'
-import { PACKS_DIRECTORY, isPackPath, packPath, segmentDirectory } from '../format/paths.ts'
+import { PACKS_DIRECTORY, isPackPath, packPath } from '../format/paths.ts'
 import { sha256Hex } from '../storage/checksum.ts'
 import type { TieringContext } from './context.ts'
 import { writeFile } from './packs.ts'
@@ -65,17 +66,16 @@ async function repairFile(
   copy: SegmentCopy,
   other: SegmentCopy,
 ): Promise<void> {
-  const { logId, partition, segment, location } = copy
+  const { segment, location } = copy
   const disk = present(context.disk, 'a disk copy needs a disk')
   const archive = present(context.archive, 'an object copy is in an archive')
-  const bytes = await fetchVerified(archive, other.segment)
+  const bytes = await fetchVerified(archive.store, other.segment)
   const { fileSystem, dataDir } = disk
   if ((await fileSystem.stat(`${dataDir}/${location.object}`)) !== null)
     await quarantine.file(location.object)
   if (!isNamed(context, copy)) return
   // The budget counts it already.
-  const directory = segmentDirectory(logId, partition)
-  await writeFile(context, disk, directory, location.object, bytes, 0)
+  await writeFile(context, disk, directoryOf(location), location.object, bytes, 0)
   await readVerified(disk, segment)
 }
 
@@ -125,7 +125,7 @@ async function repairPack(
 /** The segment's bytes from a copy, verified. */
 function soundBytes(context: TieringContext, { tier, segment }: SegmentCopy): Promise<Uint8Array> {
   if (tier === 'disk') return readVerified(present(context.disk, 'it has a disk'), segment)
-  return fetchVerified(present(context.archive, 'it has an archive'), segment)
+  return fetchVerified(present(context.archive, 'it has an archive').store, segment)
 }
 
 /** The whole pack as it is; null where there is none. */
@@ -183,4 +183,9 @@ async function repairObject(
   if (!isThere) return archive.putSegment(object, bytes, segment.sha256)
   await store.put(object, bytes, { sha256: segment.sha256 })
   await archive.verify(object, segment.length, segment.sha256)
+}
+
+/** A shared file lies with those of the log that wrote it. */
+function directoryOf({ object }: Location): string {
+  return object.slice(0, object.lastIndexOf('/'))
 }

@@ -108,6 +108,7 @@ test('a lost machine is restored from the bucket alone, to the record, and goes 
     s3,
     dataDir: `${root}/new`,
     snapshot: 'before-the-fire',
+    eager: true,
   })
   expect(restored).toMatchObject({ records: RECORDS, verified: true, missing: [], corrupt: [] })
 

@@ -26,6 +26,7 @@ import { pointMemory } from '../../bench/point-memory.bench.ts'
 import { readMemory } from '../../bench/read-memory.bench.ts'
 import { recovery } from '../../bench/recovery.bench.ts'
 import { requests } from '../../bench/requests.bench.ts'
+import { restoreLazy } from '../../bench/restore-lazy.bench.ts'
 import { restoreBench } from '../../bench/restore.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
@@ -52,6 +53,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     requests,
     restoreBench,
     sqlCold,
+    restoreLazy,
   ])('$name', async (benchmark) => {
     let cases = 0
     for await (const result of runBenchmark(benchmark, 'tiny')) {

@@ -62,7 +62,7 @@ test('sixteen segments become two, and nobody sees it', async () => {
   }
   const early = { archive: place.archive, dataDir: `${root}/early`, snapshot: 'early' }
   expect(await restoreArchive(early)).toMatchObject({ records: 50, verified: true })
-  const whole = { archive: place.archive, dataDir: `${root}/whole` }
+  const whole = { archive: place.archive, dataDir: `${root}/whole`, eager: true }
   expect(await restoreArchive(whole)).toMatchObject({ records: 160, verified: true })
 })
 

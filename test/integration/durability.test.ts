@@ -66,6 +66,7 @@ test('an empty archive gets what the one before held, and no disk copy goes befo
   const restored = await restoreArchive({
     archive: `file://${root}/second`,
     dataDir: `${root}/restored`,
+    eager: true,
   })
   expect(restored).toMatchObject({ records: 2, verified: true, gaps: [] })
 })
@@ -174,7 +175,7 @@ test('an archive whose directory goes away while the engine runs stays one histo
   await rename(`${root}/elsewhere`, `${root}/archive`)
   await log.append({ id: 3 })
   expect((await db.tier.now()).failed).toEqual([])
-  const restored = await restoreArchive({ archive, dataDir: `${root}/restored` })
+  const restored = await restoreArchive({ archive, dataDir: `${root}/restored`, eager: true })
   expect(restored).toMatchObject({ records: 3, verified: true, gaps: [] })
 })
 
@@ -223,7 +224,9 @@ test('a restore that is begun again while it runs is refused, and the first one 
   const onProgress = (): void => {
     if (others.length === 0) others.push(expectError(restoreArchive(options), 'directory_in_use'))
   }
-  expect(await restoreArchive({ ...options, onProgress })).toMatchObject({ records: 40 })
+  expect(await restoreArchive({ ...options, eager: true, onProgress })).toMatchObject({
+    records: 40,
+  })
   expect(await Promise.all(others)).toHaveLength(1)
   await using restored = await Stratalog.open(options)
   expect(await restored.log('orders').read().toArray()).toHaveLength(40)

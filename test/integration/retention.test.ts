@@ -163,7 +163,11 @@ test('a retired object waits for its grace, is shown by a dry run, and is gone t
     verdict: 'PASS',
     notes: [],
   })
-  const report = await restoreArchive({ archive: at.archive, dataDir: `${at.root}/restored` })
+  const report = await restoreArchive({
+    archive: at.archive,
+    dataDir: `${at.root}/restored`,
+    eager: true,
+  })
   expect(report).toMatchObject({ records: 20, verified: true })
 })
 

@@ -93,7 +93,7 @@ async function compareRestore(life: Life, archive: string, dice: Dice): Promise<
     const plan = dice.chance(0.6) ? { death: 'kill' as const, call, step: null } : null
     const worker = world.startProcess(plan)
     worker.phase = 'restoring'
-    const options = { archive, dataDir, ...(isWhole ? {} : { logs }) }
+    const options = { archive, dataDir, eager: true, ...(isWhole ? {} : { logs }) }
     isDone = await restoreOnce(worker, checks, restoreArchive(options, portsOf(worker)))
     worker.die('kill')
   }

@@ -45,6 +45,6 @@ async function useEverything(world: World, archive: string): Promise<void> {
   const scratch = await Stratalog.memoryOnly({ maxMemoryBytes: '64MB' }, ports())
   await scratch.replayFromArchive(archive)
   await scratch.close()
-  await restoreArchive({ archive, dataDir: '/restored' }, ports())
+  await restoreArchive({ archive, dataDir: '/restored', eager: true }, ports())
   await db.close()
 }

@@ -92,6 +92,10 @@ export const EVERY_EDIT: readonly ManifestEdit[] = [
   { kind: 'engine-created', engineId: 'engine-1' },
   { kind: 'writer-claimed', epoch: 1, writer: writer('first') },
   { kind: 'log-ids-reserved', nextLogId: 4 },
+  {
+    kind: 'archive-noted',
+    archive: { url: 's3://bucket/prefix', endpoint: null, region: 'eu-1', forcePathStyle: null },
+  },
   { kind: 'log-created', log: logDefinition(1), startOffsets: [0] },
   {
     kind: 'schema-added',

@@ -1,4 +1,5 @@
-/** `logs create|list|describe|alter`. */
+/** `logs create|list|describe|alter`, and `fork`. */
+import { StratalogError } from '../../base/errors.ts'
 import type { LogDescription } from '../../engine/log-description.ts'
 import type { Log } from '../../engine/log.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
@@ -43,6 +44,32 @@ export async function alterLog(
   const storage: StorageChanges = { ...Object.fromEntries(resets), ...givenPolicy(flags) }
   const log = await withWriter(session, withoutPolicy(flags), async (db) =>
     (await db.alterLog(name, { storage })).describe(),
+  )
+  await showLog(session, log)
+}
+
+export interface ForkFlags extends FlagValues {
+  readonly log?: string
+  readonly as?: string
+  readonly atOffset?: number
+  readonly at?: number
+  readonly snapshot?: string
+}
+
+export async function forkLog(session: Session, flags: ForkFlags): Promise<void> {
+  const { log: source, as, atOffset, at, snapshot, ...rest } = flags
+  if (source === undefined || as === undefined)
+    throw new StratalogError(
+      'argument_invalid',
+      'Name the log with --log and the new one with --as.',
+    )
+  const options = {
+    ...(atOffset === undefined ? {} : { atOffset }),
+    ...(at === undefined ? {} : { at }),
+    ...(snapshot === undefined ? {} : { snapshot }),
+  }
+  const log = await withWriter(session, rest, async (db) =>
+    (await db.fork(source, as, options)).describe(),
   )
   await showLog(session, log)
 }

@@ -1,8 +1,12 @@
-/** `restore`: a data directory from an archive alone. */
+/**
+ * `restore`: a data directory from an archive alone. The plan comes first. On a terminal it is asked for; where nobody
+ * can be asked it goes on, for a restore writes nowhere but into an empty directory.
+ */
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { planRestoreArchive, restoreArchive } from '../../engine/archive-operations.ts'
 import type { RestoreArchiveOptions } from '../../engine/restore-archive.ts'
+import type { RestoreForecast } from '../../snapshot/forecast-restore.ts'
 import type { RestoreSummary } from '../../snapshot/plan-restore.ts'
 import type { RestoreResult } from '../../snapshot/restore.ts'
 import type { OffsetTarget } from '../arguments.ts'
@@ -17,7 +21,9 @@ export interface RestoreFlags extends FlagValues {
   readonly toOffset?: readonly OffsetTarget[]
   readonly logs?: readonly string[]
   readonly rename?: Readonly<Record<string, string>>
+  readonly eager?: true
   readonly plan?: true
+  readonly yes?: true
 }
 
 /** @throws StratalogError `object_corrupt` when part of the plan was missing or damaged, after the report. */
@@ -44,6 +50,7 @@ export async function restore(session: Session, flags: RestoreFlags): Promise<vo
   const result = await restoreArchive({
     ...selection,
     dataDir,
+    ...(session.json ? {} : { confirm: (forecast) => confirm(session, flags, forecast) }),
     onProgress: ({ bytes, bytesTotal, records }) =>
       progress.update({ done: bytes, total: bytesTotal, records, unit: 'bytes' }),
   }).finally(() => progress.end())
@@ -51,9 +58,25 @@ export async function restore(session: Session, flags: RestoreFlags): Promise<vo
   throwDamage(result)
 }
 
+/** Says what will be done, and asks where somebody can answer and did not say so already. */
+async function confirm(
+  session: Session,
+  { yes, eager }: RestoreFlags,
+  forecast: RestoreForecast,
+): Promise<boolean> {
+  const { terminal, signal } = session
+  terminal.note(`restoring ${forecastText(forecast)}`)
+  if (!forecast.isLazy && eager !== true)
+    terminal.note('it is copied whole: a part of an archive becomes an engine of its own')
+  if (yes === true || !terminal.isInteractive) return true
+  const answer = await terminal.ask('Restore? [y/N] ', signal)
+  return /^y(es)?$/i.test(answer.trim())
+}
+
 function selectionOf(flags: RestoreFlags): Partial<RestoreArchiveOptions> {
-  const { snapshot, at, toOffset, logs, rename } = flags
+  const { snapshot, at, toOffset, logs, rename, eager } = flags
   return {
+    ...(eager === undefined ? {} : { eager }),
     ...(snapshot === undefined ? {} : { snapshot }),
     ...(at === undefined ? {} : { at }),
     ...(toOffset === undefined ? {} : { toOffsets: toOffset }),
@@ -62,7 +85,7 @@ function selectionOf(flags: RestoreFlags): Partial<RestoreArchiveOptions> {
   }
 }
 
-async function showPlan(session: Session, plan: RestoreSummary): Promise<void> {
+async function showPlan(session: Session, plan: RestoreForecast): Promise<void> {
   if (session.json)
     await writeDocument(session, {
       plan,
@@ -72,7 +95,7 @@ async function showPlan(session: Session, plan: RestoreSummary): Promise<void> {
       missing: [],
       corrupt: [],
     })
-  else await session.terminal.write(`would restore ${planText(plan)}\n`)
+  else await session.terminal.write(`would restore ${forecastText(plan)}\n`)
 }
 
 async function showResult(session: Session, result: RestoreResult): Promise<void> {
@@ -80,15 +103,28 @@ async function showResult(session: Session, result: RestoreResult): Promise<void
     await writeDocument(session, result)
     return
   }
-  const { records, elapsedMs, plan } = result
-  const rate = formatBytes((plan.bytes / Math.max(1, elapsedMs)) * 1000)
-  const verified = result.verified ? 'every segment verified' : 'NOT whole'
-  await session.terminal.write(
-    `${formatCount(records)} records in ${formatDuration(elapsedMs)} (${rate}/s): ${planText(plan)}; ${verified}\n`,
-  )
+  await session.terminal.write(`${resultText(result)}\n`)
   for (const { key, log, partition, from, to } of [...result.missing, ...result.corrupt]) {
     note(session, `not restored: ${log}/${partition}, offsets ${from} to ${to} (${key})`)
   }
+}
+
+function resultText({ records, elapsedMs, plan, verified, isLazy }: RestoreResult): string {
+  const done = `${formatCount(records)} records in ${formatDuration(elapsedMs)}`
+  if (isLazy)
+    return `${done}: ${planText(plan)}, still in the archive; what is read is fetched, and an open engine fills the disk`
+  const rate = formatBytes((plan.bytes / Math.max(1, elapsedMs)) * 1000)
+  return `${done} (${rate}/s): ${planText(plan)}; ${verified ? 'every segment verified' : 'NOT whole'}`
+}
+
+function forecastText(forecast: RestoreForecast): string {
+  const { archive, manifest, isLazy, bytesPerSecond, expectedMs } = forecast
+  const from = `${planText(forecast)}, from ${archive} as of its commit ${formatCount(manifest)}`
+  if (bytesPerSecond === null || expectedMs === null) return from
+  const rate = `about ${formatDuration(expectedMs)} at ${formatBytes(bytesPerSecond)}/s`
+  return isLazy
+    ? `${from}; there at once, and on this machine in ${rate} as it is asked for`
+    : `${from}; ${rate}`
 }
 
 function planText(plan: RestoreSummary): string {
@@ -97,8 +133,8 @@ function planText(plan: RestoreSummary): string {
   return `${counts}, ${formatBytes(bytes)}, ${formatCount(requests)} requests`
 }
 
-function throwDamage({ verified, missing, corrupt }: RestoreResult): void {
-  if (verified) return
+function throwDamage({ missing, corrupt }: RestoreResult): void {
+  if (missing.length + corrupt.length === 0) return
   throw new StratalogError(
     'object_corrupt',
     `The archive is not whole: ${missing.length} segments are missing and ${corrupt.length} are damaged. All else was restored.`,

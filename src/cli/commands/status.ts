@@ -1,6 +1,11 @@
 /** `status`: what is where. */
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
-import type { ArchiveStatus, EngineStatus, PartitionStatus } from '../../engine/status.ts'
+import type {
+  ArchiveStatus,
+  EngineStatus,
+  PartitionStatus,
+  RestoreStatus,
+} from '../../engine/status.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withReader } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
@@ -25,6 +30,7 @@ export function statusText(status: EngineStatus): string {
       : `written by pid ${writer.pid} on ${writer.host} since ${writer.since}`,
   ]
   if (status.archive !== null) lines.push(archiveText(status.archive))
+  if (status.restore !== null) lines.push(restoreText(status.restore))
   for (const log of status.logs) {
     lines.push(
       '',
@@ -52,6 +58,12 @@ function archiveText(archive: ArchiveStatus): string {
       ? ''
       : `\nthe archive does not answer: ${circuit.lastError ?? 'not asked again yet'}`
   return `archive ${url}: ${formatBytes(storedBytes)}; ${asked} since it was opened; ${cost}${away}`
+}
+
+function restoreText({ onDisk, pending }: RestoreStatus): string {
+  const done = `${formatCount(onDisk.segments)} segments (${formatBytes(onDisk.bytes)}) on disk`
+  const left = `${formatCount(pending.segments)} (${formatBytes(pending.bytes)}) to fetch`
+  return `restored without its bytes: ${done}, ${left}`
 }
 
 function partitionsTable(partitions: readonly PartitionStatus[]): string {

@@ -201,7 +201,7 @@ export class EngineHost {
     s3,
   }: Calls['restore']['request']): Promise<Calls['restore']['answer']> {
     const report = await restoreArchive(
-      { dataDir, archive, ...(s3 === null ? {} : { s3 }) },
+      { dataDir, archive, eager: true, ...(s3 === null ? {} : { s3 }) },
       { metrics: this.#metrics },
     )
     return { records: report.records, elapsedMs: report.elapsedMs }

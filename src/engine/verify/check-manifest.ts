@@ -63,7 +63,8 @@ class ManifestWalk {
   readonly #files: ManifestFiles
   readonly #findings: Findings
   readonly #problems: { file: ManifestFileName; kind: ProblemKind; reason: string }[] = []
-  readonly #builder = new ManifestBuilder(emptyManifestState())
+  /** Null while the state is in a base that is still to come. */
+  #builder: ManifestBuilder | null = new ManifestBuilder(emptyManifestState())
   /** Of the last file; null when it was damaged and its hash says nothing. */
   #hash: string | null = GENESIS_HASH
   #number = 0
@@ -73,14 +74,16 @@ class ManifestWalk {
     this.#findings = findings
   }
 
-  /** The state after the last commit; null when something on the way was not sound. */
+  /** The state after the last commit; null when something on the way was not sound, or it is in no file read here. */
   get position(): ManifestPosition | null {
-    if (this.#problems.length > 0 || this.#hash === null) return null
+    if (this.#problems.length > 0 || this.#hash === null || this.#builder === null) return null
     return { number: this.#number, hash: this.#hash, state: this.#builder.build() }
   }
 
   /** `isReadable`: opening gets by without what is damaged. */
   report(isReadable: boolean): void {
+    if (this.#builder === null && this.#problems.length === 0 && !isReadable)
+      this.#problem({ kind: 'base', number: 1 }, 'missing', 'the manifest begins with it')
     for (const { file, kind, reason } of this.#problems) {
       const where = `${this.#files.location}/${manifestPath(file)}`
       this.#findings.file(where, kind, reason, isReadable)
@@ -123,7 +126,8 @@ class ManifestWalk {
   async #pages(file: ManifestFileName, base: ManifestRoot): Promise<void> {
     try {
       const looked = (bytes: number): void => this.#findings.looked(bytes)
-      base.complete(await readPages(this.#files, base.pages, looked))
+      const state = base.complete(await readPages(this.#files, base.pages, looked))
+      this.#builder ??= new ManifestBuilder(state)
     } catch (error) {
       const problem = manifestProblem(error)
       if (problem === null) throw error
@@ -133,9 +137,13 @@ class ManifestWalk {
   }
 
   #apply(file: ManifestFileName, { edits }: ManifestCommit): boolean {
+    // Base 1 says what the commit began with; it goes when there are two newer ones, which say it too.
+    if (edits.some(({ kind }) => kind === 'begun-from-base')) this.#builder = null
+    const builder = this.#builder
+    if (builder === null) return true
     return (
       this.#decoded(file, () => {
-        for (const edit of edits) this.#builder.apply(edit)
+        for (const edit of edits) builder.apply(edit)
         return true
       }) ?? false
     )

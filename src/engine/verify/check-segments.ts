@@ -15,6 +15,7 @@ import { type SegmentDamage, damageOf } from '../../log/segment-damage.ts'
 import { segmentDamages } from '../../log/segment-damages.ts'
 import type { SegmentOwner } from '../../log/segment-reading.ts'
 import { type Findings, NO_RECORDS, type OtherCopy } from './verify-report.ts'
+import { ownerOf } from '../../log/segment-origin.ts'
 
 export type CopyTier = 'disk' | 'object'
 
@@ -84,7 +85,7 @@ export async function checkCopy(
   const { tier } = reading
   const location = segment[tier]
   if (location === null || copies.has(segment.sha256, tier)) return
-  const owner = { logId: log.definition.id, partition }
+  const owner = ownerOf(log.definition, partition, segment)
   const damages = await damagesOf(location, segment, owner, reading, findings)
   copies.add(segment.sha256, tier, damages)
   reading.onBytes(segment.length)

@@ -170,7 +170,7 @@ async function lookRestoring(archive: string, dataDir: string): Promise<Look> {
   const restored = await look(
     'restore',
     async (parts) => {
-      const report = await restoreArchive({ archive, dataDir }, PORTS)
+      const report = await restoreArchive({ archive, dataDir, eager: true }, PORTS)
       reported.push(...[...report.missing, ...report.corrupt, ...report.gaps].map(rangeOf))
       await using db = await Stratalog.openReadOnly({ dataDir }, PORTS)
       await readAll(db, parts, true)

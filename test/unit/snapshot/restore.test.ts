@@ -22,6 +22,7 @@ import {
   fixtureRows,
   flipInBlock,
 } from '../../support/archive-fixture.ts'
+import { dyingAfter } from '../../support/dying-file-system.ts'
 import { writer } from '../../support/manifests.ts'
 
 async function twoLogs(): Promise<{
@@ -337,21 +338,3 @@ describe('the directory of a restore', () => {
     expect(kills).toBeGreaterThan(50)
   })
 })
-
-/** A file system whose user dies before call number `steps`. */
-function dyingAfter(inner: FileSystem, steps: number): FileSystem {
-  let left = steps
-  const dying = <T extends object>(object: T): T =>
-    new Proxy(object, {
-      get(of, name) {
-        const value: unknown = Reflect.get(of, name)
-        if (typeof value !== 'function') return value
-        return async (...given: unknown[]): Promise<unknown> => {
-          if (left-- <= 0) throw new Error('killed')
-          const result: unknown = await Reflect.apply(value, of, given)
-          return name === 'create' ? dying(result as object) : result
-        }
-      },
-    })
-  return dying(inner)
-}

@@ -192,7 +192,7 @@ describe('after a change of the policy', () => {
     const input = { now: 1_000, hasArchive: true, partitions: [given] }
     expect(planTiering(input)).toMatchObject([{ upload: [0] }])
     expect(nextDueMs(input)).toBe(0)
-    expect(pendingRecords(given)).toBe(10)
+    expect(pendingRecords(given, 0)).toBe(10)
   })
 
   test('a persistent log gets back to its disk what only the archive has', () => {
@@ -206,14 +206,14 @@ describe('after a change of the policy', () => {
     expect(planTiering(input)).toMatchObject([{ recall: [0], upload: [], dropDisk: [] }])
     expect(nextDueMs(input)).toBe(0)
     expect(planTiering({ ...input, hasArchive: false })).toEqual([])
-    expect(pendingRecords(given)).toBe(10)
+    expect(pendingRecords(given, 0)).toBe(10)
   })
 
   test('what is pending counts each record that is not where it is owed to be', () => {
-    expect(pendingRecords(facts(owed))).toBe(20)
-    expect(pendingRecords(facts({ ...owed, flushedEnd: 10 }))).toBe(10)
-    expect(pendingRecords(facts({ ...owed, owedEnd: 5 }))).toBe(5)
-    expect(pendingRecords(facts({ ...owed, owedEnd: 0 }))).toBe(0)
+    expect(pendingRecords(facts(owed), 0)).toBe(20)
+    expect(pendingRecords(facts({ ...owed, flushedEnd: 10 }), 0)).toBe(10)
+    expect(pendingRecords(facts({ ...owed, owedEnd: 5 }), 0)).toBe(5)
+    expect(pendingRecords(facts({ ...owed, owedEnd: 0 }), 0)).toBe(0)
   })
 })
 
