@@ -147,17 +147,18 @@ async function madeAgain(
   context: TieringContext,
   { tier, location: { object } }: SegmentCopy,
 ): Promise<Uint8Array | null> {
-  const inside = [...copiesOf(context, null)].filter(
-    (copy) => copy.tier === tier && copy.location.object === object,
-  )
-  inside.sort((a, b) => a.location.position - b.location.position)
+  // A fork names the same copies as its source.
+  const inside = new Map<number, SegmentCopy>()
+  for (const copy of copiesOf(context, null))
+    if (copy.tier === tier && copy.location.object === object)
+      inside.set(copy.location.position, copy)
   const segments: PackedBytes[] = []
-  for (const copy of inside) {
+  for (const [, copy] of [...inside].sort(([a], [b]) => a - b)) {
     const other = otherCopy(context, copy)
     if (other === null) return null
-    const { logId, partition, segment } = copy
+    const { owner, segment } = copy
     const { baseOffset, sha256, format } = segment
-    const name = { logId, partition, baseOffset, sha256, format }
+    const name = { ...owner, baseOffset, sha256, format }
     segments.push({ name, bytes: await soundBytes(context, other) })
   }
   const { bytes, sha256 } = encodePack(segments)
