@@ -22,6 +22,7 @@ import {
 import { addConfigFlags, addWhereFlags } from './config-flags.ts'
 import { type SetStatus, command } from './define-command.ts'
 import type { Session } from './session.ts'
+import { addServerCommands } from './server-commands.ts'
 import { addSnapshotCommands } from './snapshot-commands.ts'
 
 const HELP_WIDTH_MAX = 110
@@ -41,6 +42,7 @@ export function buildProgram(session: Session, setStatus: SetStatus): Command {
   addLogCommands(program, session)
   addRecoveryCommands(program, session, setStatus)
   addLookCommands(program, session, setStatus)
+  addServerCommands(program, session)
   addDemoCommand(program, session, setStatus)
   program.addHelpText(
     'after',
