@@ -24,6 +24,7 @@ export const REQUEST_PROBLEMS = {
   token_missing: 401,
   token_invalid: 401,
   scope_missing: 403,
+  origin_refused: 403,
   route_not_found: 404,
   method_not_allowed: 405,
   producer_stale: 403,

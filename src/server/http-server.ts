@@ -38,7 +38,7 @@ export interface HttpServerOptions {
   readonly random: Random
   readonly logger: Logger
   /** @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`. */
-  readonly authorize: (exchange: Exchange, route: Route) => void
+  readonly authorize: (exchange: Exchange, route: Route) => Promise<void>
   /** Is told of every answer. */
   readonly onAnswer: (route: string, status: number, elapsedMs: number) => void
 }
@@ -127,9 +127,10 @@ export class HttpServer {
       response.setHeader('x-request-id', exchange.id)
       if (this.#stopping.signal.aborted) response.setHeader('connection', 'close')
       this.#options.hosts.assertAllowed(exchange.header('host'))
+      assertOrigin(exchange)
       const route = this.#options.router.find(exchange)
       template = route.path
-      this.#options.authorize(exchange, route)
+      await this.#options.authorize(exchange, route)
       await route.run(exchange)
     } catch (error) {
       this.#fail(exchange, error)
@@ -180,4 +181,15 @@ export class HttpServer {
       JSON.stringify(body),
     )
   }
+}
+
+/**
+ * A page of another site can send what it cannot read the answer of; it says where it is from. Asking whether it may
+ * is harmless. @throws RequestProblem `origin_refused`.
+ */
+function assertOrigin(exchange: Exchange): void {
+  const origin = exchange.header('origin')
+  if (origin === undefined || exchange.method === 'OPTIONS') return
+  if (/^https?:\/\/(.+)$/.exec(origin)?.[1] === exchange.header('host')) return
+  throw new RequestProblem('origin_refused', 'Pages of other sites may not use this server.')
 }

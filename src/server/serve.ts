@@ -4,13 +4,19 @@ import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import type { Stratalog } from '../engine/stratalog.ts'
+import { engineRoutes } from './api/engine-routes.ts'
+import { logRoutes } from './api/log-routes.ts'
+import { sqlRoutes } from './api/sql-routes.ts'
 import { healthRoutes } from './health-routes.ts'
 import { HostList, isLoopback } from './host-list.ts'
 import { HttpServer } from './http-server.ts'
+import { openApiOf } from './openapi.ts'
+import type { PrometheusMetrics } from './prometheus.ts'
 import { Readiness } from './readiness.ts'
-import { Router } from './router.ts'
+import { type Route, Router } from './router.ts'
 import { StreamRegistry } from './streams/stream-registry.ts'
 import { streamRoutes } from './streams/stream-routes.ts'
+import { TokenGate } from './tokens.ts'
 
 export interface ServeOptions {
   readonly host: string
@@ -26,6 +32,9 @@ export interface ServePorts {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  readonly metrics: PrometheusMetrics
+  /** The file of tokens as it is now; null: none are needed. */
+  readonly readTokens: (() => Promise<string>) | null
 }
 
 export interface RunningServer {
@@ -38,29 +47,65 @@ export interface RunningServer {
 export async function startServer(
   db: Stratalog,
   options: ServeOptions,
-  { clock, random, logger }: ServePorts,
+  ports: ServePorts,
 ): Promise<RunningServer> {
-  const { host, port, allowedHosts, isDurable } = options
-  if (!isLoopback(host)) {
+  const { host, port, allowedHosts } = options
+  const { clock, random, metrics, readTokens } = ports
+  const logger = ports.logger.child('server')
+  const gate = readTokens === null ? null : new TokenGate(readTokens, clock)
+  if (gate === null && !isLoopback(host)) {
     throw new StratalogError(
       'argument_invalid',
-      `${host} can be reached from other machines, and there is no token: create one, or listen on 127.0.0.1.`,
+      `${host} can be reached from other machines, and there is no token: make one with 'stratalog token create' and give its file as --tokens, or listen on 127.0.0.1.`,
       { details: { host } },
     )
   }
-  const ports = { clock, random, logger: logger.child('server') }
-  const readiness = new Readiness(db, clock, isDurable)
+  await gate?.refresh()
   const server = new HttpServer({
-    router: new Router([
-      ...healthRoutes(readiness),
-      ...streamRoutes(() => StreamRegistry.open(db, isDurable, ports), ports),
-    ]),
+    router: new Router(routesOf(db, options.isDurable, { ...ports, logger })),
     hosts: new HostList([host, ...allowedHosts]),
-    ...ports,
-    authorize: () => {},
-    onAnswer: () => {},
+    clock,
+    random,
+    logger,
+    authorize: async (exchange, route) => gate?.authorize(exchange, route),
+    onAnswer: (route, status, elapsedMs) => {
+      metrics.count('stratalog_http_requests_total', 1, { route, status: String(status) })
+      metrics.observe('stratalog_http_request_ms', elapsedMs, { route })
+    },
   })
   const bound = await server.listen(host, port)
   const shownHost = host.includes(':') ? `[${host}]` : host
   return { url: `http://${shownHost}:${bound}`, stop: () => server.stop() }
+}
+
+/** Everything that is served. */
+export function routesOf(db: Stratalog, isDurable: boolean, ports: ServePorts): readonly Route[] {
+  const { metrics } = ports
+  const routes: readonly Route[] = [
+    ...healthRoutes(new Readiness(db, ports.clock, isDurable)),
+    {
+      method: 'GET',
+      path: '/metrics',
+      scope: 'read',
+      summary: 'What Prometheus scrapes.',
+      run: async (exchange) => {
+        // The figures of the memory tier go to the metrics when they are asked for.
+        db.memoryMetrics()
+        const { contentType, body } = await metrics.text()
+        exchange.send(200, { 'content-type': contentType, 'cache-control': 'no-store' }, body)
+      },
+    },
+    {
+      method: 'GET',
+      path: '/openapi.json',
+      scope: null,
+      summary: 'This API as OpenAPI 3.1.',
+      run: (exchange) => exchange.sendJson(200, openApiOf(routes)),
+    },
+    ...logRoutes(db),
+    ...sqlRoutes(db),
+    ...engineRoutes(db),
+    ...streamRoutes(() => StreamRegistry.open(db, isDurable, ports), ports),
+  ]
+  return routes
 }

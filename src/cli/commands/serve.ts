@@ -7,16 +7,19 @@ import { systemRandom } from '../../base/random.ts'
 import type { StratalogOptions } from '../../engine/config.ts'
 import { resolvePorts } from '../../engine/ports.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
+import { PrometheusMetrics } from '../../server/prometheus.ts'
 import { startServer } from '../../server/serve.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import type { Session } from '../session.ts'
+import { readTokenFile } from '../token-file.ts'
 
 export interface ServeFlags extends FlagValues {
   readonly host: string
   readonly port: number
   readonly memoryOnly?: true
   readonly allowHost?: readonly string[]
+  readonly tokens?: string
 }
 
 export async function serve(session: Session, flags: ServeFlags): Promise<void> {
@@ -24,20 +27,23 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
   assertPlace(config, flags)
   const { logger } = resolvePorts({ logLevel: 'info', ...config }, {})
   const { clock } = session
-  const db = await Stratalog.open(config, { logger, clock })
+  const metrics = new PrometheusMetrics()
+  const db = await Stratalog.open(config, { logger, clock, metrics })
   try {
-    const { host, port, allowHost: allowedHosts = [] } = flags
+    const { host, port, allowHost: allowedHosts = [], tokens } = flags
     const isDurable = config.dataDir !== undefined
+    const readTokens = tokens === undefined ? null : () => readTokenFile(tokens)
     const server = await startServer(
       db,
       { host, port, allowedHosts, isDurable },
-      { clock, random: systemRandom, logger },
+      { clock, random: systemRandom, logger, metrics, readTokens },
     )
     const { url } = server
     if (!isDurable) logger.info('without --data-dir records are in memory only', {})
     await session.terminal.write(
       `${JSON.stringify({ event: 'listening', url, pid: process.pid })}\n`,
     )
+    await metrics.load()
     await signalled(session.signal)
     logger.info('stopping', {})
     await server.stop()
