@@ -1,4 +1,4 @@
-/** The random port: identifiers, jitter, sampling. Not for secrets, but for `secretBytes`. This file owns the real source. */
+/** The random port: identifiers, jitter, sampling; secrets have `secretBytes`. This file owns the real source. */
 export interface Random {
   /** A whole number, uniform in [0, 2^32). */
   uint32(): number

@@ -18,7 +18,7 @@ export const STATUS_OF_KIND: Readonly<Record<ErrorKind, number>> = {
   internal: 500,
 }
 
-/** What is wrong with a request before it comes to the engine. docs/http-api.md has the same list, which a test sees to. */
+/** What is wrong with a request before it comes to the engine. docs/http-api.md has the same list. */
 export const REQUEST_PROBLEMS = {
   request_invalid: 400,
   token_missing: 401,

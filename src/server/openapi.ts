@@ -44,7 +44,7 @@ function operationOf({ method, path, scope, summary }: Route): object {
   const refusals =
     scope === null ? [] : [REQUEST_PROBLEMS.token_missing, REQUEST_PROBLEMS.scope_missing]
   return {
-    operationId: `${method.toLowerCase()}${path.replaceAll(/[^a-z]+(\w)/gi, (_, letter: string) => letter.toUpperCase()).replaceAll(/\W/g, '')}`,
+    operationId: operationIdOf(method, path),
     summary,
     parameters: names.map((name) => ({
       name,
@@ -59,4 +59,10 @@ function operationOf({ method, path, scope, summary }: Route): object {
       default: problem,
     },
   }
+}
+
+function operationIdOf(method: string, path: string): string {
+  const words = path.split(/\W+/).filter((word) => word !== '')
+  const capital = (word: string): string => `${word.charAt(0).toUpperCase()}${word.slice(1)}`
+  return `${method.toLowerCase()}${words.map(capital).join('')}`
 }

@@ -1,6 +1,6 @@
 /**
- * The metrics port as Prometheus has it. `prom-client` is loaded once the server listens; what is counted before is kept
- * until then.
+ * The metrics port as Prometheus has it. `prom-client` is loaded once the server listens; what is counted before is
+ * kept until then.
  */
 import type { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { MetricLabels, Metrics } from '../base/metrics.ts'

@@ -17,6 +17,8 @@ export interface Route {
   readonly scope: Scope | null
   /** The log that the request is about; null: the whole engine, which needs a token for all logs. */
   readonly logOf?: (exchange: Exchange) => string | null
+  /** Another log that the request reads; null: none. */
+  readonly readsOf?: (exchange: Exchange) => string | null
   /** One sentence for people. */
   readonly summary: string
   readonly run: (exchange: Exchange) => Promise<void> | void

@@ -1,7 +1,7 @@
 /**
- * Tokens: who may do what with which logs. A token is `stl_<id>_<secret>`; the file of tokens has a digest of the secret,
- * which has enough random bits that one pass of SHA-256 is as good as many. The file is read again as it changes, so a
- * new token works, and a revoked one stops, within a second.
+ * Tokens: who may do what with which logs. A token is `stl_<id>_<secret>`; the file of tokens has a digest of the
+ * secret, which has enough random bits that one pass of SHA-256 is as good as many. The file is looked at once a second:
+ * so soon a new token works, and a revoked one ends.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
@@ -106,7 +106,7 @@ export class TokenGate {
   }
 
   /** @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`. */
-  async authorize(exchange: Exchange, { scope, logOf }: Route): Promise<void> {
+  async authorize(exchange: Exchange, { scope, logOf, readsOf }: Route): Promise<void> {
     if (scope === null) return
     if (this.#clock.monotonic() - this.#readAt >= FRESH_MS) {
       // Where the file cannot be read, nobody is let in by what it said before.
@@ -116,10 +116,10 @@ export class TokenGate {
       await this.#reading
     }
     const token = this.#tokenOf(exchange.header('authorization'))
-    const log = logOf === undefined ? '' : (logOf(exchange) ?? '')
-    const isOfLog = token.logs === '' || (logOf !== undefined && log.startsWith(token.logs))
-    if (isOfLog && token.scopes.includes(scope)) return
-    throw new RequestProblem('scope_missing', `The token does not allow '${scope}' here.`)
+    const log = logOf?.(exchange) ?? null
+    const read = readsOf?.(exchange) ?? null
+    assertAllows(token, scope, log)
+    if (read !== null) assertAllows(token, 'read', read)
   }
 
   #tokenOf(header: string | undefined): StoredToken {
@@ -146,6 +146,13 @@ export class TokenGate {
       },
     )
   }
+}
+
+/** `log` is null for what is about the whole engine. @throws RequestProblem `scope_missing`. */
+function assertAllows({ logs, scopes }: StoredToken, scope: Scope, log: string | null): void {
+  const isOfLog = logs === '' || log?.startsWith(logs) === true
+  if (isOfLog && scopes.includes(scope)) return
+  throw new RequestProblem('scope_missing', `The token does not allow '${scope}' here.`)
 }
 
 function digestOf(secret: string): string {

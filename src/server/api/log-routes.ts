@@ -1,7 +1,6 @@
 /** Logs over HTTP: which there are, making and changing them, appending to them and reading them. */
 import type { AppendOptions } from '../../engine/append-options.ts'
 import type { AlterLogOptions } from '../../engine/alter-log.ts'
-import type { CreateLogOptions } from '../../engine/create-log.ts'
 import type { Log } from '../../engine/log.ts'
 import type { ReadOptions } from '../../engine/read-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
@@ -114,7 +113,7 @@ async function createLog(exchange: Exchange, db: Stratalog): Promise<void> {
   const { name, ...options } = await exchange.jsonBody(VALUE_BYTES_MAX)
   if (typeof name !== 'string') throw new RequestProblem('request_invalid', 'name is text.')
   assertNotOwn(name)
-  const log = await db.createLog(name, options as CreateLogOptions)
+  const log = await db.createLog(name, options)
   exchange.sendJson(201, described(log), { location: `/v1/logs/${log.name}` })
 }
 
@@ -144,7 +143,7 @@ function appendOptions(exchange: Exchange): AppendOptions {
   return given({
     partition: wholeParameter(query, 'partition'),
     ack,
-    ttl: (query.get('ttl') ?? undefined) as AppendOptions['ttl'],
+    ttl: query.get('ttl') ?? undefined,
     priority: query.has('priority') ? Number(query.get('priority')) : undefined,
     producer: producerOf(exchange) ?? undefined,
   })

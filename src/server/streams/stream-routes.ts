@@ -56,7 +56,10 @@ export function streamRoutes(
     touch: (stream) => streams.touch(stream),
   })
   return [
-    route('PUT', 'append', 'Create a stream, or a fork of one.', createStream),
+    {
+      ...route('PUT', 'append', 'Create a stream, or a fork of one.', createStream),
+      readsOf: sourceOf,
+    },
     route('POST', 'append', 'Append to a stream, close it, or both.', append),
     route(
       'GET',
@@ -81,6 +84,12 @@ export function streamRoutes(
 
 function pathOf(exchange: Exchange): string {
   return checkedStreamPath(exchange.parameters['path'] ?? '')
+}
+
+/** A fork shows what its source has. */
+function sourceOf(exchange: Exchange): string | null {
+  const { forkedFrom } = configOf(exchange)
+  return forkedFrom === null ? null : logNameStart(forkedFrom)
 }
 
 async function createStream(exchange: Exchange, streams: StreamRegistry): Promise<void> {
