@@ -274,8 +274,23 @@ describe('the engine', () => {
     expect((await server.fetch('/v1/snapshots/first', { method: 'DELETE' })).status).toBe(200)
     await sent('POST', '/v1/tier/compact', {})
     expect(await sent('POST', '/v1/tier/collect', { dryRun: true })).toHaveProperty('bytes')
-    expect(await sent('POST', '/v1/tier/pause', {})).toEqual({ paused: true })
-    expect(await sent('POST', '/v1/tier/resume', {})).toEqual({ paused: false })
+    for (const body of [{}, { logs: ['many'] }]) {
+      expect(await sent('POST', '/v1/tier/pause', body)).toEqual({ paused: true })
+      expect(await sent('POST', '/v1/tier/resume', body)).toEqual({ paused: false })
+    }
+    expect(await sent('POST', '/v1/tier/scrub', { logs: ['many'] })).toMatchObject({
+      verdict: 'PASS',
+    })
+    expect((await send('POST', '/v1/tier/attach', { log: 'nowhere' })).status).toBe(404)
+    await sent('POST', '/v1/logs', { name: 'apart' })
+    await append('apart', '{"n":1}', NDJSON)
+    await sent('POST', '/v1/tier/now', { logs: ['apart'] })
+    await sent('POST', '/v1/tier/detach', { log: 'apart' })
+    expect((await server.fetch('/v1/logs/apart')).status).toBe(404)
+    await sent('POST', '/v1/tier/attach', { log: 'apart' })
+    expect(await server.json<Json[]>('/v1/logs/apart/records?format=json')).toMatchObject([
+      { n: 1 },
+    ])
     for (const body of [{ to: 'moon' }, { logs: 'many' }, { what: 1 }])
       expect((await send('POST', '/v1/tier/now', body)).status).toBe(400)
   })

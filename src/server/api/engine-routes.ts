@@ -100,14 +100,32 @@ function tierRoutes({ tier }: Stratalog): readonly Route[] {
       'Remove objects from the archive that nothing needs any more.',
       ['grace', 'dryRun'],
       (control, { grace, dryRun }) =>
-        control.collect(given({ grace: durationOf(grace), dryRun: flagOf(dryRun) })),
+        control.collect(given({ grace: durationOf(grace), dryRun: flagOf(dryRun, 'dryRun') })),
     ),
-    route('pause', 'Stop the rounds of the scheduler.', [], async (control) => {
-      control.pause()
-      return { paused: true }
-    }),
-    route('resume', 'Let the scheduler go on.', [], async (control) => {
-      control.resume()
+    route(
+      'scrub',
+      'Look at every byte of every copy, and repair what can be.',
+      ['logs', 'repair'],
+      (control, { logs, repair }) =>
+        control.scrub(given({ logs: namesOf(logs), repair: flagOf(repair, 'repair') })),
+    ),
+    route('attach', 'Make a log of the archive one of the engine.', ['log'], (control, { log }) =>
+      control.attach(nameOf(log)),
+    ),
+    route('detach', 'Forget a log that lies wholly in the archive.', ['log'], (control, { log }) =>
+      control.detach(nameOf(log)),
+    ),
+    route(
+      'pause',
+      'Pause the scheduler for some logs, or for all.',
+      ['logs'],
+      async (control, { logs }) => {
+        await control.pause(given({ logs: namesOf(logs) }))
+        return { paused: true }
+      },
+    ),
+    route('resume', 'Let the scheduler go on.', ['logs'], async (control, { logs }) => {
+      await control.resume(given({ logs: namesOf(logs) }))
       return { paused: false }
     }),
   ]
@@ -138,7 +156,12 @@ function durationOf(value: unknown): string | number | undefined {
   throw new RequestProblem('request_invalid', 'grace is a duration, such as 1h.')
 }
 
-function flagOf(value: unknown): boolean | undefined {
+function flagOf(value: unknown, name: string): boolean | undefined {
   if (value === undefined || typeof value === 'boolean') return value
-  throw new RequestProblem('request_invalid', 'dryRun is true or false.')
+  throw new RequestProblem('request_invalid', `${name} is true or false.`)
+}
+
+function nameOf(value: unknown): string {
+  if (typeof value === 'string') return value
+  throw new RequestProblem('request_invalid', 'log is the name of a log.')
 }
