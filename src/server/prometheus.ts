@@ -1,8 +1,9 @@
 /**
- * The metrics port as Prometheus has it. `prom-client` is loaded once the server listens; what is counted before is
- * kept until then.
+ * The metrics port as Prometheus has it. `prom-client` is loaded when the metrics are asked for, or when much was counted
+ * without it, so that no start waits for it.
  */
 import type { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { present } from '../base/assert.ts'
 import type { MetricLabels, Metrics } from '../base/metrics.ts'
 
 type Prometheus = typeof import('prom-client')
@@ -10,12 +11,12 @@ type Prometheus = typeof import('prom-client')
 /** Of durations in ms and of sizes alike: three steps a decade, from a tenth to ten millions. */
 const BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7]
 
-/** Before it is loaded; a start counts some dozen things. */
-const EARLY_MAX = 10_000
+/** What is kept uncounted until it is loaded. */
+const EARLY_MAX = 1_000
 
 export class PrometheusMetrics implements Metrics {
-  #prometheus: Prometheus | null = null
-  #registry: Registry | null = null
+  #loaded: { readonly prometheus: Prometheus; readonly registry: Registry } | null = null
+  #loading: Promise<Registry> | null = null
   readonly #series = new Map<string, Counter | Gauge | Histogram>()
   #early: (() => void)[] = []
 
@@ -32,24 +33,31 @@ export class PrometheusMetrics implements Metrics {
   }
 
   /** Loads what keeps the metrics, and begins with those of the process. */
-  async load(): Promise<void> {
-    const prometheus = (await import('prom-client')).default
-    this.#prometheus = prometheus
-    this.#registry = new prometheus.Registry()
-    prometheus.collectDefaultMetrics({ register: this.#registry, prefix: 'stratalog_' })
-    for (const use of this.#early.splice(0)) use()
+  #load(): Promise<Registry> {
+    this.#loading ??= import('prom-client').then((loaded) => {
+      const prometheus = loaded.default
+      const registry = new prometheus.Registry()
+      this.#loaded = { prometheus, registry }
+      prometheus.collectDefaultMetrics({ register: registry, prefix: 'stratalog_' })
+      for (const use of this.#early.splice(0)) use()
+      return registry
+    })
+    return this.#loading
   }
 
   /** The text that is scraped, with its content type. */
   async text(): Promise<{ readonly contentType: string; readonly body: string }> {
-    if (this.#registry === null) await this.load()
-    const registry = this.#registry
-    return { contentType: registry?.contentType ?? '', body: (await registry?.metrics()) ?? '' }
+    const registry = await this.#load()
+    return { contentType: registry.contentType, body: await registry.metrics() }
   }
 
   #use(use: () => void): void {
-    if (this.#prometheus !== null) use()
-    else if (this.#early.length < EARLY_MAX) this.#early.push(use)
+    if (this.#loaded !== null) {
+      use()
+      return
+    }
+    this.#early.push(use)
+    if (this.#early.length >= EARLY_MAX) void this.#load()
   }
 
   #metric(kind: 'Counter', name: string, labels: MetricLabels): Counter
@@ -62,8 +70,9 @@ export class PrometheusMetrics implements Metrics {
   ): Counter | Gauge | Histogram {
     const known = this.#series.get(name)
     if (known !== undefined) return known
-    const { Counter, Gauge, Histogram } = this.#prometheus as Prometheus
-    const registers = this.#registry === null ? [] : [this.#registry]
+    const { prometheus, registry } = present(this.#loaded, 'metrics are used once they are loaded')
+    const { Counter, Gauge, Histogram } = prometheus
+    const registers = [registry]
     const config = {
       name,
       help: name.replaceAll('_', ' '),

@@ -39,11 +39,11 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
       { clock, random: systemRandom, logger, metrics, readTokens },
     )
     const { url } = server
-    if (!isDurable) logger.info('without --data-dir records are in memory only', {})
     await session.terminal.write(
       `${JSON.stringify({ event: 'listening', url, pid: process.pid })}\n`,
     )
-    await metrics.load()
+    if (!isDurable && flags.memoryOnly !== true)
+      logger.info('without --data-dir records are in memory only', {})
     await signalled(session.signal)
     logger.info('stopping', {})
     await server.stop()

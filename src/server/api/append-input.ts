@@ -1,7 +1,6 @@
 /** Bodies of appends: JSON, NDJSON and Arrow IPC, as what a log takes. */
 import type { Appendable } from '../../engine/log.ts'
 import { type JsonRecord, parseJsonRecord } from '../../engine/json-record.ts'
-import { joinArrowBatches, parseArrowIpc } from '../../format/arrow-input.ts'
 import { RequestProblem } from '../http-error.ts'
 import { jsonMessages } from '../streams/json-messages.ts'
 
@@ -53,5 +52,6 @@ function reasonOf(reason: string): string {
 }
 
 async function parseArrow(body: Buffer): Promise<Appendable> {
+  const { joinArrowBatches, parseArrowIpc } = await import('../../format/arrow-input.ts')
   return joinArrowBatches(await parseArrowIpc(body))
 }

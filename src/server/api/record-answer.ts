@@ -2,11 +2,6 @@
  * Records as the body of an answer: NDJSON, a JSON array, CSV or an Arrow stream, written as they come. Nothing is sent
  * before the first records are there, so that what fails before them is answered with a status of its own.
  */
-import {
-  ARROW_STREAM_END,
-  encodeStreamBatch,
-  encodeStreamSchema,
-} from '../../format/arrow-output.ts'
 import type { ColumnData } from '../../format/column.ts'
 import type { Field } from '../../format/schema.ts'
 import { type RecordChunk, toNdjson } from '../../query/ndjson.ts'
@@ -57,7 +52,7 @@ export async function sendRecords(
   fieldsOfNone: readonly Field[],
   isLive = false,
 ): Promise<void> {
-  const writer = WRITERS[format]()
+  const writer = await WRITERS[format]()
   let isBegun = false
   const begin = (fields: readonly Field[]): string | Uint8Array => {
     isBegun = true
@@ -85,18 +80,22 @@ interface ChunkWriter {
   readonly end: () => string | Uint8Array
 }
 
-const WRITERS: Readonly<Record<Format, () => ChunkWriter>> = {
+/** What only Arrow needs is loaded with its first answer. */
+const WRITERS: Readonly<Record<Format, () => ChunkWriter | Promise<ChunkWriter>>> = {
   ndjson: () => ({ begin: () => '', chunk: (chunk) => toNdjson(named(chunk)), end: () => '' }),
   csv: () => ({
     begin: (fields) => csvHeader(fields.map(({ name }) => name)),
     chunk: (chunk) => toCsv(named(chunk)),
     end: () => '',
   }),
-  arrow: () => ({
-    begin: encodeStreamSchema,
-    chunk: encodeStreamBatch,
-    end: () => ARROW_STREAM_END,
-  }),
+  arrow: async () => {
+    const arrow = await import('../../format/arrow-output.ts')
+    return {
+      begin: arrow.encodeStreamSchema,
+      chunk: arrow.encodeStreamBatch,
+      end: () => arrow.ARROW_STREAM_END,
+    }
+  },
   json: () => {
     let isFirst = true
     return {
