@@ -48,9 +48,12 @@ export class HttpServer {
   readonly #server: Server
   readonly #bodies = new BodyBudget(BODIES_BYTES_MAX)
   readonly #stopping = new AbortController()
+  readonly #serverId: string
+  #requests = 0
 
   constructor(options: HttpServerOptions) {
     this.#options = options
+    this.#serverId = randomHex(options.random, 4)
     this.#server = createServer(
       {
         maxHeaderSize: HEADER_BYTES_MAX,
@@ -143,13 +146,19 @@ export class HttpServer {
     this.#server.closeIdleConnections()
   }
 
+  /** Its own among those of all servers: random once, then counted. */
+  #requestId(): string {
+    this.#requests++
+    return `${this.#serverId}${this.#requests.toString(16).padStart(8, '0')}`
+  }
+
   #exchange(request: IncomingMessage, response: ServerResponse): Exchange {
-    const { clock, random } = this.#options
+    const { clock } = this.#options
     const [path = '/', ...query] = (request.url ?? '/').split('?')
     return new Exchange({
       request,
       response,
-      id: randomHex(random, 8),
+      id: this.#requestId(),
       path,
       query: new URLSearchParams(query.join('?')),
       clock,

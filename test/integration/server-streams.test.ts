@@ -1,8 +1,10 @@
 /** Streams beyond the conformance tests: that they are logs, and that they come back whole after a crash. */
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { DurableStream } from '@durable-streams/client'
 import { expect, test } from 'vitest'
 import { Stratalog } from '../../src/index.ts'
-import { runCli } from '../support/cli.ts'
+import { runCli, runJson } from '../support/cli.ts'
 import { TestServer } from '../support/server.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -171,4 +173,25 @@ test('an answer that is not all of a stream says where it goes on, and may be ke
   expect(await rest.text()).toBe('c'.repeat(3_000_000))
   expect(rest.headers.get('stream-up-to-date')).toBe('true')
   await server.stop()
+})
+
+test('streams come back from the archive alone: what they hold, which are closed, and what is forked', async () => {
+  const root = await temporaryDirectory()
+  const archive = pathToFileURL(join(root, 'archive')).href
+  const first = await TestServer.start(['--data-dir', join(root, 'data'), '--archive', archive])
+  await first.fetch('/v1/stream/a', { method: 'PUT', headers: TEXT_TYPE, body: 'one' })
+  await post(first, '/v1/stream/a', ' two', { 'stream-closed': 'true' })
+  const fork = { 'stream-forked-from': '/v1/stream/a' }
+  await first.fetch('/v1/stream/b', { method: 'PUT', headers: fork })
+  await post(first, '/v1/stream/b', ' three', {})
+  await first.fetch('/v1/tier/now', { method: 'POST', body: '{"to":"object"}' })
+  await first.stop()
+  const restored = join(root, 'restored')
+  await runJson(['restore', '--archive', archive, '--data-dir', restored])
+  const second = await TestServer.start(['--data-dir', restored])
+  expect(await text(second, '/v1/stream/a')).toBe('one two')
+  expect(await head(second, '/v1/stream/a')).toMatchObject({ closed: 'true' })
+  expect(await text(second, '/v1/stream/b')).toBe('one two three')
+  expect((await post(second, '/v1/stream/b', '!', {})).status).toBe(204)
+  await second.stop()
 })

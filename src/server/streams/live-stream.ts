@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import type { Exchange } from '../exchange.ts'
 import { SSE_KEEP_ALIVE_MS, SSE_LIFE_MS } from '../limits.ts'
-import { nextCursor } from './stream-cursor.ts'
+import { laterCursor, nextCursor } from './stream-cursor.ts'
 import { offsetToken } from './stream-offset.ts'
 import { type Chunk, readChunk } from './stream-records.ts'
 import { type Stream, mediaType } from './stream.ts'
@@ -59,21 +59,55 @@ export async function sendEvents(
   })
   exchange.response.flushHeaders()
   const endsAt = clock.monotonic() + SSE_LIFE_MS
-  let cursor = exchange.query.get('cursor')
+  const first = nextCursor(exchange.query.get('cursor'), clock, random)
   for (let offset = from; ;) {
     await stream.gate.alone
-    const chunk = await readChunk(stream, offset, exchange.gone)
+    const { chunk, data } = await sharedRead(stream, offset, isBinary, clock)
     touch(stream)
     offset = chunk.next
     const isClosed = isEnd(stream, offset)
-    if (!isClosed) cursor = nextCursor(cursor, clock, random)
-    const events = dataEvent(stream, chunk, isBinary) + controlEvent(chunk, isClosed, cursor)
+    const cursor = laterCursor(first, clock)
+    const events = data + controlEvent(chunk, isClosed, cursor)
     if (!(await exchange.write(events)) || isClosed || stream.isDeleted) break
     if (chunk.isUpToDate) await waitForMore(exchange, stream, offset, clock, SSE_KEEP_ALIVE_MS)
     if (exchange.stopping.aborted || exchange.gone.aborted || clock.monotonic() >= endsAt) break
   }
   exchange.response.end()
 }
+
+interface SharedRead {
+  readonly from: number
+  readonly tail: number
+  readonly result: Promise<{ readonly chunk: Chunk; readonly data: string }>
+}
+
+/** Readers that wait at the end of a stream want the same next records: read and written out once for all of them. */
+const sharedReads = new WeakMap<Stream, SharedRead>()
+const SHARED_MS = 1_000
+
+function sharedRead(
+  stream: Stream,
+  from: number,
+  isBinary: boolean,
+  clock: Clock,
+): SharedRead['result'] {
+  const { tail } = stream
+  const known = sharedReads.get(stream)
+  if (known !== undefined && known.from === from && known.tail === tail) return known.result
+  const result = readChunk(stream, from, NEVER).then((chunk) => ({
+    chunk,
+    data: dataEvent(stream, chunk, isBinary),
+  }))
+  const shared = { from, tail, result }
+  sharedReads.set(stream, shared)
+  clock.setTimer(SHARED_MS, () => {
+    if (sharedReads.get(stream) === shared) sharedReads.delete(stream)
+  })
+  return result
+}
+
+/** One reader that goes must not end the read of the others. */
+const NEVER = new AbortController().signal
 
 function isText(stream: Stream): boolean {
   return stream.isJson || mediaType(stream.identity.contentType).startsWith('text/')
@@ -86,11 +120,7 @@ function dataEvent(stream: Stream, { messages }: Chunk, isBinary: boolean): stri
   return event('data', isBinary ? bytes.toString('base64') : bytes.toString())
 }
 
-function controlEvent(
-  { next, isUpToDate }: Chunk,
-  isClosed: boolean,
-  cursor: string | null,
-): string {
+function controlEvent({ next, isUpToDate }: Chunk, isClosed: boolean, cursor: string): string {
   return event(
     'control',
     JSON.stringify({

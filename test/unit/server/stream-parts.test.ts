@@ -8,7 +8,7 @@ import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import { RequestProblem } from '../../../src/server/http-error.ts'
 import { AppendGate } from '../../../src/server/streams/append-gate.ts'
 import { jsonMessages } from '../../../src/server/streams/json-messages.ts'
-import { nextCursor } from '../../../src/server/streams/stream-cursor.ts'
+import { laterCursor, nextCursor } from '../../../src/server/streams/stream-cursor.ts'
 import {
   checkedStreamPath,
   freeLogName,
@@ -121,6 +121,9 @@ test('a cursor is the interval, and always passes the one that was given', () =>
   expect(nextCursor(null, clock, random)).toBe('100')
   expect(nextCursor('99', clock, random)).toBe('100')
   expect(nextCursor('what', clock, random)).toBe('100')
+  expect(laterCursor('100', clock)).toBe('100')
+  expect(laterCursor('400', clock)).toBe('400')
+  expect(laterCursor('7', clock)).toBe('100')
   for (const given of [100, 101, 5_000])
     expect(Number(nextCursor(String(given), clock, random))).toBeGreaterThan(given)
 })
