@@ -1,6 +1,6 @@
 /**
- * The metrics port as Prometheus has it. `prom-client` is loaded when the metrics are asked for, or when much was counted
- * without it, so that no start waits for it.
+ * The metrics port as Prometheus has it. `prom-client` is loaded when the metrics are asked for, or when much was
+ * counted without it, so that no start waits for it.
  */
 import type { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { present } from '../base/assert.ts'

@@ -1,6 +1,6 @@
 /**
  * Tokens: who may do what with which logs. A token is `stl_<id>_<secret>`; the file of tokens has a digest of the
- * secret, which has enough random bits that one pass of SHA-256 is as good as many. The file is looked at once a second:
+ * secret, which has enough random bits that one pass of SHA-256 is as good as many. The file is read once a second:
  * so soon a new token works, and a revoked one ends.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'

@@ -180,6 +180,26 @@ describe('records', () => {
     expect((await server.fetch('/v1/logs/tail/records?live=true&format=json')).status).toBe(400)
   })
 
+  test('are shared by a fork of their log', async () => {
+    await sent('POST', '/v1/tier/now', { logs: ['many'], to: 'disk' })
+    await sent('POST', '/v1/logs/many/fork', { as: 'few', atOffset: 2 })
+    expect(await server.json<Json[]>('/v1/logs/few/records?format=json')).toMatchObject([
+      { n: 1 },
+      { n: 2 },
+    ])
+    for (const body of [
+      {},
+      { as: 'few' },
+      { as: 'x', what: 1 },
+      { as: 'x', atOffset: 'y' },
+      { as: 'x', at: {} },
+      { as: 'x', atOffset: 1e9 },
+    ])
+      expect([400, 409], JSON.stringify(body)).toContain(
+        (await send('POST', '/v1/logs/many/fork', body)).status,
+      )
+  })
+
   test('are asked for with parameters that are known, or not at all', async () => {
     for (const query of [
       'from=-1',

@@ -1,6 +1,7 @@
 /** Logs over HTTP: which there are, making and changing them, appending to them and reading them. */
 import type { AppendOptions } from '../../engine/append-options.ts'
 import type { AlterLogOptions } from '../../engine/alter-log.ts'
+import type { ForkOptions } from '../../engine/fork-options.ts'
 import type { Log } from '../../engine/log.ts'
 import type { ReadOptions } from '../../engine/read-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
@@ -15,6 +16,7 @@ import { OWN_LOGS_PREFIX } from '../streams/stream-names.ts'
 import { mediaType } from '../streams/stream.ts'
 import { parseAppend } from './append-input.ts'
 import {
+  assertKnownKeys,
   assertKnownParameters,
   flagParameter,
   given,
@@ -63,6 +65,14 @@ export function logRoutes(db: Stratalog): readonly Route[] {
         const log = await db.alterLog(logOf(exchange), body as unknown as AlterLogOptions)
         exchange.sendJson(200, described(log))
       },
+    },
+    {
+      method: 'POST',
+      path: '/v1/logs/{log}/fork',
+      scope: 'admin',
+      summary:
+        'Make a log that shares the data of this one up to an offset, a moment or a snapshot.',
+      run: (exchange) => forkLog(exchange, db),
     },
     {
       ...one,
@@ -115,6 +125,16 @@ async function createLog(exchange: Exchange, db: Stratalog): Promise<void> {
   assertNotOwn(name)
   const log = await db.createLog(name, options)
   exchange.sendJson(201, described(log), { location: `/v1/logs/${log.name}` })
+}
+
+async function forkLog(exchange: Exchange, db: Stratalog): Promise<void> {
+  const body = await exchange.jsonBody(VALUE_BYTES_MAX)
+  assertKnownKeys(body, ['as', 'atOffset', 'at', 'snapshot'])
+  const { as, ...options } = body
+  if (typeof as !== 'string') throw new RequestProblem('request_invalid', 'as is text.')
+  assertNotOwn(as)
+  const fork = await db.fork(exchange.parameters['log'] ?? '', as, options as ForkOptions)
+  exchange.sendJson(201, described(fork), { location: `/v1/logs/${fork.name}` })
 }
 
 /** @throws RequestProblem `request_invalid`. */
