@@ -72,6 +72,7 @@ export const ERROR_CODES = {
   store_unavailable: 'unavailable',
   store_unsupported: 'unavailable',
   store_denied: 'unavailable',
+  server_unavailable: 'unavailable',
   object_offline: 'unavailable',
   sink_unavailable: 'unavailable',
   aborted: 'aborted',

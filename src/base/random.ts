@@ -1,4 +1,4 @@
-/** The random port: identifiers, jitter, sampling. Never used for secrets. This file owns the real source. */
+/** The random port: identifiers, jitter, sampling; secrets have `secretBytes`. This file owns the real source. */
 export interface Random {
   /** A whole number, uniform in [0, 2^32). */
   uint32(): number
@@ -10,6 +10,11 @@ export const systemRandom: Random = {
     globalThis.crypto.getRandomValues(words)
     return words[0] ?? 0
   },
+}
+
+/** Random bytes for secrets. Not a port: nothing may repeat them. */
+export function secretBytes(byteCount: number): Uint8Array {
+  return globalThis.crypto.getRandomValues(new Uint8Array(byteCount))
 }
 
 /** A repeatable source: equal seeds give equal sequences (mulberry32, a public-domain 32-bit generator). */

@@ -14,6 +14,12 @@ export function positiveNumber(text: string): number {
   return numberFrom(1, text)
 }
 
+export function portNumber(text: string): number {
+  const port = numberFrom(0, text)
+  if (port <= 65_535) return port
+  throw new InvalidArgumentError('Give a port from 0 to 65535.')
+}
+
 /** The demo's parts are shares of its records; with fewer, one of them would be empty. */
 export function demoRecords(text: string): number {
   return numberFrom(1_000, text)

@@ -21,7 +21,9 @@ import {
 } from './arguments.ts'
 import { addConfigFlags, addWhereFlags } from './config-flags.ts'
 import { type SetStatus, command } from './define-command.ts'
+import { addServerFlags } from './remote.ts'
 import type { Session } from './session.ts'
+import { addServerCommands } from './server-commands.ts'
 import { addSnapshotCommands } from './snapshot-commands.ts'
 
 const HELP_WIDTH_MAX = 110
@@ -41,6 +43,7 @@ export function buildProgram(session: Session, setStatus: SetStatus): Command {
   addLogCommands(program, session)
   addRecoveryCommands(program, session, setStatus)
   addLookCommands(program, session, setStatus)
+  addServerCommands(program, session)
   addDemoCommand(program, session, setStatus)
   program.addHelpText(
     'after',
@@ -119,7 +122,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     .option('--as-of <moment>', 'as it was at a snapshot, by name, or at a time', moment)
     .option('--follow', 'go on with records as they arrive')
     .addOption(formatOption(['table', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'))
-  addConfigFlags(reading).action(async (options) => {
+  addConfigFlags(addServerFlags(reading)).action(async (options) => {
     const { readRecords } = await import('./commands/read.ts')
     await readRecords(session, options)
   })
@@ -139,7 +142,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     .option('--as-of <moment>', 'every log as it was at a snapshot, by name, or at a time', moment)
     .option('--timeout <duration>', 'give up after this')
     .option('--max-rows <n>', 'refuse a bigger answer', positiveNumber)
-  addConfigFlags(querying).action(async (statement: string, options) => {
+  addConfigFlags(addServerFlags(querying)).action(async (statement: string, options) => {
     const { querySql } = await import('./commands/sql.ts')
     await querySql(session, statement, options)
   })
@@ -178,7 +181,7 @@ function addLogCommands(program: Command, session: Session): void {
     await createLog(session, name, options)
   })
   const listing = command(logs, 'list', 'All logs.', 'logs list --data-dir data')
-  addConfigFlags(listing).action(async (options) => {
+  addConfigFlags(addServerFlags(listing)).action(async (options) => {
     const { listLogs } = await import('./commands/logs.ts')
     await listLogs(session, options)
   })
@@ -188,7 +191,7 @@ function addLogCommands(program: Command, session: Session): void {
     'One log.',
     'logs describe orders --data-dir data --json',
   )
-  addConfigFlags(describing).action(async (name: string, options) => {
+  addConfigFlags(addServerFlags(describing)).action(async (name: string, options) => {
     const { describeLog } = await import('./commands/logs.ts')
     await describeLog(session, name, options)
   })
@@ -390,7 +393,7 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
 function addLookCommands(program: Command, session: Session, setStatus: SetStatus): void {
   program.commandsGroup('Looking:')
   const status = command(program, 'status', 'What is where.', 'status --data-dir data --json')
-  addConfigFlags(status).action(async (options) => {
+  addConfigFlags(addServerFlags(status)).action(async (options) => {
     const { showStatus } = await import('./commands/status.ts')
     await showStatus(session, options)
   })

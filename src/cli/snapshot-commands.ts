@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { list } from './arguments.ts'
 import { addConfigFlags, addWhereFlags } from './config-flags.ts'
 import { type SetStatus, command } from './define-command.ts'
+import { addServerFlags } from './remote.ts'
 import type { Session } from './session.ts'
 
 export function addSnapshotCommands(
@@ -29,7 +30,7 @@ export function addSnapshotCommands(
     'All snapshots.',
     'snapshot list --archive s3://bucket/prefix',
   )
-  addWhereFlags(listing).action(async (options) => {
+  addWhereFlags(addServerFlags(listing)).action(async (options) => {
     const { listSnapshots } = await import('./commands/snapshot.ts')
     await listSnapshots(session, options)
   })
@@ -40,7 +41,7 @@ export function addSnapshotCommands(
     'One snapshot, with the offsets of each log.',
     'snapshot show before-upgrade --archive s3://bucket/prefix',
   ).argument('<snapshot>', 'name or id')
-  addWhereFlags(showing).action(async (name: string, options) => {
+  addWhereFlags(addServerFlags(showing)).action(async (name: string, options) => {
     const { showSnapshot } = await import('./commands/snapshot.ts')
     await showSnapshot(session, name, options)
   })

@@ -1,9 +1,11 @@
 import { StratalogError, rejected } from '../base/errors.ts'
+import type { Range } from '../base/range.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
 import { readArrowInput, isArrowInput, type ArrowInput } from '../format/arrow-input.ts'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
 import type { AckLevel } from '../format/manifest.ts'
 import { columnProblem } from '../format/column-check.ts'
+import type { Producer } from '../format/producer.ts'
 import { type Row, assertRecord } from '../format/schema-inference.ts'
 import { SYSTEM_COLUMNS } from '../format/schema.ts'
 import type { AppendInput } from '../log/append-input.ts'
@@ -133,6 +135,25 @@ export class Log {
       throw new StratalogError('argument_invalid', `Log '${this.name}' has no key column.`)
     }
     return partitions === 1 ? 0 : partitionOfKey(keyText(key) ?? '', partitions)
+  }
+
+  /** The offsets that can be read now: from the first that is kept to the next that is given. */
+  range({ partition = 0 }: HotOptions = NOTHING_ASKED): Range {
+    this.#ports.assertOpen()
+    const { startOffset, visibleEnd } = this.#log.partition(partition)
+    return { start: startOffset, end: visibleEnd }
+  }
+
+  /** Resolves when the record at `offset` can be read, when the signal fires and when the engine closes. */
+  arrival(offset: number, signal: AbortSignal, options: HotOptions = NOTHING_ASKED): Promise<void> {
+    this.#ports.assertOpen()
+    return this.#log.partition(options.partition ?? 0).waitFor(offset, signal)
+  }
+
+  /** The epoch and the newest sequence that are remembered of a producer; null for one that is not. */
+  producer(producerId: string, { partition = 0 }: HotOptions = NOTHING_ASKED): Producer | null {
+    this.#ports.assertOpen()
+    return this.#log.partition(partition).producers.newest(producerId)
   }
 
   /** Reads records in offset order across every tier. See ReadOptions. */

@@ -52,7 +52,11 @@ export function isArrowInput(value: unknown): value is ArrowInput {
  * it out.
  */
 export function readArrowInput(input: ArrowInput): ArrowColumns {
-  const batches = readArrowBatches(input)
+  return joinArrowBatches(readArrowBatches(input))
+}
+
+/** Batches of the same columns as one. @throws StratalogError `input_invalid` where they have others. */
+export function joinArrowBatches(batches: readonly ArrowColumns[]): ArrowColumns {
   const first = batches[0]
   if (first === undefined) return { fields: [], columns: [], length: 0 }
   if (batches.length === 1) return first

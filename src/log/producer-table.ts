@@ -77,6 +77,12 @@ export class ProducerTable {
     return { offset, count }
   }
 
+  /** The newest append that is remembered of a producer; its sequence is −1 where it was taken back. */
+  newest(producerId: string): Producer | null {
+    const entry = this.#entries.get(producerId)
+    return entry === undefined ? null : { producerId, epoch: entry.epoch, sequence: entry.sequence }
+  }
+
   /** Notes an append that was applied at `offset`. */
   note(
     { producerId, epoch, sequence }: Producer,

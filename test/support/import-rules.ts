@@ -42,6 +42,7 @@ export const PACKAGE_ENTRANCES: Readonly<Record<string, Entrance>> = {
   'cli-table3': { folders: ['cli'] },
   hyparquet: { folders: ['format', 'cli'] },
   'hyparquet-writer': { folders: ['format', 'cli'] },
+  'prom-client': { folders: ['server'], oneFile: true },
 }
 
 /** Packages whose types describe values that pass through every layer. */

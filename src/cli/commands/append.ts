@@ -9,7 +9,7 @@ import { type FlagValues, givenPolicy } from '../config-flags.ts'
 import { type CreateFlags, openOrCreateLog } from '../create-log.ts'
 import { withWriter } from '../engine-access.ts'
 import { AckPrinter } from '../input/ack-printer.ts'
-import { parseJsonRecord } from '../input/json-record.ts'
+import { parseJsonRecord } from '../../engine/json-record.ts'
 import { type LineBlock, splitLines } from '../input/lines.ts'
 import type { Session } from '../session.ts'
 

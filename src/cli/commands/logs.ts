@@ -9,6 +9,7 @@ import { type FlagValues, givenPolicy, withoutPolicy } from '../config-flags.ts'
 import { type CreateFlags, createLogFromFlags } from '../create-log.ts'
 import { withReader, withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
+import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 
 export async function createLog(
@@ -28,10 +29,12 @@ export async function describeLog(
   name: string,
   flags: FlagValues,
 ): Promise<void> {
-  await showLog(
-    session,
-    await withReader(session, flags, async (reading) => reading.log(name).describe()),
-  )
+  const remote = Remote.of(session, flags)
+  const log =
+    remote === null
+      ? await withReader(session, flags, async (reading) => reading.log(name).describe())
+      : await remoteLog(remote, name)
+  await showLog(session, log)
 }
 
 /** The policy flags that are given change; those named by `--reset` go back to their defaults. */
@@ -79,9 +82,13 @@ function camelCase(key: string): string {
 }
 
 export async function listLogs(session: Session, flags: FlagValues): Promise<void> {
-  const logs = await withReader(session, flags, async (reading) =>
-    reading.logs().map((log: Pick<Log, 'describe'>) => log.describe()),
-  )
+  const remote = Remote.of(session, flags)
+  const logs =
+    remote === null
+      ? await withReader(session, flags, async (reading) =>
+          reading.logs().map((log: Pick<Log, 'describe'>) => log.describe()),
+        )
+      : await remoteLogs(remote)
   if (session.json) {
     await writeDocument(session, logs)
     return
@@ -99,6 +106,28 @@ export async function listLogs(session: Session, flags: FlagValues): Promise<voi
     { name: 'policy' },
   ]
   await session.terminal.write(renderTable(columns, rows))
+}
+
+type RemoteLog = LogDescription & { readonly ranges: unknown }
+
+/** Without what a server says beside the description. */
+function descriptionOf({ ranges: _ranges, ...description }: RemoteLog): LogDescription {
+  return description
+}
+
+async function remoteLog(remote: Remote, name: string): Promise<LogDescription> {
+  return descriptionOf(await remote.json<RemoteLog>(`/v1/logs/${encodeURIComponent(name)}`))
+}
+
+async function remoteLogs(remote: Remote): Promise<readonly LogDescription[]> {
+  const logs: LogDescription[] = []
+  for (let after: string | null = ''; after !== null;) {
+    const page: { readonly logs: readonly RemoteLog[]; readonly next: string | null } =
+      await remote.json('/v1/logs', { parameters: { after } })
+    logs.push(...page.logs.map(descriptionOf))
+    after = page.next
+  }
+  return logs
 }
 
 async function showLog(session: Session, log: LogDescription): Promise<void> {

@@ -7,6 +7,8 @@ import type { FlagValues } from '../config-flags.ts'
 import { withReaderAsOf } from '../engine-access.ts'
 import type { OutputFormat } from '../output/output-format.ts'
 import { openRecordOutput } from '../output/record-output.ts'
+import { writeRemoteRecords } from '../remote-records.ts'
+import { Remote } from '../remote.ts'
 import type { Session } from '../session.ts'
 
 export interface ReadFlags extends FlagValues {
@@ -33,6 +35,21 @@ const SYSTEM_FIELDS: readonly Field[] = [
 
 export async function readRecords(session: Session, flags: ReadFlags): Promise<void> {
   const format = outputFormat(session, flags)
+  const remote = Remote.of(session, flags)
+  if (remote !== null) {
+    const { log, columns, follow, ...rest } = flags
+    const { partition, from, to, since, until, last, limit } = rest
+    const path = `/v1/logs/${encodeURIComponent(log)}/records`
+    const given = { partition, from, to, since, until, last, limit, columns: columns?.join(',') }
+    await writeRemoteRecords(
+      session,
+      remote,
+      path,
+      { parameters: { ...given, live: follow } },
+      format,
+    )
+    return
+  }
   await withReaderAsOf(session, flags, async (reading) => {
     const log = reading.log(flags.log)
     const output = await openRecordOutput(format, session)

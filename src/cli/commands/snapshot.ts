@@ -5,6 +5,7 @@ import type { SnapshotDiff } from '../../snapshot/compare.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withArchive, withWriter } from '../engine-access.ts'
 import { type TableColumn, renderTable } from '../output/table.ts'
+import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 
 export async function createSnapshot(
@@ -21,8 +22,16 @@ export async function createSnapshot(
   await writeSnapshots(session, snapshot, [snapshot])
 }
 
+interface RemoteSnapshots {
+  readonly snapshots: readonly SnapshotDescription[]
+}
+
 export async function listSnapshots(session: Session, flags: FlagValues): Promise<void> {
-  const snapshots = await withArchive(flags, async (archive) => archive.snapshots())
+  const remote = Remote.of(session, flags)
+  const snapshots =
+    remote === null
+      ? await withArchive(flags, async (archive) => archive.snapshots())
+      : (await remote.json<RemoteSnapshots>('/v1/snapshots')).snapshots
   await writeSnapshots(session, snapshots, snapshots)
 }
 
@@ -31,7 +40,11 @@ export async function showSnapshot(
   nameOrId: string,
   flags: FlagValues,
 ): Promise<void> {
-  const snapshot = await withArchive(flags, async (archive) => archive.snapshot(nameOrId))
+  const remote = Remote.of(session, flags)
+  const snapshot =
+    remote === null
+      ? await withArchive(flags, async (archive) => archive.snapshot(nameOrId))
+      : await remote.json<SnapshotDescription>(`/v1/snapshots/${encodeURIComponent(nameOrId)}`)
   if (session.json) return writeDocument(session, snapshot)
   await session.terminal.write(`${snapshotsTable([snapshot])}\n${logsTable(snapshot)}`)
 }

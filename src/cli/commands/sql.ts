@@ -8,6 +8,8 @@ import type { FlagValues } from '../config-flags.ts'
 import { withReaderAsOf } from '../engine-access.ts'
 import type { OutputFormat } from '../output/output-format.ts'
 import { openRecordOutput } from '../output/record-output.ts'
+import { writeRemoteRecords } from '../remote-records.ts'
+import { Remote } from '../remote.ts'
 import { type Session, note } from '../session.ts'
 
 export interface SqlFlags extends FlagValues {
@@ -24,6 +26,11 @@ export async function querySql(
   flags: SqlFlags,
 ): Promise<void> {
   const format = sqlFormat(session, flags)
+  const remote = Remote.of(session, flags)
+  if (remote !== null) {
+    await queryRemote(session, remote, statement, flags, format)
+    return
+  }
   await withReaderAsOf(session, flags, async (reading) => {
     const result = await reading.query(statement, (flags.param ?? []).map(parameterValue), {
       signal: session.signal,
@@ -37,6 +44,23 @@ export async function querySql(
       await session.terminal.write(`${JSON.stringify(await result.toJson())}\n`)
     else await writeRows(session, result, format)
   })
+}
+
+async function queryRemote(
+  session: Session,
+  remote: Remote,
+  sql: string,
+  { param = [], timeout, maxRows }: SqlFlags,
+  format: OutputFormat | 'json',
+): Promise<void> {
+  // A server takes numbers as JSON has them; a bigint goes as text, which DuckDB casts.
+  const parameters = param
+    .map(parameterValue)
+    .map((value) => (typeof value === 'bigint' ? String(value) : value))
+  const request = { method: 'POST', body: { sql, parameters, timeout, maxRows } } as const
+  if (format === 'json')
+    await session.terminal.write(`${JSON.stringify(await remote.json('/v1/sql', request))}\n`)
+  else await writeRemoteRecords(session, remote, '/v1/sql', request, format)
 }
 
 function sqlFormat(session: Session, flags: SqlFlags): OutputFormat | 'json' {

@@ -9,11 +9,16 @@ import type {
 import type { FlagValues } from '../config-flags.ts'
 import { withReader } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
+import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 import { policyText } from './logs.ts'
 
 export async function showStatus(session: Session, flags: FlagValues): Promise<void> {
-  const status = await withReader(session, flags, async (reading) => reading.status())
+  const remote = Remote.of(session, flags)
+  const status =
+    remote === null
+      ? await withReader(session, flags, async (reading) => reading.status())
+      : await remote.json<EngineStatus>('/v1/status')
   if (session.json) {
     await writeDocument(session, status)
     return

@@ -7,7 +7,7 @@ import type { Timer } from '../../base/clock.ts'
 import type { AckLevel } from '../../format/manifest.ts'
 import type { Log } from '../../engine/log.ts'
 import type { Session } from '../session.ts'
-import type { JsonRecord } from './json-record.ts'
+import type { JsonRecord } from '../../engine/json-record.ts'
 import { groupByPartition } from './partition-groups.ts'
 
 export interface AckPrinterOptions {

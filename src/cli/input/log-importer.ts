@@ -9,7 +9,7 @@ import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../../format/limits.ts'
 import type { AckLevel } from '../../format/manifest.ts'
 import type { Field } from '../../format/schema.ts'
 import type { Log } from '../../engine/log.ts'
-import type { JsonRecord } from './json-record.ts'
+import type { JsonRecord } from '../../engine/json-record.ts'
 import { groupByPartition } from './partition-groups.ts'
 import type { Rejects } from './rejects.ts'
 

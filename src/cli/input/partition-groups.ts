@@ -1,6 +1,6 @@
 import { type Log, partitionOfKey } from '../../engine/log.ts'
 import { keyText } from '../../engine/system-columns.ts'
-import type { JsonRecord } from './json-record.ts'
+import type { JsonRecord } from '../../engine/json-record.ts'
 
 /**
  * Records that may go in one append: an append lands in one partition, and on a log with a key that is the key's. The

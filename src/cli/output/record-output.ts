@@ -5,7 +5,7 @@ import { type RecordChunk, toNdjson } from '../../query/ndjson.ts'
 import { type Session, note } from '../session.ts'
 import type { FieldChunk, OutputFormat, RecordOutput } from './output-format.ts'
 import { renderTable } from './table.ts'
-import { csvHeader, toCells, toCsv } from './text-records.ts'
+import { csvHeader, toCells, toCsv } from '../../query/text-records.ts'
 
 /** Rows that a table shows: more than a screen, less than would hide the rest of the session. */
 const TABLE_ROWS_MAX = 1_000

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { csvHeader, toCells, toCsv } from '../../../src/cli/output/text-records.ts'
+import { csvHeader, toCells, toCsv } from '../../../src/query/text-records.ts'
 import { toNdjson } from '../../../src/query/ndjson.ts'
 import { renderTable } from '../../../src/cli/output/table.ts'
 import { createColumnBuilder } from '../../../src/format/column-builder.ts'

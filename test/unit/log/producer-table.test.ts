@@ -38,6 +38,14 @@ function three(): ProducerTable {
   return table
 }
 
+test('the newest append of a producer is known, and none of one that is not', () => {
+  const table = three()
+  expect(table.newest('a')).toEqual(stamp(2, 2))
+  expect(table.newest('b')).toBeNull()
+  table.takeBack(0)
+  expect(table.newest('a')).toEqual(stamp(-1, 2))
+})
+
 describe('the protocol', () => {
   test.each<[string, Producer, number, unknown]>([
     ['the next sequence is new', stamp(3, 2), 10, 'new'],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseJsonRecord } from '../../../src/cli/input/json-record.ts'
+import { parseJsonRecord } from '../../../src/engine/json-record.ts'
 
 test('a line of JSON is a record', () => {
   expect(parseJsonRecord('{"a":1,"b":{"c":[null]}}')).toEqual({

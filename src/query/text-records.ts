@@ -1,5 +1,5 @@
 /** Records as CSV (RFC 4180) and as cells of a table, a chunk of columns at a time. */
-import { type RecordChunk, valueReaders } from '../../query/ndjson.ts'
+import { type RecordChunk, valueReaders } from './ndjson.ts'
 
 export function csvHeader(names: readonly string[]): string {
   return `${names.map(csvCell).join(',')}\r\n`

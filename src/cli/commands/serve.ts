@@ -1,0 +1,70 @@
+/**
+ * `serve`: an engine behind HTTP until a signal ends it. The one line on standard output says that it takes requests.
+ */
+import process from 'node:process'
+import { StratalogError } from '../../base/errors.ts'
+import { systemRandom } from '../../base/random.ts'
+import type { StratalogOptions } from '../../engine/config.ts'
+import { resolvePorts } from '../../engine/ports.ts'
+import { Stratalog } from '../../engine/stratalog.ts'
+import { PrometheusMetrics } from '../../server/prometheus.ts'
+import { startServer } from '../../server/serve.ts'
+import type { FlagValues } from '../config-flags.ts'
+import { readConfiguration } from '../read-configuration.ts'
+import type { Session } from '../session.ts'
+import { readTokenFile } from '../token-file.ts'
+
+export interface ServeFlags extends FlagValues {
+  readonly host: string
+  readonly port: number
+  readonly memoryOnly?: true
+  readonly allowHost?: readonly string[]
+  readonly tokens?: string
+}
+
+export async function serve(session: Session, flags: ServeFlags): Promise<void> {
+  const config = readConfiguration(flags)
+  assertPlace(config, flags)
+  const { logger } = resolvePorts({ logLevel: 'info', ...config }, {})
+  const { clock } = session
+  const metrics = new PrometheusMetrics()
+  const db = await Stratalog.open(config, { logger, clock, metrics })
+  try {
+    const { host, port, allowHost: allowedHosts = [], tokens } = flags
+    const isDurable = config.dataDir !== undefined
+    const readTokens = tokens === undefined ? null : () => readTokenFile(tokens)
+    const server = await startServer(
+      db,
+      { host, port, allowedHosts, isDurable },
+      { clock, random: systemRandom, logger, metrics, readTokens },
+    )
+    const { url } = server
+    await session.terminal.write(
+      `${JSON.stringify({ event: 'listening', url, pid: process.pid })}\n`,
+    )
+    if (!isDurable && flags.memoryOnly !== true)
+      logger.info('without --data-dir records are in memory only', {})
+    await signalled(session.signal)
+    logger.info('stopping', {})
+    await server.stop()
+  } finally {
+    await db.close()
+  }
+}
+
+/** @throws StratalogError `argument_invalid` for flags that contradict one another. */
+function assertPlace({ dataDir, archive }: StratalogOptions, { memoryOnly }: ServeFlags): void {
+  if (memoryOnly === true && (dataDir !== undefined || archive !== undefined)) {
+    throw new StratalogError(
+      'argument_invalid',
+      '--memory-only goes without a data directory and without an archive.',
+    )
+  }
+}
+
+function signalled(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

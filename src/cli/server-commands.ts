@@ -1,0 +1,63 @@
+import { type Command, Option } from 'commander'
+import { duration, list, portNumber } from './arguments.ts'
+import { addConfigFlags } from './config-flags.ts'
+import { command } from './define-command.ts'
+import type { Session } from './session.ts'
+
+export function addServerCommands(program: Command, session: Session): void {
+  program.commandsGroup('Server:')
+  const serving = command(
+    program,
+    'serve',
+    'Answer over HTTP until a signal ends it: the native API and the Durable Streams protocol.',
+    'serve --memory-only --max-memory 4GB',
+    'serve --data-dir data --archive s3://bucket/prefix --port 8080',
+  )
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <n>', 'port to listen on; 0 takes a free one', portNumber, 8080)
+    .option('--memory-only', 'records in RAM only, which is so without --data-dir too')
+    .option('--allow-host <names>', 'names that requests may give as Host, besides localhost', list)
+    .option('--tokens <file>', 'only who has a token of this file is answered; see token create')
+  addConfigFlags(serving).action(async (options) => {
+    const { serve } = await import('./commands/serve.ts')
+    await serve(session, options)
+  })
+  addTokenCommands(program, session)
+}
+
+function addTokenCommands(program: Command, session: Session): void {
+  const token = program.command('token').description('Say who may use a server, and for what.')
+  const file = (): Option => new Option('--tokens <file>', 'the file').makeOptionMandatory()
+  command(
+    token,
+    'create',
+    'Make a token; it is shown once.',
+    'token create --tokens tokens.json --name shop --scopes read,append --logs shop. --expires 90d',
+  )
+    .addOption(file())
+    .requiredOption('--name <name>', 'what it is for')
+    .requiredOption('--scopes <a,b>', 'of read, append, sql and admin', list)
+    .option('--logs <prefix>', 'logs whose names begin so only; without it all, and the engine', '')
+    .option('--expires <t>', 'it ends after this; without it never', duration)
+    .action(async (options) => {
+      const { createToken } = await import('./commands/token.ts')
+      await createToken(session, options)
+    })
+  command(token, 'list', 'All tokens, without their secrets.', 'token list --tokens tokens.json')
+    .addOption(file())
+    .action(async (options) => {
+      const { listTokens } = await import('./commands/token.ts')
+      await listTokens(session, options)
+    })
+  command(
+    token,
+    'revoke <token>',
+    'End a token, named by its id or its name; a running server notices within a second.',
+    'token revoke shop --tokens tokens.json',
+  )
+    .addOption(file())
+    .action(async (idOrName: string, options) => {
+      const { revokeToken } = await import('./commands/token.ts')
+      await revokeToken(session, idOrName, options)
+    })
+}

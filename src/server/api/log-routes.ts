@@ -1,0 +1,218 @@
+/** Logs over HTTP: which there are, making and changing them, appending to them and reading them. */
+import type { AppendOptions } from '../../engine/append-options.ts'
+import type { AlterLogOptions } from '../../engine/alter-log.ts'
+import type { ForkOptions } from '../../engine/fork-options.ts'
+import type { Log } from '../../engine/log.ts'
+import type { ReadOptions } from '../../engine/read-options.ts'
+import type { Stratalog } from '../../engine/stratalog.ts'
+import { VALUE_BYTES_MAX } from '../../format/limits.ts'
+import type { AckLevel } from '../../format/manifest.ts'
+import type { Field } from '../../format/schema.ts'
+import type { Exchange } from '../exchange.ts'
+import { RequestProblem } from '../http-error.ts'
+import type { Route } from '../router.ts'
+import { contentTypeOf, producerOf } from '../streams/stream-headers.ts'
+import { OWN_LOGS_PREFIX } from '../streams/stream-names.ts'
+import { mediaType } from '../streams/stream.ts'
+import { parseAppend } from './append-input.ts'
+import {
+  assertKnownKeys,
+  assertKnownParameters,
+  flagParameter,
+  given,
+  listParameter,
+  timeParameter,
+  wholeParameter,
+} from './parameters.ts'
+import { formatOf, sendRecords } from './record-answer.ts'
+
+const PAGE_MAX = 1_000
+
+export function logRoutes(db: Stratalog): readonly Route[] {
+  const logOf = (exchange: Exchange): string => exchange.parameters['log'] ?? ''
+  const one = { logOf }
+  return [
+    {
+      method: 'GET',
+      path: '/v1/logs',
+      scope: 'read',
+      summary: 'All logs, by name; the next page is after the last name of this one.',
+      run: (exchange) => listLogs(exchange, db),
+    },
+    {
+      method: 'POST',
+      path: '/v1/logs',
+      scope: 'admin',
+      summary: 'Create a log.',
+      run: (exchange) => createLog(exchange, db),
+    },
+    {
+      ...one,
+      method: 'GET',
+      path: '/v1/logs/{log}',
+      scope: 'read',
+      summary: 'What a log is, and which offsets can be read.',
+      run: (exchange) => exchange.sendJson(200, described(db.log(logOf(exchange)))),
+    },
+    {
+      ...one,
+      method: 'PATCH',
+      path: '/v1/logs/{log}',
+      scope: 'admin',
+      summary: 'Change the policy of a log; null brings a key back to its default.',
+      run: async (exchange) => {
+        const body = await exchange.jsonBody(VALUE_BYTES_MAX)
+        const log = await db.alterLog(logOf(exchange), body as unknown as AlterLogOptions)
+        exchange.sendJson(200, described(log))
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/logs/{log}/fork',
+      scope: 'admin',
+      summary:
+        'Make a log that shares the data of this one up to an offset, a moment or a snapshot.',
+      run: (exchange) => forkLog(exchange, db),
+    },
+    {
+      ...one,
+      method: 'POST',
+      path: '/v1/logs/{log}/records',
+      scope: 'append',
+      summary: 'Append records: JSON, NDJSON or Arrow IPC; all of them or none.',
+      run: (exchange) => appendRecords(exchange, db.log(logOf(exchange))),
+    },
+    {
+      ...one,
+      method: 'GET',
+      path: '/v1/logs/{log}/records',
+      scope: 'read',
+      summary: 'Read records by offset or time, and go on with what comes.',
+      run: (exchange) => readRecords(exchange, db.log(logOf(exchange))),
+    },
+  ]
+}
+
+function described(log: Log): object {
+  const description = log.describe()
+  const ranges = Array.from({ length: description.partitions }, (_, partition) => {
+    const { start, end } = log.range({ partition })
+    return { partition, startOffset: start, endOffset: end }
+  })
+  return { ...description, ranges }
+}
+
+function listLogs(exchange: Exchange, db: Stratalog): void {
+  const { query } = exchange
+  assertKnownParameters(query, ['limit', 'after'])
+  const limit = Math.min(wholeParameter(query, 'limit') ?? PAGE_MAX, PAGE_MAX)
+  const after = query.get('after') ?? ''
+  const names = db
+    .logs()
+    .map(({ name }) => name)
+    .filter((name) => name > after)
+    .sort()
+  const page = names.slice(0, limit)
+  exchange.sendJson(200, {
+    logs: page.map((name) => described(db.log(name))),
+    next: names.length > page.length ? (page.at(-1) ?? null) : null,
+  })
+}
+
+async function createLog(exchange: Exchange, db: Stratalog): Promise<void> {
+  const { name, ...options } = await exchange.jsonBody(VALUE_BYTES_MAX)
+  if (typeof name !== 'string') throw new RequestProblem('request_invalid', 'name is text.')
+  assertNotOwn(name)
+  const log = await db.createLog(name, options)
+  exchange.sendJson(201, described(log), { location: `/v1/logs/${log.name}` })
+}
+
+async function forkLog(exchange: Exchange, db: Stratalog): Promise<void> {
+  const body = await exchange.jsonBody(VALUE_BYTES_MAX)
+  assertKnownKeys(body, ['as', 'atOffset', 'at', 'snapshot'])
+  const { as, ...options } = body
+  if (typeof as !== 'string') throw new RequestProblem('request_invalid', 'as is text.')
+  assertNotOwn(as)
+  const fork = await db.fork(exchange.parameters['log'] ?? '', as, options as ForkOptions)
+  exchange.sendJson(201, described(fork), { location: `/v1/logs/${fork.name}` })
+}
+
+/** @throws RequestProblem `request_invalid`. */
+function assertNotOwn(name: string): void {
+  if (name.toLowerCase().startsWith(OWN_LOGS_PREFIX))
+    throw new RequestProblem('request_invalid', `Names with ${OWN_LOGS_PREFIX} are the server's.`)
+}
+
+const ACK_LEVELS: readonly AckLevel[] = ['memory', 'disk', 'object']
+
+async function appendRecords(exchange: Exchange, log: Log): Promise<void> {
+  assertNotOwn(log.name)
+  const options = appendOptions(exchange)
+  const contentType = mediaType(contentTypeOf(exchange) ?? '')
+  const body = await exchange.body(VALUE_BYTES_MAX)
+  const records = await parseAppend(body, contentType)
+  exchange.sendJson(200, await log.append(records, options))
+}
+
+function appendOptions(exchange: Exchange): AppendOptions {
+  const { query } = exchange
+  assertKnownParameters(query, ['partition', 'ack', 'ttl', 'priority'])
+  const ack = ACK_LEVELS.find((level) => level === query.get('ack'))
+  if (ack === undefined && query.has('ack'))
+    throw new RequestProblem('request_invalid', `ack is one of ${ACK_LEVELS.join(', ')}.`)
+  return given({
+    partition: wholeParameter(query, 'partition'),
+    ack,
+    ttl: query.get('ttl') ?? undefined,
+    priority: query.has('priority') ? Number(query.get('priority')) : undefined,
+    producer: producerOf(exchange) ?? undefined,
+  })
+}
+
+const READ_PARAMETERS = [
+  'partition',
+  'from',
+  'to',
+  'since',
+  'until',
+  'limit',
+  'last',
+  'columns',
+  'live',
+  'format',
+]
+
+/** What every record shows beside the user's columns. */
+const SYSTEM_FIELDS: readonly Field[] = [
+  { name: '_offset', type: 'int64', nullable: false },
+  { name: '_partition', type: 'int32', nullable: false },
+  { name: '_time', type: 'timestamp[ms]', nullable: false },
+]
+
+async function readRecords(exchange: Exchange, log: Log): Promise<void> {
+  const { query } = exchange
+  assertKnownParameters(query, READ_PARAMETERS)
+  const format = formatOf(exchange, 'ndjson')
+  const live = flagParameter(query, 'live')
+  if (live && format !== 'ndjson')
+    throw new RequestProblem('request_invalid', 'A live read has no end; it comes as ndjson.')
+  const columns = listParameter(query, 'columns')
+  const options: ReadOptions = {
+    ...given({
+      partition: wholeParameter(query, 'partition'),
+      from: wholeParameter(query, 'from'),
+      to: wholeParameter(query, 'to'),
+      since: timeParameter(query, 'since'),
+      until: timeParameter(query, 'until'),
+      limit: wholeParameter(query, 'limit'),
+      last: wholeParameter(query, 'last'),
+      columns,
+    }),
+    live,
+    signal: live ? AbortSignal.any([exchange.gone, exchange.stopping]) : exchange.gone,
+  }
+  const records = log.read(options)
+  const fields = [...log.describe().schema, ...SYSTEM_FIELDS]
+  const shown = columns === undefined ? fields : fields.filter(({ name }) => columns.includes(name))
+  await sendRecords(exchange, format, records, shown, live)
+}

@@ -1,0 +1,48 @@
+/** SQL over HTTP: one statement, its rows as they come; a client that goes away ends its query. */
+import type { QueryOptions } from '../../engine/query-options.ts'
+import type { Stratalog } from '../../engine/stratalog.ts'
+import { VALUE_BYTES_MAX } from '../../format/limits.ts'
+import type { QueryParameters } from '../../query/protocol.ts'
+import type { QueryResult } from '../../query/query-result.ts'
+import type { Exchange } from '../exchange.ts'
+import { RequestProblem } from '../http-error.ts'
+import type { Route } from '../router.ts'
+import { assertKnownKeys, assertKnownParameters, given } from './parameters.ts'
+import { type Chunk, formatOf, sendRecords } from './record-answer.ts'
+
+/** Rows of an answer as one JSON document; the other formats come as they are made, without a limit of this kind. */
+const JSON_ROWS_MAX = 100_000
+
+export function sqlRoutes(db: Stratalog): readonly Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/v1/sql',
+      scope: 'sql',
+      summary: 'Run one SELECT over all logs and tiers.',
+      run: (exchange) => runQuery(exchange, db),
+    },
+  ]
+}
+
+async function runQuery(exchange: Exchange, db: Stratalog): Promise<void> {
+  assertKnownParameters(exchange.query, ['format'])
+  const format = formatOf(exchange, 'json')
+  const body = await exchange.jsonBody(VALUE_BYTES_MAX)
+  assertKnownKeys(body, ['sql', 'parameters', 'timeout', 'maxRows'])
+  const { sql, parameters = [], timeout, maxRows } = body
+  if (typeof sql !== 'string') throw new RequestProblem('request_invalid', 'sql is text.')
+  if (typeof parameters !== 'object' || parameters === null)
+    throw new RequestProblem('request_invalid', 'parameters is an array, or an object by name.')
+  const rowsMax = maxRows ?? (format === 'json' ? JSON_ROWS_MAX : undefined)
+  const options = given({ timeout, maxRows: rowsMax, signal: exchange.gone }) as QueryOptions
+  await using result = await db.query(sql, parameters as QueryParameters, options)
+  if (format === 'json') exchange.sendJson(200, await result.toJson())
+  else await sendRecords(exchange, format, chunksOf(result), result.schema.fields)
+}
+
+async function* chunksOf(result: QueryResult): AsyncGenerator<Chunk, void, undefined> {
+  const sqlTypes = result.columns.map(({ type }) => type)
+  for await (const { schema, columns, length } of result.batches())
+    yield { fields: schema.fields, sqlTypes, columns, length }
+}

@@ -1,0 +1,135 @@
+/** One request and its answer, as the routes see them. */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Clock } from '../base/clock.ts'
+import { RequestProblem } from './http-error.ts'
+import { SLOW_READER_MS } from './limits.ts'
+import { type BodyBudget, readBody } from './request-body.ts'
+
+export interface ExchangeOptions {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly id: string
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly clock: Clock
+  readonly bodies: BodyBudget
+  /** Fires when the server is asked to stop: what waits ends, what works goes on. */
+  readonly stopping: AbortSignal
+}
+
+export class Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly id: string
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly stopping: AbortSignal
+  /** Fires when the client is gone before it has its answer. */
+  readonly gone: AbortSignal
+  readonly #clock: Clock
+  readonly #bodies: BodyBudget
+  #parameters: Readonly<Record<string, string>> = {}
+
+  constructor(options: ExchangeOptions) {
+    const { request, response, id, path, query, clock, bodies, stopping } = options
+    this.request = request
+    this.response = response
+    this.id = id
+    this.path = path
+    this.query = query
+    this.stopping = stopping
+    this.#clock = clock
+    this.#bodies = bodies
+    const controller = new AbortController()
+    this.gone = controller.signal
+    response.once('close', () => {
+      if (!response.writableFinished) controller.abort()
+    })
+  }
+
+  /** The parts of the path that the route names. */
+  get parameters(): Readonly<Record<string, string>> {
+    return this.#parameters
+  }
+
+  setParameters(parameters: Readonly<Record<string, string>>): void {
+    this.#parameters = parameters
+  }
+
+  get method(): string {
+    return this.request.method ?? 'GET'
+  }
+
+  /** A header of the request; undefined where it is absent. Node joins what is sent twice. */
+  header(name: string): string | undefined {
+    const value = this.request.headers[name]
+    return Array.isArray(value) ? value.join(', ') : value
+  }
+
+  /** The whole body, decompressed. @throws RequestProblem `body_too_large`, `media_type_unsupported`, `server_busy`. */
+  body(bytesMax: number): Promise<Buffer> {
+    return readBody(this.request, this.#bodies, bytesMax)
+  }
+
+  /** The whole body as a JSON object; an absent body is an empty one. @throws RequestProblem `request_invalid`. */
+  async jsonBody(bytesMax: number): Promise<Readonly<Record<string, unknown>>> {
+    const body = await this.body(bytesMax)
+    if (body.length === 0) return {}
+    let value: unknown
+    try {
+      value = JSON.parse(body.toString())
+    } catch {
+      throw new RequestProblem('request_invalid', 'The body is not JSON.')
+    }
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return value as Readonly<Record<string, unknown>>
+    throw new RequestProblem('request_invalid', 'The body is not a JSON object.')
+  }
+
+  send(status: number, headers: OutgoingHttpHeaders = {}, body?: string | Uint8Array): void {
+    const { response } = this
+    if (response.destroyed || response.headersSent) return
+    // 204 and 304 have no body and no length.
+    if (body !== undefined) {
+      response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+      response.end(this.method === 'HEAD' ? undefined : body)
+      return
+    }
+    const isBodyless = status === 204 || status === 304
+    response.writeHead(status, isBodyless ? headers : { ...headers, 'content-length': 0 })
+    response.end()
+  }
+
+  sendJson(status: number, document: unknown, headers: OutgoingHttpHeaders = {}): void {
+    this.send(
+      status,
+      { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
+      JSON.stringify(document),
+    )
+  }
+
+  /** Writes a part of a streamed answer; resolves when there is room for the next, false once the client is gone. */
+  async write(chunk: string | Uint8Array): Promise<boolean> {
+    const { response } = this
+    if (response.destroyed) return false
+    if (response.write(chunk)) return true
+    return new Promise((resolve) => {
+      const done = (isThere: boolean) => (): void => {
+        timer.cancel()
+        response.off('drain', onDrain)
+        response.off('close', onClose)
+        resolve(isThere)
+      }
+      const onDrain = done(true)
+      const onClose = done(false)
+      const timer = this.#clock.setTimer(SLOW_READER_MS, () => response.destroy())
+      response.once('drain', onDrain)
+      response.once('close', onClose)
+    })
+  }
+
+  /** Ends a streamed answer that cannot go on: the client sees that it is not whole. */
+  cut(): void {
+    this.response.destroy()
+  }
+}

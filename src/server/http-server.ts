@@ -1,0 +1,204 @@
+/**
+ * The HTTP server: sockets and their limits, the way of a request to its route, and the end of both.
+ *
+ * On `stop` it takes no new connections, tells what waits (long polls, event streams) to end, lets what works finish
+ * within DRAIN_MS, and cuts off the rest.
+ */
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Clock } from '../base/clock.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import { type Random, randomHex } from '../base/random.ts'
+import { Exchange } from './exchange.ts'
+import type { HostList } from './host-list.ts'
+import { RequestProblem, problemOf } from './http-error.ts'
+import {
+  BODIES_BYTES_MAX,
+  CONNECTIONS_MAX,
+  DRAIN_MS,
+  HEADERS_TIMEOUT_MS,
+  HEADER_BYTES_MAX,
+  KEEP_ALIVE_MS,
+  REQUEST_TIMEOUT_MS,
+} from './limits.ts'
+import { BodyBudget } from './request-body.ts'
+import type { Route, Router } from './router.ts'
+
+/** What every answer says to browsers. */
+const SECURITY_HEADERS: Readonly<Record<string, string>> = {
+  'x-content-type-options': 'nosniff',
+  'cross-origin-resource-policy': 'same-origin',
+}
+
+export interface HttpServerOptions {
+  readonly router: Router
+  readonly hosts: HostList
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  /** @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`. */
+  readonly authorize: (exchange: Exchange, route: Route) => Promise<void>
+  /** Is told of every answer. */
+  readonly onAnswer: (route: string, status: number, elapsedMs: number) => void
+}
+
+export class HttpServer {
+  readonly #options: HttpServerOptions
+  readonly #server: Server
+  readonly #bodies = new BodyBudget(BODIES_BYTES_MAX)
+  readonly #stopping = new AbortController()
+  readonly #serverId: string
+  #requests = 0
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options
+    this.#serverId = randomHex(options.random, 4)
+    this.#server = createServer(
+      {
+        maxHeaderSize: HEADER_BYTES_MAX,
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        // A missing Host is answered as any other that is not allowed.
+        requireHostHeader: false,
+      },
+      (request, response) => void this.#answer(request, response),
+    )
+    this.#server.maxConnections = CONNECTIONS_MAX
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      if (socket.destroyed || !socket.writable) return
+      const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
+      const reason = status === 431 ? 'Request Header Fields Too Large' : 'Bad Request'
+      socket.end(`HTTP/1.1 ${status} ${reason}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+    })
+  }
+
+  /** Resolves with the port once connections are taken. @throws StratalogError `argument_invalid` where none can be. */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const onError = (error: NodeJS.ErrnoException): void =>
+        reject(
+          new StratalogError(
+            'argument_invalid',
+            `Cannot listen on ${host}, port ${port}: ${error.code ?? error.message}.`,
+            { cause: error, details: { host, port, reason: error.code ?? '' } },
+          ),
+        )
+      this.#server.once('error', onError)
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', onError)
+        resolve((this.#server.address() as AddressInfo).port)
+      })
+    })
+  }
+
+  async stop(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve())
+    })
+    this.#stopping.abort()
+    this.#server.closeIdleConnections()
+    const timer = this.#options.clock.setTimer(DRAIN_MS, () => this.#server.closeAllConnections())
+    await closed
+    timer.cancel()
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { clock, logger, onAnswer } = this.#options
+    const startedAt = clock.monotonic()
+    const exchange = this.#exchange(request, response)
+    let template = ''
+    // A socket that breaks is the end of its exchange and nothing else.
+    request.on('error', () => {})
+    response.on('error', () => {})
+    response.once('close', () => {
+      if (this.#stopping.signal.aborted) void this.#closeIdle()
+      const elapsedMs = clock.monotonic() - startedAt
+      onAnswer(template, response.statusCode, elapsedMs)
+      const { method, id } = exchange
+      logger.debug('answered', {
+        requestId: id,
+        method,
+        route: template,
+        status: response.statusCode,
+        elapsedMs,
+      })
+    })
+    try {
+      for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value)
+      response.setHeader('x-request-id', exchange.id)
+      if (this.#stopping.signal.aborted) response.setHeader('connection', 'close')
+      this.#options.hosts.assertAllowed(exchange.header('host'))
+      assertOrigin(exchange)
+      const route = this.#options.router.find(exchange)
+      template = route.path
+      await this.#options.authorize(exchange, route)
+      await route.run(exchange)
+    } catch (error) {
+      this.#fail(exchange, error)
+    }
+  }
+
+  /** A connection whose last answer is out would wait for another request. */
+  async #closeIdle(): Promise<void> {
+    await this.#options.clock.yield()
+    this.#server.closeIdleConnections()
+  }
+
+  /** Its own among those of all servers: random once, then counted. */
+  #requestId(): string {
+    this.#requests++
+    return `${this.#serverId}${this.#requests.toString(16).padStart(8, '0')}`
+  }
+
+  #exchange(request: IncomingMessage, response: ServerResponse): Exchange {
+    const { clock } = this.#options
+    const [path = '/', ...query] = (request.url ?? '/').split('?')
+    return new Exchange({
+      request,
+      response,
+      id: this.#requestId(),
+      path,
+      query: new URLSearchParams(query.join('?')),
+      clock,
+      bodies: this.#bodies,
+      stopping: this.#stopping.signal,
+    })
+  }
+
+  #fail(exchange: Exchange, error: unknown): void {
+    const { response, method, id } = exchange
+    const { status, headers, body } = problemOf(error, id)
+    if (status >= 500 && !(error instanceof RequestProblem)) {
+      this.#options.logger.error('a request failed', {
+        requestId: id,
+        method,
+        error: String(error),
+        stack: (error as Error).stack,
+      })
+    }
+    if (response.headersSent) {
+      exchange.cut()
+      return
+    }
+    // What the route has said of an answer that is none any more.
+    for (const name of ['etag', 'content-encoding', 'content-length']) response.removeHeader(name)
+    exchange.send(
+      status,
+      { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headers },
+      JSON.stringify(body),
+    )
+  }
+}
+
+/**
+ * A page of another site can send what it cannot read the answer of; it says where it is from. Asking whether it may
+ * is harmless. @throws RequestProblem `origin_refused`.
+ */
+function assertOrigin(exchange: Exchange): void {
+  const origin = exchange.header('origin')
+  if (origin === undefined || exchange.method === 'OPTIONS') return
+  if (/^https?:\/\/(.+)$/.exec(origin)?.[1] === exchange.header('host')) return
+  throw new RequestProblem('origin_refused', 'Pages of other sites may not use this server.')
+}

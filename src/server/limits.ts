@@ -1,0 +1,41 @@
+/** Every limit of the server: its unit and its reason. */
+
+const MIB = 1024 * 1024
+
+/** Heads of a request: room for a token, cookies of a proxy and producer headers. */
+export const HEADER_BYTES_MAX: number = 16 * 1024
+
+/** Bodies that are being received or applied, all together: what a crowd of senders may take of RAM. */
+export const BODIES_BYTES_MAX: number = 256 * MIB
+
+export const CONNECTIONS_MAX = 16_384
+
+/** A head that takes longer comes from someone who wants to hold the connection. */
+export const HEADERS_TIMEOUT_MS = 15_000
+
+/** A whole request, body and all. */
+export const REQUEST_TIMEOUT_MS = 120_000
+
+/** A connection on which nothing is asked is kept this long; longer than what proxies wait between two requests. */
+export const KEEP_ALIVE_MS = 65_000
+
+/** A reader that takes nothing for this long is cut off: what it does not take is held for it. */
+export const SLOW_READER_MS = 30_000
+
+/** After a signal to stop, requests have this long to end by themselves. */
+export const DRAIN_MS = 10_000
+
+/** What one catch-up answer of a stream holds at about most; the rest comes with the next offset. */
+export const STREAM_CHUNK_BYTES: number = 4 * MIB
+
+/** A long poll ends without data after this; below what proxies wait for an answer. */
+export const LONG_POLL_MS = 15_000
+
+/** A quiet event stream says this often that it is there. */
+export const SSE_KEEP_ALIVE_MS = 15_000
+
+/** An event stream ends after this, so that caches and balancers can collapse and move readers. */
+export const SSE_LIFE_MS = 60_000
+
+/** The path of a stream, decoded. */
+export const STREAM_PATH_CHARS_MAX = 1_024

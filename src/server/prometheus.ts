@@ -1,0 +1,91 @@
+/**
+ * The metrics port as Prometheus has it. `prom-client` is loaded when the metrics are asked for, or when much was
+ * counted without it, so that no start waits for it.
+ */
+import type { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { present } from '../base/assert.ts'
+import type { MetricLabels, Metrics } from '../base/metrics.ts'
+
+type Prometheus = typeof import('prom-client')
+
+/** Of durations in ms and of sizes alike: three steps a decade, from a tenth to ten millions. */
+const BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7]
+
+/** What is kept uncounted until it is loaded. */
+const EARLY_MAX = 1_000
+
+export class PrometheusMetrics implements Metrics {
+  #loaded: { readonly prometheus: Prometheus; readonly registry: Registry } | null = null
+  #loading: Promise<Registry> | null = null
+  readonly #series = new Map<string, Counter | Gauge | Histogram>()
+  #early: (() => void)[] = []
+
+  count(name: string, delta: number, labels: MetricLabels = {}): void {
+    this.#use(() => this.#metric('Counter', name, labels).inc(labels, delta))
+  }
+
+  gauge(name: string, value: number, labels: MetricLabels = {}): void {
+    this.#use(() => this.#metric('Gauge', name, labels).set(labels, value))
+  }
+
+  observe(name: string, value: number, labels: MetricLabels = {}): void {
+    this.#use(() => this.#metric('Histogram', name, labels).observe(labels, value))
+  }
+
+  /** Loads what keeps the metrics, and begins with those of the process. */
+  #load(): Promise<Registry> {
+    this.#loading ??= import('prom-client').then((loaded) => {
+      const prometheus = loaded.default
+      const registry = new prometheus.Registry()
+      this.#loaded = { prometheus, registry }
+      prometheus.collectDefaultMetrics({ register: registry, prefix: 'stratalog_' })
+      for (const use of this.#early.splice(0)) use()
+      return registry
+    })
+    return this.#loading
+  }
+
+  /** The text that is scraped, with its content type. */
+  async text(): Promise<{ readonly contentType: string; readonly body: string }> {
+    const registry = await this.#load()
+    return { contentType: registry.contentType, body: await registry.metrics() }
+  }
+
+  #use(use: () => void): void {
+    if (this.#loaded !== null) {
+      use()
+      return
+    }
+    this.#early.push(use)
+    if (this.#early.length >= EARLY_MAX) void this.#load()
+  }
+
+  #metric(kind: 'Counter', name: string, labels: MetricLabels): Counter
+  #metric(kind: 'Gauge', name: string, labels: MetricLabels): Gauge
+  #metric(kind: 'Histogram', name: string, labels: MetricLabels): Histogram
+  #metric(
+    kind: 'Counter' | 'Gauge' | 'Histogram',
+    name: string,
+    labels: MetricLabels,
+  ): Counter | Gauge | Histogram {
+    const known = this.#series.get(name)
+    if (known !== undefined) return known
+    const { prometheus, registry } = present(this.#loaded, 'metrics are used once they are loaded')
+    const { Counter, Gauge, Histogram } = prometheus
+    const registers = [registry]
+    const config = {
+      name,
+      help: name.replaceAll('_', ' '),
+      labelNames: Object.keys(labels),
+      registers,
+    }
+    const made =
+      kind === 'Counter'
+        ? new Counter(config)
+        : kind === 'Gauge'
+          ? new Gauge(config)
+          : new Histogram({ ...config, buckets: BUCKETS })
+    this.#series.set(name, made)
+    return made
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Routes as data: what is served, what OpenAPI says of it and what a token needs for it are one list. A path is made of
+ * fixed parts and of `{name}`; `{name...}` at its end takes the rest.
+ */
+import type { Exchange } from './exchange.ts'
+import { RequestProblem } from './http-error.ts'
+
+export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE' | 'OPTIONS'
+
+/** What a token allows. */
+export type Scope = 'read' | 'append' | 'sql' | 'admin'
+
+export interface Route {
+  readonly method: Method
+  readonly path: string
+  /** Null: open to everyone who reaches the server. */
+  readonly scope: Scope | null
+  /** The log that the request is about; null: the whole engine, which needs a token for all logs. */
+  readonly logOf?: (exchange: Exchange) => string | null
+  /** Another log that the request reads; null: none. */
+  readonly readsOf?: (exchange: Exchange) => string | null
+  /** One sentence for people. */
+  readonly summary: string
+  readonly run: (exchange: Exchange) => Promise<void> | void
+}
+
+interface CompiledRoute {
+  readonly route: Route
+  readonly parts: readonly string[]
+  readonly rest: string | null
+}
+
+export class Router {
+  readonly routes: readonly Route[]
+  readonly #compiled: readonly CompiledRoute[]
+
+  constructor(routes: readonly Route[]) {
+    this.routes = routes
+    this.#compiled = routes.map(compile)
+  }
+
+  /**
+   * The route of a request, whose parameters are set.
+   * @throws RequestProblem `route_not_found`, `method_not_allowed`, `request_invalid` for a path that does not decode.
+   */
+  find(exchange: Exchange): Route {
+    const parts = exchange.path.split('/').slice(1)
+    const matching = this.#compiled.filter((compiled) => matches(compiled, parts))
+    const asked = (method: string): CompiledRoute | undefined =>
+      matching.find(({ route }) => route.method === method)
+    // A HEAD is a GET whose body is left out.
+    const found = asked(exchange.method) ?? (exchange.method === 'HEAD' ? asked('GET') : undefined)
+    if (found !== undefined) {
+      exchange.setParameters(parametersOf(found, parts))
+      return found.route
+    }
+    if (matching.length === 0)
+      throw new RequestProblem('route_not_found', 'There is nothing at this path.')
+    const allowed = matching.map(({ route }) => route.method)
+    throw new RequestProblem('method_not_allowed', `This path takes ${allowed.join(', ')}.`, {
+      allow: allowed.join(', '),
+    })
+  }
+}
+
+function compile(route: Route): CompiledRoute {
+  const parts = route.path.split('/').slice(1)
+  const last = parts.at(-1) ?? ''
+  if (!last.endsWith('...}')) return { route, parts, rest: null }
+  return { route, parts: parts.slice(0, -1), rest: last.slice(1, -4) }
+}
+
+function matches({ parts, rest }: CompiledRoute, given: readonly string[]): boolean {
+  if (rest === null ? given.length !== parts.length : given.length <= parts.length) return false
+  return parts.every((part, index) =>
+    part.startsWith('{') ? given[index] !== '' : part === given[index],
+  )
+}
+
+function parametersOf(
+  { parts, rest }: CompiledRoute,
+  given: readonly string[],
+): Readonly<Record<string, string>> {
+  const found: Record<string, string> = {}
+  for (const [index, part] of parts.entries()) {
+    if (part.startsWith('{')) found[part.slice(1, -1)] = decoded(given[index] ?? '')
+  }
+  if (rest !== null) found[rest] = given.slice(parts.length).map(decoded).join('/')
+  return found
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw new RequestProblem('request_invalid', 'The path has a % that no two hex digits follow.')
+  }
+}

@@ -1,0 +1,111 @@
+/** The composition root of the server: from an open engine to a socket that answers. */
+import type { Clock } from '../base/clock.ts'
+import { StratalogError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Random } from '../base/random.ts'
+import type { Stratalog } from '../engine/stratalog.ts'
+import { engineRoutes } from './api/engine-routes.ts'
+import { logRoutes } from './api/log-routes.ts'
+import { sqlRoutes } from './api/sql-routes.ts'
+import { healthRoutes } from './health-routes.ts'
+import { HostList, isLoopback } from './host-list.ts'
+import { HttpServer } from './http-server.ts'
+import { openApiOf } from './openapi.ts'
+import type { PrometheusMetrics } from './prometheus.ts'
+import { Readiness } from './readiness.ts'
+import { type Route, Router } from './router.ts'
+import { StreamRegistry } from './streams/stream-registry.ts'
+import { streamRoutes } from './streams/stream-routes.ts'
+import { TokenGate } from './tokens.ts'
+
+export interface ServeOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  /** Names that requests may give as their Host, besides addresses and `localhost`. */
+  readonly allowedHosts: readonly string[]
+  /** Whether the engine has a data directory. */
+  readonly isDurable: boolean
+}
+
+export interface ServePorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly metrics: PrometheusMetrics
+  /** The file of tokens as it is now; null: none are needed. */
+  readonly readTokens: (() => Promise<string>) | null
+}
+
+export interface RunningServer {
+  readonly url: string
+  /** Lets requests end and closes the sockets. The engine stays open. */
+  readonly stop: () => Promise<void>
+}
+
+/** @throws StratalogError `argument_invalid` for an address that may not, or cannot, be listened on. */
+export async function startServer(
+  db: Stratalog,
+  options: ServeOptions,
+  ports: ServePorts,
+): Promise<RunningServer> {
+  const { host, port, allowedHosts } = options
+  const { clock, random, metrics, readTokens } = ports
+  const logger = ports.logger.child('server')
+  const gate = readTokens === null ? null : new TokenGate(readTokens, clock)
+  if (gate === null && !isLoopback(host)) {
+    throw new StratalogError(
+      'argument_invalid',
+      `${host} can be reached from other machines, and there is no token: make one with 'stratalog token create' and give its file as --tokens, or listen on 127.0.0.1.`,
+      { details: { host } },
+    )
+  }
+  await gate?.refresh()
+  const server = new HttpServer({
+    router: new Router(routesOf(db, options.isDurable, { ...ports, logger })),
+    hosts: new HostList([host, ...allowedHosts]),
+    clock,
+    random,
+    logger,
+    authorize: async (exchange, route) => gate?.authorize(exchange, route),
+    onAnswer: (route, status, elapsedMs) => {
+      metrics.count('stratalog_http_requests_total', 1, { route, status: String(status) })
+      metrics.observe('stratalog_http_request_ms', elapsedMs, { route })
+    },
+  })
+  const bound = await server.listen(host, port)
+  const shownHost = host.includes(':') ? `[${host}]` : host
+  return { url: `http://${shownHost}:${bound}`, stop: () => server.stop() }
+}
+
+/** Everything that is served. */
+export function routesOf(db: Stratalog, isDurable: boolean, ports: ServePorts): readonly Route[] {
+  const { metrics } = ports
+  const routes: readonly Route[] = [
+    ...healthRoutes(new Readiness(db, ports.clock, isDurable)),
+    {
+      method: 'GET',
+      path: '/metrics',
+      scope: 'read',
+      summary: 'What Prometheus scrapes.',
+      run: async (exchange) => {
+        // The figures of the memory tier go to the metrics when they are asked for.
+        db.memoryMetrics()
+        const { contentType, body } = await metrics.text()
+        exchange.send(200, { 'content-type': contentType, 'cache-control': 'no-store' }, body)
+      },
+    },
+    {
+      method: 'GET',
+      path: '/openapi.json',
+      scope: null,
+      summary: 'This API as OpenAPI 3.1.',
+      run: (exchange) => exchange.sendJson(200, openApiOf(routes)),
+    },
+    ...logRoutes(db),
+    ...sqlRoutes(db),
+    ...engineRoutes(db),
+    ...streamRoutes(() => StreamRegistry.open(db, isDurable, ports), ports),
+  ]
+  return routes
+}

@@ -1,0 +1,297 @@
+/** Every stream by its path: creating, forking, finding, closing and deleting. */
+import type { Clock } from '../../base/clock.ts'
+import { isStratalogError } from '../../base/errors.ts'
+import type { Logger } from '../../base/logger.ts'
+import { Mutex } from '../../base/mutex.ts'
+import { type Random, randomHex } from '../../base/random.ts'
+import type { Log } from '../../engine/log.ts'
+import type { Stratalog } from '../../engine/stratalog.ts'
+import { RequestProblem } from '../http-error.ts'
+import { type CreatedStream, StreamEvents } from './stream-events.ts'
+import { freeLogName } from './stream-names.ts'
+import { appendMessages, forkPoint, messagesOf, streamSchema } from './stream-records.ts'
+import { type ProducerStamp, Stream, type StreamConfig, mediaType } from './stream.ts'
+import { streamConflict, streamGone, streamNotFound } from './stream-problems.ts'
+
+export interface StreamRegistryPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+export interface Creation {
+  readonly stream: Stream
+  readonly isNew: boolean
+}
+
+const DEFAULT_TYPE = 'application/octet-stream'
+
+export class StreamRegistry {
+  readonly #db: Stratalog
+  readonly #ports: StreamRegistryPorts
+  readonly #events: StreamEvents
+  readonly #byPath = new Map<string, Stream>()
+  /** Creations and deletions of one path happen one after the other. */
+  readonly #paths = new Map<string, { readonly mutex: Mutex; users: number }>()
+  /** Names that creations under way have chosen. */
+  readonly #chosen = new Set<string>()
+
+  private constructor(db: Stratalog, events: StreamEvents, ports: StreamRegistryPorts) {
+    this.#db = db
+    this.#events = events
+    this.#ports = ports
+  }
+
+  /** Finds the streams of earlier lives of the engine. */
+  static async open(
+    db: Stratalog,
+    isDurable: boolean,
+    ports: StreamRegistryPorts,
+  ): Promise<StreamRegistry> {
+    const registry = new StreamRegistry(db, await StreamEvents.open(db, isDurable), ports)
+    await registry.#recover()
+    return registry
+  }
+
+  /** @throws RequestProblem `stream_gone` for one that only forks need; StratalogError `log_not_found`. */
+  get(path: string): Stream {
+    const stream = this.#find(path)
+    if (stream === null) throw streamNotFound(path)
+    if (stream.isDeleted) throw streamGone()
+    return stream
+  }
+
+  /** Its time to live begins anew. */
+  touch(stream: Stream): void {
+    stream.lastUse = this.#ports.clock.now()
+  }
+
+  /**
+   * Creates a stream, or finds one that was created just so.
+   * @throws RequestProblem `stream_conflict`, `request_invalid`; StratalogError `log_not_found` for a source.
+   */
+  create(path: string, asked: StreamConfig, body: Buffer, isClosed: boolean): Promise<Creation> {
+    return this.#alone(path, async () => {
+      const existing = this.#find(path)
+      if (existing !== null) return { stream: sameStream(existing, asked, isClosed), isNew: false }
+      return { stream: await this.#createNew(path, asked, body, isClosed), isNew: true }
+    })
+  }
+
+  /** @throws as `get` does. */
+  delete(path: string): Promise<void> {
+    return this.#alone(path, async () => {
+      const stream = this.get(path)
+      const { id } = stream.identity
+      await this.#events.add({ event: 'deleted', stream: id, path, details: null })
+      this.#remove(stream)
+    })
+  }
+
+  /** Resolves once the end of the stream is durable; called when nothing else is appended to it. */
+  async close(stream: Stream, by: ProducerStamp | null): Promise<void> {
+    const { id, path } = stream.identity
+    await this.#events.add({ event: 'closed', stream: id, path, details: { by } })
+    stream.close(by)
+  }
+
+  async #createNew(
+    path: string,
+    asked: StreamConfig,
+    body: Buffer,
+    isClosed: boolean,
+  ): Promise<Stream> {
+    const source = asked.forkedFrom === null ? null : this.#sourceOf(asked.forkedFrom)
+    const contentType = contentTypeFor(asked, source)
+    const isJson = mediaType(contentType) === 'application/json'
+    const messages = body.length === 0 ? [] : messagesOf(body, isJson)
+    const point = await pointOfFork(asked, source)
+    const initial = point.rest === null ? messages : [point.rest, ...messages]
+    const log = freeLogName(path, (name) => this.#chosen.has(name) || this.#hasLog(name))
+    const created: CreatedStream = {
+      log,
+      asked,
+      contentType,
+      ...expiryFor(asked, source),
+      source: source?.identity.id ?? null,
+      base: point.offset,
+      initial: initial.length,
+      isClosed,
+    }
+    const id = randomHex(this.#ports.random, 8)
+    this.#chosen.add(log)
+    // From here on the source stays, whatever becomes of its own path.
+    if (source !== null) source.forks++
+    try {
+      await this.#events.add({ event: 'created', stream: id, path, details: created })
+      const made = await this.#db.createLog(log, { schema: streamSchema(isJson) })
+      if (initial.length > 0) await appendMessages(made, isJson, initial)
+      const stream = this.#build(id, path, created, source, made)
+      this.#byPath.set(path, stream)
+      return stream
+    } catch (error) {
+      if (source !== null) this.#leave(source)
+      throw error
+    } finally {
+      this.#chosen.delete(log)
+    }
+  }
+
+  #build(
+    id: string,
+    path: string,
+    created: CreatedStream,
+    source: Stream | null,
+    log: Log,
+  ): Stream {
+    const { asked, contentType, ttlSeconds, expiresAt, base, isClosed } = created
+    const identity = { id, path, asked, contentType, ttlSeconds, expiresAt, source, base }
+    const stream = new Stream(identity, log, this.#ports.clock.now())
+    if (isClosed) stream.close(null)
+    return stream
+  }
+
+  #sourceOf(path: string): Stream {
+    const source = this.#find(path)
+    if (source === null) throw streamNotFound(path)
+    if (source.isDeleted)
+      throw streamConflict('The source was deleted, and is there for its other forks only.')
+    return source
+  }
+
+  /** What is there under a path; one that expired is removed first. */
+  #find(path: string): Stream | null {
+    const stream = this.#byPath.get(path)
+    if (stream === undefined) return null
+    if (stream.isDeleted || !stream.isExpired(this.#ports.clock.now())) return stream
+    const { id } = stream.identity
+    this.#events
+      .add({ event: 'deleted', stream: id, path, details: null })
+      .catch((error: unknown) => {
+        this.#ports.logger.warn('the expiry of a stream was not recorded', { error: String(error) })
+      })
+    this.#remove(stream)
+    return this.#byPath.get(path) ?? null
+  }
+
+  /** Gone, or there for its forks only. */
+  #remove(stream: Stream): void {
+    stream.delete()
+    if (stream.forks === 0) this.#drop(stream)
+  }
+
+  #drop(stream: Stream): void {
+    if (this.#byPath.get(stream.path) === stream) this.#byPath.delete(stream.path)
+    const { source } = stream.identity
+    if (source !== null) this.#leave(source)
+  }
+
+  /** A fork of it is no more. */
+  #leave(source: Stream): void {
+    source.forks--
+    if (source.forks === 0 && source.isDeleted) this.#drop(source)
+  }
+
+  #hasLog(name: string): boolean {
+    try {
+      this.#db.log(name)
+      return true
+    } catch (error) {
+      if (isStratalogError(error) && error.code === 'log_not_found') return false
+      throw error
+    }
+  }
+
+  async #recover(): Promise<void> {
+    const streams = new Map<string, Stream>()
+    for await (const { event, stream: id, path, details } of this.#events.all()) {
+      const known = streams.get(id)
+      if (event === 'created') {
+        const stream = this.#revived(id, path, details, streams)
+        if (stream !== null) streams.set(id, stream)
+      } else if (event === 'closed') known?.close(details.by)
+      else known?.delete()
+    }
+    for (const stream of streams.values()) {
+      const { source } = stream.identity
+      if (source !== null) source.forks++
+    }
+    // Forks come after their sources: backwards, a source knows whether a fork of it is left.
+    for (const stream of [...streams.values()].reverse()) {
+      if (!stream.isDeleted || stream.forks > 0) this.#byPath.set(stream.path, stream)
+      else if (stream.identity.source !== null) stream.identity.source.forks--
+    }
+  }
+
+  /** A stream as it was created; null where a crash or a lost log left it without its first records. */
+  #revived(
+    id: string,
+    path: string,
+    created: CreatedStream,
+    streams: ReadonlyMap<string, Stream>,
+  ): Stream | null {
+    const source = created.source === null ? null : streams.get(created.source)
+    if (source === undefined || !this.#hasLog(created.log)) return null
+    const log = this.#db.log(created.log)
+    if (log.range().end < created.initial) return null
+    return this.#build(id, path, created, source, log)
+  }
+
+  async #alone<T>(path: string, section: () => Promise<T>): Promise<T> {
+    const entry = this.#paths.get(path) ?? { mutex: new Mutex(), users: 0 }
+    this.#paths.set(path, entry)
+    entry.users++
+    try {
+      return await entry.mutex.run(section)
+    } finally {
+      entry.users--
+      if (entry.users === 0) this.#paths.delete(path)
+    }
+  }
+}
+
+/** The stream that is there, if it was created just so. @throws RequestProblem `stream_conflict`. */
+function sameStream(existing: Stream, asked: StreamConfig, isClosed: boolean): Stream {
+  if (existing.isDeleted)
+    throw streamConflict('A stream was deleted here, and is there for its forks still.')
+  const had = existing.identity.asked
+  const typeOf = (config: StreamConfig): string =>
+    mediaType(config.contentType ?? existing.identity.contentType)
+  const isSame =
+    typeOf(asked) === typeOf(had) &&
+    asked.ttlSeconds === had.ttlSeconds &&
+    asked.expiresAt === had.expiresAt &&
+    asked.forkedFrom === had.forkedFrom &&
+    (asked.forkOffset === null || asked.forkOffset === had.forkOffset) &&
+    asked.forkSubOffset === had.forkSubOffset &&
+    isClosed === existing.isClosed
+  if (isSame) return existing
+  throw streamConflict('A stream of another configuration is there.')
+}
+
+function contentTypeFor({ contentType }: StreamConfig, source: Stream | null): string {
+  if (source === null) return contentType ?? DEFAULT_TYPE
+  const inherited = source.identity.contentType
+  if (contentType === null || mediaType(contentType) === mediaType(inherited)) return inherited
+  throw streamConflict(`The source's content type is ${inherited}.`)
+}
+
+/** A fork without an expiry of its own has that of its source. */
+function expiryFor(
+  { ttlSeconds, expiresAt }: StreamConfig,
+  source: Stream | null,
+): Pick<CreatedStream, 'ttlSeconds' | 'expiresAt'> {
+  if (source === null || ttlSeconds !== null || expiresAt !== null) return { ttlSeconds, expiresAt }
+  return { ttlSeconds: source.identity.ttlSeconds, expiresAt: source.identity.expiresAt }
+}
+
+async function pointOfFork(
+  { forkOffset, forkSubOffset }: StreamConfig,
+  source: Stream | null,
+): Promise<{ readonly offset: number; readonly rest: Buffer | null }> {
+  if (source === null) return { offset: 0, rest: null }
+  const offset = forkOffset ?? source.tail
+  if (offset > source.tail)
+    throw new RequestProblem('request_invalid', 'Stream-Fork-Offset lies beyond the source.')
+  return forkSubOffset === 0 ? { offset, rest: null } : forkPoint(source, offset, forkSubOffset)
+}
