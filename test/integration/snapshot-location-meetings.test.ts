@@ -1,7 +1,7 @@
 /** Snapshots at a place of their own that meet each other, and deletions of them. */
 import { expect, test } from 'vitest'
 import { MemoryLogger } from '../../src/base/logger.ts'
-import { Stratalog, VirtualClock, verifyFiles } from '../../src/index.ts'
+import { Stratalog, VirtualClock, restoreArchive, verifyFiles } from '../../src/index.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const HOUR = 3_600_000
@@ -51,4 +51,25 @@ test('what was let go of with the last snapshot that held it comes back with the
   await using db = await open(snapshotLocation, clock)
   expect(await db.log('log').read().toArray()).toHaveLength(20)
   expect(await db.log('other').read().toArray()).toHaveLength(10)
+})
+
+test('a snapshot needs no room on the disk for records that the WAL has', async () => {
+  const root = await temporaryDirectory()
+  const options = { dataDir: `${root}/data`, snapshotLocation: `${root}/snapshots` }
+  const ports = { clock: new VirtualClock(), logger: new MemoryLogger() }
+  {
+    await using db = await Stratalog.open({ ...options, maxDiskBytes: '16KB' }, ports)
+    const log = await db.createLog('log', { storage: { mode: 'persistent' } })
+    for (let count = 0; count < 20; count++) {
+      await log.append(Array.from({ length: 500 }, (_, n) => ({ n: Math.sin(count * 500 + n) })))
+      await db.tier.now({ to: 'disk' })
+    }
+    expect((await db.tier.now({ to: 'disk' })).failed).toMatchObject([{ code: 'disk_budget_full' }])
+    await db.snapshot({ name: 'full' })
+  }
+  const archive = `file://${options.snapshotLocation}`
+  const restored = `${root}/restored`
+  await restoreArchive({ archive, dataDir: restored, snapshot: 'full' })
+  await using db = await Stratalog.openReadOnly({ dataDir: restored })
+  expect(await db.log('log').read().toArray()).toHaveLength(10_000)
 })
