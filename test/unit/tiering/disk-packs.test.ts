@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
+import { systemClock } from '../../../src/base/clock.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
 import { detachLog } from '../../../src/tiering/detach.ts'
+import { removeFiles } from '../../../src/tiering/evict.ts'
+import { sweepPacks } from '../../../src/tiering/loose-packs.ts'
 import { appendRows } from '../../support/live-logs.ts'
 import { type Bench, DATA_DIR, HYBRID_POLICY, eager, tieringBench } from '../../support/tiering.ts'
 
@@ -78,4 +81,32 @@ test('the disk gets back all of a pack whose last log is detached', async () => 
   }
   expect(bench.diskBudget.usedBytes).toBe(0)
   expect(await packBytes(bench)).toBe(0)
+})
+
+test('what two logs share of a pack is given back once', async () => {
+  const bench = await tieringBench({ maxDiskBytes: 1e6 })
+  const logs: LiveLog[] = []
+  for (let count = 0; count < 5; count++) {
+    logs.push(await bench.addLog({ policy: eager({ archiveAfter: 1e9, diskTtl: 1e9 }) }))
+    await append(bench, logs[count] as LiveLog, 10)
+  }
+  await bench.scheduler.run()
+  const locations = logs.flatMap((log) => log.partition(0).segments.at(0)?.disk ?? [])
+  expect(locations).toHaveLength(5)
+  const [shared] = locations
+  const forget = logs.map(({ id: logId }) => ({
+    kind: 'segment-copy-dropped' as const,
+    logId,
+    partition: 0,
+    baseOffset: 0,
+    tier: 'disk' as const,
+  }))
+  if (shared !== undefined) removeFiles(bench.context, bench.disk, [shared])
+  await sweepPacks(bench.context)
+  await bench.disk.manifest.commit(forget)
+  removeFiles(bench.context, bench.disk, locations)
+  await sweepPacks(bench.context)
+  await systemClock.yield()
+  expect(await packBytes(bench)).toBe(0)
+  expect(bench.diskBudget.usedBytes).toBe(0)
 })
