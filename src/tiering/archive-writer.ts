@@ -62,7 +62,7 @@ export class ArchiveWriter {
 
   /** Puts a segment under its content-derived key and reads length and checksum back from the store. */
   async putSegment(key: string, bytes: Uint8Array, sha256: string): Promise<void> {
-    if (this.state?.unnamed?.get(key)?.isDoomed === true)
+    if (this.#isDoomed(key))
       throw new StratalogError(
         'object_exists',
         `${key} was left over from a crash and is removed; nothing is put there again.`,
@@ -234,6 +234,10 @@ export class ArchiveWriter {
     return startOf(state, log, partition) !== null || sharedEdits(state, log).length > 0
   }
 
+  #isDoomed(key: string): boolean {
+    return this.state?.unnamed?.get(key)?.isDoomed === true
+  }
+
   #startEdits(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
     return log.partitions.flatMap(({ partition }) => {
       const startOffset = startOf(state, log, partition)
@@ -249,6 +253,7 @@ export class ArchiveWriter {
 
   /** Whether a pack is in the store as it was put, which its name says, and has room for what lies there. */
   async hasPack({ object, position, length }: Location): Promise<boolean> {
+    if (this.#isDoomed(object)) return false
     const head = await this.store.head(object)
     if (head === null || head.length < position + length) return false
     return packPath(head.sha256 ?? (await sha256Hex(await this.store.get(object)))) === object

@@ -14,6 +14,8 @@
  * the end of the manifest was lost, and `verify` names it. An object of a log that some snapshot names, and what is
  * not ours.
  *
+ * A pack goes as a segment does, once that holds of all that its own index says it has; its key is not forgotten, as
+ * nothing says then what it had.
  * A page of a base that no base names is noted and removed too, while no base is being written; manifests are whole
  * without their bases. Puts that were begun in parts and not ended are given up when they are older than the grace:
  * one that was still under way fails, and is tried again.
@@ -21,9 +23,18 @@
 import { isStratalogError } from '../base/errors.ts'
 import type { ManifestEdit, ManifestState } from '../format/manifest.ts'
 import type { UnnamedObjects } from '../format/manifest-unnamed.ts'
-import { PAGES_DIRECTORY, type ParsedPath, SEGMENTS_DIRECTORY, parsePath } from '../format/paths.ts'
+import {
+  PACKS_DIRECTORY,
+  PAGES_DIRECTORY,
+  SEGMENTS_DIRECTORY,
+  type ParsedPath,
+  type SegmentName,
+  isPackPath,
+  parsePath,
+} from '../format/paths.ts'
 import { wholePartition } from '../log/archive-view.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
+import { readingStore, segmentsAt } from '../log/pack-contents.ts'
 import type { ObjectStore, UnfinishedPut } from '../storage/object-store.ts'
 import { PROBE_PREFIX } from '../storage/probe.ts'
 import type { TieringContext } from './context.ts'
@@ -31,7 +42,7 @@ import type { TieringContext } from './context.ts'
 export interface Orphan {
   readonly key: string
   /** `unfinished`: parts of a put that did not end; `probe`: of the look whether a store takes conditional writes. */
-  readonly kind: 'segment' | 'page' | 'probe' | 'unfinished'
+  readonly kind: 'segment' | 'pack' | 'page' | 'probe' | 'unfinished'
   /** Null where the store does not say. */
   readonly bytes: number | null
   /** `waiting` for its grace; `due`: what a dry run would remove. */
@@ -49,9 +60,14 @@ const PARALLEL_DELETES = 8
 
 interface Found {
   readonly key: string
-  readonly kind: 'segment' | 'page' | 'probe'
+  readonly kind: 'segment' | 'pack' | 'page' | 'probe'
   readonly bytes: number
+  /** Of a segment or a pack: what lies there. */
+  readonly held: readonly Held[]
 }
+
+/** A segment, by its place. */
+type Held = Pick<SegmentName, 'logId' | 'partition' | 'baseOffset'>
 
 /**
  * @param manifest the archive's, whose state is all there is.
@@ -106,32 +122,46 @@ async function findOrphans(
   pages: ReadonlySet<string>,
 ): Promise<readonly Found[]> {
   const kept = keptInMind(state)
+  const packs = namedPacks(state)
   const found: Found[] = []
-  for (const prefix of [`${SEGMENTS_DIRECTORY}/`, `${PAGES_DIRECTORY}/`, PROBE_PREFIX]) {
-    for await (const { key, length: bytes } of store.list(prefix)) {
-      const kind = prefix === PROBE_PREFIX ? 'probe' : kindOf(key, parsePath(key), state, pages)
-      if (kind !== null && !kept.has(key)) found.push({ key, kind, bytes })
+  for (const directory of [SEGMENTS_DIRECTORY, PACKS_DIRECTORY, PAGES_DIRECTORY]) {
+    for await (const { key, length: bytes } of store.list(`${directory}/`)) {
+      const parsed = parsePath(key)
+      if (parsed === null || kept.has(key) || packs.has(key)) continue
+      const { kind } = parsed
+      if (kind === 'segment' || kind === 'pack') {
+        const held = kind === 'segment' ? [parsed] : await segmentsAt(key, readingStore(store))
+        if (isLeftOver(state, { key, held })) found.push({ key, kind, bytes, held })
+      } else if (kind === 'manifest' && parsed.file.kind === 'page') {
+        if (!pages.has(parsed.file.sha256)) found.push({ key, kind: 'page', bytes, held: [] })
+      }
     }
   }
+  for await (const { key, length: bytes } of store.list(PROBE_PREFIX))
+    found.push({ key, kind: 'probe', bytes, held: [] })
   return found
 }
 
-function kindOf(
-  key: string,
-  parsed: ParsedPath | null,
-  state: ManifestState,
-  pages: ReadonlySet<string>,
-): Found['kind'] | null {
-  if (parsed?.kind === 'segment') return isLeftOver(state, key) ? 'segment' : null
-  if (parsed?.kind !== 'manifest' || parsed.file.kind !== 'page') return null
-  return pages.has(parsed.file.sha256) ? null : 'page'
+/** Packs that segments lie in, so that the index of none of them is asked for. */
+function namedPacks(state: ManifestState): ReadonlySet<string> {
+  const packs = new Set<string>()
+  for (const { partitions } of state.logs.values())
+    for (const { segments } of partitions)
+      for (const { object } of segments.having('object'))
+        if (object !== null && isPackPath(object.object)) packs.add(object.object)
+  return packs
 }
 
-/** Whether no segment has this object, and none will want its records: others have been named in their place. */
-function isLeftOver(state: ManifestState, key: string): boolean {
-  const parsed = parsePath(key)
-  if (parsed?.kind !== 'segment') return false
-  const { logId, partition: number, baseOffset } = parsed
+/** Whether no segment lies in this object, and none will want its records: others have been named in their place. */
+function isLeftOver(state: ManifestState, { key, held }: Pick<Found, 'key' | 'held'>): boolean {
+  return held.length > 0 && held.every((segment) => isReplaced(state, key, segment))
+}
+
+function isReplaced(
+  state: ManifestState,
+  key: string,
+  { logId, partition: number, baseOffset }: Held,
+): boolean {
   const log = state.logs.get(logId)
   if (log === undefined) return state.deletedLogIds.has(logId) && !isInSnapshot(state, logId)
   const partition = log.partitions[number]
@@ -164,12 +194,13 @@ function sentence(
   const known: UnnamedObjects = state.unnamed ?? new Map()
   const kept = keptInMind(state)
   const still = found.filter(
-    ({ key, kind }) => kind !== 'segment' || (isLeftOver(state, key) && !kept.has(key)),
+    (entry) => !isDoomedFirst(entry) || (isLeftOver(state, entry) && !kept.has(entry.key)),
   )
   const noted = still.flatMap(({ key }) => (known.has(key) ? [] : [key]))
-  const doomed = still.flatMap(({ key, kind }) => {
+  const doomed = still.flatMap((entry) => {
+    const { key } = entry
     const note = known.get(key) ?? { since: now, isDoomed: false }
-    return kind === 'segment' && !note.isDoomed && note.since <= now - grace ? [key] : []
+    return isDoomedFirst(entry) && !note.isDoomed && note.since <= now - grace ? [key] : []
   })
   return [
     ...(noted.length === 0
@@ -179,10 +210,15 @@ function sentence(
   ]
 }
 
-function isDue({ unnamed }: ManifestState, { key, kind }: Found, before: number): boolean {
-  const note = unnamed?.get(key)
+function isDue({ unnamed }: ManifestState, found: Found, before: number): boolean {
+  const note = unnamed?.get(found.key)
   if (note === undefined) return false
-  return kind === 'segment' ? note.isDoomed : note.since <= before
+  return isDoomedFirst(found) ? note.isDoomed : note.since <= before
+}
+
+/** Segments could be given its key. */
+function isDoomedFirst({ kind }: Found): boolean {
+  return kind === 'segment' || kind === 'pack'
 }
 
 async function remove(
@@ -222,7 +258,9 @@ function forgetting(state: ManifestState, left: ReadonlySet<string>): readonly M
   const objects = [...(state.unnamed ?? [])].flatMap(([key, { isDoomed }]) => {
     const parsed = parsePath(key)
     if (left.has(key)) return []
-    return isDoomed && parsed?.kind === 'segment' && couldBePut(state, parsed) ? [] : [key]
+    const isKept =
+      parsed?.kind === 'pack' || (parsed?.kind === 'segment' && couldBePut(state, parsed))
+    return isDoomed && isKept ? [] : [key]
   })
   return objects.length === 0 ? [] : [{ kind: 'objects-forgotten', objects }]
 }

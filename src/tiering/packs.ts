@@ -36,6 +36,8 @@ export interface PackedSegment extends PackedBytes {
   readonly partition: Partition
   /** Segments that are kept as long share packs. */
   readonly retention: number | null
+  /** Whether it may leave this place while its log keeps it; what stays there is in no pack with it. */
+  readonly isLeaving?: boolean
 }
 
 /** Objects, and files, of one meeting that are written at the same time. */
@@ -231,7 +233,8 @@ function grouped(
   for (const segment of small.toSorted(byRetention)) {
     const isFull =
       lastBytes + segment.bytes.length > packBytesMax || last.length === PACK_SEGMENTS_MAX
-    if (last.length === 0 || isFull) {
+    const isOther = last[0]?.isLeaving !== segment.isLeaving
+    if (last.length === 0 || isFull || isOther) {
       last = []
       lastBytes = 0
       groups.push(last)
@@ -245,6 +248,7 @@ function grouped(
 function byRetention(a: PackedSegment, b: PackedSegment): number {
   const [x, y] = [a, b].map(({ retention }) => retention ?? Number.MAX_SAFE_INTEGER)
   return (
+    Number(a.isLeaving ?? false) - Number(b.isLeaving ?? false) ||
     (x ?? 0) - (y ?? 0) ||
     a.name.logId - b.name.logId ||
     a.name.partition - b.name.partition ||
