@@ -60,9 +60,14 @@ export class ArchiveWriter {
     return this.#manifest?.state ?? null
   }
 
+  /** Whether the key is one of an object that is removed, as far as the archive is known: no segment may have it. */
+  isDoomed(key: string): boolean {
+    return this.state?.unnamed?.get(key)?.isDoomed === true
+  }
+
   /** Puts a segment under its content-derived key and reads length and checksum back from the store. */
   async putSegment(key: string, bytes: Uint8Array, sha256: string): Promise<void> {
-    if (this.state?.unnamed?.get(key)?.isDoomed === true)
+    if (this.isDoomed(key))
       throw new StratalogError(
         'object_exists',
         `${key} was left over from a crash and is removed; nothing is put there again.`,
