@@ -8,9 +8,12 @@
  *    from here on no segment is given that key, by this writer or a later one;
  * 3. only then it is removed. However late a removal takes effect, it takes nothing that is named;
  *    (a crash in between leaves objects that are doomed and still there: the next time they are removed)
- * 4. what is removed is forgotten, once no segment could be given its key: its offsets lie before their log's start.
+ * 4. what is removed is forgotten, once no segment could be given its key: its offsets lie before their log's start. The
+ *    key of a pack, which says nothing of its segments, stays in mind.
  *
- * Never taken: an object whose records lie behind all that the manifest names. It may be all there is of them, where
+ * A pack says in its index what it holds, and goes when nothing needs any of it. One whose index cannot be read stays.
+ *
+ * Never taken: an object of which some records lie behind all that the manifest names. It may be all there is of them, where
  * the end of the manifest was lost, and `verify` names it. An object of a log that some snapshot names, and what is
  * not ours.
  *
@@ -18,20 +21,30 @@
  * without their bases. Puts that were begun in parts and not ended are given up when they are older than the grace:
  * one that was still under way fails, and is tried again.
  */
+import type { Clock } from '../base/clock.ts'
 import { isStratalogError } from '../base/errors.ts'
 import type { ManifestEdit, ManifestState } from '../format/manifest.ts'
 import type { UnnamedObjects } from '../format/manifest-unnamed.ts'
-import { PAGES_DIRECTORY, type ParsedPath, SEGMENTS_DIRECTORY, parsePath } from '../format/paths.ts'
+import {
+  PACKS_DIRECTORY,
+  PAGES_DIRECTORY,
+  type ParsedPath,
+  SEGMENTS_DIRECTORY,
+  type SegmentName,
+  isPackPath,
+  parsePath,
+} from '../format/paths.ts'
 import { wholePartition } from '../log/archive-view.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
-import type { ObjectStore, UnfinishedPut } from '../storage/object-store.ts'
+import { readingStore, segmentsAt } from '../log/pack-contents.ts'
+import type { ListedObject, ObjectStore, UnfinishedPut } from '../storage/object-store.ts'
 import { PROBE_PREFIX } from '../storage/probe.ts'
 import type { TieringContext } from './context.ts'
 
 export interface Orphan {
   readonly key: string
   /** `unfinished`: parts of a put that did not end; `probe`: of the look whether a store takes conditional writes. */
-  readonly kind: 'segment' | 'page' | 'probe' | 'unfinished'
+  readonly kind: Found['kind'] | 'unfinished'
   /** Null where the store does not say. */
   readonly bytes: number | null
   /** `waiting` for its grace; `due`: what a dry run would remove. */
@@ -47,10 +60,14 @@ export interface OrphanOptions {
 /** Removed side by side. */
 const PARALLEL_DELETES = 8
 
+const SEGMENTS_PER_TURN = 4_096
+
 interface Found {
   readonly key: string
-  readonly kind: 'segment' | 'page' | 'probe'
+  readonly kind: 'segment' | 'pack' | 'page' | 'probe'
   readonly bytes: number
+  /** What lies there, of a segment or a pack. */
+  readonly holds: readonly SegmentName[]
 }
 
 /**
@@ -65,7 +82,7 @@ export async function collectOrphans(
 ): Promise<readonly Orphan[]> {
   const now = context.clock.now()
   const pages = await manifest.betweenBases(async (used) => used)
-  const found = await findOrphans(store, manifest.state, pages)
+  const found = await findOrphans(context, store, manifest.state, pages)
   const unfinished = await findUnfinished(context, store, now - grace)
   const orphan =
     (state: Orphan['state']) =>
@@ -101,43 +118,66 @@ export async function collectOrphans(
 
 /** Of all that lies there; only what nothing names is kept. */
 async function findOrphans(
+  { clock }: TieringContext,
   store: ObjectStore,
   state: ManifestState,
   pages: ReadonlySet<string>,
 ): Promise<readonly Found[]> {
   const kept = keptInMind(state)
   const found: Found[] = []
-  for (const prefix of [`${SEGMENTS_DIRECTORY}/`, `${PAGES_DIRECTORY}/`, PROBE_PREFIX]) {
-    for await (const { key, length: bytes } of store.list(prefix)) {
-      const kind = prefix === PROBE_PREFIX ? 'probe' : kindOf(key, parsePath(key), state, pages)
-      if (kind !== null && !kept.has(key)) found.push({ key, kind, bytes })
-    }
+  for await (const { key, length: bytes } of store.list(PROBE_PREFIX))
+    found.push({ key, kind: 'probe', bytes, holds: [] })
+  for await (const { key, length: bytes } of store.list(`${PAGES_DIRECTORY}/`))
+    if (isUnusedPage(key, pages)) found.push({ key, kind: 'page', bytes, holds: [] })
+  for await (const { key, length: bytes } of store.list(`${SEGMENTS_DIRECTORY}/`)) {
+    const holds = await segmentsAt(key, readingStore(store))
+    if (!kept.has(key) && isLeftOver(state, key, holds))
+      found.push({ key, kind: 'segment', bytes, holds })
+  }
+  const unnamed: ListedObject[] = []
+  const named = await namedPacks(clock, state)
+  for await (const object of store.list(`${PACKS_DIRECTORY}/`))
+    if (!named.has(object.key) && !kept.has(object.key)) unnamed.push(object)
+  for (const { key, length: bytes } of unnamed) {
+    const holds = await segmentsAt(key, readingStore(store))
+    if (isLeftOver(state, key, holds)) found.push({ key, kind: 'pack', bytes, holds })
   }
   return found
 }
 
-function kindOf(
-  key: string,
-  parsed: ParsedPath | null,
-  state: ManifestState,
-  pages: ReadonlySet<string>,
-): Found['kind'] | null {
-  if (parsed?.kind === 'segment') return isLeftOver(state, key) ? 'segment' : null
-  if (parsed?.kind !== 'manifest' || parsed.file.kind !== 'page') return null
-  return pages.has(parsed.file.sha256) ? null : 'page'
+/** Spares a look into each of them. */
+async function namedPacks(clock: Clock, { logs }: ManifestState): Promise<ReadonlySet<string>> {
+  const named = new Set<string>()
+  let seen = 0
+  for (const { partitions } of logs.values()) {
+    for (const { segments } of partitions) {
+      for (const { object } of segments.having('object')) {
+        if (object !== null && isPackPath(object.object)) named.add(object.object)
+        if (++seen % SEGMENTS_PER_TURN === 0) await clock.yield()
+      }
+    }
+  }
+  return named
 }
 
-/** Whether no segment has this object, and none will want its records: others have been named in their place. */
-function isLeftOver(state: ManifestState, key: string): boolean {
+function isUnusedPage(key: string, used: ReadonlySet<string>): boolean {
   const parsed = parsePath(key)
-  if (parsed?.kind !== 'segment') return false
-  const { logId, partition: number, baseOffset } = parsed
-  const log = state.logs.get(logId)
-  if (log === undefined) return state.deletedLogIds.has(logId) && !isInSnapshot(state, logId)
-  const partition = log.partitions[number]
-  if (partition === undefined || baseOffset >= wholePartition(partition, number).endOffset)
-    return false
-  return partition.segments.startingAt(baseOffset)?.object?.object !== key
+  return parsed?.kind === 'manifest' && parsed.file.kind === 'page' && !used.has(parsed.file.sha256)
+}
+
+/** Whether no segment lies in this object, and none will want its records: others have been named in their place. */
+function isLeftOver(state: ManifestState, key: string, holds: readonly SegmentName[]): boolean {
+  return (
+    holds.length > 0 &&
+    holds.every(({ logId, partition: number, baseOffset }) => {
+      const log = state.logs.get(logId)
+      if (log === undefined) return state.deletedLogIds.has(logId) && !isInSnapshot(state, logId)
+      const partition = log.partitions[number]
+      if (partition === undefined || baseOffset >= wholePartition(partition, number).endOffset)
+        return false
+      return partition.segments.startingAt(baseOffset)?.object?.object !== key
+    })
+  )
 }
 
 function isInSnapshot({ snapshots }: ManifestState, logId: number): boolean {
@@ -164,12 +204,13 @@ function sentence(
   const known: UnnamedObjects = state.unnamed ?? new Map()
   const kept = keptInMind(state)
   const still = found.filter(
-    ({ key, kind }) => kind !== 'segment' || (isLeftOver(state, key) && !kept.has(key)),
+    ({ key, kind, holds }) =>
+      !isOfSegments(kind) || (isLeftOver(state, key, holds) && !kept.has(key)),
   )
   const noted = still.flatMap(({ key }) => (known.has(key) ? [] : [key]))
   const doomed = still.flatMap(({ key, kind }) => {
     const note = known.get(key) ?? { since: now, isDoomed: false }
-    return kind === 'segment' && !note.isDoomed && note.since <= now - grace ? [key] : []
+    return isOfSegments(kind) && !note.isDoomed && note.since <= now - grace ? [key] : []
   })
   return [
     ...(noted.length === 0
@@ -182,7 +223,12 @@ function sentence(
 function isDue({ unnamed }: ManifestState, { key, kind }: Found, before: number): boolean {
   const note = unnamed?.get(key)
   if (note === undefined) return false
-  return kind === 'segment' ? note.isDoomed : note.since <= before
+  return isOfSegments(kind) ? note.isDoomed : note.since <= before
+}
+
+/** Whether manifests name such objects, so that its key has to be doomed before it goes. */
+function isOfSegments(kind: Found['kind']): boolean {
+  return kind === 'segment' || kind === 'pack'
 }
 
 async function remove(
@@ -197,15 +243,9 @@ async function remove(
   )
   if (pages.length === 0) return
   await manifest.betweenBases((used) => {
-    const isUsed = ({ key }: Found): boolean => {
-      const parsed = parsePath(key)
-      return (
-        parsed?.kind === 'manifest' && parsed.file.kind === 'page' && used.has(parsed.file.sha256)
-      )
-    }
     return removeAll(
       store,
-      pages.filter((page) => !isUsed(page)),
+      pages.filter(({ key }) => isUnusedPage(key, used)),
     )
   })
 }
@@ -221,7 +261,7 @@ async function removeAll(store: ObjectStore, objects: readonly Found[]): Promise
 function forgetting(state: ManifestState, left: ReadonlySet<string>): readonly ManifestEdit[] {
   const objects = [...(state.unnamed ?? [])].flatMap(([key, { isDoomed }]) => {
     const parsed = parsePath(key)
-    if (left.has(key)) return []
+    if (left.has(key) || (isDoomed && parsed?.kind === 'pack')) return []
     return isDoomed && parsed?.kind === 'segment' && couldBePut(state, parsed) ? [] : [key]
   })
   return objects.length === 0 ? [] : [{ kind: 'objects-forgotten', objects }]
