@@ -8,14 +8,14 @@
  *    from here on no segment is given that key, by this writer or a later one;
  * 3. only then it is removed. However late a removal takes effect, it takes nothing that is named;
  *    (a crash in between leaves objects that are doomed and still there: the next time they are removed)
- * 4. what is removed is forgotten, once no segment could be given its key: its offsets lie before their log's start. The
- *    key of a pack, which says nothing of its segments, stays in mind.
+ * 4. what is removed is forgotten, once no segment could be given its key: its offsets lie before their log's start.
+ *    The key of a pack, which says nothing of its segments, stays in mind.
  *
  * A pack says in its index what it holds, and goes when nothing needs any of it. One whose index cannot be read stays.
  *
- * Never taken: an object of which some records lie behind all that the manifest names. It may be all there is of them, where
- * the end of the manifest was lost, and `verify` names it. An object of a log that some snapshot names, and what is
- * not ours.
+ * Never taken: an object of which some records lie behind all that the manifest names. It may be all there is of them,
+ * where the end of the manifest was lost, and `verify` names it. An object of a log that some snapshot names, and what
+ * is not ours.
  *
  * A page of a base that no base names is noted and removed too, while no base is being written; manifests are whole
  * without their bases. Puts that were begun in parts and not ended are given up when they are older than the grace:

@@ -2,10 +2,10 @@
  * Where the bytes of segments go that several steps of a round bring at the same time: small ones share a pack, others
  * get an object, or a file, of their own.
  *
- * - A pack is written like a segment: an object is read back by length and checksum before anybody is told where its
+ * - A pack is written like a segment: an object is proven (`ArchiveWriter.putSegment`) before anybody is told where its
  *   segment lies; a file is synced, renamed, and its directory synced.
- * - No segment is given a key that is doomed (`orphans.ts`): one that would have it goes into a pack of its own, and a pack
- *   gets another name by its turn.
+ * - No segment is given a key that is doomed (`orphans.ts`): one that would have it goes into a pack of its own, and a
+ *   pack gets another name by its turn.
  * - Its name follows from its bytes. A try that was not committed may come again with other neighbours, so what it put
  *   is remembered, and proven again before it is named.
  * - A pack on disk goes when no manifest entry names it (`sweepPacks`); one in the archive by `collect.ts`.
@@ -38,6 +38,8 @@ export interface PackedSegment extends PackedBytes {
   readonly partition: Partition
   /** Segments that are kept as long share packs. */
   readonly retention: number | null
+  /** Whether any other copy of the records goes only after the object was read back: then it need not be now. */
+  readonly isProvenLater?: boolean
 }
 
 /** Objects, and files, of one meeting that are written at the same time. */
@@ -72,14 +74,15 @@ function putTogether(
       return (await archive.hasPack(location)) ? location : null
     },
     isFree: (key) => !archive.isDoomed(key),
-    alone: async ({ name, bytes }) => {
+    alone: async ({ name, bytes, isProvenLater = false }) => {
       const key = segmentKey(name)
-      await archive.putSegment(key, bytes, name.sha256)
+      await archive.putSegment(key, bytes, name.sha256, { isProvenLater })
       return key
     },
     pack: async (pack, sha256, segments) => {
       const key = packPath(sha256)
-      await archive.putSegment(key, pack, sha256)
+      const isProvenLater = segments.every(([segment]) => segment.isProvenLater === true)
+      await archive.putSegment(key, pack, sha256, { isProvenLater })
       for (const [{ partition, name }, location] of segments) {
         const known = unnamed.get(partition) ?? new Map<string, Location>()
         unnamed.set(partition, known.set(name.sha256, { ...location, object: key }))

@@ -2,11 +2,11 @@
  * Upload: a segment on disk gets an object copy.
  *
  * 1. read the file and check it against the manifest: what rotted on disk is not spread;
- * 2. put it under a content-derived key, small ones of many partitions in one pack; read length and checksum back from
- *    the store;
+ * 2. put it under a content-derived key, small ones of many partitions in one pack; the store says the checksum of what
+ *    it holds in its answer, or is asked for it;
  * 3. commit to the archive's manifest, then to the local one: once each for all of a round;
  *    (a crash in between is found at the next open: the archive knows more, and the local manifest learns it)
- * 4. only then may the disk copy go, when its time comes.
+ * 4. only then may the disk copy go, when its time comes, and after the object was read back (`evict.ts`).
  */
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -78,7 +78,7 @@ async function uploadTogether(
     context,
     read.map(({ segment, bytes }) => {
       const name = { ...nameOf(segment), logId: log.id, partition: number }
-      return { partition, retention, name, bytes }
+      return { partition, retention, name, bytes, isProvenLater: true }
     }),
   )
   const noted = notedIn(disk.manifest.state, log, number)?.producers

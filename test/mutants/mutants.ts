@@ -110,6 +110,22 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: { harness: 'test', file: MOVES },
   },
   {
+    name: 'put-taken-at-its-word',
+    harm: 'A store that says that it holds something else, or nothing, is believed to hold what was put.',
+    file: 'tiering/archive-writer.ts',
+    find: '    if (isProvenLater && stored === sha256) return\n',
+    replace: '    if (isProvenLater) return\n',
+    killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'proof-put-off-for-good',
+    harm: 'RAM lets go of a segment that nobody ever read back.',
+    file: 'tiering/archive-writer.ts',
+    find: '    if (isProvenLater && stored === sha256) return\n',
+    replace: '    return\n',
+    killedBy: { harness: 'test', file: MOVES },
+  },
+  {
     name: 'disk-copy-dropped-on-belief',
     harm: 'The last copy of a segment goes because there once was another.',
     file: 'tiering/evict.ts',

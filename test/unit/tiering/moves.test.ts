@@ -243,7 +243,7 @@ describe('upload', () => {
       log.partition(0).segments.map(({ baseOffset }) => baseOffset),
     )
 
-  test('puts, reads back, commits to the archive and then at home', async () => {
+  test('puts, commits to the archive and then at home; the drop reads back', async () => {
     const bench = await tieringBench()
     const log = await flushedLog(bench)
     expect(await upload(bench, log)).toMatchObject([
@@ -251,7 +251,6 @@ describe('upload', () => {
     ])
     expect(outline(bench.steps)).toEqual([
       'object put segments',
-      'object head segments',
       'object put manifest',
       'disk put manifest',
     ])
@@ -295,22 +294,63 @@ describe('upload', () => {
     expect(bench.steps).toEqual([])
   })
 
-  test.each([
-    'object put segments',
-    'object head segments',
-    'object put manifest',
-    'disk put manifest',
-  ])('that fails at %s is repeated without harm', async (failing) => {
+  test.each([null, '0'.repeat(64)])(
+    'is read back where the answer to the put has %s as checksum',
+    async (sha256) => {
+      const bench = await tieringBench()
+      const log = await flushedLog(bench)
+      const put = bench.objects.put.bind(bench.objects)
+      bench.objects.put = async (...object) => {
+        await put(...object)
+        return { sha256 }
+      }
+      await upload(bench, log)
+      expect(outline(bench.steps).slice(0, 2)).toEqual([
+        'object put segments',
+        'object head segments',
+      ])
+      bench.objects.put = async (key, bytes, options) => {
+        await put(key, key.startsWith('segments/') ? bytes.slice(1) : bytes, options)
+        return { sha256 }
+      }
+      await appendRows(log, rows(5, 10))
+      await flush(bench, log)
+      await expectError(upload(bench, log), 'object_corrupt')
+      expect(await committed(bench)).toEqual([
+        [0, 10, true, true],
+        [10, 15, true, false],
+      ])
+    },
+  )
+
+  test('whose object is there already is read back', async () => {
     const bench = await tieringBench()
     const log = await flushedLog(bench)
-    bench.fault = (step) => (step.startsWith(failing) ? 'store_unavailable' : null)
+    bench.fault = (step) => (isManifestPut('object', step) ? 'store_unavailable' : null)
     await expectError(upload(bench, log), 'store_unavailable')
-    expect(ranges(log)).toEqual([[0, 10, true, false]])
     bench.fault = () => null
+    bench.steps.length = 0
     await upload(bench, log)
-    expect(await committed(bench)).toEqual([[0, 10, true, true]])
-    expect(bench.archive.state?.logs.get(1)?.partitions[0]?.segments).toHaveLength(1)
+    expect(outline(bench.steps).slice(0, 2)).toEqual([
+      'object put segments',
+      'object head segments',
+    ])
   })
+
+  test.each(['object put segments', 'object put manifest', 'disk put manifest'])(
+    'that fails at %s is repeated without harm',
+    async (failing) => {
+      const bench = await tieringBench()
+      const log = await flushedLog(bench)
+      bench.fault = (step) => (step.startsWith(failing) ? 'store_unavailable' : null)
+      await expectError(upload(bench, log), 'store_unavailable')
+      expect(ranges(log)).toEqual([[0, 10, true, false]])
+      bench.fault = () => null
+      await upload(bench, log)
+      expect(await committed(bench)).toEqual([[0, 10, true, true]])
+      expect(bench.archive.state?.logs.get(1)?.partitions[0]?.segments).toHaveLength(1)
+    },
+  )
 })
 
 describe('dropping a disk copy', () => {

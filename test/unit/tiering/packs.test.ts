@@ -76,7 +76,6 @@ describe('small segments of many logs', () => {
       'object get manifest',
       'object put manifest',
       'object put packs',
-      'object head packs',
       'object put manifest',
       'disk put manifest',
     ])
@@ -158,7 +157,6 @@ describe('small segments of many logs', () => {
     ['disk', 'syncDirectory packs'],
     ['disk', 'put manifest'],
     ['object', 'put packs'],
-    ['object', 'head packs'],
     ['object', 'put manifest'],
   ])(
     'whose %s %s failed, or did and was not heard of, are moved by the next round',
