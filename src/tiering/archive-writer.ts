@@ -1,9 +1,9 @@
 /**
  * The engine's side of its archive: one object store, one manifest in it, one writer at a time.
  *
- * Invariants: a segment's object is in the store, which has said its checksum, right before the archive's manifest names
- * it; it was read back before any other copy of its records goes; the manifest in the archive knows a log and its schemas before it knows a segment of them. So whatever the manifest says
- * can be restored from the bucket alone.
+ * Invariants: a segment's object is in the store, which has said its checksum, right before the archive's manifest
+ * names it; it was read back before any other copy of its records goes; the manifest in the archive knows a log and its
+ * schemas before it knows a segment of them. So whatever the manifest says can be restored from the bucket alone.
  */
 import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'

@@ -24,6 +24,7 @@ const WAL = 'test/unit/log/wal.test.ts'
 const WAL_CRASH = 'test/unit/log/wal-crash.test.ts'
 const WAL_SCAN = 'test/unit/log/wal-scan.test.ts'
 const MOVES = 'test/unit/tiering/moves.test.ts'
+const UPLOAD = 'test/unit/tiering/upload.test.ts'
 const PACKS = 'test/unit/tiering/packs.test.ts'
 
 export const MUTANTS: readonly Mutant[] = [
@@ -115,7 +116,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'tiering/archive-writer.ts',
     find: '    if (isProvenLater && stored === sha256) return\n',
     replace: '    if (isProvenLater) return\n',
-    killedBy: { harness: 'test', file: MOVES },
+    killedBy: { harness: 'test', file: UPLOAD },
   },
   {
     name: 'proof-put-off-for-good',
