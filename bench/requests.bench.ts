@@ -33,8 +33,8 @@ const APPEND_RECORDS = 10_000
 const GB = 1024 ** 3
 const OPERATIONS = ['put', 'get', 'head', 'delete']
 const STORAGE = { mode: 'hybrid', diskAfter: '1h', archiveAfter: '1h' } as const
-/** Of a round of small segments: a pack, its proof, and the commit. */
-const QUIET_REQUESTS = 3
+/** Of a round of small segments: a pack and the commit. */
+const QUIET_REQUESTS = 2
 
 export const requests: Benchmark = {
   name: 'requests',

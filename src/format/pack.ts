@@ -7,7 +7,8 @@
  *     12    4  u32  segments N
  *     16    4  u32  bytes of the pack
  *     20    4  u32  CRC-32C of the bytes before and of the index
- *     24    8       zeros
+ *     24    4  u32  turn: 0, or more where the same segments need another name
+ *     28    4       zeros
  *     32  64N       index:  0  8  f64  log id
  *                           8  8  f64  base offset
  *                          16  4  u32  partition
@@ -52,7 +53,8 @@ export interface EncodedPack {
   readonly positions: readonly number[]
 }
 
-export function encodePack(segments: readonly PackedBytes[]): EncodedPack {
+/** @param turn gives the same segments other bytes, and so another name. */
+export function encodePack(segments: readonly PackedBytes[], turn = 0): EncodedPack {
   const positions: number[] = []
   let end = PACK_HEADER_BYTES + ENTRY_BYTES * segments.length
   for (const { bytes } of segments) {
@@ -65,6 +67,7 @@ export function encodePack(segments: readonly PackedBytes[]): EncodedPack {
   view.setUint32(8, PACK_FORMAT_VERSION, true)
   view.setUint32(12, segments.length, true)
   view.setUint32(16, end, true)
+  view.setUint32(24, turn, true)
   for (const [index, { name, bytes }] of segments.entries()) {
     const at = PACK_HEADER_BYTES + ENTRY_BYTES * index
     const position = positions[index] ?? 0

@@ -29,6 +29,7 @@ import type {
   ListOptions,
   ObjectHead,
   ObjectStore,
+  PutAnswer,
   PutOptions,
   SignalOption,
   UnfinishedPut,
@@ -76,7 +77,7 @@ export class BreakingObjectStore implements ObjectStore {
     return { state, retryAfterMs: waits > 0 ? waits : null, lastError: this.#lastError }
   }
 
-  put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+  put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutAnswer> {
     return this.#guarded(options, () => this.#inner.put(key, bytes, options))
   }
 

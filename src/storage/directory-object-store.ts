@@ -27,6 +27,7 @@ import type {
   ListOptions,
   ObjectHead,
   ObjectStore,
+  PutAnswer,
   PutOptions,
   UnfinishedPut,
 } from './object-store.ts'
@@ -62,7 +63,7 @@ export class DirectoryObjectStore implements ObjectStore {
     this.#random = options.random
   }
 
-  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutAnswer> {
     checkObjectKey(key)
     throwIfAborted(options.signal)
     const path = this.#path(key)
@@ -87,6 +88,10 @@ export class DirectoryObjectStore implements ObjectStore {
         await write()
       }
     })
+    if (options.checksum !== true) return { sha256: null }
+    const { signal } = options
+    const head = await this.head(key, signal === undefined ? {} : { signal })
+    return { sha256: head?.sha256 ?? null }
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {

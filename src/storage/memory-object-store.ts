@@ -12,6 +12,7 @@ import type {
   ListOptions,
   ObjectHead,
   ObjectStore,
+  PutAnswer,
   PutOptions,
   UnfinishedPut,
 } from './object-store.ts'
@@ -38,12 +39,14 @@ export class MemoryObjectStore implements ObjectStore {
     this.#random = options.random ?? seededRandom(1)
   }
 
-  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutAnswer> {
     checkObjectKey(key)
     throwIfAborted(options.signal)
     if (options.ifAbsent === true && this.#objects.has(key)) throw objectExists(this.url, key)
     // Not `slice`: that of a Buffer is no copy.
-    this.#objects.set(key, { bytes: new Uint8Array(bytes), putId: options.putId ?? null })
+    const own = new Uint8Array(bytes)
+    this.#objects.set(key, { bytes: own, putId: options.putId ?? null })
+    return { sha256: options.checksum === true ? await sha256Hex(own) : null }
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {

@@ -11,6 +11,7 @@ import type {
   ListOptions,
   ObjectHead,
   ObjectStore,
+  PutAnswer,
   PutOptions,
   SignalOption,
   UnfinishedPut,
@@ -51,10 +52,11 @@ export class MeteredObjectStore implements ObjectStore {
     return { ...this.#counts }
   }
 
-  async put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void> {
-    await this.#counted('put', () => this.#inner.put(key, bytes, options))
+  async put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<PutAnswer> {
+    const answer = await this.#counted('put', () => this.#inner.put(key, bytes, options))
     this.#counts.bytesOut += bytes.length
     this.#metrics.count('stratalog_object_store_sent_bytes_total', bytes.length)
+    return answer
   }
 
   async get(key: string, options?: GetOptions): Promise<Uint8Array> {

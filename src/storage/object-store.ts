@@ -16,7 +16,7 @@
 export interface ObjectStore {
   /** The URL it was opened by, without credentials; for messages. */
   readonly url: string
-  put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void>
+  put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<PutAnswer>
   /** The whole object, or a range of it. @throws `object_not_found`, `object_corrupt`. */
   get(key: string, options?: GetOptions): Promise<Uint8Array>
   /** Null when there is no such object. */
@@ -55,6 +55,11 @@ export interface UnfinishedPut {
   readonly startedAt: number
 }
 
+export interface PutAnswer {
+  /** Hex, of what the store holds now, as it says in the same answer; null when it does not say, or was not asked. */
+  readonly sha256: string | null
+}
+
 export interface PutOptions {
   /** Fail with `object_exists` when the key is taken. */
   readonly ifAbsent?: boolean
@@ -69,6 +74,8 @@ export interface PutOptions {
    * success from a rival's. Set by the retrying decorator.
    */
   readonly putId?: string
+  /** True: `PutAnswer.sha256` is wanted, also of a store that has to read what it wrote. */
+  readonly checksum?: boolean
   readonly signal?: AbortSignal
 }
 

@@ -13,6 +13,7 @@ import type {
   ListOptions,
   ObjectHead,
   ObjectStore,
+  PutAnswer,
   PutOptions,
   UnfinishedPut,
 } from './object-store.ts'
@@ -47,7 +48,7 @@ export class PacedObjectStore implements ObjectStore {
     this.#lifted.abort()
   }
 
-  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutAnswer> {
     await this.#turn(key, bytes.length, options.signal)
     return this.#inner.put(key, bytes, options)
   }

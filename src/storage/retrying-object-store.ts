@@ -22,6 +22,7 @@ import type {
   ListOptions,
   ObjectHead,
   ObjectStore,
+  PutAnswer,
   PutOptions,
   SignalOption,
   UnfinishedPut,
@@ -74,20 +75,21 @@ export class RetryingObjectStore implements ObjectStore {
     this.#policy = { ...RETRY_POLICY, ...options.policy }
   }
 
-  put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+  put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutAnswer> {
     if (options.ifAbsent !== true)
       return this.#retry('put', options, () => this.#inner.put(key, bytes, options))
     const own = { ...options, putId: options.putId ?? randomHex(this.#random, 16) }
     let isAmbiguous = false
     return this.#retry('put', options, async () => {
       try {
-        await this.#inner.put(key, bytes, own)
+        return await this.#inner.put(key, bytes, own)
       } catch (error) {
         if (!isStratalogError(error) || error.code !== 'object_exists') {
           isAmbiguous = true
           throw error
         }
         if (!(await this.#isOwnPut(key, bytes, own, isAmbiguous))) throw error
+        return { sha256: null }
       }
     })
   }

@@ -42,6 +42,7 @@ import type {
   ListOptions,
   ObjectHead,
   ObjectStore,
+  PutAnswer,
   PutOptions,
   SignalOption,
   UnfinishedPut,
@@ -108,11 +109,14 @@ export class S3ObjectStore implements ObjectStore {
     this.#client = createClient(options.connection, this.#limits, options.logger)
   }
 
-  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutAnswer> {
     checkObjectKey(key)
-    if (bytes.length > this.#limits.putBytesMax) return this.#putInParts(key, bytes, options)
+    if (bytes.length > this.#limits.putBytesMax) {
+      await this.#putInParts(key, bytes, options)
+      return { sha256: null }
+    }
     const sha256 = options.sha256 ?? (await sha256Hex(bytes))
-    await this.#send(key, options.signal, this.#uploadMs(bytes), (abortSignal) => {
+    const output = await this.#send(key, options.signal, this.#uploadMs(bytes), (abortSignal) => {
       const command = new PutObjectCommand({
         ...this.#named(key),
         Body: bytes,
@@ -126,6 +130,7 @@ export class S3ObjectStore implements ObjectStore {
       command.middlewareStack.add(withHeader('x-amz-content-sha256', sha256), { step: 'build' })
       return this.#client.send(command, { abortSignal })
     })
+    return { sha256: hexOfChecksum(output.ChecksumSHA256) }
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {

@@ -1,9 +1,9 @@
 /**
  * The engine's side of its archive: one object store, one manifest in it, one writer at a time.
  *
- * Invariants: a segment's object is in the store and was read back right before the archive's manifest names it; the
- * manifest in the archive knows a log and its schemas before it knows a segment of them. So whatever the manifest says
- * can be restored from the bucket alone.
+ * Invariants: a segment's object is in the store, which has said its checksum, right before the archive's manifest
+ * names it; it was read back before any other copy of its records goes; the manifest in the archive knows a log and its
+ * schemas before it knows a segment of them. So whatever the manifest says can be restored from the bucket alone.
  */
 import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -60,20 +60,37 @@ export class ArchiveWriter {
     return this.#manifest?.state ?? null
   }
 
-  /** Puts a segment under its content-derived key and reads length and checksum back from the store. */
-  async putSegment(key: string, bytes: Uint8Array, sha256: string): Promise<void> {
-    if (this.#isDoomed(key))
+  /** Whether the key is one of an object that is removed, as far as the archive is known: no segment may have it. */
+  isDoomed(key: string): boolean {
+    return this.state?.unnamed?.get(key)?.isDoomed === true
+  }
+
+  /**
+   * Puts a segment under its content-derived key and reads length and checksum back from the store. Where that is done
+   * later, before any other copy goes, and the answer to the put says the checksum of what the store holds, that is
+   * enough for now. What was there already is read back always.
+   */
+  async putSegment(
+    key: string,
+    bytes: Uint8Array,
+    sha256: string,
+    { isProvenLater = false }: { readonly isProvenLater?: boolean } = {},
+  ): Promise<void> {
+    if (this.isDoomed(key))
       throw new StratalogError(
         'object_exists',
         `${key} was left over from a crash and is removed; nothing is put there again.`,
         { details: { key } },
       )
+    let stored: string | null = null
     try {
-      await this.store.put(key, bytes, { ifAbsent: true })
+      stored = (await this.store.put(key, bytes, { ifAbsent: true, checksum: isProvenLater }))
+        .sha256
     } catch (error) {
       const isThere = error instanceof StratalogError && error.code === 'object_exists'
       if (!isThere) throw error
     }
+    if (isProvenLater && stored === sha256) return
     await this.verify(key, bytes.length, sha256)
   }
 
@@ -234,10 +251,6 @@ export class ArchiveWriter {
     return startOf(state, log, partition) !== null || sharedEdits(state, log).length > 0
   }
 
-  #isDoomed(key: string): boolean {
-    return this.state?.unnamed?.get(key)?.isDoomed === true
-  }
-
   #startEdits(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
     return log.partitions.flatMap(({ partition }) => {
       const startOffset = startOf(state, log, partition)
@@ -253,7 +266,7 @@ export class ArchiveWriter {
 
   /** Whether a pack is in the store as it was put, which its name says, and has room for what lies there. */
   async hasPack({ object, position, length }: Location): Promise<boolean> {
-    if (this.#isDoomed(object)) return false
+    if (this.isDoomed(object)) return false
     const head = await this.store.head(object)
     if (head === null || head.length < position + length) return false
     return packPath(head.sha256 ?? (await sha256Hex(await this.store.get(object)))) === object

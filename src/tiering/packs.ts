@@ -2,8 +2,10 @@
  * Where the bytes of segments go that several steps of a round bring at the same time: small ones share a pack, others
  * get an object, or a file, of their own.
  *
- * - A pack is written like a segment: an object is read back by length and checksum before anybody is told where its
+ * - A pack is written like a segment: an object is proven (`ArchiveWriter.putSegment`) before anybody is told where its
  *   segment lies; a file is synced, renamed, and its directory synced.
+ * - No segment is given a key that is doomed (`orphans.ts`): one that would have it goes into a pack of its own, and a
+ *   pack gets another name by its turn.
  * - Its name follows from its bytes. A try that was not committed may come again with other neighbours, so what it put
  *   is remembered, and proven again before it is named.
  * - A pack on disk goes when no manifest entry names it (`sweepPacks`); one in the archive by `collect.ts`.
@@ -16,7 +18,7 @@ import {
   PACK_SEGMENTS_MAX,
   PACK_SEGMENTS_MIN,
 } from '../format/limits.ts'
-import { type PackedBytes, encodePack } from '../format/pack.ts'
+import { type EncodedPack, type PackedBytes, encodePack } from '../format/pack.ts'
 import {
   PACKS_DIRECTORY,
   packPath,
@@ -38,6 +40,8 @@ export interface PackedSegment extends PackedBytes {
   readonly retention: number | null
   /** Whether it may leave this place while its log keeps it; what stays there is in no pack with it. */
   readonly isLeaving?: boolean
+  /** Whether any other copy of the records goes only after the object was read back: then it need not be now. */
+  readonly isProvenLater?: boolean
 }
 
 /** Objects, and files, of one meeting that are written at the same time. */
@@ -68,17 +72,19 @@ function putTogether(
   return written(asked, PACK_BYTES_MAX, {
     known: async ({ partition, name }) => {
       const location = unnamed.get(partition)?.get(name.sha256)
-      if (location === undefined || !(await archive.hasPack(location))) return null
-      return location
+      if (location === undefined || archive.isDoomed(location.object)) return null
+      return (await archive.hasPack(location)) ? location : null
     },
-    alone: async ({ name, bytes }) => {
+    isFree: (key) => !archive.isDoomed(key),
+    alone: async ({ name, bytes, isProvenLater = false }) => {
       const key = segmentKey(name)
-      await archive.putSegment(key, bytes, name.sha256)
+      await archive.putSegment(key, bytes, name.sha256, { isProvenLater })
       return key
     },
     pack: async (pack, sha256, segments) => {
       const key = packPath(sha256)
-      await archive.putSegment(key, pack, sha256)
+      const isProvenLater = segments.every(([segment]) => segment.isProvenLater === true)
+      await archive.putSegment(key, pack, sha256, { isProvenLater })
       for (const [{ partition, name }, location] of segments) {
         const known = unnamed.get(partition) ?? new Map<string, Location>()
         unnamed.set(partition, known.set(name.sha256, { ...location, object: key }))
@@ -97,6 +103,7 @@ export async function writeSegment(
   const together = (all: readonly (readonly PackedSegment[])[]) =>
     written(all, DISK_PACK_BYTES_MAX, {
       known: async () => null,
+      isFree: () => true,
       alone: async ({ name, bytes }) => {
         const directory = segmentDirectory(name.logId, name.partition)
         return writeFile(context, disk, directory, segmentPath(name), bytes)
@@ -145,6 +152,8 @@ export async function writeFile(
 interface Place {
   /** Where an earlier try put it, if that is there still. */
   readonly known: (segment: PackedSegment) => Promise<Location | null>
+  /** Whether the name may be given to what is written. */
+  readonly isFree: (path: string) => boolean
   /** Writes one segment and says under which name. */
   readonly alone: (segment: PackedSegment) => Promise<string>
   readonly pack: (
@@ -183,7 +192,8 @@ function written(
     }
     const works = grouped(fresh, packBytesMax).map((group) => () => {
       const [first] = group
-      const isAlone = group.length === 1 && first !== undefined
+      const isAlone =
+        group.length === 1 && first !== undefined && place.isFree(segmentKey(first.name))
       return settle(group, isAlone ? () => writeAlone(place, first) : () => writePack(place, group))
     })
     await someAtATime(works)
@@ -203,7 +213,7 @@ async function writePack(
   place: Place,
   group: readonly PackedSegment[],
 ): Promise<readonly Location[]> {
-  const { bytes, sha256, positions } = encodePack(group)
+  const { bytes, sha256, positions } = encodeFree(place, group)
   const locations = group.map((segment, index) => {
     const position = present(positions[index], 'each segment has a place in the pack')
     return { object: packPath(sha256), position, length: segment.bytes.length }
@@ -214,6 +224,13 @@ async function writePack(
     group.map((segment, index) => [segment, present(locations[index], 'its place')] as const),
   )
   return locations.map((location) => ({ ...location, object }))
+}
+
+function encodeFree({ isFree }: Place, group: readonly PackedSegment[]): EncodedPack {
+  for (let turn = 0; ; turn++) {
+    const pack = encodePack(group, turn)
+    if (isFree(packPath(pack.sha256))) return pack
+  }
 }
 
 /** What goes into one pack each; a group of one gets a file of its own. */

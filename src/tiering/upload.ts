@@ -2,11 +2,12 @@
  * Upload: a segment on disk gets an object copy.
  *
  * 1. read the file and check it against the manifest: what rotted on disk is not spread;
- * 2. put it under a content-derived key, small ones of many partitions in one pack; read length and checksum back from
- *    the store;
- * 3. commit to the archive's manifest, then to the local one: once each for all of a round;
+ * 2. put it under a content-derived key, small ones of many partitions in one pack; the store says the checksum of what
+ *    it holds in its answer, or is asked for it;
+ * 3. commit to the archive's manifest, then to the local one: once each for all of a round, or for a few full packs of
+ *    one partition;
  *    (a crash in between is found at the next open: the archive knows more, and the local manifest learns it)
- * 4. only then may the disk copy go, when its time comes.
+ * 4. only then may the disk copy go, when its time comes, and after the object was read back (`evict.ts`).
  */
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -22,40 +23,61 @@ import { asCommitted, hasSegment, notedIn } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 import { areNamed, putSegments } from './packs.ts'
 
-/** Segments of one partition that go together weigh this at most, or are one: a pack of them is full. */
+/** Segments of one partition that are put together weigh this at most, or are one: a pack of them is full. */
 const PORTION_BYTES = PACK_BYTES_MAX - 1024 * 1024
 
-/** Uploads the named segments in order and returns what moved. */
+/** Portions that one commit names. More would spare little, and a crash before the commit makes them be sent again. */
+const PORTIONS_PER_COMMIT = 4
+
+/** Uploads segments in order and returns what moved. Where one fails, those before it are moved all the same. */
 export async function uploadSegments(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   baseOffsets: readonly number[],
+  portionBytes: number = PORTION_BYTES,
 ): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'what is uploaded lies on disk')
   const moves: TierMove[] = []
   let portion: ReadSegment[] = []
   let bytes = 0
-  const uploadPortion = async (): Promise<void> => {
+  let portions = 0
+  let put: SegmentEntry[] = []
+  const namePut = async (): Promise<void> => {
+    const named = put
+    put = []
+    portions = 0
+    if (named.length > 0) moves.push(...(await nameTogether(context, log, partition, named)))
+  }
+  const putPortion = async (): Promise<void> => {
     const read = portion
     portion = []
     bytes = 0
-    if (read.length > 0) moves.push(...(await uploadTogether(context, log, partition, read)))
+    if (read.length === 0) return
+    put.push(...(await putTogether(context, log, partition, read)))
+    if (++portions === PORTIONS_PER_COMMIT) await namePut()
   }
-  for (const baseOffset of baseOffsets) {
-    const segment = partition.segments.startingAt(baseOffset)
-    if (segment === undefined || segment.object !== null) continue
-    if (bytes + segment.length > PORTION_BYTES) await uploadPortion()
+  const endPut = async (): Promise<void> => {
     try {
-      portion.push({ segment, bytes: await readVerified(disk, segment) })
-    } catch (error) {
-      // What comes before it goes; what comes behind would leave a hole.
-      await uploadPortion()
-      throw error
+      await putPortion()
+    } finally {
+      await namePut()
     }
-    bytes += segment.length
   }
-  await uploadPortion()
+  try {
+    for (const baseOffset of baseOffsets) {
+      const segment = partition.segments.startingAt(baseOffset)
+      if (segment === undefined || segment.object !== null) continue
+      if (bytes + segment.length > portionBytes) await putPortion()
+      portion.push({ segment, bytes: await readVerified(disk, segment) })
+      bytes += segment.length
+    }
+  } catch (error) {
+    // What comes before it goes; what comes behind would leave a hole.
+    await endPut()
+    throw error
+  }
+  await endPut()
   return moves
 }
 
@@ -64,29 +86,38 @@ interface ReadSegment {
   readonly bytes: Uint8Array
 }
 
-async function uploadTogether(
+/** Puts segments, which nothing names yet, and says where they lie. */
+async function putTogether(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   read: readonly ReadSegment[],
-): Promise<readonly TierMove[]> {
-  const disk = present(context.disk, 'what is uploaded lies on disk')
-  const archive = present(context.archive, 'an upload needs an archive')
-  const number = partition.partition
+): Promise<readonly SegmentEntry[]> {
   const { retention } = log.policy
   const locations = await putSegments(
     context,
     read.map(({ segment, bytes }) => {
-      const name = { ...nameOf(segment), logId: log.id, partition: number }
-      return { partition, retention, name, bytes }
+      const name = { ...nameOf(segment), logId: log.id, partition: partition.partition }
+      return { partition, retention, name, bytes, isProvenLater: true }
     }),
   )
-  const noted = notedIn(disk.manifest.state, log, number)?.producers
-  const producers = [...(noted?.values() ?? [])]
-  const put = read.map(({ segment }, index) => ({
+  return read.map(({ segment }, index) => ({
     ...segment,
     object: present(locations[index], 'each segment lies somewhere'),
   }))
+}
+
+async function nameTogether(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  put: readonly SegmentEntry[],
+): Promise<readonly TierMove[]> {
+  const disk = present(context.disk, 'what is uploaded lies on disk')
+  const archive = present(context.archive, 'an upload needs an archive')
+  const number = partition.partition
+  const noted = notedIn(disk.manifest.state, log, number)?.producers
+  const producers = [...(noted?.values() ?? [])]
   const state = await archive.commitSegments(
     put.map((segment) => ({ log, partition: number, segment, producers })),
     context.round,

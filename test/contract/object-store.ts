@@ -131,6 +131,15 @@ function describePutAndGet(open: () => Promise<ObjectStoreFixture>): void {
     expect(textOf(await fixture.store.get('a'))).toBe('same')
   })
 
+  test('a put that asks for it is answered with the checksum of what is there', async () => {
+    const { store } = await open()
+    const bytes = patternBytes(1_000)
+    for (const ifAbsent of [true, false]) {
+      const { sha256 } = await store.put(`a/${ifAbsent}`, bytes, { ifAbsent, checksum: true })
+      expect(sha256).toBe(sha256Of(bytes))
+    }
+  })
+
   test('a range gives exactly its bytes', async () => {
     const fixture = await open()
     await fixture.store.put('a', bytesOf('0123456789'))

@@ -24,6 +24,7 @@ const WAL = 'test/unit/log/wal.test.ts'
 const WAL_CRASH = 'test/unit/log/wal-crash.test.ts'
 const WAL_SCAN = 'test/unit/log/wal-scan.test.ts'
 const MOVES = 'test/unit/tiering/moves.test.ts'
+const UPLOAD = 'test/unit/tiering/upload.test.ts'
 const PACKS = 'test/unit/tiering/packs.test.ts'
 
 export const MUTANTS: readonly Mutant[] = [
@@ -107,6 +108,22 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'tiering/archive-writer.ts',
     find: '    await this.verify(key, bytes.length, sha256)\n',
     replace: '',
+    killedBy: { harness: 'test', file: MOVES },
+  },
+  {
+    name: 'put-taken-at-its-word',
+    harm: 'A store that says that it holds something else, or nothing, is believed to hold what was put.',
+    file: 'tiering/archive-writer.ts',
+    find: '    if (isProvenLater && stored === sha256) return\n',
+    replace: '    if (isProvenLater) return\n',
+    killedBy: { harness: 'test', file: UPLOAD },
+  },
+  {
+    name: 'proof-put-off-for-good',
+    harm: 'RAM lets go of a segment that nobody ever read back.',
+    file: 'tiering/archive-writer.ts',
+    find: '    if (isProvenLater && stored === sha256) return\n',
+    replace: '    return\n',
     killedBy: { harness: 'test', file: MOVES },
   },
   {

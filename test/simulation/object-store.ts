@@ -10,6 +10,7 @@ import type {
   ListOptions,
   ObjectHead,
   ObjectStore,
+  PutAnswer,
   PutOptions,
   UnfinishedPut,
 } from '../../src/storage/object-store.ts'
@@ -47,18 +48,20 @@ export class SimulatedObjectStore implements ObjectStore {
     this.#process = process
   }
 
-  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<PutAnswer> {
     checkObjectKey(key)
     throwIfAborted(options.signal)
     const { bucket } = this.#world
     // Not `slice`: that of a Buffer is no copy.
     const own = new Uint8Array(bytes)
     const edits = editsOf(key, own)
-    await this.#request('put', key, own.length, edits, () => {
+    return this.#request('put', key, own.length, edits, () => {
       if (options.ifAbsent === true && bucket.get(key) !== undefined)
         throw objectExists(this.url, key)
       const { putId = null } = options
-      bucket.set(key, { bytes: own, putId, sha256: sha256Hex(own) })
+      const sha256 = sha256Hex(own)
+      bucket.set(key, { bytes: own, putId, sha256 })
+      return { sha256 }
     })
   }
 

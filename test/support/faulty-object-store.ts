@@ -18,6 +18,7 @@ import type {
   ListOptions,
   ObjectHead,
   ObjectStore,
+  PutAnswer,
   PutOptions,
   SignalOption,
   UnfinishedPut,
@@ -64,16 +65,19 @@ export class FaultyObjectStore implements ObjectStore {
     this.#script = script
   }
 
-  async put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<PutAnswer> {
     const { fault, index } = await this.#begin('put', key)
-    const put = (): Promise<void> => this.#inner.put(key, bytes, options)
+    const put = (): Promise<PutAnswer> => this.#inner.put(key, bytes, options)
     if (fault?.kind === 'land-late') {
-      const land = (): Promise<void> => put().catch(() => {})
+      const land = async (): Promise<void> => {
+        await put().catch(() => {})
+      }
       this.#latePuts.push({ dueIndex: index + fault.calls, land })
       throw gone()
     }
-    await put()
+    const answer = await put()
     if (fault?.kind === 'drop-reply') throw gone()
+    return answer
   }
 
   async get(key: string, options?: GetOptions): Promise<Uint8Array> {

@@ -143,6 +143,8 @@ export async function checkArchiveRest(
 }
 
 const ORPHAN = 'The manifest did not name it when it was read.'
+const UNREADABLE =
+  'What it holds cannot be told, for its index is damaged, or it is gone since: `tier collect` leaves it alone.'
 
 /** A writer puts an object before it commits, so the newest manifest decides what is unnamed. */
 async function checkNames(
@@ -162,6 +164,7 @@ async function checkNames(
   }
   if (unnamed.length === 0) return
   const behind = new Set<string>()
+  const unreadable = new Set<string>()
   await lookAgain(clock, signal, async () => {
     const newest = (await loadManifest(manifestFilesInStore(store), silentLogger)).position.state
     const names = namesOf(newest)
@@ -169,12 +172,15 @@ async function checkNames(
     for (const key of unnamed) {
       if (names.has(key)) continue
       const held = await segmentsAt(key, readingStore(store))
+      if (held.length === 0) unreadable.add(key)
       if (held.some((segment) => isBehind(newest, segment))) behind.add(key)
     }
     return behind.size > 0
   })
   for (const key of unnamed) {
-    if (!behind.has(key)) findings.note(`${store.url}/${key}`, 'orphan', ORPHAN)
+    if (behind.has(key)) continue
+    const reason = unreadable.has(key) ? `${ORPHAN} ${UNREADABLE}` : ORPHAN
+    findings.note(`${store.url}/${key}`, 'orphan', reason)
   }
   for (const key of behind) {
     const reason = `${key} holds records behind all that the manifest names: the end of the manifest is missing.`

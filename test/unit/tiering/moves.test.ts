@@ -1,7 +1,4 @@
 import { describe, expect, test } from 'vitest'
-import { sha256Hex } from '../../../src/format/checksum.ts'
-import { manifestFilesInDirectory } from '../../../src/log/manifest-files.ts'
-import { ManifestStore } from '../../../src/log/manifest-store.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
 import type { Wal } from '../../../src/log/wal.ts'
 import { commitCheckpoint } from '../../../src/tiering/checkpoint.ts'
@@ -10,6 +7,7 @@ import { flushPartition } from '../../../src/tiering/flush.ts'
 import { uploadSegments } from '../../../src/tiering/upload.ts'
 import { expectError } from '../../support/expect-error.ts'
 import { appendRows, visibleRows } from '../../support/live-logs.ts'
+import { committed, filled, flush, ranges, rows } from '../../support/moved-log.ts'
 import {
   type Bench,
   DATA_DIR,
@@ -18,49 +16,6 @@ import {
   outline,
   tieringBench,
 } from '../../support/tiering.ts'
-
-function rows(count: number, from = 0): { n: number }[] {
-  return Array.from({ length: count }, (_, index) => ({ n: from + index }))
-}
-
-/** A log with ten records in RAM, and no step noted yet. */
-async function filled(bench: Bench, policy = eager()): Promise<LiveLog> {
-  const log = await bench.addLog({ policy })
-  await appendRows(log, rows(10))
-  bench.steps.length = 0
-  return log
-}
-
-function flush(bench: Bench, log: LiveLog, target: 'disk' | 'object' = 'disk'): Promise<unknown> {
-  return flushPartition(bench.context, log, log.partition(0), target)
-}
-
-/** Where each segment lies, as the partition has it. */
-function ranges(log: LiveLog): [number, number, boolean, boolean][] {
-  return log
-    .partition(0)
-    .segments.map(({ baseOffset, endOffset, disk, object }) => [
-      baseOffset,
-      endOffset,
-      disk !== null,
-      object !== null,
-    ])
-}
-
-/** As the manifest says it, read anew from its files. */
-async function committed(bench: Bench): Promise<[number, number, boolean, boolean][]> {
-  const manifest = await ManifestStore.open(manifestFilesInDirectory(bench.files, DATA_DIR), {
-    clock: bench.clock,
-  })
-  return (manifest.state.logs.get(1)?.partitions[0]?.segments ?? []).map(
-    ({ baseOffset, endOffset, disk, object }) => [
-      baseOffset,
-      endOffset,
-      disk !== null,
-      object !== null,
-    ],
-  )
-}
 
 describe('flush', () => {
   test('writes, syncs, names and syncs the name before the manifest says so', async () => {
@@ -224,92 +179,6 @@ describe('flush straight to the archive', () => {
       [10, 15, false, true],
     ])
     expect(await committed(bench)).toEqual(ranges(log))
-  })
-})
-
-describe('upload', () => {
-  async function flushedLog(bench: Bench): Promise<LiveLog> {
-    const log = await filled(bench)
-    await flush(bench, log)
-    await bench.archive.manifest()
-    bench.steps.length = 0
-    return log
-  }
-  const upload = (bench: Bench, log: LiveLog): Promise<unknown> =>
-    uploadSegments(
-      bench.context,
-      log,
-      log.partition(0),
-      log.partition(0).segments.map(({ baseOffset }) => baseOffset),
-    )
-
-  test('puts, reads back, commits to the archive and then at home', async () => {
-    const bench = await tieringBench()
-    const log = await flushedLog(bench)
-    expect(await upload(bench, log)).toMatchObject([
-      { from: 0, to: 10, fromTier: 'disk', toTier: 'object' },
-    ])
-    expect(outline(bench.steps)).toEqual([
-      'object put segments',
-      'object head segments',
-      'object put manifest',
-      'disk put manifest',
-    ])
-    expect(await committed(bench)).toEqual([[0, 10, true, true]])
-    const [segment] = bench.archive.state?.logs.get(1)?.partitions[0]?.segments ?? []
-    expect(segment?.disk).toBeNull()
-    const bytes = await bench.objects.get(segment?.object?.object ?? '')
-    expect(sha256Hex(bytes)).toBe(segment?.sha256)
-  })
-
-  test('of an object that the store keeps wrong is damage, and nothing is dropped for it', async () => {
-    const bench = await tieringBench()
-    const log = await flushedLog(bench)
-    const put = bench.objects.put.bind(bench.objects)
-    bench.objects.put = (key, bytes, options) =>
-      put(
-        key,
-        key.startsWith('segments/') ? Uint8Array.from(bytes, (byte) => byte ^ 1) : bytes,
-        options,
-      )
-    await expectError(upload(bench, log), 'object_corrupt')
-    expect([ranges(log), await committed(bench)]).toEqual([
-      [[0, 10, true, false]],
-      [[0, 10, true, false]],
-    ])
-    expect(await dropDiskCopies(bench.context, log, log.partition(0), [0])).toEqual([])
-    expect(outline(bench.steps).filter((step) => step.includes('remove'))).toEqual([])
-  })
-
-  test('of a file that rotted on disk is refused before anything is put', async () => {
-    const bench = await tieringBench()
-    const log = await flushedLog(bench)
-    const read = bench.files.read.bind(bench.files)
-    bench.files.read = async (path) => {
-      const bytes = await read(path)
-      return path.includes('segments/')
-        ? Uint8Array.from(bytes, (byte, index) => (index === 99 ? byte ^ 1 : byte))
-        : bytes
-    }
-    await expectError(upload(bench, log), 'segment_corrupt')
-    expect(bench.steps).toEqual([])
-  })
-
-  test.each([
-    'object put segments',
-    'object head segments',
-    'object put manifest',
-    'disk put manifest',
-  ])('that fails at %s is repeated without harm', async (failing) => {
-    const bench = await tieringBench()
-    const log = await flushedLog(bench)
-    bench.fault = (step) => (step.startsWith(failing) ? 'store_unavailable' : null)
-    await expectError(upload(bench, log), 'store_unavailable')
-    expect(ranges(log)).toEqual([[0, 10, true, false]])
-    bench.fault = () => null
-    await upload(bench, log)
-    expect(await committed(bench)).toEqual([[0, 10, true, true]])
-    expect(bench.archive.state?.logs.get(1)?.partitions[0]?.segments).toHaveLength(1)
   })
 })
 

@@ -174,18 +174,21 @@ describe('an upload that was cut short and is tried again', () => {
     expect(await committed(bench)).not.toHaveProperty('unnamed')
   })
 
-  test('is refused the key of one that is doomed, and loses nothing', async () => {
+  test('is not given the key of one that is doomed, goes into a pack of its own, and loses nothing', async () => {
     const bench = await tieringBench()
     const log = await filled(bench)
     const key = await compactionCutShort(bench, log)
     await collect(bench)
     bench.clock.advance(COLLECT_GRACE_MS)
     expect(states(await collect(bench))).toEqual({ [key]: 'removed' })
-    const { failed } = await bench.scheduler.compact([log])
-    expect(failed).toMatchObject([{ code: 'object_exists' }])
+    expect((await bench.scheduler.compact([log])).failed).toEqual([])
     expect(await isThere(bench, key)).toBe(false)
-    for (const { object } of log.partition(0).segments)
-      expect(await isThere(bench, object?.object ?? '')).toBe(true)
+    const segments = [...log.partition(0).segments]
+    expect(segments.map(({ baseOffset, endOffset }) => [baseOffset, endOffset])).toEqual([[0, 30]])
+    const [{ object } = { object: null }] = segments
+    expect(object?.object).toMatch(/^packs\//)
+    expect(await isThere(bench, object?.object ?? '')).toBe(true)
+    await expectError(bench.archive.putSegment(key, BYTES, 'e'.repeat(64)), 'object_exists')
   })
 
   test('that was put before the doom cannot be named after it', async () => {

@@ -5,9 +5,12 @@ import type { LiveLog } from '../../../src/log/live-log.ts'
 import { fetchWhole, readWhole } from '../../../src/log/segment-copies.ts'
 import { sha256Hex } from '../../../src/format/checksum.ts'
 import { COLLECT_GRACE_MS } from '../../../src/tiering/collect.ts'
+import { putSegments } from '../../../src/tiering/packs.ts'
+import { present } from '../../../src/base/assert.ts'
 import { appendRows } from '../../support/live-logs.ts'
 import { type Bench, DATA_DIR, eager, outline, tieringBench } from '../../support/tiering.ts'
 
+const format = 'arrow' as const
 const LATER = { archiveAfter: 1_000, diskTtl: 2_000 }
 
 /** Logs with a few records each. */
@@ -76,7 +79,6 @@ describe('small segments of many logs', () => {
       'object get manifest',
       'object put manifest',
       'object put packs',
-      'object head packs',
       'object put manifest',
       'disk put manifest',
     ])
@@ -98,6 +100,27 @@ describe('small segments of many logs', () => {
     const [pack = ''] = await packsIn(bench)
     const held = await segmentsAt(pack, readingStore(bench.objects))
     expect(held.map(({ logId }) => logId)).toEqual(logs.map(({ id }) => id))
+  })
+
+  test('are read back at once where one of them has no file that waits for it', async () => {
+    for (const isProvenLater of [true, false]) {
+      const bench = await tieringBench()
+      const [log] = await quietLogs(bench, 1)
+      const partition = present(log, 'the one that was made').partition(0)
+      await bench.archive.manifest()
+      bench.steps.length = 0
+      const segments = [0, 1, 2, 3].map((baseOffset) => {
+        const bytes = Buffer.from(`segment ${baseOffset}`)
+        const name = { logId: 1, partition: 0, baseOffset, sha256: sha256Hex(bytes) }
+        const proof = baseOffset === 2 ? { isProvenLater } : { isProvenLater: true }
+        return { partition, retention: null, name: { ...name, format }, bytes, ...proof }
+      })
+      await putSegments(bench.context, segments)
+      expect(outline(bench.steps)).toEqual([
+        'object put packs',
+        ...(isProvenLater ? [] : ['object head packs']),
+      ])
+    }
   })
 
   test('lose the file on disk together: it goes with the last of them', async () => {
@@ -158,7 +181,6 @@ describe('small segments of many logs', () => {
     ['disk', 'syncDirectory packs'],
     ['disk', 'put manifest'],
     ['object', 'put packs'],
-    ['object', 'head packs'],
     ['object', 'put manifest'],
   ])(
     'whose %s %s failed, or did and was not heard of, are moved by the next round',
