@@ -62,6 +62,7 @@ import {
   loadLogs,
   placedIn,
   placedLogs,
+  type DamagedSnapshots,
   withSoundSnapshots,
 } from './load-snapshot.ts'
 import { keptSnapshots } from './keep-snapshots.ts'
@@ -97,7 +98,7 @@ interface Opening {
   readonly late: LateWal
   readonly closers: Closers
   /** Snapshots at a `snapshotLocation` that are not to be used; null: none is. */
-  readonly damaged: ReadonlySet<string> | null
+  readonly damaged: DamagedSnapshots | null
 }
 
 /** Filled in once there is one. */
@@ -246,6 +247,7 @@ async function assemble(opening: Opening): Promise<Engine> {
       scheduler: access === 'read' ? null : opened,
       ports,
       tiering: { ...tiering, wal },
+      lost: opening.damaged?.objects ?? new Set(),
     }),
     archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
@@ -292,7 +294,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
       placed: [],
     }
   const place = await openPlace(opening, directory)
-  const placed = place === null ? [] : placedLogs(place.state, opening.damaged)
+  const placed = place === null ? [] : placedLogs(place.state, opening.damaged?.ids ?? null)
   if (place !== null) await assertRestorable(place, placed)
   if (store === null)
     return { directory, store: readable, archive: null, pace: null, pulled: [], place, placed }

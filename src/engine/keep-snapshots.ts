@@ -40,17 +40,19 @@ export interface DirectorySource extends Omit<SnapshotSource, 'archive' | 'place
   readonly archive: ArchiveWriter | null
   readonly place: SnapshotPlace | null
   readonly tiering: TieringContext
+  /** Objects at the place that are not as they were written. */
+  readonly lost: Set<string>
 }
 
 /** Null where snapshots have no place, and for reading. */
 export function keptSnapshots(
   options: StratalogOptions,
   closers: Closers,
-  { archive, place, tiering, ...source }: DirectorySource,
+  { archive, place, tiering, lost, ...source }: DirectorySource,
 ): SnapshotKeeper | null {
   const keeping = place?.archive ?? archive
   if (keeping === null || source.scheduler === null) return null
-  const context = place === null ? null : { ...tiering, archive: place.archive }
+  const context = place === null ? null : { ...tiering, archive: place.archive, lost }
   return keepSnapshots({ ...source, archive: keeping, place: context }, options, closers)
 }
 

@@ -19,7 +19,7 @@ import { damageOf } from '../log/segment-damage.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
 import { ownerOf } from '../log/segment-origin.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
-import { lackOf } from '../snapshot/check.ts'
+import { type SnapshotLack, lackOf } from '../snapshot/check.ts'
 import { appendable } from './appendable.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { EnginePorts } from './ports.ts'
@@ -37,11 +37,21 @@ interface Loading {
 /** A snapshot turned out damaged while it was read: what was loaded of it is not to be used. */
 export class SnapshotDamaged extends Error {
   readonly snapshotId: string
+  readonly object: string | null
 
-  constructor(snapshotId: string, reason: string) {
+  constructor(snapshotId: string, { reason, object }: SnapshotLack) {
     super(reason)
     this.snapshotId = snapshotId
+    this.object = object
   }
+}
+
+/** What was found damaged at a location while an engine was opened. */
+export interface DamagedSnapshots {
+  /** Ids of snapshots that are not to be used. */
+  readonly ids: Set<string>
+  /** Objects that are not as they were written: what is snapshotted next counts on none of them. */
+  readonly objects: Set<string>
 }
 
 /** What a log in RAM is at a location. */
@@ -168,17 +178,20 @@ async function loadPartition(
   const partition = log.partition(bounds.partition)
   const view = archive.view(source, [bounds])
   let records = 0
+  let object: string | null = null
   try {
     for (const { sources } of view.partitions)
-      for (const source of sources)
+      for (const source of sources) {
+        object = source.tier === 'memory' ? null : (source.segment.object?.object ?? null)
         for await (const { batch, terms } of recordsOf(source, log, partition))
           for (const piece of appendable(batch, pieceBytes))
             records += await load(log, partition, piece, terms, ports)
+      }
   } catch (error) {
     const { startOffset, endOffset } = bounds
     const damage = damageOf(error, startOffset, endOffset)
     if (damage === null) throw error
-    throw new SnapshotDamaged(snapshot?.id ?? '', damage.reason)
+    throw new SnapshotDamaged(snapshot?.id ?? '', { reason: damage.reason, object })
   } finally {
     view.release()
   }
@@ -249,16 +262,17 @@ function told(logger: Logger, { name }: LiveLog, snapshot: Snapshot, records: nu
  * @throws what `open` throws.
  */
 export async function withSoundSnapshots<T>(
-  open: (damaged: ReadonlySet<string>) => Promise<T>,
+  open: (damaged: DamagedSnapshots) => Promise<T>,
   logger: Logger,
 ): Promise<T> {
-  const damaged = new Set<string>()
+  const damaged: DamagedSnapshots = { ids: new Set(), objects: new Set() }
   for (;;) {
     try {
       return await open(damaged)
     } catch (error) {
       if (!(error instanceof SnapshotDamaged)) throw error
-      damaged.add(error.snapshotId)
+      damaged.ids.add(error.snapshotId)
+      if (error.object !== null) damaged.objects.add(error.object)
       logger.error('A snapshot is damaged; the one before it is used.', {
         snapshot: error.snapshotId,
         reason: error.message,

@@ -44,6 +44,15 @@ interface PinnedPartition {
   readonly producers: readonly ProducerState[]
 }
 
+/** Writes a `snapshotLocation`, which is its archive. */
+export interface PlaceContext extends TieringContext {
+  /**
+   * Objects there that were found to be missing or damaged, of logs in RAM: the next snapshot lets go of their
+   * segments, or it could be restored no better than the ones before it. Empty after that.
+   */
+  readonly lost: Set<string>
+}
+
 interface Request {
   readonly id: string
   readonly name: string
@@ -68,7 +77,7 @@ function alone<Result>(
  * @throws StratalogError `offset_gap`, and what the store and the segments' copies throw; then there is no snapshot.
  */
 export async function snapshotToPlace(
-  context: TieringContext,
+  context: PlaceContext,
   pinned: readonly Pinned[],
   request: Request,
 ): Promise<Snapshot> {
@@ -83,7 +92,7 @@ export async function snapshotToPlace(
 }
 
 async function makeSnapshot(
-  context: TieringContext,
+  context: PlaceContext,
   place: ArchiveWriter,
   pinned: readonly Pinned[],
   parts: readonly PinnedPartition[],
@@ -100,7 +109,10 @@ async function makeSnapshot(
   await place.commitSnapshot(
     pinned.map(({ log }) => log),
     (state, described) => {
-      const edits = parts.flatMap((part) => partitionEdits(state, part, added.get(part) ?? []))
+      const edits = [
+        ...lostEdits(state, context.lost),
+        ...parts.flatMap((part) => partitionEdits(state, part, added.get(part) ?? [])),
+      ]
       const plan = createSnapshot(applyEdits(state, [...described, ...edits]), {
         ...request,
         // What was retired on the way is not part of it.
@@ -115,7 +127,19 @@ async function makeSnapshot(
       return Math.max(0, ...own.map(({ schemaId }) => schemaId + 1))
     },
   )
+  context.lost.clear()
   return present<Snapshot>(made, 'a committed snapshot was made')
+}
+
+function* lostEdits(state: ManifestState, lost: ReadonlySet<string>): Generator<ManifestEdit> {
+  if (lost.size === 0) return
+  for (const [logId, { definition, partitions }] of state.logs) {
+    if (definition.policy.mode !== 'memory') continue
+    for (const [partition, { segments }] of partitions.entries())
+      for (const { baseOffset, object } of segments)
+        if (object !== null && lost.has(object.object))
+          yield { kind: 'segment-copy-dropped', logId, partition, baseOffset, tier: 'object' }
+  }
 }
 
 function partitionEdits(

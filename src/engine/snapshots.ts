@@ -5,7 +5,7 @@ import { randomHex } from '../base/random.ts'
 import type { Snapshot } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
-import type { TierFailure, TierMove, TieringContext } from '../tiering/context.ts'
+import type { TierFailure, TierMove } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import type { TierTarget } from '../tiering/steps.ts'
 import { findSnapshot, snapshotNotFound } from '../log/archive-view.ts'
@@ -18,7 +18,7 @@ import {
   isAutomatic,
 } from '../snapshot/retention.ts'
 import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
-import { releaseUnheld, snapshotToPlace } from './place-snapshot.ts'
+import { type PlaceContext, releaseUnheld, snapshotToPlace } from './place-snapshot.ts'
 import { type Pinned, pin, withoutRetired } from './pinned.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { EnginePorts } from './ports.ts'
@@ -39,7 +39,7 @@ export interface SnapshotSource {
   readonly scheduler: TieringScheduler | null
   readonly ports: EnginePorts
   /** Writes a `snapshotLocation`; null where snapshots lie in the engine's own archive. */
-  readonly place: TieringContext | null
+  readonly place: PlaceContext | null
 }
 
 /** What is kept of the snapshots that the engine makes by itself, and what it found in the archive so far. */
@@ -175,8 +175,8 @@ async function deleteDue(
   if (lack !== null) {
     throw new StratalogError(
       'snapshot_corrupt',
-      `Snapshot '${newest.name}' cannot be restored: ${lack}. No older one is deleted until a newer one can.`,
-      { details: { snapshot: newest.name, reason: lack } },
+      `Snapshot '${newest.name}' cannot be restored: ${lack.reason}. No older one is deleted until a newer one can.`,
+      { details: { snapshot: newest.name, reason: lack.reason } },
     )
   }
   await manifest.commit((state) =>

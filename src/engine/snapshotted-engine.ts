@@ -7,6 +7,7 @@ import type { StratalogOptions } from './config.ts'
 import type { Engine } from './engine.ts'
 import { keepSnapshots } from './keep-snapshots.ts'
 import {
+  type DamagedSnapshots,
   assertRestorable,
   emptyLog,
   loadLogs,
@@ -42,7 +43,7 @@ async function assemble(
   options: StratalogOptions,
   ports: EnginePorts,
   closers: Closers,
-  damaged: ReadonlySet<string> | null,
+  damaged: DamagedSnapshots | null,
 ): Promise<Engine> {
   const storage = storageOf(ports)
   const { clock, random, logger, metrics } = ports
@@ -52,7 +53,7 @@ async function assemble(
   const engine = openMemoryEngine(options, ports, false)
   closers.push(() => engine.close())
   const { registry } = engine
-  const placed = placedLogs(place.state, damaged)
+  const placed = placedLogs(place.state, damaged?.ids ?? null)
   await assertRestorable(place, placed)
   for (const log of placed) registry.add(emptyLog(log))
   await loadLogs(place, placed, engine, ports)
@@ -71,6 +72,7 @@ async function assemble(
     wal: null,
     encoder,
     logs: () => registry.all(),
+    lost: damaged?.objects ?? new Set<string>(),
   }
   const source = { archive: place.archive, registry, scheduler: null, ports, place: context }
   let { nextLogId } = place.state

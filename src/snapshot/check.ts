@@ -54,8 +54,16 @@ export function unnamedOf(state: ManifestState, { logs }: Snapshot): string | nu
   return null
 }
 
+/** Why a snapshot cannot be restored. */
+export interface SnapshotLack {
+  /** In words. */
+  readonly reason: string
+  /** The object that is not as it was written; null where none is to blame. */
+  readonly object: string | null
+}
+
 /**
- * Why a snapshot cannot be restored, in words; null when nothing speaks against it.
+ * Why a snapshot cannot be restored; null when nothing speaks against it.
  * @param known objects that were found before; those that are found now are added, others forgotten.
  * @throws StratalogError what the store throws.
  */
@@ -64,13 +72,14 @@ export async function lackOf(
   state: ManifestState,
   snapshot: Snapshot,
   known: Map<string, number>,
-): Promise<string | null> {
+): Promise<SnapshotLack | null> {
   const unnamed = unnamedOf(state, snapshot)
-  if (unnamed !== null) return unnamed
+  if (unnamed !== null) return { reason: unnamed, object: null }
   const wanted = new Map<string, number>()
   for (const { segment } of snapshotSegments(state, snapshot)) {
     const { object, baseOffset, endOffset } = segment
-    if (object === null) return `offsets ${baseOffset} to ${endOffset} have no object`
+    if (object === null)
+      return { reason: `offsets ${baseOffset} to ${endOffset} have no object`, object }
     wanted.set(object.object, Math.max(wanted.get(object.object) ?? 0, endOf(object)))
   }
   for (const key of known.keys()) if (!wanted.has(key)) known.delete(key)
@@ -80,8 +89,9 @@ export async function lackOf(
     const heads = await Promise.all(part.map(([key]) => store.head(key)))
     for (const [at, [key, length]] of part.entries()) {
       const head = heads[at] ?? null
-      if (head === null) return `${key} is missing`
-      if (head.length < length) return `${key} is shorter than it was written`
+      if (head === null) return { reason: `${key} is missing`, object: key }
+      if (head.length < length)
+        return { reason: `${key} is shorter than it was written`, object: key }
       known.set(key, head.length)
     }
   }

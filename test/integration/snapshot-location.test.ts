@@ -135,6 +135,29 @@ describe('an engine in RAM', () => {
     expect(await all(db)).toHaveLength(10)
   })
 
+  test('what is appended after a damaged snapshot was passed over is in the ones that come', async () => {
+    const at = await place()
+    {
+      await using db = await open(at)
+      const log = await db.createLog('log')
+      await log.append(rows(0, 10))
+      await db.snapshot({ name: 'good' })
+      await log.append(rows(10, 10))
+      await db.snapshot({ name: 'bad' })
+    }
+    const [, newer = ''] = await segmentsIn(at)
+    await rm(`${at.snapshotLocation}/${newer}`)
+    {
+      await using db = await open(at)
+      await db.log('log').append(rows(20, 10))
+      await db.snapshot({ name: 'after' })
+    }
+    await using db = await open(at)
+    const numbers = (await db.log('log').read({ onGap: 'skip' }).toArray()).map((row) => row['n'])
+    expect(numbers).toEqual([...rows(0, 10), ...rows(20, 10)].map(({ n }) => n))
+    expect((await db.snapshots()).map(({ name }) => name)).toEqual(['good', 'bad', 'after'])
+  })
+
   test('what expired meanwhile does not come back', async () => {
     const at = await place()
     {

@@ -134,24 +134,25 @@ describe('whether one can be restored', () => {
     await fixture.store.remove(keys[1] ?? '')
     expect(await lack()).toBeNull()
     known.clear()
-    expect(await lack()).toBe(`${keys[1]} is missing`)
+    expect(await lack()).toEqual({ reason: `${keys[1]} is missing`, object: keys[1] })
   })
 
   test('an object that is too short', async () => {
     const { fixture, keys, lack } = await filled()
     await fixture.damage(keys[2] ?? '', (bytes) => bytes.subarray(0, bytes.length - 1))
-    expect(await lack()).toBe(`${keys[2]} is shorter than it was written`)
+    expect((await lack())?.reason).toBe(`${keys[2]} is shorter than it was written`)
   })
 
   test('offsets in no segment, and a log that is gone', async () => {
     const { fixture, log } = await filled()
     const behind = snapshot('behind', 1, [[log, 0, 31]])
-    expect(await lackOf(fixture.store, fixture.manifest.state, behind, new Map())).toBe(
-      "offsets 30 to 31 of log 'log', partition 0, are in no segment",
-    )
+    expect(await lackOf(fixture.store, fixture.manifest.state, behind, new Map())).toEqual({
+      reason: "offsets 30 to 31 of log 'log', partition 0, are in no segment",
+      object: null,
+    })
     await fixture.manifest.commit([{ kind: 'log-deleted', logId: log.definition.id }])
-    expect(await lackOf(fixture.store, fixture.manifest.state, behind, new Map())).toBe(
-      "log 'log' is no longer in the manifest",
-    )
+    expect(await lackOf(fixture.store, fixture.manifest.state, behind, new Map())).toMatchObject({
+      reason: "log 'log' is no longer in the manifest",
+    })
   })
 })
