@@ -57,6 +57,13 @@ export async function uploadSegments(
     put.push(...(await putTogether(context, log, partition, read)))
     if (++portions === PORTIONS_PER_COMMIT) await namePut()
   }
+  const endPut = async (): Promise<void> => {
+    try {
+      await putPortion()
+    } finally {
+      await namePut()
+    }
+  }
   try {
     for (const baseOffset of baseOffsets) {
       const segment = partition.segments.startingAt(baseOffset)
@@ -67,10 +74,10 @@ export async function uploadSegments(
     }
   } catch (error) {
     // What comes before it goes; what comes behind would leave a hole.
-    await putPortion().finally(namePut)
+    await endPut()
     throw error
   }
-  await putPortion().finally(namePut)
+  await endPut()
   return moves
 }
 
