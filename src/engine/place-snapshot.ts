@@ -1,6 +1,7 @@
 /** Brings what a snapshot pinned to a `snapshotLocation`: what is not there yet, as it lies in segments or from RAM. */
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
+import { Mutex } from '../base/mutex.ts'
 import { type Range, subtractRanges } from '../base/range.ts'
 import type {
   ManifestEdit,
@@ -24,6 +25,7 @@ import type { SegmentOwner } from '../log/segment-reading.ts'
 import { ownerOf } from '../log/segment-origin.ts'
 import { createSnapshot } from '../snapshot/create.ts'
 import { cutSegment } from '../snapshot/segment-cut.ts'
+import type { ArchiveWriter } from '../tiering/archive-writer.ts'
 import { collectArchive } from '../tiering/collect.ts'
 import { notedIn } from '../tiering/committed.ts'
 import type { TieringContext } from '../tiering/context.ts'
@@ -42,6 +44,25 @@ interface PinnedPartition {
   readonly producers: readonly ProducerState[]
 }
 
+interface Request {
+  readonly id: string
+  readonly name: string
+  readonly time: number
+}
+
+/** Of places: one snapshot, or one release, counts on what is there until it is committed. */
+const changing = new WeakMap<ArchiveWriter, Mutex>()
+
+function alone<Result>(
+  { archive }: TieringContext,
+  work: (place: ArchiveWriter) => Promise<Result>,
+): Promise<Result> {
+  const place = present(archive, 'a snapshot location is written')
+  const mutex = changing.get(place) ?? new Mutex()
+  changing.set(place, mutex)
+  return mutex.run(() => work(place))
+}
+
 /**
  * @param context its archive is the location.
  * @throws StratalogError `offset_gap`, and what the store and the segments' copies throw; then there is no snapshot.
@@ -49,9 +70,8 @@ interface PinnedPartition {
 export async function snapshotToPlace(
   context: TieringContext,
   pinned: readonly Pinned[],
-  request: { readonly id: string; readonly name: string; readonly time: number },
+  request: Request,
 ): Promise<Snapshot> {
-  const place = present(context.archive, 'a snapshot location is written')
   // As of the instant: of a time that has passed only so many appends are remembered.
   const parts = pinned.flatMap(({ log, partitions }) =>
     partitions.map(({ partition, endOffset: end }): PinnedPartition => {
@@ -59,7 +79,20 @@ export async function snapshotToPlace(
       return { log, partition: part, end, producers: producersAsOf(part.producerStates, end) }
     }),
   )
-  const known = (await place.manifest()).state
+  return alone(context, (place) => makeSnapshot(context, place, pinned, parts, request))
+}
+
+async function makeSnapshot(
+  context: TieringContext,
+  place: ArchiveWriter,
+  pinned: readonly Pinned[],
+  parts: readonly PinnedPartition[],
+  request: Request,
+): Promise<Snapshot> {
+  const manifest = await place.manifest()
+  // A snapshot that was answered with an error may have been made.
+  if (!manifest.isSure) await manifest.settle()
+  const known = manifest.state
   const added = new Map<PinnedPartition, readonly SegmentEntry[]>()
   for (const part of parts) added.set(part, await bringOver(context, known, part))
   const newBytes = [...added.values()].flat().reduce((sum, { length }) => sum + length, 0)
@@ -245,19 +278,27 @@ async function checkedBytes(
 
 /**
  * Lets go of what no snapshot holds any more of logs in RAM, of which nothing else is kept; objects go after a grace.
+ * What is in RAM still stays: the next snapshot counts on it.
  * @throws StratalogError what the store throws.
  */
-export async function releaseUnheld(context: TieringContext): Promise<void> {
-  const place = present(context.archive, 'a snapshot location is written')
-  await place.commitEdits((state) => [...unheldStarts(state, context.clock.now())])
-  await collectArchive(context)
+export function releaseUnheld(context: TieringContext): Promise<void> {
+  return alone(context, async (place) => {
+    await place.commitEdits((state) => [...unheldStarts(context, state)])
+    await collectArchive(context)
+  })
 }
 
-function* unheldStarts(state: ManifestState, retiredAt: number): Generator<ManifestEdit> {
+function* unheldStarts(
+  { clock, logs }: TieringContext,
+  state: ManifestState,
+): Generator<ManifestEdit> {
+  const retiredAt = clock.now()
+  const live = new Map([...logs()].map((log) => [log.id, log]))
   for (const [logId, { definition, partitions }] of state.logs) {
     if (definition.policy.mode !== 'memory') continue
     for (const [partition, { segments, startOffset: start }] of partitions.entries()) {
-      const held = heldFrom(state, logId, partition) ?? Infinity
+      const inRam = live.get(logId)?.partitions[partition]?.startOffset ?? Infinity
+      const held = Math.min(heldFrom(state, logId, partition) ?? Infinity, inRam)
       const first = segments.find((segment) => segment.endOffset > held)
       const startOffset = first?.baseOffset ?? segments.at(-1)?.endOffset ?? start
       if (startOffset > start)

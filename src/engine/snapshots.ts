@@ -5,7 +5,7 @@ import { randomHex } from '../base/random.ts'
 import type { Snapshot } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
-import type { TierMove, TieringContext } from '../tiering/context.ts'
+import type { TierFailure, TierMove, TieringContext } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import type { TierTarget } from '../tiering/steps.ts'
 import { findSnapshot, snapshotNotFound } from '../log/archive-view.ts'
@@ -83,7 +83,7 @@ async function makeSnapshot(
   // The instant: every partition's end in one synchronous stretch.
   const pinned = logs.map(pin)
   if (place !== null) {
-    if (scheduler !== null) await bringDown(scheduler, logs, 'disk')
+    if (scheduler !== null) await bringDown(scheduler, logs, 'disk', waitsInWal)
     return describeSnapshot(await snapshotToPlace(place, pinned, request))
   }
   const tiers = present(scheduler, 'an engine with an archive tiers to it')
@@ -101,14 +101,24 @@ async function makeSnapshot(
   return describeSnapshot(present<Snapshot>(made, 'a committed snapshot was made'))
 }
 
-/** What came to that tier. @throws StratalogError `store_unavailable` when something did not. */
+/** What waits for room on the disk goes to the place from RAM. Without a WAL its offsets could go to others then. */
+function waitsInWal(log: LiveLog | undefined, { code }: TierFailure): boolean {
+  return code === 'disk_budget_full' && log?.usesWal === true
+}
+
+/**
+ * What came to that tier.
+ * @throws StratalogError `store_unavailable` when something did not that may not stay where it is.
+ */
 async function bringDown(
   scheduler: TieringScheduler,
   logs: readonly LiveLog[],
   target: TierTarget,
+  mayStay: (log: LiveLog | undefined, failure: TierFailure) => boolean = () => false,
 ): Promise<readonly TierMove[]> {
   const report = await scheduler.now(logs, target, { forSnapshot: target === 'object' })
-  const [failure] = report.failed
+  const named = new Map(logs.map((log) => [log.name, log]))
+  const failure = report.failed.find((entry) => !mayStay(named.get(entry.log), entry))
   if (failure === undefined) return report.moved.filter((move) => move.toTier === target)
   const where = target === 'object' ? 'the archive' : 'the disk'
   throw new StratalogError(

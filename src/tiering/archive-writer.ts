@@ -266,6 +266,7 @@ export class ArchiveWriter {
 
   /** Whether a pack is in the store as it was put, which its name says, and has room for what lies there. */
   async hasPack({ object, position, length }: Location): Promise<boolean> {
+    if (this.isDoomed(object)) return false
     const head = await this.store.head(object)
     if (head === null || head.length < position + length) return false
     return packPath(head.sha256 ?? (await sha256Hex(await this.store.get(object)))) === object

@@ -79,14 +79,15 @@ export function removeFiles(
   detached: LiveLog | null = null,
 ): void {
   const { fileSystem, dataDir } = disk
-  for (const { object: file, length } of files) {
-    if (isFileNamed(file, logs(), detached)) continue
-    const gone = diskBudget.dropped(length)
+  for (const location of files) {
+    const { object: file, length } = location
     // Other segments may lie there too.
     if (isPackPath(file)) {
-      loosenPack(disk, file, gone)
+      loosenPack(disk, location, () => diskBudget.dropped(length))
       continue
     }
+    if (isFileNamed(file, logs(), detached)) continue
+    const gone = diskBudget.dropped(length)
     pins.whenFree(file, () => {
       if (isFileNamed(file, logs(), detached)) {
         // It was forked while a reader held the file.

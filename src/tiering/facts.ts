@@ -10,6 +10,8 @@ interface FactsAround {
   readonly walDueBelow?: number
   /** Its last move to the archive failed, and is not tried again yet. */
   readonly isFailing?: boolean
+  /** Only what a budget asks for moves. */
+  readonly isPaused?: boolean
   /** The directory was restored without its bytes, and is filled. */
   readonly isFilling?: boolean
 }
@@ -19,7 +21,7 @@ export function partitionFacts(
   log: LiveLog,
   partition: Partition,
   archive: ArchiveWriter | null = null,
-  { walDueBelow = 0, isFailing = false, isFilling = false }: FactsAround = {},
+  { walDueBelow = 0, isFailing = false, isPaused = false, isFilling = false }: FactsAround = {},
 ): PartitionFacts {
   // To count segments takes a while, and is of use only where they go by their age or size.
   const { id, policy } = log
@@ -36,6 +38,7 @@ export function partitionFacts(
     owedEnd: partition.owedEnd,
     isWalDue: log.usesWal && partition.firstUnflushedLsn < walDueBelow,
     isFailing,
+    isPaused,
     batches: partition.batches,
     segments: partition.segments,
     isFilling,

@@ -235,8 +235,9 @@ function mayBePacked({ round }: TieringContext, { log, records }: Filling): bool
 async function writePacked(context: TieringContext, filling: Filling): Promise<SegmentEntry> {
   const { log, partition } = filling
   const { encoded, name, bytes } = await encodeToBytes(context, filling)
-  const { retention } = log.policy
-  const location = await writeSegment(context, { partition, retention, name, bytes })
+  const { mode, retention } = log.policy
+  const isLeaving = mode === 'hybrid' && context.archive !== null
+  const location = await writeSegment(context, { partition, retention, isLeaving, name, bytes })
   return segmentEntry(encoded, 'disk', location)
 }
 

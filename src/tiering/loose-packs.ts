@@ -4,10 +4,11 @@
  * wait for the commit that names its other segments.
  */
 import { present } from '../base/assert.ts'
+import type { Location } from '../format/manifest.ts'
 import type { DiskContext, TieringContext } from './context.ts'
 
-/** Who is to be told when a pack is gone. */
-type Told = (() => void)[]
+/** Who is to be told when a pack is gone, by the position of the segment: what a fork shares is dropped twice. */
+type Told = Map<number, () => void>
 
 interface Packs {
   /** To be looked at by the next sweep. */
@@ -18,11 +19,23 @@ interface Packs {
 
 const packsOf = new WeakMap<DiskContext, Packs>()
 
-/** A segment of the pack is named no more. @param gone is called when the pack is removed. */
-export function loosenPack(disk: DiskContext, path: string, gone: () => void): void {
-  const packs = packsOf.get(disk) ?? { loose: new Map<string, Told>(), held: new Map() }
+/**
+ * A segment of the pack is named no more by a log.
+ * @param drop is called where it is the first; what it returns is called when the pack is removed.
+ */
+export function loosenPack(
+  disk: DiskContext,
+  { object: path, position }: Location,
+  drop: () => () => void,
+): void {
+  const packs = packsOf.get(disk) ?? {
+    loose: new Map<string, Told>(),
+    held: new Map<string, Told>(),
+  }
   packsOf.set(disk, packs)
-  packs.loose.set(path, [...(packs.loose.get(path) ?? packs.held.get(path) ?? []), gone])
+  const told = packs.loose.get(path) ?? packs.held.get(path) ?? new Map<number, () => void>()
+  if (!told.has(position)) told.set(position, drop())
+  packs.loose.set(path, told)
   packs.held.delete(path)
 }
 
@@ -45,17 +58,17 @@ export async function sweepPacks({ disk, pins, clock, logger }: TieringContext):
       for (const segment of segments.having('disk')) {
         const path = present(segment.disk, 'it has a copy on disk').object
         const told = empty.get(path)
-        if (told !== undefined) packs.held.set(path, [...(packs.held.get(path) ?? []), ...told])
+        if (told !== undefined) packs.held.set(path, both(packs.held.get(path), told))
         empty.delete(path)
         if (++seen % SEGMENTS_PER_TURN === 0) await clock.yield()
       }
     }
   }
   for (const [path, told] of empty) {
-    const all = [...(packs.held.get(path) ?? []), ...told]
+    const all = both(packs.held.get(path), told)
     packs.held.delete(path)
     const gone = (): void => {
-      for (const tell of all) tell()
+      for (const tell of all.values()) tell()
     }
     pins.whenFree(path, () => {
       fileSystem.remove(`${dataDir}/${path}`).then(gone, (error: unknown) => {
@@ -66,6 +79,10 @@ export async function sweepPacks({ disk, pins, clock, logger }: TieringContext):
       })
     })
   }
+}
+
+function both(one: Told | undefined, other: Told): Told {
+  return one === undefined ? other : new Map([...one, ...other])
 }
 
 const SEGMENTS_PER_TURN = 4_096

@@ -40,6 +40,8 @@ export interface PackedSegment extends PackedBytes {
   readonly retention: number | null
   /** Whether any other copy of the records goes only after the object was read back: then it need not be now. */
   readonly isProvenLater?: boolean
+  /** Whether it may leave this place while its log keeps it; what stays there is in no pack with it. */
+  readonly isLeaving?: boolean
 }
 
 /** Objects, and files, of one meeting that are written at the same time. */
@@ -70,8 +72,8 @@ function putTogether(
   return written(asked, PACK_BYTES_MAX, {
     known: async ({ partition, name }) => {
       const location = unnamed.get(partition)?.get(name.sha256)
-      if (location === undefined || archive.isDoomed(location.object)) return null
-      return (await archive.hasPack(location)) ? location : null
+      if (location === undefined || !(await archive.hasPack(location))) return null
+      return location
     },
     isFree: (key) => !archive.isDoomed(key),
     alone: async ({ name, bytes, isProvenLater = false }) => {
@@ -248,7 +250,8 @@ function grouped(
   for (const segment of small.toSorted(byRetention)) {
     const isFull =
       lastBytes + segment.bytes.length > packBytesMax || last.length === PACK_SEGMENTS_MAX
-    if (last.length === 0 || isFull) {
+    const isOther = last[0]?.isLeaving !== segment.isLeaving
+    if (last.length === 0 || isFull || isOther) {
       last = []
       lastBytes = 0
       groups.push(last)
@@ -262,6 +265,7 @@ function grouped(
 function byRetention(a: PackedSegment, b: PackedSegment): number {
   const [x, y] = [a, b].map(({ retention }) => retention ?? Number.MAX_SAFE_INTEGER)
   return (
+    Number(a.isLeaving ?? false) - Number(b.isLeaving ?? false) ||
     (x ?? 0) - (y ?? 0) ||
     a.name.logId - b.name.logId ||
     a.name.partition - b.name.partition ||

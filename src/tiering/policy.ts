@@ -53,6 +53,8 @@ export interface PartitionFacts {
   readonly isWalDue?: boolean
   /** Its last move to the archive failed, and is not tried again yet. */
   readonly isFailing?: boolean
+  /** Somebody paused it: only what a budget asks for moves. */
+  readonly isPaused?: boolean
   readonly batches: readonly BatchFactsInRam[]
   readonly segments: SegmentEntries
   /** Whether the directory was restored without its bytes, and is filled now. */
@@ -115,6 +117,7 @@ function planPartition(
   { now, hasArchive, disk = null }: TieringInput,
   early: EarlyMoves,
 ): PartitionPlan {
+  if (facts.isPaused === true) return planForBudgets(facts, disk, early)
   const { logId, partition, isArchiveSure } = facts
   const start = retireTo(facts, now)
   const mustAsk = !isArchiveSure && isArchivedAround(facts.segments, start)
@@ -129,6 +132,27 @@ function planPartition(
     dropHotTo: dropHotTo(facts, now),
     dropDisk: hasArchive ? longer(diskDropsDue(facts, now), early.dropDisk) : [],
     recall: mayRecall(facts, hasArchive) ? recallsOfRound(facts, now, disk?.roomBytes) : [],
+  }
+}
+
+/** The WAL's bytes, and the disk's. */
+function planForBudgets(
+  facts: PartitionFacts,
+  disk: DiskFacts | null,
+  { upload, dropDisk }: EarlyMoves,
+): PartitionPlan {
+  const { logId, partition, isWalDue = false } = facts
+  return {
+    logId,
+    partition,
+    retireTo: 0,
+    retireArchived: false,
+    flush: isWalDue ? flushTarget(facts, disk) : null,
+    upload,
+    dropHotTo: 0,
+    dropDisk,
+    compact: null,
+    recall: [],
   }
 }
 
@@ -330,7 +354,10 @@ export function nextDueMs(input: TieringInput): number {
     if (action === 'flush' && isDue && flushTarget(facts, disk) === null) return
     least = at
   }
-  for (const facts of partitions) eachUpcoming(facts, input, note)
+  for (const facts of partitions) {
+    if (facts.isPaused !== true) eachUpcoming(facts, input, note)
+    else if (facts.isWalDue === true) note('flush', now, facts)
+  }
   return Math.max(0, least - now)
 }
 

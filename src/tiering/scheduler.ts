@@ -246,8 +246,7 @@ export class TieringScheduler {
     this.#timer = this.#context.clock.setTimer(LOOK_INTERVAL_MS, () => {
       if (this.#isClosed) return
       this.#arm()
-      if (isPaused(this.#context, ALL_LOGS)) return
-      this.#collectWhenDue()
+      if (!isPaused(this.#context, ALL_LOGS)) this.#collectWhenDue()
       if (nextDueMs(this.#input(false)) > 0 && !hasLoosePacks(this.#context)) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
@@ -261,8 +260,7 @@ export class TieringScheduler {
     for (;;) {
       const moves = await this.#runDue(lane, false)
       const isPressed = this.#context.diskBudget.facts().excessBytes > 0
-      const mustEnd = this.#isClosed || isPaused(this.#context, ALL_LOGS)
-      if (moves.length === 0 || !isPressed || mustEnd) return
+      if (moves.length === 0 || !isPressed || this.#isClosed) return
     }
   }
 
@@ -280,14 +278,17 @@ export class TieringScheduler {
     })
   }
 
-  /** Logs whose moves are paused move when somebody asks for a round. */
+  /** Logs whose moves are paused move as the others when somebody asks for a round. */
   #input(isAsked: boolean): TieringInput {
     const partitions: PartitionFacts[] = []
     const walDue = walDueBelow(this.#context)
     for (const { log, partition } of stepsOf(this.#context.logs())) {
-      if (!isAsked && isPaused(this.#context, log.id)) continue
-      const isFailing = this.#lanes.remote.isBackingOff(partition)
-      const around = { walDueBelow: walDue, isFailing, isFilling: this.isFilling }
+      const around = {
+        walDueBelow: walDue,
+        isFailing: this.#lanes.remote.isBackingOff(partition),
+        isPaused: !isAsked && isPaused(this.#context, log.id),
+        isFilling: this.isFilling,
+      }
       partitions.push(partitionFacts(log, partition, this.#context.archive, around))
     }
     return {

@@ -99,6 +99,10 @@ async function repairPack(
       return 'Other segments lay in the same pack, and not all of them have another copy.'
     pack = made
   } else {
+    // Nobody checks the bytes of the others: read wrongly once, they would be written so.
+    const again = await readPack(context, copy)
+    if (again === null || Buffer.compare(found, again) !== 0)
+      return 'Its pack reads differently each time.'
     pack = new Uint8Array(Math.max(found.length, position + bytes.length))
     pack.set(found)
     pack.set(bytes, position)

@@ -109,6 +109,8 @@ describe('status', () => {
         estimatedUsdPerMonth: { requests: 0 },
       },
     })
+    const object = { ...tier, records: 1_000, segments: count }
+    const tiers = { memory: tier, disk: { ...tier, segments: count }, object }
     expect(status.logs[0]).toEqual({
       name: 'events',
       policy: expect.objectContaining({ mode: 'hybrid' }) as object,
@@ -122,11 +124,7 @@ describe('status', () => {
           endOffset: 1_000,
           durableOffset: 1_000,
           archivedOffset: 1_000,
-          tiers: {
-            memory: tier,
-            disk: { ...tier, segments: count },
-            object: { ...tier, records: 1_000, segments: count },
-          },
+          tiers,
           lag: { flushMs: 0, uploadMs: 0 },
           gaps: [],
           lastError: null,

@@ -1,7 +1,6 @@
 /** Logs over HTTP: which there are, making and changing them, appending to them and reading them. */
 import type { AppendOptions } from '../../engine/append-options.ts'
 import type { AlterLogOptions } from '../../engine/alter-log.ts'
-import type { ForkOptions } from '../../engine/fork-options.ts'
 import type { Log } from '../../engine/log.ts'
 import type { ReadOptions } from '../../engine/read-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
@@ -133,7 +132,7 @@ async function forkLog(exchange: Exchange, db: Stratalog): Promise<void> {
   const { as, ...options } = body
   if (typeof as !== 'string') throw new RequestProblem('request_invalid', 'as is text.')
   assertNotOwn(as)
-  const fork = await db.fork(exchange.parameters['log'] ?? '', as, options as ForkOptions)
+  const fork = await db.fork(exchange.parameters['log'] ?? '', as, options)
   exchange.sendJson(201, described(fork), { location: `/v1/logs/${fork.name}` })
 }
 
