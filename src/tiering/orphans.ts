@@ -9,25 +9,27 @@
  * 3. only then it is removed. However late a removal takes effect, it takes nothing that is named;
  *    (a crash in between leaves objects that are doomed and still there: the next time they are removed)
  * 4. what is removed is forgotten, once no segment could be given its key: its offsets lie before their log's start.
+ *    The key of a pack, which says nothing of its segments, stays in mind.
  *
- * Never taken: an object whose records lie behind all that the manifest names. It may be all there is of them, where
- * the end of the manifest was lost, and `verify` names it. An object of a log that some snapshot names, and what is
- * not ours.
+ * A pack says in its index what it holds, and goes when nothing needs any of it. One whose index cannot be read stays.
  *
- * A pack goes as a segment does, once that holds of all that its own index says it has; its key is not forgotten, as
- * nothing says then what it had.
+ * Never taken: an object of which some records lie behind all that the manifest names. It may be all there is of them,
+ * where the end of the manifest was lost, and `verify` names it. An object of a log that some snapshot names, and what
+ * is not ours.
+ *
  * A page of a base that no base names is noted and removed too, while no base is being written; manifests are whole
  * without their bases. Puts that were begun in parts and not ended are given up when they are older than the grace:
  * one that was still under way fails, and is tried again.
  */
+import type { Clock } from '../base/clock.ts'
 import { isStratalogError } from '../base/errors.ts'
 import type { ManifestEdit, ManifestState } from '../format/manifest.ts'
 import type { UnnamedObjects } from '../format/manifest-unnamed.ts'
 import {
   PACKS_DIRECTORY,
   PAGES_DIRECTORY,
-  SEGMENTS_DIRECTORY,
   type ParsedPath,
+  SEGMENTS_DIRECTORY,
   type SegmentName,
   isPackPath,
   parsePath,
@@ -35,14 +37,14 @@ import {
 import { wholePartition } from '../log/archive-view.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
 import { readingStore, segmentsAt } from '../log/pack-contents.ts'
-import type { ObjectStore, UnfinishedPut } from '../storage/object-store.ts'
+import type { ListedObject, ObjectStore, UnfinishedPut } from '../storage/object-store.ts'
 import { PROBE_PREFIX } from '../storage/probe.ts'
 import type { TieringContext } from './context.ts'
 
 export interface Orphan {
   readonly key: string
   /** `unfinished`: parts of a put that did not end; `probe`: of the look whether a store takes conditional writes. */
-  readonly kind: 'segment' | 'pack' | 'page' | 'probe' | 'unfinished'
+  readonly kind: Found['kind'] | 'unfinished'
   /** Null where the store does not say. */
   readonly bytes: number | null
   /** `waiting` for its grace; `due`: what a dry run would remove. */
@@ -58,16 +60,15 @@ export interface OrphanOptions {
 /** Removed side by side. */
 const PARALLEL_DELETES = 8
 
+const SEGMENTS_PER_TURN = 4_096
+
 interface Found {
   readonly key: string
   readonly kind: 'segment' | 'pack' | 'page' | 'probe'
   readonly bytes: number
-  /** Of a segment or a pack: what lies there. */
-  readonly held: readonly Held[]
+  /** What lies there, of a segment or a pack. */
+  readonly holds: readonly SegmentName[]
 }
-
-/** A segment, by its place. */
-type Held = Pick<SegmentName, 'logId' | 'partition' | 'baseOffset'>
 
 /**
  * @param manifest the archive's, whose state is all there is.
@@ -81,7 +82,7 @@ export async function collectOrphans(
 ): Promise<readonly Orphan[]> {
   const now = context.clock.now()
   const pages = await manifest.betweenBases(async (used) => used)
-  const found = await findOrphans(store, manifest.state, pages)
+  const found = await findOrphans(context, store, manifest.state, pages)
   const unfinished = await findUnfinished(context, store, now - grace)
   const orphan =
     (state: Orphan['state']) =>
@@ -117,57 +118,66 @@ export async function collectOrphans(
 
 /** Of all that lies there; only what nothing names is kept. */
 async function findOrphans(
+  { clock }: TieringContext,
   store: ObjectStore,
   state: ManifestState,
   pages: ReadonlySet<string>,
 ): Promise<readonly Found[]> {
   const kept = keptInMind(state)
-  const packs = namedPacks(state)
   const found: Found[] = []
-  for (const directory of [SEGMENTS_DIRECTORY, PACKS_DIRECTORY, PAGES_DIRECTORY]) {
-    for await (const { key, length: bytes } of store.list(`${directory}/`)) {
-      const parsed = parsePath(key)
-      if (parsed === null || kept.has(key) || packs.has(key)) continue
-      const { kind } = parsed
-      if (kind === 'segment' || kind === 'pack') {
-        const held = kind === 'segment' ? [parsed] : await segmentsAt(key, readingStore(store))
-        if (isLeftOver(state, { key, held })) found.push({ key, kind, bytes, held })
-      } else if (kind === 'manifest' && parsed.file.kind === 'page') {
-        if (!pages.has(parsed.file.sha256)) found.push({ key, kind: 'page', bytes, held: [] })
-      }
-    }
-  }
   for await (const { key, length: bytes } of store.list(PROBE_PREFIX))
-    found.push({ key, kind: 'probe', bytes, held: [] })
+    found.push({ key, kind: 'probe', bytes, holds: [] })
+  for await (const { key, length: bytes } of store.list(`${PAGES_DIRECTORY}/`))
+    if (isUnusedPage(key, pages)) found.push({ key, kind: 'page', bytes, holds: [] })
+  for await (const { key, length: bytes } of store.list(`${SEGMENTS_DIRECTORY}/`)) {
+    const holds = await segmentsAt(key, readingStore(store))
+    if (!kept.has(key) && isLeftOver(state, key, holds))
+      found.push({ key, kind: 'segment', bytes, holds })
+  }
+  const unnamed: ListedObject[] = []
+  const named = await namedPacks(clock, state)
+  for await (const object of store.list(`${PACKS_DIRECTORY}/`))
+    if (!named.has(object.key) && !kept.has(object.key)) unnamed.push(object)
+  for (const { key, length: bytes } of unnamed) {
+    const holds = await segmentsAt(key, readingStore(store))
+    if (isLeftOver(state, key, holds)) found.push({ key, kind: 'pack', bytes, holds })
+  }
   return found
 }
 
-/** Packs that segments lie in, so that the index of none of them is asked for. */
-function namedPacks(state: ManifestState): ReadonlySet<string> {
-  const packs = new Set<string>()
-  for (const { partitions } of state.logs.values())
-    for (const { segments } of partitions)
-      for (const { object } of segments.having('object'))
-        if (object !== null && isPackPath(object.object)) packs.add(object.object)
-  return packs
+/** Spares a look into each of them. */
+async function namedPacks(clock: Clock, { logs }: ManifestState): Promise<ReadonlySet<string>> {
+  const named = new Set<string>()
+  let seen = 0
+  for (const { partitions } of logs.values()) {
+    for (const { segments } of partitions) {
+      for (const { object } of segments.having('object')) {
+        if (object !== null && isPackPath(object.object)) named.add(object.object)
+        if (++seen % SEGMENTS_PER_TURN === 0) await clock.yield()
+      }
+    }
+  }
+  return named
+}
+
+function isUnusedPage(key: string, used: ReadonlySet<string>): boolean {
+  const parsed = parsePath(key)
+  return parsed?.kind === 'manifest' && parsed.file.kind === 'page' && !used.has(parsed.file.sha256)
 }
 
 /** Whether no segment lies in this object, and none will want its records: others have been named in their place. */
-function isLeftOver(state: ManifestState, { key, held }: Pick<Found, 'key' | 'held'>): boolean {
-  return held.length > 0 && held.every((segment) => isReplaced(state, key, segment))
-}
-
-function isReplaced(
-  state: ManifestState,
-  key: string,
-  { logId, partition: number, baseOffset }: Held,
-): boolean {
-  const log = state.logs.get(logId)
-  if (log === undefined) return state.deletedLogIds.has(logId) && !isInSnapshot(state, logId)
-  const partition = log.partitions[number]
-  if (partition === undefined || baseOffset >= wholePartition(partition, number).endOffset)
-    return false
-  return partition.segments.startingAt(baseOffset)?.object?.object !== key
+function isLeftOver(state: ManifestState, key: string, holds: readonly SegmentName[]): boolean {
+  return (
+    holds.length > 0 &&
+    holds.every(({ logId, partition: number, baseOffset }) => {
+      const log = state.logs.get(logId)
+      if (log === undefined) return state.deletedLogIds.has(logId) && !isInSnapshot(state, logId)
+      const partition = log.partitions[number]
+      if (partition === undefined || baseOffset >= wholePartition(partition, number).endOffset)
+        return false
+      return partition.segments.startingAt(baseOffset)?.object?.object !== key
+    })
+  )
 }
 
 function isInSnapshot({ snapshots }: ManifestState, logId: number): boolean {
@@ -194,13 +204,13 @@ function sentence(
   const known: UnnamedObjects = state.unnamed ?? new Map()
   const kept = keptInMind(state)
   const still = found.filter(
-    (entry) => !isDoomedFirst(entry) || (isLeftOver(state, entry) && !kept.has(entry.key)),
+    ({ key, kind, holds }) =>
+      !isOfSegments(kind) || (isLeftOver(state, key, holds) && !kept.has(key)),
   )
   const noted = still.flatMap(({ key }) => (known.has(key) ? [] : [key]))
-  const doomed = still.flatMap((entry) => {
-    const { key } = entry
+  const doomed = still.flatMap(({ key, kind }) => {
     const note = known.get(key) ?? { since: now, isDoomed: false }
-    return isDoomedFirst(entry) && !note.isDoomed && note.since <= now - grace ? [key] : []
+    return isOfSegments(kind) && !note.isDoomed && note.since <= now - grace ? [key] : []
   })
   return [
     ...(noted.length === 0
@@ -210,14 +220,14 @@ function sentence(
   ]
 }
 
-function isDue({ unnamed }: ManifestState, found: Found, before: number): boolean {
-  const note = unnamed?.get(found.key)
+function isDue({ unnamed }: ManifestState, { key, kind }: Found, before: number): boolean {
+  const note = unnamed?.get(key)
   if (note === undefined) return false
-  return isDoomedFirst(found) ? note.isDoomed : note.since <= before
+  return isOfSegments(kind) ? note.isDoomed : note.since <= before
 }
 
-/** Segments could be given its key. */
-function isDoomedFirst({ kind }: Found): boolean {
+/** Whether manifests name such objects, so that its key has to be doomed before it goes. */
+function isOfSegments(kind: Found['kind']): boolean {
   return kind === 'segment' || kind === 'pack'
 }
 
@@ -233,15 +243,9 @@ async function remove(
   )
   if (pages.length === 0) return
   await manifest.betweenBases((used) => {
-    const isUsed = ({ key }: Found): boolean => {
-      const parsed = parsePath(key)
-      return (
-        parsed?.kind === 'manifest' && parsed.file.kind === 'page' && used.has(parsed.file.sha256)
-      )
-    }
     return removeAll(
       store,
-      pages.filter((page) => !isUsed(page)),
+      pages.filter(({ key }) => isUnusedPage(key, used)),
     )
   })
 }
@@ -257,10 +261,8 @@ async function removeAll(store: ObjectStore, objects: readonly Found[]): Promise
 function forgetting(state: ManifestState, left: ReadonlySet<string>): readonly ManifestEdit[] {
   const objects = [...(state.unnamed ?? [])].flatMap(([key, { isDoomed }]) => {
     const parsed = parsePath(key)
-    if (left.has(key)) return []
-    const isKept =
-      parsed?.kind === 'pack' || (parsed?.kind === 'segment' && couldBePut(state, parsed))
-    return isDoomed && isKept ? [] : [key]
+    if (left.has(key) || (isDoomed && parsed?.kind === 'pack')) return []
+    return isDoomed && parsed?.kind === 'segment' && couldBePut(state, parsed) ? [] : [key]
   })
   return objects.length === 0 ? [] : [{ kind: 'objects-forgotten', objects }]
 }

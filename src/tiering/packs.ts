@@ -38,10 +38,10 @@ export interface PackedSegment extends PackedBytes {
   readonly partition: Partition
   /** Segments that are kept as long share packs. */
   readonly retention: number | null
-  /** Whether any other copy of the records goes only after the object was read back: then it need not be now. */
-  readonly isProvenLater?: boolean
   /** Whether it may leave this place while its log keeps it; what stays there is in no pack with it. */
   readonly isLeaving?: boolean
+  /** Whether any other copy of the records goes only after the object was read back: then it need not be now. */
+  readonly isProvenLater?: boolean
 }
 
 /** Objects, and files, of one meeting that are written at the same time. */
@@ -72,8 +72,8 @@ function putTogether(
   return written(asked, PACK_BYTES_MAX, {
     known: async ({ partition, name }) => {
       const location = unnamed.get(partition)?.get(name.sha256)
-      if (location === undefined || !(await archive.hasPack(location))) return null
-      return location
+      if (location === undefined || archive.isDoomed(location.object)) return null
+      return (await archive.hasPack(location)) ? location : null
     },
     isFree: (key) => !archive.isDoomed(key),
     alone: async ({ name, bytes, isProvenLater = false }) => {
