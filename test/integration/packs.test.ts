@@ -81,10 +81,12 @@ test('packs are queried, verified, restored, replayed and drilled', async () => 
   })
 
   expect(await drillArchive({ archive: place.archive })).toMatchObject({ verdict: 'PASS' })
-  const restored = await restoreArchive({ archive: place.archive, dataDir: `${root}/restored` })
-  expect(restored).toMatchObject({ records: LOGS.length * COUNT, verified: true })
-  {
-    await using db = await Stratalog.open({ dataDir: `${root}/restored` })
+  for (const eager of [true, false]) {
+    const dataDir = `${root}/restored-${eager}`
+    const restored = await restoreArchive({ archive: place.archive, dataDir, eager })
+    const records = LOGS.length * COUNT
+    expect(restored).toMatchObject({ records, isLazy: !eager, verified: eager, missing: [] })
+    await using db = await Stratalog.open({ dataDir, archive: place.archive })
     expect(await textsOf(db)).toEqual(expectedTexts)
   }
   {
