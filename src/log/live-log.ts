@@ -23,7 +23,7 @@ import { type AppendTerms, DEFAULT_TERMS, assertStillFits } from './append-terms
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import { NO_STAMP, logRows, logSchema, rowsOf } from './log-rows.ts'
 import type { LogView } from './log-view.ts'
-import { flushedTo, isOnlyInRam } from './only-in-ram.ts'
+import { type Patience, flushedTo, isOnlyInRam } from './only-in-ram.ts'
 import type { Partition } from './partition.ts'
 import type { KnownAppend } from './producer-table.ts'
 import { type ColumnInput, appendTooLarge, pushColumns, pushRow } from './row-appender.ts'
@@ -67,6 +67,8 @@ export interface MemoryRoom {
   makeRoom(log: LiveLog, bytes: number, least: number): boolean
   /** Resolves when it is worth trying again. @throws StratalogError `memory_full`, `aborted`. */
   waitForRoom(log: LiveLog, bytes: number, signal: AbortSignal | undefined): Promise<void>
+  /** Of who waits for records of the log to come to the disk. */
+  patienceFor(log: LiveLog): Patience
 }
 
 /** An append that was given room this often without a wait, and still did not fit, waits. */
@@ -450,7 +452,8 @@ export class LiveLog {
     const isInRam = isOnlyInRam(partition, offset)
     if (!isInRam && end <= partition.durableEnd) return Promise.resolve(result)
     if (wal.failure !== null) throw wal.failure
-    if (isInRam) return flushedTo(partition, end, acks.failing).then(() => result)
+    const patience = isInRam ? (this.#ports.room?.patienceFor(this) ?? null) : null
+    if (isInRam) return flushedTo(partition, end, acks.failing, patience).then(() => result)
     // All that was appended so far is durable together.
     wal.endOpen()
     return acks.wait(wal.appendedLsn, partition, partition.nextOffset, result)

@@ -10,7 +10,7 @@ import { StratalogError } from '../base/errors.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { memoryOf } from './log-memory.ts'
 
-const WAIT_MAX_MS = 10_000
+export const WAIT_MAX_MS = 10_000
 const LOOK_MS = 5
 /** Their records are in the JavaScript heap meanwhile, which the budget does not count. */
 export const WAITING_APPENDS_MAX: number = 1_024

@@ -20,10 +20,11 @@ import { StratalogError } from '../base/errors.ts'
 import type { Metrics } from '../base/metrics.ts'
 import type { EvictionPolicy } from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import type { Patience } from '../log/only-in-ram.ts'
 import type { MemoryAccount } from '../log/memory-account.ts'
 import type { Eviction } from '../log/eviction.ts'
 import type { Partition } from '../log/partition.ts'
-import { AdmissionQueue, type Lack } from './admission.ts'
+import { AdmissionQueue, type Lack, WAIT_MAX_MS } from './admission.ts'
 import { type DiskShortage, diskBudgetFull } from './disk-shortage.ts'
 import { ExpirySweep } from './expiry.ts'
 import { FreedRate } from './freed-rate.ts'
@@ -377,6 +378,17 @@ export class MemoryGovernor {
       `The append to '${log.name}' takes ${what} the ${limit} bytes that ${key} allows in all. Split it, or raise ${key}.`,
       { details: { log: log.name, bytes, limit, maxBytes } },
     )
+  }
+
+  patienceFor(log: LiveLog): Patience {
+    const { clock } = this.#options
+    const controller = new AbortController()
+    const look = (): void => {
+      if (this.#options.shortage() === null) timer = clock.setTimer(WAIT_MAX_MS, look)
+      else controller.abort(this.#full(log, `no room came in ${WAIT_MAX_MS} ms`))
+    }
+    let timer = clock.setTimer(WAIT_MAX_MS, look)
+    return { signal: controller.signal, end: () => timer.cancel() }
   }
 
   #wait(

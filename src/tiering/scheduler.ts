@@ -108,9 +108,15 @@ export class TieringScheduler {
     this.#assertOpen()
     const steps = stepsOf(logs, options.forSnapshot)
     const ends = new Map(steps.map((step) => [step, flushEnd(step)]))
+    const isBelow = (step: Step, reached: number): boolean =>
+      reached < Math.min(ends.get(step) ?? 0, step.partition.nextOffset)
+    const isUnflushed = (step: Step): boolean =>
+      flushesToDisk(step) && isBelow(step, step.partition.flushedEnd)
+    // What a round of the scheduler flushed meanwhile still has to be archived.
     const isBehind = (step: Step): boolean =>
-      flushesToDisk(step) &&
-      step.partition.flushedEnd < Math.min(ends.get(step) ?? 0, step.partition.nextOffset)
+      isUnflushed(step) ||
+      (lowestTier(step.log, target, options) === 'object' &&
+        isBelow(step, step.partition.archivedEnd))
     const outcomes: Outcome[] = []
     // A flush takes what the disk has room for; what it made room for comes with the next.
     for (let left: readonly Step[] = steps; ;) {
@@ -127,7 +133,7 @@ export class TieringScheduler {
         (sum, step) => sum + pendingFor(step, lowestTier(step.log, target, options)),
         0,
       ),
-      failed: [...failed, ...diskFailures(this.#context, steps.filter(isBehind), failed)],
+      failed: [...failed, ...diskFailures(this.#context, steps.filter(isUnflushed), failed)],
     }
   }
 

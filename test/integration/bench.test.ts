@@ -245,6 +245,7 @@ describe('the command', () => {
       'requests',
       'restore',
       'sql-cold',
+      'restore-lazy',
       '',
     ])
   })
@@ -253,7 +254,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold, restore-lazy',
     )
   })
 

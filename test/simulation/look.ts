@@ -31,12 +31,23 @@ export async function lookAtLog(
   return ends
 }
 
-async function readAll({ db }: Life, log: LogModel, partition: number): Promise<readonly Values[]> {
+/** As long as a circuit stays open at most. */
+const CIRCUIT_PAUSE_MS = 60_000
+
+async function readAll(life: Life, log: LogModel, partition: number): Promise<readonly Values[]> {
+  const { db, process } = life
   try {
     const onGap = log.isGappy ? 'skip' : 'fail'
     return await db.log(log.spec.name).read({ partition, onGap }).toArray()
   } catch (error) {
     if (!isStratalogError(error)) throw error
+    // The store was away a while ago, and is asked again when the circuit's pause is over.
+    if (error.details['circuit'] === 'open') {
+      await process.outlive(
+        new Promise<void>((resolve) => process.after(CIRCUIT_PAUSE_MS, resolve)),
+      )
+      return readAll(life, log, partition)
+    }
     throw new Violation(
       'I7',
       `reading ${log.spec.name}/${partition} with nothing wrong gives ${error.code}: ${error.message}`,
