@@ -137,7 +137,7 @@ function restored(archive: Archive): Contender {
       await using directory = await makeTempDirectory()
       const dataDir = join(directory.path, 'restored')
       const startedAt = performance.now()
-      await restoreArchive({ archive: archive.url, ...withS3(archive), dataDir })
+      await restoreArchive({ archive: archive.url, ...withS3(archive), dataDir, eager: true })
       const value = rate(archive.count, startedAt)
       await using db = await Stratalog.openReadOnly({ dataDir })
       return { value, checksum: await checksumOfLog(db) }
