@@ -84,7 +84,11 @@ test('is read, queried, verified, inspected, dumped, restored, drilled, and equa
   const [arrow, parquet] = drill.logs
   expect(parquet?.records).toBe(COUNT)
   expect(parquet?.hash).toBe(arrow?.hash)
-  const restored = await restoreArchive({ archive: place.archive, dataDir: `${root}/restored` })
+  const restored = await restoreArchive({
+    archive: place.archive,
+    dataDir: `${root}/restored`,
+    eager: true,
+  })
   expect(restored).toMatchObject({ records: COUNT * 2, verified: true })
   // Part of a segment: it is cut, and stays Parquet.
   const cut = {
@@ -139,6 +143,10 @@ test('is what a log of Arrow segments becomes with age, also when its policy is 
     ])
   }
   expect(await verifyFiles(place)).toMatchObject({ verdict: 'PASS', notes: [] })
-  const restored = await restoreArchive({ archive: place.archive, dataDir: `${root}/restored` })
+  const restored = await restoreArchive({
+    archive: place.archive,
+    dataDir: `${root}/restored`,
+    eager: true,
+  })
   expect(restored).toMatchObject({ records: 300, verified: true })
 })

@@ -221,7 +221,8 @@ class Place {
     if (verified.verdict !== 'PASS')
       this.#violation('lost', 'I7', `verify: ${JSON.stringify(verified.problems.slice(0, 3))}`)
     const restored = `${this.#root}/restored`
-    const report = await restoreArchive({ archive: this.#archive, dataDir: restored, s3: this.#s3 })
+    const from = { archive: this.#archive, s3: this.#s3 }
+    const report = await restoreArchive({ ...from, dataDir: restored, eager: true })
     if (!report.verified)
       this.#violation('lost', 'I10', `restore: ${JSON.stringify(report.missing)}`)
     await using again = await Stratalog.open({ dataDir: restored, logLevel: 'silent' })
