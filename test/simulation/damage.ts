@@ -54,9 +54,11 @@ export async function damageCopy(
     if (object === undefined) return null
     const { bytes } = object
     const end = start + length
-    const part = dice.chance(0.5)
-      ? bytes.slice(0, start + dice.int(0, length - 1))
-      : Buffer.concat([bytes.slice(0, start), flipped(bytes.slice(start, end)), bytes.slice(end)])
+    // A pack that is cut short loses what lies behind, too.
+    const part =
+      dice.chance(0.5) && !isPackPath(name)
+        ? bytes.slice(0, start + dice.int(0, length - 1))
+        : Buffer.concat([bytes.slice(0, start), flipped(bytes.slice(start, end)), bytes.slice(end)])
     if (isGone) world.bucket.delete(name)
     else world.bucket.set(name, { ...object, bytes: part, sha256: sha256Hex(part) })
   }

@@ -34,10 +34,13 @@ export function recoveryPointMs({ storage, ack, hasWal }: LogSpec): number | nul
   return typeof after === 'number' ? after : null
 }
 
-/** How long a move that trouble made fail may not be tried again after it. */
+/**
+ * How long a move that trouble made fail may not be tried again after it: its own pause, and that of the store, which
+ * is not asked meanwhile.
+ */
 export function pauseMs(startedAt: number, troubleUntil: number): number {
   const troubleMs = Math.max(0, troubleUntil - startedAt)
-  return troubleMs === 0 ? 0 : Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS + troubleMs)
+  return troubleMs === 0 ? 0 : 2 * Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS + troubleMs)
 }
 
 /** Whether a crash may not take any more what was acknowledged at a time. */
