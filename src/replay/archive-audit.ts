@@ -1,8 +1,8 @@
 /** What an archive's manifest should say and does not: problems that no segment by itself can show. */
 import { isStratalogError } from '../base/errors.ts'
-import type { LogState, Snapshot } from '../format/manifest.ts'
+import type { LogState, ManifestState, Snapshot } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
-import { PACKS_DIRECTORY, SEGMENTS_DIRECTORY } from '../format/paths.ts'
+import { PACKS_DIRECTORY, SEGMENTS_DIRECTORY, type SegmentName } from '../format/paths.ts'
 import { SEGMENT_TAIL_BYTES, parseSegmentTail } from '../format/segment-reader.ts'
 import { type Archive, wholePartition } from '../log/archive-view.ts'
 import { unheld } from '../log/held-segments.ts'
@@ -73,7 +73,7 @@ export async function unnamedObjects(
   const newer = await reopen()
   const behind: ListedObject[] = []
   for (const object of unnamed) if (await isBehind(newer, object.key)) behind.push(object)
-  return Promise.all(behind.map((object) => describeUnnamed(archive, object)))
+  return (await Promise.all(behind.map((object) => describeUnnamed(archive, object)))).flat()
 }
 
 /** As `unnamedObjects`, in words. */
@@ -88,21 +88,36 @@ export async function unnamedReasons(
   )
 }
 
-/** What the object says of itself; of a damaged one what its name says. */
+/** What the object says of itself, of each segment in a pack; of a damaged one what its name says. */
 async function describeUnnamed(
   archive: Archive,
   { key, length }: ListedObject,
+): Promise<readonly MissingObject[]> {
+  const held = await segmentsAt(key, readingStore(archive.store))
+  const behind = held.filter((segment) => isSegmentBehind(archive.state, segment))
+  return Promise.all(
+    behind.map((segment) => {
+      const isPacked = 'position' in segment && 'length' in segment
+      const [position, bytes] = isPacked
+        ? [Number(segment.position), Number(segment.length)]
+        : [0, length]
+      return describeSegment(archive, key, segment, position, bytes)
+    }),
+  )
+}
+
+async function describeSegment(
+  archive: Archive,
+  key: string,
+  { logId, partition, baseOffset: from }: SegmentName,
+  position: number,
+  length: number,
 ): Promise<MissingObject> {
-  const [first] = await segmentsAt(key, readingStore(archive.store))
-  const place = first ?? { logId: 0, partition: 0, baseOffset: 0 }
-  const { logId, partition, baseOffset: from } = place
   const name = archive.state.logs.get(logId)?.definition.name
   try {
-    const start = Math.max(0, length - SEGMENT_TAIL_BYTES)
-    const tail = parseSegmentTail(
-      await archive.store.get(key, { range: { start, end: length } }),
-      length,
-    )
+    const start = position + Math.max(0, length - SEGMENT_TAIL_BYTES)
+    const range = { start, end: position + length }
+    const tail = parseSegmentTail(await archive.store.get(key, { range }), length)
     if (tail.kind === 'facts')
       return { key, log: name ?? tail.facts.logName, partition, from, to: tail.facts.endOffset }
   } catch (error) {
@@ -136,10 +151,15 @@ export function place(log: string, partition: number, from: number, to: number):
 
 async function isBehind({ state, store }: Archive, key: string): Promise<boolean> {
   const held = await segmentsAt(key, readingStore(store))
-  return held.some(({ logId, partition, baseOffset }) => {
-    const log = state.logs.get(logId)
-    if (log === undefined) return !state.deletedLogIds.has(logId)
-    const known = log.partitions[partition]
-    return known === undefined || baseOffset >= wholePartition(known, partition).endOffset
-  })
+  return held.some((segment) => isSegmentBehind(state, segment))
+}
+
+function isSegmentBehind(
+  { logs, deletedLogIds }: ManifestState,
+  { logId, partition, baseOffset }: SegmentName,
+): boolean {
+  const log = logs.get(logId)
+  if (log === undefined) return !deletedLogIds.has(logId)
+  const known = log.partitions[partition]
+  return known === undefined || baseOffset >= wholePartition(known, partition).endOffset
 }
