@@ -179,11 +179,13 @@ async function deleteDue(
       { details: { snapshot: newest.name, reason: lack.reason } },
     )
   }
-  await manifest.commit((state) =>
-    due
+  await manifest.commit((state) => {
+    // Somebody may have deleted the one that was looked at.
+    if (!state.snapshots.has(newest.id)) return []
+    return due
       .filter(({ id }) => state.snapshots.has(id))
-      .map(({ id }) => ({ kind: 'snapshot-deleted', id })),
-  )
+      .map(({ id }) => ({ kind: 'snapshot-deleted', id }))
+  })
 }
 
 /** When the newest snapshot of a schedule was made, engine clock in ms; null: there is none. */

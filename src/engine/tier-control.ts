@@ -31,6 +31,7 @@ export interface TierScrubOptions {
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ScrubProgress) => void
 }
+
 /** An append that is to be archived waits no longer than others for room on disk. */
 const DISK_WAIT_MAX_MS = 10_000
 
