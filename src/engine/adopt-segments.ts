@@ -83,6 +83,8 @@ async function adoptPartition(adopting: Adopting): Promise<readonly ManifestEdit
     const found = await readSegment(fileSystem, dataDir, path, parsed)
     if (found === null) continue
     const { facts, entry } = found
+    // It was written while the log had a WAL, which has the records and their producers.
+    if (facts.producers === undefined) continue
     const isNewSchema = facts.schema.id === schemas.length
     const known = schemas[facts.schema.id]
     if (!isNewSchema && JSON.stringify(known) !== JSON.stringify(facts.schema)) continue
@@ -92,7 +94,7 @@ async function adoptPartition(adopting: Adopting): Promise<readonly ManifestEdit
     }
     edits.push({ kind: 'segment-added', logId, partition, segment: entry })
     next = entry.endOffset
-    producers = facts.producers ?? producers
+    producers = facts.producers
   }
   return [...edits, ...producerEdits(logId, partition, state, producers)]
 }

@@ -231,7 +231,7 @@ async function putMemory(
     const [first] = group
     const runs = runsWithin(terms, first?.baseOffset ?? 0, group.at(-1)?.endOffset ?? 0)
     segments.push(
-      await putBatches(context, { log, partition, records, producers: [], terms: runs }),
+      await putBatches(context, { log, partition, records, producers: undefined, terms: runs }),
     )
   }
   return segments

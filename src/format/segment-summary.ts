@@ -38,7 +38,7 @@ export function summaryFacts(
   >,
 ): SegmentFacts {
   const { engineId, logId, logName, partition, timeColumn, keyColumn } = header
-  const { producers = [], terms = [] } = header
+  const { producers, terms = [] } = header
   const last = present(batches.at(-1), 'a block')
   return {
     format: own.format,
@@ -62,7 +62,7 @@ export function summaryFacts(
     statistics: own.statistics,
     preambleChecksum: own.preambleChecksum,
     preambleLength: own.preambleLength,
-    ...(producers.length === 0 ? {} : { producers }),
+    ...(producers === undefined ? {} : { producers }),
     ...(terms.length === 0 ? {} : { terms }),
   }
 }

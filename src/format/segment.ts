@@ -70,8 +70,8 @@ export interface SegmentHeader {
   /** The column that times are taken from; one of the schema. */
   readonly timeColumn: string
   readonly keyColumn: string | null
-  /** As of the end of the segment; none unless a log without a WAL has some. */
-  readonly producers?: readonly ProducerState[]
+  /** As of the end of the segment; undefined unless it was written of a log without a WAL. */
+  readonly producers?: readonly ProducerState[] | undefined
   /** Of all its records in order; none where nothing was asked for. */
   readonly terms?: readonly TermsRun[]
 }
@@ -116,7 +116,7 @@ export interface SegmentFacts {
   /** CRC-32C of every stored byte before the first batch: the schema and dictionary messages. */
   readonly preambleChecksum: number
   readonly preambleLength: number
-  /** Of the partition's producers, as of its end; where nothing but segments has the log's records. */
+  /** Of the partition's producers, as of its end; in a log without a WAL, of which nothing else may tell. */
   readonly producers?: readonly ProducerState[]
   /** Of all records in order, in mode `memory`; left out where nothing was asked for. */
   readonly terms?: readonly TermsRun[]

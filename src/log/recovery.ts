@@ -73,6 +73,8 @@ export class Recovery {
         const { denseFrom = 0 } = partition
         if (partition.nextOffset < denseFrom) partition.continueAt(denseFrom)
         if (policy.mode === 'memory' || policy.ack === 'object') partition.owe()
+        // What is appended behind them is in no WAL: a batch is one or the other.
+        else if (!policy.wal) partition.sealOpenBatch()
       }
     }
   }

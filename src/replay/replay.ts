@@ -319,10 +319,14 @@ class ReplayRun {
     partition: number,
     damage: SegmentDamage,
   ): void {
-    const id = JSON.stringify([keyOf(source), source.from, damage.kind, damage.position, damage.to])
+    const { name } = view.definition
+    const key = keyOf(source)
+    const { kind, position, to } = damage
+    // Segments of several partitions lie in one pack.
+    const id = JSON.stringify([name, partition, key, source.from, kind, position, to])
     if (this.#knownDamages.has(id)) return
     this.#knownDamages.add(id)
-    this.#damages.add(keyOf(source), view.definition.name, partition, damage)
+    this.#damages.add(key, name, partition, damage)
   }
 
   #cursors(): readonly ReplayCursor[] {

@@ -208,7 +208,7 @@ async function recordsOf(
   segments: readonly SegmentEntry[],
 ): Promise<Pick<Parameters<typeof writeToDisk>[1], 'records' | 'producers'>> {
   const records: RecordBatch[] = []
-  let producers: Parameters<typeof writeToDisk>[1]['producers'] = []
+  let producers: Parameters<typeof writeToDisk>[1]['producers']
   const owner = { logId: log.id, partition: partition.partition }
   for (const segment of segments) {
     const bytes =
@@ -221,7 +221,7 @@ async function recordsOf(
       records.push(batch)
       await context.clock.yield()
     }
-    producers = reading.facts.producers ?? []
+    producers = reading.facts.producers
   }
   return { records, producers }
 }

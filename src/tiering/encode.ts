@@ -20,7 +20,7 @@ export function encodeBatches(
   log: LiveLog,
   partition: number,
   batches: readonly RecordBatch[],
-  producers: readonly ProducerState[],
+  producers: readonly ProducerState[] | undefined,
   sink: PieceSink,
   { terms = [], format = log.policy.segmentFormat }: EncodeOptions = {},
 ): Promise<EncodedSegment> {

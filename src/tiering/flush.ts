@@ -76,7 +76,7 @@ async function flushNow(
     const groups = groupForSegments(parts, committedEnds(states, log, partition))
     // What is in no WAL only the manifest knows to have been applied: records and producers go into one commit.
     const isAtOnce = producers.length > 0 && batches.some(({ firstLsn }) => firstLsn === Infinity)
-    const flush = { log, partition, target, producers, isAtOnce }
+    const flush = { log, partition, target, producers }
     for (const part of isAtOnce && groups.length > 0 ? [groups] : groups.map((group) => [group]))
       moves.push(...(await flushGroups(context, flush, part)))
     return moves
@@ -122,8 +122,6 @@ interface Flush {
   readonly partition: Partition
   readonly target: 'disk' | 'object'
   readonly producers: readonly ProducerState[]
-  /** Whether nothing but the manifest and the segments themselves tells of the producers. */
-  readonly isAtOnce: boolean
 }
 
 /** What a segment is made of. */
@@ -133,8 +131,8 @@ interface Filling {
   readonly records: readonly RecordBatch[]
   /** The log's when absent. */
   readonly format?: SegmentFormat
-  /** A segment that no manifest comes to name says of them itself. */
-  readonly producers: readonly ProducerState[]
+  /** As of its end; undefined where it says nothing of them, as the WAL or a manifest does. */
+  readonly producers: readonly ProducerState[] | undefined
   /** Of all records, of a log in RAM. */
   readonly terms?: readonly TermsRun[]
 }
@@ -145,9 +143,10 @@ async function flushGroups(
   flush: Flush,
   groups: readonly (readonly BatchPart[])[],
 ): Promise<readonly TierMove[]> {
-  const { log, partition, target, producers, isAtOnce } = flush
+  const { log, partition, target, producers } = flush
+  // The next open may take over a file of a log without a WAL that no manifest names, so it tells of the producers.
   // What goes straight to the archive is named by its manifest or by nothing, and has the same bytes each time.
-  const isTold = isAtOnce && target === 'disk'
+  const isTold = target === 'disk' && !log.policy.wal
   const segments: SegmentEntry[] = []
   // The numbers of its schemas become the archive's too, and without a WAL nothing else here knows them.
   if (target === 'object' && !log.usesWal)
@@ -159,7 +158,7 @@ async function flushGroups(
       log,
       partition,
       records,
-      producers: isTold ? producersAsOf(producers, end) : [],
+      producers: isTold ? producersAsOf(producers, end) : undefined,
     }
     const write =
       target === 'object' ? putBatches : mayBePacked(context, filling) ? writePacked : writeToDisk
@@ -293,7 +292,12 @@ export async function archiveBatches(
   batches: readonly RecordBatch[],
   producers: readonly ProducerState[],
 ): Promise<SegmentEntry> {
-  const segment = await putBatches(context, { log, partition, records: batches, producers: [] })
+  const segment = await putBatches(context, {
+    log,
+    partition,
+    records: batches,
+    producers: undefined,
+  })
   const archive = present(context.archive, 'what was put there has an archive')
   const number = partition.partition
   const state = await archive.commitSegments(

@@ -33,6 +33,17 @@ class UnreadableSegments extends NodeFileSystem {
   }
 }
 
+/** A manifest that takes no commit while it is told so. */
+class FailingManifest extends NodeFileSystem {
+  isFailing = false
+
+  override async putIfAbsent(path: string, bytes: Uint8Array): Promise<void> {
+    if (this.isFailing && path.includes('/manifest/'))
+      throw new StratalogError('file_system_failed', `planted: cannot write ${path}`)
+    return super.putIfAbsent(path, bytes)
+  }
+}
+
 test('are taken over, and their offsets are given to no others', async () => {
   const dataDir = await crashed()
   await using db = await Stratalog.open({ dataDir })
@@ -50,4 +61,30 @@ test('that the disk does not give keep the directory closed, and are there when 
   await expectError(Stratalog.open({ dataDir }, { storage }), 'file_system_failed')
   await using db = await Stratalog.open({ dataDir })
   expect((await db.log('log').read().toArray()).map(({ n }) => n)).toEqual([0, 1])
+})
+
+test('of a time when the log had a WAL are left to it, which knows the producers too', async () => {
+  const root = await temporaryDirectory()
+  const fileSystem = new FailingManifest()
+  const storage: StoragePorts = { ...storageOf({ storage: null }), fileSystem }
+  await using db = await Stratalog.open({ dataDir: `${root}/data` }, { storage })
+  await db.tier.pause()
+  const log = await db.createLog('log')
+  const producer = { producerId: 'a', epoch: 0 }
+  await log.append({ n: 0 }, { producer: { ...producer, sequence: 0 } })
+  await db.tier.now({ to: 'disk' })
+  await log.append({ n: 1 }, { producer: { ...producer, sequence: 1 } })
+  fileSystem.isFailing = true
+  expect(await db.tier.now({ to: 'disk' })).toMatchObject({ failed: [{}] })
+  fileSystem.isFailing = false
+  await db.alterLog('log', { storage: { wal: false } })
+  await cp(`${root}/data`, `${root}/crashed`, { recursive: true })
+
+  // The second opening finds a WAL that was let go of what lies in segments.
+  for (let life = 0; life < 2; life++) {
+    await using again = await Stratalog.open({ dataDir: `${root}/crashed` })
+    const append = again.log('log').append({ n: 1 }, { producer: { ...producer, sequence: 1 } })
+    expect(await append).toMatchObject({ offset: 1, isDuplicate: true })
+    await again.tier.now({ to: 'disk' })
+  }
 })

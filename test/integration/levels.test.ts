@@ -3,7 +3,7 @@
  * when an append was acknowledged.
  */
 import { cp } from 'node:fs/promises'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   type AppendOptions,
   type StorageOptions,
@@ -11,6 +11,7 @@ import {
   VirtualClock,
   restoreArchive,
 } from '../../src/index.ts'
+import { eventually } from '../support/eventually.ts'
 import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -131,7 +132,7 @@ test('without a WAL a record is on disk when its RPO is over', async () => {
   clock.advance(29_000)
   expect(await recovered(root, 0)).toEqual([])
   clock.advance(1_250)
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(db.status().logs[0]?.partitions[0]?.tiers.disk).toMatchObject({ records: 1 }),
   )
   expect(await recovered(root, 1)).toEqual([1])
@@ -152,12 +153,12 @@ test('appends that wait for the archive share the upload that begins within 250 
     })
   const appends = [append(0), append(1)]
   const at = (): number => db.status().logs[0]?.partitions[0]?.durableOffset ?? 0
-  await vi.waitFor(() => expect(at()).toBe(2))
+  await eventually(() => expect(at()).toBe(2))
   // Their continuations run before a timer of the event loop does.
   await new Promise((resolve) => setImmediate(resolve))
   clock.advance(200)
   appends.push(append(2))
-  await vi.waitFor(() => expect(at()).toBe(3))
+  await eventually(() => expect(at()).toBe(3))
   await new Promise((resolve) => setImmediate(resolve))
   clock.advance(49)
   await new Promise((resolve) => setImmediate(resolve))

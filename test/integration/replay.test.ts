@@ -1,5 +1,5 @@
 /** Replays into engines and endpoints: each record once, also when the replay is killed on the way. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { type Server, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { PACK_SEGMENTS_MIN } from '../../src/format/limits.ts'
 import { type RecordRow, type ResumePoint, Stratalog } from '../../src/index.ts'
 import { jsonLines, runCli, runJson, spawnCli } from '../support/cli.ts'
 import { expectError } from '../support/expect-error.ts'
@@ -229,4 +230,31 @@ describe('on the command line', () => {
     const { status } = await runCli(['replay', '--archive', archive, '--resume', 'package.json'])
     expect(status).toBe(2)
   })
+})
+
+test('a replay names each partition that a lost pack had records of, though their offsets are the same', async () => {
+  const place = mkdtempSync(join(root, 'packed-'))
+  const packed = pathToFileURL(join(place, 'archive')).href
+  {
+    await using db = await Stratalog.open({ dataDir: join(place, 'data'), archive: packed })
+    const quiet = await db.createLog('quiet', { partitions: PACK_SEGMENTS_MIN })
+    for (let partition = 0; partition < PACK_SEGMENTS_MIN; partition++)
+      await quiet.append([{ n: 1 }, { n: 2 }], { partition })
+    await db.tier.now()
+  }
+  const packs = join(place, 'archive', 'packs')
+  const [name = '', ...others] = readdirSync(packs)
+  expect(others).toEqual([])
+  rmSync(join(packs, name))
+  await using db = await Stratalog.memoryOnly()
+  const { missing } = await db.replayFromArchive(packed)
+  expect(missing).toEqual(
+    Array.from({ length: PACK_SEGMENTS_MIN }, (_, partition) => ({
+      key: `packs/${name}`,
+      log: 'quiet',
+      partition,
+      from: 0,
+      to: 2,
+    })),
+  )
 })

@@ -288,4 +288,24 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '    await Promise.resolve(length)\n',
     killedBy: { harness: 'test', file: 'test/unit/tiering/detach.test.ts' },
   },
+  {
+    name: 'batch-half-in-the-wal',
+    harm: 'What is only in RAM passes for durable, as recovery brought back what it shares a batch with.',
+    file: 'log/recovery.ts',
+    find: '        else if (!policy.wal) partition.sealOpenBatch()\n',
+    replace: '',
+    killedBy: {
+      harness: 'test',
+      file: 'test/integration/alter-log.test.ts',
+      name: 'and so is one that was appended behind what recovery brought back from the WAL',
+    },
+  },
+  {
+    name: 'taken-over-without-producers',
+    harm: 'A segment is taken over that does not tell who appended, and an append that comes again is applied twice.',
+    file: 'engine/adopt-segments.ts',
+    find: '    if (facts.producers === undefined) continue\n',
+    replace: '    facts.producers ??= producers as never\n',
+    killedBy: { harness: 'test', file: 'test/integration/adopt-segments.test.ts' },
+  },
 ]

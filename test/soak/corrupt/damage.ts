@@ -24,12 +24,14 @@ export const FILE_KINDS = [
   'manifest-page',
   'wal',
   'segment',
+  'pack',
   'lock',
   'archive-identity',
   'archive-edit',
   'archive-base',
   'archive-page',
   'object',
+  'archive-pack',
 ] as const
 export type FileKind = (typeof FILE_KINDS)[number]
 
@@ -68,12 +70,23 @@ const KIND_OF: readonly (readonly [RegExp, FileKind])[] = [
   [/^data\/pages\//, 'manifest-page'],
   [/^data\/wal\/\d+\.wal$/, 'wal'],
   [/^data\/segments\//, 'segment'],
+  [/^data\/packs\//, 'pack'],
   [/^data\/lock$/, 'lock'],
   [/^archive\/stratalog\.json$/, 'archive-identity'],
   [/^archive\/manifest\/\d+\.edit$/, 'archive-edit'],
   [/^archive\/manifest\/\d+\.base$/, 'archive-base'],
   [/^archive\/pages\//, 'archive-page'],
   [/^archive\/segments\//, 'object'],
+  [/^archive\/packs\//, 'archive-pack'],
+]
+
+/** Kinds whose files follow one another. */
+const WITH_ORDER: readonly FileKind[] = [
+  'manifest-edit',
+  'archive-edit',
+  'wal',
+  'segment',
+  'object',
 ]
 
 /** How much of the sweep each kind gets; kinds with much in them more. */
@@ -83,13 +96,15 @@ const WEIGHTS: Readonly<Record<FileKind, number>> = {
   'manifest-base': 6,
   'manifest-page': 4,
   wal: 5,
-  segment: 5,
+  segment: 4,
+  pack: 3,
   lock: 1,
   'archive-identity': 1,
   'archive-edit': 4,
   'archive-base': 1,
   'archive-page': 1,
-  object: 5,
+  object: 3,
+  'archive-pack': 5,
 }
 
 /** Files below a place, in byte order. */
@@ -211,7 +226,7 @@ const WORKS: Readonly<Record<Operation, (work: Work) => Done | null>> = {
     return { files: [file], detail: 'removed' }
   },
   'lost-tail': ({ random, paths, kind, candidates }) => {
-    if (!['manifest-edit', 'archive-edit', 'wal', 'segment', 'object'].includes(kind)) return null
+    if (!WITH_ORDER.includes(kind)) return null
     const count = 1 + pick(random, Math.min(4, candidates.length))
     const files = candidates.slice(-count)
     for (const name of files) rmSync(`${paths.place}/${name}`)

@@ -1,14 +1,16 @@
 /**
  * What the corruption sweep damages: small data directories with their archives, and every record that they hold.
  *
- * - `closed`: segments on disk only, on both tiers and in the archive only, Arrow and Parquet, logs with a WAL and
- *   without, two partitions, a snapshot, and records that are in the WAL alone; closed as it should be.
+ * - `closed`: segments on disk only, on both tiers and in the archive only, alone in their files and in packs, Arrow and
+ *   Parquet, logs with a WAL and without, several partitions, a snapshot, and records that are in the WAL alone; closed
+ *   as it should be.
  * - `crashed`: the same, copied while the engine was running, so the WAL has no seal.
  * - `long`: enough commits that both manifests have a base, and segments for its pages.
  *
  * Beside each lies `early`, the same place at an earlier time, and `other`, another engine's with the same offsets.
  */
 import { cp, mkdir, rename, rm } from 'node:fs/promises'
+import { PACK_SEGMENTS_MIN } from '../../../src/format/limits.ts'
 import { systemClock } from '../../../src/base/clock.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { noMetrics } from '../../../src/base/metrics.ts'
@@ -32,6 +34,9 @@ export interface Fixture {
   readonly bases: readonly Base[]
 }
 
+/** A log that the scheduler flushes after so long; the others wait longer than the place lives. */
+const QUIET_MS = 1_000
+
 const WORDS = ['view', 'pay', 'leave', 'return'] as const
 
 /** The record at an offset, as it was appended. `life` tells the other engine's records from ours. */
@@ -51,11 +56,14 @@ export function recordText(record: Readonly<Record<string, unknown>>): string {
   return `${String(id)}|${String(word)}|${String(note)}|${String(price)}`
 }
 
-/** A clock that stands still, so that equal appends give equal files. */
-function portsOf(seed: number): EnginePorts {
-  const time = 1_790_000_000_000
+/** What the clock says: it stands still unless it is set, so that equal appends give equal files. */
+class Time {
+  now = 1_790_000_000_000
+}
+
+function portsOf(seed: number, time: Time): EnginePorts {
   return {
-    clock: { ...systemClock, now: () => time },
+    clock: { ...systemClock, now: () => time.now },
     random: seededRandom(seed),
     logger: silentLogger,
     metrics: noMetrics,
@@ -97,12 +105,20 @@ async function buildBase(place: string, name: BaseName, life: number): Promise<B
   const work = `${place}/now`
   await mkdir(work, { recursive: true })
   const options = { dataDir: `${work}/data`, archive: `file://${work}/archive` }
-  const ports = portsOf(life + 1)
+  const time = new Time()
+  const ports = portsOf(life + 1, time)
   const builder = new Builder(life)
   const first = await Stratalog.open(options, ports)
   await first.createLog('orders', { partitions: 2 })
   await first.createLog('loose', { storage: { wal: false, segmentFormat: 'parquet' } })
   await first.createLog('direct', { storage: { localDisk: false } })
+  await first.createLog('quiet', {
+    partitions: PACK_SEGMENTS_MIN,
+    storage: { diskAfter: QUIET_MS },
+  })
+  await builder.append(first.log('orders'), 0, 9)
+  // What moves alone lies alone in its object, and what moves together lies in a pack.
+  await first.tier.now({ logs: ['orders'], to: 'object' })
   await appendAll(first, builder, 30)
   await first.tier.now({ to: 'object' })
   if (name === 'long') for (let n = 0; n < 62; n++) await first.createLog(`empty-${n}`)
@@ -122,6 +138,7 @@ async function buildBase(place: string, name: BaseName, life: number): Promise<B
     await builder.append(second.log('orders'), partition, count)
   await builder.append(second.log('loose'), 0, 10)
   await second.tier.now({ to: 'disk' })
+  await flushTogether(second, builder, time)
   for (let n = 0; n < 5; n++) {
     await builder.append(second.log('orders'), n % 2, 4)
     await builder.append(second.log('direct'), 0, 3)
@@ -137,6 +154,21 @@ async function buildBase(place: string, name: BaseName, life: number): Promise<B
   }
   const tail = name === 'crashed' ? readWalTail(work, names) : null
   return { name, records: builder.counts, archived, tail }
+}
+
+/** What the scheduler flushes in one round shares a pack on disk. */
+async function flushTogether(db: Stratalog, builder: Builder, time: Time): Promise<void> {
+  for (let partition = 0; partition < PACK_SEGMENTS_MIN; partition++)
+    await builder.append(db.log('quiet'), partition, 5)
+  time.now += QUIET_MS
+  const isFlushed = (): boolean =>
+    db
+      .status()
+      .logs.filter(({ name }) => name === 'quiet')
+      .every(({ partitions }) =>
+        partitions.every(({ endOffset, tiers }) => tiers.disk.endOffset === endOffset),
+      )
+  while (!isFlushed()) await systemClock.sleep(20)
 }
 
 async function appendAll(db: Stratalog, builder: Builder, count: number): Promise<void> {

@@ -33,11 +33,13 @@ const WHOLE_KINDS: readonly string[] = [
   'manifest-base',
   'manifest-page',
   'segment',
+  'pack',
   'archive-identity',
   'archive-edit',
   'archive-base',
   'archive-page',
   'object',
+  'archive-pack',
 ]
 
 export function judge(observation: Observation, base: Base): Verdict {

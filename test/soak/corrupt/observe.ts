@@ -3,6 +3,7 @@ import { cpSync, rmSync } from 'node:fs'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { isStratalogError } from '../../../src/base/errors.ts'
 import { systemClock } from '../../../src/base/clock.ts'
+import { PACK_SEGMENTS_MIN } from '../../../src/format/limits.ts'
 import {
   type EnginePorts,
   type ReadOptions,
@@ -58,6 +59,7 @@ export interface Observation {
 const LOGS: readonly (readonly [string, number])[] = [
   ['orders', 2],
   ['loose', 1],
+  ['quiet', PACK_SEGMENTS_MIN],
   ['direct', 1],
 ]
 
