@@ -1,9 +1,9 @@
 /**
  * What the corruption sweep damages: small data directories with their archives, and every record that they hold.
  *
- * - `closed`: segments on disk only, on both tiers and in the archive only, alone in their files and in packs, Arrow and
- *   Parquet, logs with a WAL and without, several partitions, a snapshot, and records that are in the WAL alone; closed
- *   as it should be.
+ * - `closed`: segments on disk only, on both tiers and in the archive only, alone in their files and in packs, Arrow
+ *   and Parquet, logs with a WAL and without, several partitions, a snapshot, and records that are in the WAL alone;
+ *   closed as it should be.
  * - `crashed`: the same, copied while the engine was running, so the WAL has no seal.
  * - `long`: enough commits that both manifests have a base, and segments for its pages.
  *
