@@ -8,6 +8,8 @@ import { appendDurable } from './append-durable.bench.ts'
 import { appendMemory } from './append-memory.bench.ts'
 import { coldRead } from './cold-read.bench.ts'
 import { runBenchmark, type Benchmark } from './harness.ts'
+import { durableStreams } from './durable-streams.bench.ts'
+import { http } from './http.bench.ts'
 import { manifest } from './manifest.bench.ts'
 import { memoryFootprint } from './memory-footprint.bench.ts'
 import { pointMemory } from './point-memory.bench.ts'
@@ -37,6 +39,8 @@ const benchmarks: readonly Benchmark[] = [
   restoreBench,
   sqlCold,
   restoreLazy,
+  http,
+  durableStreams,
 ]
 
 const USAGE = 'usage: npm run bench -- [name...] [--quick] [--json] [--list] [--check]'

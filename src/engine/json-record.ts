@@ -4,9 +4,6 @@ export type JsonRecord = Readonly<Record<string, unknown>>
 
 export type ParsedRecord = { readonly record: JsonRecord } | { readonly reason: string }
 
-/** Where a number that loses digits may be; most lines have none, and are parsed once. */
-const LONG_INTEGER = /\d{16}/
-
 export function parseJsonRecord(text: string): ParsedRecord {
   let value: unknown
   try {
@@ -17,19 +14,23 @@ export function parseJsonRecord(text: string): ParsedRecord {
   if (typeof value !== 'object' || value === null)
     return { reason: `not an object but ${typeName(value)}` }
   if (Array.isArray(value)) return { reason: 'not an object but an array' }
-  return {
-    record: LONG_INTEGER.test(text)
-      ? withExactIntegers(value as JsonRecord, text)
-      : (value as JsonRecord),
+  const record = value as JsonRecord
+  return { record: hasInexactInteger(record) ? withExactIntegers(text) : record }
+}
+
+/** Whether a top-level integer may have lost digits; most records have none, and are parsed once. */
+function hasInexactInteger(record: JsonRecord): boolean {
+  // Of all that a record of JSON inherits nothing can be enumerated.
+  for (const key in record) {
+    const value = record[key]
+    if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value))
+      return true
   }
+  return false
 }
 
 /** The record with every top-level integer beyond 2^53 as the bigint that the text says. */
-function withExactIntegers(record: JsonRecord, text: string): JsonRecord {
-  const isInexact = Object.values(record).some(
-    (value) => typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value),
-  )
-  if (!isInexact) return record
+function withExactIntegers(text: string): JsonRecord {
   const exact: Array<{ readonly holder: unknown; readonly key: string; readonly value: bigint }> =
     []
   const parsed = JSON.parse(

@@ -1,9 +1,16 @@
 /** One request and its answer, as the routes see them. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
 import { RequestProblem } from './http-error.ts'
 import { SLOW_READER_MS } from './limits.ts'
 import { type BodyBudget, readBody } from './request-body.ts'
+
+/** What every answer says to browsers. */
+const SECURITY_HEADERS: OutgoingHttpHeaders = {
+  'x-content-type-options': 'nosniff',
+  'cross-origin-resource-policy': 'same-origin',
+}
 
 export interface ExchangeOptions {
   readonly request: IncomingMessage
@@ -15,6 +22,24 @@ export interface ExchangeOptions {
   readonly bodies: BodyBudget
   /** Fires when the server is asked to stop: what waits ends, what works goes on. */
   readonly stopping: AbortSignal
+}
+
+/** A part of many streamed answers, whose bytes are made once. */
+export class SharedPart {
+  readonly text: string
+  #framed: Buffer | null = null
+
+  constructor(text: string) {
+    this.text = text
+  }
+
+  /** As a chunk of HTTP/1.1. */
+  get framed(): Buffer {
+    if (this.#framed !== null) return this.#framed
+    const length = Buffer.byteLength(this.text).toString(16)
+    this.#framed = Buffer.from(`${length}\r\n${this.text}\r\n`)
+    return this.#framed
+  }
 }
 
 export class Exchange {
@@ -91,13 +116,23 @@ export class Exchange {
     if (response.destroyed || response.headersSent) return
     // 204 and 304 have no body and no length.
     if (body !== undefined) {
-      response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+      this.begin(status, { ...headers, 'content-length': Buffer.byteLength(body) })
       response.end(this.method === 'HEAD' ? undefined : body)
       return
     }
     const isBodyless = status === 204 || status === 304
-    response.writeHead(status, isBodyless ? headers : { ...headers, 'content-length': 0 })
+    this.begin(status, isBodyless ? headers : { ...headers, 'content-length': 0 })
     response.end()
+  }
+
+  /** The head of an answer that is written in parts; at once, as Node is slow with headers that are set one by one. */
+  begin(status: number, headers: OutgoingHttpHeaders): void {
+    this.response.writeHead(status, {
+      ...SECURITY_HEADERS,
+      'x-request-id': this.id,
+      ...(this.stopping.aborted ? { connection: 'close' } : {}),
+      ...headers,
+    })
   }
 
   sendJson(status: number, document: unknown, headers: OutgoingHttpHeaders = {}): void {
@@ -112,18 +147,42 @@ export class Exchange {
   async write(chunk: string | Uint8Array): Promise<boolean> {
     const { response } = this
     if (response.destroyed) return false
-    if (response.write(chunk)) return true
+    return response.write(chunk) || this.#drained(response)
+  }
+
+  /**
+   * Writes a part of a streamed answer whose head is out and that `write` is not writing to; says whether there is room
+   * for the next, which there is again when `drained` resolves. The framing of `response.write` costs as much as all
+   * the rest of a small part.
+   */
+  push(part: SharedPart): boolean {
+    const { response, request } = this
+    const { socket } = response
+    if (response.destroyed || socket === null) return false
+    return request.httpVersion === '1.1' ? socket.write(part.framed) : response.write(part.text)
+  }
+
+  /** Resolves when there is room for a part that is pushed; false once the client is gone. */
+  async drained(): Promise<boolean> {
+    const { response } = this
+    const { socket } = response
+    if (response.destroyed || socket === null) return false
+    return socket.writableNeedDrain ? this.#drained(socket) : true
+  }
+
+  #drained(emitter: Writable): Promise<boolean> {
+    const { response } = this
     return new Promise((resolve) => {
       const done = (isThere: boolean) => (): void => {
         timer.cancel()
-        response.off('drain', onDrain)
+        emitter.off('drain', onDrain)
         response.off('close', onClose)
         resolve(isThere)
       }
       const onDrain = done(true)
       const onClose = done(false)
       const timer = this.#clock.setTimer(SLOW_READER_MS, () => response.destroy())
-      response.once('drain', onDrain)
+      emitter.once('drain', onDrain)
       response.once('close', onClose)
     })
   }

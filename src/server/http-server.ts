@@ -25,12 +25,6 @@ import {
 import { BodyBudget } from './request-body.ts'
 import type { Route, Router } from './router.ts'
 
-/** What every answer says to browsers. */
-const SECURITY_HEADERS: Readonly<Record<string, string>> = {
-  'x-content-type-options': 'nosniff',
-  'cross-origin-resource-policy': 'same-origin',
-}
-
 export interface HttpServerOptions {
   readonly router: Router
   readonly hosts: HostList
@@ -126,9 +120,6 @@ export class HttpServer {
       })
     })
     try {
-      for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value)
-      response.setHeader('x-request-id', exchange.id)
-      if (this.#stopping.signal.aborted) response.setHeader('connection', 'close')
       this.#options.hosts.assertAllowed(exchange.header('host'))
       assertOrigin(exchange)
       const route = this.#options.router.find(exchange)
@@ -182,8 +173,6 @@ export class HttpServer {
       exchange.cut()
       return
     }
-    // What the route has said of an answer that is none any more.
-    for (const name of ['etag', 'content-encoding', 'content-length']) response.removeHeader(name)
     exchange.send(
       status,
       { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headers },

@@ -18,10 +18,19 @@ export class PrometheusMetrics implements Metrics {
   #loaded: { readonly prometheus: Prometheus; readonly registry: Registry } | null = null
   #loading: Promise<Registry> | null = null
   readonly #series = new Map<string, Counter | Gauge | Histogram>()
+  /** By name and values of labels: to find one by its labels takes longer than to count. */
+  readonly #counters = new Map<string, { inc: (delta: number) => void }>()
+  readonly #histograms = new Map<string, { observe: (value: number) => void }>()
   #early: (() => void)[] = []
 
   count(name: string, delta: number, labels: MetricLabels = {}): void {
-    this.#use(() => this.#metric('Counter', name, labels).inc(labels, delta))
+    this.#use(() => {
+      const key = keyOf(name, labels)
+      const known = this.#counters.get(key)
+      const counter = known ?? this.#metric('Counter', name, labels).labels(labels)
+      if (known === undefined) this.#counters.set(key, counter)
+      counter.inc(delta)
+    })
   }
 
   gauge(name: string, value: number, labels: MetricLabels = {}): void {
@@ -29,7 +38,13 @@ export class PrometheusMetrics implements Metrics {
   }
 
   observe(name: string, value: number, labels: MetricLabels = {}): void {
-    this.#use(() => this.#metric('Histogram', name, labels).observe(labels, value))
+    this.#use(() => {
+      const key = keyOf(name, labels)
+      const known = this.#histograms.get(key)
+      const histogram = known ?? this.#metric('Histogram', name, labels).labels(labels)
+      if (known === undefined) this.#histograms.set(key, histogram)
+      histogram.observe(value)
+    })
   }
 
   /** Loads what keeps the metrics, and begins with those of the process. */
@@ -88,4 +103,10 @@ export class PrometheusMetrics implements Metrics {
     this.#series.set(name, made)
     return made
   }
+}
+
+function keyOf(name: string, labels: MetricLabels): string {
+  let key = name
+  for (const label in labels) key += `\n${labels[label]}`
+  return key
 }

@@ -73,17 +73,26 @@ async function receive(
 ): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Iterating over the request costs as much as all else of a small one.
+  const { promise: isWhole, resolve, reject } = Promise.withResolvers<boolean>()
+  const ended = (): void => resolve(true)
+  const broken = (): void => resolve(false)
+  const take = (chunk: Buffer): void => {
+    try {
       budget.take(chunk.length)
       bytes += chunk.length
       if (bytes > bytesMax) throw tooLarge(bytesMax)
       chunks.push(chunk)
+    } catch (error) {
+      reject(error)
     }
-  } catch (error) {
-    if (error instanceof RequestProblem) throw error
-    throw new RequestProblem('request_invalid', 'The body broke off.')
+  }
+  request.on('data', take).on('end', ended).on('error', broken).on('close', broken)
+  try {
+    if (!(await isWhole)) throw new RequestProblem('request_invalid', 'The body broke off.')
   } finally {
+    // What else comes is let go by.
+    request.off('data', take).off('end', ended).off('error', broken).off('close', broken)
     budget.giveBack(bytes)
   }
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)

@@ -32,11 +32,12 @@ interface CompiledRoute {
 
 export class Router {
   readonly routes: readonly Route[]
-  readonly #compiled: readonly CompiledRoute[]
+  /** By the first two parts of their paths, which are fixed in all of them. */
+  readonly #compiled: ReadonlyMap<string, readonly CompiledRoute[]>
 
   constructor(routes: readonly Route[]) {
     this.routes = routes
-    this.#compiled = routes.map(compile)
+    this.#compiled = Map.groupBy(routes.map(compile), ({ route }) => beginOf(route.path))
   }
 
   /**
@@ -45,7 +46,8 @@ export class Router {
    */
   find(exchange: Exchange): Route {
     const parts = exchange.path.split('/').slice(1)
-    const matching = this.#compiled.filter((compiled) => matches(compiled, parts))
+    const near = this.#compiled.get(beginOf(exchange.path)) ?? []
+    const matching = near.filter((compiled) => matches(compiled, parts))
     const asked = (method: string): CompiledRoute | undefined =>
       matching.find(({ route }) => route.method === method)
     // A HEAD is a GET whose body is left out.
@@ -61,6 +63,11 @@ export class Router {
       allow: allowed.join(', '),
     })
   }
+}
+
+function beginOf(path: string): string {
+  const end = path.indexOf('/', path.indexOf('/', 1) + 1)
+  return end > 0 ? path.slice(0, end) : path
 }
 
 function compile(route: Route): CompiledRoute {
@@ -90,6 +97,7 @@ function parametersOf(
 }
 
 function decoded(part: string): string {
+  if (!part.includes('%')) return part
   try {
     return decodeURIComponent(part)
   } catch {

@@ -22,6 +22,8 @@ import { RespConnection, encodeCommand } from '../../bench/resp.ts'
 import { manifest } from '../../bench/manifest.bench.ts'
 import { memoryFootprint } from '../../bench/memory-footprint.bench.ts'
 import { coldRead } from '../../bench/cold-read.bench.ts'
+import { durableStreams } from '../../bench/durable-streams.bench.ts'
+import { http } from '../../bench/http.bench.ts'
 import { pointMemory } from '../../bench/point-memory.bench.ts'
 import { readMemory } from '../../bench/read-memory.bench.ts'
 import { recovery } from '../../bench/recovery.bench.ts'
@@ -54,6 +56,8 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     restoreBench,
     sqlCold,
     restoreLazy,
+    http,
+    durableStreams,
   ])('$name', async (benchmark) => {
     let cases = 0
     for await (const result of runBenchmark(benchmark, 'tiny')) {
@@ -246,6 +250,8 @@ describe('the command', () => {
       'restore',
       'sql-cold',
       'restore-lazy',
+      'http',
+      'durable-streams',
       '',
     ])
   })
@@ -254,7 +260,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold, restore-lazy',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold, restore-lazy, http, durable-streams',
     )
   })
 

@@ -1,4 +1,5 @@
 /** Bodies of appends: JSON, NDJSON and Arrow IPC, as what a log takes. */
+import { isUtf8 } from 'node:buffer'
 import type { Appendable } from '../../engine/log.ts'
 import { type JsonRecord, parseJsonRecord } from '../../engine/json-record.ts'
 import { RequestProblem } from '../http-error.ts'
@@ -7,9 +8,9 @@ import { jsonMessages } from '../streams/json-messages.ts'
 type Parse = (body: Buffer) => Promise<Appendable>
 
 const PARSERS: Readonly<Record<string, Parse>> = {
-  'application/json': async (body) => parseTexts(jsonMessages(body), 'element'),
-  'application/x-ndjson': async (body) => parseTexts(linesOf(body), 'line'),
-  'application/ndjson': async (body) => parseTexts(linesOf(body), 'line'),
+  'application/json': async (body) => parseJson(body),
+  'application/x-ndjson': async (body) => parseTexts(linesOf(body), (index) => `line ${index}`),
+  'application/ndjson': async (body) => parseTexts(linesOf(body), (index) => `line ${index}`),
   'application/vnd.apache.arrow.stream': parseArrow,
   'application/vnd.apache.arrow.file': parseArrow,
 }
@@ -26,22 +27,38 @@ export function parseAppend(body: Buffer, contentType: string): Promise<Appendab
   return parse(body)
 }
 
-function linesOf(body: Buffer): readonly string[] {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(body)
-    return text.split('\n').filter((line) => line.trim() !== '')
-  } catch {
-    throw new RequestProblem('request_invalid', 'The body is not UTF-8.')
-  }
+/** One record, or an array of them. */
+function parseJson(body: Buffer): readonly JsonRecord[] {
+  const text = textOf(body).trim()
+  if (text.startsWith('[')) return parseTexts(jsonMessages(body), (index) => `element ${index}`)
+  return parseTexts([text], () => 'body')
 }
 
-function parseTexts(texts: readonly string[], unit: string): readonly JsonRecord[] {
+function linesOf(body: Buffer): readonly string[] {
+  return textOf(body)
+    .split('\n')
+    .filter((line) => !BLANK.test(line))
+}
+
+const BLANK = /^\s*$/
+
+/** Without the byte order mark that some programs write before all else. */
+function textOf(body: Buffer): string {
+  if (!isUtf8(body)) throw new RequestProblem('request_invalid', 'The body is not UTF-8.')
+  const text = body.toString()
+  return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+}
+
+function parseTexts(
+  texts: readonly string[],
+  nameOf: (index: number) => string,
+): readonly JsonRecord[] {
   return texts.map((text, index) => {
     const parsed = parseJsonRecord(text)
     if ('record' in parsed) return parsed.record
     throw new RequestProblem(
       'request_invalid',
-      `The ${unit} ${index} is ${reasonOf(parsed.reason)}.`,
+      `The ${nameOf(index)} is ${reasonOf(parsed.reason)}.`,
     )
   })
 }

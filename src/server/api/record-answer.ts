@@ -56,7 +56,7 @@ export async function sendRecords(
   let isBegun = false
   const begin = (fields: readonly Field[]): string | Uint8Array => {
     isBegun = true
-    exchange.response.writeHead(200, {
+    exchange.begin(200, {
       'content-type': MEDIA_TYPES[format],
       'cache-control': 'no-store',
     })

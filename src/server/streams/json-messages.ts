@@ -1,4 +1,5 @@
 /** A JSON body as messages: the elements of an array, else the one value; each as the text that it was written in. */
+import { isUtf8 } from 'node:buffer'
 import { RequestProblem } from '../http-error.ts'
 
 /** @throws RequestProblem `request_invalid` for what is not JSON in UTF-8. */
@@ -9,7 +10,10 @@ export function jsonMessages(body: Uint8Array): readonly string[] {
 
 function checkedText(body: Uint8Array): string {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(body).trim()
+    // `trim` takes a byte order mark away too.
+    const text = isUtf8(body)
+      ? Buffer.from(body.buffer, body.byteOffset, body.length).toString().trim()
+      : ''
     JSON.parse(text)
     return text
   } catch {

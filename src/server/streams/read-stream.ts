@@ -3,12 +3,13 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import type { Exchange } from '../exchange.ts'
 import { RequestProblem } from '../http-error.ts'
 import { LONG_POLL_MS } from '../limits.ts'
-import { type LivePorts, isEnd, sendEvents, waitForMore } from './live-stream.ts'
+import { type LivePorts, sendEvents } from './live-stream.ts'
 import { nextCursor } from './stream-cursor.ts'
 import { CLOSED, CURSOR, NEXT_OFFSET, UP_TO_DATE } from './stream-headers.ts'
 import { offsetToken, parseOffsetToken } from './stream-offset.ts'
 import { type Chunk, readChunk } from './stream-records.ts'
-import type { Stream } from './stream.ts'
+import { type Stream, isEnd } from './stream.ts'
+import { waitForMore } from './wait-for-more.ts'
 
 /** What may be kept for a minute: an answer that has more behind it never changes. */
 const WHOLE_CHUNK = 'private, max-age=60, stale-while-revalidate=300'
@@ -64,7 +65,7 @@ async function sendNext(
 ): Promise<void> {
   const { clock, random, touch } = ports
   if (from >= stream.tail && !stream.isClosed)
-    await waitForMore(exchange, stream, from, clock, LONG_POLL_MS)
+    await waitForMore([exchange.gone, exchange.stopping], stream, from, clock, LONG_POLL_MS)
   touch(stream)
   if (stream.isDeleted) throw new RequestProblem('stream_gone', 'The stream was deleted.')
   const cursor = { [CURSOR]: nextCursor(exchange.query.get('cursor'), clock, random) }

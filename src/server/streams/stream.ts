@@ -124,6 +124,11 @@ export class Stream {
   }
 }
 
+/** The stream ends at this offset, for good. */
+export function isEnd(stream: Stream, offset: number): boolean {
+  return stream.isClosed && offset >= stream.tail
+}
+
 /** A content type without its parameters, in lower case. */
 export function mediaType(contentType: string): string {
   return (contentType.split(';')[0] ?? '').trim().toLowerCase()
