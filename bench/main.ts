@@ -18,6 +18,7 @@ import { recovery } from './recovery.bench.ts'
 import { requests } from './requests.bench.ts'
 import { restoreLazy } from './restore-lazy.bench.ts'
 import { restoreBench } from './restore.bench.ts'
+import { snapshot } from './snapshot.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
@@ -41,6 +42,7 @@ const benchmarks: readonly Benchmark[] = [
   restoreLazy,
   http,
   durableStreams,
+  snapshot,
 ]
 
 const USAGE = 'usage: npm run bench -- [name...] [--quick] [--json] [--list] [--check]'

@@ -30,6 +30,7 @@ import { recovery } from '../../bench/recovery.bench.ts'
 import { requests } from '../../bench/requests.bench.ts'
 import { restoreLazy } from '../../bench/restore-lazy.bench.ts'
 import { restoreBench } from '../../bench/restore.bench.ts'
+import { snapshot } from '../../bench/snapshot.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
 import { tiering } from '../../bench/tiering.bench.ts'
@@ -58,6 +59,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     restoreLazy,
     http,
     durableStreams,
+    snapshot,
   ])('$name', async (benchmark) => {
     let cases = 0
     for await (const result of runBenchmark(benchmark, 'tiny')) {
@@ -252,6 +254,7 @@ describe('the command', () => {
       'restore-lazy',
       'http',
       'durable-streams',
+      'snapshot',
       '',
     ])
   })
@@ -260,7 +263,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold, restore-lazy, http, durable-streams',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold, restore-lazy, http, durable-streams, snapshot',
     )
   })
 
