@@ -2,6 +2,7 @@ import { parseLogName } from '../base/log-name.ts'
 import type { LogState } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { Archive, PartitionBounds } from '../log/archive-view.ts'
+import { LatestViews } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
 import { newestStart } from '../log/newest-start.ts'
 import type { QueryParameters } from '../query/protocol.ts'
@@ -37,16 +38,22 @@ export class ArchiveReader {
   readonly #parts: ColdParts
   readonly #queries: Queries
   readonly #ports: EnginePorts
+  readonly #latest: LatestViews
 
   private constructor(archive: Archive, parts: ColdParts, ports: EnginePorts) {
     this.#archive = archive
     this.#parts = parts
     this.#ports = ports
+    this.#latest = new LatestViews(ports)
     this.#queries = new Queries(async () => {
       const { openQueries } = await import('./open-queries.ts')
       const viewOf = (name: string) => archive.view(archive.log(parseLogName(name)))
       const hasLog = (name: string) => archive.logs.some((log) => log.definition.name === name)
-      return openQueries({ viewOf, hasLog, store: archive.store, cacheDirectory: null }, ports)
+      const latest = this.#latest
+      return openQueries(
+        { viewOf, hasLog, latest, store: archive.store, cacheDirectory: null },
+        ports,
+      )
     })
   }
 
@@ -132,6 +139,7 @@ export class ArchiveReader {
 
   async close(): Promise<void> {
     await this.#queries.close()
+    this.#latest.close()
     await this.#parts.close()
     await this.#archive.store.close()
   }

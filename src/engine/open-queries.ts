@@ -1,4 +1,5 @@
 /** What SQL needs around it: the runner, the worker with DuckDB, and local copies of archived segments. */
+import type { LatestViews } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
 import { QueryRunner } from '../query/query-runner.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
@@ -14,6 +15,7 @@ export interface QueriedLogs {
   /** A pinned view of the log of that name. @throws StratalogError `log_not_found`. */
   readonly viewOf: (name: string) => LogView
   readonly hasLog: (name: string) => boolean
+  readonly latest: LatestViews
   /** The archive's store; null without an archive. */
   readonly store: ObjectStore | null
   /** Where copies of archived segments stay; null for a directory that goes away on closing. */
@@ -23,7 +25,7 @@ export interface QueriedLogs {
 }
 
 export function openQueries(
-  { viewOf, hasLog, store, cacheDirectory, cacheBytes }: QueriedLogs,
+  { viewOf, hasLog, latest, store, cacheDirectory, cacheBytes }: QueriedLogs,
   { clock, logger }: EnginePorts,
 ): QueryService {
   const fileSystem = new NodeFileSystem()
@@ -42,6 +44,7 @@ export function openQueries(
     logger: logger.child('query'),
     viewOf,
     hasLog,
+    latestOf: (view, signal) => latest.select(view, signal),
     spawn: spawnQueryWorker,
     segmentPath: (source) => cache.acquire(source),
   })

@@ -300,14 +300,24 @@ export class QueryExecution implements QueryListener, ResultSource {
   }
 }
 
+function withoutKey(log: string): StratalogError {
+  return new StratalogError(
+    'query_invalid',
+    `Log '${log}' has no key column, and so no table '${log}$latest': create it with keyColumn.`,
+    { details: { log } },
+  )
+}
+
 /** Where DuckDB knows no such table, the log's own error says it better, with the nearest name. */
 function unknownLogError(error: StratalogError, viewOf: (name: string) => LogView): StratalogError {
   const name = /^Catalog Error: Table with name (.+) does not exist!/.exec(error.message)?.[1]
   const table = name === undefined ? null : parseTableName(name)
   if (table === null) return error
   try {
-    viewOf(table.log).release()
-    return error
+    const view = viewOf(table.log)
+    const { keyColumn } = view.definition
+    view.release()
+    return table.isLatest && keyColumn === null ? withoutKey(table.log) : error
   } catch (unknown) {
     return toStratalogError(unknown)
   }

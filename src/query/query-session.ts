@@ -175,10 +175,13 @@ export class QuerySession {
         bounds: this.#bounds[number] ?? null,
         report: this.report,
       })
-      const list = columns.map(
-        ({ name: column }, index) => `${quoted(columnNames[index] ?? '')} AS ${quoted(column)}`,
+      const inner = columnNames.map(quoted)
+      const list = columns.flatMap(({ name: column, origin }, index) =>
+        origin.kind === 'latest' ? [] : [`${inner[index] ?? ''} AS ${quoted(column)}`],
       )
-      const select = `SELECT ${list.join(', ')} FROM ${SCAN_FUNCTION}('${id}')`
+      const filter = columns.findIndex(({ origin }) => origin.kind === 'latest')
+      const where = filter === -1 ? '' : ` WHERE ${inner[filter] ?? ''}`
+      const select = `SELECT ${list.join(', ')} FROM ${SCAN_FUNCTION}('${id}')${where}`
       await present(this.#connection, 'a connection').run(
         `CREATE OR REPLACE TEMP VIEW ${quoted(name)} AS ${select}`,
       )

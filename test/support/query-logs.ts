@@ -9,6 +9,7 @@ import { spawnQueryWorker } from '../../src/engine/workers/spawn-query-worker.ts
 import type { LogDefinition, SegmentEntry, Tier } from '../../src/format/manifest.ts'
 import type { RecordBatch } from '../../src/format/record-batch.ts'
 import type { Schema } from '../../src/format/schema.ts'
+import { LatestViews } from '../../src/log/latest-views.ts'
 import type { LogView, PartitionView, SegmentSource, ViewSource } from '../../src/log/log-view.ts'
 import {
   DEFAULT_QUERY_LIMITS,
@@ -199,6 +200,7 @@ export function sampleRunner(
   limits: Partial<QueryLimits> = {},
 ): SampleRunner {
   const byName = new Map(logs.map((log) => [log.name, log]))
+  const latest = new LatestViews({ clock: systemClock })
   const fetched: number[] = []
   const channels: WorkerChannel[] = []
   const runner = new QueryRunner(
@@ -211,6 +213,7 @@ export function sampleRunner(
         if (log === undefined) throw new StratalogError('log_not_found', `There is no log ${name}.`)
         return log.pin()
       },
+      latestOf: (view, signal) => latest.select(view, signal),
       spawn: () => {
         const channel = spawnQueryWorker()
         channels.push(channel)
@@ -225,5 +228,6 @@ export function sampleRunner(
     { ...DEFAULT_QUERY_LIMITS, ...limits },
   )
   onTestFinished(() => runner.close())
+  onTestFinished(() => latest.close())
   return { runner, fetched, channels }
 }

@@ -39,6 +39,7 @@ function scriptedRunner(): { runner: QueryRunner; workers: ScriptedWorker[]; clo
     viewOf: () => {
       throw new Error('there are no logs')
     },
+    latestOf: () => Promise.reject(new Error('there are no logs')),
     spawn: () => {
       const worker = new ScriptedWorker()
       workers.push(worker)
