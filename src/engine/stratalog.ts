@@ -15,7 +15,8 @@ import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
 import { type DumpOptions, checkDumpOptions, dumpLines, liveDumpSource } from './dump.ts'
 import type { Engine } from './engine.ts'
-import { type Appendable, Log, type LogPorts } from './log.ts'
+import type { Appendable } from './appended-records.ts'
+import { Log, type LogPorts } from './log.ts'
 import { type MemoryMetrics, memoryMetrics } from './memory-metrics.ts'
 import { openEngine } from './open-engine.ts'
 import { type SnapshotKeeper, noPlaceForSnapshot } from './snapshot-keeper.ts'
@@ -71,6 +72,7 @@ export class Stratalog {
       archiveThrough: (log, partition, endOffset) =>
         this.#tiers.archiveThrough(log, partition, endOffset),
       hasArchive: engine.surroundings.hasArchive,
+      latest: engine.registry.latest,
       listSnapshots: () => this.snapshots(),
       assertOpen: () => this.#assertOpen(),
       assertWriter: engine.assertWriter,

@@ -83,7 +83,11 @@ export class LatestKeys {
     this.#live.forget(start)
   }
 
-  #addRows(batch: RecordBatch, keys: ColumnData, isDeleted: ((row: number) => unknown) | null): void {
+  #addRows(
+    batch: RecordBatch,
+    keys: ColumnData,
+    isDeleted: ((row: number) => unknown) | null,
+  ): void {
     const read = keyReader(keys)
     for (let row = 0; row < batch.length; row++) {
       const key = read(row)

@@ -75,13 +75,13 @@ function narrowedSource(source: ViewSource, live: OffsetSet | undefined): readon
   const [first] = ranges
   if (first === undefined) return []
   if (source.tier === 'memory') return [source]
-  return [{ ...source, from: start + first, to: start + (ranges.at(-1) ?? 0) }]
+  // Not spread: a source may make its bytes when they are asked for.
+  const { tier, segment, bytes, fallback } = source
+  const copies = { tier, segment, bytes, ...(fallback === undefined ? {} : { fallback }) }
+  return [{ ...copies, from: start + first, to: start + (ranges.at(-1) ?? 0) }]
 }
 
-function pick(
-  batch: RecordBatch,
-  live: OffsetSet,
-): Pick<LatestItem, 'batch' | 'offsets'> | null {
+function pick(batch: RecordBatch, live: OffsetSet): Pick<LatestItem, 'batch' | 'offsets'> | null {
   const ranges = live.ranges(batch.baseOffset, endOffset(batch))
   const [first, last] = ranges
   if (first === undefined) return null

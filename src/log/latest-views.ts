@@ -5,12 +5,13 @@
  * Invariants:
  * - the answer for a view depends on the view alone, whether or not anything was kept: where records in the middle are
  *   gone (evicted, expired), what is kept says nothing of the older records behind them, and all is read again;
- * - what is kept takes at most `bytesMax`, the logs asked for longest ago go first, and all of it goes when nobody asked
- *   for a while.
+ * - what is kept takes at most `bytesMax`: the logs that were asked for longest ago go first, and all go when nobody
+ *   asked for a while.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
+import type { LogDefinition } from '../format/manifest.ts'
 import { TOMBSTONE_COLUMN, fieldIndex } from '../format/schema.ts'
 import { type Key, LatestKeys } from './latest-keys.ts'
 import type { LogView, PartitionView } from './log-view.ts'
@@ -164,7 +165,12 @@ export class LatestViews {
 }
 
 /** @throws StratalogError `argument_invalid` for a log without one. */
-export function keyColumnOf({ definition: { name, keyColumn } }: LogView): string {
+export function keyColumnOf({ definition }: LogView): string {
+  return assertKeyed(definition)
+}
+
+/** The key column. @throws StratalogError `argument_invalid` for a log without one. */
+export function assertKeyed({ name, keyColumn }: LogDefinition): string {
   if (keyColumn !== null) return keyColumn
   throw new StratalogError(
     'argument_invalid',

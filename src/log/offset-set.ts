@@ -94,8 +94,12 @@ export class OffsetSet {
   /** The same as a value, in memory of its own. */
   bits(from: number, to: number): OffsetBits {
     const start = from - (from % 8)
-    const bits = this.bitmap(start, Math.max(start, to)).slice()
+    const end = Math.max(start, to)
+    const bits = this.bitmap(start, end).slice()
     bits[0] = (bits[0] ?? 0) & (0xff << (from % 8))
+    const rest = (end - start) % 8
+    const last = bits.length - 1
+    if (rest > 0) bits[last] = (bits[last] ?? 0) & (0xff >> (8 - rest))
     return { start, bits }
   }
 

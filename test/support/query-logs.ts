@@ -107,6 +107,7 @@ async function segmentSource(
   const { tier, batches } = part
   const timeColumn = options.timeColumn ?? '_time'
   const { facts, length, sha256, bytes } = writeSegment(batches, {
+    logId: idOf(name),
     logName: name,
     partition,
     timeColumn,
@@ -154,9 +155,13 @@ async function segmentSource(
   }
 }
 
+function idOf(name: string): number {
+  return 1 + (name.codePointAt(0) ?? 0)
+}
+
 function definition(name: string, partitions: number, options: LogOptions): LogDefinition {
   return {
-    id: 1 + (name.codePointAt(0) ?? 0),
+    id: idOf(name),
     name,
     partitions,
     timeColumn: options.timeColumn ?? null,
