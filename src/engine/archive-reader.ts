@@ -23,6 +23,7 @@ import {
   latestStream,
 } from './latest-log.ts'
 import { type LogDescription, describeLog } from './log-description.ts'
+import { archivedLogFacts } from './log-facts.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import { Queries } from './queries.ts'
 import { type QueryOptions, runnerOptions } from './query-options.ts'
@@ -58,8 +59,9 @@ export class ArchiveReader {
       const viewOf = (name: string) => archive.view(archive.log(parseLogName(name)))
       const hasLog = (name: string) => archive.logs.some((log) => log.definition.name === name)
       const latest = this.#latest
+      const logFacts = () => archivedLogFacts(archive)
       return openQueries(
-        { viewOf, hasLog, latest, store: archive.store, cacheDirectory: null },
+        { viewOf, hasLog, logFacts, latest, store: archive.store, cacheDirectory: null },
         ports,
       )
     })
@@ -115,20 +117,23 @@ export class ArchiveReader {
   ): Promise<QueryResult> {
     const running = runnerOptions(options)
     const { asOf, signal } = options
-    if (asOf === undefined) return this.#queries.query(sql, parameters, running)
+    const listSnapshots = async (): Promise<readonly SnapshotDescription[]> => this.snapshots()
+    if (asOf === undefined)
+      return this.#queries.query(sql, parameters, { ...running, snapshots: listSnapshots })
     const archive = this.#archive
-    const { viewsAsOf } = await import('./query-as-of.ts')
-    const viewOf = await viewsAsOf(
+    const { stateAsOf } = await import('./query-as-of.ts')
+    const state = await stateAsOf(
       sql,
       asOf,
       {
         hasLog: (name) => archive.logs.some((log) => log.definition.name === name),
         viewOf: (name, ranges) => archive.view(archive.log(parseLogName(name)), boundsOf(ranges)),
-        listSnapshots: async () => this.snapshots(),
+        logFacts: () => archivedLogFacts(archive),
+        listSnapshots,
       },
       signal,
     )
-    return this.#queries.query(sql, parameters, { ...running, viewOf })
+    return this.#queries.query(sql, parameters, { ...running, ...state })
   }
 
   status(): EngineStatus {

@@ -8,6 +8,7 @@ import { LatestViews } from '../log/latest-views.ts'
 import { LiveLog, type LiveLogPorts } from '../log/live-log.ts'
 import { MemoryAccount } from '../log/memory-account.ts'
 import { Partition, type PartitionPorts } from '../log/partition.ts'
+import { liveLogFacts } from './log-facts.ts'
 import { nearestName } from './nearest-name.ts'
 import type { QueriedLogs } from './open-queries.ts'
 
@@ -31,10 +32,11 @@ export class LogRegistry {
   }
 
   /** What queries take from it. */
-  get queried(): Pick<QueriedLogs, 'viewOf' | 'hasLog' | 'latest'> {
+  get queried(): Pick<QueriedLogs, 'viewOf' | 'hasLog' | 'logFacts' | 'latest'> {
     return {
       viewOf: (name) => this.get(name).view(),
       hasLog: (name) => this.has(name),
+      logFacts: () => liveLogFacts(this.all()),
       latest: this.latest,
     }
   }

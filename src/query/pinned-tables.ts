@@ -1,4 +1,9 @@
 /** The tables of one query: which logs they are, their views pinned at one instant, and what of them is read. */
+import {
+  type InformationTable,
+  type SnapshotFacts,
+  informationTables,
+} from './information-tables.ts'
 import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
 import { damageOf } from '../log/segment-damage.ts'
@@ -39,6 +44,8 @@ const FETCHES_MAX = 8
 
 export class PinnedTables {
   readonly #tables: readonly PinnedTable[]
+  /** Their numbers follow those of the tables. */
+  readonly #information: readonly InformationTable[]
   readonly #views: readonly LogView[]
   /** By segment, so that two tables of one log share the file. */
   readonly #files = new Map<string, Promise<LocalSegment>>()
@@ -56,7 +63,8 @@ export class PinnedTables {
    */
   static pin(
     sql: string,
-    { viewOf, hasLog }: Pick<QueryPorts, 'viewOf' | 'hasLog'>,
+    { viewOf, hasLog, logFacts }: Pick<QueryPorts, 'viewOf' | 'hasLog' | 'logFacts'>,
+    snapshots: readonly SnapshotFacts[],
     damaged: Set<string>,
   ): PinnedTables {
     const words = sqlWords(sql)
@@ -75,7 +83,8 @@ export class PinnedTables {
         const columns = columnsOf(view, (column) => words.has(column))
         tables.push({ name, view, columns, sources: sourcesOf(view, table), isLatest })
       }
-      return new PinnedTables(tables, [...views.values()], damaged)
+      const information = informationTables(words, logFacts, snapshots)
+      return new PinnedTables(tables, information, [...views.values()], damaged)
     } catch (error) {
       for (const view of views.values()) view.release()
       throw error
@@ -84,20 +93,30 @@ export class PinnedTables {
 
   private constructor(
     tables: readonly PinnedTable[],
+    information: readonly InformationTable[],
     views: readonly LogView[],
     damaged: Set<string>,
   ) {
     this.#damaged = damaged
     this.#tables = tables
+    this.#information = information
     this.#views = views
   }
 
   get bound(): readonly BoundTable[] {
-    return this.#tables.map(({ name, columns, sources }) => ({
+    const tables = this.#tables.map(({ name, columns, sources }): BoundTable => ({
       name,
       columns,
+      form: 'table',
       recordCount: sources.reduce((sum, { source }) => sum + recordCount(source), 0),
     }))
+    const information = this.#information.map(({ name, columns, rowCount }): BoundTable => ({
+      name,
+      columns,
+      form: 'function',
+      recordCount: rowCount,
+    }))
+    return [...tables, ...information]
   }
 
   /** By table, what a statement with these bounds reads; archived segments are made local first. */
@@ -119,15 +138,11 @@ export class PinnedTables {
       needed.push(kept)
     }
     await this.#fetch(needed, ports, signal)
-    return Promise.all(
-      needed.map((sources, table) =>
-        Promise.all(
-          sources.map((source) =>
-            this.#describe(this.#tables[table]?.view.definition.id ?? 0, source),
-          ),
-        ),
-      ),
-    )
+    const sources = needed.map((pinned, table) => {
+      const logId = this.#tables[table]?.view.definition.id ?? 0
+      return Promise.all(pinned.map((source) => this.#describe(logId, source)))
+    })
+    return [...(await Promise.all(sources)), ...this.#information.map(informationSources)]
   }
 
   get stats(): Pick<QueryStats, 'segments' | 'cache' | 'requests'> {
@@ -257,6 +272,10 @@ function sourcesOf(view: LogView, table: TableName): readonly PinnedSource[] {
       .filter((source) => table.tiers.includes(source.tier))
       .map((source) => ({ partition, source })),
   )
+}
+
+function informationSources({ name, rows }: InformationTable): readonly ScanSource[] {
+  return [{ kind: 'batch', id: name, partition: 0, batch: rows() }]
 }
 
 /** Those that hold a newest record, and which of theirs are. */

@@ -30,6 +30,8 @@ export interface DatabaseOptions {
 export interface BoundTable {
   readonly name: string
   readonly columns: readonly TableColumn[]
+  /** Named in a statement, or called without arguments. */
+  readonly form: 'table' | 'function'
   /** Records in the pinned view, for DuckDB's planner. */
   readonly recordCount: number
 }

@@ -6,7 +6,8 @@ import { present } from '../base/assert.ts'
 import type { Timer } from '../base/clock.ts'
 import { StratalogError, toStratalogError } from '../base/errors.ts'
 import type { LogView } from '../log/log-view.ts'
-import { PinnedTables } from './pinned-tables.ts'
+import { namesSnapshots } from './information-tables.ts'
+import { PinnedTables, sqlWords } from './pinned-tables.ts'
 import type { QueryParameters, ResultChunk, ToWorker } from './protocol.ts'
 import { QueryResult, type QueryStats, type ResultSource } from './query-result.ts'
 import type { QueryPorts } from './query-ports.ts'
@@ -181,7 +182,10 @@ export class QueryExecution implements QueryListener, ResultSource {
 
   /** The steps of protocol.ts, up to the header. */
   async #execute(): Promise<QueryResult> {
-    const tables = PinnedTables.pin(this.#request.sql, this.#ports, this.#request.damaged)
+    const { sql, damaged } = this.#request
+    const snapshots = namesSnapshots(sqlWords(sql)) ? await this.#ports.snapshots() : []
+    if (this.#error !== null) throw this.#error
+    const tables = PinnedTables.pin(sql, this.#ports, snapshots, damaged)
     this.#tables = tables
     const { columns, types } = await this.#plan(tables)
     return new QueryResult(columns, types, this)

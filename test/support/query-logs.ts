@@ -11,6 +11,7 @@ import type { RecordBatch } from '../../src/format/record-batch.ts'
 import type { Schema } from '../../src/format/schema.ts'
 import { LatestViews } from '../../src/log/latest-views.ts'
 import type { LogView, PartitionView, SegmentSource, ViewSource } from '../../src/log/log-view.ts'
+import type { LogFacts, SnapshotFacts } from '../../src/query/information-tables.ts'
 import {
   DEFAULT_QUERY_LIMITS,
   type QueryLimits,
@@ -44,6 +45,19 @@ export class SampleLog {
   constructor(name: string, view: Omit<LogView, 'release'>) {
     this.name = name
     this.#view = view
+  }
+
+  get facts(): LogFacts {
+    const { definition: held, partitions } = this.#view
+    return {
+      definition: held,
+      partitions: partitions.map(({ sources, ...partition }) => {
+        const segments = sources.flatMap((source) =>
+          source.tier === 'memory' ? [] : [source.segment],
+        )
+        return { ...partition, gaps: [], segments }
+      }),
+    }
   }
 
   pin(): LogView {
@@ -203,6 +217,7 @@ export interface SampleRunner {
 export function sampleRunner(
   logs: readonly SampleLog[],
   limits: Partial<QueryLimits> = {},
+  snapshots: readonly SnapshotFacts[] = [],
 ): SampleRunner {
   const byName = new Map(logs.map((log) => [log.name, log]))
   const latest = new LatestViews({ clock: systemClock })
@@ -218,6 +233,8 @@ export function sampleRunner(
         if (log === undefined) throw new StratalogError('log_not_found', `There is no log ${name}.`)
         return log.pin()
       },
+      logFacts: () => logs.map((log) => log.facts),
+      snapshots: () => Promise.resolve(snapshots),
       latestOf: (view, signal) => latest.select(view, signal),
       spawn: () => {
         const channel = spawnQueryWorker()

@@ -39,6 +39,8 @@ function scriptedRunner(): { runner: QueryRunner; workers: ScriptedWorker[]; clo
     viewOf: () => {
       throw new Error('there are no logs')
     },
+    logFacts: () => [],
+    snapshots: () => Promise.resolve([]),
     latestOf: () => Promise.reject(new Error('there are no logs')),
     spawn: () => {
       const worker = new ScriptedWorker()
