@@ -1,10 +1,10 @@
 /** The latest view of one log: its records, its hash, and single keys. */
 import { StratalogError } from '../base/errors.ts'
+import type { ColumnData } from '../format/column.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
 import { HEAP_BUFFERS } from '../format/growing-column.ts'
 import { sliceRecordBatch } from '../format/record-batch.ts'
 import { fieldIndex } from '../format/schema.ts'
-import { type Key, firstKey } from '../log/latest-keys.ts'
 import type { LatestItem } from '../log/latest-reader.ts'
 import { type LatestOffsets, type LatestViews, keyColumnOf } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
@@ -88,13 +88,13 @@ export async function latestRecord(
   })
 }
 
-/** The key as records have it; null for none. @throws StratalogError `argument_invalid` for what is of another type. */
-function keyIn(view: LogView, key: unknown): Key | null {
+/** A column that holds the key as records have it; null for none. @throws StratalogError `argument_invalid` for what is of another type. */
+function keyIn(view: LogView, key: unknown): ColumnData | null {
   const name = keyColumnOf(view)
   const field = view.schema.fields[fieldIndex(view.schema, name)]
   if (field === undefined || key === null || key === undefined) return null
   const builder = createColumnBuilder(field.type, HEAP_BUFFERS)
-  if (builder.push(key) === 'ok') return firstKey(builder.slice(0, 1))
+  if (builder.push(key) === 'ok') return builder.slice(0, 1)
   throw new StratalogError(
     'argument_invalid',
     `The key column ${JSON.stringify(name)} is ${field.type}, and takes no such key.`,

@@ -2,31 +2,28 @@
  * The newest record of each key of one partition, kept as records come in offset order. Offsets decide what is newest;
  * times do not. A tombstone takes its key away, and a record whose key is null is of no key.
  *
- * Keys are equal when their values are, whatever the schema of their records: numbers widen to the same number.
+ * Keys are equal when their values are: a key is the bytes that its type has for it. All records come in one type.
  */
-import { StratalogError } from '../base/errors.ts'
-import { type ColumnData, codesOf, isValidAt } from '../format/column.ts'
-import { columnReader, dictionaryTexts } from '../format/column-values.ts'
-import { LATEST_KEYS_MAX } from '../format/limits.ts'
+import { assert } from '../base/assert.ts'
+import { type ColumnData, codesOf, float64View, isValidAt } from '../format/column.ts'
+import { columnReader } from '../format/column-values.ts'
 import { type RecordBatch, endOffset } from '../format/record-batch.ts'
-import { TOMBSTONE_COLUMN, fieldIndex, timestampUnit } from '../format/schema.ts'
+import { type ColumnType, TOMBSTONE_COLUMN, columnLayout, fieldIndex } from '../format/schema.ts'
+import { KeyTable, NO_OFFSET } from './key-table.ts'
 import { OffsetSet } from './offset-set.ts'
 
-/** A key as a map holds it. */
-export type Key = string | number | bigint | boolean
-
-/** Of a map's entry, beside the characters of its key. */
-const ENTRY_BYTES = 48
-/** Shorter strings that were cut from a longer one are copies of their own. */
-const COPIED_CHARACTERS = 13
+/** Fewer are left where they are. */
+const FORGOTTEN_MIN = 1_000
 
 export class LatestKeys {
-  readonly #newest = new Map<Key, number>()
+  /** Of the key column. */
+  readonly type: ColumnType
+  readonly #table = new KeyTable()
   readonly #live: OffsetSet
   #next: number
-  #keyBytes = 0
 
-  constructor(start: number) {
+  constructor(type: ColumnType, start: number) {
+    this.type = type
     this.#live = new OffsetSet(start)
     this.#next = start
   }
@@ -37,16 +34,20 @@ export class LatestKeys {
   }
 
   get bytes(): number {
-    return this.#newest.size * ENTRY_BYTES + this.#keyBytes + this.#live.bytes
+    return this.#table.bytes + this.#live.bytes
   }
 
   get count(): number {
-    return this.#newest.size
+    return this.#table.count
   }
 
-  /** Where the newest record of a key is; undefined where the key is not, or not any more. */
-  offsetOf(key: Key): number | undefined {
-    return this.#newest.get(key)
+  /** Where the newest record is of the key in the first row of a column; null where there is none. */
+  offsetOf(key: ColumnData): number | null {
+    if (!isValidAt(key, 0)) return null
+    const { bytes, offsets, width } = keyBytes(key)
+    const [start, end] = offsets === null ? [0, width] : [offsets[0] ?? 0, offsets[1] ?? 0]
+    const offset = this.#table.get(bytes, start, end)
+    return offset === NO_OFFSET ? null : offset
   }
 
   /** Offsets of the newest records in `[from, to)`, which ends where everything was taken. */
@@ -62,6 +63,7 @@ export class LatestKeys {
   add(batch: RecordBatch, keyColumn: string): void {
     const keys = batch.columns[fieldIndex(batch.schema, keyColumn)]
     if (keys !== undefined) {
+      assert(keys.type === this.type, 'keys come in one type')
       const deleted = batch.columns[fieldIndex(batch.schema, TOMBSTONE_COLUMN)]
       const isDeleted = deleted === undefined ? null : columnReader(deleted)
       if (keys.dictionary === null) this.#addRows(batch, keys, isDeleted)
@@ -75,23 +77,25 @@ export class LatestKeys {
     this.#next = Math.max(this.#next, offset)
   }
 
-  /** Forgets keys whose newest record lies before `start`, once they are many. */
+  /** Forgets keys whose newest record lies before `start`, and deleted ones, once they are more than the others. */
   forget(start: number): void {
     const kept = this.#live.count(start, this.#next)
-    if (this.#newest.size < 2 * kept + 1_000) return
-    for (const [key, offset] of this.#newest) if (offset < start) this.#delete(key, offset)
+    if (this.#table.entryCount <= 2 * kept + FORGOTTEN_MIN) return
+    this.#table.forget(start)
     this.#live.forget(start)
   }
 
   #addRows(
-    batch: RecordBatch,
+    { baseOffset, length }: RecordBatch,
     keys: ColumnData,
     isDeleted: ((row: number) => unknown) | null,
   ): void {
-    const read = keyReader(keys)
-    for (let row = 0; row < batch.length; row++) {
-      const key = read(row)
-      if (key !== null) this.#set(key, batch.baseOffset + row, isDeleted?.(row) === true)
+    const { bytes, offsets, width } = keyBytes(keys)
+    for (let row = 0; row < length; row++) {
+      if (!isValidAt(keys, row)) continue
+      const start = offsets === null ? row * width : (offsets[row] ?? 0)
+      const end = offsets === null ? start + width : (offsets[row + 1] ?? 0)
+      this.#set(bytes, start, end, baseOffset + row, isDeleted?.(row) === true)
     }
   }
 
@@ -105,80 +109,52 @@ export class LatestKeys {
     const codes = codesOf(keys)
     const last = new Int32Array(dictionary.length).fill(-1)
     for (let row = 0; row < length; row++) if (isValidAt(keys, row)) last[codes[row] ?? 0] = row
-    const texts = dictionaryTexts(dictionary)
+    const { bytes, offsets } = keyBytes(dictionary)
     for (const [code, row] of last.entries()) {
-      if (row >= 0) this.#set(texts[code] ?? '', baseOffset + row, isDeleted?.(row) === true)
+      if (row < 0) continue
+      const [start, end] = [offsets?.[code] ?? 0, offsets?.[code + 1] ?? 0]
+      this.#set(bytes, start, end, baseOffset + row, isDeleted?.(row) === true)
     }
   }
 
-  #set(key: Key, offset: number, isDeleted: boolean): void {
-    const before = this.#newest.get(key)
-    if (isDeleted) {
-      if (before !== undefined) this.#delete(key, before)
-      return
-    }
-    this.#live.add(offset)
-    if (before === undefined) {
-      this.#insert(key, offset)
-      return
-    }
-    this.#live.delete(before)
-    this.#newest.set(key, offset)
-  }
-
-  #insert(key: Key, offset: number): void {
-    if (this.#newest.size >= LATEST_KEYS_MAX) throw tooManyKeys()
-    this.#newest.set(typeof key === 'string' ? ownText(key) : key, offset)
-    this.#keyBytes += textBytes(key)
-  }
-
-  #delete(key: Key, offset: number): void {
-    this.#newest.delete(key)
-    this.#live.delete(offset)
-    this.#keyBytes -= textBytes(key)
+  #set(bytes: Uint8Array, start: number, end: number, offset: number, isDeleted: boolean): void {
+    const before = this.#table.set(bytes, start, end, isDeleted ? NO_OFFSET : offset)
+    if (before !== NO_OFFSET) this.#live.delete(before)
+    if (!isDeleted) this.#live.add(offset)
   }
 }
 
-/** A key per row; null where there is none. */
-function keyReader(column: ColumnData): (row: number) => Key | null {
-  const { type } = column
-  if (type === 'binary') {
-    const read = columnReader(column)
-    return (row) => {
-      const value = read(row)
-      return value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : null
-    }
+/** Where the key of each row lies: between offsets, or so many bytes a row. */
+interface KeyBytes {
+  readonly bytes: Uint8Array
+  readonly offsets: Int32Array | null
+  readonly width: number
+}
+
+function keyBytes(column: ColumnData): KeyBytes {
+  const { type, values, offsets, length } = column
+  if (offsets !== null) return { bytes: values, offsets, width: 0 }
+  const layout = columnLayout(type)
+  if (layout.kind === 'bits') {
+    const bytes = new Uint8Array(length)
+    for (let row = 0; row < length; row++) bytes[row] = ((values[row >> 3] ?? 0) >> (row & 7)) & 1
+    return { bytes, offsets: null, width: 1 }
   }
-  // Times count in their unit, and JSON is its text.
-  const plain =
-    timestampUnit(type) !== null
-      ? ({ ...column, type: 'int64' } as const)
-      : type === 'date'
-        ? ({ ...column, type: 'int32' } as const)
-        : type === 'json'
-          ? ({ ...column, type: 'utf8' } as const)
-          : column
-  return columnReader(plain) as (row: number) => Key | null
+  assert(layout.kind === 'fixed', 'a key is a scalar')
+  const bytes = type === 'float64' || type === 'float32' ? plainFloats(column) : values
+  return { bytes, offsets: null, width: layout.byteWidth }
 }
 
-/** The key of the first row of a column; null where it has none. */
-export function firstKey(column: ColumnData): Key | null {
-  return keyReader(column)(0)
-}
-
-function textBytes(key: Key): number {
-  return typeof key === 'string' ? key.length : 0
-}
-
-/** A text that was cut from a longer one keeps all of that. */
-function ownText(text: string): string {
-  return text.length < COPIED_CHARACTERS ? text : Buffer.from(text).toString()
-}
-
-function tooManyKeys(): StratalogError {
-  return new StratalogError(
-    'query_limit',
-    `The latest view of a partition holds at most ${LATEST_KEYS_MAX} keys.`,
-    { details: { keysMax: LATEST_KEYS_MAX } },
-  )
+/** Floats that are equal as keys in the same bytes: one zero, and one NaN. */
+function plainFloats({ type, values, length }: ColumnData): Uint8Array {
+  const floats =
+    type === 'float64'
+      ? Float64Array.from(float64View(values))
+      : Float32Array.from(new Float32Array(values.buffer, values.byteOffset, length))
+  for (let row = 0; row < length; row++) {
+    const value = floats[row] ?? 0
+    if (value === 0) floats[row] = 0
+    else if (Number.isNaN(value)) floats[row] = NaN
+  }
+  return new Uint8Array(floats.buffer)
 }

@@ -9,11 +9,13 @@
  *   asked for a while.
  */
 import type { Clock, Timer } from '../base/clock.ts'
-import { StratalogError } from '../base/errors.ts'
+import { StratalogError, isStratalogError, throwIfAborted } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
+import type { ColumnData } from '../format/column.ts'
 import type { LogDefinition } from '../format/manifest.ts'
+import { endOffset as batchEnd, sliceRecordBatch } from '../format/record-batch.ts'
 import { TOMBSTONE_COLUMN, fieldIndex } from '../format/schema.ts'
-import { type Key, LatestKeys } from './latest-keys.ts'
+import { LatestKeys } from './latest-keys.ts'
 import type { LogView, PartitionView } from './log-view.ts'
 import type { OffsetSet } from './offset-set.ts'
 import { readPartition, sourceRange } from './view-reader.ts'
@@ -36,7 +38,7 @@ const KEPT_BYTES_MAX = 128 * 1024 * 1024
 const KEPT_MS = 5 * 60_000
 
 /** Records that are looked at in one stretch: a few ms. */
-const STRETCH_ROWS = 32_768
+const STRETCH_ROWS = 8_192
 
 export class LatestViews {
   readonly #clock: LatestViewsOptions['clock']
@@ -75,17 +77,20 @@ export class LatestViews {
     })
   }
 
-  /** Where the newest record of a key is in one partition; null where there is none. @throws as `select`. */
+  /**
+   * Where the newest record is, in one partition, of the key in the first row of a column of the key column's type; null
+   * where there is none. @throws as `select`.
+   */
   async find(
     view: LogView,
     partition: PartitionView,
-    key: Key,
+    key: ColumnData,
     signal?: AbortSignal,
   ): Promise<number | null> {
     return this.#inTurn(view, async (kept) => {
       const keys = await this.#keysOf(view, partition, kept, signal)
       const offset = keys.offsetOf(key)
-      return offset === undefined || offset < firstOffset(partition) ? null : offset
+      return offset === null || offset < firstOffset(partition) ? null : offset
     })
   }
 
@@ -105,8 +110,9 @@ export class LatestViews {
     try {
       return await kept.turn.run(() => use(kept))
     } catch (error) {
-      // Half of a batch may have been taken.
-      if (this.#kept.get(id) === kept) this.#kept.delete(id)
+      // What was taken until an abort or a damage stays right, and is not taken again; too many keys are not kept.
+      const isTooMany = isStratalogError(error) && error.code === 'query_limit'
+      if (isTooMany && this.#kept.get(id) === kept) this.#kept.delete(id)
       throw error
     } finally {
       this.#bound()
@@ -119,10 +125,14 @@ export class LatestViews {
     { partitions }: KeptLog,
     signal: AbortSignal | undefined,
   ): Promise<LatestKeys> {
-    const known = partitions.get(partition.partition)
+    const field = view.schema.fields[fieldIndex(view.schema, keyColumnOf(view))]
+    const type = field?.type ?? 'utf8'
+    const held = partitions.get(partition.partition)
+    // A key column that widened has other bytes for the same key.
+    const known = held?.type === type ? held : undefined
     const first = firstOffset(partition)
     const isUsable = known !== undefined && known.next <= partition.endOffset
-    const keys = isUsable && isSound(partition, known) ? known : new LatestKeys(first)
+    const keys = isUsable && isSound(partition, known) ? known : new LatestKeys(type, first)
     if (known === undefined || isUsable) partitions.set(partition.partition, keys)
     await this.#read(view, partition, keys, signal)
     keys.forget(first)
@@ -143,11 +153,15 @@ export class LatestViews {
     const options = { from: keys.next, columns, signal, onGap: 'skip' } as const
     let rows = 0
     for await (const { batch } of readPartition(view, partition, options)) {
-      keys.add(batch, keyColumn)
-      rows += batch.length
-      if (rows < STRETCH_ROWS) continue
-      rows = 0
-      await this.#clock.yield()
+      for (let from = batch.baseOffset; from < batchEnd(batch); from += STRETCH_ROWS) {
+        const to = Math.min(batchEnd(batch), from + STRETCH_ROWS)
+        keys.add(sliceRecordBatch(batch, from, to), keyColumn)
+        rows += to - from
+        if (rows < STRETCH_ROWS) continue
+        rows = 0
+        throwIfAborted(signal)
+        await this.#clock.yield()
+      }
     }
     keys.skipTo(endOffset)
   }

@@ -35,15 +35,15 @@ export class OffsetSet {
   add(offset: number): void {
     const bit = offset - this.#start
     assert(bit >= 0, 'offsets are added from the start on')
-    const index = Math.floor(bit / 8)
+    const index = byteOf(bit)
     if (index >= this.#bits.length) this.#grow(index + 1)
-    this.#bits[index] = (this.#bits[index] ?? 0) | (1 << (bit % 8))
+    this.#bits[index] = (this.#bits[index] ?? 0) | (1 << (bit & 7))
   }
 
   delete(offset: number): void {
     const bit = offset - this.#start
-    const index = Math.floor(bit / 8)
-    this.#bits[index] = (this.#bits[index] ?? 0) & ~(1 << (bit % 8))
+    const index = byteOf(bit)
+    this.#bits[index] = (this.#bits[index] ?? 0) & ~(1 << (bit & 7))
   }
 
   /** How many lie in `[from, to)`. */
@@ -116,4 +116,9 @@ export class OffsetSet {
     bits.set(this.#bits)
     this.#bits = bits
   }
+}
+
+/** Beyond 2^32 a shift would lose the high bits. */
+function byteOf(bit: number): number {
+  return bit >= 0 && bit < 4_294_967_296 ? bit >>> 3 : Math.floor(bit / 8)
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
+import { present } from '../../../src/base/assert.ts'
 import { batchToRows, columnReader } from '../../../src/format/column-values.ts'
 import type { RecordBatch } from '../../../src/format/record-batch.ts'
 import type { ColumnType } from '../../../src/format/schema.ts'
@@ -129,7 +130,7 @@ test('keys of every type are equal when their values are, and null is no key', (
   for (const type of EVERY_TYPE) {
     const [a, b] = samples[type] ?? [1, 2]
     const schema = sampleSchema({ id: type })
-    const keys = new LatestKeys(0)
+    const keys = new LatestKeys(type, 0)
     const rows = [a, b, null, a, b, b].map((id) => ({ id }))
     keys.add(sampleBatch(schema, rows), 'id')
     expect(keys.count, type).toBe(2)
@@ -141,23 +142,42 @@ test('keys of every type are equal when their values are, and null is no key', (
   }
 })
 
-test('a key stays the same when its column widens', () => {
-  for (const [narrow, wide, value] of [
-    ['int32', 'int64', -7],
-    ['int32', 'float64', -7],
-    ['float32', 'float64', 0.1],
+test('zeros and NaNs of floats are one key each', () => {
+  for (const type of ['float32', 'float64'] as const) {
+    const keys = new LatestKeys(type, 0)
+    keys.add(
+      sampleBatch(
+        sampleSchema({ id: type }),
+        [-0, 0, NaN, NaN].map((id) => ({ id })),
+      ),
+      'id',
+    )
+    expect([keys.count, keys.countBetween(1, 2), keys.countBetween(3, 4)]).toEqual([2, 1, 1])
+  }
+})
+
+test('a key stays the same when its column widens', async () => {
+  for (const [narrow, wide] of [
+    ['int32', 'int64'],
+    ['int32', 'float64'],
+    ['float32', 'float64'],
   ] as const) {
-    const keys = new LatestKeys(0)
-    const before = sampleColumn(narrow, [value])
-    keys.add(sampleBatch(sampleSchema({ id: narrow }), [{ id: value }]), 'id')
-    const seen = columnReader(before)(0)
-    keys.add(sampleBatch(sampleSchema({ id: wide }), [{ id: seen }], { baseOffset: 1 }), 'id')
-    expect([keys.count, keys.countBetween(0, 1), keys.countBetween(1, 2)]).toEqual([1, 0, 1])
+    const schemas = [sampleSchema({ id: narrow }), { ...sampleSchema({ id: wide }), id: 1 }]
+    const [older, newer] = schemas
+    const latest = latestViews()
+    const first = sampleBatch(present(older, 'a schema'), [{ id: -7 }, { id: 5 }])
+    const next = sampleBatch(present(newer, 'a schema'), [{ id: -7 }], { baseOffset: 2 })
+    const parts = [first, next].map((batch) => ({ tier: 'memory', batches: [batch] }) as const)
+    const before = await sampleLog('', 'a', [parts.slice(0, 1)], { keyColumn: 'id' })
+    await latest.select(before.pin())
+    const after = await sampleLog('', 'a', [parts], { keyColumn: 'id', schemas })
+    const offsets = (await latest.select(after.pin())).get(0)
+    expect([0, 1, 2].map((at) => offsets?.count(at, at + 1))).toEqual([0, 1, 1])
   }
 })
 
 test('keys of records that are gone are forgotten', () => {
-  const keys = new LatestKeys(0)
+  const keys = new LatestKeys('int32', 0)
   const schema = sampleSchema({ id: 'int32' })
   for (let first = 0; first < 10_000; first += 1_000) {
     const rows = Array.from({ length: 1_000 }, (_, row) => ({ id: first + row }))
@@ -185,6 +205,7 @@ function modelOf(batches: readonly RecordBatch[]): readonly (readonly unknown[])
 const KEY = fc.oneof(
   fc.constantFrom('a', 'b', 'c', null),
   fc.integer({ min: 0, max: 9 }).map(String),
+  fc.integer({ min: 10, max: 99 }).map(String),
 )
 const ROWS = fc.array(fc.tuple(KEY, fc.nat(), fc.boolean()), { minLength: 1, maxLength: 12 })
 const APPEND = fc.record({
