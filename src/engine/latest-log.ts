@@ -88,7 +88,7 @@ export async function latestRecord(
   })
 }
 
-/** A column that holds the key as records have it; null for none. @throws StratalogError `argument_invalid` for what is of another type. */
+/** A column that holds the key; null for none. @throws StratalogError `argument_invalid` for one of another type. */
 function keyIn(view: LogView, key: unknown): ColumnData | null {
   const name = keyColumnOf(view)
   const field = view.schema.fields[fieldIndex(view.schema, name)]
