@@ -78,8 +78,8 @@ export class LatestViews {
   }
 
   /**
-   * Where the newest record of a key is in one partition; null where there is none. The key is the first row of a column
-   * of the key column's type. @throws as `select`.
+   * Where the newest record of a key is in one partition; null where there is none. The key is the first row of a
+   * column of the key column's type. @throws as `select`.
    */
   async find(
     view: LogView,
