@@ -67,7 +67,7 @@ export class LatestViews {
    * `aborted`, and what reading throws.
    */
   async select(view: LogView, signal?: AbortSignal): Promise<LatestOffsets> {
-    return this.#inTurn(view, async (kept) => {
+    return this.#inTurn(view, signal, async (kept) => {
       const offsets = new Map<number, OffsetSet>()
       for (const partition of view.partitions) {
         const keys = await this.#keysOf(view, partition, kept, signal)
@@ -87,7 +87,7 @@ export class LatestViews {
     key: ColumnData,
     signal?: AbortSignal,
   ): Promise<number | null> {
-    return this.#inTurn(view, async (kept) => {
+    return this.#inTurn(view, signal, async (kept) => {
       const keys = await this.#keysOf(view, partition, kept, signal)
       const offset = keys.offsetOf(key)
       return offset === null || offset < firstOffset(partition) ? null : offset
@@ -101,14 +101,18 @@ export class LatestViews {
     this.#kept.clear()
   }
 
-  async #inTurn<T>(view: LogView, use: (kept: KeptLog) => Promise<T>): Promise<T> {
+  async #inTurn<T>(
+    view: LogView,
+    signal: AbortSignal | undefined,
+    use: (kept: KeptLog) => Promise<T>,
+  ): Promise<T> {
     const { id } = view.definition
     keyColumnOf(view)
     const kept = this.#kept.get(id) ?? { turn: new Mutex(), partitions: new Map() }
     this.#kept.delete(id)
     this.#kept.set(id, kept)
     try {
-      return await kept.turn.run(() => use(kept))
+      return await takeTurn(kept.turn, signal, () => use(kept))
     } catch (error) {
       // What was taken until an abort or a damage stays right, and is not taken again; too many keys are not kept.
       const isTooMany = isStratalogError(error) && error.code === 'query_limit'
@@ -159,8 +163,9 @@ export class LatestViews {
         rows += to - from
         if (rows < STRETCH_ROWS) continue
         rows = 0
-        throwIfAborted(signal)
         await this.#clock.yield()
+        // Whoever aborts may have let go of the view meanwhile.
+        throwIfAborted(signal)
       }
     }
     keys.skipTo(endOffset)
@@ -176,6 +181,41 @@ export class LatestViews {
     this.#idle?.cancel()
     this.#idle = this.#kept.size === 0 ? null : this.#clock.setTimer(KEPT_MS, () => this.close())
   }
+}
+
+/** Who is aborted while others have their turn does not wait for them, and nothing is done any more. */
+async function takeTurn<T>(
+  turn: Mutex,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  throwIfAborted(signal)
+  if (signal === undefined) return turn.run(work)
+  let isBegun = false
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => {
+    if (!isBegun) reject(toAborted(signal))
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  const done = turn.run(() => {
+    isBegun = true
+    throwIfAborted(signal)
+    return work()
+  })
+  // One of the two is not waited for.
+  aborted.catch(() => {})
+  done.catch(() => {})
+  try {
+    return await Promise.race([done, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+function toAborted(signal: AbortSignal): StratalogError {
+  return new StratalogError('aborted', 'The latest view was not waited for.', {
+    cause: signal.reason,
+  })
 }
 
 /** @throws StratalogError `argument_invalid` for a log without one. */

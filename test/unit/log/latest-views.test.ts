@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import type { Timer } from '../../../src/base/clock.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import { present } from '../../../src/base/assert.ts'
 import { batchToRows, columnReader } from '../../../src/format/column-values.ts'
@@ -108,6 +109,32 @@ test('what is kept is bounded, and goes when nobody asks for it any more', async
   const small = latestViews({ bytesMax: 100 })
   expect(await read(small, view)).toEqual([[0, 'a', 1]])
   expect(small.keptBytes).toBe(0)
+})
+
+test('who is aborted while another looks does not wait, and what was found until then is kept', async () => {
+  let goOn = (): void => {}
+  const yielded = vi.fn(() => new Promise<void>((resolve) => (goOn = resolve)))
+  const clock = new VirtualClock()
+  const setTimer = (ms: number, callback: () => void): Timer => clock.setTimer(ms, callback)
+  const latest = new LatestViews({ clock: { yield: yielded, setTimer } })
+  const many = Array.from({ length: 20_000 }, (_, n): Made => [`k${n % 100}`, n])
+  const view = await viewOf([made(0, many)])
+  const [first, second] = [new AbortController(), new AbortController()]
+  const looking = latest.select(view, first.signal)
+  await vi.waitUntil(() => yielded.mock.calls.length === 1)
+  const waiting = latest.select(view, second.signal)
+  second.abort()
+  await expectError(waiting, 'aborted')
+  first.abort()
+  goOn()
+  await expectError(looking, 'aborted')
+  const again = latest.select(view)
+  // Of 20,000 records 8,192 are known, so one more pause is left of two.
+  await vi.waitUntil(() => yielded.mock.calls.length === 2)
+  goOn()
+  expect((await again).get(0)?.count(0, 20_000)).toBe(100)
+  expect(yielded).toHaveBeenCalledTimes(2)
+  latest.close()
 })
 
 test('keys of every type are equal when their values are, and null is no key', () => {
