@@ -274,6 +274,8 @@ export class QueryExecution implements QueryListener, ResultSource {
     this.#request.signal?.removeEventListener('abort', this.#onAbort)
     this.#worker?.forget(this.#id)
     const stats = done === null ? null : this.#statsOf(done)
+    // Whoever still fetches or looks for newest records must not touch what is let go of here.
+    this.#cancellation.abort(this.#error)
     this.#tables?.release()
     this.#giveBackSlot()
     if (this.#error === null && stats !== null) this.#resolveStats(stats)
