@@ -20,6 +20,7 @@ import { restoreLazy } from './restore-lazy.bench.ts'
 import { restoreBench } from './restore.bench.ts'
 import { snapshot } from './snapshot.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
+import { sqlLatest } from './sql-latest.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
 import { tiering } from './tiering.bench.ts'
@@ -39,6 +40,7 @@ const benchmarks: readonly Benchmark[] = [
   requests,
   restoreBench,
   sqlCold,
+  sqlLatest,
   restoreLazy,
   http,
   durableStreams,

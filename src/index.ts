@@ -41,7 +41,9 @@ export type {
 } from './engine/config.ts'
 export type { CreateLogOptions } from './engine/create-log.ts'
 export type { ForkOptions } from './engine/fork-options.ts'
-export { Log, type Appendable, type GetOptions, type HotOptions } from './engine/log.ts'
+export type { Appendable } from './engine/appended-records.ts'
+export { Log, type GetOptions, type HotOptions } from './engine/log.ts'
+export type { LatestMoment, LatestOptions, LatestReadOptions } from './engine/latest-log.ts'
 export type { LogDescription } from './engine/log-description.ts'
 export type { AppendOptions } from './engine/append-options.ts'
 export { Batch, BatchColumn, type RecordRow } from './engine/batch.ts'
@@ -50,6 +52,7 @@ export type { LazyRow } from './format/row-reader.ts'
 export type { OffsetGap } from './log/view-reader.ts'
 export type { ReadOptions } from './engine/read-options.ts'
 export type { AsOf } from './engine/as-of.ts'
+export { BatchStream } from './engine/batch-stream.ts'
 export { RecordStream } from './engine/record-stream.ts'
 export type {
   ArchiveStatus,

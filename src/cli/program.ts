@@ -109,6 +109,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     'Read records in offset order, across all tiers.',
     'read --data-dir data --log events --last 10',
     'read --archive s3://bucket/prefix --log events --since 2026-01-01 --format csv',
+    'read --data-dir data --log users --latest --as-of 2026-01-01',
   )
     .addOption(logOption())
     .option('--partition <p>', 'one partition only', wholeNumber)
@@ -120,6 +121,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     .option('--limit <n>', 'at most n records', wholeNumber)
     .option('--columns <a,b>', 'these columns only', list)
     .option('--as-of <moment>', 'as it was at a snapshot, by name, or at a time', moment)
+    .option('--latest', 'the newest record of each key, and none that is deleted')
     .option('--follow', 'go on with records as they arrive')
     .addOption(formatOption(['table', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'))
   addConfigFlags(addServerFlags(reading)).action(async (options) => {

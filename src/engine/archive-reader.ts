@@ -2,6 +2,7 @@ import { parseLogName } from '../base/log-name.ts'
 import type { LogState } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { Archive, PartitionBounds } from '../log/archive-view.ts'
+import { LatestViews, assertKeyed } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
 import { newestStart } from '../log/newest-start.ts'
 import type { QueryParameters } from '../query/protocol.ts'
@@ -9,11 +10,20 @@ import type { QueryResult } from '../query/query-result.ts'
 import type { RecordRow } from './batch.ts'
 import type { SnapshotDiff } from '../snapshot/compare.ts'
 import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
-import type { RangesAsOf } from './as-of.ts'
+import type { AsOf, RangesAsOf } from './as-of.ts'
+import type { BatchStream } from './batch-stream.ts'
 import type { ColdParts } from './cold-parts.ts'
 import type { S3Options } from './config.ts'
 import { type DumpOptions, archiveDumpSource, checkDumpOptions, dumpLines } from './dump.ts'
+import {
+  type LatestMoment,
+  type LatestReadOptions,
+  type LatestSource,
+  latestHash,
+  latestStream,
+} from './latest-log.ts'
 import { type LogDescription, describeLog } from './log-description.ts'
+import { archivedLogFacts } from './log-facts.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import { Queries } from './queries.ts'
 import { type QueryOptions, runnerOptions } from './query-options.ts'
@@ -37,16 +47,23 @@ export class ArchiveReader {
   readonly #parts: ColdParts
   readonly #queries: Queries
   readonly #ports: EnginePorts
+  readonly #latest: LatestViews
 
   private constructor(archive: Archive, parts: ColdParts, ports: EnginePorts) {
     this.#archive = archive
     this.#parts = parts
     this.#ports = ports
+    this.#latest = new LatestViews(ports)
     this.#queries = new Queries(async () => {
       const { openQueries } = await import('./open-queries.ts')
       const viewOf = (name: string) => archive.view(archive.log(parseLogName(name)))
       const hasLog = (name: string) => archive.logs.some((log) => log.definition.name === name)
-      return openQueries({ viewOf, hasLog, store: archive.store, cacheDirectory: null }, ports)
+      const latest = this.#latest
+      const logFacts = () => archivedLogFacts(archive)
+      return openQueries(
+        { viewOf, hasLog, logFacts, latest, store: archive.store, cacheDirectory: null },
+        ports,
+      )
     })
   }
 
@@ -68,11 +85,11 @@ export class ArchiveReader {
 
   /** @throws StratalogError `log_not_found`. */
   log(name: string): ArchiveLog {
-    return new ArchiveLog(this.#archive, this.#archive.log(parseLogName(name)))
+    return new ArchiveLog(this.#archive, this.#archive.log(parseLogName(name)), this.#latest)
   }
 
   logs(): readonly ArchiveLog[] {
-    return this.#archive.logs.map((state) => new ArchiveLog(this.#archive, state))
+    return this.#archive.logs.map((state) => new ArchiveLog(this.#archive, state, this.#latest))
   }
 
   /** Oldest first. */
@@ -100,20 +117,23 @@ export class ArchiveReader {
   ): Promise<QueryResult> {
     const running = runnerOptions(options)
     const { asOf, signal } = options
-    if (asOf === undefined) return this.#queries.query(sql, parameters, running)
+    const listSnapshots = async (): Promise<readonly SnapshotDescription[]> => this.snapshots()
+    if (asOf === undefined)
+      return this.#queries.query(sql, parameters, { ...running, snapshots: listSnapshots })
     const archive = this.#archive
-    const { viewsAsOf } = await import('./query-as-of.ts')
-    const viewOf = await viewsAsOf(
+    const { stateAsOf } = await import('./query-as-of.ts')
+    const state = await stateAsOf(
       sql,
       asOf,
       {
         hasLog: (name) => archive.logs.some((log) => log.definition.name === name),
         viewOf: (name, ranges) => archive.view(archive.log(parseLogName(name)), boundsOf(ranges)),
-        listSnapshots: async () => this.snapshots(),
+        logFacts: () => archivedLogFacts(archive),
+        listSnapshots,
       },
       signal,
     )
-    return this.#queries.query(sql, parameters, { ...running, viewOf })
+    return this.#queries.query(sql, parameters, { ...running, ...state })
   }
 
   status(): EngineStatus {
@@ -132,6 +152,7 @@ export class ArchiveReader {
 
   async close(): Promise<void> {
     await this.#queries.close()
+    this.#latest.close()
     await this.#parts.close()
     await this.#archive.store.close()
   }
@@ -145,10 +166,12 @@ export class ArchiveReader {
 export class ArchiveLog {
   readonly #archive: Archive
   readonly #state: LogState
+  readonly #latest: LatestViews
 
-  constructor(archive: Archive, state: LogState) {
+  constructor(archive: Archive, state: LogState, latest: LatestViews) {
     this.#archive = archive
     this.#state = state
+    this.#latest = latest
   }
 
   get name(): string {
@@ -166,14 +189,23 @@ export class ArchiveLog {
     const log = this.#readable()
     if (asOf === undefined) return new RecordStream(log, { ...options, live: false })
     return new RecordStream(log, options, async () => {
-      const { rangesAsOf, readableAsOf, resolveMoment } = await import('./as-of.ts')
+      const { readableAsOf } = await import('./as-of.ts')
       const archive = this.#archive
-      const moment = await resolveMoment(asOf, async () => archive.snapshots.map(describeSnapshot))
-      const ranges = await rangesAsOf(moment, archive.view(this.#state), options.signal)
+      const ranges = await this.#rangesAsOf(asOf, options.signal)
       const viewOf = (partition: number, startOffset: number, endOffset: number): LogView =>
         archive.view(this.#state, [{ partition, startOffset, endOffset }])
       return readableAsOf({ ...log, viewOf }, ranges)
     })
+  }
+
+  /** As `Log.latest`. */
+  latest(options: LatestReadOptions = {}): BatchStream {
+    return latestStream(this.#latestSource, options)
+  }
+
+  /** As `Log.latestHash`. */
+  latestHash(moment: LatestMoment = {}): Promise<string> {
+    return latestHash(this.#latestSource, moment)
   }
 
   /** As `Log.get`. */
@@ -184,6 +216,26 @@ export class ArchiveLog {
     const partition = options.partition ?? 0
     const rows = await this.read({ partition, from: offset, to: offset + 1 }).toArray()
     return rows[0] ?? null
+  }
+
+  /** @throws StratalogError `argument_invalid` for a log without a key. */
+  get #latestSource(): LatestSource {
+    const state = this.#state
+    assertKeyed(state.definition)
+    return {
+      latest: this.#latest,
+      pin: async ({ asOf, signal }) => {
+        const ranges = asOf === undefined ? undefined : await this.#rangesAsOf(asOf, signal)
+        return this.#archive.view(state, boundsOf(ranges))
+      },
+    }
+  }
+
+  async #rangesAsOf(asOf: AsOf, signal: AbortSignal | undefined): Promise<RangesAsOf> {
+    const { rangesAsOf, resolveMoment } = await import('./as-of.ts')
+    const archive = this.#archive
+    const moment = await resolveMoment(asOf, async () => archive.snapshots.map(describeSnapshot))
+    return rangesAsOf(moment, archive.view(this.#state), signal)
   }
 
   #readable(): ReadableLog {

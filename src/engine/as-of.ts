@@ -16,7 +16,7 @@ export type AsOf = string | Date | number
 /** By partition: the offsets that there were. */
 export type RangesAsOf = ReadonlyMap<number, Range>
 
-type Moment =
+export type Moment =
   | { readonly kind: 'snapshot'; readonly snapshot: SnapshotDescription }
   | { readonly kind: 'time'; readonly at: number }
 

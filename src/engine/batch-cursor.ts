@@ -1,5 +1,5 @@
 import type { Batch } from './batch.ts'
-import type { StreamReader } from './stream-reader.ts'
+import type { BatchReader } from './batch-reader.ts'
 
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
 
@@ -11,13 +11,13 @@ const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
  * not collected: when the garbage collector finds one, its reader is ended.
  */
 export class BatchCursor implements AsyncIterableIterator<Batch, void, undefined> {
-  readonly #open: () => StreamReader
-  #reader: StreamReader | null = null
+  readonly #open: () => BatchReader
+  #reader: BatchReader | null = null
   /** The turn that is under way; null between two. */
   #turn: Promise<unknown> | null = null
   #isDone = false
 
-  constructor(open: () => StreamReader) {
+  constructor(open: () => BatchReader) {
     this.#open = open
   }
 
@@ -69,13 +69,13 @@ export class BatchCursor implements AsyncIterableIterator<Batch, void, undefined
     }
   }
 
-  #opened(): StreamReader {
+  #opened(): BatchReader {
     const reader = this.#open()
     abandoned.register(this, reader, reader)
     return reader
   }
 
-  #forget(reader: StreamReader): void {
+  #forget(reader: BatchReader): void {
     abandoned.unregister(reader)
   }
 
@@ -112,7 +112,7 @@ async function rejected(error: unknown): Promise<never> {
   throw error
 }
 
-const abandoned = new FinalizationRegistry<StreamReader>((reader) => {
+const abandoned = new FinalizationRegistry<BatchReader>((reader) => {
   // Nobody is left to be told.
   reader.end().catch(() => {})
 })

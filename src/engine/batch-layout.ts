@@ -10,7 +10,13 @@ import {
   type SystemColumn,
   fieldIndex,
 } from '../format/schema.ts'
-import { type ValueCell, constantCell, sequenceCell, valueCell } from '../format/value-cell.ts'
+import {
+  type ValueCell,
+  constantCell,
+  readerCell,
+  sequenceCell,
+  valueCell,
+} from '../format/value-cell.ts'
 import {
   type BatchPlace,
   isSystemColumn,
@@ -94,7 +100,7 @@ export class BatchLayout {
   cells(
     batch: RecordBatch,
     place: BatchPlace,
-    offsets: ValueCell = sequenceCell(place.baseOffset),
+    offsets: ValueCell = offsetCell(place),
   ): readonly ValueCell[] {
     return this.names.map((name, index) => {
       if (name === '_offset') return offsets
@@ -110,6 +116,12 @@ export class BatchLayout {
       source === null ? -1 : fieldIndex(schema, source),
     )
   }
+}
+
+function offsetCell({ baseOffset, offsets }: BatchPlace): ValueCell {
+  return offsets === undefined || offsets === null
+    ? sequenceCell(baseOffset)
+    : readerCell((row) => offsets[row])
 }
 
 function unknownColumn({ log, schema }: BatchLayoutOptions, name: string): StratalogError {

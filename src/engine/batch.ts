@@ -76,11 +76,13 @@ export interface BatchSource {
   readonly tier: Tier
   /** What ends the lease once it is collected; kept from that by the batch. */
   readonly holder: object | null
+  /** By row; null or absent where offsets follow one another. */
+  readonly offsets?: Float64Array | null
 }
 
 /**
- * Records with consecutive offsets of one partition, as columns. Its buffers are leased: they are right until the
- * iterator that gave it moves on; copy what is kept longer (`toRows` does).
+ * Records of one partition, as columns. Their offsets follow one another, but for those of a latest view. Its buffers
+ * are leased: they are right until the iterator that gave it moves on; copy what is kept longer (`toRows` does).
  *
  * @example
  * for await (const batch of clicks.read({ from: 100 })) console.log(batch.baseOffset, batch.length, batch.tier)
@@ -93,11 +95,14 @@ export class Batch {
   readonly length: number
   /** Which copy served these records. */
   readonly tier: Tier
+  /** By row; null where they follow one another from `baseOffset` on. */
+  readonly offsets: Float64Array | null
   readonly #source: BatchSource
   #columns: readonly ColumnData[] | null = null
 
   constructor(source: BatchSource) {
-    const { batch, partition, tier } = source
+    const { batch, partition, tier, offsets = null } = source
+    this.offsets = offsets
     this.partition = partition
     this.baseOffset = batch.baseOffset
     this.length = batch.length

@@ -487,8 +487,7 @@ function directoryQueries(
     const { openQueries } = await import('./open-queries.ts')
     return openQueries(
       {
-        viewOf: (name) => registry.get(name).view(),
-        hasLog: (name) => registry.has(name),
+        ...registry.queried,
         store,
         cacheDirectory: access === 'write' ? `${dataDir}/${CACHE_DIRECTORY}` : null,
         cacheBytes: cacheBudget(options.maxCacheBytes).segments,

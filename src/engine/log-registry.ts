@@ -1,12 +1,16 @@
 /** The live logs of an engine, by name and by id, and how one is made from what the manifest says of it. */
+import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
 import type { LogState } from '../format/manifest.ts'
 import { STAMPED_TIME_COLUMN } from '../format/schema.ts'
+import { LatestViews } from '../log/latest-views.ts'
 import { LiveLog, type LiveLogPorts } from '../log/live-log.ts'
 import { MemoryAccount } from '../log/memory-account.ts'
 import { Partition, type PartitionPorts } from '../log/partition.ts'
+import { liveLogFacts } from './log-facts.ts'
 import { nearestName } from './nearest-name.ts'
+import type { QueriedLogs } from './open-queries.ts'
 
 export class LogRegistry {
   /** Null for one that is being created. */
@@ -14,10 +18,27 @@ export class LogRegistry {
   readonly #byId = new Map<number, LiveLog>()
   readonly #partitionPorts: PartitionPorts
   readonly #logPorts: LiveLogPorts
+  /** Of its logs with a key. */
+  readonly latest: LatestViews
 
-  constructor(partitionPorts: PartitionPorts, logPorts: LiveLogPorts) {
+  constructor(
+    partitionPorts: PartitionPorts,
+    logPorts: LiveLogPorts,
+    clock: Pick<Clock, 'yield' | 'setTimer'>,
+  ) {
     this.#partitionPorts = partitionPorts
     this.#logPorts = logPorts
+    this.latest = new LatestViews({ clock })
+  }
+
+  /** What queries take from it. */
+  get queried(): Pick<QueriedLogs, 'viewOf' | 'hasLog' | 'logFacts' | 'latest'> {
+    return {
+      viewOf: (name) => this.get(name).view(),
+      hasLog: (name) => this.has(name),
+      logFacts: () => liveLogFacts(this.all()),
+      latest: this.latest,
+    }
   }
 
   get byId(): ReadonlyMap<number, LiveLog> {
@@ -96,6 +117,7 @@ export class LogRegistry {
   }
 
   close(): void {
+    this.latest.close()
     for (const log of this.#byId.values()) log.close()
     this.#byName.clear()
     this.#byId.clear()

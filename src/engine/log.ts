@@ -1,21 +1,29 @@
 import { StratalogError, rejected } from '../base/errors.ts'
 import type { Range } from '../base/range.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
-import { readArrowInput, isArrowInput, type ArrowInput } from '../format/arrow-input.ts'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
 import type { AckLevel } from '../format/manifest.ts'
-import { columnProblem } from '../format/column-check.ts'
 import type { Producer } from '../format/producer.ts'
-import { type Row, assertRecord } from '../format/schema-inference.ts'
-import { SYSTEM_COLUMNS } from '../format/schema.ts'
+import { assertRecord } from '../format/schema-inference.ts'
 import type { AppendInput } from '../log/append-input.ts'
 import { type AppendTerms, DEFAULT_TERMS, assertStillFits } from '../log/append-terms.ts'
+import { type LatestViews, assertKeyed } from '../log/latest-views.ts'
 import type { AppendResult, LiveLog } from '../log/live-log.ts'
-import type { ColumnInput } from '../log/row-appender.ts'
 import type { Partition } from '../log/partition.ts'
-import type { AsOf } from './as-of.ts'
+import { type Appendable, adopted, toInput, withTimes } from './appended-records.ts'
+import type { AsOf, RangesAsOf } from './as-of.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import { type AppendOptions, checkedAppendOptions } from './append-options.ts'
+import type { BatchStream } from './batch-stream.ts'
+import {
+  type LatestMoment,
+  type LatestOptions,
+  type LatestReadOptions,
+  type LatestSource,
+  latestHash,
+  latestRecord,
+  latestStream,
+} from './latest-log.ts'
 import { type LogDescription, describeLog } from './log-description.ts'
 import { keyText } from './system-columns.ts'
 import { type ReadOptions, assertReadOptions } from './read-options.ts'
@@ -37,9 +45,6 @@ export interface GetOptions extends HotOptions {
   readonly columns?: readonly string[]
 }
 
-/** One record, many, an `apache-arrow` Table or RecordBatch, or columns in Arrow's layout. */
-export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
-
 /** What a log needs of the engine around it. */
 export interface LogPorts {
   readonly now: () => number
@@ -56,6 +61,7 @@ export interface LogPorts {
   /** Brings what was appended up to now to the object store; shared by all who wait. */
   readonly archiveThrough: (log: LiveLog, partition: Partition, endOffset: number) => Promise<void>
   readonly hasArchive: boolean
+  readonly latest: LatestViews
   readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
   readonly assertOpen: () => void
   /** @throws StratalogError `writer_fenced`. */
@@ -172,15 +178,8 @@ export class Log {
   #readAsOf(asOf: AsOf, options: ReadOptions): RecordStream {
     const log = readableLog(this.#log, this.#ports.assertOpen)
     return new RecordStream(log, options, async () => {
-      const { rangesAsOf, readableAsOf, resolveMoment } = await import('./as-of.ts')
-      const moment = await resolveMoment(asOf, this.#ports.listSnapshots)
-      this.#ports.assertOpen()
-      const view = this.#log.view()
-      try {
-        return readableAsOf(log, await rangesAsOf(moment, view, options.signal))
-      } finally {
-        view.release()
-      }
+      const { readableAsOf } = await import('./as-of.ts')
+      return readableAsOf(log, await this.#rangesAsOf(asOf, options.signal))
     })
   }
 
@@ -215,6 +214,66 @@ export class Log {
     return column === undefined
       ? readHotRow(this.#log, partition, offset, null)
       : readHotValue(this.#log, partition, offset, column)
+  }
+
+  /**
+   * The newest record of each key, over every tier, partition by partition in offset order; see docs/api.md. A record
+   * whose `_deleted` is true takes its key away.
+   *
+   * @throws StratalogError `argument_invalid` for a log without a key column, `snapshot_not_found`, `query_limit` for
+   * more keys than are held in RAM, and what reading throws.
+   * @example
+   * for await (const user of users.latest().rows()) console.log(user)
+   */
+  latest(options: LatestReadOptions = {}): BatchStream {
+    this.#assertKeyed()
+    return latestStream(this.#latestSource, options)
+  }
+
+  /** The newest record of one key; null where there is none. @throws as `latest`. */
+  async getLatest(key: unknown, options: LatestOptions = {}): Promise<RecordRow | null> {
+    this.#assertKeyed()
+    return latestRecord(this.#latestSource, this.partitionOf(key), key, options)
+  }
+
+  /**
+   * The hash of the latest view: equal wherever the same records are the newest of their keys, and however they came
+   * there. See docs/formats.md. @throws as `latest`.
+   */
+  async latestHash(moment: LatestMoment = {}): Promise<string> {
+    this.#assertKeyed()
+    return latestHash(this.#latestSource, moment)
+  }
+
+  /** @throws StratalogError `argument_invalid`, `engine_closed`. */
+  #assertKeyed(): void {
+    this.#ports.assertOpen()
+    assertKeyed(this.#log.definition)
+  }
+
+  get #latestSource(): LatestSource {
+    const { assertOpen, latest } = this.#ports
+    const log = this.#log
+    return {
+      latest,
+      pin: async ({ asOf, signal }) => {
+        assertOpen()
+        const ranges = asOf === undefined ? undefined : await this.#rangesAsOf(asOf, signal)
+        return log.view(ranges)
+      },
+    }
+  }
+
+  async #rangesAsOf(asOf: AsOf, signal: AbortSignal | undefined): Promise<RangesAsOf> {
+    const { rangesAsOf, resolveMoment } = await import('./as-of.ts')
+    const moment = await resolveMoment(asOf, this.#ports.listSnapshots)
+    this.#ports.assertOpen()
+    const view = this.#log.view()
+    try {
+      return await rangesAsOf(moment, view, signal)
+    } finally {
+      view.release()
+    }
   }
 
   async #getBelow(
@@ -405,83 +464,4 @@ function keysOf(input: AppendInput, keyColumn: string): readonly string[] {
     'argument_invalid',
     `Columns appended to a log with a key and several partitions need the partition to be named.`,
   )
-}
-
-function toInput(records: Appendable): AppendInput {
-  if (Array.isArray(records)) return { kind: 'rows', rows: records as readonly Row[] }
-  assertRecord(records, 0)
-  if (isColumnInput(records)) {
-    assertColumnInput(records)
-    return {
-      kind: 'columns',
-      fields: records.fields,
-      columns: records.columns,
-      length: records.length,
-    }
-  }
-  if (isArrowInput(records)) {
-    const input = readArrowInput(records)
-    for (const field of input.fields) assertUserColumn(field.name)
-    return { kind: 'columns', ...input }
-  }
-  return { kind: 'rows', rows: [records] }
-}
-
-/** Whole numbers in a time column are ms since 1970, as they are in rows; both types lie in memory alike. */
-function withTimes(input: AppendInput, timeColumn: string | null): AppendInput {
-  if (input.kind === 'rows' || timeColumn === null) return input
-  const place = input.fields.findIndex(({ name }) => name === timeColumn)
-  const field = input.fields[place]
-  const column = input.columns[place]
-  if (field?.type !== 'int64' || column === undefined) return input
-  const type = 'timestamp[ms]'
-  return {
-    ...input,
-    fields: input.fields.with(place, { ...field, type }),
-    columns: input.columns.with(place, { ...column, type }),
-  }
-}
-
-function adopted(input: AppendInput): AppendInput {
-  return input.kind === 'columns' ? { ...input, adopt: true } : input
-}
-
-function assertUserColumn(name: string): void {
-  if ((SYSTEM_COLUMNS as readonly string[]).includes(name)) {
-    throw new StratalogError(
-      'schema_invalid',
-      `${JSON.stringify(name)} is reserved; name the column otherwise.`,
-    )
-  }
-}
-
-/** @throws StratalogError `input_invalid` naming the column: what lies outside its buffers must not be read. */
-function assertColumnInput({ fields, columns, length }: ColumnInput): void {
-  if (fields.length !== columns.length) {
-    throw new StratalogError(
-      'input_invalid',
-      `${fields.length} fields need as many columns; got ${columns.length}.`,
-    )
-  }
-  for (const [index, { name, type }] of fields.entries()) {
-    assertUserColumn(name)
-    const column = columns[index]
-    const problem =
-      column?.type !== type
-        ? `it is not of type ${type}`
-        : column.length === length
-          ? columnProblem(column)
-          : `it has ${column.length} rows, and the append ${length}`
-    if (problem === null) continue
-    throw new StratalogError('input_invalid', `Column ${JSON.stringify(name)}: ${problem}.`, {
-      details: { column: name },
-    })
-  }
-}
-
-function isColumnInput(records: unknown): records is ColumnInput {
-  const { fields, columns, length } = records as Partial<ColumnInput>
-  if (!Array.isArray(fields) || !Array.isArray(columns) || typeof length !== 'number') return false
-  // A record may have columns of these names.
-  return fields.every((field: unknown) => typeof Object(field).name === 'string')
 }

@@ -64,6 +64,7 @@ export function openMemoryTier(
       onExpiring: (partition) => governor.watch(partition),
     },
     logPorts,
+    clock,
   )
   const governor: MemoryGovernor = new MemoryGovernor({
     pool,
@@ -107,9 +108,7 @@ export function openMemoryEngine(
   closers.push(async () => registry.close())
   const queries = new Queries(async () => {
     const { openQueries } = await import('./open-queries.ts')
-    const viewOf = (name: string) => registry.get(name).view()
-    const hasLog = (name: string) => registry.has(name)
-    return openQueries({ viewOf, hasLog, store: null, cacheDirectory: null }, ports)
+    return openQueries({ ...registry.queried, store: null, cacheDirectory: null }, ports)
   })
   closers.push(() => queries.close())
   closers.push(async () => governor.close())

@@ -1,5 +1,7 @@
 /** What SQL needs around it: the runner, the worker with DuckDB, and local copies of archived segments. */
+import type { LatestViews } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
+import type { LogFacts } from '../query/information-tables.ts'
 import { QueryRunner } from '../query/query-runner.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -14,6 +16,8 @@ export interface QueriedLogs {
   /** A pinned view of the log of that name. @throws StratalogError `log_not_found`. */
   readonly viewOf: (name: string) => LogView
   readonly hasLog: (name: string) => boolean
+  readonly logFacts: () => readonly LogFacts[]
+  readonly latest: LatestViews
   /** The archive's store; null without an archive. */
   readonly store: ObjectStore | null
   /** Where copies of archived segments stay; null for a directory that goes away on closing. */
@@ -23,7 +27,7 @@ export interface QueriedLogs {
 }
 
 export function openQueries(
-  { viewOf, hasLog, store, cacheDirectory, cacheBytes }: QueriedLogs,
+  { viewOf, hasLog, logFacts, latest, store, cacheDirectory, cacheBytes }: QueriedLogs,
   { clock, logger }: EnginePorts,
 ): QueryService {
   const fileSystem = new NodeFileSystem()
@@ -42,6 +46,10 @@ export function openQueries(
     logger: logger.child('query'),
     viewOf,
     hasLog,
+    logFacts,
+    // Those who know of snapshots say so with each query.
+    snapshots: () => Promise.resolve([]),
+    latestOf: (view, signal) => latest.select(view, signal),
     spawn: spawnQueryWorker,
     segmentPath: (source) => cache.acquire(source),
   })

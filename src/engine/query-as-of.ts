@@ -1,35 +1,70 @@
 /** A query as of a moment: the views of the logs that it names, cut to what there was. */
 import type { LogView } from '../log/log-view.ts'
-import { tableLogs } from '../query/pinned-tables.ts'
-import { type AsOf, type RangesAsOf, rangesAsOf, resolveMoment } from './as-of.ts'
+import { type LogFacts, namesLogFacts } from '../query/information-tables.ts'
+import { sqlWords, tableLogs } from '../query/pinned-tables.ts'
+import type { QueriedState } from '../query/query-runner.ts'
+import { type AsOf, type Moment, type RangesAsOf, rangesAsOf, resolveMoment } from './as-of.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
+import { logFactsAsOf } from './log-facts.ts'
 
 export interface ViewedLogs {
   readonly hasLog: (name: string) => boolean
   /** All that the log is now, or these offsets of it. */
   readonly viewOf: (name: string, ranges?: RangesAsOf) => LogView
+  /** Of all logs, now. */
+  readonly logFacts: () => readonly LogFacts[]
   readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
 }
 
 /**
- * What pins a log's view for the query. @throws StratalogError `snapshot_not_found`, `argument_invalid`,
- * `log_not_found` for a log that the snapshot does not hold.
+ * The state that the query asks. @throws StratalogError `snapshot_not_found`, `argument_invalid`, `log_not_found` for a
+ * log that the snapshot does not hold.
  */
-export async function viewsAsOf(
+export async function stateAsOf(
   sql: string,
   asOf: AsOf,
-  { hasLog, viewOf, listSnapshots }: ViewedLogs,
+  logs: ViewedLogs,
   signal?: AbortSignal,
-): Promise<(name: string) => LogView> {
+): Promise<QueriedState> {
+  const { hasLog, viewOf, listSnapshots } = logs
   const moment = await resolveMoment(asOf, listSnapshots)
-  const ranges = new Map<string, RangesAsOf>()
-  for (const name of tableLogs(sql, hasLog)) {
+  const rangesOf = async (name: string): Promise<RangesAsOf> => {
     const view = viewOf(name)
     try {
-      ranges.set(name, await rangesAsOf(moment, view, signal))
+      return await rangesAsOf(moment, view, signal)
     } finally {
       view.release()
     }
   }
-  return (name) => viewOf(name, ranges.get(name) ?? new Map())
+  const ranges = new Map<string, RangesAsOf>()
+  for (const name of tableLogs(sql, hasLog)) ranges.set(name, await rangesOf(name))
+  const shown = namesLogFacts(sqlWords(sql)) ? await rangesOfAll(moment, logs, rangesOf) : null
+  const until = moment.kind === 'time' ? moment.at : Date.parse(moment.snapshot.time)
+  return {
+    viewOf: (name) => viewOf(name, ranges.get(name) ?? new Map()),
+    logFacts: () =>
+      logs.logFacts().flatMap((log) => {
+        const held = shown?.get(log.definition.name)
+        return held === undefined ? [] : [logFactsAsOf(log, held)]
+      }),
+    snapshots: async () => (await listSnapshots()).filter(({ time }) => Date.parse(time) <= until),
+  }
+}
+
+/** By name, of the logs that there were. */
+async function rangesOfAll(
+  moment: Moment,
+  { logFacts }: ViewedLogs,
+  rangesOf: (name: string) => Promise<RangesAsOf>,
+): Promise<ReadonlyMap<string, RangesAsOf>> {
+  const found = new Map<string, RangesAsOf>()
+  for (const { definition } of logFacts()) {
+    const { name, createdAt } = definition
+    const wasThere =
+      moment.kind === 'time'
+        ? createdAt <= moment.at
+        : moment.snapshot.logs.some((held) => held.name === name)
+    if (wasThere) found.set(name, await rangesOf(name))
+  }
+  return found
 }

@@ -1,12 +1,11 @@
 /** Reading as the user sees it: batches one after the other, each leased until the next is asked for. */
 import { StratalogError } from '../base/errors.ts'
 import { parseTime } from '../base/units.ts'
-import type { LazyRow } from '../format/row-reader.ts'
-import type { Batch, RecordRow } from './batch.ts'
+import type { Batch } from './batch.ts'
 import { BatchCursor } from './batch-cursor.ts'
+import { BatchStream } from './batch-stream.ts'
 import type { ReadOptions } from './read-options.ts'
 import type { ReadableLog } from './readable-log.ts'
-import { RowCursor } from './row-cursor.ts'
 import { StreamReader, type StreamRequest } from './stream-reader.ts'
 
 export type { ReadableLog } from './readable-log.ts'
@@ -18,11 +17,7 @@ export type { ReadableLog } from './readable-log.ts'
  * @example
  * for await (const record of clicks.read({ since: '2026-01-01T00:00:00Z' }).rows()) console.log(record)
  */
-export class RecordStream implements AsyncIterable<Batch> {
-  readonly #log: ReadableLog
-  readonly #options: ReadOptions
-  readonly #pin: (() => Promise<ReadableLog>) | null
-
+export class RecordStream extends BatchStream {
   /** @param pin finds what is read, when reading begins, in place of `log`. */
   constructor(
     log: ReadableLog,
@@ -30,38 +25,11 @@ export class RecordStream implements AsyncIterable<Batch> {
     pin: (() => Promise<ReadableLog>) | null = null,
   ) {
     assertOptions(log, options)
-    this.#log = log
-    this.#options = options
-    this.#pin = pin
-  }
-
-  [Symbol.asyncIterator](): AsyncIterableIterator<Batch, void, undefined> {
-    if (this.#pin !== null) return pinnedBatches(this.#pin, this.#options)
-    return new BatchCursor(() => new StreamReader(this.#log, requestOf(this.#log, this.#options)))
-  }
-
-  /** The records as plain objects, each its own. */
-  rows(): AsyncIterableIterator<RecordRow, void, undefined> {
-    return new RowCursor(this[Symbol.asyncIterator](), (batch) => batch.rows())
-  }
-
-  /**
-   * The records as views that decode a value when it is read; see `Batch.lazyRows`: a row is right until the next one
-   * is asked for. Where speed counts, loop over the batches and over `lazyRows()` of each: that awaits a batch at a
-   * time, and not a row.
-   */
-  lazyRows(): AsyncIterableIterator<LazyRow, void, undefined> {
-    return new RowCursor(this[Symbol.asyncIterator](), (batch) => batch.lazyRows())
-  }
-
-  /** Every record as an array: for what fits in memory. */
-  async toArray(): Promise<RecordRow[]> {
-    const rows: RecordRow[] = []
-    for await (const batch of this) {
-      // Not spread: one batch may have more rows than a call has arguments.
-      for (const row of batch.toRows()) rows.push(row)
-    }
-    return rows
+    super(() =>
+      pin === null
+        ? new BatchCursor(() => new StreamReader(log, requestOf(log, options)))
+        : pinnedBatches(pin, options),
+    )
   }
 }
 

@@ -10,7 +10,8 @@ import { type Duration, parseDuration } from '../base/units.ts'
 import type { AppendResult } from '../log/live-log.ts'
 import type { RecordRow } from './batch.ts'
 import type { CreateLogOptions } from './create-log.ts'
-import type { Appendable, Log } from './log.ts'
+import type { Appendable } from './appended-records.ts'
+import type { Log } from './log.ts'
 import type { ReadOptions } from './read-options.ts'
 
 export type ConsumeOptions = Pick<ReadOptions, 'partition' | 'columns' | 'onGap' | 'signal'>

@@ -2,11 +2,13 @@ import { RecentTime } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Duration } from '../base/units.ts'
 import type { AppendResult } from '../log/live-log.ts'
+import type { LogView } from '../log/log-view.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { ReplayReport } from '../replay/report.ts'
 import { ARCHIVE_KEYS, type BelowMemoryKey, DISK_KEYS, PLACE_KEYS } from './below-memory-keys.ts'
 import type { AlterLogOptions } from './alter-log.ts'
+import type { RangesAsOf } from './as-of.ts'
 import type { AppendOptions } from './append-options.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
 import type { RecordRow } from './batch.ts'
@@ -15,7 +17,8 @@ import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
 import { type DumpOptions, checkDumpOptions, dumpLines, liveDumpSource } from './dump.ts'
 import type { Engine } from './engine.ts'
-import { type Appendable, Log, type LogPorts } from './log.ts'
+import type { Appendable } from './appended-records.ts'
+import { Log, type LogPorts } from './log.ts'
 import { type MemoryMetrics, memoryMetrics } from './memory-metrics.ts'
 import { openEngine } from './open-engine.ts'
 import { type SnapshotKeeper, noPlaceForSnapshot } from './snapshot-keeper.ts'
@@ -71,6 +74,7 @@ export class Stratalog {
       archiveThrough: (log, partition, endOffset) =>
         this.#tiers.archiveThrough(log, partition, endOffset),
       hasArchive: engine.surroundings.hasArchive,
+      latest: engine.registry.latest,
       listSnapshots: () => this.snapshots(),
       assertOpen: () => this.#assertOpen(),
       assertWriter: engine.assertWriter,
@@ -246,20 +250,14 @@ export class Stratalog {
     this.#assertOpen()
     const running = runnerOptions(options)
     const { asOf, signal } = options
-    if (asOf === undefined) return this.#engine.queries.query(sql, parameters, running)
-    const { viewsAsOf } = await import('./query-as-of.ts')
-    const { registry } = this.#engine
-    const viewOf = await viewsAsOf(
-      sql,
-      asOf,
-      {
-        hasLog: (name) => registry.has(name),
-        viewOf: (name, ranges) => registry.get(name).view(ranges),
-        listSnapshots: () => this.snapshots(),
-      },
-      signal,
-    )
-    return this.#engine.queries.query(sql, parameters, { ...running, viewOf })
+    const { registry, queries } = this.#engine
+    const listSnapshots = (): Promise<readonly SnapshotDescription[]> => this.snapshots()
+    if (asOf === undefined)
+      return queries.query(sql, parameters, { ...running, snapshots: listSnapshots })
+    const { stateAsOf } = await import('./query-as-of.ts')
+    const viewOf = (name: string, ranges?: RangesAsOf): LogView => registry.get(name).view(ranges)
+    const state = await stateAsOf(sql, asOf, { ...registry.queried, viewOf, listSnapshots }, signal)
+    return queries.query(sql, parameters, { ...running, ...state })
   }
 
   /**

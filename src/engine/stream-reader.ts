@@ -24,6 +24,7 @@ import {
   timeColumnOf,
 } from '../log/view-reader.ts'
 import { Batch } from './batch.ts'
+import type { BatchReader, Step } from './batch-reader.ts'
 import { BatchLayout } from './batch-layout.ts'
 import type { ReadableLog } from './readable-log.ts'
 
@@ -63,9 +64,7 @@ interface Progress {
   readonly to: number
 }
 
-export type Step = Batch | 'end' | 'wait'
-
-export class StreamReader {
+export class StreamReader implements BatchReader {
   readonly #log: ReadableLog
   readonly #request: StreamRequest
   /** Ends a wait of a live tail; made for the first one. */

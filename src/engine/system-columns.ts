@@ -12,6 +12,8 @@ export interface BatchPlace {
   readonly tier: Tier
   readonly baseOffset: number
   readonly length: number
+  /** By row, where offsets do not follow one another. */
+  readonly offsets?: Float64Array | null
 }
 
 export function isSystemColumn(name: string): name is SystemColumn {
@@ -47,7 +49,7 @@ export function placeColumn(
     case '_offset': {
       const halves = new Int32Array(length * 2)
       for (let row = 0; row < length; row++) {
-        const offset = place.baseOffset + row
+        const offset = place.offsets?.[row] ?? place.baseOffset + row
         halves[row * 2] = offset
         halves[row * 2 + 1] = offset / 4_294_967_296
       }

@@ -22,7 +22,8 @@
  * ```
  *
  * A run is a longest range of offsets `[from, to)` without a gap. `columns` is the JSON text
- * `[{"name":…,"type":…},…]` without white space. The log's hash is written as lowercase hex.
+ * `[{"name":…,"type":…},…]` without white space. The log's hash is written as lowercase hex. A latest view is hashed
+ * without the columns that are null in all of its records: what was added later changes nothing before.
  */
 import { assert, present } from '../base/assert.ts'
 import { Sha256 } from './checksum.ts'
@@ -40,13 +41,20 @@ import {
   columnLayout,
 } from './schema.ts'
 
+export interface LogHasherOptions {
+  /** Whether columns count in which no record has a value. Default true. */
+  readonly emptyColumns?: boolean
+}
+
 /** Hashes the records of one log as they come. */
 export class LogHasher {
   readonly #fields: readonly Field[]
+  readonly #hasEmptyColumns: boolean
   readonly #partitions = new Map<number, PartitionHasher>()
 
   /** @param schema the log's newest; batches of older ones are brought to it. */
-  constructor(schema: Schema) {
+  constructor(schema: Schema, { emptyColumns = true }: LogHasherOptions = {}) {
+    this.#hasEmptyColumns = emptyColumns
     this.#fields = schema.fields
       .filter((field) => field.name !== STAMPED_TIME_COLUMN)
       .toSorted((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
@@ -67,16 +75,18 @@ export class LogHasher {
 
   /** The hash of what came so far. */
   digestHex(): string {
-    const columns = Buffer.from(
-      JSON.stringify(this.#fields.map(({ name, type }) => ({ name, type }))),
-    )
+    const fields = this.#hasEmptyColumns ? this.#fields : this.#fields.filter(this.#hasValues)
+    const columns = Buffer.from(JSON.stringify(fields.map(({ name, type }) => ({ name, type }))))
     const hash = new Sha256()
     hash.update(uint32Bytes(columns.length))
     hash.update(columns)
     const ascending = [...this.#partitions].toSorted(([a], [b]) => a - b)
-    for (const [, partition] of ascending) hash.update(partition.digest())
+    for (const [, partition] of ascending) hash.update(partition.digest(fields))
     return hash.digestHex()
   }
+
+  readonly #hasValues = (field: Field): boolean =>
+    [...this.#partitions.values()].some((partition) => partition.hasValues(field))
 }
 
 class PartitionHasher {
@@ -103,13 +113,18 @@ class PartitionHasher {
     }
   }
 
-  digest(): Uint8Array {
+  hasValues(field: Field): boolean {
+    return this.#columns.some((column) => column.field === field && column.hasher.hasValues)
+  }
+
+  digest(fields: readonly Field[]): Uint8Array {
     const hash = new Sha256()
     hash.update(uint32Bytes(this.#number))
     hash.update(uint32Bytes(this.#runs.length))
     for (const { from, to } of this.#runs)
       hash.update(new Uint8Array(BigUint64Array.of(BigInt(from), BigInt(to)).buffer))
-    for (const { hasher } of this.#columns) hash.update(hasher.digest())
+    for (const { field, hasher } of this.#columns)
+      if (fields.includes(field)) hash.update(hasher.digest())
     return hash.digest()
   }
 
@@ -128,6 +143,7 @@ class ColumnHasher {
   readonly #values = new Sha256()
   readonly #bytes = new Sha256()
   readonly #inside: readonly ColumnHasher[]
+  hasValues = false
 
   constructor(type: ColumnType) {
     this.#layout = columnLayout(type)
@@ -135,6 +151,7 @@ class ColumnHasher {
   }
 
   add(column: ColumnData): void {
+    this.hasValues ||= column.nullCount < column.length
     this.#presence.update(presenceBytes(column))
     const layout = this.#layout
     if (layout.kind === 'variable') this.#addVariable(flattenColumn(column))

@@ -42,6 +42,10 @@ export const STORED_COLUMNS_MAX: number = COLUMNS_MAX + 1
 
 export const COLUMN_NAME_BYTES_MAX: number = 256
 
+/** Keys of one partition's latest view, and their bytes: they are held in RAM, with 32 bytes more for each. */
+export const LATEST_KEYS_MAX: number = 10_000_000
+export const LATEST_KEY_BYTES_MAX: number = 512 * 1024 ** 2
+
 /** Lists and structs around one another in a type: readers and writers go down by recursion. */
 export const NESTING_DEPTH_MAX: number = 8
 

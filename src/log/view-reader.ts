@@ -137,7 +137,7 @@ class PartitionReading {
   async *run(): AsyncGenerator<ReadItem, void, undefined> {
     let next = this.#range.start
     for (const [index, source] of this.#partition.sources.entries()) {
-      const held = rangeOf(source)
+      const held = sourceRange(source)
       const wanted = intersectRanges(held, this.#range)
       if (wanted === null) continue
       throwIfAborted(this.#options.signal)
@@ -155,7 +155,7 @@ class PartitionReading {
     if (source === undefined || source.tier === 'memory') return undefined
     const { segment } = source
     const isWanted =
-      intersectRanges(rangeOf(source), this.#range) !== null &&
+      intersectRanges(sourceRange(source), this.#range) !== null &&
       (this.#bounds === null || mayOverlap(this.#bounds, segment.timeMin, segment.timeMax))
     return isWanted ? source : undefined
   }
@@ -232,7 +232,8 @@ function partitionOf(view: LogView, number: number): PartitionView {
   )
 }
 
-function rangeOf(source: ViewSource): Range {
+/** The offsets that a source serves. */
+export function sourceRange(source: ViewSource): Range {
   if (source.tier !== 'memory') return { start: source.from, end: source.to }
   return { start: source.batch.baseOffset, end: endOffset(source.batch) }
 }

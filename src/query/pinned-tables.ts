@@ -1,13 +1,27 @@
 /** The tables of one query: which logs they are, their views pinned at one instant, and what of them is read. */
+import {
+  type InformationTable,
+  type SnapshotFacts,
+  informationTables,
+} from './information-tables.ts'
 import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
 import { damageOf } from '../log/segment-damage.ts'
+import type { LatestOffsets } from '../log/latest-views.ts'
 import type { LogView, SegmentSource, ViewSource } from '../log/log-view.ts'
-import { isNeeded, sourceRange } from './prune.ts'
+import type { OffsetBits } from '../log/offset-set.ts'
+import { sourceRange } from '../log/view-reader.ts'
+import { columnRange, isNeeded } from './prune.ts'
 import type { QueryStats } from './query-result.ts'
 import type { LocalSegment, QueryPorts } from './query-ports.ts'
 import type { ScanBounds } from './scan-bounds.ts'
-import { type TableColumn, type TableName, parseTableName, tableColumns } from './table-columns.ts'
+import {
+  type TableColumn,
+  type TableName,
+  latestColumns,
+  parseTableName,
+  tableColumns,
+} from './table-columns.ts'
 
 interface PinnedTable {
   readonly name: string
@@ -15,11 +29,14 @@ interface PinnedTable {
   readonly columns: readonly TableColumn[]
   /** Of the table's tiers, in partition and offset order. */
   readonly sources: readonly PinnedSource[]
+  readonly isLatest: boolean
 }
 
 interface PinnedSource {
   readonly partition: number
   readonly source: ViewSource
+  /** Which of its records are read; absent where all are. */
+  readonly live?: OffsetBits
 }
 
 /** Archived segments that are fetched at once. */
@@ -27,6 +44,8 @@ const FETCHES_MAX = 8
 
 export class PinnedTables {
   readonly #tables: readonly PinnedTable[]
+  /** Their numbers follow those of the tables. */
+  readonly #information: readonly InformationTable[]
   readonly #views: readonly LogView[]
   /** By segment, so that two tables of one log share the file. */
   readonly #files = new Map<string, Promise<LocalSegment>>()
@@ -44,7 +63,8 @@ export class PinnedTables {
    */
   static pin(
     sql: string,
-    { viewOf, hasLog }: Pick<QueryPorts, 'viewOf' | 'hasLog'>,
+    { viewOf, hasLog, logFacts }: Pick<QueryPorts, 'viewOf' | 'hasLog' | 'logFacts'>,
+    snapshots: readonly SnapshotFacts[],
     damaged: Set<string>,
   ): PinnedTables {
     const words = sqlWords(sql)
@@ -56,10 +76,15 @@ export class PinnedTables {
         if (table === null || !hasLog(table.log)) continue
         const view = views.get(table.log) ?? viewOf(table.log)
         views.set(table.log, view)
-        const columns = tableColumns(view, (column) => words.has(column))
-        tables.push({ name, view, columns, sources: sourcesOf(view, table) })
+        const { isLatest } = table
+        // Whoever names it without a key is told so when DuckDB does not find the table.
+        if (isLatest && view.definition.keyColumn === null) continue
+        const columnsOf = isLatest ? latestColumns : tableColumns
+        const columns = columnsOf(view, (column) => words.has(column))
+        tables.push({ name, view, columns, sources: sourcesOf(view, table), isLatest })
       }
-      return new PinnedTables(tables, [...views.values()], damaged)
+      const information = informationTables(words, logFacts, snapshots)
+      return new PinnedTables(tables, information, [...views.values()], damaged)
     } catch (error) {
       for (const view of views.values()) view.release()
       throw error
@@ -68,39 +93,56 @@ export class PinnedTables {
 
   private constructor(
     tables: readonly PinnedTable[],
+    information: readonly InformationTable[],
     views: readonly LogView[],
     damaged: Set<string>,
   ) {
     this.#damaged = damaged
     this.#tables = tables
+    this.#information = information
     this.#views = views
   }
 
   get bound(): readonly BoundTable[] {
-    return this.#tables.map(({ name, columns, sources }) => ({
+    const tables = this.#tables.map(({ name, columns, sources }): BoundTable => ({
       name,
       columns,
+      form: 'table',
       recordCount: sources.reduce((sum, { source }) => sum + recordCount(source), 0),
     }))
+    const information = this.#information.map(({ name, columns, rowCount }): BoundTable => ({
+      name,
+      columns,
+      form: 'function',
+      recordCount: rowCount,
+    }))
+    return [...tables, ...information]
   }
 
   /** By table, what a statement with these bounds reads; archived segments are made local first. */
   async openSources(
     bounds: readonly (readonly ScanBounds[] | null)[],
-    ports: Pick<QueryPorts, 'segmentPath'>,
+    ports: Pick<QueryPorts, 'segmentPath' | 'latestOf'>,
     signal: AbortSignal,
   ): Promise<readonly (readonly ScanSource[])[]> {
-    const needed = this.#tables.map((table, number) => this.#prune(table, bounds[number] ?? null))
+    const needed: (readonly PinnedSource[])[] = []
+    for (const [number, table] of this.#tables.entries()) {
+      const pruned = this.#prune(table, bounds[number] ?? null)
+      const isScanned = table.isLatest && pruned.length > 0
+      const latest = isScanned ? await ports.latestOf(table.view, signal) : null
+      const kept = latest === null ? pruned : withLatest(pruned, latest)
+      for (const { partition, source } of kept) {
+        if (source.tier !== 'memory')
+          this.#scanned.add(sourceId(table.view.definition.id, partition, source))
+      }
+      needed.push(kept)
+    }
     await this.#fetch(needed, ports, signal)
-    return Promise.all(
-      needed.map((sources, table) =>
-        Promise.all(
-          sources.map((source) =>
-            this.#describe(this.#tables[table]?.view.definition.id ?? 0, source),
-          ),
-        ),
-      ),
-    )
+    const sources = needed.map((pinned, table) => {
+      const logId = this.#tables[table]?.view.definition.id ?? 0
+      return Promise.all(pinned.map((source) => this.#describe(logId, source)))
+    })
+    return [...(await Promise.all(sources)), ...this.#information.map(informationSources)]
   }
 
   get stats(): Pick<QueryStats, 'segments' | 'cache' | 'requests'> {
@@ -146,12 +188,9 @@ export class PinnedTables {
     if (bounds?.length === 0) return []
     return table.sources.filter(({ partition, source }) => {
       const isKept = isNeeded(bounds, table.columns, (column) =>
-        sourceRange(table.view, partition, source, column),
+        columnRange(table.view, partition, source, column),
       )
-      if (source.tier !== 'memory') {
-        this.#segments.add(sourceId(logId, partition, source))
-        if (isKept) this.#scanned.add(sourceId(logId, partition, source))
-      }
+      if (source.tier !== 'memory') this.#segments.add(sourceId(logId, partition, source))
       return isKept
     })
   }
@@ -194,15 +233,18 @@ export class PinnedTables {
     return isDamaged ? null : bytes.path
   }
 
-  async #describe(logId: number, { partition, source }: PinnedSource): Promise<ScanSource> {
+  async #describe(logId: number, pinned: PinnedSource): Promise<ScanSource> {
+    const { partition, source } = pinned
     const id = sourceId(logId, partition, source)
-    if (source.tier === 'memory') return { kind: 'batch', id, partition, batch: source.batch }
+    const live = pinned.live === undefined ? {} : { live: pinned.live }
+    if (source.tier === 'memory')
+      return { kind: 'batch', id, partition, batch: source.batch, ...live }
     const { from, to, bytes } = source
     const own = this.#path(source)
     const tier = own === null ? (source.fallback?.tier ?? source.tier) : source.tier
     const path = own ?? (await this.#files.get(id))?.path ?? ''
     const place = { path, position: own === null ? 0 : bytes.position, length: bytes.length }
-    return { kind: 'segment', id, tier, partition, ...place, from, to }
+    return { kind: 'segment', id, tier, partition, ...place, from, to, ...live }
   }
 }
 
@@ -230,6 +272,23 @@ function sourcesOf(view: LogView, table: TableName): readonly PinnedSource[] {
       .filter((source) => table.tiers.includes(source.tier))
       .map((source) => ({ partition, source })),
   )
+}
+
+function informationSources({ name, rows }: InformationTable): readonly ScanSource[] {
+  return [{ kind: 'batch', id: name, partition: 0, batch: rows() }]
+}
+
+/** Those that hold a newest record, and which of theirs are. */
+function withLatest(
+  sources: readonly PinnedSource[],
+  latest: LatestOffsets,
+): readonly PinnedSource[] {
+  return sources.flatMap(({ partition, source }) => {
+    const { start, end } = sourceRange(source)
+    const offsets = latest.get(partition)
+    if (offsets === undefined || offsets.count(start, end) === 0) return []
+    return [{ partition, source, live: offsets.bits(start, end) }]
+  })
 }
 
 function sourceId(logId: number, partition: number, source: ViewSource): string {

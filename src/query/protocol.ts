@@ -11,6 +11,7 @@ import type { ColumnData } from '../format/column.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { ColumnType } from '../format/schema.ts'
+import type { OffsetBits } from '../log/offset-set.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import type { TableColumn } from './table-columns.ts'
 
@@ -29,6 +30,8 @@ export interface DatabaseOptions {
 export interface BoundTable {
   readonly name: string
   readonly columns: readonly TableColumn[]
+  /** Named in a statement, or called without arguments. */
+  readonly form: 'table' | 'function'
   /** Records in the pinned view, for DuckDB's planner. */
   readonly recordCount: number
 }
@@ -39,6 +42,8 @@ export interface BatchSource {
   readonly id: string
   readonly partition: number
   readonly batch: RecordBatch
+  /** Which of them are the newest of their keys; absent where all records are read. */
+  readonly live?: OffsetBits
 }
 
 export interface SegmentFileSource {
@@ -52,6 +57,7 @@ export interface SegmentFileSource {
   readonly length: number
   readonly from: number
   readonly to: number
+  readonly live?: OffsetBits
 }
 
 export type ScanSource = BatchSource | SegmentFileSource

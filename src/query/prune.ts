@@ -43,7 +43,7 @@ function isBelow(a: BoundValue | null, b: BoundValue | null): boolean {
 }
 
 /** What the view and the manifest tell of a source, without reading it. */
-export function sourceRange(
+export function columnRange(
   view: LogView,
   partition: number,
   source: ViewSource,
@@ -61,6 +61,7 @@ export function sourceRange(
     case 'field':
       break
     case 'key':
+    case 'latest':
       return null
   }
   if (source.tier === 'memory') return null

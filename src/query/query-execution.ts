@@ -6,7 +6,8 @@ import { present } from '../base/assert.ts'
 import type { Timer } from '../base/clock.ts'
 import { StratalogError, toStratalogError } from '../base/errors.ts'
 import type { LogView } from '../log/log-view.ts'
-import { PinnedTables } from './pinned-tables.ts'
+import { namesSnapshots } from './information-tables.ts'
+import { PinnedTables, sqlWords } from './pinned-tables.ts'
 import type { QueryParameters, ResultChunk, ToWorker } from './protocol.ts'
 import { QueryResult, type QueryStats, type ResultSource } from './query-result.ts'
 import type { QueryPorts } from './query-ports.ts'
@@ -181,7 +182,10 @@ export class QueryExecution implements QueryListener, ResultSource {
 
   /** The steps of protocol.ts, up to the header. */
   async #execute(): Promise<QueryResult> {
-    const tables = PinnedTables.pin(this.#request.sql, this.#ports, this.#request.damaged)
+    const { sql, damaged } = this.#request
+    const snapshots = namesSnapshots(sqlWords(sql)) ? await this.#ports.snapshots() : []
+    if (this.#error !== null) throw this.#error
+    const tables = PinnedTables.pin(sql, this.#ports, snapshots, damaged)
     this.#tables = tables
     const { columns, types } = await this.#plan(tables)
     return new QueryResult(columns, types, this)
@@ -270,6 +274,8 @@ export class QueryExecution implements QueryListener, ResultSource {
     this.#request.signal?.removeEventListener('abort', this.#onAbort)
     this.#worker?.forget(this.#id)
     const stats = done === null ? null : this.#statsOf(done)
+    // Whoever still fetches or looks for newest records must not touch what is let go of here.
+    this.#cancellation.abort(this.#error)
     this.#tables?.release()
     this.#giveBackSlot()
     if (this.#error === null && stats !== null) this.#resolveStats(stats)
@@ -300,14 +306,24 @@ export class QueryExecution implements QueryListener, ResultSource {
   }
 }
 
+function withoutKey(log: string): StratalogError {
+  return new StratalogError(
+    'query_invalid',
+    `Log '${log}' has no key column, and so no table '${log}$latest': create it with keyColumn.`,
+    { details: { log } },
+  )
+}
+
 /** Where DuckDB knows no such table, the log's own error says it better, with the nearest name. */
 function unknownLogError(error: StratalogError, viewOf: (name: string) => LogView): StratalogError {
   const name = /^Catalog Error: Table with name (.+) does not exist!/.exec(error.message)?.[1]
   const table = name === undefined ? null : parseTableName(name)
   if (table === null) return error
   try {
-    viewOf(table.log).release()
-    return error
+    const view = viewOf(table.log)
+    const { keyColumn } = view.definition
+    view.release()
+    return table.isLatest && keyColumn === null ? withoutKey(table.log) : error
   } catch (unknown) {
     return toStratalogError(unknown)
   }

@@ -1,7 +1,9 @@
 /** What queries need of the engine. */
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
+import type { LatestOffsets } from '../log/latest-views.ts'
 import type { LogView, SegmentSource } from '../log/log-view.ts'
+import type { LogFacts, SnapshotFacts } from './information-tables.ts'
 import type { WorkerChannel } from './protocol.ts'
 
 /** A local file that holds exactly the bytes of a segment. */
@@ -22,6 +24,12 @@ export interface QueryPorts {
   readonly viewOf: (logName: string) => LogView
   /** Whether there is a log of this name; asked for every word of a statement. */
   readonly hasLog: (logName: string) => boolean
+  /** All logs, as of now: asked for in the stretch in which the views of a query are pinned. */
+  readonly logFacts: () => readonly LogFacts[]
+  /** Oldest first. */
+  readonly snapshots: () => Promise<readonly SnapshotFacts[]>
+  /** The newest record of each key in a pinned view. @throws StratalogError as `LatestViews.select`. */
+  readonly latestOf: (view: LogView, signal: AbortSignal) => Promise<LatestOffsets>
   /** Starts a worker that runs a QueryHost. */
   readonly spawn: () => WorkerChannel
   /** A local file for a segment whose `bytes.path` is null, or damaged while there is a fallback. */

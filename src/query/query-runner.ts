@@ -29,14 +29,15 @@ export const DEFAULT_QUERY_LIMITS: QueryLimits = {
   timeoutMs: 300_000,
 }
 
-export interface QueryOptions {
+/** The state that is asked, in place of the present one. */
+export type QueriedState = Partial<Pick<QueryPorts, 'viewOf' | 'logFacts' | 'snapshots'>>
+
+export interface QueryOptions extends QueriedState {
   readonly signal?: AbortSignal
   /** From the call to the last row, waiting included. */
   readonly timeoutMs?: number
   /** More rows than this end the query with `query_limit`. */
   readonly maxRows?: number
-  /** Pins logs in place of the port of that name: another state of them than the present one. */
-  readonly viewOf?: QueryPorts['viewOf']
 }
 
 export class QueryRunner {
@@ -68,9 +69,11 @@ export class QueryRunner {
   ): Promise<QueryResult> {
     if (this.#isClosed) throw closed()
     throwIfAborted(options.signal)
-    const { viewOf = this.#ports.viewOf } = options
+    const ports = this.#ports
+    const { viewOf = ports.viewOf, logFacts = ports.logFacts } = options
+    const { snapshots = ports.snapshots } = options
     const execution = new QueryExecution(
-      { ...this.#ports, viewOf },
+      { ...ports, viewOf, logFacts, snapshots },
       {
         sql,
         parameters,

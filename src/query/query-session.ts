@@ -161,7 +161,7 @@ export class QuerySession {
     nonce: string | null,
     sources: readonly (readonly ScanSource[])[],
   ): Promise<void> {
-    for (const [number, { name, columns, recordCount }] of this.#tables.entries()) {
+    for (const [number, { name, columns, form, recordCount }] of this.#tables.entries()) {
       this.#throwIfCancelled()
       const columnNames = columns.map((column, index) =>
         nonce === null ? column.name : scanColumnName(number, index, nonce),
@@ -173,14 +173,20 @@ export class QuerySession {
         recordCount,
         sources: sources[number] ?? [],
         bounds: this.#bounds[number] ?? null,
-        report: this.report,
+        // What an engine knows of itself is no record of a log.
+        report: form === 'table' ? this.report : new ScanReport(),
       })
-      const list = columns.map(
-        ({ name: column }, index) => `${quoted(columnNames[index] ?? '')} AS ${quoted(column)}`,
+      const inner = columnNames.map(quoted)
+      const list = columns.flatMap(({ name: column, origin }, index) =>
+        origin.kind === 'latest' ? [] : [`${inner[index] ?? ''} AS ${quoted(column)}`],
       )
-      const select = `SELECT ${list.join(', ')} FROM ${SCAN_FUNCTION}('${id}')`
+      const filter = columns.findIndex(({ origin }) => origin.kind === 'latest')
+      const where = filter === -1 ? '' : ` WHERE ${inner[filter] ?? ''}`
+      const select = `SELECT ${list.join(', ')} FROM ${SCAN_FUNCTION}('${id}')${where}`
       await present(this.#connection, 'a connection').run(
-        `CREATE OR REPLACE TEMP VIEW ${quoted(name)} AS ${select}`,
+        form === 'table'
+          ? `CREATE OR REPLACE TEMP VIEW ${quoted(name)} AS ${select}`
+          : `CREATE OR REPLACE TEMP MACRO ${quoted(name)}() AS TABLE ${select}`,
       )
     }
   }

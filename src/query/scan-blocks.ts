@@ -10,6 +10,8 @@ import { castColumn } from '../format/column-values.ts'
 import type { Tier } from '../format/manifest.ts'
 import { type Field, type Schema, fieldIndex } from '../format/schema.ts'
 import type { BatchFacts } from '../format/segment.ts'
+import { endOffset } from '../format/record-batch.ts'
+import { OffsetSet } from '../log/offset-set.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import type { BatchSource, ScanSource, SegmentFileSource } from './protocol.ts'
 import { isNeeded, timeRange } from './prune.ts'
@@ -31,6 +33,8 @@ export interface ScanBlock {
   readonly bytes: number
   /** In the order of the wanted fields; null where the records have no such field. */
   readonly columns: readonly (ColumnData | null)[]
+  /** A bit per row, from row 0 on: whether it is the newest of its key. Null where all rows are read. */
+  readonly live: Uint8Array | null
 }
 
 export interface BlockRequest {
@@ -60,6 +64,10 @@ function batchBlock(source: BatchSource, fields: readonly Field[]): ScanBlock {
     end: batch.length,
     bytes: columns.reduce((sum, column) => sum + (column === null ? 0 : columnBytes(column)), 0),
     columns,
+    live:
+      source.live === undefined
+        ? null
+        : OffsetSet.of(source.live).bitmap(batch.baseOffset, endOffset(batch)),
   }
 }
 
@@ -94,20 +102,24 @@ function* fileBlocks(
     const { schema, batches } = file.facts
     const positions = request.fields.map((field) => fieldIndex(schema, field.name))
     const wanted = positions.filter((position) => position >= 0)
+    const live = source.live === undefined ? null : OffsetSet.of(source.live)
     for (const [index, facts] of batches.entries()) {
       const start = Math.max(0, source.from - facts.baseOffset)
       const end = Math.min(facts.length, source.to - facts.baseOffset)
       if (start >= end || !isBlockNeeded(facts, file.facts.timeColumn, request)) continue
+      const { baseOffset } = facts
+      if (live?.count(baseOffset + start, baseOffset + end) === 0) continue
       const batch = file.readBlock(index, wanted)
       yield {
         id: `${source.id}/${index}`,
         tier: source.tier,
         partition: source.partition,
-        baseOffset: facts.baseOffset,
+        baseOffset,
         start,
         end,
         bytes: file.blockBytes(index, wanted),
         columns: request.fields.map((field) => conformed(batch.schema, batch.columns, field)),
+        live: live?.bitmap(baseOffset, baseOffset + facts.length) ?? null,
       }
     }
   } finally {

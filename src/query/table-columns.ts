@@ -1,6 +1,7 @@
 /**
- * What a log looks like as SQL tables: `name` for all of it, and `name$hot`, `name$cold`, `name$memory`, `name$disk`,
- * `name$object` for one side. A table has the user's columns in the log's order, then the system columns.
+ * What a log looks like as SQL tables: `name` for all of it, `name$hot`, `name$cold`, `name$memory`, `name$disk`,
+ * `name$object` for one side, and `name$latest` for the newest record of each key. A table has the user's columns in
+ * the log's order, then the system columns.
  */
 import type { LogView } from '../log/log-view.ts'
 import type { Tier } from '../format/manifest.ts'
@@ -20,6 +21,8 @@ export type ColumnOrigin =
   | { readonly kind: 'offset' }
   | { readonly kind: 'partition' }
   | { readonly kind: 'tier' }
+  /** Whether the record is the newest of its key: what the table is filtered by, and nobody sees. */
+  | { readonly kind: 'latest' }
 
 export interface TableColumn {
   readonly name: string
@@ -30,6 +33,8 @@ export interface TableColumn {
 export interface TableName {
   readonly log: string
   readonly tiers: readonly Tier[]
+  /** Only the newest record of each key. */
+  readonly isLatest: boolean
 }
 
 const ALL_TIERS: readonly Tier[] = ['memory', 'disk', 'object']
@@ -40,16 +45,18 @@ const SIDES: Readonly<Record<string, readonly Tier[]>> = {
   memory: ['memory'],
   disk: ['disk'],
   object: ['object'],
+  latest: ALL_TIERS,
 }
 
 /** Reads `log` or `log$side`; null when what follows the `$` is no side. */
 export function parseTableName(name: string): TableName | null {
   const normal = name.normalize('NFC').toLowerCase()
   const mark = normal.lastIndexOf('$')
-  if (mark === -1) return { log: normal, tiers: ALL_TIERS }
+  if (mark === -1) return { log: normal, tiers: ALL_TIERS, isLatest: false }
   const side = normal.slice(mark + 1)
   const tiers = Object.hasOwn(SIDES, side) ? SIDES[side] : undefined
-  return tiers === undefined ? null : { log: normal.slice(0, mark), tiers }
+  if (tiers === undefined) return null
+  return { log: normal.slice(0, mark), tiers, isLatest: side === 'latest' }
 }
 
 /**
@@ -86,6 +93,17 @@ export function tableColumns(
   return columns
 }
 
+/** The same, and the column that a table of the newest records is filtered by. */
+export function latestColumns(
+  view: LogView,
+  isNamed: (column: string) => boolean,
+): readonly TableColumn[] {
+  const columns = tableColumns(view, isNamed)
+  let name = '_latest'
+  while (columns.some((column) => column.name === name)) name += '_'
+  return [...columns, { name, origin: { kind: 'latest' } }]
+}
+
 /** The time of a log that has no schema yet, and so no records. */
 const UNSEEN_TIME: Field = { name: STAMPED_TIME_COLUMN, type: 'timestamp[ms]', nullable: false }
 
@@ -103,6 +121,8 @@ export function sqlColumnType(origin: ColumnOrigin): ColumnType {
     case 'key':
     case 'tier':
       return 'utf8'
+    case 'latest':
+      return 'bool'
   }
 }
 

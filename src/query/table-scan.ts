@@ -25,6 +25,7 @@ import type { TextArena, TextArenaPool } from './text-arena.ts'
 import { TextReferences } from './text-references.ts'
 import { VECTOR_ROWS, type VectorWriter } from './vector-rows.ts'
 import {
+  bitsWriter,
   columnWriter,
   constantInt32Writer,
   constantTextWriter,
@@ -210,6 +211,16 @@ class Scan {
   }
 
   #currentBlock(): ScanBlock | null {
+    for (;;) {
+      const block = this.#blockOfRow()
+      if (block === null) return null
+      this.#row = nextLiveRow(block, this.#row)
+      if (this.#row < block.end) return block
+    }
+  }
+
+  /** The block of the next row, whether that is wanted or not. */
+  #blockOfRow(): ScanBlock | null {
     if (this.#block !== null && this.#row < this.#block.end) return this.#block
     this.#references.releaseColumns()
     const next = this.#blocks.next()
@@ -228,6 +239,7 @@ class Scan {
     if (origin.kind === 'partition') return constantInt32Writer(block.partition)
     if (origin.kind === 'offset') return offsetWriter(block.baseOffset)
     if (origin.kind === 'tier') return constantTextWriter(block.tier)
+    if (origin.kind === 'latest') return liveWriter(block.live)
     const data = origin.field === null ? null : block.columns[this.#fields.indexOf(origin.field)]
     if (data === null || data === undefined) return nullWriter
     if (origin.kind === 'time') return microsWriter(data, this.#references)
@@ -235,6 +247,22 @@ class Scan {
       ? textWriter(data, this.#references)
       : columnWriter(data, this.#references)
   }
+}
+
+/** The first row from `row` on that is the newest of its key; the block's end where there is none. */
+function nextLiveRow({ live, end }: ScanBlock, row: number): number {
+  if (live === null) return row
+  for (let next = row; next < end; next++) {
+    const byte = live[next >> 3] ?? 0
+    if (byte === 0) next |= 7
+    else if (((byte >> (next & 7)) & 1) === 1) return next
+  }
+  return end
+}
+
+function liveWriter(live: Uint8Array | null): VectorWriter {
+  const write = bitsWriter(present(live, 'the newest rows of a block'))
+  return (vector, start, count, arenas) => write(vector, start, count, 0, arenas)
 }
 
 function distinctFields(columns: readonly (TableColumn | undefined)[]): readonly Field[] {

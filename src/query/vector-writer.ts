@@ -81,7 +81,7 @@ function fixedWriter(values: Uint8Array, width: number): PieceWriter {
 }
 
 /** A bitmap becomes a byte a row. */
-function bitsWriter(bits: Uint8Array): PieceWriter {
+export function bitsWriter(bits: Uint8Array): PieceWriter {
   return (vector, start, count, at) => {
     for (let row = 0; row < count; row++) {
       const position = start + row

@@ -32,6 +32,7 @@ import { restoreLazy } from '../../bench/restore-lazy.bench.ts'
 import { restoreBench } from '../../bench/restore.bench.ts'
 import { snapshot } from '../../bench/snapshot.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
+import { sqlLatest } from '../../bench/sql-latest.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
 import { tiering } from '../../bench/tiering.bench.ts'
 import { sharedMinio } from '../support/minio-global.ts'
@@ -56,6 +57,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     requests,
     restoreBench,
     sqlCold,
+    sqlLatest,
     restoreLazy,
     http,
     durableStreams,
@@ -251,6 +253,7 @@ describe('the command', () => {
       'requests',
       'restore',
       'sql-cold',
+      'sql-latest',
       'restore-lazy',
       'http',
       'durable-streams',
@@ -263,7 +266,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold, restore-lazy, http, durable-streams, snapshot',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold, sql-latest, restore-lazy, http, durable-streams, snapshot',
     )
   })
 

@@ -18,6 +18,26 @@ const count = expect.any(Number) as number
 const text = expect.any(String) as string
 const isoTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/) as string
 
+describe('read --latest', () => {
+  test('prints the newest record of each key, also as of a moment, and refuses what asks for history', async () => {
+    const directory = place.fresh()
+    const lines = ['{"id":1,"n":1}', '{"id":2,"n":2}', '{"id":1,"n":3}', '{"id":2,"_deleted":true}']
+    const flags = ['--log', 'users', '--key-column', 'id', ...directory]
+    await runJson(['append', '--batch-records', '4', ...flags], { input: lines.join('\n') })
+    const read = ['read', ...directory, '--log', 'users', '--latest', '--json']
+    const { stdout } = await runCli([...read, '--columns', 'id,n,_offset,_partition'])
+    expect(jsonLines(stdout)).toEqual([{ id: 1, n: 3, _offset: 2, _partition: 0 }])
+    const before = await runCli([...read, '--as-of', '2020-01-01'])
+    expect([before.status, before.stdout]).toEqual([0, ''])
+    for (const flag of [['--from', '1'], ['--last', '1'], ['--follow']]) {
+      const refused = await runCli([...read, ...flag])
+      expect([refused.status, refused.stderr]).toEqual([2, expect.stringContaining(flag[0] ?? '')])
+    }
+    const [unkeyed] = [await runCli(['read', ...where, '--log', 'events', '--latest', '--json'])]
+    expect(unkeyed.status).toBe(2)
+  })
+})
+
 describe('import', () => {
   test('prints what it took, what it refused and where the records are', async () => {
     const path = place.file('mixed.ndjson', '{"a":1}\nnonsense\n{"a":"text"}\n{"a":2}\n')

@@ -38,7 +38,10 @@ test('every example of docs/sql.md runs and gives rows', async () => {
   const log = await sampleLog(await temporaryDirectory(), 'clicks', [parts], {
     keyColumn: 'user_id',
   })
-  const { runner } = sampleRunner([log])
+  const partitions = [{ partition: 0, startOffset: 0, endOffset: 1000 }]
+  const logs = [{ name: 'clicks', partitions }]
+  const snapshot = { name: 'noon', id: '1', time: '2026-01-01T12:00:00.000Z', logs }
+  const { runner } = sampleRunner([log], {}, [{ ...snapshot, bytes: 1, newBytes: 1 }])
   expect(examples.length).toBeGreaterThan(8)
   for (const sql of examples) {
     const { rows } = await (await runner.query(sql)).toJson()

@@ -44,6 +44,30 @@ function append(
 
 const NDJSON = { 'content-type': 'application/x-ndjson' }
 
+test('the newest record of each key comes in every format', async () => {
+  await sent('POST', '/v1/logs', { name: 'keyed', keyColumn: 'id' })
+  const lines = ['{"id":"a","n":1}', '{"id":"b","n":2}', '{"id":"a","n":3}'].join('\n')
+  expect((await append('keyed', lines, NDJSON)).status).toBe(200)
+  const path = '/v1/logs/keyed/records?latest=true&columns=id,n,_offset'
+  const rows = [
+    { id: 'b', n: 2, _offset: 1 },
+    { id: 'a', n: 3, _offset: 2 },
+  ]
+  expect(await server.json(`${path}&format=json`)).toEqual(rows)
+  expect(await server.json(`${path}&format=json&limit=1`)).toEqual(rows.slice(0, 1))
+  expect(await (await server.fetch(`${path}&format=csv`)).text()).toBe(
+    'id,n,_offset\r\nb,2,1\r\na,3,2\r\n',
+  )
+  for (const bad of ['&from=1', '&live=true', '&last=1'])
+    expect((await server.fetch(`${path}${bad}`)).status).toBe(400)
+  await sent('POST', '/v1/logs', { name: 'unkeyed' })
+  const refused = await server.fetch('/v1/logs/unkeyed/records?latest=true')
+  expect([refused.status, ((await refused.json()) as Json)['code']]).toEqual([
+    400,
+    'argument_invalid',
+  ])
+})
+
 describe('logs', () => {
   test('are created, described, listed in pages and changed', async () => {
     const schema = { at: 'timestamp[ms]', n: 'int64' }

@@ -158,6 +158,7 @@ export async function openLife(machine: Machine, definition: LogDefinition): Pro
           : bytesInStore(machine.objects, location),
     },
     logPorts,
+    clock,
   )
   const archive = new ArchiveWriter({
     store,

@@ -9,7 +9,9 @@ import { spawnQueryWorker } from '../../src/engine/workers/spawn-query-worker.ts
 import type { LogDefinition, SegmentEntry, Tier } from '../../src/format/manifest.ts'
 import type { RecordBatch } from '../../src/format/record-batch.ts'
 import type { Schema } from '../../src/format/schema.ts'
+import { LatestViews } from '../../src/log/latest-views.ts'
 import type { LogView, PartitionView, SegmentSource, ViewSource } from '../../src/log/log-view.ts'
+import type { LogFacts, SnapshotFacts } from '../../src/query/information-tables.ts'
 import {
   DEFAULT_QUERY_LIMITS,
   type QueryLimits,
@@ -43,6 +45,19 @@ export class SampleLog {
   constructor(name: string, view: Omit<LogView, 'release'>) {
     this.name = name
     this.#view = view
+  }
+
+  get facts(): LogFacts {
+    const { definition: held, partitions } = this.#view
+    return {
+      definition: held,
+      partitions: partitions.map(({ sources, ...partition }) => {
+        const segments = sources.flatMap((source) =>
+          source.tier === 'memory' ? [] : [source.segment],
+        )
+        return { ...partition, gaps: [], segments }
+      }),
+    }
   }
 
   pin(): LogView {
@@ -106,6 +121,7 @@ async function segmentSource(
   const { tier, batches } = part
   const timeColumn = options.timeColumn ?? '_time'
   const { facts, length, sha256, bytes } = writeSegment(batches, {
+    logId: idOf(name),
     logName: name,
     partition,
     timeColumn,
@@ -153,9 +169,13 @@ async function segmentSource(
   }
 }
 
+function idOf(name: string): number {
+  return 1 + (name.codePointAt(0) ?? 0)
+}
+
 function definition(name: string, partitions: number, options: LogOptions): LogDefinition {
   return {
-    id: 1 + (name.codePointAt(0) ?? 0),
+    id: idOf(name),
     name,
     partitions,
     timeColumn: options.timeColumn ?? null,
@@ -197,8 +217,10 @@ export interface SampleRunner {
 export function sampleRunner(
   logs: readonly SampleLog[],
   limits: Partial<QueryLimits> = {},
+  snapshots: readonly SnapshotFacts[] = [],
 ): SampleRunner {
   const byName = new Map(logs.map((log) => [log.name, log]))
+  const latest = new LatestViews({ clock: systemClock })
   const fetched: number[] = []
   const channels: WorkerChannel[] = []
   const runner = new QueryRunner(
@@ -211,6 +233,9 @@ export function sampleRunner(
         if (log === undefined) throw new StratalogError('log_not_found', `There is no log ${name}.`)
         return log.pin()
       },
+      logFacts: () => logs.map((log) => log.facts),
+      snapshots: () => Promise.resolve(snapshots),
+      latestOf: (view, signal) => latest.select(view, signal),
       spawn: () => {
         const channel = spawnQueryWorker()
         channels.push(channel)
@@ -225,5 +250,6 @@ export function sampleRunner(
     { ...DEFAULT_QUERY_LIMITS, ...limits },
   )
   onTestFinished(() => runner.close())
+  onTestFinished(() => latest.close())
   return { runner, fetched, channels }
 }

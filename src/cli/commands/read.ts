@@ -2,6 +2,7 @@
 import { StratalogError } from '../../base/errors.ts'
 import type { Field } from '../../format/schema.ts'
 import type { AsOf } from '../../engine/as-of.ts'
+import type { LatestReadOptions } from '../../engine/latest-log.ts'
 import type { ReadOptions } from '../../engine/read-options.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withReaderAsOf } from '../engine-access.ts'
@@ -22,6 +23,7 @@ export interface ReadFlags extends FlagValues {
   readonly limit?: number
   readonly columns?: readonly string[]
   readonly asOf?: AsOf
+  readonly latest?: true
   readonly follow?: true
   readonly format?: OutputFormat
 }
@@ -35,9 +37,10 @@ const SYSTEM_FIELDS: readonly Field[] = [
 
 export async function readRecords(session: Session, flags: ReadFlags): Promise<void> {
   const format = outputFormat(session, flags)
+  if (flags.latest === true) assertLatest(flags)
   const remote = Remote.of(session, flags)
   if (remote !== null) {
-    const { log, columns, follow, ...rest } = flags
+    const { log, columns, follow, latest, ...rest } = flags
     const { partition, from, to, since, until, last, limit } = rest
     const path = `/v1/logs/${encodeURIComponent(log)}/records`
     const given = { partition, from, to, since, until, last, limit, columns: columns?.join(',') }
@@ -45,7 +48,7 @@ export async function readRecords(session: Session, flags: ReadFlags): Promise<v
       session,
       remote,
       path,
-      { parameters: { ...given, live: follow } },
+      { parameters: { ...given, live: follow, latest } },
       format,
     )
     return
@@ -53,7 +56,11 @@ export async function readRecords(session: Session, flags: ReadFlags): Promise<v
   await withReaderAsOf(session, flags, async (reading) => {
     const log = reading.log(flags.log)
     const output = await openRecordOutput(format, session)
-    for await (const batch of log.read(readOptions(session, flags))) {
+    const records =
+      flags.latest === true
+        ? log.latest(latestOptions(session, flags))
+        : log.read(readOptions(session, flags))
+    for await (const batch of records) {
       await output.write(batch)
       if (session.terminal.outputClosed) return
     }
@@ -87,18 +94,29 @@ function outputFormat(session: Session, flags: ReadFlags): OutputFormat {
   return format
 }
 
+/** A state has no history to choose from. @throws StratalogError `argument_invalid`. */
+function assertLatest({ from, to, since, until, last, follow }: ReadFlags): void {
+  const given = Object.entries({ from, to, since, until, last, follow })
+  const refused = given.filter(([, value]) => value !== undefined).map(([name]) => `--${name}`)
+  if (refused.length === 0) return
+  throw new StratalogError(
+    'argument_invalid',
+    `--latest is the newest record of each key; it goes without ${refused.join(', ')}.`,
+  )
+}
+
+function latestOptions(session: Session, flags: ReadFlags): LatestReadOptions {
+  const { partition, limit, columns, asOf } = flags
+  return { ...given({ partition, limit, columns, asOf }), signal: session.signal }
+}
+
+/** What is not undefined. */
+function given(options: object): object {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+}
+
 function readOptions(session: Session, flags: ReadFlags): ReadOptions {
   const { partition, from, to, since, until, last, limit, columns, asOf } = flags
-  const given = Object.entries({
-    partition,
-    from,
-    to,
-    since,
-    until,
-    last,
-    limit,
-    columns,
-    asOf,
-  }).filter(([, value]) => value !== undefined)
-  return { ...Object.fromEntries(given), live: flags.follow === true, signal: session.signal }
+  const asked = given({ partition, from, to, since, until, last, limit, columns, asOf })
+  return { ...asked, live: flags.follow === true, signal: session.signal }
 }

@@ -1,6 +1,6 @@
 /** Bodies of appends: JSON, NDJSON and Arrow IPC, as what a log takes. */
 import { isUtf8 } from 'node:buffer'
-import type { Appendable } from '../../engine/log.ts'
+import type { Appendable } from '../../engine/appended-records.ts'
 import { type JsonRecord, parseJsonRecord } from '../../engine/json-record.ts'
 import { RequestProblem } from '../http-error.ts'
 import { jsonMessages } from '../streams/json-messages.ts'

@@ -1,6 +1,7 @@
 /** Logs over HTTP: which there are, making and changing them, appending to them and reading them. */
 import type { AppendOptions } from '../../engine/append-options.ts'
 import type { AlterLogOptions } from '../../engine/alter-log.ts'
+import type { BatchStream } from '../../engine/batch-stream.ts'
 import type { Log } from '../../engine/log.ts'
 import type { ReadOptions } from '../../engine/read-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
@@ -86,7 +87,8 @@ export function logRoutes(db: Stratalog): readonly Route[] {
       method: 'GET',
       path: '/v1/logs/{log}/records',
       scope: 'read',
-      summary: 'Read records by offset or time, and go on with what comes.',
+      summary:
+        'Read records by offset or time, and go on with what comes; or the newest of each key.',
       run: (exchange) => readRecords(exchange, db.log(logOf(exchange))),
     },
   ]
@@ -178,6 +180,7 @@ const READ_PARAMETERS = [
   'last',
   'columns',
   'live',
+  'latest',
   'format',
 ]
 
@@ -187,6 +190,15 @@ const SYSTEM_FIELDS: readonly Field[] = [
   { name: '_partition', type: 'int32', nullable: false },
   { name: '_time', type: 'timestamp[ms]', nullable: false },
 ]
+
+/** The newest record of each key. @throws RequestProblem `request_invalid`. */
+function latestOf({ query, gone }: Exchange, log: Log): BatchStream {
+  assertKnownParameters(query, ['latest', 'partition', 'limit', 'columns', 'format'])
+  const partition = wholeParameter(query, 'partition')
+  const limit = wholeParameter(query, 'limit')
+  const columns = listParameter(query, 'columns')
+  return log.latest({ ...given({ partition, limit, columns }), signal: gone })
+}
 
 async function readRecords(exchange: Exchange, log: Log): Promise<void> {
   const { query } = exchange
@@ -210,7 +222,7 @@ async function readRecords(exchange: Exchange, log: Log): Promise<void> {
     live,
     signal: live ? AbortSignal.any([exchange.gone, exchange.stopping]) : exchange.gone,
   }
-  const records = log.read(options)
+  const records = flagParameter(query, 'latest') ? latestOf(exchange, log) : log.read(options)
   const fields = [...log.describe().schema, ...SYSTEM_FIELDS]
   const shown = columns === undefined ? fields : fields.filter(({ name }) => columns.includes(name))
   await sendRecords(exchange, format, records, shown, live)

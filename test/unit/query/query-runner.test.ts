@@ -2,7 +2,10 @@ import { expect, test } from 'vitest'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import type { FromWorker, ToWorker, WorkerChannel } from '../../../src/query/protocol.ts'
+import type { QueryPorts } from '../../../src/query/query-ports.ts'
 import { QueryRunner } from '../../../src/query/query-runner.ts'
+import { sampleLog } from '../../support/query-logs.ts'
+import { sampleBatch, sampleSchema } from '../../support/sample-batches.ts'
 
 /** A worker that says what the test makes it say. */
 class ScriptedWorker implements WorkerChannel {
@@ -29,7 +32,11 @@ class ScriptedWorker implements WorkerChannel {
   }
 }
 
-function scriptedRunner(): { runner: QueryRunner; workers: ScriptedWorker[]; clock: VirtualClock } {
+function scriptedRunner(ports: Partial<QueryPorts> = {}): {
+  runner: QueryRunner
+  workers: ScriptedWorker[]
+  clock: VirtualClock
+} {
   const workers: ScriptedWorker[] = []
   const clock = new VirtualClock()
   const runner = new QueryRunner({
@@ -39,12 +46,16 @@ function scriptedRunner(): { runner: QueryRunner; workers: ScriptedWorker[]; clo
     viewOf: () => {
       throw new Error('there are no logs')
     },
+    logFacts: () => [],
+    snapshots: () => Promise.resolve([]),
+    latestOf: () => Promise.reject(new Error('there are no logs')),
     spawn: () => {
       const worker = new ScriptedWorker()
       workers.push(worker)
       return worker
     },
     segmentPath: () => Promise.reject(new Error('there are no segments')),
+    ...ports,
   })
   return { runner, workers, clock }
 }
@@ -73,6 +84,38 @@ test('a worker that dies fails its query, and the next query starts another', as
   })
   await expect(second).rejects.toMatchObject({ code: 'query_invalid' })
   expect(workers[1]?.isActive).toBe(false)
+})
+
+test('a worker that dies stops the look for newest records before their views are let go of', async () => {
+  const schema = sampleSchema({ id: 'utf8' })
+  const parts = [{ tier: 'memory', batches: [sampleBatch(schema, [{ id: 'a' }])] }] as const
+  const log = await sampleLog('', 'users', [parts], { keyColumn: 'id' })
+  let wasAborted: boolean | null = null
+  let signalled: AbortSignal | null = null
+  const { runner, workers } = scriptedRunner({
+    hasLog: (name) => name === 'users',
+    viewOf: () => {
+      const view = log.pin()
+      const release = (): void => {
+        wasAborted = signalled?.aborted ?? null
+        view.release()
+      }
+      return { ...view, release }
+    },
+    latestOf: (_view, signal) => {
+      signalled = signal
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('aborted')))
+      })
+    },
+  })
+  const query = runner.query('SELECT * FROM "users$latest"')
+  await settle()
+  workers[0]?.say({ kind: 'planned', query: 1, bounds: [[[]]] })
+  await settle()
+  workers[0]?.exit(new Error('out of luck'))
+  await expect(query).rejects.toMatchObject({ code: 'query_failed' })
+  expect(wasAborted).toBe(true)
 })
 
 test('a cancelled query is interrupted again until the worker has ended it', async () => {

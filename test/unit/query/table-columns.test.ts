@@ -5,10 +5,12 @@ import { parseTableName, tableColumns } from '../../../src/query/table-columns.t
 import { sampleLog } from '../../support/query-logs.ts'
 import { sampleSchema } from '../../support/sample-batches.ts'
 
-test('a table name is a log, or one side of it', () => {
-  expect(parseTableName('Clicks')).toEqual({ log: 'clicks', tiers: ['memory', 'disk', 'object'] })
-  expect(parseTableName('clicks$HOT')).toEqual({ log: 'clicks', tiers: ['memory'] })
-  expect(parseTableName('a.b-c$cold')).toEqual({ log: 'a.b-c', tiers: ['disk', 'object'] })
+test('a table name is a log, one side of it, or its newest records', () => {
+  const tiers = ['memory', 'disk', 'object']
+  expect(parseTableName('Clicks')).toEqual({ log: 'clicks', tiers, isLatest: false })
+  expect(parseTableName('clicks$Latest')).toEqual({ log: 'clicks', tiers, isLatest: true })
+  expect(parseTableName('clicks$HOT')).toMatchObject({ log: 'clicks', tiers: ['memory'] })
+  expect(parseTableName('a.b-c$cold')).toMatchObject({ log: 'a.b-c', tiers: ['disk', 'object'] })
   expect(parseTableName('clicks$warm')).toBeNull()
   expect(parseTableName('clicks$constructor')).toBeNull()
 })
