@@ -10,6 +10,7 @@ import { coldRead } from './cold-read.bench.ts'
 import { runBenchmark, type Benchmark } from './harness.ts'
 import { durableStreams } from './durable-streams.bench.ts'
 import { http } from './http.bench.ts'
+import { importBench } from './import.bench.ts'
 import { manifest } from './manifest.bench.ts'
 import { memoryFootprint } from './memory-footprint.bench.ts'
 import { pointMemory } from './point-memory.bench.ts'
@@ -20,6 +21,7 @@ import { restoreLazy } from './restore-lazy.bench.ts'
 import { restoreBench } from './restore.bench.ts'
 import { snapshot } from './snapshot.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
+import { sqlHot } from './sql-hot.bench.ts'
 import { sqlLatest } from './sql-latest.bench.ts'
 import { startup } from './startup.bench.ts'
 import { formatResult } from './table.ts'
@@ -39,12 +41,14 @@ const benchmarks: readonly Benchmark[] = [
   coldRead,
   requests,
   restoreBench,
+  sqlHot,
   sqlCold,
   sqlLatest,
   restoreLazy,
   http,
   durableStreams,
   snapshot,
+  importBench,
 ]
 
 const USAGE = 'usage: npm run bench -- [name...] [--quick] [--json] [--list] [--check]'

@@ -1,35 +1,21 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api'
+import { DuckDBInstance } from '@duckdb/node-api'
 import polars from 'nodejs-polars'
 import { Stratalog } from '../src/index.ts'
-import { appendToDuckdb, duckdbTable } from './append-peers.ts'
 import { secondsOf, type Benchmark, type Contender, type Scale, type Target } from './harness.ts'
-import { inBatches, makeRecords, RECORD_BYTES, type BenchRecord } from './records.ts'
+import { inBatches, makeRecords, type BenchRecord } from './records.ts'
+import {
+  APPEND_RECORDS,
+  openDuckdbTable,
+  queriesOver,
+  readLimit,
+  rowsChecksum,
+  rowsOf,
+} from './sql-questions.ts'
 import { makeTempDirectory } from './temp-directory.ts'
 
 const COUNTS: Readonly<Record<Scale, number>> = { full: 1_000_000, quick: 200_000, tiny: 2_500 }
-const APPEND_RECORDS = 10_000
-
-/** One percent of the records, by time, in the middle. */
-function onePercent(records: readonly BenchRecord[]): readonly [string, string] {
-  const at = (fraction: number): string =>
-    new Date(records[Math.floor(records.length * fraction)]?.ts ?? 0).toISOString().replace('Z', '')
-  return [at(0.5), at(0.51)]
-}
-
-function queriesOver(records: readonly BenchRecord[]): Readonly<Record<string, string>> {
-  const [since, until] = onePercent(records)
-  return {
-    'group by event':
-      'SELECT event, count(*) AS n, round(avg(price), 4) AS mean FROM events GROUP BY event ORDER BY event',
-    'one percent by time': `SELECT count(*) AS n, sum(amount) AS total FROM events WHERE ts >= TIMESTAMP '${since}' AND ts < TIMESTAMP '${until}'`,
-    'top 10': 'SELECT key, amount, price FROM events ORDER BY amount DESC, key, text LIMIT 10',
-    like: "SELECT count(*) AS n FROM events WHERE text LIKE '%zz%'",
-    '5-minute buckets':
-      'SELECT time_bucket(INTERVAL 5 MINUTE, ts)::VARCHAR AS bucket, count(*) AS n FROM events GROUP BY 1 ORDER BY 1 LIMIT 100',
-  }
-}
 
 const AGAINST_PARQUET: Target = { floor: 1 / 3, goal: 1 / 1.5 }
 const AGAINST_POLARS: Target = { floor: 1 / 1.5, goal: 1 }
@@ -130,11 +116,8 @@ interface ParquetPeer extends AsyncDisposable {
 
 async function openParquet(folder: string, records: readonly BenchRecord[]): Promise<ParquetPeer> {
   const file = join(folder, 'events.parquet')
-  const instance = await DuckDBInstance.create(':memory:')
-  const connection = await instance.connect()
-  await connection.run(duckdbTable)
-  await appendToDuckdb(connection, inBatches(records, APPEND_RECORDS))
-  await connection.run('ALTER TABLE events ALTER ts TYPE TIMESTAMP USING epoch_ms(ts)')
+  const table = await openDuckdbTable(records)
+  const { connection } = table
   await connection.run(`COPY events TO '${file}' (FORMAT parquet)`)
   return {
     oracle: async (sql) => rowsChecksum(await rowsOf(connection, sql)),
@@ -154,15 +137,8 @@ async function openParquet(folder: string, records: readonly BenchRecord[]): Pro
         return { value: seconds * 1_000, checksum: rowsChecksum(rows) }
       },
     }),
-    async [Symbol.asyncDispose]() {
-      connection.closeSync()
-      instance.closeSync()
-    },
+    [Symbol.asyncDispose]: () => table[Symbol.asyncDispose](),
   }
-}
-
-async function rowsOf(connection: DuckDBConnection, sql: string): Promise<readonly unknown[]> {
-  return (await connection.runAndReadAll(sql)).getRowObjectsJS()
 }
 
 /** Reads the files and answers `group by event`, as a fresh process would. */
@@ -186,26 +162,4 @@ function polarsGroupBy(files: readonly string[]): Contender {
       return { value: seconds * 1_000, checksum: rowsChecksum(rows) }
     },
   }
-}
-
-/** The bytes of all records, passed over once in memory. Only a query that prunes can be faster. */
-function readLimit(records: readonly BenchRecord[]): Contender {
-  return {
-    name: 'one pass over the bytes',
-    async measure() {
-      const bytes = Buffer.alloc(records.length * RECORD_BYTES, 1)
-      let found = 0
-      const seconds = await secondsOf(() => {
-        found = bytes.indexOf(2)
-      })
-      return { value: found < 0 ? seconds * 1_000 : 0, checksum: null }
-    },
-  }
-}
-
-/** Rows as text, numbers of every kind alike. */
-function rowsChecksum(rows: readonly unknown[]): string {
-  return JSON.stringify(rows, (_, value: unknown) =>
-    typeof value === 'bigint' || typeof value === 'number' ? String(value) : value,
-  )
 }

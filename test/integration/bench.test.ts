@@ -24,6 +24,7 @@ import { memoryFootprint } from '../../bench/memory-footprint.bench.ts'
 import { coldRead } from '../../bench/cold-read.bench.ts'
 import { durableStreams } from '../../bench/durable-streams.bench.ts'
 import { http } from '../../bench/http.bench.ts'
+import { importBench } from '../../bench/import.bench.ts'
 import { pointMemory } from '../../bench/point-memory.bench.ts'
 import { readMemory } from '../../bench/read-memory.bench.ts'
 import { recovery } from '../../bench/recovery.bench.ts'
@@ -32,6 +33,7 @@ import { restoreLazy } from '../../bench/restore-lazy.bench.ts'
 import { restoreBench } from '../../bench/restore.bench.ts'
 import { snapshot } from '../../bench/snapshot.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
+import { sqlHot } from '../../bench/sql-hot.bench.ts'
 import { sqlLatest } from '../../bench/sql-latest.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
 import { tiering } from '../../bench/tiering.bench.ts'
@@ -56,12 +58,14 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     coldRead,
     requests,
     restoreBench,
+    sqlHot,
     sqlCold,
     sqlLatest,
     restoreLazy,
     http,
     durableStreams,
     snapshot,
+    importBench,
   ])('$name', async (benchmark) => {
     let cases = 0
     for await (const result of runBenchmark(benchmark, 'tiny')) {
@@ -252,12 +256,14 @@ describe('the command', () => {
       'cold-read',
       'requests',
       'restore',
+      'sql-hot',
       'sql-cold',
       'sql-latest',
       'restore-lazy',
       'http',
       'durable-streams',
       'snapshot',
+      'import',
       '',
     ])
   })
@@ -266,7 +272,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-cold, sql-latest, restore-lazy, http, durable-streams, snapshot',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-hot, sql-cold, sql-latest, restore-lazy, http, durable-streams, snapshot, import',
     )
   })
 
