@@ -62,6 +62,13 @@ export type {
 } from './engine/status.ts'
 export type { MemoryMetrics, LogMemory } from './engine/memory-metrics.ts'
 export type { DumpOptions } from './engine/dump.ts'
+export {
+  exportRecords,
+  type ExportFormat,
+  type ExportOptions,
+  type ExportProgress,
+  type ExportedLog,
+} from './engine/export-records.ts'
 export type { ConsumeOptions } from './engine/shorthands.ts'
 export type { EnginePorts } from './engine/ports.ts'
 export type { RecoveryProgress } from './engine/recovery-progress.ts'

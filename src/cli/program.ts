@@ -21,6 +21,7 @@ import {
 } from './arguments.ts'
 import { addConfigFlags, addWhereFlags } from './config-flags.ts'
 import { type SetStatus, command } from './define-command.ts'
+import { addRangeFlags } from './record-flags.ts'
 import { addServerFlags } from './remote.ts'
 import type { Session } from './session.ts'
 import { addServerCommands } from './server-commands.ts'
@@ -111,20 +112,27 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     'read --archive s3://bucket/prefix --log events --since 2026-01-01 --format csv',
   )
     .addOption(logOption())
-    .option('--partition <p>', 'one partition only', wholeNumber)
-    .option('--from <offset>', 'first offset', wholeNumber)
-    .option('--to <offset>', 'end before this offset', wholeNumber)
-    .option('--since <time>', 'records from this time on', time)
-    .option('--until <time>', 'records before this time', time)
-    .option('--last <n>', 'the newest n records', wholeNumber)
-    .option('--limit <n>', 'at most n records', wholeNumber)
-    .option('--columns <a,b>', 'these columns only', list)
-    .option('--as-of <moment>', 'as it was at a snapshot, by name, or at a time', moment)
     .option('--follow', 'go on with records as they arrive')
     .addOption(formatOption(['table', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'))
-  addConfigFlags(addServerFlags(reading)).action(async (options) => {
+  addConfigFlags(addServerFlags(addRangeFlags(reading))).action(async (options) => {
     const { readRecords } = await import('./commands/read.ts')
     await readRecords(session, options)
+  })
+
+  const exporting = command(
+    program,
+    'export',
+    'Write records of a log to a file, which is there whole or not at all.',
+    'export --data-dir data --log events --output events.parquet',
+    'export --archive s3://bucket/prefix --log events --since 2026-01-01 --output events.csv.gz',
+  )
+    .addOption(logOption())
+    .requiredOption('--output <file>', 'its name; .gz and .zst compress it')
+    .option('--force', 'replace a file that is there')
+    .addOption(formatOption(['ndjson', 'csv', 'arrow', 'parquet'], 'where the name does not say'))
+  addConfigFlags(addServerFlags(addRangeFlags(exporting))).action(async (options) => {
+    const { exportLog } = await import('./commands/export.ts')
+    await exportLog(session, options)
   })
 
   const querying = command(

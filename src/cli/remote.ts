@@ -35,12 +35,12 @@ export class Remote {
 
   /** Null where the flags name no server. @throws StratalogError `argument_invalid`. */
   static of(session: Session, flags: FlagValues): Remote | null {
-    const { url, token, dataDir, archive, asOf } = flags
+    const { url, token, dataDir, archive } = flags
     if (typeof url !== 'string') return null
-    if (dataDir !== undefined || archive !== undefined || asOf !== undefined) {
+    if (dataDir !== undefined || archive !== undefined) {
       throw new StratalogError(
         'argument_invalid',
-        '--url goes without --data-dir, --archive and --as-of.',
+        '--url goes without --data-dir and --archive: the server has its own.',
       )
     }
     if (!/^https?:\/\/[^/?#]+\/?$/.test(url)) {
@@ -84,9 +84,9 @@ export class Remote {
   }
 
   /** Every byte of an answer, as they come. @throws StratalogError `server_unavailable` where it breaks off. */
-  async pipe(response: Response, write: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+  async *bytes(response: Response): AsyncGenerator<Uint8Array, void, undefined> {
     try {
-      for await (const bytes of response.body ?? []) await write(bytes)
+      for await (const bytes of response.body ?? []) yield bytes
     } catch (error) {
       this.#signal.throwIfAborted()
       throw new StratalogError('server_unavailable', 'The answer of the server broke off.', {

@@ -9,6 +9,7 @@ import { type FlagValues, givenPolicy, withoutPolicy } from '../config-flags.ts'
 import { type CreateFlags, createLogFromFlags } from '../create-log.ts'
 import { withReader, withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
+import { descriptionOf, remoteLog, remoteLogs } from '../remote-logs.ts'
 import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 
@@ -33,7 +34,7 @@ export async function describeLog(
   const log =
     remote === null
       ? await withReader(session, flags, async (reading) => reading.log(name).describe())
-      : await remoteLog(remote, name)
+      : descriptionOf(await remoteLog(remote, name))
   await showLog(session, log)
 }
 
@@ -106,28 +107,6 @@ export async function listLogs(session: Session, flags: FlagValues): Promise<voi
     { name: 'policy' },
   ]
   await session.terminal.write(renderTable(columns, rows))
-}
-
-type RemoteLog = LogDescription & { readonly ranges: unknown }
-
-/** Without what a server says beside the description. */
-function descriptionOf({ ranges: _ranges, ...description }: RemoteLog): LogDescription {
-  return description
-}
-
-async function remoteLog(remote: Remote, name: string): Promise<LogDescription> {
-  return descriptionOf(await remote.json<RemoteLog>(`/v1/logs/${encodeURIComponent(name)}`))
-}
-
-async function remoteLogs(remote: Remote): Promise<readonly LogDescription[]> {
-  const logs: LogDescription[] = []
-  for (let after: string | null = ''; after !== null;) {
-    const page: { readonly logs: readonly RemoteLog[]; readonly next: string | null } =
-      await remote.json('/v1/logs', { parameters: { after } })
-    logs.push(...page.logs.map(descriptionOf))
-    after = page.next
-  }
-  return logs
 }
 
 async function showLog(session: Session, log: LogDescription): Promise<void> {

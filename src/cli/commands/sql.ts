@@ -50,14 +50,14 @@ async function queryRemote(
   session: Session,
   remote: Remote,
   sql: string,
-  { param = [], timeout, maxRows }: SqlFlags,
+  { param = [], timeout, maxRows, asOf }: SqlFlags,
   format: OutputFormat | 'json',
 ): Promise<void> {
   // A server takes numbers as JSON has them; a bigint goes as text, which DuckDB casts.
   const parameters = param
     .map(parameterValue)
     .map((value) => (typeof value === 'bigint' ? String(value) : value))
-  const request = { method: 'POST', body: { sql, parameters, timeout, maxRows } } as const
+  const request = { method: 'POST', body: { sql, parameters, timeout, maxRows, asOf } } as const
   if (format === 'json')
     await session.terminal.write(`${JSON.stringify(await remote.json('/v1/sql', request))}\n`)
   else await writeRemoteRecords(session, remote, '/v1/sql', request, format)
