@@ -150,6 +150,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     .option('--as-of <moment>', 'every log as it was at a snapshot, by name, or at a time', moment)
     .option('--timeout <duration>', 'give up after this')
     .option('--max-rows <n>', 'refuse a bigger answer', positiveNumber)
+    .option('--explain', 'what it takes of each tier, and how it is done, instead of its rows')
   addConfigFlags(addServerFlags(querying)).action(async (statement: string, options) => {
     const { querySql } = await import('./commands/sql.ts')
     await querySql(session, statement, options)

@@ -4,7 +4,7 @@ import type { StratalogError } from '../base/errors.ts'
 import { damageOf } from '../log/segment-damage.ts'
 import type { LogView, SegmentSource, ViewSource } from '../log/log-view.ts'
 import { isNeeded, sourceRange } from './prune.ts'
-import type { QueryStats } from './query-result.ts'
+import type { QueryStats, SegmentCounts } from './query-result.ts'
 import type { LocalSegment, QueryPorts } from './query-ports.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import { type TableColumn, type TableName, parseTableName, tableColumns } from './table-columns.ts'
@@ -22,6 +22,15 @@ interface PinnedSource {
   readonly source: ViewSource
 }
 
+type SegmentTier = SegmentSource['tier']
+
+function countOf(
+  segments: ReadonlyMap<string, SegmentTier>,
+  tiers: readonly SegmentTier[],
+): number {
+  return [...segments.values()].filter((tier) => tiers.includes(tier)).length
+}
+
 /** Archived segments that are fetched at once. */
 const FETCHES_MAX = 8
 
@@ -32,8 +41,9 @@ export class PinnedTables {
   readonly #files = new Map<string, Promise<LocalSegment>>()
   /** Paths of damaged files; known to every query of the engine. */
   readonly #damaged: Set<string>
-  readonly #scanned = new Set<string>()
-  readonly #segments = new Set<string>()
+  // Segments by their id, with their tier.
+  readonly #scanned = new Map<string, SegmentTier>()
+  readonly #segments = new Map<string, SegmentTier>()
   #cache = { hits: 0, misses: 0 }
   #requests = 0
 
@@ -103,10 +113,14 @@ export class PinnedTables {
     )
   }
 
-  get stats(): Pick<QueryStats, 'segments' | 'cache' | 'requests'> {
-    const scanned = this.#scanned.size
+  get stats(): Pick<QueryStats, 'segments' | 'segmentsByTier' | 'cache' | 'requests'> {
+    const counts = (tiers: readonly SegmentTier[]): SegmentCounts => {
+      const scanned = countOf(this.#scanned, tiers)
+      return { scanned, pruned: countOf(this.#segments, tiers) - scanned }
+    }
     return {
-      segments: { scanned, pruned: this.#segments.size - scanned },
+      segments: counts(['disk', 'object']),
+      segmentsByTier: { disk: counts(['disk']), object: counts(['object']) },
       cache: this.#cache,
       requests: this.#requests,
     }
@@ -149,8 +163,9 @@ export class PinnedTables {
         sourceRange(table.view, partition, source, column),
       )
       if (source.tier !== 'memory') {
-        this.#segments.add(sourceId(logId, partition, source))
-        if (isKept) this.#scanned.add(sourceId(logId, partition, source))
+        const id = sourceId(logId, partition, source)
+        this.#segments.set(id, source.tier)
+        if (isKept) this.#scanned.set(id, source.tier)
       }
       return isKept
     })
