@@ -19,6 +19,7 @@ import {
   time,
   wholeNumber,
 } from './arguments.ts'
+import { addCompletionCommand } from './completion-command.ts'
 import { addConfigFlags, addWhereFlags } from './config-flags.ts'
 import { type SetStatus, command } from './define-command.ts'
 import { addRangeFlags } from './record-flags.ts'
@@ -46,6 +47,7 @@ export function buildProgram(session: Session, setStatus: SetStatus): Command {
   addLookCommands(program, session, setStatus)
   addServerCommands(program, session)
   addDemoCommand(program, session, setStatus)
+  addCompletionCommand(program, session)
   program.addHelpText(
     'after',
     `\nTry it:\n  stratalog demo\n\nEvery command has --help with examples.`,
@@ -77,7 +79,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     .option('--rejects <file>', 'write what was refused there, with reasons, as NDJSON')
     .option('--batch-records <n>', 'records in one append', positiveNumber)
   addCreateOptions(importing)
-  addConfigFlags(importing).action(async (files: string[], options) => {
+  addConfigFlags(addServerFlags(importing)).action(async (files: string[], options) => {
     const { importFiles } = await import('./commands/import.ts')
     await importFiles(session, files, options)
   })
@@ -99,7 +101,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
       ]),
     )
   addCreateOptions(appending)
-  addConfigFlags(appending, ['defaults.ack']).action(async (options) => {
+  addConfigFlags(addServerFlags(appending), ['defaults.ack']).action(async (options) => {
     const { appendLines } = await import('./commands/append.ts')
     await appendLines(session, options)
   })
@@ -185,7 +187,7 @@ function addLogCommands(program: Command, session: Session): void {
     'logs create metrics --data-dir data --archive s3://bucket/prefix --memory-ttl 1h --disk-ttl 7d',
   )
   addCreateOptions(creating)
-  addConfigFlags(creating).action(async (name: string, options) => {
+  addConfigFlags(addServerFlags(creating)).action(async (name: string, options) => {
     const { createLog } = await import('./commands/logs.ts')
     await createLog(session, name, options)
   })
@@ -211,7 +213,7 @@ function addLogCommands(program: Command, session: Session): void {
     'logs alter orders --data-dir data --mode persistent',
     'logs alter metrics --data-dir data --archive s3://bucket/prefix --disk-ttl 7d --reset ack',
   ).option('--reset <keys>', 'these keys of the policy go back to their defaults', list)
-  addConfigFlags(altering).action(async (name: string, options) => {
+  addConfigFlags(addServerFlags(altering)).action(async (name: string, options) => {
     const { alterLog } = await import('./commands/logs.ts')
     await alterLog(session, name, options)
   })
@@ -225,7 +227,7 @@ function addLogCommands(program: Command, session: Session): void {
   )
     .option('--log <names>', 'these logs only', list)
     .addOption(new Option('--to <tier>', 'the tier').choices(['disk', 'object']))
-  addConfigFlags(now).action(async (options) => {
+  addConfigFlags(addServerFlags(now)).action(async (options) => {
     const { tierNow } = await import('./commands/tier.ts')
     await tierNow(session, options)
   })
@@ -235,7 +237,7 @@ function addLogCommands(program: Command, session: Session): void {
     'What moves next, when and why; what lags, and what failed.',
     'tier describe --data-dir data --archive s3://bucket/prefix',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(tierDescribing).action(async (options) => {
+  addConfigFlags(addServerFlags(tierDescribing)).action(async (options) => {
     const { tierDescribe } = await import('./commands/tier.ts')
     await tierDescribe(session, options)
   })
@@ -245,7 +247,7 @@ function addLogCommands(program: Command, session: Session): void {
     'Make one segment of each run of small neighbours.',
     'tier compact --data-dir data --archive s3://bucket/prefix --log clicks',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(compacting).action(async (options) => {
+  addConfigFlags(addServerFlags(compacting)).action(async (options) => {
     const { tierCompact } = await import('./commands/tier.ts')
     await tierCompact(session, options)
   })
@@ -256,7 +258,7 @@ function addLogCommands(program: Command, session: Session): void {
     'tier pause --data-dir data',
     'tier pause --data-dir data --log clicks',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(pausing).action(async (options) => {
+  addConfigFlags(addServerFlags(pausing)).action(async (options) => {
     const { tierPause } = await import('./commands/tier.ts')
     await tierPause(session, options, 'pause')
   })
@@ -266,7 +268,7 @@ function addLogCommands(program: Command, session: Session): void {
     'Move again what was paused.',
     'tier resume --data-dir data',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(resuming).action(async (options) => {
+  addConfigFlags(addServerFlags(resuming)).action(async (options) => {
     const { tierPause } = await import('./commands/tier.ts')
     await tierPause(session, options, 'resume')
   })
@@ -276,7 +278,7 @@ function addLogCommands(program: Command, session: Session): void {
     'Make a log that only the archive has a log of this directory.',
     'tier attach --data-dir data --archive s3://bucket/prefix --log clicks',
   ).addOption(logOption())
-  addConfigFlags(attaching).action(async (options) => {
+  addConfigFlags(addServerFlags(attaching)).action(async (options) => {
     const { tierAttach } = await import('./commands/tier.ts')
     await tierAttach(session, options)
   })
@@ -286,7 +288,7 @@ function addLogCommands(program: Command, session: Session): void {
     'Forget a log that lies wholly in the archive, which keeps it.',
     'tier detach --data-dir data --archive s3://bucket/prefix --log clicks',
   ).addOption(logOption())
-  addConfigFlags(detaching).action(async (options) => {
+  addConfigFlags(addServerFlags(detaching)).action(async (options) => {
     const { tierDetach } = await import('./commands/tier.ts')
     await tierDetach(session, options)
   })
@@ -302,7 +304,7 @@ function addLogCommands(program: Command, session: Session): void {
         duration,
       ),
     )
-  addConfigFlags(collecting).action(async (options) => {
+  addConfigFlags(addServerFlags(collecting)).action(async (options) => {
     const { tierCollect } = await import('./commands/tier.ts')
     await tierCollect(session, options)
   })
@@ -344,7 +346,7 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--at-offset <offset>', 'the first offset that is not shared', wholeNumber)
     .option('--at <time>', 'what had been appended by then is shared', time)
     .option('--snapshot <name>', 'what this snapshot holds is shared')
-  addConfigFlags(forking).action(async (options) => {
+  addConfigFlags(addServerFlags(forking)).action(async (options) => {
     const { forkLog } = await import('./commands/logs.ts')
     await forkLog(session, options)
   })
@@ -413,7 +415,7 @@ function addLookCommands(program: Command, session: Session, setStatus: SetStatu
     'dump --data-dir data',
     'dump --archive s3://bucket/prefix --log orders,clicks > state.ndjson',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(dumping).action(async (options) => {
+  addConfigFlags(addServerFlags(dumping)).action(async (options) => {
     const { dumpState } = await import('./commands/dump.ts')
     await dumpState(session, options)
   })
@@ -424,7 +426,7 @@ function addLookCommands(program: Command, session: Session, setStatus: SetStatu
     'verify --data-dir data',
     'verify --data-dir data --archive s3://bucket/prefix --json',
   )
-  addWhereFlags(verifying).action(async (options) => {
+  addWhereFlags(addServerFlags(verifying)).action(async (options) => {
     const { verify } = await import('./commands/verify.ts')
     await verify(session, options, setStatus)
   })
@@ -435,7 +437,7 @@ function addLookCommands(program: Command, session: Session, setStatus: SetStatu
     'scrub --data-dir data --archive s3://bucket/prefix',
     'scrub --data-dir data --archive s3://bucket/prefix --repair',
   ).option('--repair', 'make damaged and missing copies again; nobody else may write the directory')
-  addConfigFlags(scrubbing).action(async (options) => {
+  addConfigFlags(addServerFlags(scrubbing)).action(async (options) => {
     const { scrub } = await import('./commands/scrub.ts')
     await scrub(session, options, setStatus)
   })

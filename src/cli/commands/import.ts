@@ -1,7 +1,7 @@
 /** `import`: files in one of several formats into a log. */
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
-import { withWriter } from '../engine-access.ts'
+import { withTargets } from '../create-log.ts'
 import { type ImportFlags, ImportJob, type ImportReport, checkInputs } from '../input/import-job.ts'
 import { Rejects } from '../input/rejects.ts'
 import { type Session, note, writeDocument } from '../session.ts'
@@ -48,8 +48,8 @@ async function runJob(
   rejects: Rejects,
 ): Promise<ImportReport> {
   try {
-    return await withWriter(session, flags, async (db, config) => {
-      const job = new ImportJob(session, db, config, flags, rejects)
+    return await withTargets(session, flags, async (open) => {
+      const job = new ImportJob(session, open, flags, rejects)
       for (const name of files) await job.add(name)
       return await job.report()
     })

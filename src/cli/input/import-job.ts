@@ -4,12 +4,10 @@ import { StratalogError, toStratalogError } from '../../base/errors.ts'
 import { formatCount } from '../../base/units.ts'
 import { parseArrowIpc } from '../../format/arrow-input.ts'
 import { scanFile } from '../../query/file-scan.ts'
-import type { StratalogOptions } from '../../engine/config.ts'
 import type { LogDescription } from '../../engine/log-description.ts'
-import type { Log } from '../../engine/log.ts'
-import type { Stratalog } from '../../engine/stratalog.ts'
-import { type FlagValues, givenPolicy } from '../config-flags.ts'
-import { type CreateFlags, type LogHints, openOrCreateLog } from '../create-log.ts'
+import type { AppendTarget, ColumnRecords } from '../append-target.ts'
+import type { FlagValues } from '../config-flags.ts'
+import type { CreateFlags, LogHints, OpenTarget } from '../create-log.ts'
 import { Progress } from '../progress.ts'
 import { type Session, note } from '../session.ts'
 import { COMBINED_FIELDS, COMBINED_TIME_COLUMN, parseCombinedLine } from './combined.ts'
@@ -17,7 +15,7 @@ import { type InputFile, openInput } from './input-file.ts'
 import { type InputFormat, assertNotJson, detectFormat } from './input-format.ts'
 import { parseJsonRecord } from '../../engine/json-record.ts'
 import { type LineBlock, splitLines } from './lines.ts'
-import { type ColumnRecords, LogImporter, type SourceRecord } from './log-importer.ts'
+import { LogImporter, type SourceRecord } from './log-importer.ts'
 import type { Rejects } from './rejects.ts'
 
 export interface ImportFlags extends FlagValues, CreateFlags {
@@ -71,23 +69,15 @@ function formatOf(name: string, { head }: InputFile, asked: ImportFlags['format'
 
 export class ImportJob {
   readonly #session: Session
-  readonly #db: Stratalog
-  readonly #config: StratalogOptions
+  readonly #openTarget: OpenTarget
   readonly #flags: ImportFlags
   readonly #rejects: Rejects
-  #target: { readonly log: Log; readonly importer: LogImporter } | null = null
+  #opened: Opened | null = null
   #inputBytes = 0
 
-  constructor(
-    session: Session,
-    db: Stratalog,
-    config: StratalogOptions,
-    flags: ImportFlags,
-    rejects: Rejects,
-  ) {
+  constructor(session: Session, openTarget: OpenTarget, flags: ImportFlags, rejects: Rejects) {
     this.#session = session
-    this.#db = db
-    this.#config = config
+    this.#openTarget = openTarget
     this.#flags = flags
     this.#rejects = rejects
   }
@@ -102,11 +92,11 @@ export class ImportJob {
       // DuckDB reads these by itself, and does not say how far it is.
       const total = format === 'csv' || format === 'parquet' ? null : input.length
       const tell = (): void => {
-        const records = this.#target?.importer.records ?? 0
+        const records = this.#opened?.importer.records ?? 0
         progress.update({ done: input.bytesRead(), total, records, unit: 'bytes' })
       }
       await this.#read(format, input, tell)
-      await this.#target?.importer.flush()
+      await this.#opened?.importer.flush()
       this.#inputBytes += input.length ?? input.bytesRead()
     } catch (error) {
       this.#session.signal.throwIfAborted()
@@ -120,7 +110,7 @@ export class ImportJob {
 
   /** The error, with what was acknowledged before it: those records stay. */
   async #withTaken(thrown: unknown, path: string): Promise<StratalogError> {
-    const importer = this.#target?.importer
+    const importer = this.#opened?.importer
     await importer?.flush().catch(() => {})
     const records = importer?.records ?? 0
     if (records > 0) note(this.#session, `${formatCount(records)} records were imported before.`)
@@ -133,11 +123,11 @@ export class ImportJob {
 
   /** The log is made even when no input had a record: the command says that it will be there. */
   async report(): Promise<ImportReport> {
-    const { log, importer } = await this.#open({})
+    const { target, importer } = await this.#open({})
     return {
       records: importer.records,
       inputBytes: this.#inputBytes,
-      schema: log.describe().schema,
+      schema: (await target.describe()).schema,
       offsets: importer.ranges,
     }
   }
@@ -213,26 +203,27 @@ export class ImportJob {
   ): Promise<void> {
     for await (const chunk of chunks) {
       this.#session.signal.throwIfAborted()
-      const { importer } = await this.#open(this.#target === null ? { fields: chunk.fields } : {})
+      const { importer } = await this.#open(this.#opened === null ? { fields: chunk.fields } : {})
       await importer.addColumns(chunk)
       tell()
     }
   }
 
-  async #open(hints: LogHints): Promise<{ readonly log: Log; readonly importer: LogImporter }> {
-    if (this.#target !== null) return this.#target
-    const log = await openOrCreateLog(this.#db, this.#flags.log, this.#flags, {
-      storage: this.#config.defaults ?? {},
-      given: givenPolicy(this.#flags),
-      hints,
-    })
-    const importer = new LogImporter(log, this.#rejects, {
+  async #open(hints: LogHints): Promise<Opened> {
+    if (this.#opened !== null) return this.#opened
+    const target = await this.#openTarget(this.#flags.log, hints)
+    const importer = new LogImporter(target, this.#rejects, {
       batchRecords: this.#flags.batchRecords ?? BATCH_RECORDS,
       signal: this.#session.signal,
     })
-    this.#target = { log, importer }
-    return this.#target
+    this.#opened = { target, importer }
+    return this.#opened
   }
+}
+
+interface Opened {
+  readonly target: AppendTarget
+  readonly importer: LogImporter
 }
 
 type ParseLine = typeof parseJsonRecord
