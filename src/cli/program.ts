@@ -389,9 +389,11 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     'Rehearse a restore: restore, verify, measure, and say PASS or FAIL.',
     'drill --archive s3://bucket/prefix',
     'drill --archive s3://bucket/prefix --against data --report drill.md',
+    'drill --archive s3://bucket/prefix --against http://127.0.0.1:8080',
   )
     .option('--sample <part>', 'restore and verify only this part of it, such as 0.1', fraction)
-    .option('--against <dir>', 'compare with this data directory')
+    .option('--against <place>', 'compare with this data directory, or with http://… of a server')
+    .option('--token <token>', 'the token for that server; or in STRATALOG_TOKEN')
     .option('--check <sql>', 'a question whose answer is checked; may be given again', repeated)
     .option('--expect <json>', 'the answer to the check before it', repeated)
     .option('--report <file>', 'write a report: .md or .html')

@@ -43,9 +43,13 @@ export class Remote {
     const { url, token } = flags
     if (typeof url !== 'string') return null
     if (!/^https?:\/\/[^/?#]+\/?$/.test(url)) {
-      throw new StratalogError('argument_invalid', `--url is http://host:port; got ${url}.`, {
-        details: { url },
-      })
+      throw new StratalogError(
+        'argument_invalid',
+        `A server is named as http://host:port; got ${url}.`,
+        {
+          details: { url },
+        },
+      )
     }
     assertNoEngineFlags(flags)
     const given = typeof token === 'string' ? token : process.env['STRATALOG_TOKEN']

@@ -6,6 +6,7 @@ import type { Random } from '../base/random.ts'
 import type { Stratalog } from '../engine/stratalog.ts'
 import { engineRoutes } from './api/engine-routes.ts'
 import { type EnginePlaces, fileRoutes } from './api/file-routes.ts'
+import { liveRoutes } from './api/live-routes.ts'
 import { logRoutes } from './api/log-routes.ts'
 import { sqlRoutes } from './api/sql-routes.ts'
 import { healthRoutes } from './health-routes.ts'
@@ -107,6 +108,7 @@ function routesOf(db: Stratalog, places: EnginePlaces, ports: ServePorts): reado
     ...sqlRoutes(db),
     ...engineRoutes(db),
     ...fileRoutes(db, places),
+    ...liveRoutes(db),
     ...streamRoutes(() => StreamRegistry.open(db, isDurable, ports), ports),
   ]
   return routes

@@ -65,5 +65,9 @@ function tierRows(stats: QueryStats): readonly (readonly (string | number)[])[] 
 
 function planOf({ columns, rows }: QueryJson): string {
   const at = columns.findIndex(({ name }) => name === 'explain_value')
-  return rows.map((row) => String(row[at] ?? '').trimEnd()).join('\n')
+  const texts = rows.map((row) => row[at])
+  return texts
+    .filter((text) => typeof text === 'string')
+    .map((text) => text.trimEnd())
+    .join('\n')
 }
