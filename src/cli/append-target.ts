@@ -6,6 +6,7 @@ import { encodeIpcStream } from '../format/arrow-output.ts'
 import type { ColumnData } from '../format/column.ts'
 import { APPEND_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts'
 import type { AckLevel } from '../format/manifest.ts'
+import type { Producer } from '../format/producer.ts'
 import type { Field } from '../format/schema.ts'
 import type { JsonRecord } from '../engine/json-record.ts'
 import type { LogDescription } from '../engine/log-description.ts'
@@ -24,11 +25,13 @@ export interface ColumnRecords {
 export interface TargetOptions {
   readonly partition?: number
   readonly ack?: AckLevel
+  readonly producer?: Producer
 }
 
 export interface AppendTarget {
   readonly partitions: number
   readonly keyColumn: string | null
+  readonly timeColumn: string | null
   /** Appends that may be under way at once and still come in order. */
   readonly inFlightMax: number
   readonly appendBytesMax: number
@@ -46,10 +49,11 @@ export interface AppendTarget {
 const IN_FLIGHT_MAX = 256
 
 export function localTarget(log: Log): AppendTarget {
-  const { partitions, keyColumn } = log.describe()
+  const { partitions, keyColumn, timeColumn } = log.describe()
   return {
     partitions,
     keyColumn,
+    timeColumn,
     inFlightMax: IN_FLIGHT_MAX,
     appendBytesMax: APPEND_BYTES_MAX,
     sizeOf: columnBytes,
@@ -61,21 +65,31 @@ export function localTarget(log: Log): AppendTarget {
 /** Records go as NDJSON, columns as an Arrow stream. Requests may pass one another, so there is one at a time. */
 export function remoteTarget(
   remote: Remote,
-  { name, partitions, keyColumn }: RemoteLog,
+  { name, partitions, keyColumn, timeColumn }: RemoteLog,
 ): AppendTarget {
   return {
     partitions,
     keyColumn,
+    timeColumn,
     inFlightMax: 1,
     appendBytesMax: VALUE_BYTES_MAX,
     sizeOf: (column) => columnBytes(flattenColumn(column)),
-    append: (records, { partition, ack }) =>
+    append: (records, { partition, ack, producer }) =>
       remote.json<AppendResult>(`${logPath(name)}/records`, {
         method: 'POST',
         parameters: { partition, ack },
+        ...(producer === undefined ? {} : { headers: producerHeaders(producer) }),
         records: 'fields' in records ? columnBody(records) : rowBody(records),
       }),
     describe: async () => descriptionOf(await remoteLog(remote, name)),
+  }
+}
+
+function producerHeaders({ producerId, epoch, sequence }: Producer): Record<string, string> {
+  return {
+    'producer-id': producerId,
+    'producer-epoch': String(epoch),
+    'producer-seq': String(sequence),
   }
 }
 

@@ -68,7 +68,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     'import --data-dir data --log requests --format combined access.log.gz',
     'zcat events.ndjson.gz | stratalog import --data-dir data --log events -',
   )
-    .argument('<file...>', `files, or '-' for standard input`)
+    .argument('<file...>', `files, patterns such as 'logs/*.gz', or '-' for standard input`)
     .addOption(logOption())
     .addOption(
       formatOption(
@@ -78,6 +78,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     )
     .option('--rejects <file>', 'write what was refused there, with reasons, as NDJSON')
     .option('--batch-records <n>', 'records in one append', positiveNumber)
+    .option('--resume <file>', 'note there how far it is, and go on where the last one stopped')
   addCreateOptions(importing)
   addConfigFlags(addServerFlags(importing)).action(async (files: string[], options) => {
     const { importFiles } = await import('./commands/import.ts')

@@ -24,6 +24,7 @@ export interface RemoteRequest {
   readonly body?: object
   /** Sent as it is, in place of `body`. */
   readonly records?: { readonly contentType: string; readonly bytes: string | Uint8Array }
+  readonly headers?: Readonly<Record<string, string>>
   readonly parameters?: Readonly<Record<string, string | number | boolean | undefined>>
 }
 
@@ -65,7 +66,7 @@ export class Remote {
 
   /** An answer that is none of an error. @throws StratalogError what the server said, `server_unavailable`. */
   async ask(path: string, request: RemoteRequest = {}): Promise<IncomingMessage> {
-    const { method = 'GET', body, records, parameters = {} } = request
+    const { method = 'GET', body, records, headers = {}, parameters = {} } = request
     const url = new URL(`${this.#url}${path}`)
     for (const [name, value] of Object.entries(parameters))
       if (value !== undefined) url.searchParams.set(name, String(value))
@@ -76,6 +77,7 @@ export class Remote {
       answer = await sendRequest(url, {
         method,
         headers: {
+          ...headers,
           ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
           ...(sent === undefined ? {} : { 'content-type': contentType }),
         },

@@ -5,8 +5,10 @@
 import { isStratalogError } from '../../base/errors.ts'
 import { sliceColumn } from '../../format/column.ts'
 import { APPEND_ROWS_MAX } from '../../format/limits.ts'
+import type { AckLevel } from '../../format/manifest.ts'
 import type { JsonRecord } from '../../engine/json-record.ts'
 import type { AppendTarget, ColumnRecords, TargetOptions } from '../append-target.ts'
+import type { ImportNotes } from './import-notes.ts'
 import { columnsByPartition, groupByPartition } from './partition-groups.ts'
 import type { Rejects } from './rejects.ts'
 
@@ -27,6 +29,9 @@ export interface AppendedRange {
 export interface ImporterOptions {
   readonly batchRecords: number
   readonly signal: AbortSignal
+  readonly ack?: AckLevel
+  /** Where it is noted how far the import is, where it is. */
+  readonly notes?: ImportNotes
 }
 
 /** Codes of errors that are the fault of a record, not of the log or the machine. */
@@ -79,9 +84,18 @@ export class LogImporter {
         const end = Math.min(records.length, start + rowsMax)
         const columns = records.columns.map((column) => sliceColumn(column, start, end))
         const part = { fields: records.fields, columns, length: end - start }
-        await this.#enqueue(() => this.#append(part, options))
+        await this.#enqueue(() => this.#appendColumns(part, options))
       }
     }
+  }
+
+  /** Sends as one append what an import sent so that broke off. */
+  async addAgain(rows: readonly SourceRecord[]): Promise<void> {
+    await this.#enqueue(() => this.#appendRows(rows))
+  }
+
+  async addColumnsAgain(records: ColumnRecords): Promise<void> {
+    await this.#enqueue(() => this.#appendColumns(records, {}))
   }
 
   /** Resolves when all that was added is acknowledged. */
@@ -99,11 +113,13 @@ export class LogImporter {
   }
 
   async #appendRows(rows: readonly SourceRecord[]): Promise<void> {
-    if (rows.length === 0) return
+    const last = rows.at(-1)
+    if (last === undefined) return
     try {
       await this.#append(
         rows.map(({ record }) => record),
         {},
+        last.line + 1,
       )
     } catch (error) {
       if (!isStratalogError(error) || !RECORD_FAULTS.has(error.code)) throw error
@@ -111,6 +127,7 @@ export class LogImporter {
       if (rows.length === 1 && only !== undefined) {
         const { file, line, text } = only
         await this.#rejects.add({ file, line, text, reason: reasonOf(error.message) })
+        this.#options.notes?.passed(line + 1)
         return
       }
       const named = error.details['row']
@@ -131,11 +148,25 @@ export class LogImporter {
     return Math.max(1, Math.min(APPEND_ROWS_MAX, rows))
   }
 
+  async #appendColumns(records: ColumnRecords, options: TargetOptions): Promise<void> {
+    const start = this.#options.notes?.unfinished.from ?? 0
+    await this.#append(records, options, start + records.length)
+  }
+
+  /** @param to the place behind the records in their input. */
   async #append(
     records: readonly JsonRecord[] | ColumnRecords,
     options: TargetOptions,
+    to: number,
   ): Promise<void> {
-    const done = await this.#target.append(records, options)
+    const { notes, ack } = this.#options
+    const producer = await notes?.intend(to)
+    const done = await this.#target.append(records, {
+      ...options,
+      ...(ack === undefined ? {} : { ack }),
+      ...(producer === undefined ? {} : { producer }),
+    })
+    notes?.appended()
     this.#records += done.count
     const range = this.#ranges.get(done.partition)
     const end = done.offset + done.count
