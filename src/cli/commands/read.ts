@@ -47,6 +47,8 @@ export async function readRecords(session: Session, flags: ReadFlags): Promise<v
       await output.write(batch)
       if (session.terminal.outputClosed) return
     }
+    // Following has no end but this one.
+    session.signal.throwIfAborted()
     await output.end(readFields(log.describe(), flags.columns))
   })
 }

@@ -55,8 +55,9 @@ export async function sendRecords(
     return encoder.begin(fields)
   }
   if (isLive) {
-    begin(fieldsOfNone)
+    const start = begin(fieldsOfNone)
     exchange.response.flushHeaders()
+    if (start.length > 0 && !(await exchange.write(start))) return
   }
   for await (const chunk of chunks) {
     const isThere = isBegun || (await exchange.write(begin(chunk.fields)))
