@@ -4,7 +4,6 @@ import process from 'node:process'
 import { type Command, Option } from 'commander'
 import { ERROR_CODES, type ErrorCode, StratalogError } from '../base/errors.ts'
 import { type FlagValues, assertNoEngineFlags } from './config-flags.ts'
-import { sendRequest } from './http-request.ts'
 import type { Session } from './session.ts'
 
 /** Adds `--url` and `--token`, for a command that can ask a server instead of files. */
@@ -72,6 +71,8 @@ export class Remote {
       if (value !== undefined) url.searchParams.set(name, String(value))
     const sent = body === undefined ? records?.bytes : JSON.stringify(body)
     const contentType = records?.contentType ?? 'application/json'
+    // Not for the parser: few commands ask a server, and every one would wait for this.
+    const { sendRequest } = await import('./http-request.ts')
     let answer: IncomingMessage
     try {
       answer = await sendRequest(url, {

@@ -1,5 +1,4 @@
-/** What a drill holds an archive against: the live logs, and hashes of their records. */
-import { hashOfLog, liveLogs } from '../../engine/live-logs.ts'
+/** What a drill holds an archive against: the live logs, and hashes of their records. Loaded when they are asked for. */
 import type { Stratalog } from '../../engine/stratalog.ts'
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
 import type { OffsetRange } from '../../replay/live-side.ts'
@@ -17,7 +16,10 @@ export function liveRoutes(db: Stratalog): readonly Route[] {
       scope: 'read',
       summary:
         'What every log is at this point: offsets, schema, and the objects that it counts on.',
-      run: (exchange) => exchange.sendJson(200, { logs: liveLogs(db) }),
+      run: async (exchange) => {
+        const { liveLogs } = await import('../../engine/live-logs.ts')
+        exchange.sendJson(200, { logs: liveLogs(db) })
+      },
     },
     {
       method: 'POST',
@@ -29,6 +31,7 @@ export function liveRoutes(db: Stratalog): readonly Route[] {
         const body = await exchange.jsonBody(VALUE_BYTES_MAX)
         assertKnownKeys(body, ['schemaId', 'ranges'])
         const asked = { schemaId: wholeOf(body['schemaId']), ranges: rangesOf(body['ranges']) }
+        const { hashOfLog } = await import('../../engine/live-logs.ts')
         exchange.sendJson(200, { hash: await hashOfLog(db, logOf(exchange), asked, exchange.gone) })
       },
     },
