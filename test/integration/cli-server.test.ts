@@ -1,5 +1,5 @@
 /** Every command that changes or looks after logs does on a server what it does on a directory. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { CliPlace, EVENTS, EVENTS_NDJSON } from '../support/cli-place.ts'
 import { jsonLines, runCli, runJson } from '../support/cli.ts'
 import { TestServer } from '../support/server.ts'
@@ -260,9 +260,9 @@ test('a command that works on files only says so', async () => {
 
 test('a server without files says so where they are asked for', async () => {
   const memory = await TestServer.start([])
+  onTestFinished(async () => void (await memory.stop()))
   const url = ['--url', memory.url]
   expect(await failure('verify', ...url)).toEqual([2, 'argument_invalid'])
   expect(await failure('snapshot', 'diff', 'a', 'b', ...url)).toEqual([2, 'argument_invalid'])
   expect(await failure('tier', 'collect', ...url)).toEqual([2, 'argument_invalid'])
-  await memory.stop()
 })
