@@ -1,4 +1,4 @@
-/** What a drill holds an archive against: the live logs, and hashes of their records. Loaded when they are asked for. */
+/** What a drill holds an archive against: the live logs, and hashes of their records. Loaded when it is asked for. */
 import type { Stratalog } from '../../engine/stratalog.ts'
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
 import type { OffsetRange } from '../../replay/live-side.ts'
