@@ -25,6 +25,7 @@ export type {
 export type { PlanRestoreOptions, RestoreArchiveOptions } from './engine/restore-archive.ts'
 export type { DrillArchiveOptions, DrillCheckOptions } from './engine/drill-archive.ts'
 export type { DrillReport } from './replay/drill-report.ts'
+export type { LiveSide } from './replay/live-side.ts'
 export type { RestoreForecast } from './snapshot/forecast-restore.ts'
 export type { RestoreSummary } from './snapshot/plan-restore.ts'
 export type { RestoreProgress, RestoreResult } from './snapshot/restore.ts'
@@ -65,6 +66,13 @@ export type {
 } from './engine/status.ts'
 export type { MemoryMetrics, LogMemory } from './engine/memory-metrics.ts'
 export type { DumpOptions } from './engine/dump.ts'
+export {
+  exportRecords,
+  type ExportFormat,
+  type ExportOptions,
+  type ExportProgress,
+  type ExportedLog,
+} from './engine/export-records.ts'
 export type { ConsumeOptions } from './engine/shorthands.ts'
 export type { EnginePorts } from './engine/ports.ts'
 export type { RecoveryProgress } from './engine/recovery-progress.ts'

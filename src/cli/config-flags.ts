@@ -298,6 +298,20 @@ export function withoutPolicy(values: FlagValues): FlagValues {
   return Object.fromEntries(Object.entries(values).filter(([name]) => !names.has(name)))
 }
 
+/** For a server, which opened its engine itself. @throws StratalogError `argument_invalid` for a flag that says how. */
+export function assertNoEngineFlags(values: FlagValues): void {
+  const flag = [...WHERE_FLAGS, ...ENGINE_FLAGS].find(
+    (known) => flagValue(known, values) !== undefined,
+  )
+  if (flag === undefined) return
+  const [name = ''] = flag.flags.split(' ')
+  throw new StratalogError(
+    'argument_invalid',
+    `${name} goes without --url: the server opened its engine, with settings of its own.`,
+    { details: { flag: name } },
+  )
+}
+
 function addFlag(command: Command, flag: ConfigFlag): void {
   // The positive flag comes first: without it the parser would make every `--no-x` true by
   // default and hide whether it was given.

@@ -1,12 +1,18 @@
 /** Making a log from flags, and finding the one that is there. */
 import { readFile } from 'node:fs/promises'
-import { StratalogError } from '../base/errors.ts'
+import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
 import { tryParseBytes, tryParseDuration } from '../base/units.ts'
 import { type ColumnType, type Field, isColumnType } from '../format/schema.ts'
 import type { StorageOptions } from '../engine/config.ts'
-import type { Log } from '../engine/log.ts'
-import type { Stratalog } from '../engine/stratalog.ts'
+import type { CreateLogOptions } from '../engine/create-log.ts'
+import type { LogDescription } from '../engine/log-description.ts'
+import { type AppendTarget, localTarget, remoteTarget } from './append-target.ts'
+import { type FlagValues, givenConfiguration, givenPolicy } from './config-flags.ts'
+import { withWriter } from './engine-access.ts'
+import { type RemoteLog, remoteLog } from './remote-logs.ts'
+import { Remote } from './remote.ts'
+import type { Session } from './session.ts'
 
 /** The flags of every command that can make a log. */
 export interface CreateFlags {
@@ -22,52 +28,86 @@ export interface LogHints {
   readonly timeColumn?: string
 }
 
-export async function createLogFromFlags(
-  db: Stratalog,
-  name: string,
+/** What the flags say of a log that is made. */
+export async function createOptions(
   flags: CreateFlags,
   storage: StorageOptions,
   hints: LogHints = {},
-): Promise<Log> {
+): Promise<CreateLogOptions> {
   const schema = flags.schema === undefined ? hints.fields : await readSchemaFile(flags.schema)
   const timeColumn = flags.timeColumn ?? hints.timeColumn
-  return await db.createLog(name, {
+  return {
     storage,
     ...(schema === undefined ? {} : { schema }),
     ...(timeColumn === undefined ? {} : { timeColumn }),
     ...(flags.partitions === undefined ? {} : { partitions: flags.partitions }),
     ...(flags.keyColumn === undefined ? {} : { keyColumn: flags.keyColumn }),
-  })
+  }
 }
 
-export interface LogWishes {
-  /** The policy of a log that is made. */
-  readonly storage: StorageOptions
-  /** What flags alone say of the policy: it must hold for a log that is there. */
-  readonly given: Readonly<Record<string, unknown>>
-  readonly hints?: LogHints
+/**
+ * Opens the log that records go to; one that is not there is made.
+ * @throws StratalogError `argument_invalid` when it is there and flags say that it is another one.
+ */
+export type OpenTarget = (name: string, hints?: LogHints) => Promise<AppendTarget>
+
+/** Runs with what opens logs of a server or of a data directory, whichever the flags name. */
+export async function withTargets<T>(
+  session: Session,
+  flags: CreateFlags & FlagValues,
+  use: (open: OpenTarget) => Promise<T>,
+): Promise<T> {
+  const remote = Remote.of(session, flags)
+  if (remote !== null) return await use((name, hints) => openRemote(remote, name, flags, hints))
+  return await withWriter(session, flags, (db, { defaults = {} }) =>
+    use(async (name, hints) => {
+      const wanted = parseLogName(name)
+      const isThere = db.logs().some((log) => log.name === wanted)
+      if (!isThere)
+        return localTarget(await db.createLog(name, await createOptions(flags, defaults, hints)))
+      assertIsAsAsked(db.log(name).describe(), flags)
+      return localTarget(db.log(name))
+    }),
+  )
 }
 
-/** @throws StratalogError `argument_invalid` when the log is there and flags say that it is another one. */
-export async function openOrCreateLog(
-  db: Stratalog,
+async function openRemote(
+  remote: Remote,
   name: string,
-  flags: CreateFlags,
-  { storage, given, hints }: LogWishes,
-): Promise<Log> {
-  const wanted = parseLogName(name)
-  const isThere = db.logs().some((log) => log.name === wanted)
-  if (!isThere) return await createLogFromFlags(db, name, flags, storage, hints)
-  const log = db.log(name)
-  assertIsAsAsked(log, flags, given)
-  return log
+  flags: CreateFlags & FlagValues,
+  hints: LogHints | undefined,
+): Promise<AppendTarget> {
+  const there = await remoteLog(remote, name).catch((error: unknown) => {
+    if (isStratalogError(error) && error.code === 'log_not_found') return null
+    throw error
+  })
+  if (there === null) return remoteTarget(remote, await createRemoteLog(remote, name, flags, hints))
+  assertIsAsAsked(there, flags)
+  return remoteTarget(remote, there)
 }
 
-function assertIsAsAsked(log: Log, flags: CreateFlags, given: LogWishes['given']): void {
-  const { policy, partitions, timeColumn, keyColumn } = log.describe()
+export async function createRemoteLog(
+  remote: Remote,
+  name: string,
+  flags: CreateFlags & FlagValues,
+  hints: LogHints = {},
+): Promise<RemoteLog> {
+  const options = await createOptions(flags, policyOf(flags), hints)
+  return await remote.json<RemoteLog>('/v1/logs', { method: 'POST', body: { name, ...options } })
+}
+
+/** The policy of flags and file; the server looks at it. */
+function policyOf(flags: FlagValues): StorageOptions {
+  const { defaults } = givenConfiguration(flags)
+  const given: object = typeof defaults === 'object' && defaults !== null ? defaults : {}
+  return { ...given, ...givenPolicy(flags) }
+}
+
+function assertIsAsAsked(log: LogDescription, flags: CreateFlags & FlagValues): void {
+  const { policy, partitions, timeColumn, keyColumn } = log
   const actual: Readonly<Record<string, unknown>> = { ...policy, partitions, timeColumn, keyColumn }
   const asked = {
-    ...given,
+    ...givenPolicy(flags),
     partitions: flags.partitions,
     timeColumn: flags.timeColumn,
     keyColumn: flags.keyColumn,

@@ -19,8 +19,10 @@ import {
   time,
   wholeNumber,
 } from './arguments.ts'
+import { addCompletionCommand } from './completion-command.ts'
 import { addConfigFlags, addWhereFlags } from './config-flags.ts'
 import { type SetStatus, command } from './define-command.ts'
+import { addRangeFlags } from './record-flags.ts'
 import { addServerFlags } from './remote.ts'
 import type { Session } from './session.ts'
 import { addServerCommands } from './server-commands.ts'
@@ -45,6 +47,7 @@ export function buildProgram(session: Session, setStatus: SetStatus): Command {
   addLookCommands(program, session, setStatus)
   addServerCommands(program, session)
   addDemoCommand(program, session, setStatus)
+  addCompletionCommand(program, session)
   program.addHelpText(
     'after',
     `\nTry it:\n  stratalog demo\n\nEvery command has --help with examples.`,
@@ -65,7 +68,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     'import --data-dir data --log requests --format combined access.log.gz',
     'zcat events.ndjson.gz | stratalog import --data-dir data --log events -',
   )
-    .argument('<file...>', `files, or '-' for standard input`)
+    .argument('<file...>', `files, patterns such as 'logs/*.gz', or '-' for standard input`)
     .addOption(logOption())
     .addOption(
       formatOption(
@@ -75,8 +78,9 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     )
     .option('--rejects <file>', 'write what was refused there, with reasons, as NDJSON')
     .option('--batch-records <n>', 'records in one append', positiveNumber)
+    .option('--resume <file>', 'note there how far it is, and go on where the last one stopped')
   addCreateOptions(importing)
-  addConfigFlags(importing).action(async (files: string[], options) => {
+  addConfigFlags(addServerFlags(importing)).action(async (files: string[], options) => {
     const { importFiles } = await import('./commands/import.ts')
     await importFiles(session, files, options)
   })
@@ -98,7 +102,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
       ]),
     )
   addCreateOptions(appending)
-  addConfigFlags(appending, ['defaults.ack']).action(async (options) => {
+  addConfigFlags(addServerFlags(appending), ['defaults.ack']).action(async (options) => {
     const { appendLines } = await import('./commands/append.ts')
     await appendLines(session, options)
   })
@@ -112,21 +116,28 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     'read --data-dir data --log users --latest --as-of 2026-01-01',
   )
     .addOption(logOption())
-    .option('--partition <p>', 'one partition only', wholeNumber)
-    .option('--from <offset>', 'first offset', wholeNumber)
-    .option('--to <offset>', 'end before this offset', wholeNumber)
-    .option('--since <time>', 'records from this time on', time)
-    .option('--until <time>', 'records before this time', time)
-    .option('--last <n>', 'the newest n records', wholeNumber)
-    .option('--limit <n>', 'at most n records', wholeNumber)
-    .option('--columns <a,b>', 'these columns only', list)
-    .option('--as-of <moment>', 'as it was at a snapshot, by name, or at a time', moment)
     .option('--latest', 'the newest record of each key, and none that is deleted')
     .option('--follow', 'go on with records as they arrive')
     .addOption(formatOption(['table', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'))
-  addConfigFlags(addServerFlags(reading)).action(async (options) => {
+  addConfigFlags(addServerFlags(addRangeFlags(reading))).action(async (options) => {
     const { readRecords } = await import('./commands/read.ts')
     await readRecords(session, options)
+  })
+
+  const exporting = command(
+    program,
+    'export',
+    'Write records of a log to a file, which is there whole or not at all.',
+    'export --data-dir data --log events --output events.parquet',
+    'export --archive s3://bucket/prefix --log events --since 2026-01-01 --output events.csv.gz',
+  )
+    .addOption(logOption())
+    .requiredOption('--output <file>', 'its name; .gz and .zst compress it')
+    .option('--force', 'replace a file that is there')
+    .addOption(formatOption(['ndjson', 'csv', 'arrow', 'parquet'], 'where the name does not say'))
+  addConfigFlags(addServerFlags(addRangeFlags(exporting))).action(async (options) => {
+    const { exportLog } = await import('./commands/export.ts')
+    await exportLog(session, options)
   })
 
   const querying = command(
@@ -144,6 +155,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     .option('--as-of <moment>', 'every log as it was at a snapshot, by name, or at a time', moment)
     .option('--timeout <duration>', 'give up after this')
     .option('--max-rows <n>', 'refuse a bigger answer', positiveNumber)
+    .option('--explain', 'what it takes of each tier, and how it is done, instead of its rows')
   addConfigFlags(addServerFlags(querying)).action(async (statement: string, options) => {
     const { querySql } = await import('./commands/sql.ts')
     await querySql(session, statement, options)
@@ -178,7 +190,7 @@ function addLogCommands(program: Command, session: Session): void {
     'logs create metrics --data-dir data --archive s3://bucket/prefix --memory-ttl 1h --disk-ttl 7d',
   )
   addCreateOptions(creating)
-  addConfigFlags(creating).action(async (name: string, options) => {
+  addConfigFlags(addServerFlags(creating)).action(async (name: string, options) => {
     const { createLog } = await import('./commands/logs.ts')
     await createLog(session, name, options)
   })
@@ -204,7 +216,7 @@ function addLogCommands(program: Command, session: Session): void {
     'logs alter orders --data-dir data --mode persistent',
     'logs alter metrics --data-dir data --archive s3://bucket/prefix --disk-ttl 7d --reset ack',
   ).option('--reset <keys>', 'these keys of the policy go back to their defaults', list)
-  addConfigFlags(altering).action(async (name: string, options) => {
+  addConfigFlags(addServerFlags(altering)).action(async (name: string, options) => {
     const { alterLog } = await import('./commands/logs.ts')
     await alterLog(session, name, options)
   })
@@ -218,7 +230,7 @@ function addLogCommands(program: Command, session: Session): void {
   )
     .option('--log <names>', 'these logs only', list)
     .addOption(new Option('--to <tier>', 'the tier').choices(['disk', 'object']))
-  addConfigFlags(now).action(async (options) => {
+  addConfigFlags(addServerFlags(now)).action(async (options) => {
     const { tierNow } = await import('./commands/tier.ts')
     await tierNow(session, options)
   })
@@ -228,7 +240,7 @@ function addLogCommands(program: Command, session: Session): void {
     'What moves next, when and why; what lags, and what failed.',
     'tier describe --data-dir data --archive s3://bucket/prefix',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(tierDescribing).action(async (options) => {
+  addConfigFlags(addServerFlags(tierDescribing)).action(async (options) => {
     const { tierDescribe } = await import('./commands/tier.ts')
     await tierDescribe(session, options)
   })
@@ -238,7 +250,7 @@ function addLogCommands(program: Command, session: Session): void {
     'Make one segment of each run of small neighbours.',
     'tier compact --data-dir data --archive s3://bucket/prefix --log clicks',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(compacting).action(async (options) => {
+  addConfigFlags(addServerFlags(compacting)).action(async (options) => {
     const { tierCompact } = await import('./commands/tier.ts')
     await tierCompact(session, options)
   })
@@ -249,7 +261,7 @@ function addLogCommands(program: Command, session: Session): void {
     'tier pause --data-dir data',
     'tier pause --data-dir data --log clicks',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(pausing).action(async (options) => {
+  addConfigFlags(addServerFlags(pausing)).action(async (options) => {
     const { tierPause } = await import('./commands/tier.ts')
     await tierPause(session, options, 'pause')
   })
@@ -259,7 +271,7 @@ function addLogCommands(program: Command, session: Session): void {
     'Move again what was paused.',
     'tier resume --data-dir data',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(resuming).action(async (options) => {
+  addConfigFlags(addServerFlags(resuming)).action(async (options) => {
     const { tierPause } = await import('./commands/tier.ts')
     await tierPause(session, options, 'resume')
   })
@@ -269,7 +281,7 @@ function addLogCommands(program: Command, session: Session): void {
     'Make a log that only the archive has a log of this directory.',
     'tier attach --data-dir data --archive s3://bucket/prefix --log clicks',
   ).addOption(logOption())
-  addConfigFlags(attaching).action(async (options) => {
+  addConfigFlags(addServerFlags(attaching)).action(async (options) => {
     const { tierAttach } = await import('./commands/tier.ts')
     await tierAttach(session, options)
   })
@@ -279,7 +291,7 @@ function addLogCommands(program: Command, session: Session): void {
     'Forget a log that lies wholly in the archive, which keeps it.',
     'tier detach --data-dir data --archive s3://bucket/prefix --log clicks',
   ).addOption(logOption())
-  addConfigFlags(detaching).action(async (options) => {
+  addConfigFlags(addServerFlags(detaching)).action(async (options) => {
     const { tierDetach } = await import('./commands/tier.ts')
     await tierDetach(session, options)
   })
@@ -295,7 +307,7 @@ function addLogCommands(program: Command, session: Session): void {
         duration,
       ),
     )
-  addConfigFlags(collecting).action(async (options) => {
+  addConfigFlags(addServerFlags(collecting)).action(async (options) => {
     const { tierCollect } = await import('./commands/tier.ts')
     await tierCollect(session, options)
   })
@@ -337,7 +349,7 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--at-offset <offset>', 'the first offset that is not shared', wholeNumber)
     .option('--at <time>', 'what had been appended by then is shared', time)
     .option('--snapshot <name>', 'what this snapshot holds is shared')
-  addConfigFlags(forking).action(async (options) => {
+  addConfigFlags(addServerFlags(forking)).action(async (options) => {
     const { forkLog } = await import('./commands/logs.ts')
     await forkLog(session, options)
   })
@@ -380,9 +392,11 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     'Rehearse a restore: restore, verify, measure, and say PASS or FAIL.',
     'drill --archive s3://bucket/prefix',
     'drill --archive s3://bucket/prefix --against data --report drill.md',
+    'drill --archive s3://bucket/prefix --against http://127.0.0.1:8080',
   )
     .option('--sample <part>', 'restore and verify only this part of it, such as 0.1', fraction)
-    .option('--against <dir>', 'compare with this data directory')
+    .option('--against <place>', 'compare with this data directory, or with http://… of a server')
+    .option('--token <token>', 'the token for that server; or in STRATALOG_TOKEN')
     .option('--check <sql>', 'a question whose answer is checked; may be given again', repeated)
     .option('--expect <json>', 'the answer to the check before it', repeated)
     .option('--report <file>', 'write a report: .md or .html')
@@ -406,7 +420,7 @@ function addLookCommands(program: Command, session: Session, setStatus: SetStatu
     'dump --data-dir data',
     'dump --archive s3://bucket/prefix --log orders,clicks > state.ndjson',
   ).option('--log <names>', 'these logs only', list)
-  addConfigFlags(dumping).action(async (options) => {
+  addConfigFlags(addServerFlags(dumping)).action(async (options) => {
     const { dumpState } = await import('./commands/dump.ts')
     await dumpState(session, options)
   })
@@ -417,7 +431,7 @@ function addLookCommands(program: Command, session: Session, setStatus: SetStatu
     'verify --data-dir data',
     'verify --data-dir data --archive s3://bucket/prefix --json',
   )
-  addWhereFlags(verifying).action(async (options) => {
+  addWhereFlags(addServerFlags(verifying)).action(async (options) => {
     const { verify } = await import('./commands/verify.ts')
     await verify(session, options, setStatus)
   })
@@ -428,7 +442,7 @@ function addLookCommands(program: Command, session: Session, setStatus: SetStatu
     'scrub --data-dir data --archive s3://bucket/prefix',
     'scrub --data-dir data --archive s3://bucket/prefix --repair',
   ).option('--repair', 'make damaged and missing copies again; nobody else may write the directory')
-  addConfigFlags(scrubbing).action(async (options) => {
+  addConfigFlags(addServerFlags(scrubbing)).action(async (options) => {
     const { scrub } = await import('./commands/scrub.ts')
     await scrub(session, options, setStatus)
   })

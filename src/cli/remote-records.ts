@@ -1,11 +1,13 @@
 /** Records and rows of a server, in every format of the command line. */
-import { parseArrowIpc } from '../format/arrow-input.ts'
+import { decodeArrowStream } from '../format/arrow-stream.ts'
+import type { Field } from '../format/schema.ts'
+import type { FieldChunk } from '../query/record-format.ts'
 import type { OutputFormat } from './output/output-format.ts'
 import { openRecordOutput } from './output/record-output.ts'
 import type { Remote, RemoteRequest } from './remote.ts'
 import type { Session } from './session.ts'
 
-/** What the server writes as it comes; the others are made here of all of it. */
+/** What the server writes as it comes; the others are made here. */
 const SERVED: readonly OutputFormat[] = ['ndjson', 'csv', 'arrow']
 
 export async function writeRemoteRecords(
@@ -15,17 +17,28 @@ export async function writeRemoteRecords(
   request: RemoteRequest,
   format: OutputFormat,
 ): Promise<void> {
-  const isServed = SERVED.includes(format)
-  const parameters = { ...request.parameters, format: isServed ? format : 'arrow' }
-  const response = await remote.ask(path, { ...request, parameters })
-  if (isServed) {
-    await remote.pipe(response, (bytes) => session.terminal.write(bytes))
+  if (SERVED.includes(format)) {
+    const parameters = { ...request.parameters, format }
+    const response = await remote.ask(path, { ...request, parameters })
+    for await (const bytes of remote.bytes(response)) await session.terminal.write(bytes)
     return
   }
-  const parts: Uint8Array[] = []
-  await remote.pipe(response, async (bytes) => void parts.push(bytes))
   const output = await openRecordOutput(format, session)
-  const batches = await parseArrowIpc(Buffer.concat(parts))
-  for (const batch of batches) await output.write(batch)
-  await output.end(batches[0]?.fields ?? [])
+  let fields: readonly Field[] = []
+  for await (const chunk of remoteRecords(remote, path, request)) {
+    ;({ fields } = chunk)
+    await output.write(chunk)
+  }
+  await output.end(fields)
+}
+
+/** Chunks as they come; one without rows where there are none. */
+export async function* remoteRecords(
+  remote: Remote,
+  path: string,
+  request: RemoteRequest,
+): AsyncGenerator<FieldChunk, void, undefined> {
+  const parameters = { ...request.parameters, format: 'arrow' }
+  const response = await remote.ask(path, { ...request, parameters })
+  yield* decodeArrowStream(remote.bytes(response))
 }

@@ -1,8 +1,9 @@
 /** A running server as a command sees it: `--url`, with the token of `--token` or STRATALOG_TOKEN. */
+import type { IncomingMessage } from 'node:http'
 import process from 'node:process'
 import { type Command, Option } from 'commander'
 import { ERROR_CODES, type ErrorCode, StratalogError } from '../base/errors.ts'
-import type { FlagValues } from './config-flags.ts'
+import { type FlagValues, assertNoEngineFlags } from './config-flags.ts'
 import type { Session } from './session.ts'
 
 /** Adds `--url` and `--token`, for a command that can ask a server instead of files. */
@@ -17,8 +18,12 @@ export function addServerFlags(command: Command): Command {
 }
 
 export interface RemoteRequest {
-  readonly method?: 'GET' | 'POST'
-  readonly body?: unknown
+  readonly method?: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  /** Sent as JSON. */
+  readonly body?: object
+  /** Sent as it is, in place of `body`. */
+  readonly records?: { readonly contentType: string; readonly bytes: string | Uint8Array }
+  readonly headers?: Readonly<Record<string, string>>
   readonly parameters?: Readonly<Record<string, string | number | boolean | undefined>>
 }
 
@@ -35,42 +40,50 @@ export class Remote {
 
   /** Null where the flags name no server. @throws StratalogError `argument_invalid`. */
   static of(session: Session, flags: FlagValues): Remote | null {
-    const { url, token, dataDir, archive, asOf } = flags
+    const { url, token } = flags
     if (typeof url !== 'string') return null
-    if (dataDir !== undefined || archive !== undefined || asOf !== undefined) {
+    if (!/^https?:\/\/[^/?#]+\/?$/.test(url)) {
       throw new StratalogError(
         'argument_invalid',
-        '--url goes without --data-dir, --archive and --as-of.',
+        `A server is named as http://host:port; got ${url}.`,
+        {
+          details: { url },
+        },
       )
     }
-    if (!/^https?:\/\/[^/?#]+\/?$/.test(url)) {
-      throw new StratalogError('argument_invalid', `--url is http://host:port; got ${url}.`, {
-        details: { url },
-      })
-    }
+    assertNoEngineFlags(flags)
     const given = typeof token === 'string' ? token : process.env['STRATALOG_TOKEN']
     return new Remote(url.replace(/\/$/, ''), given, session.signal)
   }
 
   async json<T>(path: string, request: RemoteRequest = {}): Promise<T> {
-    return (await (await this.ask(path, request)).json()) as T
+    const answer = await this.ask(path, request)
+    const parts: Uint8Array[] = []
+    for await (const bytes of this.bytes(answer)) parts.push(bytes)
+    return JSON.parse(Buffer.concat(parts).toString()) as T
   }
 
   /** An answer that is none of an error. @throws StratalogError what the server said, `server_unavailable`. */
-  async ask(path: string, request: RemoteRequest = {}): Promise<Response> {
-    const { method = 'GET', body, parameters = {} } = request
-    const query = new URLSearchParams()
+  async ask(path: string, request: RemoteRequest = {}): Promise<IncomingMessage> {
+    const { method = 'GET', body, records, headers = {}, parameters = {} } = request
+    const url = new URL(`${this.#url}${path}`)
     for (const [name, value] of Object.entries(parameters))
-      if (value !== undefined) query.set(name, String(value))
-    const suffix = query.size === 0 ? '' : `?${query.toString()}`
-    let response: Response
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    const sent = body === undefined ? records?.bytes : JSON.stringify(body)
+    const contentType = records?.contentType ?? 'application/json'
+    // Not for the parser: few commands ask a server, and every one would wait for this.
+    const { sendRequest } = await import('./http-request.ts')
+    let answer: IncomingMessage
     try {
-      response = await fetch(`${this.#url}${path}${suffix}`, {
+      answer = await sendRequest(url, {
         method,
-        headers: this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` },
+        headers: {
+          ...headers,
+          ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+          ...(sent === undefined ? {} : { 'content-type': contentType }),
+        },
+        ...(sent === undefined ? {} : { body: sent }),
         signal: this.#signal,
-        redirect: 'error',
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
     } catch (error) {
       this.#signal.throwIfAborted()
@@ -79,14 +92,15 @@ export class Remote {
         details: { url: this.#url },
       })
     }
-    if (response.ok) return response
-    throw await errorOf(response)
+    const { statusCode = 0 } = answer
+    if (statusCode >= 200 && statusCode < 300) return answer
+    throw await this.#errorOf(answer, statusCode)
   }
 
   /** Every byte of an answer, as they come. @throws StratalogError `server_unavailable` where it breaks off. */
-  async pipe(response: Response, write: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+  async *bytes(answer: IncomingMessage): AsyncGenerator<Uint8Array, void, undefined> {
     try {
-      for await (const bytes of response.body ?? []) await write(bytes)
+      for await (const bytes of answer) yield bytes as Uint8Array
     } catch (error) {
       this.#signal.throwIfAborted()
       throw new StratalogError('server_unavailable', 'The answer of the server broke off.', {
@@ -95,17 +109,28 @@ export class Remote {
       })
     }
   }
+
+  async #errorOf(answer: IncomingMessage, status: number): Promise<StratalogError> {
+    const parts: Uint8Array[] = []
+    for await (const bytes of this.bytes(answer)) parts.push(bytes)
+    return errorOf(Buffer.concat(parts).toString(), status)
+  }
 }
 
-async function errorOf(response: Response): Promise<StratalogError> {
-  const problem: unknown = await response.json().catch(() => null)
-  const { code, detail, details } = Object(problem) as Readonly<Record<string, unknown>>
-  const message = typeof detail === 'string' ? detail : `The server answered ${response.status}.`
+function errorOf(text: string, status: number): StratalogError {
+  const { code, detail, details } = problemIn(text)
+  const message = typeof detail === 'string' ? detail : `The server answered ${status}.`
   const own: Readonly<Record<string, unknown>> =
     typeof details === 'object' && details !== null ? { ...details } : { problem: code ?? null }
-  return new StratalogError(codeOf(code, response.status), message, {
-    details: { ...own, status: response.status },
-  })
+  return new StratalogError(codeOf(code, status), message, { details: { ...own, status } })
+}
+
+function problemIn(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return Object(JSON.parse(text) as unknown) as Readonly<Record<string, unknown>>
+  } catch {
+    return {}
+  }
 }
 
 /** Problems that only HTTP has are the caller's, or the server's trouble. */

@@ -2,8 +2,9 @@
  * The file in which a replay notes how far it is, so that one that was killed goes on there. It is replaced as a whole,
  * about once a second: what was given out since comes again, unless the sink knows that it has it.
  */
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { StratalogError } from '../base/errors.ts'
+import { replaceFile } from './replace-file.ts'
 import type { ResumePoint } from '../replay/report.ts'
 
 const WRITE_EVERY_MS = 1_000
@@ -61,18 +62,7 @@ export class ResumeFile {
   }
 
   async #replace(point: ResumePoint): Promise<void> {
-    const temporary = `${this.#path}.tmp`
-    try {
-      await writeFile(temporary, `${JSON.stringify(point)}\n`, { flush: true, mode: 0o600 })
-      await rename(temporary, this.#path)
-    } catch (error) {
-      const { message } = error as Error
-      throw new StratalogError(
-        'file_system_failed',
-        `${this.#path} cannot be written: ${message}.`,
-        { cause: error },
-      )
-    }
+    await replaceFile(this.#path, `${JSON.stringify(point)}\n`)
   }
 }
 

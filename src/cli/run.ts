@@ -70,6 +70,11 @@ function inCommands(message: string): string {
 
 function usageError(error: CommanderError): StratalogError {
   const message = error.message.replace(/^error: /, '').trim()
+  if (error.code === 'commander.unknownOption' && message.includes("'--url'"))
+    return new StratalogError(
+      'argument_invalid',
+      'This command works on files, and not on a server: leave --url out, and name a directory or an archive.',
+    )
   return new StratalogError(
     'argument_invalid',
     message === '(outputHelp)' ? 'No command given.' : message,

@@ -19,7 +19,7 @@ export function addSnapshotCommands(
   )
     .option('--name <name>', 'a name; without one it is made from the time')
     .option('--logs <a,b>', 'these logs only', list)
-  addConfigFlags(creating).action(async (options) => {
+  addConfigFlags(addServerFlags(creating)).action(async (options) => {
     const { createSnapshot } = await import('./commands/snapshot.ts')
     await createSnapshot(session, options)
   })
@@ -52,7 +52,7 @@ export function addSnapshotCommands(
     'Check every byte that a restore of the snapshot needs.',
     'snapshot verify before-upgrade --archive s3://bucket/prefix',
   ).argument('<snapshot>', 'name or id')
-  addWhereFlags(verifying).action(async (name: string, options) => {
+  addWhereFlags(addServerFlags(verifying)).action(async (name: string, options) => {
     const { verifySnapshot } = await import('./commands/verify.ts')
     await verifySnapshot(session, name, options, setStatus)
   })
@@ -63,7 +63,7 @@ export function addSnapshotCommands(
     'Forget a snapshot; what only it held is collected later.',
     'snapshot delete before-upgrade --data-dir data --archive s3://bucket/prefix',
   ).argument('<snapshot>', 'name or id')
-  addConfigFlags(deleting).action(async (name: string, options) => {
+  addConfigFlags(addServerFlags(deleting)).action(async (name: string, options) => {
     const { deleteSnapshot } = await import('./commands/snapshot.ts')
     await deleteSnapshot(session, name, options)
   })
@@ -76,7 +76,7 @@ export function addSnapshotCommands(
   )
     .argument('<from>', 'name or id')
     .argument('<to>', 'name or id')
-  addWhereFlags(comparing).action(async (from: string, to: string, options) => {
+  addWhereFlags(addServerFlags(comparing)).action(async (from: string, to: string, options) => {
     const { diffSnapshots } = await import('./commands/snapshot.ts')
     await diffSnapshots(session, from, to, options)
   })

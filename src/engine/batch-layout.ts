@@ -26,7 +26,7 @@ import {
 } from './system-columns.ts'
 
 /** Shown when no columns are named: the user's, and where and when each record is. */
-const DEFAULT_SYSTEM_COLUMNS: readonly SystemColumn[] = ['_offset', '_partition', '_time']
+export const DEFAULT_SYSTEM_COLUMNS: readonly SystemColumn[] = ['_offset', '_partition', '_time']
 
 export interface BatchLayoutOptions {
   /** Its name. */

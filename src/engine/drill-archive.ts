@@ -3,6 +3,7 @@ import { type Archive, openArchive } from '../log/archive-view.ts'
 import { randomHex } from '../base/random.ts'
 import { type DrillEngine, type DrillScratch, drill } from '../replay/drill.ts'
 import type { DrillReport } from '../replay/drill-report.ts'
+import { type LiveSide, liveSide } from '../replay/live-side.ts'
 import type { ReplayProgress } from '../replay/replay.ts'
 import { plannedRecords, planRestore } from '../snapshot/plan-restore.ts'
 import { samplePlan } from '../snapshot/sample-plan.ts'
@@ -24,8 +25,11 @@ export interface DrillArchiveOptions {
   /** `s3://bucket/prefix` or `file:///path`. */
   readonly archive: string
   readonly s3?: S3Options
-  /** The data directory of the engine that writes the archive; it may be running. Left out, RPO is not measured. */
-  readonly against?: string
+  /**
+   * The data directory of the engine that writes the archive, which may be running, or what it is at this point. Left
+   * out, RPO is not measured.
+   */
+  readonly against?: string | readonly LiveSide[]
   readonly checks?: readonly DrillCheckOptions[]
   /** The part of the archive to restore, above 0 and at most 1: runs of segments at random. Default 1, all of it. */
   readonly sample?: number
@@ -40,15 +44,16 @@ export async function runDrill(
 ): Promise<DrillReport> {
   const ports = resolvePorts({}, given)
   const { against, checks, sample = 1, signal, onProgress } = options
-  const live = against === undefined ? null : await openEngine({ dataDir: against }, given, 'read')
-  const views = live === null ? null : [...live.registry.all()].map((log) => log.view())
+  const live =
+    typeof against === 'string' ? await openEngine({ dataDir: against }, given, 'read') : null
+  const views = live === null ? [] : [...live.registry.all()].map((log) => log.view())
   const store = await openArchiveStore(options.archive, options.s3, ports)
   try {
     return await drill(
       {
         open: () => openArchive(store, { logger: ports.logger }),
         scratch: () => openScratch(ports, sample),
-        against: views,
+        against: typeof against === 'string' ? views.map(liveSide) : (against ?? null),
         ...(checks === undefined ? {} : { checks }),
       },
       { signal, onProgress },
@@ -56,7 +61,7 @@ export async function runDrill(
     )
   } finally {
     await store.close()
-    for (const view of views ?? []) view.release()
+    for (const view of views) view.release()
     await live?.close()
   }
 }

@@ -54,7 +54,14 @@ type FollowDirectory = (name: string, assertOpen: () => void) => ReadableLog
  * const clicks = await db.createLog('clicks')
  * await clicks.append({ user_id: 7, event: 'view' })
  */
+/** What is behind the façade, for other modules of the engine. */
+export let engineOf: (db: Stratalog) => Engine
+
 export class Stratalog {
+  static {
+    engineOf = (db) => db.#engine
+  }
+
   readonly #tiers: EngineTiers
   readonly #engine: Engine
   readonly #logPorts: LogPorts

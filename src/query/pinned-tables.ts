@@ -12,7 +12,7 @@ import type { LogView, SegmentSource, ViewSource } from '../log/log-view.ts'
 import type { OffsetBits } from '../log/offset-set.ts'
 import { sourceRange } from '../log/view-reader.ts'
 import { columnRange, isNeeded } from './prune.ts'
-import type { QueryStats } from './query-result.ts'
+import type { QueryStats, SegmentCounts } from './query-result.ts'
 import type { LocalSegment, QueryPorts } from './query-ports.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import {
@@ -39,6 +39,15 @@ interface PinnedSource {
   readonly live?: OffsetBits
 }
 
+type SegmentTier = SegmentSource['tier']
+
+function countOf(
+  segments: ReadonlyMap<string, SegmentTier>,
+  tiers: readonly SegmentTier[],
+): number {
+  return [...segments.values()].filter((tier) => tiers.includes(tier)).length
+}
+
 /** Archived segments that are fetched at once. */
 const FETCHES_MAX = 8
 
@@ -51,8 +60,9 @@ export class PinnedTables {
   readonly #files = new Map<string, Promise<LocalSegment>>()
   /** Paths of damaged files; known to every query of the engine. */
   readonly #damaged: Set<string>
-  readonly #scanned = new Set<string>()
-  readonly #segments = new Set<string>()
+  // Segments by their id, with their tier.
+  readonly #scanned = new Map<string, SegmentTier>()
+  readonly #segments = new Map<string, SegmentTier>()
   #cache = { hits: 0, misses: 0 }
   #requests = 0
 
@@ -133,7 +143,7 @@ export class PinnedTables {
       const kept = latest === null ? pruned : withLatest(pruned, latest)
       for (const { partition, source } of kept) {
         if (source.tier !== 'memory')
-          this.#scanned.add(sourceId(table.view.definition.id, partition, source))
+          this.#scanned.set(sourceId(table.view.definition.id, partition, source), source.tier)
       }
       needed.push(kept)
     }
@@ -145,10 +155,14 @@ export class PinnedTables {
     return [...(await Promise.all(sources)), ...this.#information.map(informationSources)]
   }
 
-  get stats(): Pick<QueryStats, 'segments' | 'cache' | 'requests'> {
-    const scanned = this.#scanned.size
+  get stats(): Pick<QueryStats, 'segments' | 'segmentsByTier' | 'cache' | 'requests'> {
+    const counts = (tiers: readonly SegmentTier[]): SegmentCounts => {
+      const scanned = countOf(this.#scanned, tiers)
+      return { scanned, pruned: countOf(this.#segments, tiers) - scanned }
+    }
     return {
-      segments: { scanned, pruned: this.#segments.size - scanned },
+      segments: counts(['disk', 'object']),
+      segmentsByTier: { disk: counts(['disk']), object: counts(['object']) },
       cache: this.#cache,
       requests: this.#requests,
     }
@@ -190,7 +204,8 @@ export class PinnedTables {
       const isKept = isNeeded(bounds, table.columns, (column) =>
         columnRange(table.view, partition, source, column),
       )
-      if (source.tier !== 'memory') this.#segments.add(sourceId(logId, partition, source))
+      if (source.tier !== 'memory')
+        this.#segments.set(sourceId(logId, partition, source), source.tier)
       return isKept
     })
   }

@@ -12,13 +12,21 @@ import { jsonReader, rowReader, uniqueNames } from './result-values.ts'
 
 export type QueryRow = Record<string, unknown>
 
+export interface SegmentCounts {
+  readonly scanned: number
+  /** Passed over, by what is known of them. */
+  readonly pruned: number
+}
+
 /** What a query took. Known when the query has ended. */
 export interface QueryStats {
   readonly elapsedMs: number
   /** Records read of each tier; a record that the statement reads twice counts once. */
   readonly recordsByTier: Readonly<Record<Tier, number>>
   readonly bytesByTier: Readonly<Record<Tier, number>>
-  readonly segments: { readonly scanned: number; readonly pruned: number }
+  readonly segments: SegmentCounts
+  /** The same of the tiers that have segments; what was fetched from the archive and is cached is of `object`. */
+  readonly segmentsByTier: Readonly<Record<'disk' | 'object', SegmentCounts>>
   readonly cache: { readonly hits: number; readonly misses: number }
   /** Requests to the object store. */
   readonly requests: number

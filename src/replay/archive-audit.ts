@@ -7,9 +7,9 @@ import { SEGMENT_TAIL_BYTES, parseSegmentTail } from '../format/segment-reader.t
 import { type Archive, wholePartition } from '../log/archive-view.ts'
 import { unheld } from '../log/held-segments.ts'
 import { readingStore, segmentsAt } from '../log/pack-contents.ts'
-import type { LogView } from '../log/log-view.ts'
 import type { MissingObject } from '../log/segment-damage.ts'
 import type { ListedObject } from '../storage/object-store.ts'
+import type { LiveLogFacts } from './live-side.ts'
 
 /** Records that the manifest names, of one log or of all. */
 export function recordsNamed(log: LogState): number {
@@ -127,18 +127,18 @@ async function describeSegment(
 }
 
 /** Objects that a live engine counts on and the manifest does not name. */
-export function uncommittedReasons(archive: Archive, live: LogView): readonly string[] {
-  const { id, name } = live.definition
+export function uncommittedReasons(
+  archive: Archive,
+  { id, name, partitions }: LiveLogFacts,
+): readonly string[] {
   const log = archive.state.logs.get(id)
-  return live.partitions.flatMap(({ partition, sources }) =>
-    sources.flatMap((source) => {
-      if (source.tier === 'memory' || source.segment.object === null) return []
-      const { baseOffset, endOffset, sha256, object } = source.segment
+  return partitions.flatMap(({ partition, objects }) =>
+    objects.flatMap(({ baseOffset, endOffset, sha256, object }) => {
       const named = log?.partitions[partition]?.segments.startingAt(baseOffset)?.sha256 === sha256
       if (named) return []
       const records = place(name, partition, baseOffset, endOffset)
       return [
-        `The engine has ${records} in object ${object.object}, which the manifest does not name: it is stale.`,
+        `The engine has ${records} in object ${object}, which the manifest does not name: it is stale.`,
       ]
     }),
   )

@@ -1,16 +1,8 @@
 /** Compares what two engines hold of the same logs, over the offsets that both have, by content hash. */
-import { LogHasher } from '../format/content-hash.ts'
 import type { LogState } from '../format/manifest.ts'
 import type { LogView } from '../log/log-view.ts'
-import { readPartition } from '../log/view-reader.ts'
 import { place } from './archive-audit.ts'
-
-/** Offsets of one partition that are compared. */
-interface SharedRange {
-  readonly partition: number
-  readonly from: number
-  readonly to: number
-}
+import { type LiveLogFacts, type LiveSide, type OffsetRange, hashView } from './live-side.ts'
 
 export interface Comparison {
   readonly isEqual: boolean
@@ -31,7 +23,7 @@ export interface Comparison {
  * @param archived what the archive's manifest says of it; for naming objects and for append times.
  */
 export async function compareLogs(
-  live: LogView,
+  live: LiveSide,
   restored: LogView | null,
   archived: LogState | null,
   signal?: AbortSignal,
@@ -54,7 +46,7 @@ export async function compareLogs(
   return { isEqual, reasons, ...counts }
 }
 
-function sharedRanges(live: LogView, restored: LogView): readonly SharedRange[] {
+function sharedRanges(live: LiveLogFacts, restored: LogView): readonly OffsetRange[] {
   return live.partitions.flatMap(({ partition, startOffset, endOffset }) => {
     const other = restored.partitions.find((candidate) => candidate.partition === partition)
     if (other === undefined) return []
@@ -66,40 +58,27 @@ function sharedRanges(live: LogView, restored: LogView): readonly SharedRange[] 
 
 /** Both sides are read in the live schema: it grew from the other. */
 async function areEqual(
-  live: LogView,
+  live: LiveSide,
   restored: LogView,
-  ranges: readonly SharedRange[],
+  ranges: readonly OffsetRange[],
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  const hashes: string[] = []
-  for (const view of [live, restored]) {
-    const hasher = new LogHasher(live.schema)
-    for (const { partition, from, to } of ranges) {
-      const options = {
-        from,
-        to,
-        schema: live.schema,
-        signal,
-        onGap: 'skip',
-        onDamage: () => {},
-      } as const
-      for await (const { batch } of readPartition(view, partition, options))
-        hasher.add(partition, batch)
-    }
-    hashes.push(hasher.digestHex())
-  }
-  return hashes[0] === hashes[1]
+  const [ours, theirs] = [
+    await live.hash(ranges, signal),
+    await hashView(restored, live.schema, ranges, signal),
+  ]
+  return ours === theirs
 }
 
 /** Which objects differ. What no object of its own explains is named by its offsets. */
 async function differences(
-  live: LogView,
+  live: LiveSide,
   restored: LogView,
   archived: LogState | null,
-  ranges: readonly SharedRange[],
+  ranges: readonly OffsetRange[],
   signal: AbortSignal | undefined,
 ): Promise<readonly string[]> {
-  const { name } = live.definition
+  const { name } = live
   const reasons: string[] = []
   for (const { partition, from, to } of ranges) {
     for (const segment of archived?.partitions[partition]?.segments ?? []) {
@@ -123,24 +102,19 @@ function archivedEnd(archived: LogState | null, partition: number): number {
   return archived?.partitions[partition]?.segments.at(-1)?.endOffset ?? 0
 }
 
-function behindRecords(live: LogView, archived: LogState | null): number {
+function behindRecords(live: LiveLogFacts, archived: LogState | null): number {
   return live.partitions.reduce((sum, { partition, startOffset, endOffset }) => {
     const end = Math.max(startOffset, archivedEnd(archived, partition))
     return sum + Math.max(0, endOffset - end)
   }, 0)
 }
 
-function behindMs(live: LogView, archived: LogState | null): number {
-  return live.partitions.reduce((most, { partition, endOffset, sources }) => {
+function behindMs(live: LiveLogFacts, archived: LogState | null): number {
+  return live.partitions.reduce((most, { partition, endOffset, appendTimeMin, appendTimeMax }) => {
     if (archivedEnd(archived, partition) >= endOffset) return most
-    let oldest = Infinity
-    let newest = -Infinity
-    for (const source of sources) {
-      const held = source.tier === 'memory' ? source.batch : source.segment
-      oldest = Math.min(oldest, held.appendTimeMin)
-      newest = Math.max(newest, held.appendTimeMax)
-    }
-    const newestArchived = archived?.partitions[partition]?.segments.at(-1)?.appendTimeMax ?? oldest
-    return Number.isFinite(newest) ? Math.max(most, newest - newestArchived) : most
+    if (appendTimeMin === null || appendTimeMax === null) return most
+    const newestArchived =
+      archived?.partitions[partition]?.segments.at(-1)?.appendTimeMax ?? appendTimeMin
+    return Math.max(most, appendTimeMax - newestArchived)
   }, 0)
 }

@@ -10,7 +10,6 @@
 import type { Clock } from '../base/clock.ts'
 import { isStratalogError, throwIfAborted, toStratalogError } from '../base/errors.ts'
 import type { Archive } from '../log/archive-view.ts'
-import type { LogView } from '../log/log-view.ts'
 import type { CorruptObject, MissingObject } from '../log/segment-damage.ts'
 import {
   gapReasons,
@@ -23,6 +22,7 @@ import {
 import { type Comparison, compareLogs } from './compare.ts'
 import type { DrillCheck, DrillReport } from './drill-report.ts'
 import type { DrillStep } from './drill-timeline.ts'
+import type { LiveLogFacts, LiveSide } from './live-side.ts'
 import { type ReplayProgress, type ReplaySource, replay } from './replay.ts'
 import type { ReplayReport } from './report.ts'
 import { functionSink } from './sink.ts'
@@ -56,8 +56,8 @@ export interface DrillSubject {
   /** Opens the archive. Called again to tell a stale manifest from one that was just being written. */
   readonly open: () => Promise<Archive>
   readonly scratch: () => Promise<DrillScratch>
-  /** The live engine's logs, pinned before the drill began; null without one. The caller releases them. */
-  readonly against: readonly LogView[] | null
+  /** The live engine's logs, pinned before the drill began; null without one. */
+  readonly against: readonly LiveSide[] | null
   readonly checks?: readonly { readonly sql: string; readonly expected: unknown }[]
 }
 
@@ -206,8 +206,8 @@ class DrillRun {
     const comparisons: Comparison[] = []
     const restored = engine.views()
     try {
-      for (const live of against.filter((view) => isArchived(archive, view))) {
-        const { id } = live.definition
+      for (const live of against.filter((side) => isArchived(archive, side))) {
+        const { id } = live
         const other = restored.find((view) => view.definition.id === id) ?? null
         const compared = await compareLogs(
           live,
@@ -299,8 +299,8 @@ class DrillRun {
 }
 
 /** A log that is meant to be in the archive: one that is there, or whose policy says so. */
-function isArchived(archive: Archive, live: LogView): boolean {
-  return archive.state.logs.has(live.definition.id) || live.definition.policy.archiveAfter !== null
+function isArchived(archive: Archive, live: LiveLogFacts): boolean {
+  return archive.state.logs.has(live.id) || live.isArchived
 }
 
 function placeOf({ log, partition, from, to }: MissingObject): string {

@@ -5,6 +5,8 @@ import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import type { Stratalog } from '../engine/stratalog.ts'
 import { engineRoutes } from './api/engine-routes.ts'
+import { type EnginePlaces, fileRoutes } from './api/file-routes.ts'
+import { liveRoutes } from './api/live-routes.ts'
 import { logRoutes } from './api/log-routes.ts'
 import { sqlRoutes } from './api/sql-routes.ts'
 import { healthRoutes } from './health-routes.ts'
@@ -24,8 +26,7 @@ export interface ServeOptions {
   readonly port: number
   /** Names that requests may give as their Host, besides addresses and `localhost`. */
   readonly allowedHosts: readonly string[]
-  /** Whether the engine has a data directory. */
-  readonly isDurable: boolean
+  readonly places: EnginePlaces
 }
 
 export interface ServePorts {
@@ -62,7 +63,7 @@ export async function startServer(
   }
   await gate?.refresh()
   const server = new HttpServer({
-    router: new Router(routesOf(db, options.isDurable, { ...ports, logger })),
+    router: new Router(routesOf(db, options.places, { ...ports, logger })),
     hosts: new HostList([host, ...allowedHosts]),
     clock,
     random,
@@ -79,8 +80,9 @@ export async function startServer(
 }
 
 /** Everything that is served. */
-export function routesOf(db: Stratalog, isDurable: boolean, ports: ServePorts): readonly Route[] {
+function routesOf(db: Stratalog, places: EnginePlaces, ports: ServePorts): readonly Route[] {
   const { metrics } = ports
+  const isDurable = places.dataDir !== undefined
   const routes: readonly Route[] = [
     ...healthRoutes(new Readiness(db, ports.clock, isDurable)),
     {
@@ -105,6 +107,8 @@ export function routesOf(db: Stratalog, isDurable: boolean, ports: ServePorts): 
     ...logRoutes(db),
     ...sqlRoutes(db),
     ...engineRoutes(db),
+    ...fileRoutes(db, places),
+    ...liveRoutes(db),
     ...streamRoutes(() => StreamRegistry.open(db, isDurable, ports), ports),
   ]
   return routes

@@ -451,6 +451,10 @@ describe('sql', () => {
         recordsByTier: { memory: count, disk: count, object: count },
         bytesByTier: { memory: count, disk: count, object: count },
         segments: { scanned: count, pruned: count },
+        segmentsByTier: {
+          disk: { scanned: count, pruned: count },
+          object: { scanned: count, pruned: count },
+        },
         cache: { hits: count, misses: count },
         requests: count,
       },

@@ -56,6 +56,7 @@ test('one statement reads every tier once', async () => {
   expect(await result.stats).toMatchObject({
     recordsByTier: { memory: 4000, disk: 3000, object: 3000 },
     segments: { scanned: 3, pruned: 0 },
+    segmentsByTier: { disk: { scanned: 1, pruned: 0 }, object: { scanned: 2, pruned: 0 } },
     requests: 2,
   })
   expect(log.releases).toBe(log.pins)

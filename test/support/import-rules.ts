@@ -40,8 +40,8 @@ export const PACKAGE_ENTRANCES: Readonly<Record<string, Entrance>> = {
   valibot: { folders: ['engine'] },
   commander: { folders: ['cli'] },
   'cli-table3': { folders: ['cli'] },
-  hyparquet: { folders: ['format', 'cli'] },
-  'hyparquet-writer': { folders: ['format', 'cli'] },
+  hyparquet: { folders: ['format', 'query', 'cli'] },
+  'hyparquet-writer': { folders: ['format', 'query'] },
   'prom-client': { folders: ['server'], oneFile: true },
 }
 

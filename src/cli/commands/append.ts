@@ -5,9 +5,8 @@
 import process from 'node:process'
 import { StratalogError } from '../../base/errors.ts'
 import type { AckLevel } from '../../format/manifest.ts'
-import { type FlagValues, givenPolicy } from '../config-flags.ts'
-import { type CreateFlags, openOrCreateLog } from '../create-log.ts'
-import { withWriter } from '../engine-access.ts'
+import type { FlagValues } from '../config-flags.ts'
+import { type CreateFlags, withTargets } from '../create-log.ts'
 import { AckPrinter } from '../input/ack-printer.ts'
 import { parseJsonRecord } from '../../engine/json-record.ts'
 import { type LineBlock, splitLines } from '../input/lines.ts'
@@ -23,12 +22,8 @@ export interface AppendFlags extends FlagValues, CreateFlags {
 export async function appendLines(session: Session, flags: AppendFlags): Promise<void> {
   // The level is that of these appends, not the policy of a log that is made.
   const { ack, ...config } = flags
-  await withWriter(session, config, async (db, { defaults }) => {
-    const log = await openOrCreateLog(db, flags.log, flags, {
-      storage: defaults ?? {},
-      given: givenPolicy(config),
-    })
-    const printer = new AckPrinter(session, log, {
+  await withTargets(session, config, async (open) => {
+    const printer = new AckPrinter(session, await open(flags.log), {
       batchRecords: flags.batchRecords,
       ...(flags.partition === undefined ? {} : { partition: flags.partition }),
       ...(ack === undefined ? {} : { ack }),

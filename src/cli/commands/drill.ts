@@ -3,17 +3,20 @@ import { writeFile } from 'node:fs/promises'
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { drillArchive } from '../../engine/archive-operations.ts'
-import type { DrillCheckOptions } from '../../engine/drill-archive.ts'
+import type { DrillArchiveOptions, DrillCheckOptions } from '../../engine/drill-archive.ts'
 import { type DrillReport, drillMarkdown } from '../../replay/drill-report.ts'
 import { drillHtml } from '../../replay/drill-html.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { EXIT_VERDICT_FAIL } from '../exit-status.ts'
 import { Progress } from '../progress.ts'
+import { remoteLiveSides } from '../remote-live.ts'
+import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 
 export interface DrillFlags extends FlagValues {
   readonly against?: string
+  readonly token?: string
   readonly sample?: number
   readonly check?: readonly string[]
   readonly expect?: readonly string[]
@@ -28,13 +31,7 @@ export async function drill(
   if (flags['dataDir'] !== undefined) {
     throw new StratalogError(
       'argument_invalid',
-      'A drill reads an archive alone and has no use for --data-dir; name a live engine to compare with by --against DIR.',
-    )
-  }
-  if (flags.against !== undefined && /^[a-z][a-z0-9+.-]*:\/\//i.test(flags.against)) {
-    throw new StratalogError(
-      'argument_invalid',
-      `--against takes a data directory, which may be in use; got ${flags.against}.`,
+      'A drill reads an archive alone and has no use for --data-dir; name a live engine to compare with by --against.',
     )
   }
   const { archive, s3 } = readConfiguration(flags)
@@ -48,12 +45,13 @@ export async function drill(
     )
   }
   const progress = new Progress(session, 'drill')
+  const against = await liveEngineOf(session, flags)
   const report = await drillArchive({
     archive,
     checks,
     signal: session.signal,
     ...(s3 === undefined ? {} : { s3 }),
-    ...(flags.against === undefined ? {} : { against: flags.against }),
+    ...(against === undefined ? {} : { against }),
     ...(flags.sample === undefined ? {} : { sample: flags.sample }),
     onProgress: ({ records, recordsTotal }) =>
       progress.update({ done: records, total: recordsTotal, unit: 'records' }),
@@ -62,6 +60,22 @@ export async function drill(
   if (flags.report !== undefined) await writeReport(flags.report, report, archive)
   if (session.json) await writeDocument(session, report)
   else await session.terminal.write(drillText(session, report))
+}
+
+/** A data directory as it is named, or what a server has at this point. */
+async function liveEngineOf(
+  session: Session,
+  { against, token }: DrillFlags,
+): Promise<DrillArchiveOptions['against']> {
+  if (against === undefined || !/^[a-z][a-z0-9+.-]*:\/\//i.test(against)) return against
+  if (!/^https?:/i.test(against)) {
+    throw new StratalogError(
+      'argument_invalid',
+      `--against takes a data directory, which may be in use, or http://host:port of a server; got ${against}.`,
+    )
+  }
+  const remote = Remote.of(session, { url: against, ...(token === undefined ? {} : { token }) })
+  return remote === null ? undefined : await remoteLiveSides(remote)
 }
 
 /** The n-th `--expect` belongs to the n-th `--check`. */
@@ -116,7 +130,7 @@ function drillText(session: Session, report: DrillReport): string {
   const lines = [
     `${shown}  ${formatCount(records)} records restored, ${(coverage * 100).toFixed(coverage === 1 ? 0 : 3)} % of what there is`,
     `recovery time   ${formatDuration(rtoMs)}, ${formatBytes(bytesPerSecond)}/s`,
-    `recovery point  ${rpoMs === null ? 'not measured; name the live engine with --against DIR' : `${formatDuration(rpoMs)}, ${formatCount(rpoRecords ?? 0)} records`}`,
+    `recovery point  ${rpoMs === null ? 'not measured; name the live engine with --against' : `${formatDuration(rpoMs)}, ${formatCount(rpoRecords ?? 0)} records`}`,
     `content hash    ${hashText(hashEqual)}`,
     ...report.checks.map(
       (check) =>

@@ -1,6 +1,7 @@
 /** `dump`: the whole state as JSON Lines, whether or not `--json` is given. */
 import type { FlagValues } from '../config-flags.ts'
 import { withReader } from '../engine-access.ts'
+import { Remote } from '../remote.ts'
 import type { Session } from '../session.ts'
 
 export interface DumpFlags extends FlagValues {
@@ -11,6 +12,12 @@ export interface DumpFlags extends FlagValues {
 const WRITE_CHARACTERS = 64 * 1024
 
 export async function dumpState(session: Session, flags: DumpFlags): Promise<void> {
+  const remote = Remote.of(session, flags)
+  if (remote !== null) {
+    const answer = await remote.ask('/v1/dump', { parameters: { logs: flags.log?.join(',') } })
+    for await (const bytes of remote.bytes(answer)) await session.terminal.write(bytes)
+    return
+  }
   await withReader(session, flags, async (reading) => {
     const { signal, terminal } = session
     let text = ''

@@ -1,23 +1,34 @@
 /** `import`: files in one of several formats into a log. */
 import { StratalogError } from '../../base/errors.ts'
+import { systemRandom } from '../../base/random.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
-import { withWriter } from '../engine-access.ts'
-import { type ImportFlags, ImportJob, type ImportReport, checkInputs } from '../input/import-job.ts'
+import { withTargets } from '../create-log.ts'
+import {
+  type CheckedInput,
+  type ImportFlags,
+  ImportJob,
+  type ImportReport,
+  checkInputs,
+} from '../input/import-job.ts'
+import { ImportNotes } from '../input/import-notes.ts'
+import { expandNames } from '../input/expand-names.ts'
 import { Rejects } from '../input/rejects.ts'
 import { type Session, note, writeDocument } from '../session.ts'
 
 export async function importFiles(
   session: Session,
-  files: readonly string[],
+  names: readonly string[],
   flags: ImportFlags,
 ): Promise<void> {
   const startedAt = session.clock.monotonic()
+  const files = await expandNames(names)
   if (files.filter((name) => name === '-').length > 1) {
     throw new StratalogError('argument_invalid', 'Standard input can be read once: give - once.')
   }
-  await checkInputs(files, flags.format)
-  const rejects = new Rejects(flags.rejects ?? null)
-  const report = await runJob(session, files, flags, rejects)
+  const inputs = await checkInputs(files, flags.format)
+  const notes = await openNotes(flags, inputs)
+  const rejects = new Rejects(flags.rejects ?? null, notes !== null)
+  const report = await runJob(session, files, flags, rejects, notes)
   const elapsedMs = Math.round(session.clock.monotonic() - startedAt)
   tellRejects(session, rejects, flags)
   if (report.records === 0 && rejects.count > 0) {
@@ -38,7 +49,23 @@ export async function importFiles(
   const from = `${formatCount(records)} records from ${formatBytes(inputBytes)}`
   const rate = `${formatCount((records / Math.max(1, elapsedMs)) * 1000)} records/s`
   const rejected = `${formatCount(rejects.count)} rejected`
-  await session.terminal.write(`${from} in ${formatDuration(elapsedMs)} (${rate}); ${rejected}\n`)
+  const columns = schema.map(({ name, type }) => `${name} ${type}`).join(', ')
+  await session.terminal.write(
+    `${from} in ${formatDuration(elapsedMs)} (${rate}); ${rejected}\n${flags.log}: ${columns}\n`,
+  )
+}
+
+/** @throws StratalogError `argument_invalid` for input that can be read once only. */
+async function openNotes(
+  { resume, log }: ImportFlags,
+  inputs: readonly CheckedInput[],
+): Promise<ImportNotes | null> {
+  if (resume === undefined) return null
+  const files = inputs.map(({ name, bytes }) => {
+    if (bytes !== null) return { name, bytes }
+    throw new StratalogError('argument_invalid', `--resume is for files, and ${name} is none.`)
+  })
+  return await ImportNotes.open(resume, log, files, systemRandom)
 }
 
 async function runJob(
@@ -46,10 +73,11 @@ async function runJob(
   files: readonly string[],
   flags: ImportFlags,
   rejects: Rejects,
+  notes: ImportNotes | null,
 ): Promise<ImportReport> {
   try {
-    return await withWriter(session, flags, async (db, config) => {
-      const job = new ImportJob(session, db, config, flags, rejects)
+    return await withTargets(session, flags, async (open) => {
+      const job = new ImportJob(session, open, flags, { rejects, notes })
       for (const name of files) await job.add(name)
       return await job.report()
     })

@@ -6,10 +6,11 @@ import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import type { StoragePolicy } from '../../format/manifest.ts'
 import type { StorageChanges } from '../../engine/config.ts'
 import { type FlagValues, givenPolicy, withoutPolicy } from '../config-flags.ts'
-import { type CreateFlags, createLogFromFlags } from '../create-log.ts'
+import { type CreateFlags, createOptions, createRemoteLog } from '../create-log.ts'
 import { withReader, withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
-import { Remote } from '../remote.ts'
+import { type RemoteLog, descriptionOf, logPath, remoteLog, remoteLogs } from '../remote-logs.ts'
+import { Remote, type RemoteRequest } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 
 export async function createLog(
@@ -17,10 +18,14 @@ export async function createLog(
   name: string,
   flags: FlagValues & CreateFlags,
 ): Promise<void> {
-  const log = await withWriter(session, flags, async (db, { defaults }) => {
-    const made = await createLogFromFlags(db, name, flags, defaults ?? {})
-    return made.describe()
-  })
+  const remote = Remote.of(session, flags)
+  const log =
+    remote === null
+      ? await withWriter(session, flags, async (db, { defaults = {} }) => {
+          const made = await db.createLog(name, await createOptions(flags, defaults))
+          return made.describe()
+        })
+      : descriptionOf(await createRemoteLog(remote, name, flags))
   await showLog(session, log)
 }
 
@@ -33,7 +38,7 @@ export async function describeLog(
   const log =
     remote === null
       ? await withReader(session, flags, async (reading) => reading.log(name).describe())
-      : await remoteLog(remote, name)
+      : descriptionOf(await remoteLog(remote, name))
   await showLog(session, log)
 }
 
@@ -45,9 +50,13 @@ export async function alterLog(
 ): Promise<void> {
   const resets = (flags.reset ?? []).map((key) => [camelCase(key), null] as const)
   const storage: StorageChanges = { ...Object.fromEntries(resets), ...givenPolicy(flags) }
-  const log = await withWriter(session, withoutPolicy(flags), async (db) =>
-    (await db.alterLog(name, { storage })).describe(),
-  )
+  const remote = Remote.of(session, flags)
+  const log =
+    remote === null
+      ? await withWriter(session, withoutPolicy(flags), async (db) =>
+          (await db.alterLog(name, { storage })).describe(),
+        )
+      : await changedLog(remote, logPath(name), { method: 'PATCH', body: { storage } })
   await showLog(session, log)
 }
 
@@ -71,10 +80,23 @@ export async function forkLog(session: Session, flags: ForkFlags): Promise<void>
     ...(at === undefined ? {} : { at }),
     ...(snapshot === undefined ? {} : { snapshot }),
   }
-  const log = await withWriter(session, rest, async (db) =>
-    (await db.fork(source, as, options)).describe(),
-  )
+  const remote = Remote.of(session, rest)
+  const fork = { method: 'POST', body: { as, ...options } } as const
+  const log =
+    remote === null
+      ? await withWriter(session, rest, async (db) =>
+          (await db.fork(source, as, options)).describe(),
+        )
+      : await changedLog(remote, `${logPath(source)}/fork`, fork)
   await showLog(session, log)
+}
+
+async function changedLog(
+  remote: Remote,
+  path: string,
+  request: RemoteRequest,
+): Promise<LogDescription> {
+  return descriptionOf(await remote.json<RemoteLog>(path, request))
 }
 
 function camelCase(key: string): string {
@@ -106,28 +128,6 @@ export async function listLogs(session: Session, flags: FlagValues): Promise<voi
     { name: 'policy' },
   ]
   await session.terminal.write(renderTable(columns, rows))
-}
-
-type RemoteLog = LogDescription & { readonly ranges: unknown }
-
-/** Without what a server says beside the description. */
-function descriptionOf({ ranges: _ranges, ...description }: RemoteLog): LogDescription {
-  return description
-}
-
-async function remoteLog(remote: Remote, name: string): Promise<LogDescription> {
-  return descriptionOf(await remote.json<RemoteLog>(`/v1/logs/${encodeURIComponent(name)}`))
-}
-
-async function remoteLogs(remote: Remote): Promise<readonly LogDescription[]> {
-  const logs: LogDescription[] = []
-  for (let after: string | null = ''; after !== null;) {
-    const page: { readonly logs: readonly RemoteLog[]; readonly next: string | null } =
-      await remote.json('/v1/logs', { parameters: { after } })
-    logs.push(...page.logs.map(descriptionOf))
-    after = page.next
-  }
-  return logs
 }
 
 async function showLog(session: Session, log: LogDescription): Promise<void> {

@@ -1,18 +1,20 @@
 /** `read`: records of a log in offset order, across all tiers. */
 import { StratalogError } from '../../base/errors.ts'
-import type { Field } from '../../format/schema.ts'
 import type { AsOf } from '../../engine/as-of.ts'
 import type { LatestReadOptions } from '../../engine/latest-log.ts'
+import { readFields } from '../../engine/read-fields.ts'
 import type { ReadOptions } from '../../engine/read-options.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withReaderAsOf } from '../engine-access.ts'
 import type { OutputFormat } from '../output/output-format.ts'
 import { openRecordOutput } from '../output/record-output.ts'
+import { logPath } from '../remote-logs.ts'
 import { writeRemoteRecords } from '../remote-records.ts'
-import { Remote } from '../remote.ts'
+import { Remote, type RemoteRequest } from '../remote.ts'
 import type { Session } from '../session.ts'
 
-export interface ReadFlags extends FlagValues {
+/** Which records: the flags that `read` and `export` share. */
+export interface RangeFlags extends FlagValues {
   readonly log: string
   readonly partition?: number
   readonly from?: number
@@ -23,54 +25,70 @@ export interface ReadFlags extends FlagValues {
   readonly limit?: number
   readonly columns?: readonly string[]
   readonly asOf?: AsOf
+}
+
+export interface ReadFlags extends RangeFlags {
   readonly latest?: true
   readonly follow?: true
   readonly format?: OutputFormat
 }
-
-/** What every record shows beside the user's columns. */
-const SYSTEM_FIELDS: readonly Field[] = [
-  { name: '_offset', type: 'int64', nullable: false },
-  { name: '_partition', type: 'int32', nullable: false },
-  { name: '_time', type: 'timestamp[ms]', nullable: false },
-]
 
 export async function readRecords(session: Session, flags: ReadFlags): Promise<void> {
   const format = outputFormat(session, flags)
   if (flags.latest === true) assertLatest(flags)
   const remote = Remote.of(session, flags)
   if (remote !== null) {
-    const { log, columns, follow, latest, ...rest } = flags
-    const { partition, from, to, since, until, last, limit } = rest
-    const path = `/v1/logs/${encodeURIComponent(log)}/records`
-    const given = { partition, from, to, since, until, last, limit, columns: columns?.join(',') }
-    await writeRemoteRecords(
-      session,
-      remote,
-      path,
-      { parameters: { ...given, live: follow, latest } },
-      format,
-    )
+    const parameters = { ...rangeParameters(flags), live: flags.follow, latest: flags.latest }
+    await writeRemoteRecords(session, remote, recordsPath(flags.log), { parameters }, format)
     return
   }
   await withReaderAsOf(session, flags, async (reading) => {
     const log = reading.log(flags.log)
     const output = await openRecordOutput(format, session)
+    const { signal } = session
+    const live = flags.follow === true
     const records =
       flags.latest === true
-        ? log.latest(latestOptions(session, flags))
-        : log.read(readOptions(session, flags))
+        ? log.latest({ ...latestOptions(flags), signal })
+        : log.read({ ...rangeOptions(flags), live, signal })
     for await (const batch of records) {
       await output.write(batch)
       if (session.terminal.outputClosed) return
     }
-    const fields = [...log.describe().schema, ...SYSTEM_FIELDS]
-    await output.end(
-      flags.columns === undefined
-        ? fields
-        : fields.filter(({ name }) => flags.columns?.includes(name)),
-    )
+    // Following has no end but this one.
+    session.signal.throwIfAborted()
+    await output.end(readFields(log.describe(), flags.columns))
   })
+}
+
+export function recordsPath(log: string): string {
+  return `${logPath(log)}/records`
+}
+
+/** The range as a server is asked for it. */
+export function rangeParameters(flags: RangeFlags): NonNullable<RemoteRequest['parameters']> {
+  const { columns, asOf, ...rest } = rangeOptions(flags)
+  return { ...rest, columns: columns?.join(','), asOf: asOf as string | number | undefined }
+}
+
+type RangeOptions = Pick<ReadOptions, 'partition' | 'limit' | 'last' | 'columns' | 'asOf'> & {
+  readonly [Key in 'from' | 'to' | 'since' | 'until']?: number
+}
+
+export function rangeOptions(flags: RangeFlags): RangeOptions {
+  const { partition, from, to, since, until, last, limit, columns, asOf } = flags
+  const given = Object.entries({
+    partition,
+    from,
+    to,
+    since,
+    until,
+    last,
+    limit,
+    columns,
+    asOf,
+  }).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(given)
 }
 
 /** `--json` is JSON Lines; otherwise a table for people and NDJSON for programs. */
@@ -105,18 +123,9 @@ function assertLatest({ from, to, since, until, last, follow }: ReadFlags): void
   )
 }
 
-function latestOptions(session: Session, flags: ReadFlags): LatestReadOptions {
-  const { partition, limit, columns, asOf } = flags
-  return { ...given({ partition, limit, columns, asOf }), signal: session.signal }
-}
-
-/** What is not undefined. */
-function given(options: object): object {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-}
-
-function readOptions(session: Session, flags: ReadFlags): ReadOptions {
-  const { partition, from, to, since, until, last, limit, columns, asOf } = flags
-  const asked = given({ partition, from, to, since, until, last, limit, columns, asOf })
-  return { ...asked, live: flags.follow === true, signal: session.signal }
+function latestOptions(flags: ReadFlags): LatestReadOptions {
+  const { partition, limit, columns, asOf } = rangeOptions(flags)
+  return Object.fromEntries(
+    Object.entries({ partition, limit, columns, asOf }).filter(([, value]) => value !== undefined),
+  )
 }

@@ -2,12 +2,13 @@
 import { StratalogError } from '../../base/errors.ts'
 import { scrubFiles } from '../../engine/archive-operations.ts'
 import type { VerifyReport } from '../../engine/verify/verify-report.ts'
-import type { ScrubProblem } from '../../tiering/scrub-report.ts'
+import type { ScrubProblem, ScrubReport } from '../../tiering/scrub-report.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { withWriter } from '../engine-access.ts'
 import { EXIT_STATUS } from '../exit-status.ts'
 import { Progress } from '../progress.ts'
 import { readConfiguration } from '../read-configuration.ts'
+import { Remote } from '../remote.ts'
 import { type Session, note, writeDocument } from '../session.ts'
 import { verifyText } from './verify.ts'
 
@@ -25,9 +26,12 @@ export async function scrub(
 ): Promise<void> {
   const { repair = false, ...where } = flags
   const progress = new Progress(session, 'scrub')
-  const report = await (repair ? repairing : looking)(session, where, progress).finally(() =>
-    progress.end(),
-  )
+  const remote = Remote.of(session, where)
+  const report = await (
+    remote === null
+      ? (repair ? repairing : looking)(session, where, progress)
+      : asking(remote, repair)
+  ).finally(() => progress.end())
   if (report.verdict === 'FAIL') setStatus(EXIT_STATUS.corrupt)
   if (session.json) {
     await writeDocument(session, report)
@@ -36,6 +40,11 @@ export async function scrub(
   await session.terminal.write(verifyText(session, report))
   for (const { where: place, kind } of report.repaired)
     note(session, `repaired: ${place} (${kind})`)
+}
+
+async function asking(remote: Remote, repair: boolean): Promise<ShownReport> {
+  const request = { method: 'POST', body: { repair } } as const
+  return { ...(await remote.json<ScrubReport>('/v1/tier/scrub', request)), notes: [] }
 }
 
 async function looking(

@@ -7,6 +7,7 @@ import { systemRandom } from '../../base/random.ts'
 import type { StratalogOptions } from '../../engine/config.ts'
 import { resolvePorts } from '../../engine/ports.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
+import type { EnginePlaces } from '../../server/api/file-routes.ts'
 import { PrometheusMetrics } from '../../server/prometheus.ts'
 import { startServer } from '../../server/serve.ts'
 import type { FlagValues } from '../config-flags.ts'
@@ -35,7 +36,7 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
     const readTokens = tokens === undefined ? null : () => readTokenFile(tokens)
     const server = await startServer(
       db,
-      { host, port, allowedHosts, isDurable },
+      { host, port, allowedHosts, places: placesOf(config) },
       { clock, random: systemRandom, logger, metrics, readTokens },
     )
     const { url } = server
@@ -49,6 +50,14 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
     await server.stop()
   } finally {
     await db.close()
+  }
+}
+
+function placesOf({ dataDir, archive, s3 }: StratalogOptions): EnginePlaces {
+  return {
+    ...(dataDir === undefined ? {} : { dataDir }),
+    ...(archive === undefined ? {} : { archive }),
+    ...(s3 === undefined ? {} : { s3 }),
   }
 }
 

@@ -8,17 +8,26 @@ import { type TableColumn, renderTable } from '../output/table.ts'
 import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 
+const SNAPSHOTS = '/v1/snapshots'
+
+export function snapshotPath(nameOrId: string): string {
+  return `${SNAPSHOTS}/${encodeURIComponent(nameOrId)}`
+}
+
 export async function createSnapshot(
   session: Session,
   flags: FlagValues & { readonly name?: string; readonly logs?: readonly string[] },
 ): Promise<void> {
   const { name, logs } = flags
-  const snapshot = await withWriter(session, flags, (db) =>
-    db.snapshot({
-      ...(name === undefined ? {} : { name }),
-      ...(logs === undefined ? {} : { logs }),
-    }),
-  )
+  const asked = {
+    ...(name === undefined ? {} : { name }),
+    ...(logs === undefined ? {} : { logs }),
+  }
+  const remote = Remote.of(session, flags)
+  const snapshot =
+    remote === null
+      ? await withWriter(session, flags, (db) => db.snapshot(asked))
+      : await remote.json<SnapshotDescription>(SNAPSHOTS, { method: 'POST', body: asked })
   await writeSnapshots(session, snapshot, [snapshot])
 }
 
@@ -31,7 +40,7 @@ export async function listSnapshots(session: Session, flags: FlagValues): Promis
   const snapshots =
     remote === null
       ? await withArchive(flags, async (archive) => archive.snapshots())
-      : (await remote.json<RemoteSnapshots>('/v1/snapshots')).snapshots
+      : (await remote.json<RemoteSnapshots>(SNAPSHOTS)).snapshots
   await writeSnapshots(session, snapshots, snapshots)
 }
 
@@ -44,7 +53,7 @@ export async function showSnapshot(
   const snapshot =
     remote === null
       ? await withArchive(flags, async (archive) => archive.snapshot(nameOrId))
-      : await remote.json<SnapshotDescription>(`/v1/snapshots/${encodeURIComponent(nameOrId)}`)
+      : await remote.json<SnapshotDescription>(snapshotPath(nameOrId))
   if (session.json) return writeDocument(session, snapshot)
   await session.terminal.write(`${snapshotsTable([snapshot])}\n${logsTable(snapshot)}`)
 }
@@ -54,7 +63,11 @@ export async function deleteSnapshot(
   nameOrId: string,
   flags: FlagValues,
 ): Promise<void> {
-  const snapshot = await withWriter(session, flags, (db) => db.deleteSnapshot(nameOrId))
+  const remote = Remote.of(session, flags)
+  const snapshot =
+    remote === null
+      ? await withWriter(session, flags, (db) => db.deleteSnapshot(nameOrId))
+      : await remote.json<SnapshotDescription>(snapshotPath(nameOrId), { method: 'DELETE' })
   await writeSnapshots(session, snapshot, [snapshot])
 }
 
@@ -64,7 +77,11 @@ export async function diffSnapshots(
   to: string,
   flags: FlagValues,
 ): Promise<void> {
-  const diff = await withArchive(flags, (archive) => archive.compareSnapshots(from, to))
+  const remote = Remote.of(session, flags)
+  const diff =
+    remote === null
+      ? await withArchive(flags, (archive) => archive.compareSnapshots(from, to))
+      : await remote.json<SnapshotDiff>(`${snapshotPath(from)}/diff/${encodeURIComponent(to)}`)
   if (session.json) await writeDocument(session, diff)
   else await session.terminal.write(diffText(diff))
 }

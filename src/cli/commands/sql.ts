@@ -3,11 +3,12 @@ import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration, parseDuration } from '../../base/units.ts'
 import type { AsOf } from '../../engine/as-of.ts'
 import type { QueryParameter } from '../../query/protocol.ts'
-import type { QueryResult, QueryStats } from '../../query/query-result.ts'
+import type { QueryJson, QueryResult, QueryStats } from '../../query/query-result.ts'
 import type { FlagValues } from '../config-flags.ts'
-import { withReaderAsOf } from '../engine-access.ts'
+import { type Reading, withReaderAsOf } from '../engine-access.ts'
 import type { OutputFormat } from '../output/output-format.ts'
 import { openRecordOutput } from '../output/record-output.ts'
+import { explain } from '../output/explain.ts'
 import { writeRemoteRecords } from '../remote-records.ts'
 import { Remote } from '../remote.ts'
 import { type Session, note } from '../session.ts'
@@ -18,6 +19,7 @@ export interface SqlFlags extends FlagValues {
   readonly asOf?: AsOf
   readonly timeout?: string
   readonly maxRows?: number
+  readonly explain?: true
 }
 
 export async function querySql(
@@ -27,43 +29,73 @@ export async function querySql(
 ): Promise<void> {
   const format = sqlFormat(session, flags)
   const remote = Remote.of(session, flags)
+  if (flags.explain === true) {
+    await explain(session, await explained(session, remote, statement, flags), format)
+    return
+  }
   if (remote !== null) {
-    await queryRemote(session, remote, statement, flags, format)
+    const request = sqlRequest(statement, flags)
+    if (format === 'json')
+      await session.terminal.write(`${JSON.stringify(await remote.json('/v1/sql', request))}\n`)
+    else await writeRemoteRecords(session, remote, '/v1/sql', request, format)
     return
   }
   await withReaderAsOf(session, flags, async (reading) => {
-    const result = await reading.query(statement, (flags.param ?? []).map(parameterValue), {
-      signal: session.signal,
-      ...(flags.timeout === undefined
-        ? {}
-        : { timeout: parseDuration(flags.timeout, '--timeout') }),
-      ...(flags.asOf === undefined ? {} : { asOf: flags.asOf }),
-      ...(flags.maxRows === undefined ? {} : { maxRows: flags.maxRows }),
-    })
+    const result = await runQuery(session, reading, statement, flags)
     if (format === 'json')
       await session.terminal.write(`${JSON.stringify(await result.toJson())}\n`)
     else await writeRows(session, result, format)
   })
 }
 
-async function queryRemote(
+async function runQuery(
   session: Session,
-  remote: Remote,
+  reading: Reading,
+  statement: string,
+  { param = [], timeout, asOf, maxRows }: SqlFlags,
+): Promise<QueryResult> {
+  return await reading.query(statement, param.map(parameterValue), {
+    signal: session.signal,
+    ...(timeout === undefined ? {} : { timeout: parseDuration(timeout, '--timeout') }),
+    ...(asOf === undefined ? {} : { asOf }),
+    ...(maxRows === undefined ? {} : { maxRows }),
+  })
+}
+
+/** Runs the statement for what it takes; its rows stay where it ran. */
+async function explained(
+  session: Session,
+  remote: Remote | null,
+  statement: string,
+  flags: SqlFlags,
+): Promise<QueryJson> {
+  const analysis = `EXPLAIN ANALYZE ${statement}`
+  if (remote !== null) return await remote.json<QueryJson>('/v1/sql', sqlRequest(analysis, flags))
+  return await withReaderAsOf(session, flags, async (reading) => {
+    const result = await runQuery(session, reading, analysis, flags)
+    return await result.toJson()
+  })
+}
+
+/** A server takes numbers as JSON has them; a bigint goes as text, which DuckDB casts. */
+function sqlRequest(
   sql: string,
-  { param = [], timeout, maxRows }: SqlFlags,
-  format: OutputFormat | 'json',
-): Promise<void> {
-  // A server takes numbers as JSON has them; a bigint goes as text, which DuckDB casts.
+  { param = [], timeout, maxRows, asOf }: SqlFlags,
+): { readonly method: 'POST'; readonly body: object } {
   const parameters = param
     .map(parameterValue)
     .map((value) => (typeof value === 'bigint' ? String(value) : value))
-  const request = { method: 'POST', body: { sql, parameters, timeout, maxRows } } as const
-  if (format === 'json')
-    await session.terminal.write(`${JSON.stringify(await remote.json('/v1/sql', request))}\n`)
-  else await writeRemoteRecords(session, remote, '/v1/sql', request, format)
+  return { method: 'POST', body: { sql, parameters, timeout, maxRows, asOf } }
 }
 
 function sqlFormat(session: Session, flags: SqlFlags): OutputFormat | 'json' {
+  const { explain: isExplain, format } = flags
+  if (isExplain === true && format !== undefined && format !== 'table' && format !== 'json') {
+    throw new StratalogError(
+      'argument_invalid',
+      `--explain has no rows of the answer: leave --format ${format} out, or take table or json.`,
+    )
+  }
   if (!session.json) return flags.format ?? 'table'
   if (flags.format === undefined || flags.format === 'json') return 'json'
   throw new StratalogError(

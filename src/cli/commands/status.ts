@@ -13,12 +13,15 @@ import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 import { policyText } from './logs.ts'
 
-export async function showStatus(session: Session, flags: FlagValues): Promise<void> {
+/** Of a directory, an archive or a server. */
+export async function statusOf(session: Session, flags: FlagValues): Promise<EngineStatus> {
   const remote = Remote.of(session, flags)
-  const status =
-    remote === null
-      ? await withReader(session, flags, async (reading) => reading.status())
-      : await remote.json<EngineStatus>('/v1/status')
+  if (remote !== null) return await remote.json<EngineStatus>('/v1/status')
+  return await withReader(session, flags, async (reading) => reading.status())
+}
+
+export async function showStatus(session: Session, flags: FlagValues): Promise<void> {
+  const status = await statusOf(session, flags)
   if (session.json) {
     await writeDocument(session, status)
     return

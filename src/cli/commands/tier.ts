@@ -1,13 +1,33 @@
 /** `tier now`, `pause`, `resume`, `describe`, `compact`, `collect`, `attach`, `detach`. */
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { StratalogError } from '../../base/errors.ts'
-import type { LogStatus } from '../../engine/status.ts'
+import type { EngineStatus, LogStatus } from '../../engine/status.ts'
+import type { TierControl } from '../../engine/tier-control.ts'
 import type { CollectReport } from '../../tiering/collect.ts'
 import type { TierReport, TierTarget } from '../../tiering/steps.ts'
 import type { FlagValues } from '../config-flags.ts'
-import { withReader, withWriter } from '../engine-access.ts'
+import { withWriter } from '../engine-access.ts'
 import { renderTable } from '../output/table.ts'
+import { Remote } from '../remote.ts'
 import { type Session, note, writeDocument } from '../session.ts'
+import { statusOf } from './status.ts'
+
+/** Does a step in a directory, or asks a server for it: its body there has the same keys. */
+export async function tierStep<T extends object>(
+  session: Session,
+  flags: FlagValues,
+  step: string,
+  asked: object,
+  run: (tier: TierControl) => Promise<T>,
+): Promise<T> {
+  const remote = Remote.of(session, flags)
+  if (remote !== null) return await askTier<T>(remote, step, asked)
+  return await withWriter(session, flags, (db) => run(db.tier))
+}
+
+async function askTier<T>(remote: Remote, step: string, asked: object): Promise<T> {
+  return await remote.json<T>(`/v1/tier/${step}`, { method: 'POST', body: asked })
+}
 
 export interface TierFlags extends FlagValues {
   readonly log?: readonly string[]
@@ -16,12 +36,11 @@ export interface TierFlags extends FlagValues {
 
 /** @throws StratalogError `store_unavailable` when a partition could not move, after the report. */
 export async function tierNow(session: Session, flags: TierFlags): Promise<void> {
-  const report = await withWriter(session, flags, (db) =>
-    db.tier.now({
-      ...(flags.log === undefined ? {} : { logs: flags.log }),
-      ...(flags.to === undefined ? {} : { to: flags.to }),
-    }),
-  )
+  const asked = {
+    ...(flags.log === undefined ? {} : { logs: flags.log }),
+    ...(flags.to === undefined ? {} : { to: flags.to }),
+  }
+  const report = await tierStep(session, flags, 'now', asked, (tier) => tier.now(asked))
   await showReport(session, report)
 }
 
@@ -32,10 +51,16 @@ export async function tierPause(
   how: 'pause' | 'resume',
 ): Promise<void> {
   const { log } = flags
-  const { paused, logs } = await withWriter(session, flags, async (db) => {
-    await db.tier[how](log === undefined ? {} : { logs: log })
-    return db.status()
-  })
+  const asked = log === undefined ? {} : { logs: log }
+  const remote = Remote.of(session, flags)
+  if (remote !== null) await askTier(remote, how, asked)
+  const { paused, logs } =
+    remote === null
+      ? await withWriter(session, flags, async (db) => {
+          await db.tier[how](asked)
+          return db.status()
+        })
+      : await remote.json<EngineStatus>('/v1/status')
   const pending = logs.reduce((sum, { pendingRecords }) => sum + pendingRecords, 0)
   if (session.json) {
     const shown = logs.map(({ name, paused: own }) => ({ name, paused: own }))
@@ -53,7 +78,7 @@ export interface OneLogFlags extends FlagValues {
 
 /** @throws StratalogError `argument_invalid` without an archive, `log_exists`, `log_not_found`. */
 export async function tierAttach(session: Session, { log, ...flags }: OneLogFlags): Promise<void> {
-  const attached = await withWriter(session, flags, (db) => db.tier.attach(log))
+  const attached = await tierStep(session, flags, 'attach', { log }, (tier) => tier.attach(log))
   if (session.json) {
     await writeDocument(session, { moved: [], pending: 0, failed: [], ...attached })
     return
@@ -65,7 +90,7 @@ export async function tierAttach(session: Session, { log, ...flags }: OneLogFlag
 
 /** @throws StratalogError `argument_invalid` without an archive, `log_not_found`, `log_not_archived`. */
 export async function tierDetach(session: Session, { log, ...flags }: OneLogFlags): Promise<void> {
-  const report = await withWriter(session, flags, (db) => db.tier.detach(log))
+  const report = await tierStep(session, flags, 'detach', { log }, (tier) => tier.detach(log))
   if (session.json) await writeDocument(session, { ...report, log })
   else note(session, `detached ${log}: ${formatCount(report.moved.length)} files are removed`)
 }
@@ -73,15 +98,14 @@ export async function tierDetach(session: Session, { log, ...flags }: OneLogFlag
 /** @throws StratalogError as `tierNow`. */
 export async function tierCompact(session: Session, flags: TierFlags): Promise<void> {
   const { log } = flags
-  const report = await withWriter(session, flags, (db) =>
-    db.tier.compact(log === undefined ? {} : { logs: log }),
-  )
+  const asked = log === undefined ? {} : { logs: log }
+  const report = await tierStep(session, flags, 'compact', asked, (tier) => tier.compact(asked))
   await showReport(session, report)
 }
 
 /** @throws StratalogError `log_not_found`. */
 export async function tierDescribe(session: Session, flags: TierFlags): Promise<void> {
-  const status = await withReader(session, flags, async (reading) => reading.status())
+  const status = await statusOf(session, flags)
   const names = new Set(flags.log)
   for (const name of names) {
     if (status.logs.some((log) => log.name === name)) continue
@@ -152,9 +176,8 @@ export interface CollectFlags extends FlagValues {
 /** @throws StratalogError `argument_invalid` without an archive, `store_unavailable`. */
 export async function tierCollect(session: Session, flags: CollectFlags): Promise<void> {
   const { dryRun = false, grace } = flags
-  const report = await withWriter(session, flags, (db) =>
-    db.tier.collect({ dryRun, ...(grace === undefined ? {} : { grace }) }),
-  )
+  const asked = { dryRun, ...(grace === undefined ? {} : { grace }) }
+  const report = await tierStep(session, flags, 'collect', asked, (tier) => tier.collect(asked))
   const { collected, bytes, pinned, waiting, orphans } = report
   if (session.json) {
     await writeDocument(session, { moved: [], pending: waiting, failed: [], ...report })

@@ -12,7 +12,9 @@ import { EXIT_STATUS } from '../exit-status.ts'
 import { renderTable } from '../output/table.ts'
 import { Progress } from '../progress.ts'
 import { readConfiguration } from '../read-configuration.ts'
+import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
+import { snapshotPath } from './snapshot.ts'
 
 /** Sets the exit status of `corrupt` when there are problems; the report is the message then. */
 export async function verify(
@@ -20,6 +22,11 @@ export async function verify(
   flags: FlagValues,
   setStatus: (status: number) => void,
 ): Promise<void> {
+  const remote = Remote.of(session, flags)
+  if (remote !== null) {
+    await showVerified(session, await askVerify(remote, '/v1/verify'), setStatus)
+    return
+  }
   const { dataDir, archive, s3 } = readConfiguration(flags)
   if (dataDir === undefined && archive === undefined) {
     throw new StratalogError(
@@ -45,6 +52,12 @@ export async function verifySnapshot(
   flags: FlagValues,
   setStatus: (status: number) => void,
 ): Promise<void> {
+  const remote = Remote.of(session, flags)
+  if (remote !== null) {
+    const path = `${snapshotPath(snapshot)}/verify`
+    await showVerified(session, await askVerify(remote, path), setStatus)
+    return
+  }
   const { archive, s3 } = readConfiguration(flags)
   if (archive === undefined) {
     throw new StratalogError(
@@ -67,6 +80,18 @@ async function verifyPlaces(
     onProgress: ({ bytes, bytesTotal }) =>
       progress.update({ done: bytes, total: bytesTotal, unit: 'bytes' }),
   }).finally(() => progress.end())
+  await showVerified(session, report, setStatus)
+}
+
+async function askVerify(remote: Remote, path: string): Promise<VerifyReport> {
+  return await remote.json<VerifyReport>(path, { method: 'POST' })
+}
+
+async function showVerified(
+  session: Session,
+  report: VerifyReport,
+  setStatus: (status: number) => void,
+): Promise<void> {
   if (report.verdict === 'FAIL') setStatus(EXIT_STATUS.corrupt)
   if (session.json) await writeDocument(session, report)
   else await session.terminal.write(verifyText(session, report))

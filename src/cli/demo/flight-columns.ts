@@ -3,7 +3,7 @@ import type { ColumnData } from '../../format/column.ts'
 import type { ColumnType } from '../../format/schema.ts'
 import { sliceColumn } from '../../format/column.ts'
 import { scanFile } from '../../query/file-scan.ts'
-import type { ColumnRecords } from '../input/log-importer.ts'
+import type { ColumnRecords } from '../append-target.ts'
 import { FLIGHT_FIELDS, type FlightRows, type FlightSource, generateFlights } from './flights.ts'
 
 /** Reads on from where it stands, in pieces of the size asked for. */

@@ -4,27 +4,21 @@
  * only when the one before had the time to be refused.
  */
 import type { Timer } from '../../base/clock.ts'
-import type { AckLevel } from '../../format/manifest.ts'
-import type { Log } from '../../engine/log.ts'
+import type { AppendTarget, TargetOptions } from '../append-target.ts'
 import type { Session } from '../session.ts'
 import type { JsonRecord } from '../../engine/json-record.ts'
 import { groupByPartition } from './partition-groups.ts'
 
-export interface AckPrinterOptions {
+export interface AckPrinterOptions extends TargetOptions {
   readonly batchRecords: number
-  readonly partition?: number
-  readonly ack?: AckLevel
 }
-
-/** Enough appends to share fsyncs, few enough to bound memory. */
-const IN_FLIGHT_MAX = 256
 
 /** A batch that is not full goes on after this: nobody's record waits for one that may never come. */
 const PARTIAL_BATCH_MS = 20
 
 export class AckPrinter {
   readonly #session: Session
-  readonly #log: Log
+  readonly #target: AppendTarget
   readonly #options: AckPrinterOptions
   #batch: JsonRecord[] = []
   #timer: Timer | null = null
@@ -35,9 +29,9 @@ export class AckPrinter {
   #sent: Promise<void> = Promise.resolve()
   #hasFailed = false
 
-  constructor(session: Session, log: Log, options: AckPrinterOptions) {
+  constructor(session: Session, target: AppendTarget, options: AckPrinterOptions) {
     this.#session = session
-    this.#log = log
+    this.#target = target
     this.#options = options
   }
 
@@ -52,8 +46,6 @@ export class AckPrinter {
       return
     }
     await this.#send()
-    const [oldest] = this.#inFlight
-    if (oldest !== undefined && this.#inFlight.size >= IN_FLIGHT_MAX) await oldest
   }
 
   /** Resolves when every line is out; rejects with the first failure. */
@@ -82,8 +74,9 @@ export class AckPrinter {
   async #sendBatch(batch: readonly JsonRecord[]): Promise<void> {
     const { partition } = this.#options
     const groups =
-      partition === undefined ? groupByPartition(this.#log, batch, (record) => record) : [batch]
+      partition === undefined ? groupByPartition(this.#target, batch, (record) => record) : [batch]
     for (const group of groups) {
+      await this.#room()
       if (this.#hasFailed) await this.#printed
       this.#append(group)
       // The log refuses a record before it waits for anything, so one turn tells.
@@ -92,10 +85,15 @@ export class AckPrinter {
     if (this.#hasFailed) await this.#printed
   }
 
+  async #room(): Promise<void> {
+    const [oldest] = this.#inFlight
+    if (oldest !== undefined && this.#inFlight.size >= this.#target.inFlightMax) await oldest
+  }
+
   #append(records: readonly JsonRecord[]): void {
     const { partition, ack } = this.#options
     const before = this.#printed
-    const appended = this.#log.append(records, {
+    const appended = this.#target.append(records, {
       ...(partition === undefined ? {} : { partition }),
       ...(ack === undefined ? {} : { ack }),
     })

@@ -83,7 +83,7 @@ const MONTHS: readonly string[] = [
 const TIME = /^(\d{2})\/([A-Z][a-z]{2})\/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})$/
 
 /** `10/Oct/2000:13:55:36 -0700` as a Date; null when it is none. */
-function parseAccessTime(text: string): Date | null {
+export function parseAccessTime(text: string): Date | null {
   const match = TIME.exec(text)
   if (match === null) return null
   const [day, year, hour, minute, second] = [match[1], match[3], match[4], match[5], match[6]].map(

@@ -2,22 +2,28 @@
 import { stat } from 'node:fs/promises'
 import { StratalogError, toStratalogError } from '../../base/errors.ts'
 import { formatCount } from '../../base/units.ts'
+import type { AckLevel } from '../../format/manifest.ts'
 import { parseArrowIpc } from '../../format/arrow-input.ts'
 import { scanFile } from '../../query/file-scan.ts'
-import type { StratalogOptions } from '../../engine/config.ts'
 import type { LogDescription } from '../../engine/log-description.ts'
-import type { Log } from '../../engine/log.ts'
-import type { Stratalog } from '../../engine/stratalog.ts'
-import { type FlagValues, givenPolicy } from '../config-flags.ts'
-import { type CreateFlags, type LogHints, openOrCreateLog } from '../create-log.ts'
+import type { AppendTarget, ColumnRecords } from '../append-target.ts'
+import type { FlagValues } from '../config-flags.ts'
+import type { CreateFlags, LogHints, OpenTarget } from '../create-log.ts'
 import { Progress } from '../progress.ts'
 import { type Session, note } from '../session.ts'
-import { COMBINED_FIELDS, COMBINED_TIME_COLUMN, parseCombinedLine } from './combined.ts'
+import {
+  COMBINED_FIELDS,
+  COMBINED_TIME_COLUMN,
+  parseAccessTime,
+  parseCombinedLine,
+} from './combined.ts'
 import { type InputFile, openInput } from './input-file.ts'
 import { type InputFormat, assertNotJson, detectFormat } from './input-format.ts'
-import { parseJsonRecord } from '../../engine/json-record.ts'
+import { type ParsedRecord, parseJsonRecord } from '../../engine/json-record.ts'
 import { type LineBlock, splitLines } from './lines.ts'
-import { type ColumnRecords, LogImporter, type SourceRecord } from './log-importer.ts'
+import type { ImportNotes, Unfinished } from './import-notes.ts'
+import { LogImporter, type SourceRecord } from './log-importer.ts'
+import { joined, restOfColumns, restOfRows } from './unfinished.ts'
 import type { Rejects } from './rejects.ts'
 
 export interface ImportFlags extends FlagValues, CreateFlags {
@@ -25,7 +31,10 @@ export interface ImportFlags extends FlagValues, CreateFlags {
   readonly format: InputFormat | 'auto'
   readonly rejects?: string
   readonly batchRecords?: number
+  readonly resume?: string
 }
+
+const FROM_THE_BEGINNING: Unfinished = { from: 0, to: null }
 
 /** Records in one append: enough to make an fsync cheap, few enough to undo quickly. */
 const BATCH_RECORDS = 20_000
@@ -37,6 +46,12 @@ export interface ImportReport {
   readonly offsets: LogImporter['ranges']
 }
 
+export interface CheckedInput {
+  readonly name: string
+  /** Null for what can be read once only. */
+  readonly bytes: number | null
+}
+
 /**
  * Opens each file and looks into it, so that nothing of any is taken when one cannot be.
  * @throws StratalogError `file_not_found`, `input_invalid`.
@@ -44,17 +59,23 @@ export interface ImportReport {
 export async function checkInputs(
   names: readonly string[],
   format: ImportFlags['format'],
-): Promise<void> {
+): Promise<readonly CheckedInput[]> {
+  const checked: CheckedInput[] = []
   for (const name of names) {
     // What can be read once, such as a pipe, is not looked into before its turn.
-    if (name === '-' || (await isPipe(name))) continue
+    if (name === '-' || (await isPipe(name))) {
+      checked.push({ name, bytes: null })
+      continue
+    }
     const input = await openInput(name)
     try {
       formatOf(name, input, format)
+      checked.push({ name, bytes: input.length })
     } finally {
       input.close()
     }
   }
+  return checked
 }
 
 /** False also for what is not there: opening it says so. */
@@ -71,28 +92,30 @@ function formatOf(name: string, { head }: InputFile, asked: ImportFlags['format'
 
 export class ImportJob {
   readonly #session: Session
-  readonly #db: Stratalog
-  readonly #config: StratalogOptions
+  readonly #openTarget: OpenTarget
   readonly #flags: ImportFlags
   readonly #rejects: Rejects
-  #target: { readonly log: Log; readonly importer: LogImporter } | null = null
+  readonly #notes: ImportNotes | null
+  #opened: Opened | null = null
+  #inputs = 0
   #inputBytes = 0
 
   constructor(
     session: Session,
-    db: Stratalog,
-    config: StratalogOptions,
+    openTarget: OpenTarget,
     flags: ImportFlags,
-    rejects: Rejects,
+    { rejects, notes }: { readonly rejects: Rejects; readonly notes: ImportNotes | null },
   ) {
     this.#session = session
-    this.#db = db
-    this.#config = config
+    this.#openTarget = openTarget
     this.#flags = flags
     this.#rejects = rejects
+    this.#notes = notes
   }
 
   async add(name: string): Promise<void> {
+    const number = this.#inputs++
+    if (this.#notes?.isDone(number) === true) return
     const input = await openInput(name)
     const progress = new Progress(this.#session, name === '-' ? 'standard input' : name)
     const onAbort = (): void => input.close()
@@ -102,11 +125,12 @@ export class ImportJob {
       // DuckDB reads these by itself, and does not say how far it is.
       const total = format === 'csv' || format === 'parquet' ? null : input.length
       const tell = (): void => {
-        const records = this.#target?.importer.records ?? 0
+        const records = this.#opened?.importer.records ?? 0
         progress.update({ done: input.bytesRead(), total, records, unit: 'bytes' })
       }
       await this.#read(format, input, tell)
-      await this.#target?.importer.flush()
+      await this.#opened?.importer.flush()
+      await this.#notes?.finished()
       this.#inputBytes += input.length ?? input.bytesRead()
     } catch (error) {
       this.#session.signal.throwIfAborted()
@@ -120,7 +144,7 @@ export class ImportJob {
 
   /** The error, with what was acknowledged before it: those records stay. */
   async #withTaken(thrown: unknown, path: string): Promise<StratalogError> {
-    const importer = this.#target?.importer
+    const importer = this.#opened?.importer
     await importer?.flush().catch(() => {})
     const records = importer?.records ?? 0
     if (records > 0) note(this.#session, `${formatCount(records)} records were imported before.`)
@@ -133,11 +157,11 @@ export class ImportJob {
 
   /** The log is made even when no input had a record: the command says that it will be there. */
   async report(): Promise<ImportReport> {
-    const { log, importer } = await this.#open({})
+    const { target, importer } = await this.#open({})
     return {
       records: importer.records,
       inputBytes: this.#inputBytes,
-      schema: log.describe().schema,
+      schema: (await target.describe()).schema,
       offsets: importer.ranges,
     }
   }
@@ -178,28 +202,38 @@ export class ImportJob {
     parse: ParseLine,
     tell: () => void,
   ): Promise<void> {
+    const left = this.#notes?.unfinished ?? FROM_THE_BEGINNING
+    let again: readonly SourceRecord[] = []
     for await (const block of splitLines(input.bytes())) {
-      const { importer } = await this.#open(hints)
-      for (const bad of block.bad) {
-        await this.#rejects.add({
-          file: input.name,
-          line: bad.number,
-          reason: bad.reason,
-          text: bad.text,
-        })
+      const { importer, target } = await this.#open(hints)
+      const rows = await this.#parseBlock(input.name, left.from, block, (text) =>
+        parse(text, target.timeColumn),
+      )
+      const rest = restOfRows(rows, left)
+      again = [...again, ...rest.again]
+      if (rest.next.length > 0 && again.length > 0) {
+        await importer.addAgain(again)
+        again = []
       }
-      await importer.addRows(await this.#parseBlock(input.name, block, parse))
+      await importer.addRows(rest.next)
       tell()
     }
+    if (again.length > 0) await (await this.#open(hints)).importer.addAgain(again)
   }
 
+  /** The records of a block, and rejects; what lies before `from` was seen to. */
   async #parseBlock(
     file: string,
+    from: number,
     block: LineBlock,
-    parse: ParseLine,
+    parse: typeof parseJsonRecord,
   ): Promise<readonly SourceRecord[]> {
+    for (const { number, reason, text } of block.bad) {
+      if (number >= from) await this.#rejects.add({ file, line: number, reason, text })
+    }
     const rows: SourceRecord[] = []
     for (const { number, text } of block.lines) {
+      if (number < from) continue
       const parsed = parse(text)
       if ('record' in parsed) rows.push({ file, line: number, record: parsed.record, text })
       else await this.#rejects.add({ file, line: number, reason: parsed.reason, text })
@@ -211,37 +245,66 @@ export class ImportJob {
     chunks: AsyncIterable<ColumnRecords> | Iterable<ColumnRecords>,
     tell: () => void,
   ): Promise<void> {
+    const left = this.#notes?.unfinished ?? FROM_THE_BEGINNING
+    let again: readonly ColumnRecords[] = []
+    let start = 0
     for await (const chunk of chunks) {
       this.#session.signal.throwIfAborted()
-      const { importer } = await this.#open(this.#target === null ? { fields: chunk.fields } : {})
-      await importer.addColumns(chunk)
+      const { importer } = await this.#open(this.#opened === null ? { fields: chunk.fields } : {})
+      const rest = restOfColumns(chunk, start, left)
+      start += chunk.length
+      again = [...again, ...rest.again]
+      if (rest.next.length > 0 && again.length > 0) {
+        await importer.addColumnsAgain(joined(again))
+        again = []
+      }
+      for (const part of rest.next) await importer.addColumns(part)
       tell()
     }
+    if (again.length > 0) await (await this.#open({})).importer.addColumnsAgain(joined(again))
   }
 
-  async #open(hints: LogHints): Promise<{ readonly log: Log; readonly importer: LogImporter }> {
-    if (this.#target !== null) return this.#target
-    const log = await openOrCreateLog(this.#db, this.#flags.log, this.#flags, {
-      storage: this.#config.defaults ?? {},
-      given: givenPolicy(this.#flags),
-      hints,
-    })
-    const importer = new LogImporter(log, this.#rejects, {
+  async #open(hints: LogHints): Promise<Opened> {
+    if (this.#opened !== null) return this.#opened
+    const target = await this.#openTarget(this.#flags.log, hints)
+    const importer = new LogImporter(target, this.#rejects, {
       batchRecords: this.#flags.batchRecords ?? BATCH_RECORDS,
       signal: this.#session.signal,
+      ...(this.#notes === null ? {} : await noted(this.#notes, target)),
     })
-    this.#target = { log, importer }
-    return this.#target
+    this.#opened = { target, importer }
+    return this.#opened
   }
 }
 
-type ParseLine = typeof parseJsonRecord
-
-function parseNdjsonLine(text: string): ReturnType<ParseLine> {
-  return parseJsonRecord(text)
+/** What is noted as appended must still be there after a crash. @throws StratalogError `argument_invalid`. */
+async function noted(
+  notes: ImportNotes,
+  target: AppendTarget,
+): Promise<{ readonly notes: ImportNotes; readonly ack?: AckLevel }> {
+  if (target.partitions > 1)
+    throw new StratalogError('argument_invalid', '--resume is for logs of one partition.')
+  const { policy } = await target.describe()
+  return policy.mode !== 'memory' && policy.wal ? { notes, ack: 'disk' } : { notes }
 }
 
-function parseAccessLine(text: string): ReturnType<ParseLine> {
+interface Opened {
+  readonly target: AppendTarget
+  readonly importer: LogImporter
+}
+
+type ParseLine = (text: string, timeColumn: string | null) => ParsedRecord
+
+/** The time of a JSON access log may be written as in other access logs. */
+function parseNdjsonLine(text: string, timeColumn: string | null): ParsedRecord {
+  const parsed = parseJsonRecord(text)
+  if (timeColumn === null || !('record' in parsed)) return parsed
+  const time = parsed.record[timeColumn]
+  const date = typeof time === 'string' ? parseAccessTime(time) : null
+  return date === null ? parsed : { record: { ...parsed.record, [timeColumn]: date } }
+}
+
+function parseAccessLine(text: string): ParsedRecord {
   const record = parseCombinedLine(text)
   return record === null
     ? { reason: 'not a line of the combined or common log format' }

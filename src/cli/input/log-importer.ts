@@ -3,14 +3,13 @@
  * whole or not at all: a record that the log refuses is taken out and rejected, and the rest of its append goes on.
  */
 import { isStratalogError } from '../../base/errors.ts'
-import { columnReader } from '../../format/column-values.ts'
-import { type ColumnData, columnBytes, sliceColumn } from '../../format/column.ts'
-import { APPEND_BYTES_MAX, APPEND_ROWS_MAX } from '../../format/limits.ts'
+import { sliceColumn } from '../../format/column.ts'
+import { APPEND_ROWS_MAX } from '../../format/limits.ts'
 import type { AckLevel } from '../../format/manifest.ts'
-import type { Field } from '../../format/schema.ts'
-import type { Log } from '../../engine/log.ts'
 import type { JsonRecord } from '../../engine/json-record.ts'
-import { groupByPartition } from './partition-groups.ts'
+import type { AppendTarget, ColumnRecords, TargetOptions } from '../append-target.ts'
+import type { ImportNotes } from './import-notes.ts'
+import { columnsByPartition, groupByPartition } from './partition-groups.ts'
 import type { Rejects } from './rejects.ts'
 
 export interface SourceRecord {
@@ -21,12 +20,6 @@ export interface SourceRecord {
   readonly text: string
 }
 
-export interface ColumnRecords {
-  readonly fields: readonly Field[]
-  readonly columns: readonly ColumnData[]
-  readonly length: number
-}
-
 export interface AppendedRange {
   readonly partition: number
   readonly from: number
@@ -35,9 +28,10 @@ export interface AppendedRange {
 
 export interface ImporterOptions {
   readonly batchRecords: number
-  readonly partition?: number
-  readonly ack?: AckLevel
   readonly signal: AbortSignal
+  readonly ack?: AckLevel
+  /** Where it is noted how far the import is, where it is. */
+  readonly notes?: ImportNotes
 }
 
 /** Codes of errors that are the fault of a record, not of the log or the machine. */
@@ -50,15 +44,15 @@ const RECORD_FAULTS: ReadonlySet<string> = new Set([
 ])
 
 export class LogImporter {
-  readonly #log: Log
+  readonly #target: AppendTarget
   readonly #rejects: Rejects
   readonly #options: ImporterOptions
   readonly #ranges = new Map<number, { from: number; to: number }>()
   #records = 0
   #pending: Promise<void> = Promise.resolve()
 
-  constructor(log: Log, rejects: Rejects, options: ImporterOptions) {
-    this.#log = log
+  constructor(target: AppendTarget, rejects: Rejects, options: ImporterOptions) {
+    this.#target = target
     this.#rejects = rejects
     this.#options = options
   }
@@ -77,28 +71,31 @@ export class LogImporter {
   async addRows(rows: readonly SourceRecord[]): Promise<void> {
     for (let start = 0; start < rows.length; start += this.#options.batchRecords) {
       const batch = rows.slice(start, start + this.#options.batchRecords)
-      const groups =
-        this.#options.partition === undefined
-          ? groupByPartition(this.#log, batch, ({ record }) => record)
-          : [batch]
-      for (const group of groups) await this.#enqueue(() => this.#appendRows(group))
+      for (const group of groupByPartition(this.#target, batch, ({ record }) => record))
+        await this.#enqueue(() => this.#appendRows(group))
     }
   }
 
   async addColumns(input: ColumnRecords): Promise<void> {
-    const { partitions, keyColumn } = this.#log.describe()
-    if (partitions > 1 && keyColumn !== null && this.#options.partition === undefined) {
-      await this.addRows(toRecords(input))
-      return
+    for (const { partition, records } of columnsByPartition(this.#target, input)) {
+      const options = partition === null ? {} : { partition }
+      const rowsMax = this.#columnRowsMax(records)
+      for (let start = 0; start < records.length; start += rowsMax) {
+        const end = Math.min(records.length, start + rowsMax)
+        const columns = records.columns.map((column) => sliceColumn(column, start, end))
+        const part = { fields: records.fields, columns, length: end - start }
+        await this.#enqueue(() => this.#appendColumns(part, options))
+      }
     }
-    const rowsMax = columnRowsMax(input)
-    for (let start = 0; start < input.length; start += rowsMax) {
-      const end = Math.min(input.length, start + rowsMax)
-      const columns = input.columns.map((column) => sliceColumn(column, start, end))
-      await this.#enqueue(() =>
-        this.#append({ fields: input.fields, columns, length: end - start }),
-      )
-    }
+  }
+
+  /** Sends as one append what an import sent so that broke off. */
+  async addAgain(rows: readonly SourceRecord[]): Promise<void> {
+    await this.#enqueue(() => this.#appendRows(rows))
+  }
+
+  async addColumnsAgain(records: ColumnRecords): Promise<void> {
+    await this.#enqueue(() => this.#appendColumns(records, {}))
   }
 
   /** Resolves when all that was added is acknowledged. */
@@ -116,15 +113,21 @@ export class LogImporter {
   }
 
   async #appendRows(rows: readonly SourceRecord[]): Promise<void> {
-    if (rows.length === 0) return
+    const last = rows.at(-1)
+    if (last === undefined) return
     try {
-      await this.#append(rows.map(({ record }) => record))
+      await this.#append(
+        rows.map(({ record }) => record),
+        {},
+        last.line + 1,
+      )
     } catch (error) {
       if (!isStratalogError(error) || !RECORD_FAULTS.has(error.code)) throw error
       const only = rows[0]
       if (rows.length === 1 && only !== undefined) {
         const { file, line, text } = only
         await this.#rejects.add({ file, line, text, reason: reasonOf(error.message) })
+        this.#options.notes?.passed(line + 1)
         return
       }
       const named = error.details['row']
@@ -137,12 +140,33 @@ export class LogImporter {
     }
   }
 
-  async #append(input: Parameters<Log['append']>[0]): Promise<void> {
-    const { partition, ack } = this.#options
-    const done = await this.#log.append(input, {
-      ...(partition === undefined ? {} : { partition }),
+  /** Half of an append's limit, so that what the log adds to the columns has room. */
+  #columnRowsMax({ columns, length }: ColumnRecords): number {
+    const bytes = columns.reduce((sum, column) => sum + this.#target.sizeOf(column), 0)
+    const perRow = Math.max(1, bytes / Math.max(1, length))
+    const rows = Math.floor(this.#target.appendBytesMax / 2 / perRow)
+    return Math.max(1, Math.min(APPEND_ROWS_MAX, rows))
+  }
+
+  async #appendColumns(records: ColumnRecords, options: TargetOptions): Promise<void> {
+    const start = this.#options.notes?.unfinished.from ?? 0
+    await this.#append(records, options, start + records.length)
+  }
+
+  /** @param to the place behind the records in their input. */
+  async #append(
+    records: readonly JsonRecord[] | ColumnRecords,
+    options: TargetOptions,
+    to: number,
+  ): Promise<void> {
+    const { notes, ack } = this.#options
+    const producer = await notes?.intend(to)
+    const done = await this.#target.append(records, {
+      ...options,
       ...(ack === undefined ? {} : { ack }),
+      ...(producer === undefined ? {} : { producer }),
     })
+    notes?.appended()
     this.#records += done.count
     const range = this.#ranges.get(done.partition)
     const end = done.offset + done.count
@@ -156,21 +180,4 @@ function reasonOf(message: string): string {
   return message
     .replace(/^Record \d+,? ?/, '')
     .replace(/ Nothing of this append was applied\.$/, '')
-}
-
-/** Half of an append's limit, so that what the log adds to the columns has room. */
-function columnRowsMax(input: ColumnRecords): number {
-  const bytes = input.columns.reduce((sum, column) => sum + columnBytes(column), 0)
-  const perRow = Math.max(1, bytes / Math.max(1, input.length))
-  return Math.max(1, Math.min(APPEND_ROWS_MAX, Math.floor(APPEND_BYTES_MAX / 2 / perRow)))
-}
-
-function toRecords({ fields, columns, length }: ColumnRecords): readonly SourceRecord[] {
-  const readers = columns.map((column) => columnReader(column))
-  return Array.from({ length }, (_, row) => {
-    const record = Object.fromEntries(
-      fields.map((field, index) => [field.name, readers[index]?.(row)]),
-    )
-    return { file: '', line: row + 1, record, text: '' }
-  })
 }

@@ -18,8 +18,10 @@ export class Rejects {
   readonly #kept: Reject[] = []
   readonly #file: WriteStream | null
 
-  constructor(path: string | null) {
-    this.#file = path === null ? null : createWriteStream(path, { mode: 0o600 })
+  /** @param isAdded what is in the file stays. */
+  constructor(path: string | null, isAdded = false) {
+    const options = { mode: 0o600, flags: isAdded ? 'a' : 'w' }
+    this.#file = path === null ? null : createWriteStream(path, options)
   }
 
   /** The first rejects. */

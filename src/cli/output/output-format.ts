@@ -1,16 +1,12 @@
 /** The formats of records that go out, and what takes the records. */
-import type { ColumnData } from '../../format/column.ts'
 import type { Field } from '../../format/schema.ts'
+import type { FieldChunk } from '../../query/record-format.ts'
+import type { Terminal } from '../terminal.ts'
 
 export type OutputFormat = 'table' | 'ndjson' | 'csv' | 'arrow' | 'parquet'
 
-/** Records as columns; `columns[i]` belongs to `fields[i]` and, from a query, has the SQL type `sqlTypes[i]`. */
-export interface FieldChunk {
-  readonly fields: readonly Field[]
-  readonly sqlTypes?: readonly string[]
-  readonly columns: readonly ColumnData[]
-  readonly length: number
-}
+/** Where the bytes go: standard output, or a file. */
+export type ByteSink = Pick<Terminal, 'write'>
 
 export interface RecordOutput {
   write(chunk: FieldChunk): Promise<void>

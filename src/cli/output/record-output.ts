@@ -1,11 +1,12 @@
-/** Where records go in each format: text as it comes, Arrow as a stream, tables and Parquet when all is there. */
+/** Where records go in each format: as they come, and as a table when all is there. */
 import { formatCount } from '../../base/units.ts'
 import type { Field } from '../../format/schema.ts'
-import { type RecordChunk, toNdjson } from '../../query/ndjson.ts'
+import { named, openRecordEncoder } from '../../query/record-encoder.ts'
+import type { RecordEncoder } from '../../query/record-format.ts'
+import { toCells } from '../../query/text-records.ts'
 import { type Session, note } from '../session.ts'
-import type { FieldChunk, OutputFormat, RecordOutput } from './output-format.ts'
+import type { ByteSink, OutputFormat, RecordOutput } from './output-format.ts'
 import { renderTable } from './table.ts'
-import { csvHeader, toCells, toCsv } from '../../query/text-records.ts'
 
 /** Rows that a table shows: more than a screen, less than would hide the rest of the session. */
 const TABLE_ROWS_MAX = 1_000
@@ -14,53 +15,26 @@ export async function openRecordOutput(
   format: OutputFormat,
   session: Session,
 ): Promise<RecordOutput> {
-  switch (format) {
-    case 'ndjson':
-      return ndjsonOutput(session)
-    case 'csv':
-      return csvOutput(session)
-    case 'table':
-      return tableOutput(session)
-    case 'arrow':
-      return (await import('./arrow-records.ts')).arrowOutput(session)
-    case 'parquet':
-      return (await import('./parquet-records.ts')).parquetOutput(session)
-  }
+  if (format === 'table') return tableOutput(session)
+  return encodedOutput(await openRecordEncoder(format), session.terminal)
 }
 
-function namesOf(fields: readonly Field[]): readonly string[] {
-  return fields.map((field) => field.name)
-}
-
-function named(chunk: FieldChunk): RecordChunk {
-  const { columns, length, sqlTypes } = chunk
-  return {
-    names: namesOf(chunk.fields),
-    columns,
-    length,
-    ...(sqlTypes === undefined ? {} : { sqlTypes }),
-  }
-}
-
-function ndjsonOutput(session: Session): RecordOutput {
-  return {
-    write: async (chunk) => await session.terminal.write(toNdjson(named(chunk))),
-    end: async () => {},
-  }
-}
-
-function csvOutput(session: Session): RecordOutput {
-  let hasHeader = false
-  const header = async (fields: readonly Field[]): Promise<void> => {
-    if (!hasHeader) await session.terminal.write(csvHeader(namesOf(fields)))
-    hasHeader = true
+/** A file of a format, piece by piece. */
+export function encodedOutput(encoder: RecordEncoder, sink: ByteSink): RecordOutput {
+  let isBegun = false
+  const begin = async (fields: readonly Field[]): Promise<void> => {
+    if (!isBegun) await sink.write(encoder.begin(fields))
+    isBegun = true
   }
   return {
     write: async (chunk) => {
-      await header(chunk.fields)
-      await session.terminal.write(toCsv(named(chunk)))
+      await begin(chunk.fields)
+      await sink.write(await encoder.chunk(chunk))
     },
-    end: header,
+    end: async (fields) => {
+      await begin(fields)
+      await sink.write(await encoder.end())
+    },
   }
 }
 

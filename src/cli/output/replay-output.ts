@@ -5,6 +5,7 @@ import type { Field } from '../../format/schema.ts'
 import { toNdjson } from '../../query/ndjson.ts'
 import type { Session } from '../session.ts'
 import type { RecordOutput } from './output-format.ts'
+import { openRecordOutput } from './record-output.ts'
 
 export type ReplayFormat = 'ndjson' | 'arrow'
 
@@ -35,7 +36,7 @@ function arrowReplay(session: Session): ReplayOutput {
   let output: RecordOutput | null = null
   let fields: readonly Field[] = []
   const opened = async (): Promise<RecordOutput> => {
-    output ??= (await import('./arrow-records.ts')).arrowOutput(session)
+    output ??= await openRecordOutput('arrow', session)
     return output
   }
   return {

@@ -3,11 +3,11 @@ import type { AppendOptions } from '../../engine/append-options.ts'
 import type { AlterLogOptions } from '../../engine/alter-log.ts'
 import type { BatchStream } from '../../engine/batch-stream.ts'
 import type { Log } from '../../engine/log.ts'
+import { readFields } from '../../engine/read-fields.ts'
 import type { ReadOptions } from '../../engine/read-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
 import type { AckLevel } from '../../format/manifest.ts'
-import type { Field } from '../../format/schema.ts'
 import type { Exchange } from '../exchange.ts'
 import { RequestProblem } from '../http-error.ts'
 import type { Route } from '../router.ts'
@@ -179,25 +179,20 @@ const READ_PARAMETERS = [
   'limit',
   'last',
   'columns',
+  'asOf',
   'live',
   'latest',
   'format',
 ]
 
-/** What every record shows beside the user's columns. */
-const SYSTEM_FIELDS: readonly Field[] = [
-  { name: '_offset', type: 'int64', nullable: false },
-  { name: '_partition', type: 'int32', nullable: false },
-  { name: '_time', type: 'timestamp[ms]', nullable: false },
-]
-
 /** The newest record of each key. @throws RequestProblem `request_invalid`. */
 function latestOf({ query, gone }: Exchange, log: Log): BatchStream {
-  assertKnownParameters(query, ['latest', 'partition', 'limit', 'columns', 'format'])
+  assertKnownParameters(query, ['latest', 'partition', 'limit', 'columns', 'asOf', 'format'])
   const partition = wholeParameter(query, 'partition')
   const limit = wholeParameter(query, 'limit')
   const columns = listParameter(query, 'columns')
-  return log.latest({ ...given({ partition, limit, columns }), signal: gone })
+  const asOf = timeParameter(query, 'asOf')
+  return log.latest({ ...given({ partition, limit, columns, asOf }), signal: gone })
 }
 
 async function readRecords(exchange: Exchange, log: Log): Promise<void> {
@@ -205,8 +200,8 @@ async function readRecords(exchange: Exchange, log: Log): Promise<void> {
   assertKnownParameters(query, READ_PARAMETERS)
   const format = formatOf(exchange, 'ndjson')
   const live = flagParameter(query, 'live')
-  if (live && format !== 'ndjson')
-    throw new RequestProblem('request_invalid', 'A live read has no end; it comes as ndjson.')
+  if (live && format !== 'ndjson' && format !== 'csv')
+    throw new RequestProblem('request_invalid', 'A live read has no end; it is ndjson or csv.')
   const columns = listParameter(query, 'columns')
   const options: ReadOptions = {
     ...given({
@@ -218,12 +213,11 @@ async function readRecords(exchange: Exchange, log: Log): Promise<void> {
       limit: wholeParameter(query, 'limit'),
       last: wholeParameter(query, 'last'),
       columns,
+      asOf: timeParameter(query, 'asOf'),
     }),
     live,
     signal: live ? AbortSignal.any([exchange.gone, exchange.stopping]) : exchange.gone,
   }
   const records = flagParameter(query, 'latest') ? latestOf(exchange, log) : log.read(options)
-  const fields = [...log.describe().schema, ...SYSTEM_FIELDS]
-  const shown = columns === undefined ? fields : fields.filter(({ name }) => columns.includes(name))
-  await sendRecords(exchange, format, records, shown, live)
+  await sendRecords(exchange, format, records, readFields(log.describe(), columns), live)
 }

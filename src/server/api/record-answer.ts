@@ -2,10 +2,9 @@
  * Records as the body of an answer: NDJSON, a JSON array, CSV or an Arrow stream, written as they come. Nothing is sent
  * before the first records are there, so that what fails before them is answered with a status of its own.
  */
-import type { ColumnData } from '../../format/column.ts'
 import type { Field } from '../../format/schema.ts'
-import { type RecordChunk, toNdjson } from '../../query/ndjson.ts'
-import { csvHeader, toCsv } from '../../query/text-records.ts'
+import { openRecordEncoder } from '../../query/record-encoder.ts'
+import type { Encoded, FieldChunk } from '../../query/record-format.ts'
 import type { Exchange } from '../exchange.ts'
 import { RequestProblem } from '../http-error.ts'
 
@@ -37,82 +36,33 @@ export function formatOf(exchange: Exchange, fallback: Format): Format {
   return fallback
 }
 
-export interface Chunk {
-  readonly fields: readonly Field[]
-  readonly sqlTypes?: readonly string[]
-  readonly columns: readonly ColumnData[]
-  readonly length: number
-}
-
 /** Resolves once all is sent, or the client is gone. `isLive`: the answer begins before there is anything to send. */
 export async function sendRecords(
   exchange: Exchange,
   format: Format,
-  chunks: AsyncIterable<Chunk>,
+  chunks: AsyncIterable<FieldChunk>,
   fieldsOfNone: readonly Field[],
   isLive = false,
 ): Promise<void> {
-  const writer = await WRITERS[format]()
+  const encoder = await openRecordEncoder(format)
   let isBegun = false
-  const begin = (fields: readonly Field[]): string | Uint8Array => {
+  const begin = (fields: readonly Field[]): Encoded => {
     isBegun = true
     exchange.begin(200, {
       'content-type': MEDIA_TYPES[format],
       'cache-control': 'no-store',
     })
-    return writer.begin(fields)
+    return encoder.begin(fields)
   }
   if (isLive) {
-    begin(fieldsOfNone)
+    const start = begin(fieldsOfNone)
     exchange.response.flushHeaders()
+    if (start.length > 0 && !(await exchange.write(start))) return
   }
   for await (const chunk of chunks) {
     const isThere = isBegun || (await exchange.write(begin(chunk.fields)))
-    if (!isThere || !(await exchange.write(writer.chunk(chunk)))) return
+    if (!isThere || !(await exchange.write(await encoder.chunk(chunk)))) return
   }
   if (!isBegun) await exchange.write(begin(fieldsOfNone))
-  exchange.response.end(writer.end())
-}
-
-interface ChunkWriter {
-  readonly begin: (fields: readonly Field[]) => string | Uint8Array
-  readonly chunk: (chunk: Chunk) => string | Uint8Array
-  readonly end: () => string | Uint8Array
-}
-
-/** What only Arrow needs is loaded with its first answer. */
-const WRITERS: Readonly<Record<Format, () => ChunkWriter | Promise<ChunkWriter>>> = {
-  ndjson: () => ({ begin: () => '', chunk: (chunk) => toNdjson(named(chunk)), end: () => '' }),
-  csv: () => ({
-    begin: (fields) => csvHeader(fields.map(({ name }) => name)),
-    chunk: (chunk) => toCsv(named(chunk)),
-    end: () => '',
-  }),
-  arrow: async () => {
-    const arrow = await import('../../format/arrow-output.ts')
-    return {
-      begin: arrow.encodeStreamSchema,
-      chunk: arrow.encodeStreamBatch,
-      end: () => arrow.ARROW_STREAM_END,
-    }
-  },
-  json: () => {
-    let isFirst = true
-    return {
-      begin: () => '[',
-      chunk: (chunk) => {
-        const lines = toNdjson(named(chunk)).trimEnd().replaceAll('\n', ',')
-        const text = chunk.length === 0 ? '' : `${isFirst ? '' : ','}${lines}`
-        isFirst &&= chunk.length === 0
-        return text
-      },
-      end: () => ']',
-    }
-  },
-}
-
-/** A batch of a log has its columns by getters, which a spread leaves out. */
-function named({ fields, columns, length, sqlTypes }: Chunk): RecordChunk {
-  const names = fields.map(({ name }) => name)
-  return { names, columns, length, ...(sqlTypes === undefined ? {} : { sqlTypes }) }
+  exchange.response.end(await encoder.end())
 }

@@ -4,11 +4,12 @@ import type { Stratalog } from '../../engine/stratalog.ts'
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
 import type { QueryParameters } from '../../query/protocol.ts'
 import type { QueryResult } from '../../query/query-result.ts'
+import type { FieldChunk } from '../../query/record-format.ts'
 import type { Exchange } from '../exchange.ts'
 import { RequestProblem } from '../http-error.ts'
 import type { Route } from '../router.ts'
 import { assertKnownKeys, assertKnownParameters, given } from './parameters.ts'
-import { type Chunk, formatOf, sendRecords } from './record-answer.ts'
+import { formatOf, sendRecords } from './record-answer.ts'
 
 /** Rows of an answer as one JSON document; the other formats come as they are made, without a limit of this kind. */
 const JSON_ROWS_MAX = 100_000
@@ -29,19 +30,19 @@ async function runQuery(exchange: Exchange, db: Stratalog): Promise<void> {
   assertKnownParameters(exchange.query, ['format'])
   const format = formatOf(exchange, 'json')
   const body = await exchange.jsonBody(VALUE_BYTES_MAX)
-  assertKnownKeys(body, ['sql', 'parameters', 'timeout', 'maxRows'])
-  const { sql, parameters = [], timeout, maxRows } = body
+  assertKnownKeys(body, ['sql', 'parameters', 'timeout', 'maxRows', 'asOf'])
+  const { sql, parameters = [], timeout, maxRows, asOf } = body
   if (typeof sql !== 'string') throw new RequestProblem('request_invalid', 'sql is text.')
   if (typeof parameters !== 'object' || parameters === null)
     throw new RequestProblem('request_invalid', 'parameters is an array, or an object by name.')
   const rowsMax = maxRows ?? (format === 'json' ? JSON_ROWS_MAX : undefined)
-  const options = given({ timeout, maxRows: rowsMax, signal: exchange.gone }) as QueryOptions
+  const options = given({ timeout, maxRows: rowsMax, asOf, signal: exchange.gone }) as QueryOptions
   await using result = await db.query(sql, parameters as QueryParameters, options)
   if (format === 'json') exchange.sendJson(200, await result.toJson())
   else await sendRecords(exchange, format, chunksOf(result), result.schema.fields)
 }
 
-async function* chunksOf(result: QueryResult): AsyncGenerator<Chunk, void, undefined> {
+async function* chunksOf(result: QueryResult): AsyncGenerator<FieldChunk, void, undefined> {
   const sqlTypes = result.columns.map(({ type }) => type)
   for await (const { schema, columns, length } of result.batches())
     yield { fields: schema.fields, sqlTypes, columns, length }

@@ -6,6 +6,7 @@ import type { LogView } from '../../../src/log/log-view.ts'
 import { loadManifest } from '../../../src/log/manifest-chain.ts'
 import { manifestFilesInDirectory } from '../../../src/log/manifest-files.ts'
 import { bytesInDirectory } from '../../../src/log/segment-copies.ts'
+import { liveSide } from '../../../src/replay/live-side.ts'
 import { drillMarkdown, type DrillReport } from '../../../src/replay/drill-report.ts'
 import {
   type DrillEngine,
@@ -134,7 +135,7 @@ function liveView(log: FixtureLog, count: number, changedRow = -1): LogView {
 describe('a drill', () => {
   test('of a sample restores a part of each partition, proves that part, and says how much it was', async () => {
     const { fixture, a } = await sound()
-    const against = [liveView(a, 300)]
+    const against = [liveSide(liveView(a, 300))]
     const scratch = async (): Promise<DrillScratch> => scratchOf(fixture, {}, 0.5)
     const report = await rehearse(fixture, { scratch, against })
     expect(report).toMatchObject({ verdict: 'PASS', reasons: [], hashEqual: true, rpoRecords: 0 })
@@ -173,7 +174,9 @@ describe('a drill', () => {
 
   test('against a live engine that is ahead passes and says by how much', async () => {
     const { fixture, a, b } = await sound()
-    const report = await rehearse(fixture, { against: [liveView(a, 350), liveView(b, 300)] })
+    const report = await rehearse(fixture, {
+      against: [liveView(a, 350), liveView(b, 300)].map(liveSide),
+    })
     expect(report).toMatchObject({
       verdict: 'PASS',
       hashEqual: true,
@@ -185,7 +188,9 @@ describe('a drill', () => {
 
   test('against a live engine that differs in one value fails and names the object', async () => {
     const { fixture, a, b, keys } = await sound()
-    const report = await rehearse(fixture, { against: [liveView(a, 300, 150), liveView(b, 300)] })
+    const report = await rehearse(fixture, {
+      against: [liveView(a, 300, 150), liveView(b, 300)].map(liveSide),
+    })
     expect(report).toMatchObject({ verdict: 'FAIL', hashEqual: false })
     expect(report.reasons).toEqual([
       `Object ${keys[1]} differs from the live engine: log 'a', partition 0, offsets [100, 200).`,
@@ -296,7 +301,7 @@ describe('a drill', () => {
       fixture.manifest.state.logs.get(a.definition.id) ?? state,
     )
     await fixture.store.remove(`manifest/${String(fixture.manifest.number).padStart(12, '0')}.edit`)
-    const report = await rehearse(fixture, { against: [live] })
+    const report = await rehearse(fixture, { against: [liveSide(live)] })
     expect(report.reasons.join('\n')).toContain(
       `offsets [300, 310) in object ${entry.object?.object ?? ''}`,
     )

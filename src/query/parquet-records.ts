@@ -1,56 +1,38 @@
-/** Records as a Parquet file on standard output, a row group at a time, by the `hyparquet-writer` package. */
+/** Records as a Parquet file, a row group at a time, by the `hyparquet-writer` package. */
 import type { SchemaElement } from 'hyparquet'
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
-import { columnReader } from '../../format/column-values.ts'
-import type { ColumnData } from '../../format/column.ts'
+import { columnReader } from '../format/column-values.ts'
+import type { ColumnData } from '../format/column.ts'
 import {
   type ColumnType,
   type Field,
   decimalParameters,
   isNestedType,
   timestampUnit,
-} from '../../format/schema.ts'
-import { jsonValueReader } from '../../query/result-values.ts'
-import type { Session } from '../session.ts'
-import type { RecordOutput } from './output-format.ts'
+} from '../format/schema.ts'
+import type { Encoded, FieldChunk, RecordEncoder } from './record-format.ts'
+import { jsonValueReader } from './result-values.ts'
 
 /** Rows of a row group: big enough to compress well, small enough to hold in memory. */
 const ROW_GROUP_ROWS = 100_000
 
-export function parquetOutput(session: Session): RecordOutput {
-  let file: ParquetFile | null = null
-  return {
-    write: async ({ fields, columns, length }) => {
-      file ??= new ParquetFile(fields, session)
-      await file.add(columns, length)
-    },
-    end: async (fields) => {
-      file ??= new ParquetFile(fields, session)
-      await file.finish()
-    },
-  }
-}
-
-class ParquetFile {
-  readonly #session: Session
-  readonly #fields: readonly Field[]
+export class ParquetEncoder implements RecordEncoder {
   readonly #bytes = new ByteWriter(1024 * 1024)
-  readonly #writer: ParquetWriter
-  #values: unknown[][]
+  #fields: readonly Field[] = []
+  #writer: ParquetWriter | null = null
+  #values: unknown[][] = []
   #rows = 0
 
-  constructor(fields: readonly Field[], session: Session) {
-    this.#session = session
+  begin(fields: readonly Field[]): Encoded {
     this.#fields = fields
     const root = { name: 'root', num_children: fields.length }
-    this.#writer = new ParquetWriter({
-      writer: this.#bytes,
-      schema: [root, ...fields.map(toElement)],
-    })
+    const schema = [root, ...fields.map(toElement)]
+    this.#writer = new ParquetWriter({ writer: this.#bytes, schema })
     this.#values = fields.map(() => [])
+    return this.#taken()
   }
 
-  async add(columns: readonly ColumnData[], length: number): Promise<void> {
+  async chunk({ columns, length }: FieldChunk): Promise<Encoded> {
     for (const [index, column] of columns.entries()) {
       const read = parquetReader(column)
       const values = this.#values[index]
@@ -58,12 +40,13 @@ class ParquetFile {
     }
     this.#rows += length
     if (this.#rows >= ROW_GROUP_ROWS) await this.#writeGroup()
+    return this.#taken()
   }
 
-  async finish(): Promise<void> {
+  async end(): Promise<Encoded> {
     if (this.#rows > 0) await this.#writeGroup()
-    await this.#writer.finish()
-    await this.#flush()
+    await this.#writer?.finish()
+    return this.#taken()
   }
 
   async #writeGroup(): Promise<void> {
@@ -71,17 +54,16 @@ class ParquetFile {
       name,
       data: this.#values[index] ?? [],
     }))
-    await this.#writer.write({ columnData, rowGroupSize: this.#rows })
+    await this.#writer?.write({ columnData, rowGroupSize: this.#rows })
     this.#values = this.#fields.map(() => [])
     this.#rows = 0
-    await this.#flush()
   }
 
-  /** Hands the bytes on and starts the buffer anew; positions in the file go on counting. */
-  async #flush(): Promise<void> {
+  /** The bytes since the last time; the buffer starts anew, while positions in the file go on counting. */
+  #taken(): Uint8Array {
     const bytes = this.#bytes.getBytes().slice()
     this.#bytes.index = 0
-    await this.#session.terminal.write(bytes)
+    return bytes
   }
 }
 

@@ -1,0 +1,17 @@
+/** A server as the live engine of a drill. */
+import type { LiveLogFacts, LiveSide } from '../replay/live-side.ts'
+import { logPath } from './remote-logs.ts'
+import type { Remote } from './remote.ts'
+
+/** Its logs as they are at this point: records never change, so later hashes are of the same. */
+export async function remoteLiveSides(remote: Remote): Promise<readonly LiveSide[]> {
+  const { logs } = await remote.json<{ readonly logs: readonly LiveLogFacts[] }>('/v1/live')
+  return logs.map((facts) => ({
+    ...facts,
+    hash: async (ranges) => {
+      const body = { schemaId: facts.schema.id, ranges }
+      const path = `${logPath(facts.name)}/hash`
+      return (await remote.json<{ readonly hash: string }>(path, { method: 'POST', body })).hash
+    },
+  }))
+}

@@ -1,0 +1,40 @@
+/** What a drill asks of a live engine, over HTTP too: its logs at one point, and hashes of their offsets. */
+import { StratalogError } from '../base/errors.ts'
+import { type LiveLogFacts, type OffsetRange, hashView, liveFacts } from '../replay/live-side.ts'
+import { type Stratalog, engineOf } from './stratalog.ts'
+
+/** Every log, all as of one instant. */
+export function liveLogs(db: Stratalog): readonly LiveLogFacts[] {
+  const views = [...engineOf(db).registry.all()].map((log) => log.view())
+  try {
+    return views.map(liveFacts)
+  } finally {
+    for (const view of views) view.release()
+  }
+}
+
+/**
+ * The hash of offsets of a log, in one of the schemas that it ever had.
+ * @throws StratalogError `log_not_found`, `partition_not_found`, `argument_invalid` for a schema that it never had.
+ */
+export async function hashOfLog(
+  db: Stratalog,
+  name: string,
+  asked: { readonly schemaId: number; readonly ranges: readonly OffsetRange[] },
+  signal: AbortSignal,
+): Promise<string> {
+  const log = engineOf(db).registry.get(name)
+  for (const { partition } of asked.ranges) log.partition(partition)
+  const view = log.view()
+  try {
+    const schema = view.schemas.find(({ id }) => id === asked.schemaId)
+    if (schema === undefined)
+      throw new StratalogError(
+        'argument_invalid',
+        `Log '${log.name}' has no schema ${asked.schemaId}.`,
+      )
+    return await hashView(view, schema, asked.ranges, signal)
+  } finally {
+    view.release()
+  }
+}

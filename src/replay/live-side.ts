@@ -1,0 +1,105 @@
+/** The live engine of a drill, as far as an archive is held against it: pinned before the drill begins. */
+import { LogHasher } from '../format/content-hash.ts'
+import type { Schema } from '../format/schema.ts'
+import type { LogView } from '../log/log-view.ts'
+import { readPartition } from '../log/view-reader.ts'
+
+/** Offsets of one partition. */
+export interface OffsetRange {
+  readonly partition: number
+  readonly from: number
+  readonly to: number
+}
+
+/** A segment of a live engine with a copy in the archive. */
+export interface LiveObject {
+  readonly baseOffset: number
+  readonly endOffset: number
+  readonly sha256: string
+  readonly object: string
+}
+
+export interface LivePartition {
+  readonly partition: number
+  readonly startOffset: number
+  readonly endOffset: number
+  /** Of what is held; null where nothing is. */
+  readonly appendTimeMin: number | null
+  readonly appendTimeMax: number | null
+  readonly objects: readonly LiveObject[]
+}
+
+/** What a log is at one point; as JSON it comes from a server. */
+export interface LiveLogFacts {
+  readonly id: number
+  readonly name: string
+  /** Whether its policy has it archived. */
+  readonly isArchived: boolean
+  readonly schema: Schema
+  readonly partitions: readonly LivePartition[]
+}
+
+export interface LiveSide extends LiveLogFacts {
+  /** The hash of these offsets in the schema of the side. */
+  hash(ranges: readonly OffsetRange[], signal?: AbortSignal): Promise<string>
+}
+
+export function liveSide(view: LogView): LiveSide {
+  return {
+    ...liveFacts(view),
+    hash: (ranges, signal) => hashView(view, view.schema, ranges, signal),
+  }
+}
+
+export function liveFacts({ definition, schema, partitions }: LogView): LiveLogFacts {
+  return {
+    id: definition.id,
+    name: definition.name,
+    isArchived: definition.policy.archiveAfter !== null,
+    schema,
+    partitions: partitions.map(({ partition, startOffset, endOffset, sources }) => {
+      const held = sources.map((source) =>
+        source.tier === 'memory' ? source.batch : source.segment,
+      )
+      return {
+        partition,
+        startOffset,
+        endOffset,
+        appendTimeMin: extreme(held, ({ appendTimeMin }) => appendTimeMin, Math.min),
+        appendTimeMax: extreme(held, ({ appendTimeMax }) => appendTimeMax, Math.max),
+        objects: sources.flatMap((source) => {
+          if (source.tier === 'memory' || source.segment.object === null) return []
+          const { baseOffset: start, endOffset: end, sha256, object } = source.segment
+          return { baseOffset: start, endOffset: end, sha256, object: object.object }
+        }),
+      }
+    }),
+  }
+}
+
+function extreme<T>(
+  items: readonly T[],
+  of: (item: T) => number,
+  choose: (a: number, b: number) => number,
+): number | null {
+  return items.reduce<number | null>(
+    (found, item) => (found === null ? of(item) : choose(found, of(item))),
+    null,
+  )
+}
+
+/** Gaps and damage are left out: the hash then differs from one over all that there was. */
+export async function hashView(
+  view: LogView,
+  schema: Schema,
+  ranges: readonly OffsetRange[],
+  signal?: AbortSignal,
+): Promise<string> {
+  const hasher = new LogHasher(schema)
+  for (const { partition, from, to } of ranges) {
+    const options = { from, to, schema, signal, onGap: 'skip', onDamage: () => {} } as const
+    for await (const { batch } of readPartition(view, partition, options))
+      hasher.add(partition, batch)
+  }
+  return hasher.digestHex()
+}

@@ -1,0 +1,86 @@
+/** `drill --against URL`: a server is the live engine, as it is when the drill begins. */
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { CliPlace, EVENTS_NDJSON } from '../support/cli-place.ts'
+import { runCli, runJson } from '../support/cli.ts'
+import { TestServer } from '../support/server.ts'
+
+const place = new CliPlace()
+let server: TestServer
+let token: string
+
+beforeAll(async () => {
+  await place.fill()
+  const tokens = place.file('x', '').replace(/x$/, 'tokens.json')
+  const flags = ['--tokens', tokens, '--name', 'drill', '--scopes', 'read,append']
+  token = (await runJson<{ token: string }>(['token', 'create', ...flags])).token
+  server = await TestServer.start([...place.where, '--tokens', tokens])
+})
+afterAll(async () => {
+  await server.stop()
+  place.remove()
+})
+
+interface Report {
+  readonly verdict: string
+  readonly reasons: readonly string[]
+  readonly hashEqual: boolean | null
+  readonly rpoRecords: number | null
+  readonly rpoMs: number | null
+  readonly coverage: number
+}
+
+const headers = (): Record<string, string> => ({ authorization: `Bearer ${token}` })
+
+test('an archive with all of it passes; what is only on the server is told', async () => {
+  const args = ['drill', '--archive', place.archive, '--against', server.url, '--token', token]
+  expect(await runJson<Report>(args)).toMatchObject({
+    verdict: 'PASS',
+    reasons: [],
+    hashEqual: true,
+    rpoRecords: 0,
+    rpoMs: 0,
+    coverage: 1,
+  })
+  const records = '{"n":1}\n{"n":2}\n{"n":3}\n'
+  const more = { method: 'POST', headers: { ...headers(), 'content-type': 'application/x-ndjson' } }
+  await server.fetch('/v1/logs/events/records', { ...more, body: records })
+  const behind = await runJson<Report>(args)
+  expect(behind).toMatchObject({ verdict: 'PASS', hashEqual: true, rpoRecords: 3 })
+  expect(behind.rpoMs).toBeGreaterThan(0)
+  expect(behind.coverage).toBeCloseTo(1_000 / 1_003)
+})
+
+test('a server with other records fails, and says which object differs', async () => {
+  const other = await TestServer.start(place.fresh())
+  onTestFinished(async () => void (await other.stop()))
+  const file = place.file('other.ndjson', EVENTS_NDJSON.replace('"n":500,', '"n":501,'))
+  await runJson(['import', '--log', 'events', '--url', other.url, file])
+  const args = ['drill', '--archive', place.archive, '--against', other.url, '--json']
+  const { status, stdout } = await runCli(args)
+  const report = JSON.parse(stdout) as Report
+  expect([status, report.verdict, report.hashEqual]).toEqual([10, 'FAIL', false])
+  expect(report.reasons.join('\n')).toMatch(/Object .*differs from the live engine: log 'events'/)
+})
+
+test('ranges and schemas that there are not are refused, and so is a place of another kind', async () => {
+  const ask = async (log: string, body: unknown): Promise<unknown> => {
+    const request = { method: 'POST', headers: headers(), body: JSON.stringify(body) }
+    return (await server.fetch(`/v1/logs/${log}/hash`, request)).status
+  }
+  const ranges = [{ partition: 0, from: 0, to: 5 }]
+  const { logs } = await server.json<{ logs: { name: string; schema: { id: number } }[] }>(
+    '/v1/live',
+    {
+      headers: headers(),
+    },
+  )
+  const schemaId = logs.find(({ name }) => name === 'events')?.schema.id
+  expect(await ask('events', { schemaId, ranges })).toBe(200)
+  expect(await ask('events', { schemaId: 4_711, ranges })).toBe(400)
+  expect(await ask('events', { schemaId, ranges: [{ partition: 7, from: 0, to: 5 }] })).toBe(404)
+  expect(await ask('events', { schemaId, ranges: [{ partition: 0, from: -1, to: 5 }] })).toBe(400)
+  expect(await ask('events', { schemaId, ranges: 'all' })).toBe(400)
+  expect(await ask('nowhere', { schemaId, ranges })).toBe(404)
+  const { status } = await runCli(['drill', '--archive', place.archive, '--against', 's3://x/y'])
+  expect(status).toBe(2)
+})
