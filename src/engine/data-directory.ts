@@ -210,6 +210,22 @@ export async function removeOrphans(
     logger.info('Removing a segment file that no manifest names.', { path })
     await fileSystem.remove(`${dataDir}/${path}`)
   }
+  await removeEmpty(fileSystem, dataDir, goneLogIds(state))
+}
+
+/** Directories of logs that were deleted or detached, and that no fork has a file in. */
+async function removeEmpty(
+  fileSystem: FileSystem,
+  dataDir: string,
+  gone: ReadonlySet<number>,
+): Promise<void> {
+  for (const name of await namesIn(fileSystem, `${dataDir}/${SEGMENTS_DIRECTORY}`)) {
+    if (!gone.has(Number(name))) continue
+    const directory = `${SEGMENTS_DIRECTORY}/${name}`
+    if ((await fileSystem.stat(`${dataDir}/${directory}`))?.isDirectory !== true) continue
+    const files = await filesBelow(fileSystem, dataDir, directory)
+    if (files.length === 0) await fileSystem.removeDirectory(`${dataDir}/${directory}`)
+  }
 }
 
 /** Whether a segment has the bytes that its name says. */

@@ -190,7 +190,7 @@ export function manifestFileHash(bytes: Uint8Array): string {
 function* editsOf(state: ManifestState): Generator<ManifestEdit> {
   if (state.archive !== undefined) yield { kind: 'archive-noted', archive: state.archive }
   const logs = [...state.logs.values()].sort((a, b) => a.definition.id - b.definition.id)
-  for (const { definition, schemas, partitions } of logs) {
+  for (const { definition, schemas, partitions, deletedAt } of logs) {
     const logId = definition.id
     yield {
       kind: 'log-created',
@@ -206,6 +206,7 @@ function* editsOf(state: ManifestState): Generator<ManifestEdit> {
       const byId = [...producers.values()].sort((a, b) => (a.producerId < b.producerId ? -1 : 1))
       yield { kind: 'producers-noted', logId, partition, producers: byId, forgotten: [] }
     }
+    if (deletedAt !== undefined) yield { kind: 'log-deleted', logId, deletedAt }
   }
   for (const [logId, name] of byNumber(state.detachedLogs))
     yield { kind: 'log-detached', logId, name }

@@ -126,7 +126,12 @@ export type ManifestEdit =
     }
   | { readonly kind: 'schema-added'; readonly logId: number; readonly schema: Schema }
   | { readonly kind: 'policy-changed'; readonly logId: number; readonly policy: StoragePolicy }
-  | { readonly kind: 'log-deleted'; readonly logId: number }
+  /**
+   * The log is no more, and its id no other log's. Where `deletedAt` (ms) is given, as in archives, all of its segments
+   * are retired then, and it is kept in mind for the snapshots that hold it, if it is known at all; where it is null it
+   * is forgotten.
+   */
+  | { readonly kind: 'log-deleted'; readonly logId: number; readonly deletedAt: number | null }
   | {
       readonly kind: 'segment-added'
       readonly logId: number
@@ -253,6 +258,11 @@ export interface PartitionState {
 
 export interface LogState {
   readonly definition: LogDefinition
+  /**
+   * Engine clock, ms. It was deleted, has retired segments only, and is there for snapshots and until these are
+   * collected. Left out of all others.
+   */
+  readonly deletedAt?: number
   /** By schema id. */
   readonly schemas: readonly Schema[]
   readonly partitions: readonly PartitionState[]
@@ -280,6 +290,11 @@ export interface ManifestState {
   readonly snapshots: ReadonlyMap<string, Snapshot>
   /** By key. Left out where there is none. */
   readonly unnamed?: ReadonlyMap<string, UnnamedObject>
+}
+
+/** Whether a log was deleted here, as far as the place knows of it. */
+export function isDeletedLog({ logs, deletedLogIds }: ManifestState, logId: number): boolean {
+  return deletedLogIds.has(logId) || logs.get(logId)?.deletedAt !== undefined
 }
 
 /** Logs that the place had and has no more: what speaks of them then, as the WAL may, is no contradiction. */

@@ -55,10 +55,14 @@ export async function restoreLazily(
   }
 }
 
-/** Retired segments and snapshots are the archive's business. */
+/** Retired segments, deleted logs and snapshots are the archive's business. */
 function beginningOf(state: ManifestState, archive: NotedArchive): ManifestState {
-  const changed = new Map<number, LogState>()
+  const changed = new Map<number, LogState | null>()
   for (const [id, log] of state.logs) {
+    if (log.deletedAt !== undefined) {
+      changed.set(id, null)
+      continue
+    }
     if (log.partitions.every(({ retired }) => retired === undefined)) continue
     const partitions = log.partitions.map((partition) => {
       const { retired, ...rest } = partition
