@@ -17,7 +17,7 @@ export function addServerFlags(command: Command): Command {
 }
 
 export interface RemoteRequest {
-  readonly method?: 'GET' | 'POST'
+  readonly method?: 'GET' | 'POST' | 'DELETE'
   readonly body?: unknown
   readonly parameters?: Readonly<Record<string, string | number | boolean | undefined>>
 }

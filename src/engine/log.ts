@@ -80,6 +80,11 @@ export class Log {
     return this.#log.name
   }
 
+  /** Of this log, and never another's of the engine, whatever its name. */
+  get id(): number {
+    return this.#log.id
+  }
+
   describe(): LogDescription {
     return describeLog(this.#log.definition, this.#log.schema)
   }
