@@ -210,7 +210,8 @@ export async function removeOrphans(
     logger.info('Removing a segment file that no manifest names.', { path })
     await fileSystem.remove(`${dataDir}/${path}`)
   }
-  await removeEmpty(fileSystem, dataDir, goneLogIds(state))
+  const gone = goneLogIds(state)
+  if (gone.size > 0) await removeEmpty(fileSystem, dataDir, gone)
 }
 
 /** Directories of logs that were deleted or detached, and that no fork has a file in. */

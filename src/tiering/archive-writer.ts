@@ -81,7 +81,8 @@ export class ArchiveWriter {
 
   /** Commits that logs were deleted: this one, and those that it was not told of. @throws what the store throws. */
   async tellDeleted(logId?: number): Promise<void> {
-    if (logId !== undefined) this.#untold?.add(logId)
+    this.#untold ??= new Set(this.#deletedLogIds())
+    if (logId !== undefined) this.#untold.add(logId)
     await this.commitEdits((state) => this.#deletions(state))
     const { state, isSure } = this
     if (state === null || !isSure) return

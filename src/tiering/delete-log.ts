@@ -7,6 +7,7 @@
  *    (a crash before leaves the log as it was; after it, files that no manifest names, which the next open removes, WAL
  *    frames of a log that is known to be gone, and an archive that knows of a log too many: it is told by the next
  *    writer, before anything else of its name)
+ *    Where nobody knows whether it was committed, it is committed again (unsure-ends.ts);
  * 4. refuse what waited, end its readers, give RAM back, and remove the files when their readers let go. What a fork
  *    shares stays;
  * 5. commit the same to the archive's manifest: all segments of the log are retired, snapshots still name them, and
@@ -38,12 +39,22 @@ export async function deleteLog(
     await archive.settle()
     await (await archive.manifest()).refresh()
   }
+  const afterwards = async (): Promise<void> => {
+    dropFiles(context, disk, log)
+    for (const archive of archives) await tell(archive, log)
+  }
+  const done = (): void => {
+    forget(true)
+    afterwards().catch((error: unknown) => {
+      context.logger.warn('A log was deleted late.', { log: log.name, reason: String(error) })
+    })
+  }
   await endLog(log, forget, async (leave) => {
     await settleAppends(context, log)
-    await commitEnd(disk, log, { kind: 'log-deleted', logId: log.id, deletedAt: null }, leave)
+    const end = { kind: 'log-deleted', logId: log.id, deletedAt: null } as const
+    await commitEnd(disk, log, end, { leave, done })
   })
-  dropFiles(context, disk, log)
-  for (const archive of archives) await tell(archive, log)
+  await afterwards()
 }
 
 async function tell(archive: ArchiveWriter, { id, name }: LiveLog): Promise<void> {

@@ -46,7 +46,8 @@ export async function detachLog(
       (partition, index) => isArchived(partition) && partition.segments === proven[index],
     )
     if (!isSame) throw notArchived(log, present(log.partitions[0], 'a partition'))
-    await commitEnd(disk, log, { kind: 'log-detached', logId: log.id, name: log.name }, leave)
+    const end = { kind: 'log-detached', logId: log.id, name: log.name } as const
+    await commitEnd(disk, log, end, { leave, done: () => forget(true) })
     leave(true)
     return { policy: log.policy, isDenseFromHere: false, isOwed: false }
   })

@@ -5,6 +5,7 @@ import type { SegmentEntries } from '../format/segment-entries.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { logDeleted } from '../log/log-deleted.ts'
 import type { DiskContext } from './context.ts'
+import { commitAgain } from './unsure-ends.ts'
 
 /** Takes a log from those of its engine, and its name from it where it is sure that it has ended. */
 export type Leave = (isSure: boolean) => void
@@ -28,14 +29,16 @@ export async function endLog(
 
 /**
  * A commit that was answered with an error may have been done. As long as nobody knows, the log takes no append: the
- * next opening would not bring it back. `leave` is called then, which keeps its name from other logs.
+ * next opening would not bring it back. `leave` is called then, which keeps its name from other logs, and the commit is
+ * tried again; `done` is called when that is through.
  */
 export async function commitEnd(
-  { manifest }: DiskContext,
+  disk: DiskContext,
   { id }: LiveLog,
   end: ManifestEdit,
-  leave: Leave,
+  { leave, done }: { readonly leave: Leave; readonly done: () => void },
 ): Promise<void> {
+  const { manifest } = disk
   try {
     await manifest.commit((state) => (state.logs.has(id) ? [end] : []))
   } catch (error) {
@@ -43,6 +46,7 @@ export async function commitEnd(
       await manifest.settle()
     } catch {
       leave(false)
+      commitAgain(disk, id, end, done)
       throw error
     }
     if (manifest.state.logs.has(id)) throw error

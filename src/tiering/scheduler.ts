@@ -57,6 +57,7 @@ import {
   pendingFor,
 } from './steps.ts'
 import { TIER_LIMITS, type TierLimits } from './tier-limits.ts'
+import { areEndsUnsure } from './unsure-ends.ts'
 import { uploadSegments } from './upload.ts'
 
 /**
@@ -252,12 +253,18 @@ export class TieringScheduler {
       if (this.#isClosed) return
       this.#arm()
       if (!isPaused(this.#context, ALL_LOGS)) this.#collectWhenDue()
+      if (areEndsUnsure(this.#context) && !this.#lanes.local.isBusy)
+        this.#runInBackground('local', () => this.#commitEnds())
       if (nextDueMs(this.#input(false)) > 0 && !hasLoosePacks(this.#context)) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
         if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runOn(lane))
       }
     })
+  }
+
+  #commitEnds(): Promise<void> {
+    return this.#lanes.local.round(() => commitCheckpoint(this.#context))
   }
 
   /** A round, and another as long as they make room that the disk lacks. */

@@ -51,7 +51,10 @@ export async function alterLog(
   await showLog(session, log)
 }
 
-/** Asks first, unless it was told not to. @throws StratalogError `aborted`, `argument_invalid` where nobody can answer. */
+/**
+ * Asks first, unless it was told not to.
+ * @throws StratalogError `aborted`, `argument_invalid` where nobody can answer.
+ */
 export async function deleteLog(
   session: Session,
   name: string,
