@@ -7,6 +7,7 @@
  */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
+import { IdRanges } from '../format/id-ranges.ts'
 import { decodeIdentity } from '../format/identity.ts'
 import type { ManifestState, Writer } from '../format/manifest.ts'
 import { IDENTITY_FILE } from '../format/paths.ts'
@@ -18,8 +19,6 @@ import { openArchiveStore } from './archive-store.ts'
 import type { StratalogOptions } from './config.ts'
 import type { OpenedDirectory } from './open-directory.ts'
 import type { EnginePorts } from './ports.ts'
-
-const NONE: ReadonlySet<number> = new Set()
 
 export interface SnapshotPlace {
   readonly store: OpenedObjectStore
@@ -64,7 +63,7 @@ export async function openSnapshotPlace(
       store,
       clock,
       openManifest: () => openArchiveManifest(connection),
-      deletedLogIds: () => directory?.manifest.state.deletedLogIds ?? NONE,
+      deletedLogIds: () => directory?.manifest.state.deletedLogIds ?? IdRanges.empty,
     })
     const { state } = await archive.manifest()
     return { store, archive, engineId: id, state }

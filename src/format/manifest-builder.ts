@@ -16,6 +16,7 @@
  * segments of all logs. `build` is cheap and can be repeated.
  */
 import { StratalogError } from '../base/errors.ts'
+import { IdRanges } from './id-ranges.ts'
 import { PRODUCERS_MAX } from './limits.ts'
 import { LogMap } from './log-map.ts'
 import type {
@@ -39,7 +40,7 @@ export function emptyManifestState(): ManifestState {
     epoch: 0,
     writer: null,
     nextLogId: 1,
-    deletedLogIds: new Set(),
+    deletedLogIds: IdRanges.empty,
     detachedLogs: new Map(),
     paused: new Map(),
     walLsn: 0,
@@ -210,19 +211,18 @@ export class ManifestBuilder {
 
   #deleteLog(edit: Edit<'log-deleted'>): void {
     const { logId, deletedAt } = edit
-    const { nextLogId, deletedLogIds } = this.#head
     if (deletedAt === null) {
       this.#log(edit, logId)
       this.#remove(logId)
     } else {
       // An archive is told once more where nobody knows whether it was, and of logs that it has no segment of.
-      if (deletedLogIds.has(logId)) return
+      if (this.#head.deletedLogIds.has(logId)) return
       if (this.#owned.has(logId) || this.#logs.has(logId)) return this.#keepDeleted(edit, deletedAt)
     }
     this.#head = {
       ...this.#head,
-      nextLogId: Math.max(nextLogId, logId + 1),
-      deletedLogIds: new Set(deletedLogIds).add(logId),
+      nextLogId: Math.max(this.#head.nextLogId, logId + 1),
+      deletedLogIds: this.#head.deletedLogIds.with(logId),
     }
   }
 

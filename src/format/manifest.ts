@@ -5,6 +5,7 @@
  *
  * This file is the values; `manifest-codec.ts` is the files, `log/manifest-store.ts` reads and commits them.
  */
+import type { IdRanges } from './id-ranges.ts'
 import type { ProducerState } from './producer.ts'
 import type { Schema } from './schema.ts'
 import type { SegmentEntries } from './segment-entries.ts'
@@ -276,7 +277,7 @@ export interface ManifestState {
   /** Above every id that a log ever had here. */
   readonly nextLogId: number
   /** Ids that logs had and no log gets again. */
-  readonly deletedLogIds: ReadonlySet<number>
+  readonly deletedLogIds: IdRanges
   /** Names of logs that lie in the archive only and are none of this place, by id. */
   readonly detachedLogs: ReadonlyMap<number, string>
   /** Since when (ms) tier moves of a log stand still, by id; 0: those of all. */
@@ -298,8 +299,6 @@ export function isDeletedLog({ logs, deletedLogIds }: ManifestState, logId: numb
 }
 
 /** Logs that the place had and has no more: what speaks of them then, as the WAL may, is no contradiction. */
-export function goneLogIds({ deletedLogIds, detachedLogs }: ManifestState): ReadonlySet<number> {
-  return detachedLogs.size === 0
-    ? deletedLogIds
-    : new Set([...deletedLogIds, ...detachedLogs.keys()])
+export function goneLogIds({ deletedLogIds, detachedLogs }: ManifestState): IdRanges {
+  return [...detachedLogs.keys()].reduce((ids, id) => ids.with(id), deletedLogIds)
 }

@@ -16,6 +16,7 @@ import {
   type SegmentEntry,
   isDeletedLog,
 } from '../format/manifest.ts'
+import { IdRanges } from '../format/id-ranges.ts'
 import { packPath } from '../format/paths.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
@@ -35,7 +36,7 @@ export interface ArchiveWriterOptions {
   readonly openManifest: () => Promise<ManifestStore>
   readonly clock: Clock
   /** Ids of the logs that were deleted where the archive is written from; left out where none ever was before it. */
-  readonly deletedLogIds?: () => ReadonlySet<number>
+  readonly deletedLogIds?: () => IdRanges
 }
 
 export interface ArchivedSegment {
@@ -50,7 +51,7 @@ export class ArchiveWriter {
   readonly store: ObjectStore
   readonly #openManifest: () => Promise<ManifestStore>
   readonly #clock: Clock
-  readonly #deletedLogIds: () => ReadonlySet<number>
+  readonly #deletedLogIds: () => IdRanges
   /** Of those that may be deleted without the archive's knowing; null before somebody asked. */
   #untold: Set<number> | null = null
   readonly #opening = new Mutex()
@@ -60,7 +61,7 @@ export class ArchiveWriter {
     this.store = options.store
     this.#openManifest = options.openManifest
     this.#clock = options.clock
-    this.#deletedLogIds = options.deletedLogIds ?? (() => NONE)
+    this.#deletedLogIds = options.deletedLogIds ?? (() => IdRanges.empty)
   }
 
   /** The archive's manifest, opened at the first use; a store that was away is tried again at the next. */
@@ -81,20 +82,26 @@ export class ArchiveWriter {
 
   /** Commits that logs were deleted: this one, and those that it was not told of. @throws what the store throws. */
   async tellDeleted(logId?: number): Promise<void> {
-    this.#untold ??= new Set(this.#deletedLogIds())
-    if (logId !== undefined) this.#untold.add(logId)
+    const untold = this.#untoldIn((await this.manifest()).state)
+    if (logId !== undefined) untold.add(logId)
     await this.commitEdits((state) => this.#deletions(state))
     const { state, isSure } = this
     if (state === null || !isSure) return
-    for (const id of this.#untold ?? []) if (isDeletedLog(state, id)) this.#untold?.delete(id)
+    for (const id of untold) if (isDeletedLog(state, id)) untold.delete(id)
   }
 
   #deletions(state: ManifestState): readonly ManifestEdit[] {
-    this.#untold ??= new Set(this.#deletedLogIds())
     const deletedAt = this.#clock.now()
-    return [...this.#untold]
+    return [...this.#untoldIn(state)]
       .filter((logId) => !isDeletedLog(state, logId))
       .map((logId) => ({ kind: 'log-deleted', logId, deletedAt }))
+  }
+
+  #untoldIn(state: ManifestState): Set<number> {
+    this.#untold ??= new Set(
+      [...this.#deletedLogIds()].filter((logId) => !isDeletedLog(state, logId)),
+    )
+    return this.#untold
   }
 
   /** Whether the key is one of an object that is removed, as far as the archive is known: no segment may have it. */
@@ -335,8 +342,6 @@ export class ArchiveWriter {
     })
   }
 }
-
-const NONE: ReadonlySet<number> = new Set()
 
 /** Whether a log was neither detached nor deleted, here or in the archive. */
 export function isThere(state: ManifestState, log: LiveLog): boolean {
