@@ -38,6 +38,7 @@ export const ERROR_CODES = {
   input_invalid: 'invalid',
   sink_refused: 'invalid',
   log_not_found: 'not_found',
+  log_deleted: 'not_found',
   partition_not_found: 'not_found',
   offset_not_found: 'not_found',
   snapshot_not_found: 'not_found',

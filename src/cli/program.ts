@@ -181,7 +181,7 @@ function addCreateOptions(parent: Command): void {
 
 function addLogCommands(program: Command, session: Session): void {
   program.commandsGroup('Logs and tiers:')
-  const logs = program.command('logs').description('Make, list, describe and change logs.')
+  const logs = program.command('logs').description('Make, list, describe, change and delete logs.')
   const creating = command(
     logs,
     'create <name>',
@@ -219,6 +219,17 @@ function addLogCommands(program: Command, session: Session): void {
   addConfigFlags(addServerFlags(altering)).action(async (name: string, options) => {
     const { alterLog } = await import('./commands/logs.ts')
     await alterLog(session, name, options)
+  })
+  const deleting = command(
+    logs,
+    'delete <name>',
+    'Delete a log with all its records; forks and snapshots of it stay.',
+    'logs delete orders --data-dir data --archive s3://bucket/prefix',
+    'logs delete orders --data-dir data --yes --json',
+  ).option('--yes', 'do not ask first')
+  addConfigFlags(addServerFlags(deleting)).action(async (name: string, options) => {
+    const { deleteLog } = await import('./commands/logs.ts')
+    await deleteLog(session, name, options)
   })
 
   const tier = program.command('tier').description('Move records between tiers.')

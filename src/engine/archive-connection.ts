@@ -3,14 +3,15 @@ import type { Clock } from '../base/clock.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { decodeIdentity, encodeIdentity } from '../format/identity.ts'
-import type {
-  LogDefinition,
-  LogState,
-  ManifestEdit,
-  ManifestState,
-  PartitionState,
-  SegmentEntry,
-  Writer,
+import {
+  type LogDefinition,
+  type LogState,
+  type ManifestEdit,
+  type ManifestState,
+  type PartitionState,
+  type SegmentEntry,
+  type Writer,
+  isDeletedLog,
 } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
@@ -68,7 +69,7 @@ async function claimIdentity(store: ObjectStore, engineId: string): Promise<void
  * segments that went straight to the archive. What the archive does not name is uploaded again, so its copy is
  * forgotten.
  * @throws StratalogError `archive_diverged` when both have other records under the same offsets, or the archive lacks
- * records that the directory has nowhere else.
+ * records that the directory has nowhere else, or says that a log of it was deleted.
  */
 export function pullFromArchive(
   local: ManifestState,
@@ -77,6 +78,7 @@ export function pullFromArchive(
   const edits = [...pullReplaced(local, archive)]
   for (const [logId, log] of applyEdits(local, edits).logs) {
     const remote = archive.logs.get(logId)
+    if (isDeletedLog(archive, logId)) throw deletedThere(log.definition)
     if (remote !== undefined) edits.push(...pullSchemas(log, remote))
     log.partitions.forEach((partition, number) => {
       const known = remote?.partitions[number] ?? NOTHING
@@ -241,6 +243,15 @@ function isBetween(
   const own = segments.at(segments.indexAt(baseOffset))
   const isFree = own === undefined || own.baseOffset >= endOffset
   return isFree && baseOffset >= startOffset && endOffset <= gapsEnd
+}
+
+/** A directory knows of a deletion before its archive does: this one is an old copy. */
+function deletedThere({ id: logId, name }: LogDefinition): StratalogError {
+  return new StratalogError(
+    'archive_diverged',
+    `The archive says that log '${name}' was deleted, and the data directory still has it: it is an old copy. Restore the archive into a new directory, or give this one an empty prefix.`,
+    { details: { logId, log: name } },
+  )
 }
 
 function diverged(

@@ -56,8 +56,8 @@ export async function rangesAsOf(
     return new Map(await Promise.all(ranges))
   }
   const { snapshot } = moment
-  const { name } = view.definition
-  const log = snapshot.logs.find((candidate) => candidate.name === name)
+  const { id, name } = view.definition
+  const log = snapshot.logs.find((candidate) => candidate.id === id)
   if (log === undefined) {
     throw new StratalogError(
       'log_not_found',

@@ -6,7 +6,12 @@
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
-import type { LogState, ManifestEdit, ManifestState } from '../format/manifest.ts'
+import {
+  type LogState,
+  type ManifestEdit,
+  type ManifestState,
+  isDeletedLog,
+} from '../format/manifest.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
@@ -53,7 +58,7 @@ function attachable(remote: ManifestState, local: ManifestState, name: string): 
   const names: string[] = []
   let found: LogState | null = null
   for (const [id, log] of remote.logs) {
-    if (local.logs.has(id)) continue
+    if (local.logs.has(id) || log.deletedAt !== undefined || isDeletedLog(local, id)) continue
     names.push(log.definition.name)
     if (log.definition.name === name) found = log
   }

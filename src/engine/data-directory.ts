@@ -6,6 +6,7 @@ import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { sha256Hex } from '../format/checksum.ts'
 import { decodeIdentity, encodeIdentity } from '../format/identity.ts'
+import type { IdRanges } from '../format/id-ranges.ts'
 import { type ManifestState, goneLogIds } from '../format/manifest.ts'
 import {
   CACHE_DIRECTORY,
@@ -209,6 +210,19 @@ export async function removeOrphans(
     }
     logger.info('Removing a segment file that no manifest names.', { path })
     await fileSystem.remove(`${dataDir}/${path}`)
+  }
+  const gone = goneLogIds(state)
+  if (gone.size > 0) await removeEmpty(fileSystem, dataDir, gone)
+}
+
+/** Directories of logs that were deleted or detached, and that no fork has a file in. */
+async function removeEmpty(fileSystem: FileSystem, dataDir: string, gone: IdRanges): Promise<void> {
+  for (const name of await namesIn(fileSystem, `${dataDir}/${SEGMENTS_DIRECTORY}`)) {
+    if (!gone.has(Number(name))) continue
+    const directory = `${SEGMENTS_DIRECTORY}/${name}`
+    if ((await fileSystem.stat(`${dataDir}/${directory}`))?.isDirectory !== true) continue
+    const files = await filesBelow(fileSystem, dataDir, directory)
+    if (files.length === 0) await fileSystem.removeDirectory(`${dataDir}/${directory}`)
   }
 }
 

@@ -7,6 +7,8 @@ export interface SnapshotDescription {
   /** ISO 8601, UTC. */
   readonly time: string
   readonly logs: readonly {
+    /** Of the log: another of the same name may follow it. */
+    readonly id: number
     readonly name: string
     readonly partitions: readonly {
       readonly partition: number
@@ -25,7 +27,7 @@ export function describeSnapshot(snapshot: Snapshot): SnapshotDescription {
     name,
     id,
     time: new Date(time).toISOString(),
-    logs: logs.map((log) => ({ name: log.name, partitions: log.partitions })),
+    logs: logs.map((log) => ({ id: log.logId, name: log.name, partitions: log.partitions })),
     bytes,
     newBytes,
   }

@@ -220,8 +220,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
   if (places.place !== null) await loadLogs(places.place, places.placed, memory, ports)
-  const { diskBudget } = tiering
-  diskBudget.hold(bytesOnDisk(registry.all()))
+  tiering.diskBudget.hold(bytesOnDisk(registry.all()))
   const opened = new TieringScheduler({ ...tiering, wal }, tierLimitsOf(options))
   // Who reads beside a writer moves nothing: not on time, not for want of RAM, and not at closing.
   if (access === 'write') {
@@ -235,11 +234,13 @@ async function assemble(opening: Opening): Promise<Engine> {
   closers.push(() => queries.close())
   closers.push(async () => governor.close())
   const surroundings = surroundingsOf(options)
+  const lowerTiers = lowerTiersOf({ ...tiering, wal }, opened, registry, scrubber, places.place)
   return {
     ports,
     registry,
     governor,
-    lowerTiers: lowerTiersOf({ ...tiering, wal }, opened, registry, scrubber),
+    lowerTiers,
+    deleteLog: (log) => lowerTiers.delete(log),
     snapshots: keptSnapshots(options, closers, {
       archive,
       place: places.place,
@@ -260,7 +261,7 @@ async function assemble(opening: Opening): Promise<Engine> {
         : storage.currentLockHolder(`${dataDir}/${LOCK_FILE}`),
     commitLog: commitLogTo(directory.manifest),
     disk,
-    diskBudget,
+    diskBudget: tiering.diskBudget,
     assertWriter:
       directory.lock === null
         ? () => {}
@@ -298,14 +299,14 @@ async function openPlaces(opening: Opening): Promise<Places> {
   if (place !== null) await assertRestorable(place, placed)
   if (store === null)
     return { directory, store: readable, archive: null, pace: null, pulled: [], place, placed }
-  const { manifest } = directory
-  const { engineId } = directory
+  const { manifest, engineId } = directory
   const pace = pacedStore(store, options, clock)
   /** From here on, what the archive knows more can no longer be taken over. */
   let isOpen = false
   const archive = new ArchiveWriter({
     store: pace ?? store,
     clock,
+    deletedLogIds: () => manifest.state.deletedLogIds,
     openManifest: () =>
       openArchiveManifest({
         store,
@@ -326,11 +327,11 @@ async function openPlaces(opening: Opening): Promise<Places> {
 
 async function openPlace(
   { options, ports, writer, closers }: Opening,
-  { engineId }: OpenedDirectory,
+  directory: OpenedDirectory,
 ): Promise<SnapshotPlace | null> {
   const url = snapshotUrl(options)
   if (url === null) return null
-  const place = await openSnapshotPlace(url, options, ports, writer, engineId)
+  const place = await openSnapshotPlace(url, options, ports, writer, directory)
   closers.push(() => place.store.close())
   return place
 }

@@ -4,6 +4,7 @@
  */
 import type { LogState } from '../format/manifest.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
+import type { LiveLog } from '../log/live-log.ts'
 import type { DiskBudget } from '../tiering/disk-budget.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import type { LockHolder } from '../storage/directory-lock.ts'
@@ -49,6 +50,8 @@ export interface Engine {
   readonly writer: () => LockHolder | null
   /** Gives a new log its id and makes it durable before anything is appended to it. */
   readonly commitLog: (make: (id: number) => LogState) => Promise<LogState>
+  /** Ends a log, and makes that durable. @throws StratalogError as of `Stratalog.deleteLog`. */
+  readonly deleteLog: (log: LiveLog) => Promise<void>
   /** What the disk under the WAL lets the engine do; null for one that does not write a disk. */
   readonly disk: DiskHealth | null
   /** What segment files take; null for an engine in RAM only. */

@@ -97,7 +97,7 @@ async function wantedEnds(
   const found = (await engine.snapshots?.list())?.findLast(
     ({ name, id }) => name === snapshot || id === snapshot,
   )
-  const held = found?.logs.find((log) => log.name === source.name)
+  const held = found?.logs.find(({ id }) => id === source.id)
   if (held === undefined)
     throw new StratalogError(
       'snapshot_not_found',
@@ -130,6 +130,7 @@ async function makeFork(
   { at }: ForkOptions,
 ): Promise<LiveLog> {
   const { engine, context } = fork
+  if (source.closed !== null) throw source.closed
   const held = source.partitions.map(({ segments }) => [...segments])
   const pinned = held.flat().flatMap(({ disk, object }) => [disk?.object, object?.object])
   const files = pinned.filter((file) => file !== undefined)

@@ -6,6 +6,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Range } from '../base/range.ts'
+import { logDeleted } from '../log/log-deleted.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { Engine } from './engine.ts'
 import { readableLog } from './readable-log.ts'
@@ -30,11 +31,14 @@ export class LiveDirectory implements ReadableLog {
   readonly name: string
   readonly partitionCount: number
   readonly #options: LiveDirectoryOptions
+  readonly #logId: number
   #newest: Engine
 
   constructor(options: LiveDirectoryOptions) {
     this.name = options.name
-    this.partitionCount = options.first.registry.get(options.name).partitions.length
+    const log = options.first.registry.get(options.name)
+    this.partitionCount = log.partitions.length
+    this.#logId = log.id
     this.#options = options
     this.#newest = options.first
   }
@@ -66,8 +70,11 @@ export class LiveDirectory implements ReadableLog {
       const startedAt = clock.monotonic()
       const engine = await reopen()
       pause = Math.max(REOPEN_INTERVAL_MS, OPENING_SHARE * (clock.monotonic() - startedAt))
-      if (this.#isVisible(engine, partition, offset)) await this.#follow(engine)
+      // Another log may have its name by now.
+      const isThere = engine.registry.byId.has(this.#logId)
+      if (isThere && this.#isVisible(engine, partition, offset)) await this.#follow(engine)
       else await engine.close()
+      if (!isThere) throw logDeleted(this.name)
     }
   }
 

@@ -71,7 +71,9 @@ export function placedLogs(
 ): readonly PlacedLog[] {
   const good = damaged === null ? [] : [...snapshots.values()].filter(({ id }) => !damaged.has(id))
   return [...logs.values()]
-    .filter(({ definition }) => definition.policy.mode === 'memory')
+    .filter(
+      ({ definition, deletedAt }) => definition.policy.mode === 'memory' && deletedAt === undefined,
+    )
     .map((state) => ({
       state,
       snapshot: good.findLast(({ logs: held }) => held.some(isOf(state))) ?? null,

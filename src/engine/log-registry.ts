@@ -106,9 +106,10 @@ export class LogRegistry {
     return log
   }
 
-  /** Of a log that is detached. */
-  remove({ id, name }: LiveLog): void {
-    this.#byName.delete(name)
+  /** Of a log that has ended; where that is not sure its name stays taken. */
+  remove({ id, name }: LiveLog, isSure: boolean): void {
+    if (isSure) this.#byName.delete(name)
+    else this.#byName.set(name, null)
     this.#byId.delete(id)
   }
 

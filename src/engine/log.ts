@@ -86,6 +86,11 @@ export class Log {
     return this.#log.name
   }
 
+  /** Of this log, and never another's of the engine, whatever its name. */
+  get id(): number {
+    return this.#log.id
+  }
+
   describe(): LogDescription {
     return describeLog(this.#log.definition, this.#log.schema)
   }
@@ -96,9 +101,9 @@ export class Log {
    *
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
    * `disk_budget_full`, `aborted`, `producer_sequence_gap`, `producer_fenced`, `producer_append_differs`,
-   * `producer_append_old`, `producers_full`, `engine_closed`, and `disk_full`, `disk_read_only`, `disk_failed`,
-   * `disk_stuck`, `writer_fenced`, of which `details.fate` says whether the append was applied: `not_applied` or
-   * `unknown`.
+   * `producer_append_old`, `producers_full`, `engine_closed`, `log_deleted`, and `disk_full`, `disk_read_only`,
+   * `disk_failed`, `disk_stuck`, `writer_fenced`, of which `details.fate` says whether the append was applied:
+   * `not_applied` or `unknown`.
    * @example
    * await clicks.append({ user_id: 7, event: 'view' })
    */
@@ -145,38 +150,38 @@ export class Log {
 
   /** The offsets that can be read now: from the first that is kept to the next that is given. */
   range({ partition = 0 }: HotOptions = NOTHING_ASKED): Range {
-    this.#ports.assertOpen()
+    this.#assertOpen()
     const { startOffset, visibleEnd } = this.#log.partition(partition)
     return { start: startOffset, end: visibleEnd }
   }
 
-  /** Resolves when the record at `offset` can be read, when the signal fires and when the engine closes. */
+  /** Resolves when the record at `offset` can be read, when the signal fires, and when the log or the engine ends. */
   arrival(offset: number, signal: AbortSignal, options: HotOptions = NOTHING_ASKED): Promise<void> {
-    this.#ports.assertOpen()
+    this.#assertOpen()
     return this.#log.partition(options.partition ?? 0).waitFor(offset, signal)
   }
 
   /** The epoch and the newest sequence that are remembered of a producer; null for one that is not. */
   producer(producerId: string, { partition = 0 }: HotOptions = NOTHING_ASKED): Producer | null {
-    this.#ports.assertOpen()
+    this.#assertOpen()
     return this.#log.partition(partition).producers.newest(producerId)
   }
 
   /** Reads records in offset order across every tier. See ReadOptions. */
   read(options: ReadOptions = {}): RecordStream {
-    this.#ports.assertOpen()
+    this.#assertOpen()
     assertReadOptions(options)
     if (options.asOf !== undefined) return this.#readAsOf(options.asOf, options)
     const { follow } = this.#ports
     const log =
       options.live === true && follow !== null
         ? follow(this.#log)
-        : readableLog(this.#log, this.#ports.assertOpen)
+        : readableLog(this.#log, () => this.#assertOpen())
     return new RecordStream(log, options)
   }
 
   #readAsOf(asOf: AsOf, options: ReadOptions): RecordStream {
-    const log = readableLog(this.#log, this.#ports.assertOpen)
+    const log = readableLog(this.#log, () => this.#assertOpen())
     return new RecordStream(log, options, async () => {
       const { readableAsOf } = await import('./as-of.ts')
       return readableAsOf(log, await this.#rangesAsOf(asOf, options.signal))
@@ -189,7 +194,7 @@ export class Log {
    */
   get(offset: number, options: GetOptions = NOTHING_ASKED): Promise<RecordRow | null> {
     try {
-      this.#ports.assertOpen()
+      this.#assertOpen()
       const partition = this.#log.partition(options.partition ?? 0)
       const row = readHotRow(this.#log, partition, offset, options.columns ?? null)
       return row === undefined ? this.#getBelow(offset, partition, options) : Promise.resolve(row)
@@ -209,7 +214,7 @@ export class Log {
   getHot(offset: number, column?: undefined, options?: HotOptions): RecordRow | undefined
   getHot(offset: number, column: string, options?: HotOptions): unknown
   getHot(offset: number, column?: string, options: HotOptions = NOTHING_ASKED): unknown {
-    this.#ports.assertOpen()
+    this.#assertOpen()
     const partition = this.#log.partition(options.partition ?? 0)
     return column === undefined
       ? readHotRow(this.#log, partition, offset, null)
@@ -245,19 +250,19 @@ export class Log {
     return latestHash(this.#latestSource, moment)
   }
 
-  /** @throws StratalogError `argument_invalid`, `engine_closed`. */
+  /** @throws StratalogError `argument_invalid`, `engine_closed`, `log_deleted`. */
   #assertKeyed(): void {
-    this.#ports.assertOpen()
+    this.#assertOpen()
     assertKeyed(this.#log.definition)
   }
 
   get #latestSource(): LatestSource {
-    const { assertOpen, latest } = this.#ports
+    const { latest } = this.#ports
     const log = this.#log
     return {
       latest,
       pin: async ({ asOf, signal }) => {
-        assertOpen()
+        this.#assertOpen()
         const ranges = asOf === undefined ? undefined : await this.#rangesAsOf(asOf, signal)
         return log.view(ranges)
       },
@@ -267,7 +272,7 @@ export class Log {
   async #rangesAsOf(asOf: AsOf, signal: AbortSignal | undefined): Promise<RangesAsOf> {
     const { rangesAsOf, resolveMoment } = await import('./as-of.ts')
     const moment = await resolveMoment(asOf, this.#ports.listSnapshots)
-    this.#ports.assertOpen()
+    this.#assertOpen()
     const view = this.#log.view()
     try {
       return await rangesAsOf(moment, view, signal)
@@ -341,7 +346,7 @@ export class Log {
     if (admitted !== null) {
       await admitted
       // The engine may have closed meanwhile.
-      this.#ports.assertOpen()
+      this.#assertOpen()
     }
     const now = this.#ports.now()
     const level = ack === 'object' ? this.#levelBelowObject() : ack
@@ -354,8 +359,15 @@ export class Log {
     return result
   }
 
-  #assertAppendable(): void {
+  /** @throws StratalogError `engine_closed`, `log_deleted`. */
+  #assertOpen(): void {
     this.#ports.assertOpen()
+    const { closed } = this.#log
+    if (closed !== null) throw closed
+  }
+
+  #assertAppendable(): void {
+    this.#assertOpen()
     this.#ports.assertWriter()
     if (!this.#ports.readOnly) return
     throw new StratalogError(

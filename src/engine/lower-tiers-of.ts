@@ -8,6 +8,7 @@ import { attachLog } from './attach-log.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { Attachments, LowerTiers } from './lower-tiers.ts'
 import { commitPolicy } from './policy-committer.ts'
+import type { SnapshotPlace } from './snapshot-place.ts'
 
 /** What an engine over a directory does with its lower tiers. */
 export function lowerTiersOf(
@@ -15,6 +16,7 @@ export function lowerTiersOf(
   scheduler: TieringScheduler,
   registry: LogRegistry,
   scrubber: Scrubber | null,
+  place: SnapshotPlace | null,
 ): LowerTiers {
   const disk = present(context.disk, 'a directory has a manifest')
   const { manifest } = disk
@@ -30,6 +32,13 @@ export function lowerTiersOf(
     },
     pausedSince: (logId) => pausedSince(manifest.state, logId),
     attachments: attachmentsOf(context, scheduler, registry),
+    delete: async (log) => {
+      const { deleteLog } = await import('../tiering/delete-log.ts')
+      const forget = (isSure: boolean): void => registry.remove(log, isSure)
+      await scheduler.exclusively(log, () =>
+        deleteLog(context, place?.archive ?? null, log, forget),
+      )
+    },
     fork: async (engine, source, name, options) => {
       const { forkLog } = await import('./fork-log.ts')
       return forkLog({ engine, context, disk, scheduler }, source, name, options)
@@ -49,6 +58,8 @@ function attachmentsOf(
   return {
     attach: (name) => attachLog({ manifest, archive, registry }, name),
     detach: (log) =>
-      scheduler.exclusively(log, () => detachLog(context, log, () => registry.remove(log))),
+      scheduler.exclusively(log, () =>
+        detachLog(context, log, (isSure) => registry.remove(log, isSure)),
+      ),
   }
 }

@@ -6,12 +6,13 @@ import { AssertionError } from '../base/assert.ts'
 import { forwardTime } from '../base/clock.ts'
 import { parseBytes } from '../base/units.ts'
 import { AckQueue } from '../log/ack-queue.ts'
-import type { LiveLogPorts } from '../log/live-log.ts'
+import type { LiveLog, LiveLogPorts } from '../log/live-log.ts'
 import type { Partition, PartitionPorts } from '../log/partition.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
 import { SlabPool } from '../log/slab-pool.ts'
 import type { Wal } from '../log/wal.ts'
 import type { DiskShortage } from '../tiering/disk-shortage.ts'
+import type { Leave } from '../tiering/end-log.ts'
 import { MemoryGovernor } from '../tiering/governor.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
@@ -128,12 +129,23 @@ export function openMemoryEngine(
     isReadOnly,
     writer: () => null,
     commitLog: async (make) => make(nextLogId++),
+    deleteLog: (log) => deleteInMemory(registry, log, async () => {}),
     disk: null,
     diskBudget: null,
     assertWriter: () => {},
     failure: () => null,
     close: () => closeAll(closers, ports.logger),
   }
+}
+
+/** `commit` makes it durable, where something would bring the log back. */
+export async function deleteInMemory(
+  registry: LogRegistry,
+  log: LiveLog,
+  commit: (leave: Leave) => Promise<void>,
+): Promise<void> {
+  const { endLog } = await import('../tiering/end-log.ts')
+  await endLog(log, (isSure) => registry.remove(log, isSure), commit)
 }
 
 function noSegments(): never {

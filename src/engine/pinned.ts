@@ -1,6 +1,8 @@
 /** The offsets of a log at the instant of a snapshot. */
 import type { LiveLog } from '../log/live-log.ts'
+import type { ManifestState } from '../format/manifest.ts'
 import type { PinnedLog } from '../snapshot/create.ts'
+import { isThere } from '../tiering/archive-writer.ts'
 
 /** A log and the offsets that the snapshot names of it. */
 export interface Pinned extends PinnedLog {
@@ -19,7 +21,12 @@ export function pin(log: LiveLog): Pinned {
   }
 }
 
-export function withoutRetired({ log, definition, partitions }: Pinned): PinnedLog {
+/** What was retired on the way, and logs that were deleted, are not part of it. */
+export function stillThere(state: ManifestState, pinned: readonly Pinned[]): readonly PinnedLog[] {
+  return pinned.filter(({ log }) => isThere(state, log)).map(withoutRetired)
+}
+
+function withoutRetired({ log, definition, partitions }: Pinned): PinnedLog {
   return {
     definition,
     partitions: partitions.map(({ partition, startOffset, endOffset }) => {

@@ -25,13 +25,13 @@ import type { SegmentOwner } from '../log/segment-reading.ts'
 import { ownerOf } from '../log/segment-origin.ts'
 import { createSnapshot } from '../snapshot/create.ts'
 import { cutSegment } from '../snapshot/segment-cut.ts'
-import type { ArchiveWriter } from '../tiering/archive-writer.ts'
+import { type ArchiveWriter, isThere } from '../tiering/archive-writer.ts'
 import { collectArchive } from '../tiering/collect.ts'
 import { notedIn } from '../tiering/committed.ts'
 import type { TieringContext } from '../tiering/context.ts'
 import { putBatches } from '../tiering/flush.ts'
 import { groupForSegments } from '../tiering/segment-groups.ts'
-import { type Pinned, withoutRetired } from './pinned.ts'
+import { type Pinned, stillThere } from './pinned.ts'
 
 /** Runs of terms after which a segment ends with its batch: they are in its footer. */
 const SEGMENT_TERMS_TARGET = 65_536
@@ -74,12 +74,14 @@ function alone<Result>(
 
 /**
  * @param context its archive is the location.
+ * @param check is called right before the commit. @throws what it throws.
  * @throws StratalogError `offset_gap`, and what the store and the segments' copies throw; then there is no snapshot.
  */
 export async function snapshotToPlace(
   context: PlaceContext,
   pinned: readonly Pinned[],
   request: Request,
+  check: () => void = () => {},
 ): Promise<Snapshot> {
   // As of the instant: of a time that has passed only so many appends are remembered.
   const parts = pinned.flatMap(({ log, partitions }) =>
@@ -88,7 +90,7 @@ export async function snapshotToPlace(
       return { log, partition: part, end, producers: producersAsOf(part.producerStates, end) }
     }),
   )
-  return alone(context, (place) => makeSnapshot(context, place, pinned, parts, request))
+  return alone(context, (place) => makeSnapshot(context, place, pinned, parts, request, check))
 }
 
 async function makeSnapshot(
@@ -97,26 +99,29 @@ async function makeSnapshot(
   pinned: readonly Pinned[],
   parts: readonly PinnedPartition[],
   request: Request,
+  check: () => void,
 ): Promise<Snapshot> {
   const manifest = await place.manifest()
   // A snapshot that was answered with an error may have been made.
   if (!manifest.isSure) await manifest.settle()
   const known = manifest.state
   const added = new Map<PinnedPartition, readonly SegmentEntry[]>()
-  for (const part of parts) added.set(part, await bringOver(context, known, part))
+  for (const part of parts) added.set(part, await bringOverIfThere(context, known, part))
   const newBytes = [...added.values()].flat().reduce((sum, { length }) => sum + length, 0)
   let made: Snapshot | null = null
   await place.commitSnapshot(
     pinned.map(({ log }) => log),
     (state, described) => {
+      check()
       const edits = [
         ...lostEdits(state, context.lost),
-        ...parts.flatMap((part) => partitionEdits(state, part, added.get(part) ?? [])),
+        ...parts
+          .filter(({ log }) => isThere(state, log))
+          .flatMap((part) => partitionEdits(state, part, added.get(part) ?? [])),
       ]
       const plan = createSnapshot(applyEdits(state, [...described, ...edits]), {
         ...request,
-        // What was retired on the way is not part of it.
-        pinned: pinned.map(withoutRetired),
+        pinned: stillThere(state, pinned),
         newBytes,
       })
       made = plan.snapshot
@@ -154,6 +159,21 @@ function partitionEdits(
       ...producers,
     ]),
   ]
+}
+
+/** Nothing of a log that is deleted before or meanwhile: its copies may be gone. */
+async function bringOverIfThere(
+  context: PlaceContext,
+  known: ManifestState,
+  part: PinnedPartition,
+): Promise<readonly SegmentEntry[]> {
+  if (part.log.closed !== null) return []
+  try {
+    return await bringOver(context, known, part)
+  } catch (error) {
+    if (part.log.closed === null) throw error
+    return []
+  }
 }
 
 async function bringOver(

@@ -7,6 +7,7 @@
  */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
+import { IdRanges } from '../format/id-ranges.ts'
 import { decodeIdentity } from '../format/identity.ts'
 import type { ManifestState, Writer } from '../format/manifest.ts'
 import { IDENTITY_FILE } from '../format/paths.ts'
@@ -16,6 +17,7 @@ import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import { openArchiveManifest } from './archive-connection.ts'
 import { openArchiveStore } from './archive-store.ts'
 import type { StratalogOptions } from './config.ts'
+import type { OpenedDirectory } from './open-directory.ts'
 import type { EnginePorts } from './ports.ts'
 
 export interface SnapshotPlace {
@@ -39,7 +41,7 @@ export function snapshotUrl({ snapshotLocation, archive }: StratalogOptions): st
 
 /**
  * Opens it as its writer.
- * @param engineId of a data directory; null for an engine in RAM, which is the one whose snapshots lie there.
+ * @param directory whose snapshots lie there; null for an engine in RAM, which is the one whose snapshots lie there.
  * @throws StratalogError `archive_foreign` when others lie there, and what the store throws.
  */
 export async function openSnapshotPlace(
@@ -47,20 +49,21 @@ export async function openSnapshotPlace(
   { s3 }: StratalogOptions,
   ports: EnginePorts,
   writer: Writer,
-  engineId: string | null,
+  directory: Pick<OpenedDirectory, 'engineId' | 'manifest'> | null,
 ): Promise<SnapshotPlace> {
   const store = await openArchiveStore(url, s3, ports)
   try {
-    const id = engineId ?? (await engineThere(store)) ?? randomHex(ports.random, 16)
+    const id = directory?.engineId ?? (await engineThere(store)) ?? randomHex(ports.random, 16)
     const { clock, logger } = ports
     const check = (state: ManifestState): void => {
-      if (engineId === null) assertInMemory(state, store.url)
+      if (directory === null) assertInMemory(state, store.url)
     }
     const connection = { store, engineId: id, writer, clock, logger, check }
     const archive = new ArchiveWriter({
       store,
       clock,
       openManifest: () => openArchiveManifest(connection),
+      deletedLogIds: () => directory?.manifest.state.deletedLogIds ?? IdRanges.empty,
     })
     const { state } = await archive.manifest()
     return { store, archive, engineId: id, state }

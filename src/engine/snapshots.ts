@@ -19,7 +19,7 @@ import {
 } from '../snapshot/retention.ts'
 import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
 import { type PlaceContext, releaseUnheld, snapshotToPlace } from './place-snapshot.ts'
-import { type Pinned, pin, withoutRetired } from './pinned.ts'
+import { type Pinned, pin, stillThere } from './pinned.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { EnginePorts } from './ports.ts'
 
@@ -64,19 +64,21 @@ export async function createSnapshot(
       ? [...registry.all()]
       : options.logs.map((name) => registry.get(name))
   const name = checkName(options.name ?? `snapshot-${nameOfTime(ports.clock.now())}`)
-  return makeSnapshot(source, logs, name)
+  return makeSnapshot(source, logs, name, options.logs !== undefined)
 }
 
 /** The snapshot of a schedule, of all logs. @throws StratalogError as `createSnapshot`. */
 export async function createAutomaticSnapshot(source: SnapshotSource): Promise<void> {
   const name = `${AUTOMATIC_PREFIX}${nameOfTime(source.ports.clock.now())}`
-  await makeSnapshot(source, [...source.registry.all()], name)
+  await makeSnapshot(source, [...source.registry.all()], name, false)
 }
 
+/** @param isNamed whether these very logs were asked for: then one that is deleted meanwhile is not left out. */
 async function makeSnapshot(
   source: SnapshotSource,
   logs: readonly LiveLog[],
   name: string,
+  isNamed: boolean,
 ): Promise<SnapshotDescription> {
   const { scheduler, ports, place } = source
   const request = { id: randomHex(ports.random, 8), name, time: ports.clock.now() }
@@ -84,7 +86,8 @@ async function makeSnapshot(
   const pinned = logs.map(pin)
   if (place !== null) {
     if (scheduler !== null) await bringDown(scheduler, logs, 'disk', waitsInWal)
-    return describeSnapshot(await snapshotToPlace(place, pinned, request))
+    const check = (): void => (isNamed ? assertThere(logs) : undefined)
+    return describeSnapshot(await snapshotToPlace(place, pinned, request, check))
   }
   const tiers = present(scheduler, 'an engine with an archive tiers to it')
   const uploaded = await bringDown(tiers, logs, 'object')
@@ -92,13 +95,18 @@ async function makeSnapshot(
   const newBytes = [...uploaded, ...fromMemory.flat()].reduce((sum, move) => sum + move.bytes, 0)
   let made: Snapshot | null = null
   await source.archive.commitSnapshot(logs, (state) => {
-    // What was retired on the way is not part of it.
-    const left = pinned.map(withoutRetired)
+    if (isNamed) assertThere(logs)
+    const left = stillThere(state, pinned)
     const { snapshot, edits } = planSnapshot(state, { ...request, pinned: left, newBytes })
     made = snapshot
     return edits
   })
   return describeSnapshot(present<Snapshot>(made, 'a committed snapshot was made'))
+}
+
+/** @throws StratalogError `log_deleted`. */
+function assertThere(logs: readonly LiveLog[]): void {
+  for (const { closed } of logs) if (closed !== null) throw closed
 }
 
 /** What waits for room on the disk goes to the place from RAM. Without a WAL its offsets could go to others then. */

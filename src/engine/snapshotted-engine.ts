@@ -1,7 +1,11 @@
 /** An engine in RAM that comes back from a `snapshotLocation`, and makes its snapshots there. */
+import type { Clock } from '../base/clock.ts'
 import { randomHex } from '../base/random.ts'
+import { isDeletedLog } from '../format/manifest.ts'
+import type { LiveLog } from '../log/live-log.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
 import { DiskBudget } from '../tiering/disk-budget.ts'
+import type { Leave } from '../tiering/end-log.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
 import type { Engine } from './engine.ts'
@@ -14,9 +18,9 @@ import {
   placedLogs,
   withSoundSnapshots,
 } from './load-snapshot.ts'
-import { openMemoryEngine } from './memory-engine.ts'
+import { deleteInMemory, openMemoryEngine } from './memory-engine.ts'
 import type { EnginePorts } from './ports.ts'
-import { openSnapshotPlace } from './snapshot-place.ts'
+import { type SnapshotPlace, openSnapshotPlace } from './snapshot-place.ts'
 import { storageOf } from './system-storage.ts'
 
 /** @throws StratalogError `archive_foreign`, `memory_full` under `reject`, and what the store throws. */
@@ -80,6 +84,31 @@ async function assemble(
     ...engine,
     snapshots: keepSnapshots(source, options, closers),
     commitLog: async (make) => make(nextLogId++),
+    deleteLog: (log) =>
+      deleteInMemory(registry, log, (leave) => commitDeletion(place, clock, log, leave)),
     close: () => closeAll(closers, logger),
+  }
+}
+
+/** Nothing else would keep the log from coming back. A commit that was answered with an error may have been done. */
+async function commitDeletion(
+  { archive }: SnapshotPlace,
+  clock: Clock,
+  { id: logId }: LiveLog,
+  leave: Leave,
+): Promise<void> {
+  const manifest = await archive.manifest()
+  try {
+    await archive.commitEdits((state) =>
+      isDeletedLog(state, logId) ? [] : [{ kind: 'log-deleted', logId, deletedAt: clock.now() }],
+    )
+  } catch (error) {
+    try {
+      await manifest.settle()
+    } catch {
+      leave(false)
+      throw error
+    }
+    if (!isDeletedLog(manifest.state, logId)) throw error
   }
 }

@@ -173,6 +173,21 @@ export class Stratalog {
   }
 
   /**
+   * Deletes a log with all its records. When it resolves that is durable, the archive is told, and the name is free:
+   * another log may have it, and begins at offset 0. Forks and snapshots of it stay as they are. Appends, reads and
+   * live tails of it that are under way end with `log_deleted`, and so does what is asked of a handle later.
+   * @throws StratalogError `log_not_found`; `log_deleted` where another call deletes it; `store_unavailable`, after
+   * which the log is as it was, unless `details.isDeleted` says that only the archive does not know yet; what the disk
+   * throws.
+   * @example
+   * await db.deleteLog('sessions')
+   */
+  async deleteLog(name: string): Promise<void> {
+    this.#assertWritable()
+    await this.#engine.deleteLog(this.#engine.registry.get(name))
+  }
+
+  /**
    * Makes a log that shares all data of another up to an offset, a moment or a snapshot, and is independent of it from
    * there on. Nothing is copied but the one segment of a partition that is cut; both keep what they need of the rest.
    * @throws StratalogError `log_not_found`, `log_exists`, `snapshot_not_found`, `argument_invalid` of a log in RAM and

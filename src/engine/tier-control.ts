@@ -190,6 +190,7 @@ export class EngineTiers implements TierControl {
     const until = clock.monotonic() + DISK_WAIT_MAX_MS
     while (partition.archivedEnd < endOffset) {
       assertAcknowledging(this.#engine)
+      if (log.closed !== null) throw log.closed
       if (log.policy.archiveAfter === null) throw notArchived(log, partition, endOffset)
       const upload = this.#uploads.get(log) ?? this.#startUpload(log)
       const report = await upload

@@ -16,6 +16,7 @@
  * segments of all logs. `build` is cheap and can be repeated.
  */
 import { StratalogError } from '../base/errors.ts'
+import { IdRanges } from './id-ranges.ts'
 import { PRODUCERS_MAX } from './limits.ts'
 import { LogMap } from './log-map.ts'
 import type {
@@ -28,8 +29,9 @@ import type {
   Snapshot,
 } from './manifest.ts'
 import { type UnnamedObjects, applyNaming, applyUnnamed } from './manifest-unnamed.ts'
-import { type Schema, isWidening } from './schema.ts'
+import { evolutionProblem } from './schema-evolution.ts'
 import { type FoundSegment, SegmentEntries, SegmentEntriesEditor } from './segment-entries.ts'
+import { placeName, sameLocation } from './segment-entry.ts'
 
 /** The state before the first commit. */
 export function emptyManifestState(): ManifestState {
@@ -38,7 +40,7 @@ export function emptyManifestState(): ManifestState {
     epoch: 0,
     writer: null,
     nextLogId: 1,
-    deletedLogIds: new Set(),
+    deletedLogIds: IdRanges.empty,
     detachedLogs: new Map(),
     paused: new Map(),
     walLsn: 0,
@@ -208,9 +210,33 @@ export class ManifestBuilder {
   }
 
   #deleteLog(edit: Edit<'log-deleted'>): void {
-    this.#log(edit, edit.logId)
-    this.#remove(edit.logId)
-    this.#head = { ...this.#head, deletedLogIds: new Set(this.#head.deletedLogIds).add(edit.logId) }
+    const { logId, deletedAt } = edit
+    if (deletedAt === null) {
+      this.#log(edit, logId)
+      this.#remove(logId)
+    } else {
+      // An archive is told once more where nobody knows whether it was, and of logs that it has no segment of.
+      if (this.#head.deletedLogIds.has(logId)) return
+      if (this.#owned.has(logId) || this.#logs.has(logId)) return this.#keepDeleted(edit, deletedAt)
+    }
+    this.#head = {
+      ...this.#head,
+      nextLogId: Math.max(this.#head.nextLogId, logId + 1),
+      deletedLogIds: this.#head.deletedLogIds.with(logId),
+    }
+  }
+
+  #keepDeleted(edit: Edit<'log-deleted'>, deletedAt: number): void {
+    const log = this.#log(edit, edit.logId)
+    if (log.state.deletedAt !== undefined) return
+    for (const [partition, { startOffset }] of log.partitions.entries()) {
+      const place = { logId: edit.logId, partition }
+      const retired = takeUpTo(this.#segments(log, partition), 0, Infinity)
+      this.#retire(edit, place, retired, deletedAt)
+      const end = Math.max(startOffset, retired.at(-1)?.endOffset ?? 0)
+      log.partitions[partition] = { ...this.#partition(edit, place).partition, startOffset: end }
+    }
+    log.state = { ...log.state, deletedAt }
   }
 
   /** In a base the log is not there any more. */
@@ -256,6 +282,7 @@ export class ManifestBuilder {
   #addSegment(edit: Edit<'segment-added'>): void {
     const { segment } = edit
     const log = this.#log(edit, edit.logId)
+    if (log.state.deletedAt !== undefined) misfit(edit, `log ${edit.logId} was deleted`)
     const partition = log.partitions[edit.partition]
     if (partition === undefined) return misfit(edit, `there is no partition ${edit.partition}`)
     if (segment.baseOffset >= segment.endOffset) misfit(edit, 'a segment holds at least one record')
@@ -470,25 +497,4 @@ function misfit(edit: ManifestEdit, reason: string): never {
       details: { edit, reason },
     },
   )
-}
-
-function placeName({ object, position }: Location): string {
-  return `${object}, ${position}`
-}
-
-function sameLocation(a: Location, b: Location): boolean {
-  return a.object === b.object && a.position === b.position && a.length === b.length
-}
-
-/** Why `next` cannot follow `last`: a value of a column of `last` would have no place in it. */
-function evolutionProblem(last: Schema | undefined, next: Schema): string | null {
-  const types = new Map(next.fields.map((field) => [field.name, field.type]))
-  if (types.size !== next.fields.length) return 'two columns have one name'
-  for (const field of last?.fields ?? []) {
-    const type = types.get(field.name)
-    if (type === undefined) return `column ${field.name} is gone`
-    if (type !== field.type && !isWidening(field.type, type))
-      return `column ${field.name} was ${field.type}, not ${type}`
-  }
-  return null
 }

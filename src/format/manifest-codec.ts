@@ -21,6 +21,7 @@
  */
 import { StratalogError, toStratalogError } from '../base/errors.ts'
 import { sha256Hex } from './checksum.ts'
+import { IdRanges, areBounds } from './id-ranges.ts'
 import { isEngineId } from './identity.ts'
 import { type Fail, JsonFields, parseJson } from './json-fields.ts'
 import { MANIFEST_BYTES_MAX } from './limits.ts'
@@ -104,7 +105,7 @@ export function decodeCommit(bytes: Uint8Array, file: string): ManifestCommit {
 export function encodeBase(base: ManifestBase): Uint8Array {
   const { number, commitHash, previousBase, time, state, pages } = base
   const { engineId, epoch, writer, nextLogId, walLsn, walReached } = state
-  const deletedLogIds = [...state.deletedLogIds].sort((a, b) => a - b)
+  const deletedLogIds = state.deletedLogIds.bounds
   const edits = [...editsOf(state)]
   const writerOrNull = writer === null ? null : writerJson(writer)
   const head = {
@@ -139,7 +140,9 @@ export function decodeBase(bytes: Uint8Array, file: string): ManifestRoot {
   const writerFields = head.objectOrNull('writer')
   const writer: Writer | null = writerFields === null ? null : writerOf(writerFields)
   const nextLogId = head.integer('nextLogId', 1)
-  const deletedLogIds = new Set(head.integers('deletedLogIds', 1))
+  const bounds = head.integers('deletedLogIds', 1)
+  if (!areBounds(bounds)) fail('deletedLogIds are no ranges')
+  const deletedLogIds = new IdRanges(bounds)
   const walLsn = head.integer('walLsn')
   const walReached = head.has('walReached') ? head.integer('walReached') : null
   const pageCount = head.integer('pages')
@@ -190,7 +193,7 @@ export function manifestFileHash(bytes: Uint8Array): string {
 function* editsOf(state: ManifestState): Generator<ManifestEdit> {
   if (state.archive !== undefined) yield { kind: 'archive-noted', archive: state.archive }
   const logs = [...state.logs.values()].sort((a, b) => a.definition.id - b.definition.id)
-  for (const { definition, schemas, partitions } of logs) {
+  for (const { definition, schemas, partitions, deletedAt } of logs) {
     const logId = definition.id
     yield {
       kind: 'log-created',
@@ -206,6 +209,7 @@ function* editsOf(state: ManifestState): Generator<ManifestEdit> {
       const byId = [...producers.values()].sort((a, b) => (a.producerId < b.producerId ? -1 : 1))
       yield { kind: 'producers-noted', logId, partition, producers: byId, forgotten: [] }
     }
+    if (deletedAt !== undefined) yield { kind: 'log-deleted', logId, deletedAt }
   }
   for (const [logId, name] of byNumber(state.detachedLogs))
     yield { kind: 'log-detached', logId, name }

@@ -89,7 +89,7 @@ function editJson(edit: ManifestEdit): unknown {
     case 'policy-changed':
       return { kind: edit.kind, logId: edit.logId, policy: storagePolicyJson(edit.policy) }
     case 'log-deleted':
-      return { kind: edit.kind, logId: edit.logId }
+      return { kind: edit.kind, logId: edit.logId, deletedAt: edit.deletedAt }
     case 'segment-added': {
       const { kind, logId, partition, segment } = edit
       return { kind, logId, partition, segment: segmentJson(segment) }
@@ -172,8 +172,10 @@ function editOf(fields: JsonFields): ManifestEdit {
         logId: fields.integer('logId', 1),
         policy: storagePolicyOf(fields.object('policy')),
       }
-    case 'log-deleted':
-      return { kind, logId: fields.integer('logId', 1) }
+    case 'log-deleted': {
+      const logId = fields.integer('logId', 1)
+      return { kind, logId, deletedAt: fields.integerOrNull('deletedAt', Number.MIN_SAFE_INTEGER) }
+    }
     case 'segment-added':
       return { kind, ...placeOf(fields), segment: segmentOf(fields.object('segment')) }
     case 'segment-copied': {

@@ -5,6 +5,7 @@
  *
  * This file is the values; `manifest-codec.ts` is the files, `log/manifest-store.ts` reads and commits them.
  */
+import type { IdRanges } from './id-ranges.ts'
 import type { ProducerState } from './producer.ts'
 import type { Schema } from './schema.ts'
 import type { SegmentEntries } from './segment-entries.ts'
@@ -126,7 +127,12 @@ export type ManifestEdit =
     }
   | { readonly kind: 'schema-added'; readonly logId: number; readonly schema: Schema }
   | { readonly kind: 'policy-changed'; readonly logId: number; readonly policy: StoragePolicy }
-  | { readonly kind: 'log-deleted'; readonly logId: number }
+  /**
+   * The log is no more, and its id no other log's. Where `deletedAt` (ms) is given, as in archives, all of its segments
+   * are retired then, and it is kept in mind for the snapshots that hold it, if it is known at all; where it is null it
+   * is forgotten.
+   */
+  | { readonly kind: 'log-deleted'; readonly logId: number; readonly deletedAt: number | null }
   | {
       readonly kind: 'segment-added'
       readonly logId: number
@@ -253,6 +259,11 @@ export interface PartitionState {
 
 export interface LogState {
   readonly definition: LogDefinition
+  /**
+   * Engine clock, ms. It was deleted, has retired segments only, and is there for snapshots and until these are
+   * collected. Left out of all others.
+   */
+  readonly deletedAt?: number
   /** By schema id. */
   readonly schemas: readonly Schema[]
   readonly partitions: readonly PartitionState[]
@@ -266,7 +277,7 @@ export interface ManifestState {
   /** Above every id that a log ever had here. */
   readonly nextLogId: number
   /** Ids that logs had and no log gets again. */
-  readonly deletedLogIds: ReadonlySet<number>
+  readonly deletedLogIds: IdRanges
   /** Names of logs that lie in the archive only and are none of this place, by id. */
   readonly detachedLogs: ReadonlyMap<number, string>
   /** Since when (ms) tier moves of a log stand still, by id; 0: those of all. */
@@ -282,9 +293,12 @@ export interface ManifestState {
   readonly unnamed?: ReadonlyMap<string, UnnamedObject>
 }
 
+/** Whether a log was deleted here, as far as the place knows of it. */
+export function isDeletedLog({ logs, deletedLogIds }: ManifestState, logId: number): boolean {
+  return deletedLogIds.has(logId) || logs.get(logId)?.deletedAt !== undefined
+}
+
 /** Logs that the place had and has no more: what speaks of them then, as the WAL may, is no contradiction. */
-export function goneLogIds({ deletedLogIds, detachedLogs }: ManifestState): ReadonlySet<number> {
-  return detachedLogs.size === 0
-    ? deletedLogIds
-    : new Set([...deletedLogIds, ...detachedLogs.keys()])
+export function goneLogIds({ deletedLogIds, detachedLogs }: ManifestState): IdRanges {
+  return [...detachedLogs.keys()].reduce((ids, id) => ids.with(id), deletedLogIds)
 }

@@ -151,3 +151,16 @@ export function mergeFields(
 function invalid(message: string): StratalogError {
   return new StratalogError('schema_invalid', message)
 }
+
+/** Why `next` cannot follow `last`: a value of a column of `last` would have no place in it. */
+export function evolutionProblem(last: Schema | undefined, next: Schema): string | null {
+  const types = new Map(next.fields.map((field) => [field.name, field.type]))
+  if (types.size !== next.fields.length) return 'two columns have one name'
+  for (const field of last?.fields ?? []) {
+    const type = types.get(field.name)
+    if (type === undefined) return `column ${field.name} is gone`
+    if (type !== field.type && !isWidening(field.type, type))
+      return `column ${field.name} was ${field.type}, not ${type}`
+  }
+  return null
+}

@@ -28,3 +28,12 @@ export interface SegmentEntry {
   readonly disk: Location | null
   readonly object: Location | null
 }
+
+/** Names the place: no two segments lie in one. */
+export function placeName({ object, position }: Location): string {
+  return `${object}, ${position}`
+}
+
+export function sameLocation(a: Location, b: Location): boolean {
+  return a.object === b.object && a.position === b.position && a.length === b.length
+}

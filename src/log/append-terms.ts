@@ -1,6 +1,8 @@
 import { StratalogError } from '../base/errors.ts'
 import type { AckLevel, LogDefinition } from '../format/manifest.ts'
 import type { Producer } from '../format/producer.ts'
+import type { AppendInput } from './append-input.ts'
+import type { Partition } from './partition.ts'
 
 /** What an append asks for besides its level; nothing of it is kept for records that are the same in all of it. */
 export interface AppendTerms {
@@ -12,6 +14,15 @@ export interface AppendTerms {
   readonly producer?: Producer | undefined
   /** Ends a wait for memory. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** An append that may have to wait. */
+export interface Append {
+  readonly partition: Partition
+  readonly input: AppendInput
+  readonly ack: AckLevel
+  readonly appendTime: number
+  readonly terms: AppendTerms
 }
 
 export const DEFAULT_TERMS: AppendTerms = { expiresAt: Infinity, priority: 0 }

@@ -78,11 +78,11 @@ export class Archive {
     return this.store.url
   }
 
-  /** By name. */
+  /** By name; without those that were deleted and are there for snapshots. */
   get logs(): readonly LogState[] {
-    return [...this.state.logs.values()].sort((a, b) =>
-      a.definition.name < b.definition.name ? -1 : 1,
-    )
+    return [...this.state.logs.values()]
+      .filter(({ deletedAt }) => deletedAt === undefined)
+      .sort((a, b) => (a.definition.name < b.definition.name ? -1 : 1))
   }
 
   /** Oldest first. */

@@ -23,12 +23,25 @@ export function segmentsHolding(
   if (retired === undefined) return held
   // The newest first: it may stand in the place of several that were retired before it.
   for (const { segment } of retired.toReversed()) {
-    const isFree = held.every(
-      (other) => other.endOffset <= segment.baseOffset || other.baseOffset >= segment.endOffset,
-    )
-    if (isFree && holds(segment)) held.push(segment)
+    if (!holds(segment)) continue
+    const place = placeFor(held, segment)
+    const isFree =
+      (held[place - 1]?.endOffset ?? 0) <= segment.baseOffset &&
+      (held[place]?.baseOffset ?? Infinity) >= segment.endOffset
+    if (isFree) held.splice(place, 0, segment)
   }
-  return held.sort((a, b) => a.baseOffset - b.baseOffset)
+  return held
+}
+
+/** How many of `held`, which lie in offset order, begin before the segment. */
+function placeFor(held: readonly SegmentEntry[], { baseOffset }: SegmentEntry): number {
+  let [low, high] = [0, held.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((held[middle]?.baseOffset ?? Infinity) < baseOffset) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** What of `[startOffset, endOffset)` no segment holds, from `denseFrom` on. */

@@ -19,7 +19,7 @@ import { appendPayloadBytes } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import type { AlteredPolicy } from './altered-policy.ts'
 import { type AppendInput, assertSize, inputLength, leastBytes } from './append-input.ts'
-import { type AppendTerms, DEFAULT_TERMS, assertStillFits } from './append-terms.ts'
+import { type Append, type AppendTerms, DEFAULT_TERMS, assertStillFits } from './append-terms.ts'
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import { NO_STAMP, logRows, logSchema, rowsOf } from './log-rows.ts'
 import type { LogView } from './log-view.ts'
@@ -48,14 +48,6 @@ export interface LiveLogPorts {
   readonly acks: AckQueue<Partition>
   /** Null where memory has no limit, as in recovery. */
   readonly room: MemoryRoom | null
-}
-
-interface Append {
-  readonly partition: Partition
-  readonly input: AppendInput
-  readonly ack: AckLevel
-  readonly appendTime: number
-  readonly terms: AppendTerms
 }
 
 /** Where an append that found memory full gets room. */
@@ -138,6 +130,10 @@ export class LiveLog {
     return this.policy.wal && this.#ports.wal !== null
   }
 
+  /** Why it takes no appends any more, and is read no further; null while it is there. */
+  get closed(): StratalogError | null {
+    return this.partitions[0]?.closed ?? null
+  }
   /** Resolves when a change of the policy is done; null when there is none. */
   get altering(): Promise<void> | null {
     return this.#altering
@@ -301,6 +297,7 @@ export class LiveLog {
    */
   async alter(commit: () => Promise<AlteredPolicy>): Promise<void> {
     while (this.#altering !== null) await this.#altering
+    if (this.closed !== null) throw this.closed
     const gate = Promise.withResolvers<void>()
     this.#altering = gate.promise
     try {
@@ -320,8 +317,9 @@ export class LiveLog {
     }
   }
 
-  close(): void {
-    for (const partition of this.partitions) partition.close()
+  /** Appends are refused with `reason` from here on, those that wait too. */
+  close(reason: StratalogError = new StratalogError('engine_closed', 'The log is closed.')): void {
+    for (const partition of this.partitions) partition.close(reason)
   }
 
   get #wal(): Wal {
@@ -347,6 +345,7 @@ export class LiveLog {
         `A record that is being appended to '${this.name}' cannot append to it.`,
       )
     }
+    if (partition.closed !== null) throw partition.closed
     const { producer } = terms
     if (producer !== undefined) {
       const known = partition.producers.find(producer, inputLength(input), appendTime)

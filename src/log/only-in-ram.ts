@@ -16,8 +16,8 @@ export interface Patience {
 
 /**
  * Resolves when all below `end` has a lower copy.
- * @throws StratalogError `engine_closed`, and what `failing` fires with: nobody knows when a disk that failed works.
- * `disk_budget_full` where the disk has no room for it and `patience` ends.
+ * @throws StratalogError why the partition closed, and what `failing` fires with: nobody knows when a disk that failed
+ * works. `disk_budget_full` where the disk has no room for it and `patience` ends.
  */
 export async function flushedTo(
   partition: Partition,
@@ -33,5 +33,6 @@ export async function flushedTo(
   }
   if (partition.flushedEnd >= end) return
   signal.throwIfAborted()
+  if (partition.closed !== null) throw partition.closed
   throw new StratalogError('engine_closed', 'The engine closed before the append was on disk.')
 }

@@ -62,7 +62,8 @@ export class Partition implements AckListener {
   /** Null before the first append of a producer. */
   #producers: ProducerTable | null = null
   #isStaging = false
-  #isClosed = false
+  /** Why appends are refused; null while they are not. */
+  closed: StratalogError | null = null
 
   // Changed with the log's policy.
   #ack: AckLevel
@@ -219,7 +220,7 @@ export class Partition implements AckListener {
    * anything: what they do must not meet rows that are half staged, so until the stretch ends no batch is dropped.
    */
   beginStaging(): void {
-    if (this.#isClosed) throw new StratalogError('engine_closed', 'The log is closed.')
+    if (this.closed !== null) throw this.closed
     assert(!this.#isStaging, 'one append at a time is staged')
     this.#isStaging = true
   }
@@ -398,11 +399,10 @@ export class Partition implements AckListener {
    */
   dropExpired(now: number, shareMin: number): readonly Eviction[] {
     if (this.#isStaging || this.#hot.expiresMin > now) return []
-    const isExpired: TermsTest = (expiresAt) => expiresAt <= now
     const dropped: Eviction[] = []
     for (const batch of [...this.#hot.all]) {
       if (batch.expiresMin > now || expiredRows(batch, now) < shareMin * batch.length) continue
-      const eviction = this.#reclaim(batch, isExpired, 'expired')
+      const eviction = this.#reclaim(batch, (expiresAt) => expiresAt <= now, 'expired')
       if (eviction !== null) dropped.push(eviction)
     }
     this.#hot.measureExpiry()
@@ -467,18 +467,18 @@ export class Partition implements AckListener {
   }
 
   waitForFlush(end: number, signal?: AbortSignal): Promise<void> {
-    return this.#waiters.wait(() => this.flushedEnd >= end || this.#isClosed, signal)
+    return this.#waiters.wait(() => this.flushedEnd >= end || this.closed !== null, signal)
   }
 
   /** Resolves when an offset at or above `offset` is visible, on abort, or when the partition closes. */
   waitFor(offset: number, signal: AbortSignal): Promise<void> {
-    return this.#waiters.wait(() => this.visibleEnd > offset || this.#isClosed, signal)
+    return this.#waiters.wait(() => this.visibleEnd > offset || this.closed !== null, signal)
   }
 
-  /** Gives every buffer back that no reader leases, and ends every wait; nothing is appended after. */
-  close(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+  /** Gives every buffer back that no reader leases, and ends every wait; appends are refused with `reason`. */
+  close(reason: StratalogError = new StratalogError('engine_closed', 'The log is closed.')): void {
+    if (this.closed !== null) return
+    this.closed = reason
     for (const batch of this.#hot.all) batch.drop()
     this.#hot.clear()
     this.#waiters.wake()

@@ -12,6 +12,7 @@ import {
   decodeAppendPayload,
   decodeSchemaPayload,
 } from '../format/wal-payload.ts'
+import type { IdRanges } from '../format/id-ranges.ts'
 import { decodeProducer } from '../format/producer.ts'
 import { type WalFrame, walFrameBytes } from '../format/wal-frame.ts'
 import { sliceColumn } from '../format/column.ts'
@@ -26,14 +27,14 @@ export interface RecoveryReport {
 
 export class Recovery {
   readonly #logs: ReadonlyMap<number, LiveLog>
-  readonly #deletedLogIds: ReadonlySet<number>
+  readonly #deletedLogIds: Pick<IdRanges, 'has'>
   readonly #acks: AckQueue<Partition> | null
   readonly report: RecoveryReport = { frames: 0, records: 0 }
 
   /** Records become durable as `acks` is settled; without it they are at once. */
   constructor(
     logs: ReadonlyMap<number, LiveLog>,
-    deletedLogIds: ReadonlySet<number>,
+    deletedLogIds: Pick<IdRanges, 'has'>,
     acks: AckQueue<Partition> | null = null,
   ) {
     this.#logs = logs

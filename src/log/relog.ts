@@ -3,7 +3,6 @@
  * and those of others between them. One frame for each append, as before, in the order of before; the schemas that
  * their frames need come first.
  */
-import { present } from '../base/assert.ts'
 import type { AckQueue, KeptAppend } from './ack-queue.ts'
 import type { LiveLog } from './live-log.ts'
 import type { Partition } from './partition.ts'
@@ -27,11 +26,9 @@ export function relog(
     // A retry waited for the same records.
     if (endOffset === start) continue
     ends.set(partition, endOffset)
-    const endLsn = present(byId.get(partition.logId), 'the log of a record').logAgain(
-      partition,
-      start,
-      endOffset,
-    )
-    acks.note(endLsn, partition, endOffset)
+    // One that was deleted meanwhile is not there.
+    const log = byId.get(partition.logId)
+    if (log !== undefined)
+      acks.note(log.logAgain(partition, start, endOffset), partition, endOffset)
   }
 }

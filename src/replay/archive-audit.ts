@@ -160,6 +160,7 @@ function isSegmentBehind(
 ): boolean {
   const log = logs.get(logId)
   if (log === undefined) return !deletedLogIds.has(logId)
+  if (log.deletedAt !== undefined) return false
   const known = log.partitions[partition]
   return known === undefined || baseOffset >= wholePartition(known, partition).endOffset
 }

@@ -221,6 +221,7 @@ function isWhole(archive: Archive, logs: readonly PlannedLog[]): boolean {
     logs.every(
       ({ source, name, bounds }) =>
         name === source.definition.name &&
+        source.deletedAt === undefined &&
         bounds.every((cut) => {
           const state = source.partitions[cut.partition]
           const whole = state === undefined ? cut : wholePartition(state, cut.partition)

@@ -7,6 +7,7 @@
  * part becomes another engine, and nothing would keep the archive from collecting what only that one still needs.
  */
 import { throwIfAborted } from '../base/errors.ts'
+import { IdRanges } from '../format/id-ranges.ts'
 import { LogMap } from '../format/log-map.ts'
 import type { LogState, ManifestState, NotedArchive } from '../format/manifest.ts'
 import { SEGMENTS_DIRECTORY } from '../format/paths.ts'
@@ -55,10 +56,14 @@ export async function restoreLazily(
   }
 }
 
-/** Retired segments and snapshots are the archive's business. */
+/** Retired segments, deleted logs and snapshots are the archive's business. */
 function beginningOf(state: ManifestState, archive: NotedArchive): ManifestState {
-  const changed = new Map<number, LogState>()
+  const changed = new Map<number, LogState | null>()
   for (const [id, log] of state.logs) {
+    if (log.deletedAt !== undefined) {
+      changed.set(id, null)
+      continue
+    }
     if (log.partitions.every(({ retired }) => retired === undefined)) continue
     const partitions = log.partitions.map((partition) => {
       const { retired, ...rest } = partition
@@ -69,7 +74,7 @@ function beginningOf(state: ManifestState, archive: NotedArchive): ManifestState
   const logs = state.logs instanceof LogMap ? state.logs : LogMap.empty.with(state.logs)
   return {
     ...state,
-    deletedLogIds: new Set(),
+    deletedLogIds: IdRanges.empty,
     snapshots: new Map(),
     logs: logs.with(changed),
     archive,

@@ -9,11 +9,19 @@ import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import { Mutex } from '../base/mutex.ts'
 import { sha256Hex } from '../storage/checksum.ts'
-import type { Location, ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
+import {
+  type Location,
+  type ManifestEdit,
+  type ManifestState,
+  type SegmentEntry,
+  isDeletedLog,
+} from '../format/manifest.ts'
+import { IdRanges } from '../format/id-ranges.ts'
 import { packPath } from '../format/paths.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import { logDeleted } from '../log/log-deleted.ts'
 import type { EditsOrMaker, ManifestStore } from '../log/manifest-store.ts'
 import { sharedEnd } from '../log/segment-origin.ts'
 import { producerEdits } from '../log/producer-table.ts'
@@ -27,6 +35,8 @@ export interface ArchiveWriterOptions {
   /** Opens the archive's manifest as its writer: creates it, or claims it for the next epoch. */
   readonly openManifest: () => Promise<ManifestStore>
   readonly clock: Clock
+  /** Ids of the logs that were deleted where the archive is written from; left out where none ever was before it. */
+  readonly deletedLogIds?: () => IdRanges
 }
 
 export interface ArchivedSegment {
@@ -41,6 +51,9 @@ export class ArchiveWriter {
   readonly store: ObjectStore
   readonly #openManifest: () => Promise<ManifestStore>
   readonly #clock: Clock
+  readonly #deletedLogIds: () => IdRanges
+  /** Of those that may be deleted without the archive's knowing; null before somebody asked. */
+  #untold: Set<number> | null = null
   readonly #opening = new Mutex()
   #manifest: ManifestStore | null = null
 
@@ -48,6 +61,7 @@ export class ArchiveWriter {
     this.store = options.store
     this.#openManifest = options.openManifest
     this.#clock = options.clock
+    this.#deletedLogIds = options.deletedLogIds ?? (() => IdRanges.empty)
   }
 
   /** The archive's manifest, opened at the first use; a store that was away is tried again at the next. */
@@ -58,6 +72,36 @@ export class ArchiveWriter {
   /** What the archive is known to hold; null while it was not reached yet. */
   get state(): ManifestState | null {
     return this.#manifest?.state ?? null
+  }
+
+  /** Whether there may be logs that were deleted and that the archive does not know to be. */
+  get isUntold(): boolean {
+    const state = this.#manifest?.state
+    return state === undefined ? this.#deletedLogIds().size > 0 : this.#deletions(state).length > 0
+  }
+
+  /** Commits that logs were deleted: this one, and those that it was not told of. @throws what the store throws. */
+  async tellDeleted(logId?: number): Promise<void> {
+    const untold = this.#untoldIn((await this.manifest()).state)
+    if (logId !== undefined) untold.add(logId)
+    await this.commitEdits((state) => this.#deletions(state))
+    const { state, isSure } = this
+    if (state === null || !isSure) return
+    for (const id of untold) if (isDeletedLog(state, id)) untold.delete(id)
+  }
+
+  #deletions(state: ManifestState): readonly ManifestEdit[] {
+    const deletedAt = this.#clock.now()
+    return [...this.#untoldIn(state)]
+      .filter((logId) => !isDeletedLog(state, logId))
+      .map((logId) => ({ kind: 'log-deleted', logId, deletedAt }))
+  }
+
+  #untoldIn(state: ManifestState): Set<number> {
+    this.#untold ??= new Set(
+      [...this.#deletedLogIds()].filter((logId) => !isDeletedLog(state, logId)),
+    )
+    return this.#untold
   }
 
   /** Whether the key is one of an object that is removed, as far as the archive is known: no segment may have it. */
@@ -127,7 +171,8 @@ export class ArchiveWriter {
   }
 
   /**
-   * Commits a snapshot of `logs`; `make` gives its edits for the state and the edits that come before them.
+   * Commits a snapshot of `logs`, or those of them that are there still; `make` gives its edits for the state and the
+   * edits that come before them.
    * `usedSchemas` says how many schemas of a log they use.
    */
   async commitSnapshot(
@@ -137,7 +182,11 @@ export class ArchiveWriter {
   ): Promise<void> {
     const manifest = await this.manifest()
     await manifest.commit((state) => {
-      const described = logs.flatMap((log) => this.describe(state, log, usedSchemas(log)))
+      const there = logs.filter((log) => isThere(state, log))
+      const described = [
+        ...this.#deletions(state),
+        ...there.flatMap((log) => this.describe(state, log, usedSchemas(log))),
+      ]
       return [...described, ...make(state, described)]
     })
   }
@@ -145,15 +194,18 @@ export class ArchiveWriter {
   /**
    * Edits that bring the archive's idea of a log up to date: its definition, policy, schemas and where it begins to
    * have no holes. Of the schemas those that its segments use: a newer one may be lost with the machine, and its number
-   * given to another.
+   * given to another. @throws StratalogError `log_deleted`.
    */
   describe(state: ManifestState, log: LiveLog, usedSchemas = 0): readonly ManifestEdit[] {
     const known = state.logs.get(log.id)
+    if (isDeletedLog(state, log.id)) throw logDeleted(log.name)
     const edits: ManifestEdit[] = []
     const startOffsets = log.partitions.map(
       (partition) => partition.segments.at(0)?.baseOffset ?? partition.startOffset,
     )
     if (known === undefined) {
+      // One that was deleted may have had its name.
+      edits.push(...this.#deletions(state))
       edits.push({ kind: 'log-created', log: log.definition, startOffsets })
     } else if (JSON.stringify(known.definition.policy) !== JSON.stringify(log.policy)) {
       edits.push({ kind: 'policy-changed', logId: log.id, policy: log.policy })
@@ -289,6 +341,11 @@ export class ArchiveWriter {
       },
     })
   }
+}
+
+/** Whether a log was neither detached nor deleted, here or in the archive. */
+export function isThere(state: ManifestState, log: LiveLog): boolean {
+  return log.closed === null && !isDeletedLog(state, log.id)
 }
 
 type AddedEdit = Extract<ManifestEdit, { readonly kind: 'segment-added' }>

@@ -7,11 +7,13 @@ import { present } from '../base/assert.ts'
 import type { ManifestEdit, ManifestState } from '../format/manifest.ts'
 import type { TieringContext } from './context.ts'
 import { missingSchemas } from './flush.ts'
+import { endsAreSure, unsureEdits } from './unsure-ends.ts'
 
 export async function commitCheckpoint(context: TieringContext): Promise<void> {
   const { disk, wal } = context
   if (disk === null || wal === null) return
   const state = await disk.manifest.commit((current) => checkpointEdits(context, current))
+  endsAreSure(disk, state)
   wal.release(state.walLsn)
 }
 
@@ -30,6 +32,7 @@ export function walDueBelow({ disk, wal, walBytesMax }: TieringContext): number 
 }
 
 function checkpointEdits(context: TieringContext, state: ManifestState): readonly ManifestEdit[] {
+  const ends = context.disk === null ? [] : unsureEdits(context.disk, state)
   let walLsn = present(context.wal, 'a checkpoint is of a WAL').durableLsn
   const edits: ManifestEdit[] = []
   for (const log of context.logs()) {
@@ -37,5 +40,5 @@ function checkpointEdits(context: TieringContext, state: ManifestState): readonl
     edits.push(...missingSchemas(state, log))
     for (const partition of log.partitions) walLsn = Math.min(walLsn, partition.firstUnflushedLsn)
   }
-  return walLsn > state.walLsn ? [...edits, { kind: 'checkpoint', walLsn }] : []
+  return walLsn > state.walLsn ? [...ends, ...edits, { kind: 'checkpoint', walLsn }] : ends
 }

@@ -6,6 +6,9 @@
  *    manifest forgets it.
  *    (a crash in between leaves objects in mind that are gone; the next sweep finds nothing to remove and forgets them)
  *
+ * Of a log that was deleted all segments are retired. It is forgotten when none of them is left and no snapshot names
+ * it.
+ *
  * A pack goes with the last of its segments that anything names. What of it is due before is forgotten, and the object
  * stays for the others.
  * What no manifest names at all is found by listing the archive, where that is asked for: orphans.ts.
@@ -14,6 +17,7 @@
  * retired itself: nobody names it any more.
  */
 import { present } from '../base/assert.ts'
+import { applyEdits } from '../format/manifest-builder.ts'
 import { isPackPath } from '../format/paths.ts'
 import type { Location, ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { pinnedObjects } from '../log/held-segments.ts'
@@ -106,7 +110,7 @@ async function collectRetired(
     const bytes = objects.reduce((sum, object) => sum + object.bytes, 0)
     return { collected: objects, bytes, pinned, waiting }
   }
-  if (dryRun || due.length === 0) return report(due)
+  if (dryRun || (due.length === 0 && forgettable(manifest.state).length === 0)) return report(due)
   // Who was superseded learns it here, before anything is removed.
   await manifest.refresh()
   const removed = due.filter(({ isShared }) => isShared)
@@ -122,22 +126,45 @@ async function collectRetired(
       removed.push(...part.flatMap((key) => byKey.get(key) ?? []))
     }
   } finally {
-    if (removed.length > 0) await manifest.commit((state) => collectedEdits(state, removed))
+    await manifest.commit((state) => {
+      const collected = collectedEdits(state, removed)
+      return [...collected, ...forgettable(applyEdits(state, collected))]
+    })
   }
   const { collected, bytes } = report(removed)
   context.metrics.count('stratalog_collected_objects_total', collected.length)
   context.metrics.count('stratalog_collected_bytes_total', bytes)
-  context.logger.info('Objects of retired segments were removed.', {
-    objects: keys.length,
-    bytes,
-  })
+  if (keys.length > 0)
+    context.logger.info('Objects of retired segments were removed.', {
+      objects: keys.length,
+      bytes,
+    })
   return report(removed)
 }
 
 /** Whether a collection would find something to do, as far as the archive is known. */
 export function isCollectable(context: TieringContext): boolean {
   const state = context.archive?.state ?? null
-  return state !== null && candidatesOf(context, state, COLLECT_GRACE_MS).due.length > 0
+  if (state === null) return false
+  if (forgettable(state).length > 0) return true
+  return candidatesOf(context, state, COLLECT_GRACE_MS).due.length > 0
+}
+
+/** Edits for the logs that were deleted, and that nothing is left of which a snapshot or a collection may want. */
+function forgettable({ logs, snapshots }: ManifestState): readonly ManifestEdit[] {
+  const deleted = [...logs.values()].filter(
+    ({ deletedAt, partitions }) =>
+      deletedAt !== undefined && partitions.every(({ retired }) => retired === undefined),
+  )
+  if (deleted.length === 0) return []
+  const held = new Set([...snapshots.values()].flatMap((snapshot) => snapshot.logs.map(logIdOf)))
+  return deleted
+    .filter(({ definition }) => !held.has(definition.id))
+    .map(({ definition }) => ({ kind: 'log-deleted', logId: definition.id, deletedAt: null }))
+}
+
+function logIdOf({ logId }: { readonly logId: number }): number {
+  return logId
 }
 
 function candidatesOf(
@@ -153,7 +180,11 @@ function candidatesOf(
   let isForked: boolean | null = null
   const isShared = (logId: number, partition: number, segment: SegmentEntry): boolean =>
     (isForked ??= hasForks(state)) && isSharedObject(state, logId, partition, segment, before)
-  const live = new Map([...logs()].map((log) => [log.id, log]))
+  const all = [...logs()]
+  const live: LiveLogs = {
+    byId: new Map(all.map((log) => [log.id, log])),
+    forks: all.filter(({ definition }) => definition.origins !== undefined),
+  }
   for (const [logId, { definition, partitions }] of state.logs) {
     for (const [partition, { retired = [] }] of partitions.entries()) {
       for (const { segment, retiredAt } of retired) {
@@ -175,17 +206,20 @@ function candidatesOf(
   return { due, pinned, waiting }
 }
 
+interface LiveLogs {
+  readonly byId: ReadonlyMap<number, LiveLog>
+  readonly forks: readonly LiveLog[]
+}
+
 function isLive(
-  live: ReadonlyMap<number, LiveLog>,
+  { byId, forks }: LiveLogs,
   logId: number,
   partition: number,
   segment: SegmentEntry,
 ): boolean {
-  for (const { id, definition, partitions } of live.values()) {
-    const isRelated = id === logId || definition.origins !== undefined
-    if (isRelated && partitions[partition]?.hasSegment(segment) === true) return true
-  }
-  return false
+  const has = (log: LiveLog | undefined): boolean =>
+    log?.partitions[partition]?.hasSegment(segment) === true
+  return has(byId.get(logId)) || forks.some(has)
 }
 
 /** Says of what is due in a pack whether something else of the pack stays. */

@@ -18,18 +18,12 @@ import type { Partition } from '../log/partition.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import { hasSegment } from './committed.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
+import { type Leave, commitEnd } from './end-log.ts'
 import { removeFiles } from './evict.ts'
 import { fetchVerified } from './recall.ts'
 
 /** Objects that are read back side by side. */
 const PARALLEL_PROOFS = 8
-
-const detached = new WeakSet<LiveLog>()
-
-/** Whether it is no log of its engine any more; what was to move then stays. */
-export function isDetached(log: LiveLog): boolean {
-  return detached.has(log)
-}
 
 /**
  * To be called while nothing of the log moves. `forget` takes it from the logs of the engine. Returns the disk copies
@@ -38,23 +32,23 @@ export function isDetached(log: LiveLog): boolean {
 export async function detachLog(
   context: TieringContext,
   log: LiveLog,
-  forget: () => void,
+  forget: Leave,
 ): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'a log that is detached is of a directory')
   const archive = present(context.archive, 'what is detached lies in an archive')
   const proven = await prove(archive, log)
-  const leave = (): void => {
-    detached.add(log)
-    forget()
-    log.close()
+  const leave: Leave = (isSure) => {
+    forget(isSure)
+    log.close(new StratalogError('engine_closed', `Log '${log.name}' was detached.`))
   }
   await log.alter(async () => {
     const isSame = log.partitions.every(
       (partition, index) => isArchived(partition) && partition.segments === proven[index],
     )
     if (!isSame) throw notArchived(log, present(log.partitions[0], 'a partition'))
-    await commitDetached(disk, log, leave)
-    leave()
+    const end = { kind: 'log-detached', logId: log.id, name: log.name } as const
+    await commitEnd(disk, log, end, { leave, done: () => forget(true) })
+    leave(true)
     return { policy: log.policy, isDenseFromHere: false, isOwed: false }
   })
   return proven.flatMap((segments, partition) => movesOf(context, disk, log, partition, segments))
@@ -98,31 +92,6 @@ async function proveObject(
 
 function isArchived({ nextOffset, flushedEnd, segments }: Partition): boolean {
   return nextOffset === flushedEnd && segments.countHaving('object') === segments.length
-}
-
-/**
- * A commit that was answered with an error may have been done. As long as nobody knows, the log takes no append: the
- * next opening would not bring it back.
- */
-async function commitDetached(
-  { manifest }: DiskContext,
-  log: LiveLog,
-  leave: () => void,
-): Promise<void> {
-  const { id: logId, name } = log
-  try {
-    await manifest.commit((state) =>
-      state.logs.has(logId) ? [{ kind: 'log-detached', logId, name }] : [],
-    )
-  } catch (error) {
-    try {
-      await manifest.settle()
-    } catch {
-      leave()
-      throw error
-    }
-    if (manifest.state.logs.has(logId)) throw error
-  }
 }
 
 function movesOf(

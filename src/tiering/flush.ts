@@ -368,8 +368,11 @@ function commitSegments(
   })
 }
 
-/** Edits for the schemas of a log that a manifest does not know yet. */
+/** Edits for the schemas of a log that a manifest does not know yet; none of a log that has just ended. */
 export function missingSchemas(state: ManifestState, log: LiveLog): readonly ManifestEdit[] {
-  const known = state.logs.get(log.id)?.schemas.length ?? 0
-  return log.schemas.slice(known).map((schema) => ({ kind: 'schema-added', logId: log.id, schema }))
+  const known = state.logs.get(log.id)
+  if (known === undefined) return []
+  return log.schemas
+    .slice(known.schemas.length)
+    .map((schema) => ({ kind: 'schema-added', logId: log.id, schema }))
 }

@@ -43,7 +43,7 @@ export function hasLoosePacks({ disk }: TieringContext): boolean {
   return disk !== null && (packsOf.get(disk)?.loose.size ?? 0) > 0
 }
 
-/** Removes those that nothing is left of, each when its last reader lets go. */
+/** Removes those that nothing is left of. One that is read is looked at again when its last reader lets go. */
 export async function sweepPacks({ disk, pins, clock, logger }: TieringContext): Promise<void> {
   const packs = disk === null ? undefined : packsOf.get(disk)
   if (disk === null || packs === undefined || packs.loose.size === 0) return
@@ -70,12 +70,15 @@ export async function sweepPacks({ disk, pins, clock, logger }: TieringContext):
     const gone = (): void => {
       for (const tell of all.values()) tell()
     }
-    pins.whenFree(path, () => {
-      fileSystem.remove(`${dataDir}/${path}`).then(gone, (error: unknown) => {
-        logger.warn('A pack of dropped segments could not be removed.', {
-          path,
-          reason: String(error),
-        })
+    if (pins.isPinned(path)) {
+      // It may be forked while a reader holds it.
+      pins.whenFree(path, () => packs.loose.set(path, both(packs.loose.get(path), all)))
+      continue
+    }
+    fileSystem.remove(`${dataDir}/${path}`).then(gone, (error: unknown) => {
+      logger.warn('A pack of dropped segments could not be removed.', {
+        path,
+        reason: String(error),
       })
     })
   }

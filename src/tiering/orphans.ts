@@ -14,8 +14,8 @@
  * A pack says in its index what it holds, and goes when nothing needs any of it. One whose index cannot be read stays.
  *
  * Never taken: an object of which some records lie behind all that the manifest names. It may be all there is of them,
- * where the end of the manifest was lost, and `verify` names it. An object of a log that some snapshot names, and what
- * is not ours.
+ * where the end of the manifest was lost, and `verify` names it. An object of a log that the manifest has not, and some
+ * snapshot names; and what is not ours.
  *
  * A page of a base that no base names is noted and removed too, while no base is being written; manifests are whole
  * without their bases. Puts that were begun in parts and not ended are given up when they are older than the grace:
@@ -172,6 +172,8 @@ function isLeftOver(state: ManifestState, key: string, holds: readonly SegmentNa
     holds.every(({ logId, partition: number, baseOffset }) => {
       const log = state.logs.get(logId)
       if (log === undefined) return state.deletedLogIds.has(logId) && !isInSnapshot(state, logId)
+      // What snapshots need of it is retired, and kept in mind.
+      if (log.deletedAt !== undefined) return true
       const partition = log.partitions[number]
       if (partition === undefined || baseOffset >= wholePartition(partition, number).endOffset)
         return false

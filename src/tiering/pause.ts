@@ -27,11 +27,11 @@ export function isPaused({ disk }: TieringContext, logId: number): boolean {
 
 /** The edits that pause `logs`, or all where it is null. What is paused already stays so since it was. */
 export function pauseEdits(
-  { paused }: ManifestState,
+  { paused, logs: known }: ManifestState,
   logs: readonly LiveLog[] | null,
   since: number,
 ): readonly ManifestEdit[] {
-  const ids = logs === null ? [ALL_LOGS] : logs.map(({ id }) => id)
+  const ids = logs === null ? [ALL_LOGS] : logs.map(({ id }) => id).filter((id) => known.has(id))
   return ids
     .filter((logId) => !paused.has(logId))
     .map((logId) => ({ kind: 'tiering-paused', logId, since }))

@@ -23,7 +23,6 @@ import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
 import { compactionScope, partitionFacts } from './facts.ts'
-import { isDetached } from './detach.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
 import { hasLoosePacks, sweepPacks } from './loose-packs.ts'
@@ -58,6 +57,7 @@ import {
   pendingFor,
 } from './steps.ts'
 import { TIER_LIMITS, type TierLimits } from './tier-limits.ts'
+import { areEndsUnsure } from './unsure-ends.ts'
 import { uploadSegments } from './upload.ts'
 
 /**
@@ -188,8 +188,8 @@ export class TieringScheduler {
 
   /** For a snapshot: archives what a memory-mode log has in RAM below `end`, one call at a time in a partition. */
   archiveMemory(log: LiveLog, partition: Partition, end: number): Promise<readonly TierMove[]> {
-    return this.#lanes.remote.attempt(partition, () =>
-      archiveMemory(this.#context, log, partition, end),
+    return this.#lanes.remote.attempt(partition, async () =>
+      log.closed === null ? archiveMemory(this.#context, log, partition, end) : [],
     )
   }
 
@@ -253,12 +253,18 @@ export class TieringScheduler {
       if (this.#isClosed) return
       this.#arm()
       if (!isPaused(this.#context, ALL_LOGS)) this.#collectWhenDue()
+      if (areEndsUnsure(this.#context) && !this.#lanes.local.isBusy)
+        this.#runInBackground('local', () => this.#commitEnds())
       if (nextDueMs(this.#input(false)) > 0 && !hasLoosePacks(this.#context)) return
       for (const lane of ['local', 'remote'] as const) {
         // A round that takes long is not followed by all those that came due meanwhile.
         if (!this.#lanes[lane].isBusy) this.#runInBackground(lane, () => this.#runOn(lane))
       }
     })
+  }
+
+  #commitEnds(): Promise<void> {
+    return this.#lanes.local.round(() => commitCheckpoint(this.#context))
   }
 
   /** A round, and another as long as they make room that the disk lacks. */
@@ -275,6 +281,8 @@ export class TieringScheduler {
     const now = this.#context.clock.monotonic()
     if (now < this.#nextCollect || this.#lanes.remote.isBusy) return
     this.#nextCollect = now + COLLECT_INTERVAL_MS
+    const { archive } = this.#context
+    if (archive?.isUntold === true) this.#runInBackground('remote', () => archive.tellDeleted())
     if (isCollectable(this.#context)) this.#runInBackground('remote', () => this.collect())
   }
 
@@ -414,7 +422,7 @@ export class TieringScheduler {
     const { local, remote } = this.#lanes
     const context = { ...this.#context, round }
     const settled = async (): Promise<readonly TierMove[]> => {
-      if (isDetached(log)) return []
+      if (log.closed !== null) return []
       if (name === 'remote') await this.#settle(context, log, partition)
       return move(context)
     }

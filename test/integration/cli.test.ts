@@ -146,13 +146,12 @@ describe('status', () => {
 describe('snapshots, restore, replay, drill', () => {
   test('snapshot create and list print what is pinned', async () => {
     const made = await runJson(['snapshot', 'create', ...where])
+    const partitions = [{ partition: 0, startOffset: 0, endOffset: 1_000 }]
     const snapshot = {
       name: text,
       id: text,
       time: isoTime,
-      logs: expect.arrayContaining([
-        { name: 'events', partitions: [{ partition: 0, startOffset: 0, endOffset: 1_000 }] },
-      ]) as unknown[],
+      logs: expect.arrayContaining([{ id: count, name: 'events', partitions }]) as unknown[],
       bytes: count,
       newBytes: count,
     }

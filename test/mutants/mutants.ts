@@ -308,4 +308,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '    facts.producers ??= producers as never\n',
     killedBy: { harness: 'test', file: 'test/integration/adopt-segments.test.ts' },
   },
+  {
+    name: 'files-before-the-deletion',
+    harm: 'A crash in a deletion leaves a log that is there and has lost its records on disk.',
+    file: 'tiering/delete-log.ts',
+    find: '    await settleAppends(context, log)\n',
+    replace: '    await settleAppends(context, log)\n    dropFiles(context, disk, log)\n',
+    killedBy: { harness: 'simulate', seed: 22 },
+  },
 ]

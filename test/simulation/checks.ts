@@ -24,6 +24,8 @@ export const CHANGED_CODES: readonly ErrorCode[] = ['argument_invalid', 'store_u
 export class Checks {
   /** Whether the engine that runs has a budget for its disk. */
   isDiskBounded = false
+  /** Of logs whose deletion was asked for. */
+  readonly deletedNames: Set<string> = new Set()
   readonly #world: World
   readonly #failed = Promise.withResolvers<never>()
   #violation: Violation | null = null
@@ -69,6 +71,7 @@ export class Checks {
     const { code } = error
     const isExplained =
       alsoAllowed.includes(code) ||
+      (code === 'log_deleted' && this.deletedNames.has(String(error.details['log']))) ||
       (this.isDiskBounded && BOUNDED_CODES.includes(code)) ||
       (disk + sync > 0 && (DISK_CODES.includes(code) || STORE_CODES.includes(code))) ||
       (slow > 0 && code === 'disk_stuck') ||

@@ -3,6 +3,7 @@ import { type ErrorCode, isStratalogError } from '../../src/base/errors.ts'
 import type { AckLevel } from '../../src/format/manifest.ts'
 import type { Log } from '../../src/index.ts'
 import { CHANGED_CODES } from './checks.ts'
+import { deleteLog, heldLogs } from './deletions.ts'
 import type { Dice } from './dice.ts'
 import { readBeside, tryToWrite } from './guests.ts'
 import type { Life } from './life.ts'
@@ -65,11 +66,14 @@ const READ_CODES: readonly ErrorCode[] = ['engine_closed']
 export class Client {
   readonly #life: Life
   readonly #dice: Dice
+  /** When logs are deleted: drawn apart, so that other worlds stay as they were. */
+  readonly #deletions: Dice
   #snapshots = 0
 
   constructor(life: Life, dice: Dice) {
     this.#life = life
     this.#dice = dice
+    this.#deletions = dice.fork('deletions')
   }
 
   /** Does so many things, one after the other, until the process dies. */
@@ -79,7 +83,7 @@ export class Client {
     const weights = { ...ACTIONS, ...(focus === null ? {} : LEADS_TO[focus]) }
     try {
       for (let left = count; left > 0 && process.isAlive; left--) {
-        await this.#act(this.#dice.weighted<Action>(weights))
+        if (!(await this.#deletes())) await this.#act(this.#dice.weighted<Action>(weights))
       }
     } catch (error) {
       if (error instanceof Violation) checks.failWith(error)
@@ -87,9 +91,21 @@ export class Client {
     }
   }
 
+  /** Whether it deleted a log. */
+  async #deletes(): Promise<boolean> {
+    const { model, process, hasArchive, deletesLogs } = this.#life
+    const chance = process.focus === 'delete log' ? 0.15 : 0.01
+    if (!deletesLogs || !this.#deletions.chance(chance)) return false
+    const log = this.#deletions.pick(model.logs)
+    if (hasArchive && this.#deletions.chance(0.3)) await this.#snapshot()
+    await deleteLog(this.#life, this.#deletions, log, (opened) => this.#appendTo(log, opened))
+    return true
+  }
+
   async #act(action: Action): Promise<void> {
     const { model, world, hasArchive } = this.#life
     const log = this.#dice.pick(model.logs)
+    if (log.isDeleting) return this.wait(10)
     switch (action) {
       case 'append':
         return this.append(log)
@@ -154,6 +170,7 @@ export class Client {
     const { db } = this.#life
     const { name, partitions, isKeyed, isDeclared, storage } = log.spec
     if (log.isCreated) return db.log(name)
+    log.isAsked = true
     const creation = db.createLog(name, {
       partitions,
       storage,
@@ -172,7 +189,10 @@ export class Client {
 
   async append(log: LogModel): Promise<void> {
     const opened = await this.#open(log)
-    if (opened === null) return
+    if (opened !== null) await this.#appendTo(log, opened)
+  }
+
+  async #appendTo(log: LogModel, opened: Log): Promise<void> {
     const dice = this.#dice
     const { spec } = log
     const isColumns = dice.chance(0.2)
@@ -411,7 +431,7 @@ export class Client {
   /** Afterwards what was acknowledged before has a copy on the tier that was asked for, where its log has it. */
   async bringDown(to: 'disk' | 'object'): Promise<void> {
     const { db, model } = this.#life
-    const logs = model.logs.filter((log) => log.isCreated && !log.isInMemory)
+    const logs = model.logs.filter((log) => log.isCreated && !log.isInMemory && !log.isDeleting)
     const before = logs
       .filter((log) => !log.isChanging)
       .map((log) => ({ log, changes: log.changes, acked: model.acknowledgedNow(log) }))
@@ -422,7 +442,7 @@ export class Client {
       `tier now ${to}: moved ${report.moved.length}, failed ${report.failed.length}`,
     )
     for (const { log, changes, acked } of before) {
-      if (log.changes !== changes) continue
+      if (log.changes !== changes || log.isDeleting) continue
       const failed = new Set(
         report.failed
           .filter(({ log: name }) => name === log.spec.name)
@@ -435,10 +455,14 @@ export class Client {
 
   async #snapshot(): Promise<void> {
     const name = `s-${this.#life.process.number}-${this.#snapshots++}-${this.#dice.uint32()}`
-    await this.#settle(`snapshot ${name}`, this.#life.db.snapshot({ name }), [
+    const held = heldLogs(this.#life)
+    const made = await this.#settle(`snapshot ${name}`, this.#life.db.snapshot({ name }), [
       'engine_closed',
       'snapshot_exists',
     ])
+    // What was deleted meanwhile it may be without.
+    const left = held.filter(({ log }) => !log.isDeleting)
+    if (made !== null) this.#life.model.snapshots.push({ name, held: left })
   }
 
   #checkBounds(): void {

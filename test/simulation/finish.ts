@@ -3,6 +3,7 @@ import { isStratalogError } from '../../src/base/errors.ts'
 import { Stratalog, restoreArchive } from '../../src/index.ts'
 import { Client } from './client.ts'
 import type { Checks } from './checks.ts'
+import { checkDeleted, compareSnapshot } from './deletions.ts'
 import type { Dice } from './dice.ts'
 import type { Life } from './life.ts'
 import { lookAtLog, textOf } from './look.ts'
@@ -26,7 +27,9 @@ export async function finish(life: Life, setting: Setting, dice: Dice): Promise<
   if (failed.length > 0 || pending > 0)
     throw new Violation('I12', `nothing is wrong, and tier moves fail: ${JSON.stringify(failed)}`)
   for (const log of model.logs) await lookAtLog(life, log, false)
+  await checkDeleted(life, setting)
   if (setting.archive !== null) {
+    await compareSnapshot(life, setting.archive, dice.fork('snapshot'))
     await compareReplays(life, setting.archive)
     await compareRestore(life, setting.archive, dice)
   }

@@ -57,7 +57,7 @@ export async function readBeside(life: Life, log: LogModel, partition: number): 
     const [change] = reader.changes
     if (change !== undefined)
       throw new Violation('I9', `who reads ${spec.name} beside its writer changes it: ${change}`)
-    if (rows === 'dead') return
+    if (rows === 'dead' || log.isDeleting) return
     model.look(log, rows, {
       partition,
       from: log.isGappy ? null : 0,
@@ -67,7 +67,9 @@ export async function readBeside(life: Life, log: LogModel, partition: number): 
       required: log.isGappy ? [] : required,
     })
   } catch (error) {
-    checks.explain(error, `reading ${spec.name} beside its writer`, MOVED)
+    const code = isStratalogError(error) ? [error.code] : []
+    const allowed = log.isDeleting ? code : MOVED
+    checks.explain(error, `reading ${spec.name} beside its writer`, allowed)
   } finally {
     reader.die('kill')
   }

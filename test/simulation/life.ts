@@ -13,6 +13,7 @@ export interface Life {
   readonly model: Model
   readonly checks: Checks
   readonly hasArchive: boolean
+  readonly deletesLogs: boolean
   readonly options: StratalogOptions
   /** Of another process on the same machine. */
   readonly portsOf: (process: SimulatedProcess) => EnginePorts

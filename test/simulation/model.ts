@@ -85,6 +85,10 @@ export class LogModel {
   readonly byId: Map<number, Submission> = new Map()
   readonly partitions: readonly PartitionModel[]
   isCreated = false
+  /** Whether its creation was asked for: only then it may be there. */
+  isAsked = false
+  /** Its deletion was asked for, and nobody knows yet whether it is there. Stays set once it is gone. */
+  isDeleting = false
 
   constructor(spec: LogSpec) {
     this.#spec = spec
@@ -190,8 +194,19 @@ export interface Look {
   readonly required: readonly Submission[]
 }
 
+/** What a snapshot has to hold of one log. */
+export interface HeldLog {
+  readonly log: LogModel
+  readonly required: readonly Submission[]
+}
+
 export class Model {
-  readonly logs: readonly LogModel[]
+  readonly logs: LogModel[]
+  /** Logs that are gone, with their ids. */
+  readonly deletions: { readonly log: LogModel; readonly id: number }[] = []
+  /** Snapshots that were made, with what they have to hold. */
+  readonly snapshots: { readonly name: string; readonly held: readonly HeldLog[] }[] = []
+  restoredSnapshots = 0
   life = 0
   #nextId = 1
   acknowledged = 0
@@ -202,10 +217,19 @@ export class Model {
     gone: 0,
     rowsRead: 0,
     pastRecoveryPoint: 0,
+    deletedLogs: 0,
   }
 
   constructor(specs: readonly LogSpec[]) {
     this.logs = specs.map((spec) => new LogModel(spec))
+  }
+
+  /** The log is gone; under its name there may be another, which begins anew. */
+  deleted(log: LogModel, id: number | null): void {
+    this.counts.deletedLogs++
+    if (id !== null) this.deletions.push({ log, id })
+    const { spec } = log
+    this.logs[this.logs.indexOf(log)] = new LogModel({ ...spec, isDeclared: !spec.isDeclared })
   }
 
   submit(

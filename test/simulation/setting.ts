@@ -15,13 +15,15 @@ export interface Setting {
   readonly scrubInterval: number
   /** Whether copies rot while no engine runs. */
   readonly isDamaged: boolean
+  /** Whether clients delete logs. */
+  readonly deletesLogs: boolean
   /** In some worlds with an archive, until the end; null: none. */
   readonly maxDiskBytes: number | null
 }
 
 const REMOTE_STEPS: readonly Step[] = ['upload', 'evict', 'archive commit', 'snapshot']
-/** What happens in a life; a restore has processes of its own. */
-const LIFE_STEPS = STEPS.filter((step) => step !== 'restore')
+/** What happens in a life; a restore has processes of its own, and deletions are drawn apart. */
+const LIFE_STEPS = STEPS.filter((step) => step !== 'restore' && step !== 'delete log')
 const DISK_STEPS = LIFE_STEPS.filter((step) => !REMOTE_STEPS.includes(step))
 
 export function chooseSetting(dice: Dice): Setting {
@@ -42,6 +44,7 @@ export function chooseSetting(dice: Dice): Setting {
     lives: dice.int(2, 6),
     scrubInterval: dice.fork('scrubber').chance(0.15) ? 20_000 : 0,
     isDamaged: archive !== null && dice.fork('damage').chance(0.2),
+    deletesLogs: dice.fork('deleting').chance(0.4),
     // Drawn last: the others stay as they were.
     maxDiskBytes: archive !== null && dice.chance(0.2) ? dice.pick([8, 16, 48]) * 1024 : null,
   }
@@ -61,7 +64,16 @@ export function isRare(step: Step | null): boolean {
   return step !== null && RARE_STEPS.includes(step)
 }
 
-export function chooseCrash(dice: Dice, { archive }: Setting): CrashPlan | null {
+export function chooseCrash(dice: Dice, setting: Setting, life: number): CrashPlan | null {
+  const plan = chooseCommonCrash(dice, setting)
+  if (!setting.deletesLogs) return plan
+  const own = dice.fork(`deletion ${life}`)
+  if (!own.chance(0.3)) return plan
+  const death = own.pick(['kill', 'power'] as const)
+  return { death, call: own.magnitude(12), step: 'delete log' }
+}
+
+function chooseCommonCrash(dice: Dice, { archive }: Setting): CrashPlan | null {
   if (dice.chance(0.15)) return null
   const death = dice.pick(['kill', 'power'] as const)
   if (dice.chance(0.3)) return { death, call: dice.magnitude(1_500), step: null }

@@ -34,6 +34,9 @@ export interface SeedReport {
   readonly rowsRead: number
   /** Appends to logs without a WAL that a crash could not take any more, by their age. */
   readonly pastRecoveryPoint: number
+  /** Logs that were deleted, and snapshots of such that were restored. */
+  readonly deletedLogs: number
+  readonly restoredSnapshots: number
   readonly steps: Readonly<Record<string, StepCounts>>
   readonly violation: { readonly invariant: Invariant; readonly message: string } | null
   /** The last steps, when there was a violation. */
@@ -125,6 +128,8 @@ class Simulation {
       submitted: this.#model.counts.submitted,
       rowsRead: this.#model.counts.rowsRead,
       pastRecoveryPoint: this.#model.counts.pastRecoveryPoint,
+      deletedLogs: this.#model.counts.deletedLogs,
+      restoredSnapshots: this.#model.restoredSnapshots,
       steps: tally.toJSON(),
       violation:
         violation === null ? null : { invariant: violation.invariant, message: violation.message },
@@ -136,7 +141,7 @@ class Simulation {
   async #live(): Promise<void> {
     const dice = this.#dice
     this.#model.life++
-    const process = this.#world.startProcess(chooseCrash(dice, this.#setting))
+    const process = this.#world.startProcess(chooseCrash(dice, this.#setting, this.#model.life))
     const { setBackMs } = this.#world
     const life = await this.#open(process)
     if (life !== null && (await this.#checkRecovered(life)) && (await this.#mend(life))) {
@@ -212,6 +217,7 @@ class Simulation {
           model: this.#model,
           checks: this.#checks,
           hasArchive: archive !== null,
+          deletesLogs: this.#setting.deletesLogs && !this.#isFinishing,
           options,
           portsOf: (other) => simulatedPorts(world, other, shape, NOT_WATCHED),
           besides: new Mutex(),
@@ -234,10 +240,18 @@ class Simulation {
     world.faults.isPaused = true
     try {
       const names = new Set(db.logs().map(({ name }) => name))
-      for (const log of model.logs) {
-        if (log.isCreated && !names.has(log.spec.name))
+      for (const log of [...model.logs]) {
+        const isThere = names.has(log.spec.name)
+        if (log.isDeleting && !isThere) {
+          model.deleted(log, null)
+          continue
+        }
+        log.isDeleting = false
+        if (log.isCreated && !isThere)
           throw new Violation('I1', `log ${log.spec.name} was created and is not there`)
-        log.isCreated = names.has(log.spec.name)
+        if (isThere && !log.isAsked)
+          throw new Violation('I2', `log ${log.spec.name} is there, and nobody created it since`)
+        log.isCreated = isThere
         if (!log.isCreated) continue
         log.foundPolicy(db.log(log.spec.name).describe().policy)
         const ends = await lookAtLog(life, log, true)

@@ -19,6 +19,7 @@ export const STEPS = [
   'manifest base',
   'archive commit',
   'create log',
+  'delete log',
   'snapshot',
   'cold read',
 ] as const
@@ -107,6 +108,7 @@ function manifestSteps({ port, operation, path, edits }: PortCall): readonly Ste
   const steps: Step[] = [port === 'store' ? 'archive commit' : 'manifest commit']
   if (edits.includes('checkpoint')) steps.push('checkpoint')
   if (edits.includes('log-created')) steps.push('create log')
+  if (edits.includes('log-deleted')) steps.push('delete log')
   if (edits.includes('snapshot-created')) steps.push('snapshot')
   if (edits.includes('segment-copied')) steps.push('upload')
   if (edits.includes('segment-copy-dropped')) steps.push('evict')

@@ -35,6 +35,8 @@ async function useEverything(world: World, archive: string): Promise<void> {
   const log = await db.createLog('log', { storage: { mode: 'hybrid', memoryTtl: 1 } })
   await log.append([{ id: 1 }, { id: 2 }])
   await db.snapshot({ name: 'first' })
+  await db.createLog('deleted')
+  await db.deleteLog('deleted')
   // RAM and disk let go, so that what is read lies in the archive.
   world.jumpWallClock(7 * 24 * 3_600_000)
   await db.tier.run()

@@ -24,6 +24,9 @@ export interface SimulationSoakReport extends SoakReport {
   readonly rowsRead: number
   /** Appends in RAM only that were old enough to have to outlive a crash. */
   readonly pastRecoveryPoint: number
+  /** Logs that were deleted, and snapshots of such that were restored at the end. */
+  readonly deletedLogs: number
+  readonly restoredSnapshots: number
 }
 
 /** What a broken invariant is counted as. */
@@ -46,7 +49,13 @@ export async function simulationSoak(
   const endAt = systemClock.monotonic() + timeMs
   const counts = new SoakCounts('simulate', seed, rerunOf(seed))
   const tally = new StepTally()
-  const sums = { lives: 0, rowsRead: 0, pastRecoveryPoint: 0 }
+  const sums = {
+    lives: 0,
+    rowsRead: 0,
+    pastRecoveryPoint: 0,
+    deletedLogs: 0,
+    restoredSnapshots: 0,
+  }
   while (counts.tried < seeds && systemClock.monotonic() < endAt) {
     const report = await simulate(seed + counts.tried++)
     tally.add(report.steps)
@@ -54,6 +63,8 @@ export async function simulationSoak(
     sums.lives += report.lives
     sums.rowsRead += report.rowsRead
     sums.pastRecoveryPoint += report.pastRecoveryPoint
+    sums.deletedLogs += report.deletedLogs
+    sums.restoredSnapshots += report.restoredSnapshots
     if (report.violation !== null) {
       const { invariant, message } = report.violation
       const again = { seed: report.seed, rerun: rerunOf(report.seed) }

@@ -133,7 +133,7 @@ export const EVERY_EDIT: readonly ManifestEdit[] = [
     startOffsets: [0, 5],
   },
   { kind: 'log-created', log: logDefinition(8), startOffsets: [0] },
-  { kind: 'log-deleted', logId: 8 },
+  { kind: 'log-deleted', logId: 8, deletedAt: null },
   { kind: 'checkpoint', walLsn: 4096 },
   {
     kind: 'snapshot-created',

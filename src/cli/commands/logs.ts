@@ -1,4 +1,4 @@
-/** `logs create|list|describe|alter`, and `fork`. */
+/** `logs create|list|describe|alter|delete`, and `fork`. */
 import { StratalogError } from '../../base/errors.ts'
 import type { LogDescription } from '../../engine/log-description.ts'
 import type { Log } from '../../engine/log.ts'
@@ -58,6 +58,50 @@ export async function alterLog(
         )
       : await changedLog(remote, logPath(name), { method: 'PATCH', body: { storage } })
   await showLog(session, log)
+}
+
+/**
+ * Asks first, unless it was told not to.
+ * @throws StratalogError `aborted`, `argument_invalid` where nobody can answer.
+ */
+export async function deleteLog(
+  session: Session,
+  name: string,
+  { yes, ...flags }: FlagValues & { readonly yes?: boolean },
+): Promise<void> {
+  const confirmed = async (log: LogDescription): Promise<LogDescription> => {
+    if (yes !== true) await confirmDeletion(session, log.name)
+    return log
+  }
+  const remote = Remote.of(session, flags)
+  const log =
+    remote === null
+      ? await withWriter(session, flags, async (db) => {
+          const deleted = await confirmed(db.log(name).describe())
+          await db.deleteLog(name)
+          return deleted
+        })
+      : await deleteRemoteLog(remote, await confirmed(await remoteLog(remote, name)))
+  if (session.json) await writeDocument(session, log)
+  else await session.terminal.write(`${log.name} is deleted\n`)
+}
+
+async function confirmDeletion({ terminal, signal }: Session, name: string): Promise<void> {
+  if (!terminal.isInteractive) {
+    throw new StratalogError(
+      'argument_invalid',
+      `Log '${name}' is deleted with all its records only with --yes: there is no terminal to ask on.`,
+      { details: { log: name } },
+    )
+  }
+  const answer = await terminal.ask(`Delete log '${name}' with all its records? [y/N] `, signal)
+  if (/^y(es)?$/i.test(answer.trim())) return
+  throw new StratalogError('aborted', 'Nothing was deleted.')
+}
+
+async function deleteRemoteLog(remote: Remote, log: LogDescription): Promise<LogDescription> {
+  await remote.ask(`/v1/logs/${encodeURIComponent(log.name)}`, { method: 'DELETE' })
+  return log
 }
 
 export interface ForkFlags extends FlagValues {

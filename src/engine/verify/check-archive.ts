@@ -203,6 +203,7 @@ function namesOf(state: ManifestState): ReadonlySet<string> {
 function isBehind(state: ManifestState, { logId, partition, baseOffset }: SegmentName): boolean {
   const log = state.logs.get(logId)
   if (log === undefined) return !state.deletedLogIds.has(logId)
+  if (log.deletedAt !== undefined) return false
   const known = log.partitions[partition]
   return known === undefined || baseOffset >= wholePartition(known, partition).endOffset
 }

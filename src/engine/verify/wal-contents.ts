@@ -1,5 +1,6 @@
 /** What recovery would make of the WAL's frames, without making it: which offsets come next, and what does not fit. */
 import { isStratalogError } from '../../base/errors.ts'
+import type { IdRanges } from '../../format/id-ranges.ts'
 import { type ManifestState, goneLogIds } from '../../format/manifest.ts'
 import type { Schema } from '../../format/schema.ts'
 import type { WalFrame } from '../../format/wal-frame.ts'
@@ -18,7 +19,7 @@ interface LogContents {
 
 export class WalContents {
   readonly #logs = new Map<number, LogContents>()
-  readonly #gone: ReadonlySet<number>
+  readonly #gone: IdRanges
 
   constructor(state: ManifestState) {
     this.#gone = goneLogIds(state)

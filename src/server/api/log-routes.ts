@@ -67,6 +67,18 @@ export function logRoutes(db: Stratalog): readonly Route[] {
       },
     },
     {
+      ...one,
+      method: 'DELETE',
+      path: '/v1/logs/{log}',
+      scope: 'admin',
+      summary: 'Delete a log with all its records; forks and snapshots of it stay.',
+      run: async (exchange) => {
+        assertNotOwn(logOf(exchange))
+        await db.deleteLog(logOf(exchange))
+        exchange.send(204)
+      },
+    },
+    {
       method: 'POST',
       path: '/v1/logs/{log}/fork',
       scope: 'admin',

@@ -81,6 +81,10 @@ export class Audience {
     if (this.#seats.size === 0) this.#end()
   }
 
+  #leaveAll(): void {
+    for (const listener of [...this.#seats.keys()]) this.#leave(listener, 'over')
+  }
+
   #end(): void {
     this.#empty.abort()
     this.#told.resolve()
@@ -97,6 +101,8 @@ export class Audience {
       }
     } catch (error) {
       if (empty.aborted) return
+      // Its log is deleted with it.
+      if (this.#stream.isDeleted) return this.#leaveAll()
       const seats = [...this.#seats]
       this.#seats.clear()
       this.#end()
@@ -109,6 +115,7 @@ export class Audience {
 
   async #tell(empty: AbortSignal): Promise<void> {
     const stream = this.#stream
+    if (stream.isDeleted) return this.#leaveAll()
     const chunk = await readChunk(stream, this.#offset, empty)
     if (empty.aborted) return
     this.#touch(stream)

@@ -39,6 +39,7 @@ export async function sendEvents(
     exchange.stopping.aborted || exchange.gone.aborted || clock.monotonic() >= listener.endsAt
   for (let offset = from; ;) {
     await stream.gate.alone
+    if (stream.isDeleted) break
     const chunk = await readChunk(stream, offset, exchange.gone)
     touch(stream)
     offset = chunk.next

@@ -30,7 +30,8 @@ export interface CreatedStream {
 interface EventDetails {
   readonly created: CreatedStream
   readonly closed: { readonly by: ProducerStamp | null }
-  readonly deleted: null
+  /** Its log is deleted after it. */
+  readonly deleted: { readonly logId: number }
 }
 
 export type StreamEvent = {

@@ -82,9 +82,8 @@ export class StreamRegistry {
   delete(path: string): Promise<void> {
     return this.#alone(path, async () => {
       const stream = this.get(path)
-      const { id } = stream.identity
-      await this.#events.add({ event: 'deleted', stream: id, path, details: null })
-      this.#remove(stream)
+      await this.#recordDeletion(stream)
+      await this.#remove(stream)
     })
   }
 
@@ -130,7 +129,8 @@ export class StreamRegistry {
       this.#byPath.set(path, stream)
       return stream
     } catch (error) {
-      if (source !== null) this.#leave(source)
+      if (source !== null)
+        for (const { log: left } of this.#leave(source)) await this.#deleteLog(left)
       throw error
     } finally {
       this.#chosen.delete(log)
@@ -159,37 +159,65 @@ export class StreamRegistry {
     return source
   }
 
-  /** What is there under a path; one that expired is removed first. */
+  /** What is there under a path; one that expired, or whose log was deleted, is removed first. */
   #find(path: string): Stream | null {
     const stream = this.#byPath.get(path)
     if (stream === undefined) return null
-    if (stream.isDeleted || !stream.isExpired(this.#ports.clock.now())) return stream
-    const { id } = stream.identity
-    this.#events
-      .add({ event: 'deleted', stream: id, path, details: null })
-      .catch((error: unknown) => {
-        this.#ports.logger.warn('the expiry of a stream was not recorded', { error: String(error) })
-      })
-    this.#remove(stream)
+    const isOver = stream.isExpired(this.#ports.clock.now()) || !this.#isThere(stream.log)
+    if (stream.isDeleted || !isOver) return stream
+    this.#expire(stream).catch((error: unknown) => {
+      this.#ports.logger.warn('the expiry of a stream was not recorded', { error: String(error) })
+    })
     return this.#byPath.get(path) ?? null
   }
 
-  /** Gone, or there for its forks only. */
-  #remove(stream: Stream): void {
+  /** For everybody at once; its log goes once that is recorded. */
+  async #expire(stream: Stream): Promise<void> {
     stream.delete()
-    if (stream.forks === 0) this.#drop(stream)
+    const gone = stream.forks === 0 ? this.#unlink(stream) : []
+    await this.#recordDeletion(stream)
+    for (const { log } of gone) await this.#deleteLog(log)
   }
 
-  #drop(stream: Stream): void {
+  async #recordDeletion({ identity: { id, path }, log }: Stream): Promise<void> {
+    await this.#events.add({ event: 'deleted', stream: id, path, details: { logId: log.id } })
+  }
+
+  /** Gone, or there for its forks only. */
+  async #remove(stream: Stream): Promise<void> {
+    stream.delete()
+    const gone = stream.forks === 0 ? this.#unlink(stream) : []
+    for (const { log } of gone) await this.#deleteLog(log)
+  }
+
+  /** Takes a deleted stream from its path. Returns it, and the deleted ones that were there for it only. */
+  #unlink(stream: Stream): readonly Stream[] {
     if (this.#byPath.get(stream.path) === stream) this.#byPath.delete(stream.path)
     const { source } = stream.identity
-    if (source !== null) this.#leave(source)
+    return [stream, ...(source === null ? [] : this.#leave(source))]
   }
 
   /** A fork of it is no more. */
-  #leave(source: Stream): void {
+  #leave(source: Stream): readonly Stream[] {
     source.forks--
-    if (source.forks === 0 && source.isDeleted) this.#drop(source)
+    return source.forks === 0 && source.isDeleted ? this.#unlink(source) : []
+  }
+
+  /** The log of a stream that is recorded to be deleted. One that cannot be now is deleted by the next start. */
+  async #deleteLog(log: Log): Promise<void> {
+    if (!this.#isThere(log)) return
+    try {
+      await this.#db.deleteLog(log.name)
+    } catch (error) {
+      if (isStratalogError(error) && error.kind === 'not_found') return
+      const reason = String(error)
+      this.#ports.logger.warn('the log of a deleted stream is left', { log: log.name, reason })
+    }
+  }
+
+  /** Whether that very log is there. */
+  #isThere({ name, id }: Log): boolean {
+    return this.#hasLog(name) && this.#db.log(name).id === id
   }
 
   #hasLog(name: string): boolean {
@@ -210,7 +238,9 @@ export class StreamRegistry {
         const stream = this.#revived(id, path, details, streams)
         if (stream !== null) streams.set(id, stream)
       } else if (event === 'closed') known?.close(details.by)
-      else known?.delete()
+      else if (known?.log.id === details.logId) known.delete()
+      // Its log is gone, and another has the name.
+      else streams.delete(id)
     }
     for (const stream of streams.values()) {
       const { source } = stream.identity
@@ -218,8 +248,12 @@ export class StreamRegistry {
     }
     // Forks come after their sources: backwards, a source knows whether a fork of it is left.
     for (const stream of [...streams.values()].reverse()) {
-      if (!stream.isDeleted || stream.forks > 0) this.#byPath.set(stream.path, stream)
-      else if (stream.identity.source !== null) stream.identity.source.forks--
+      if (!stream.isDeleted || stream.forks > 0) {
+        this.#byPath.set(stream.path, stream)
+        continue
+      }
+      if (stream.identity.source !== null) stream.identity.source.forks--
+      await this.#deleteLog(stream.log)
     }
   }
 

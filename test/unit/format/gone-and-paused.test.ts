@@ -80,7 +80,10 @@ test('a log that was detached comes back under its id, and is gone no more', () 
 })
 
 test('what does not fit is refused: other names, deleted logs, pauses of logs that are not there', () => {
-  const state = applyEdits(emptyManifestState(), [...EDITS, { kind: 'log-deleted', logId: 3 }])
+  const state = applyEdits(emptyManifestState(), [
+    ...EDITS,
+    { kind: 'log-deleted', logId: 3, deletedAt: null },
+  ])
   for (const edit of [detached(2, 'other'), detached(3), paused(3, 1), paused(9, 1), created(2)])
     expect(() => applyEdits(state, [edit])).toThrow(
       expect.objectContaining({ code: 'manifest_corrupt' }),

@@ -179,7 +179,7 @@ describe('applying edits', () => {
       '2 partitions need',
       { kind: 'log-created', log: logDefinition(2, { partitions: 2 }), startOffsets: [0] },
     ],
-    ['there is no log 9', { kind: 'log-deleted', logId: 9 }],
+    ['there is no log 9', { kind: 'log-deleted', logId: 9, deletedAt: null }],
     ['the next schema id is 1', { kind: 'schema-added', logId: 1, schema: { ...SCHEMA, id: 2 } }],
     ['column at is gone', { kind: 'schema-added', logId: 1, schema: { id: 1, fields: [] } }],
     [
@@ -274,7 +274,7 @@ describe('applying edits', () => {
 
   test('an id of a deleted log is never given again, in the same builder or later', () => {
     const created: ManifestEdit = { kind: 'log-created', log: logDefinition(2), startOffsets: [0] }
-    const deleted: ManifestEdit = { kind: 'log-deleted', logId: 2 }
+    const deleted: ManifestEdit = { kind: 'log-deleted', logId: 2, deletedAt: null }
     const state = applyEdits(emptyManifestState(), [...ONE_LOG, created, deleted])
     expect(state.logs.has(2)).toBe(false)
     expect(() => applyEdit(state, created)).toThrow('log id 2 was given before')

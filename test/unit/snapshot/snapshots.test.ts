@@ -150,7 +150,9 @@ describe('whether one can be restored', () => {
       reason: "offsets 30 to 31 of log 'log', partition 0, are in no segment",
       object: null,
     })
-    await fixture.manifest.commit([{ kind: 'log-deleted', logId: log.definition.id }])
+    await fixture.manifest.commit([
+      { kind: 'log-deleted', logId: log.definition.id, deletedAt: null },
+    ])
     expect(await lackOf(fixture.store, fixture.manifest.state, behind, new Map())).toMatchObject({
       reason: "log 'log' is no longer in the manifest",
     })

@@ -138,7 +138,7 @@ describe('a pack that nothing names', () => {
     const bench = await tieringBench()
     await filled(bench, 1)
     const archive = await bench.archive.manifest()
-    await archive.commit([{ kind: 'log-deleted', logId: 1 }])
+    await archive.commit([{ kind: 'log-deleted', logId: 1, deletedAt: null }])
     const key = await putPack(bench, [[1, 70]])
     await collect(bench)
     bench.clock.advance(COLLECT_GRACE_MS)

@@ -162,7 +162,9 @@ describe('small segments of many logs', () => {
     const bench = await tieringBench()
     const logs = await quietLogs(bench, 6)
     const [first] = logs
-    await bench.disk.manifest.commit([{ kind: 'log-deleted', logId: first?.id ?? 0 }])
+    await bench.disk.manifest.commit([
+      { kind: 'log-deleted', logId: first?.id ?? 0, deletedAt: null },
+    ])
     await bench.scheduler.run()
     expect(logs.map((log) => log.partition(0).segments.length)).toEqual([0, 1, 1, 1, 1, 1])
     expect(logs.map((log) => log.partition(0).lastError === null)).toEqual([
