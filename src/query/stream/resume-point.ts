@@ -48,35 +48,51 @@ export interface ResumedPartition {
   readonly time: number | null
 }
 
-const PARTITION_OFFSETS = ['partition', 'start', 'next', 'emitted', 'openFrom'] as const
+type Check = (value: unknown) => boolean
+
+const isText: Check = (value) => typeof value === 'string'
+const isWhole: Check = (value) => Number.isSafeInteger(value) && Number(value) >= 0
+const isTime: Check = (value) => Number.isSafeInteger(value)
+const isTimeOrNull: Check = (value) => value === null || isTime(value)
+const hasFields =
+  (fields: Readonly<Record<string, Check>>): Check =>
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.entries(fields).every(([key, check]) =>
+      check((value as Readonly<Record<string, unknown>>)[key]),
+    )
+const isListOf =
+  (check: Check): Check =>
+  (value) =>
+    Array.isArray(value) && value.every(check)
+
+const isResumePoint = hasFields({
+  version: (value) => value === 1,
+  log: isText,
+  sql: isText,
+  partitions: isListOf(
+    hasFields({
+      partition: isWhole,
+      start: isWhole,
+      next: isWhole,
+      emitted: isWhole,
+      openFrom: isWhole,
+      time: isTimeOrNull,
+    }),
+  ),
+  horizon: isTimeOrNull,
+  watermark: isTimeOrNull,
+  sessionFrom: isTimeOrNull,
+  late: isListOf(hasFields({ partition: isWhole, offset: isWhole, time: isTime, horizon: isTime })),
+  changed: isListOf(isTime),
+  counts: hasFields({ records: isWhole, late: isWhole }),
+  isEnding: (value) => typeof value === 'boolean',
+  given: isWhole,
+})
 
 /** Checks what comes from outside. @throws StratalogError `argument_invalid`. */
 export function checkResumePoint(value: unknown): StreamResumePoint {
-  const point = value as Partial<StreamResumePoint> | null
-  const isWhole = (number: unknown): boolean => Number.isSafeInteger(number) && Number(number) >= 0
-  const isTime = (time: unknown): boolean => time === null || Number.isFinite(time)
-  const isSound =
-    typeof point === 'object' &&
-    point !== null &&
-    point.version === 1 &&
-    typeof point.log === 'string' &&
-    typeof point.sql === 'string' &&
-    [point.horizon, point.watermark, point.sessionFrom].every(isTime) &&
-    Array.isArray(point.partitions) &&
-    (point.partitions as readonly ResumedPartition[]).every(
-      (entry) => PARTITION_OFFSETS.every((key) => isWhole(entry[key])) && isTime(entry.time),
-    ) &&
-    Array.isArray(point.late) &&
-    (point.late as readonly LateRecord[]).every(
-      ({ partition, offset, time, horizon }) =>
-        isWhole(partition) && isWhole(offset) && isTime(time) && isTime(horizon),
-    ) &&
-    Array.isArray(point.changed) &&
-    point.changed.every(Number.isSafeInteger) &&
-    isWhole(point.counts?.records) &&
-    isWhole(point.counts?.late) &&
-    typeof point.isEnding === 'boolean' &&
-    isWhole(point.given)
-  if (isSound) return point as StreamResumePoint
+  if (isResumePoint(value)) return value as StreamResumePoint
   throw new StratalogError('argument_invalid', 'resumePoint is none of a continuous query.')
 }

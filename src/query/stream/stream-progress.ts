@@ -246,8 +246,8 @@ export class StreamProgress {
       return
     }
     if (isUpdating) {
-      const given = Math.min(horizon, this.#horizon)
-      for (const start of startsEndingBy(spec, time, given)) this.#changed.add(start)
+      // Windows that have closed since are given with it.
+      for (const start of startsEndingBy(spec, time, this.#horizon)) this.#changed.add(start)
       return
     }
     // In windows that were given already, nothing has to be left out.
