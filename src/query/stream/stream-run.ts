@@ -110,27 +110,38 @@ export class StreamRun {
 
   /** Ends when the signal fires, and when there is no more of a query that does not go on. */
   async *dueRows(): AsyncGenerator<DueRows, void, undefined> {
-    if (this.#request.resume !== null) yield* this.#emit()
-    while (!this.#request.signal.aborted) {
+    const { live, resume, signal } = this.#request
+    if (resume !== null) {
+      yield* this.#emit()
+      // It had come to its end, and there is nothing new since.
+      if (resume.isEnding && !live && this.#nextPartition() === null) return
+      await this.#settle()
+    }
+    while (!signal.aborted) {
       const hasRead = await this.#read()
-      if (this.#isDue()) yield* this.#emit()
-      else if (!hasRead && !this.#request.live) {
+      if (this.#isDue()) {
+        yield* this.#emit()
+        await this.#settle()
+      } else if (hasRead) continue
+      else if (live) await this.#wait()
+      else {
         this.#progress.end()
         yield* this.#emit()
+        // The windows that are open are not closed for that: whoever resumes with more records has them again.
         return
-      } else if (!hasRead) await this.#wait()
+      }
     }
   }
 
   #isDue(): boolean {
-    const { isFull, hasDueWindows, hasNews } = this.#progress
-    if (isFull) return true
-    if (this.#request.emit === 'close') return hasDueWindows
-    return hasNews && this.#changesDueIn() <= 0
+    const { isFull, hasDueWindows } = this.#progress
+    if (this.#request.emit === 'close') return isFull || hasDueWindows
+    return isFull || this.#changesDueIn() <= 0
   }
 
-  /** How long changes are held back yet. */
+  /** How long changes are held back yet; Infinity where there are none to give. */
   #changesDueIn(): number {
+    if (this.#request.emit !== 'change' || !this.#progress.hasNews) return Infinity
     return this.#emittedAt + this.#request.emitIntervalMs - this.#ports.clock.monotonic()
   }
 
@@ -148,6 +159,10 @@ export class StreamRun {
       }
       if (rest.length > 0) yield { columns, batches: rest }
     }
+  }
+
+  /** Everything that was due was given. */
+  async #settle(): Promise<void> {
     const isSession = this.#statement.spec.kind === 'session'
     this.#progress.settle(isSession ? await this.#due.oldestOpen() : -Infinity)
     this.#given = 0
@@ -229,10 +244,7 @@ export class StreamRun {
   /** Until there is something to read, a partition has been silent for long, or changes are due. */
   async #wait(): Promise<void> {
     const { clock } = this.#ports
-    const delay = Math.min(
-      this.#silence(),
-      this.#progress.hasNews ? this.#changesDueIn() : Infinity,
-    )
+    const delay = Math.min(this.#silence(), this.#changesDueIn())
     if (delay <= 0) return
     const { signal } = this.#request
     const stop = new AbortController()
