@@ -3,7 +3,7 @@
  * too late. It holds no records: the rows of a window are those of the log between the first offset of the query and
  * `next`, less the late ones. Pure.
  *
- * - `horizon`: windows that end at or before it were given. `watermark`: those that may be given now end at or before it.
+ * - `horizon`: windows that end at or before it were given. `watermark`: those that end at or before it may be given.
  * - A record is late when a window that it lies in had closed before it was read, in the order of reading: within a
  *   partition that is the order of offsets, wherever batches end.
  * - Between two emissions the late records of windows that are due are listed; a full list makes an emission due.

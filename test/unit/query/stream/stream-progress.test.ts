@@ -15,7 +15,7 @@ interface Append {
   readonly partition: number
   readonly times: readonly number[]
   /** What happens after it was read. */
-  readonly then: 'nothing' | 'emit' | 'resume'
+  readonly after: 'nothing' | 'emit' | 'resume'
 }
 
 const PARTITIONS = 2
@@ -23,7 +23,7 @@ const appends: fc.Arbitrary<Append[]> = fc.array(
   fc.record({
     partition: fc.integer({ min: 0, max: PARTITIONS - 1 }),
     times: fc.array(fc.integer({ min: -100, max: 100 }), { minLength: 1, maxLength: 8 }),
-    then: fc.constantFrom('nothing', 'emit', 'resume'),
+    after: fc.constantFrom('nothing', 'emit', 'resume'),
   }),
   { maxLength: 30 },
 )
@@ -51,7 +51,7 @@ class Reader {
     this.progress = StreamProgress.begin(options, Array<number>(PARTITIONS).fill(0))
   }
 
-  read({ partition, times, then }: Append): void {
+  read({ partition, times, after }: Append): void {
     const log = this.#log[partition] ?? []
     let rest = Float64Array.from(times)
     log.push(...times)
@@ -62,8 +62,8 @@ class Reader {
       expect(this.progress.isFull && this.progress.hasDueWindows).toBe(true)
       this.emit()
     }
-    if (then === 'emit' && this.progress.hasDueWindows) this.emit()
-    if (then === 'resume') this.#resume()
+    if (after === 'emit' && this.progress.hasDueWindows) this.emit()
+    if (after === 'resume') this.#resume()
   }
 
   end(): void {
@@ -75,23 +75,22 @@ class Reader {
     const { horizon, dueHorizon, watermark, changed } = this.progress
     if (this.#options.spec.kind === 'session') {
       const all = sessionsOf(this.#records())
-      for (const [name, { start, end, ids }] of all)
-        if (end > horizon && end <= dueHorizon) this.#give(name, ids, start)
+      for (const [name, { end, ids }] of all)
+        if (end > horizon && end <= dueHorizon) this.#give(name, ids)
       const open = [...all.values()].filter(({ end }) => end > watermark.value)
       this.progress.settle(Math.min(...open.map(({ start }) => start), watermark.value))
       return
     }
-    for (const start of changed) this.#give(String(start), this.#window(start, false), start)
+    for (const start of changed) this.#give(String(start), this.#window(start, false))
     const { spec } = this.#options
     for (let start = -200; start <= 200; start += spec.slideMs) {
       const end = start + spec.sizeMs
-      if (end > horizon && end <= dueHorizon)
-        this.#give(String(start), this.#window(start, true), 0)
+      if (end > horizon && end <= dueHorizon) this.#give(String(start), this.#window(start, true))
     }
     this.progress.settle(-Infinity)
   }
 
-  #give(name: string, ids: readonly RecordId[], _: number): void {
+  #give(name: string, ids: readonly RecordId[]): void {
     if (ids.length > 0) this.given.set(name, [...(this.given.get(name) ?? []), ids])
   }
 
