@@ -42,23 +42,33 @@ function windowed(statement: StreamStatement, due: DueWindows): string {
   WHERE ${allOf([...timeBounds(statement, due), ...(isSession ? [notLate(due.late, 'true')] : [])])}
 ), ${isSession ? sessions(statement) : aligned(statement)}, stream_due AS (
   SELECT * FROM stream_windows
-  WHERE ${allOf([...windowBounds(due), ...(isSession ? [] : [notLate(due.late, 'window_end <= epoch_ms(horizon)')])])}
+  WHERE ${allOf([...windowBounds(statement, due), ...(isSession ? [] : [notLate(due.late, 'window_end <= epoch_ms(horizon)')])])}
 )`
 }
 
+/** Records that may lie in the windows; of tumbling windows, those that do. */
 function timeBounds({ spec }: StreamStatement, due: DueWindows): readonly string[] {
+  const { kind, sizeMs } = spec
   const { after, until, from, to, since } = due
-  // A session that is due may have begun any time after the oldest that was open.
-  const isSession = spec.kind === 'session'
-  const first = Math.max(since, from, isSession ? -Infinity : after - spec.sizeMs)
-  const end = Math.min(to + spec.sizeMs, isSession ? Infinity : until)
+  const aligned = (time: number): number => Math.floor(time / sizeMs) * sizeMs
+  const [first, end] = {
+    tumble: [aligned(after), aligned(until)],
+    hop: [after - sizeMs, until],
+    // A session that is due may have begun any time after the oldest that was open.
+    session: [-Infinity, Infinity],
+  }[kind] as [number, number]
+  const least = Math.max(since, from, first)
+  const limit = Math.min(to + sizeMs, end)
   return [
-    ...(first === -Infinity ? [] : [`_time >= ${timeSql(first)}`]),
-    ...(end === Infinity ? [] : [`_time < ${timeSql(end)}`]),
+    '_time IS NOT NULL',
+    ...(least === -Infinity ? [] : [`_time >= ${timeSql(least)}`]),
+    ...(limit === Infinity ? [] : [`_time < ${timeSql(limit)}`]),
   ]
 }
 
-function windowBounds({ after, until, from, to }: DueWindows): readonly string[] {
+function windowBounds({ spec }: StreamStatement, due: DueWindows): readonly string[] {
+  if (spec.kind === 'tumble') return []
+  const { after, until, from, to } = due
   return [
     ...(after === -Infinity ? [] : [`window_end > ${timeSql(after)}`]),
     ...(until === Infinity ? [] : [`window_end <= ${timeSql(until)}`]),
@@ -106,7 +116,7 @@ function sessions({ spec, keyCount }: StreamStatement): string {
   const gap = intervalSql(spec.sizeMs)
   return `stream_marked AS (
   SELECT *, CASE WHEN _time - lag(_time) OVER (${by(...keys)}${order}) < ${gap} THEN 0 ELSE 1 END AS stream_first
-  FROM stream_rows WHERE _time IS NOT NULL
+  FROM stream_rows
 ), stream_numbered AS (
   SELECT *, sum(stream_first) OVER (${by(...keys)}${order} ROWS UNBOUNDED PRECEDING) AS stream_session
   FROM stream_marked
