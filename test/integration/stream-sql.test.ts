@@ -250,3 +250,25 @@ test('a query that is resumed behind any row gives the rest, each row once', asy
     )
   }
 })
+
+test('a session ends with a silence as long as its gap, and takes nothing that comes late', async () => {
+  await using db = await clickLog()
+  const log = db.log('clicks')
+  const sql = 'SELECT count(*) AS n FROM clicks GROUP BY SESSION(_time, INTERVAL 1 SECOND)'
+  const stream = db.streamSql(sql)
+  const rows = stream[Symbol.asyncIterator]()
+  const next = async (): Promise<unknown> => {
+    const { value = {} } = await rows.next()
+    const [start, end] = [value['window_start'], value['window_end']]
+    return [Number(start) - START, Number(end) - START, value['n']]
+  }
+  await log.append(at(0, 999, 1_500, 2_500, 3_499, 4_499))
+  expect(await next()).toEqual([0, 2_500, 3])
+  expect(await next()).toEqual([2_500, 4_499, 2])
+  // 4000 and 5000 would join the session that is open, and the one that was given to it.
+  await log.append(at(4_000, 5_100, 5_000, 5_600))
+  await log.append(at(9_000))
+  expect(await next()).toEqual([4_499, 6_600, 3])
+  expect(stream.stats).toMatchObject({ records: 11, late: 2 })
+  await stream.close()
+})

@@ -245,7 +245,7 @@ export class StreamRun {
   async #wait(): Promise<void> {
     const { clock } = this.#ports
     const delay = Math.min(this.#silence(), this.#changesDueIn())
-    if (delay <= 0) return
+    if (delay <= 0) return clock.yield()
     const { signal } = this.#request
     const stop = new AbortController()
     const either = AbortSignal.any([stop.signal, signal])
