@@ -273,7 +273,7 @@ export class Stratalog {
    * Follows a log and gives the rows of its windows as they close: SQL with `TUMBLE`, `HOP` or `SESSION` over event
    * time in its GROUP BY. It begins with the first row that is asked for. See docs/streaming.md.
    * @throws StratalogError from the iteration: `query_invalid`, `query_not_streamable`, `log_not_found`,
-   * `argument_invalid`, `query_limit`, `offset_gap`, `engine_closed`.
+   * `argument_invalid`, `query_limit`, `offset_gap`, `offset_not_found`, `engine_closed`.
    * @example
    * const sql = 'SELECT event, count(*) AS n FROM clicks GROUP BY event, TUMBLE(_time, INTERVAL 1 MINUTE)'
    * for await (const row of db.streamSql(sql, { lateness: '5s' })) console.log(row)

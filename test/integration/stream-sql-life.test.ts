@@ -44,11 +44,14 @@ test('a resume point goes with its statement and its log', async () => {
   const { resumePoint } = stream
   const other = COUNTS.replace('1 SECOND', '2 SECONDS')
   await expectError(rowsOf(db, other, { resumePoint }), 'argument_invalid')
-  const { code } = await expectError(
-    rowsOf(db, COUNTS, { resumePoint, from: 0 }),
-    'argument_invalid',
+  await expectError(rowsOf(db, COUNTS, { resumePoint, from: 0 }), 'argument_invalid')
+  await using another = await clickLog()
+  await another.log('clicks').append(at(100))
+  const { details } = await expectError(
+    rowsOf(another, COUNTS, { resumePoint }),
+    'offset_not_found',
   )
-  expect(code).toBe('argument_invalid')
+  expect(details).toMatchObject({ partition: 0, endOffset: 1, offset: 2 })
 })
 
 test('a silent partition holds the windows of the others open for the idle timeout, and no longer', async () => {
@@ -244,4 +247,33 @@ test('rows that are due together are bounded', async () => {
     'SELECT _offset, count(*) AS n FROM clicks GROUP BY _offset, TUMBLE(_time, INTERVAL 1 HOUR)'
   await expectError(rowsOf(db, sql, { maxStateBytes: '64KB' }), 'query_limit')
   expect(await rowsOf(db, sql)).toHaveLength(20_000)
+})
+
+test('parameters count in WHERE, in the groups and in HAVING, also of a log whose name is quoted', async () => {
+  await using db = await Stratalog.memoryOnly()
+  const log = await db.createLog('shop.orders', { timeColumn: 'timestamp' })
+  await log.append(at(0, 100, 200, 900, 1_500, 3_000, 3_100, 3_200))
+  const sql = `SELECT user_id % $slices AS slice, sum(o.user_id) AS total FROM "shop.orders" AS o
+    WHERE user_id >= $least GROUP BY 1, SESSION(o.timestamp, INTERVAL 1 SECOND) HAVING count(*) > $more`
+  const parameters = { slices: 200, least: 100, more: 1 }
+  const stream = db.streamSql(sql, { parameters, live: false })
+  const rows = (await allOf(stream)).map((row) => [row['slice'], row['total']])
+  expect(rows).toEqual([
+    [100, 2_500],
+    [0, 6_200],
+  ])
+  await expectError(rowsOf(db, sql, { parameters: { slices: 200 } }), 'query_invalid')
+})
+
+test('an engine that only reads gives the windows of what it sees', async () => {
+  const dataDir = await temporaryDirectory()
+  await using db = await Stratalog.open({ dataDir })
+  const log = await db.createLog('clicks', { timeColumn: 'timestamp' })
+  await log.append(at(100, 1_100))
+  await using reader = await Stratalog.openReadOnly({ dataDir })
+  expect(short(await rowsOf(reader, COUNTS))).toEqual([
+    [0, 1],
+    [1_000, 1],
+  ])
+  await expectError(allOf(reader.streamSql(COUNTS)), 'argument_invalid')
 })

@@ -79,7 +79,7 @@ test('windows over shuffled input give what one query gives, on several partitio
   // The watermark is the last record's time less the lateness: all that ends 30 s before the end is given.
   const horizon = new Date(START + 600_000 - 30_000)
   for (const { stream } of streams)
-    await expect.poll(() => (stream.stats?.watermark ?? 0) >= horizon).toBe(true)
+    await eventually(() => (stream.stats?.watermark ?? 0) >= horizon).toBe(true)
   const closed = (rows: readonly StreamRow[]): StreamRow[] =>
     rows.filter(({ window_end: end }) => end instanceof Date && end <= horizon)
   const atOnce = async (sql: string): Promise<StreamRow[]> => (await db.query(sql)).toArray()
@@ -258,9 +258,10 @@ test('a session ends with a silence as long as its gap, and takes nothing that c
   const stream = db.streamSql(sql)
   const rows = stream[Symbol.asyncIterator]()
   const next = async (): Promise<unknown> => {
-    const { value = {} } = await rows.next()
-    const [start, end] = [value['window_start'], value['window_end']]
-    return [Number(start) - START, Number(end) - START, value['n']]
+    const { value } = await rows.next()
+    if (value === undefined) return undefined
+    const { window_start: start, window_end: end, n } = value
+    return [Number(start) - START, Number(end) - START, n]
   }
   await log.append(at(0, 999, 1_500, 2_500, 3_499, 4_499))
   expect(await next()).toEqual([0, 2_500, 3])

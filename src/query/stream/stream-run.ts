@@ -17,7 +17,7 @@ import { StreamProgress } from './stream-progress.ts'
 import { type StreamStatement, readStreamStatement } from './stream-statement.ts'
 
 /** Records that one turn reads at most, so that windows are given while a long history is read. */
-const TURN_RECORDS_MAX = 1_000_000
+const TURN_RECORDS_MAX = 500_000
 /** Late records and changed windows that are listed until the next rows are given. */
 const LATE_MAX = 2_048
 
@@ -114,7 +114,7 @@ export class StreamRun {
     if (resume !== null) {
       yield* this.#emit()
       // It had come to its end, and there is nothing new since.
-      if (resume.isEnding && !live && this.#nextPartition() === null) return
+      if (resume.isEnding && !live && this.#nextPartition(this.#readableEnds()) === null) return
       await this.#settle()
     }
     while (!signal.aborted) {
@@ -171,19 +171,21 @@ export class StreamRun {
     this.#ports.metrics.gauge('stratalog_stream_state_bytes', bytes, { log: this.#log.name })
   }
 
-  /** Reads some of what is there; false when nothing was. */
+  /** Reads what is there now, or some of it; false when nothing was. */
   async #read(): Promise<boolean> {
     const { clock, metrics } = this.#ports
     const { records, late } = this.#progress.counts
-    let partition = this.#nextPartition()
+    // What is appended meanwhile is for the next turn: the windows that close do not wait for it.
+    const ends = this.#readableEnds()
+    let partition = this.#nextPartition(ends)
     const hasRead = partition !== null
     while (partition !== null && !this.#progress.isFull) {
-      await this.#readPage(partition)
+      await this.#readPage(partition, ends[partition] ?? 0)
       this.#activeAt[partition] = clock.monotonic()
       // Others have to get to their appends.
       await clock.yield()
       if (this.#progress.counts.records - records >= TURN_RECORDS_MAX) break
-      partition = this.#nextPartition()
+      partition = this.#nextPartition(ends)
     }
     const { counts } = this.#progress
     const labels = { log: this.#log.name }
@@ -192,25 +194,27 @@ export class StreamRun {
     return hasRead
   }
 
+  #readableEnds(): readonly number[] {
+    return this.#ends.map((last, partition) => {
+      const { end } = this.#log.rangeOf(partition)
+      return this.#request.live ? end : Math.min(end, last)
+    })
+  }
+
   /** The partition that is furthest behind of those that have something to read. */
-  #nextPartition(): number | null {
+  #nextPartition(ends: readonly number[]): number | null {
     const { partitions, watermark } = this.#progress
     let found: number | null = null
     for (const [partition, { next }] of partitions.entries()) {
-      if (next >= this.#endOf(partition)) continue
+      if (next >= (ends[partition] ?? 0)) continue
       if (found === null || watermark.timeOf(partition) < watermark.timeOf(found)) found = partition
     }
     return found
   }
 
-  #endOf(partition: number): number {
-    const { end } = this.#log.rangeOf(partition)
-    return this.#request.live ? end : Math.min(end, this.#ends[partition] ?? end)
-  }
-
-  async #readPage(partition: number): Promise<void> {
+  async #readPage(partition: number, end: number): Promise<void> {
     const { skipGaps, signal } = this.#request
-    const range = { start: this.#nextOf(partition), end: this.#endOf(partition) }
+    const range = { start: this.#nextOf(partition), end }
     const isWhole = typeof this.#request.late === 'function'
     const page = readPage(this.#log, partition, range, { isWhole, skipGaps, signal })
     try {
@@ -299,8 +303,10 @@ function openProgress(
   const options = { spec, latenessMs, isUpdating, since, lateMax: LATE_MAX }
   if (resume !== null) {
     const isSame = resume.log === name && resume.sql === sql
-    if (isSame && resume.partitions.length === log.partitionCount)
+    if (isSame && resume.partitions.length === log.partitionCount) {
+      assertReached(log, resume)
       return StreamProgress.resume(options, resume)
+    }
     throw new StratalogError(
       'argument_invalid',
       'resumePoint is of another statement or log; it goes with its statement, word for word.',
@@ -317,6 +323,19 @@ function openProgress(
     return Math.max(from ?? 0, log.newestStart(partition, Infinity))
   })
   return StreamProgress.begin(options, starts)
+}
+
+/** A log that lost its end, or another of its name, gives these offsets to other records. */
+function assertReached(log: StreamedLog, { partitions }: StreamResumePoint): void {
+  for (const { partition, next } of partitions) {
+    const { end } = log.rangeOf(partition)
+    if (next <= end) continue
+    throw new StratalogError(
+      'offset_not_found',
+      `Log '${log.name}', partition ${partition} ends at ${end}, before the resume point at ${next}.`,
+      { details: { log: log.name, partition, endOffset: end, offset: next } },
+    )
+  }
 }
 
 function lateRow(

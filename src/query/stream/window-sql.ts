@@ -36,18 +36,23 @@ SELECT epoch_us(min(window_start)) AS oldest FROM stream_due`
 
 function windowed(statement: StreamStatement, due: DueWindows): string {
   const isSession = statement.spec.kind === 'session'
+  const rows = timeBounds(statement, due)
+  const windows = windowBounds(statement, due)
+  // A session is made of its records, so what is late has to be left out before.
+  if (isSession) rows.push(notLate(due.late, 'true'))
+  else windows.push(notLate(due.late, 'window_end <= epoch_ms(horizon)'))
   return `WITH stream_rows AS (
   SELECT *, ${isNewSql(due.newFrom)} AS stream_new
   FROM (${statement.rowsSql})
-  WHERE ${allOf([...timeBounds(statement, due), ...(isSession ? [notLate(due.late, 'true')] : [])])}
+  WHERE ${allOf(rows)}
 ), ${isSession ? sessions(statement) : aligned(statement)}, stream_due AS (
   SELECT * FROM stream_windows
-  WHERE ${allOf([...windowBounds(statement, due), ...(isSession ? [] : [notLate(due.late, 'window_end <= epoch_ms(horizon)')])])}
+  WHERE ${allOf(windows)}
 )`
 }
 
 /** Records that may lie in the windows; of tumbling windows, those that do. */
-function timeBounds({ spec }: StreamStatement, due: DueWindows): readonly string[] {
+function timeBounds({ spec }: StreamStatement, due: DueWindows): string[] {
   const { kind, sizeMs } = spec
   const { after, until, from, to, since } = due
   const aligned = (time: number): number => Math.floor(time / sizeMs) * sizeMs
@@ -66,7 +71,7 @@ function timeBounds({ spec }: StreamStatement, due: DueWindows): readonly string
   ]
 }
 
-function windowBounds({ spec }: StreamStatement, due: DueWindows): readonly string[] {
+function windowBounds({ spec }: StreamStatement, due: DueWindows): string[] {
   if (spec.kind === 'tumble') return []
   const { after, until, from, to } = due
   return [
