@@ -19,9 +19,9 @@ const START_MS = Date.UTC(2026, 0, 1)
 /** 60,000 records. */
 const WINDOW_MS = 600_000
 /** Who appends does not run away further than this. */
-const LEAD_RECORDS_MAX = 200_000
+const LEAD_RECORDS_MAX = 400_000
 /** Holds the lead and an open window some times over; what is older is evicted. */
-const BUDGET = '192MB'
+const BUDGET = '256MB'
 
 const AGGREGATES = 'event, count(*) AS n, sum(amount) AS total, max(price) AS most'
 const STREAM = `SELECT ${AGGREGATES} FROM events GROUP BY event, TUMBLE(ts, INTERVAL '10' MINUTES)`
