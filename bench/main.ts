@@ -24,6 +24,7 @@ import { sqlCold } from './sql-cold.bench.ts'
 import { sqlHot } from './sql-hot.bench.ts'
 import { sqlLatest } from './sql-latest.bench.ts'
 import { startup } from './startup.bench.ts'
+import { streamSql } from './stream-sql.bench.ts'
 import { formatResult } from './table.ts'
 import { tiering } from './tiering.bench.ts'
 
@@ -44,6 +45,7 @@ const benchmarks: readonly Benchmark[] = [
   sqlHot,
   sqlCold,
   sqlLatest,
+  streamSql,
   restoreLazy,
   http,
   durableStreams,

@@ -35,6 +35,7 @@ export const ERROR_CODES = {
   format_unsupported: 'invalid',
   query_invalid: 'invalid',
   query_forbidden: 'invalid',
+  query_not_streamable: 'invalid',
   input_invalid: 'invalid',
   sink_refused: 'invalid',
   log_not_found: 'not_found',

@@ -5,6 +5,7 @@ import type { AppendResult } from '../log/live-log.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryResult } from '../query/query-result.ts'
+import { WindowStream } from '../query/stream/window-stream.ts'
 import type { ReplayReport } from '../replay/report.ts'
 import { ARCHIVE_KEYS, type BelowMemoryKey, DISK_KEYS, PLACE_KEYS } from './below-memory-keys.ts'
 import type { AlterLogOptions } from './alter-log.ts'
@@ -29,6 +30,7 @@ import { type ConsumeOptions, FirstUse, consumeRecords, produceExpiring } from '
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import type { SnapshotOptions } from './snapshots.ts'
 import type { ReadableLog } from './record-stream.ts'
+import type { StreamSqlOptions } from './stream-options.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
 import type { ForkOptions } from './fork-options.ts'
@@ -280,6 +282,24 @@ export class Stratalog {
     const viewOf = (name: string, ranges?: RangesAsOf): LogView => registry.get(name).view(ranges)
     const state = await stateAsOf(sql, asOf, { ...registry.queried, viewOf, listSnapshots }, signal)
     return queries.query(sql, parameters, { ...running, ...state })
+  }
+
+  /**
+   * Follows a log and gives the rows of its windows as they close: SQL with `TUMBLE`, `HOP` or `SESSION` over event
+   * time in its GROUP BY. It begins with the first row that is asked for. See docs/streaming.md.
+   * @throws StratalogError from the iteration: `query_invalid`, `query_not_streamable`, `log_not_found`,
+   * `argument_invalid`, `query_limit`, `offset_gap`, `offset_not_found`, `engine_closed`.
+   * @example
+   * const sql = 'SELECT event, count(*) AS n FROM clicks GROUP BY event, TUMBLE(_time, INTERVAL 1 MINUTE)'
+   * for await (const row of db.streamSql(sql, { lateness: '5s' })) console.log(row)
+   */
+  streamSql(sql: string, options: StreamSqlOptions = {}): WindowStream {
+    this.#assertOpen()
+    const source = { engine: this.#engine, assertOpen: () => this.#assertOpen() }
+    return new WindowStream(async (signal) => {
+      const { openStream } = await import('./open-stream.ts')
+      return openStream(source, sql, options, signal)
+    }, options.signal)
   }
 
   /**

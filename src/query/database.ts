@@ -11,6 +11,10 @@ const CLOSED_TO_THE_OUTSIDE: Readonly<Record<string, string>> = {
   enable_external_access: 'false',
 }
 
+/** The start of the tumbling window that holds a time: what continuous queries group by, in any query. */
+const TUMBLE_MACRO =
+  "CREATE MACRO tumble(moment, size) AS time_bucket(size, moment, TIMESTAMP '1970-01-01')"
+
 export class Database {
   readonly #instance: DuckDBInstance
 
@@ -24,6 +28,7 @@ export class Database {
     tables.register(connection)
     // Times with a zone are shown and compared in UTC, whatever the machine is set to.
     await connection.run("SET GLOBAL TimeZone = 'UTC'")
+    await connection.run(TUMBLE_MACRO)
     await connection.run('SET GLOBAL lock_configuration = true')
     connection.disconnectSync()
     return new Database(instance)

@@ -64,11 +64,15 @@ export function columnRange(
     case 'latest':
       return null
   }
-  if (source.tier === 'memory') return null
-  const { segment } = source
-  if (origin.kind === 'time' && origin.field.name === (view.definition.timeColumn ?? '_time')) {
-    return timeRange(segment.timeMin, segment.timeMax)
+  const isLogTime =
+    origin.kind === 'time' && origin.field.name === (view.definition.timeColumn ?? '_time')
+  if (source.tier === 'memory') {
+    const { timeMin = -Infinity, timeMax = Infinity } = source
+    // Of times finer than a ms the statistics are a ms exact.
+    return isLogTime ? timeRange(timeMin - 1, timeMax + 1) : null
   }
+  const { segment } = source
+  if (isLogTime) return timeRange(segment.timeMin, segment.timeMax)
   const schema = view.schemas[segment.schemaId]
   const position = schema === undefined ? -1 : fieldIndex(schema, origin.field.name)
   const statistics = segment.statistics[position]

@@ -50,6 +50,8 @@ export class QueryExecution implements QueryListener, ResultSource {
   #cancelTimer: Timer | null = null
   #worker: QueryWorker | null = null
   #id = 0
+  /** The worker knows of it, and will have a last word. */
+  #isPosted = false
   #giveBackSlot: () => void = () => {}
   #tables: PinnedTables | null = null
   #chunks: ReceivedChunk[] = []
@@ -100,8 +102,8 @@ export class QueryExecution implements QueryListener, ResultSource {
     this.#cancellation.abort(this.#error)
     this.#waiter?.reject(this.#error)
     this.#waiter = null
-    if (this.#worker === null) this.#end()
-    else this.#postCancel()
+    if (this.#isPosted) this.#postCancel()
+    else this.#end()
     return this.settled
   }
 
@@ -256,7 +258,9 @@ export class QueryExecution implements QueryListener, ResultSource {
   }
 
   #post(message: ToWorker): void {
-    if (!this.#isEnded) this.#worker?.post(message)
+    if (this.#isEnded || this.#worker === null) return
+    this.#isPosted = true
+    this.#worker.post(message)
   }
 
   #postCancel(): void {

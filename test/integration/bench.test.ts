@@ -36,6 +36,7 @@ import { sqlCold } from '../../bench/sql-cold.bench.ts'
 import { sqlHot } from '../../bench/sql-hot.bench.ts'
 import { sqlLatest } from '../../bench/sql-latest.bench.ts'
 import { startup } from '../../bench/startup.bench.ts'
+import { streamSql } from '../../bench/stream-sql.bench.ts'
 import { tiering } from '../../bench/tiering.bench.ts'
 import { sharedMinio } from '../support/minio-global.ts'
 import { repositoryRoot } from '../support/repository.ts'
@@ -61,6 +62,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     sqlHot,
     sqlCold,
     sqlLatest,
+    streamSql,
     restoreLazy,
     http,
     durableStreams,
@@ -259,6 +261,7 @@ describe('the command', () => {
       'sql-hot',
       'sql-cold',
       'sql-latest',
+      'stream-sql',
       'restore-lazy',
       'http',
       'durable-streams',
@@ -272,7 +275,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-hot, sql-cold, sql-latest, restore-lazy, http, durable-streams, snapshot, import',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-hot, sql-cold, sql-latest, stream-sql, restore-lazy, http, durable-streams, snapshot, import',
     )
   })
 

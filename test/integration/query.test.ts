@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { present } from '../../src/base/assert.ts'
 import type { Row } from '../../src/format/schema-inference.ts'
+import { Stratalog } from '../../src/index.ts'
 import { sampleLog, sampleRunner, type SampleLog } from '../support/query-logs.ts'
 import { sampleBatch, sampleSchema } from '../support/sample-batches.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -382,4 +383,28 @@ test('EXPLAIN shows the plan with the columns as they are called', async () => {
   const [row] = await (await runner.query('EXPLAIN SELECT city FROM clicks WHERE id > 5')).toArray()
   expect(row?.['explain_value']).toMatch(/STRATALOG_SCAN/)
   expect(row?.['explain_value']).toMatch(/id > 5/)
+})
+
+test('batches in RAM of other times than those asked for are not read', async () => {
+  await using db = await Stratalog.memoryOnly()
+  const log = await db.createLog('events', { timeColumn: 'moment' })
+  const text = 'x'.repeat(1_000)
+  for (let from = 0; from < 8_000; from += 1_000) {
+    await log.append(
+      Array.from({ length: 1_000 }, (_, index) => ({
+        moment: new Date(START + from + index),
+        text,
+      })),
+    )
+  }
+  const bound = `TIMESTAMP '${new Date(START + 500).toISOString().replace('Z', '')}'`
+  for (const [time, count] of [
+    ['moment', 500],
+    ['_time', 500],
+  ] as const) {
+    const result = await db.query(`SELECT count(*) AS n FROM events WHERE ${time} < ${bound}`)
+    expect(await result.toArray()).toEqual([{ n: count }])
+    const { recordsByTier } = await result.stats
+    expect(recordsByTier.memory).toBeLessThan(4_000)
+  }
 })

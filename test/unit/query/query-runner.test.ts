@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { StratalogError } from '../../../src/base/errors.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import type { FromWorker, ToWorker, WorkerChannel } from '../../../src/query/protocol.ts'
@@ -42,7 +43,7 @@ function scriptedRunner(ports: Partial<QueryPorts> = {}): {
   const runner = new QueryRunner({
     clock,
     logger: silentLogger,
-    hasLog: () => false,
+    hasLog: (name) => name === 'clicks',
     viewOf: () => {
       throw new Error('there are no logs')
     },
@@ -138,6 +139,18 @@ test('a cancelled query is interrupted again until the worker has ended it', asy
   clock.advance(120)
   expect(cancels()).toBe(3)
   expect(await outcome).toMatchObject({ code: 'aborted' })
+})
+
+test('a query whose log cannot be pinned ends with the reason', async () => {
+  const { runner, workers } = scriptedRunner()
+  const query = runner.query('SELECT * FROM clicks', [], {
+    viewOf: () => {
+      throw new StratalogError('offset_gap', 'Records are gone.')
+    },
+  })
+  await expect(query).rejects.toMatchObject({ code: 'offset_gap' })
+  expect(workers[0]?.posted.map(({ kind }) => kind)).toEqual(['open'])
+  expect(workers[0]?.isActive).toBe(false)
 })
 
 test('a worker is never terminated before it says that it closed', async () => {
