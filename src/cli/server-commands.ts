@@ -18,6 +18,9 @@ export function addServerCommands(program: Command, session: Session): void {
     .option('--memory-only', 'records in RAM only, which is so without --data-dir too')
     .option('--allow-host <names>', 'names that requests may give as Host, besides localhost', list)
     .option('--tokens <file>', 'only who has a token of this file is answered; see token create')
+  serving
+    .option('--tls-cert <file>', 'certificate in PEM, for HTTPS; read again at SIGHUP')
+    .option('--tls-key <file>', 'the private key of the certificate, in PEM')
   addConfigFlags(serving).action(async (options) => {
     const { serve } = await import('./commands/serve.ts')
     await serve(session, options)

@@ -22,6 +22,9 @@ export const KEEP_ALIVE_MS = 65_000
 /** A reader that takes nothing for this long is cut off: what it does not take is held for it. */
 export const SLOW_READER_MS = 30_000
 
+/** A connection has this long to agree on keys; shorter than DRAIN_MS, as the end of the server waits for it. */
+export const TLS_HANDSHAKE_MS = 5_000
+
 /** After a signal to stop, requests have this long to end by themselves. */
 export const DRAIN_MS = 10_000
 

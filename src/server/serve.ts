@@ -1,4 +1,5 @@
 /** The composition root of the server: from an open engine to a socket that answers. */
+import { createServer } from 'node:http'
 import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
@@ -18,6 +19,7 @@ import { Readiness } from './readiness.ts'
 import { type Route, Router } from './router.ts'
 import { StreamRegistry } from './streams/stream-registry.ts'
 import { streamRoutes } from './streams/stream-routes.ts'
+import type { TlsListener } from './tls.ts'
 import { TokenGate } from './tokens.ts'
 
 export interface ServeOptions {
@@ -36,6 +38,8 @@ export interface ServePorts {
   readonly metrics: PrometheusMetrics
   /** The file of tokens as it is now; null: none are needed. */
   readonly readTokens: (() => Promise<string>) | null
+  /** Null: plain HTTP. */
+  readonly tls: TlsListener | null
 }
 
 export interface RunningServer {
@@ -51,7 +55,7 @@ export async function startServer(
   ports: ServePorts,
 ): Promise<RunningServer> {
   const { host, port, allowedHosts } = options
-  const { clock, random, metrics, readTokens } = ports
+  const { clock, random, metrics, readTokens, tls } = ports
   const logger = ports.logger.child('server')
   const gate = readTokens === null ? null : new TokenGate(readTokens, clock)
   if (gate === null && !isLoopback(host)) {
@@ -63,6 +67,7 @@ export async function startServer(
   }
   await gate?.refresh()
   const server = new HttpServer({
+    createServer: tls === null ? createServer : (...given) => tls.create(...given),
     router: new Router(routesOf(db, options.places, { ...ports, logger })),
     hosts: new HostList([host, ...allowedHosts]),
     clock,
@@ -76,7 +81,8 @@ export async function startServer(
   })
   const bound = await server.listen(host, port)
   const shownHost = host.includes(':') ? `[${host}]` : host
-  return { url: `http://${shownHost}:${bound}`, stop: () => server.stop() }
+  const scheme = tls === null ? 'http' : 'https'
+  return { url: `${scheme}://${shownHost}:${bound}`, stop: () => server.stop() }
 }
 
 /** Everything that is served. */
