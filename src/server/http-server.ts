@@ -39,7 +39,7 @@ export interface HttpServerOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
-  /** @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`. */
+  /** @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`, `rate_limited`. */
   readonly authorize: (exchange: Exchange, route: Route) => Promise<void>
   /** Is told of every answer. */
   readonly onAnswer: (route: string, status: number, elapsedMs: number) => void

@@ -15,6 +15,7 @@ import { HostList, isLoopback } from './host-list.ts'
 import { HttpServer } from './http-server.ts'
 import { openApiOf } from './openapi.ts'
 import type { PrometheusMetrics } from './prometheus.ts'
+import { RateLimit, admission } from './rate-limit.ts'
 import { Readiness } from './readiness.ts'
 import { type Route, Router } from './router.ts'
 import { StreamRegistry } from './streams/stream-registry.ts'
@@ -29,6 +30,8 @@ export interface ServeOptions {
   /** Names that requests may give as their Host, besides addresses and `localhost`. */
   readonly allowedHosts: readonly string[]
   readonly places: EnginePlaces
+  /** Requests a second of each client; null: without a limit. */
+  readonly rateLimit: number | null
 }
 
 export interface ServePorts {
@@ -54,7 +57,7 @@ export async function startServer(
   options: ServeOptions,
   ports: ServePorts,
 ): Promise<RunningServer> {
-  const { host, port, allowedHosts } = options
+  const { host, port, allowedHosts, rateLimit } = options
   const { clock, random, metrics, readTokens, tls } = ports
   const logger = ports.logger.child('server')
   const gate = readTokens === null ? null : new TokenGate(readTokens, clock)
@@ -73,7 +76,7 @@ export async function startServer(
     clock,
     random,
     logger,
-    authorize: async (exchange, route) => gate?.authorize(exchange, route),
+    authorize: admission(gate, rateLimit === null ? null : new RateLimit(rateLimit, clock)),
     onAnswer: (route, status, elapsedMs) => {
       metrics.count('stratalog_http_requests_total', 1, { route, status: String(status) })
       metrics.observe('stratalog_http_request_ms', elapsedMs, { route })

@@ -22,6 +22,7 @@ export interface ServeFlags extends FlagValues {
   readonly memoryOnly?: true
   readonly allowHost?: readonly string[]
   readonly tokens?: string
+  readonly rateLimit?: number
   readonly tlsCert?: string
   readonly tlsKey?: string
 }
@@ -35,12 +36,12 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
   const metrics = new PrometheusMetrics()
   const db = await Stratalog.open(config, { logger, clock, metrics })
   try {
-    const { host, port, allowHost: allowedHosts = [], tokens } = flags
+    const { host, port, allowHost: allowedHosts = [], tokens, rateLimit = null } = flags
     const isDurable = config.dataDir !== undefined
     const readTokens = tokens === undefined ? null : () => readTokenFile(tokens)
     const server = await startServer(
       db,
-      { host, port, allowedHosts, places: placesOf(config) },
+      { host, port, allowedHosts, places: placesOf(config), rateLimit },
       { clock, random: systemRandom, logger, metrics, readTokens, tls: tls?.listener ?? null },
     )
     const stopRenewing = tls?.renewOnHangup(logger)
