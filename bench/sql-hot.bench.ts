@@ -78,8 +78,8 @@ function ours(db: Stratalog, sql: string): Contender {
 }
 
 /** Another question's time, which has another answer. */
-function beside(name: string, { measure }: Contender, checksum: string): Contender {
-  return { name, measure: async () => ({ value: (await measure()).value, checksum }) }
+function beside(name: string, other: Contender, checksum: string): Contender {
+  return { name, measure: async () => ({ value: (await other.measure()).value, checksum }) }
 }
 
 function tableContender(connection: DuckDBConnection, sql: string): Contender {

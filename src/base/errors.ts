@@ -56,6 +56,7 @@ export const ERROR_CODES = {
   object_exists: 'conflict',
   archive_diverged: 'conflict',
   archive_foreign: 'conflict',
+  offset_unexpected: 'conflict',
   producer_sequence_gap: 'conflict',
   producer_append_differs: 'conflict',
   producer_append_old: 'conflict',

@@ -133,8 +133,9 @@ function problemIn(text: string): Readonly<Record<string, unknown>> {
   }
 }
 
-/** Problems that only HTTP has are the caller's, or the server's trouble. */
+/** Problems that only HTTP has are the caller's, one of too many requests, or the server's trouble. */
 function codeOf(code: unknown, status: number): ErrorCode {
   if (typeof code === 'string' && Object.hasOwn(ERROR_CODES, code)) return code as ErrorCode
+  if (status === 429) return 'queue_full'
   return status >= 500 ? 'server_unavailable' : 'argument_invalid'
 }

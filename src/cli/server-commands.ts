@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { duration, list, portNumber } from './arguments.ts'
+import { duration, list, portNumber, positiveNumber } from './arguments.ts'
 import { addConfigFlags } from './config-flags.ts'
 import { command } from './define-command.ts'
 import type { Session } from './session.ts'
@@ -18,6 +18,10 @@ export function addServerCommands(program: Command, session: Session): void {
     .option('--memory-only', 'records in RAM only, which is so without --data-dir too')
     .option('--allow-host <names>', 'names that requests may give as Host, besides localhost', list)
     .option('--tokens <file>', 'only who has a token of this file is answered; see token create')
+  serving
+    .option('--tls-cert <file>', 'certificate in PEM, for HTTPS; read again at SIGHUP')
+    .option('--tls-key <file>', 'the private key of the certificate, in PEM')
+    .option('--rate-limit <n>', 'requests a second of each client; without it any', positiveNumber)
   addConfigFlags(serving).action(async (options) => {
     const { serve } = await import('./commands/serve.ts')
     await serve(session, options)

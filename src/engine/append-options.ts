@@ -24,6 +24,11 @@ export interface AppendOptions {
    * is. A producer counts its appends to each partition from 0 on; a higher epoch ends those of lower ones.
    */
   readonly producer?: Producer
+  /**
+   * Applied only where the next offset of the partition is this one; with several partitions and no key, name the
+   * partition. Who reads, decides and appends so finds out when somebody else was faster.
+   */
+  readonly expectedOffset?: number
   /** Ends a wait for memory; nothing of the append is applied then, nor when it has fired before. */
   readonly signal?: AbortSignal
 }
@@ -35,6 +40,7 @@ const KEYS: Readonly<Record<keyof AppendOptions, true>> = {
   priority: true,
   adopt: true,
   producer: true,
+  expectedOffset: true,
   signal: true,
 }
 
@@ -59,11 +65,12 @@ export function checkedAppendOptions(options: AppendOptions): AppendOptions {
 
 function assertAppendOptions(options: AppendOptions): void {
   assertKnownKeys(options, KEYS, 'append')
-  const { signal, adopt, producer } = options
+  const { signal, adopt, producer, expectedOffset } = options
   if (adopt !== undefined && typeof adopt !== 'boolean') {
     throw new StratalogError('argument_invalid', 'adopt is true or false.')
   }
   if (producer !== undefined) assertKnownKeys(producer, PRODUCER_KEYS, 'producer')
+  if (expectedOffset !== undefined) assertWhole('expectedOffset', expectedOffset)
   if (signal === undefined) return
   assertSignal(signal)
   throwIfAborted(signal)
@@ -73,11 +80,14 @@ function assertProducer({ producerId, epoch, sequence }: Producer): void {
   const problem = typeof producerId === 'string' ? producerIdProblem(producerId) : 'is no text'
   if (problem !== null)
     throw new StratalogError('argument_invalid', `producer.producerId ${problem}.`)
-  for (const [name, value] of Object.entries({ epoch, sequence })) {
-    if (Number.isSafeInteger(value) && value >= 0) continue
-    throw new StratalogError(
-      'argument_invalid',
-      `producer.${name} is a whole number from 0 on; got ${String(value)}.`,
-    )
-  }
+  assertWhole('producer.epoch', epoch)
+  assertWhole('producer.sequence', sequence)
+}
+
+function assertWhole(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value >= 0) return
+  throw new StratalogError(
+    'argument_invalid',
+    `${name} is a whole number from 0 on; got ${String(value)}.`,
+  )
 }

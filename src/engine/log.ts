@@ -6,7 +6,12 @@ import type { AckLevel } from '../format/manifest.ts'
 import type { Producer } from '../format/producer.ts'
 import { assertRecord } from '../format/schema-inference.ts'
 import type { AppendInput } from '../log/append-input.ts'
-import { type AppendTerms, DEFAULT_TERMS, assertStillFits } from '../log/append-terms.ts'
+import {
+  type AppendTerms,
+  DEFAULT_TERMS,
+  assertExpected,
+  assertStillFits,
+} from '../log/append-terms.ts'
 import { type LatestViews, assertKeyed } from '../log/latest-views.ts'
 import type { AppendResult, LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
@@ -100,10 +105,10 @@ export class Log {
    * consecutive offsets, or nothing of it does.
    *
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
-   * `disk_budget_full`, `aborted`, `producer_sequence_gap`, `producer_fenced`, `producer_append_differs`,
-   * `producer_append_old`, `producers_full`, `engine_closed`, `log_deleted`, and `disk_full`, `disk_read_only`,
-   * `disk_failed`, `disk_stuck`, `writer_fenced`, of which `details.fate` says whether the append was applied:
-   * `not_applied` or `unknown`.
+   * `disk_budget_full`, `aborted`, `offset_unexpected`, `producer_sequence_gap`, `producer_fenced`,
+   * `producer_append_differs`, `producer_append_old`, `producers_full`, `engine_closed`, `log_deleted`, and
+   * `disk_full`, `disk_read_only`, `disk_failed`, `disk_stuck`, `writer_fenced`, of which `details.fate` says whether
+   * the append was applied: `not_applied` or `unknown`.
    * @example
    * await clicks.append({ user_id: 7, event: 'view' })
    */
@@ -126,6 +131,8 @@ export class Log {
       this.#assertReachable(ack)
       const isThere =
         producer !== undefined && this.#log.holds(partition, input, producer, this.#ports.now())
+      // What is refused makes no room for itself.
+      if (!isThere) assertExpected(this.#log.definition, partition, options.expectedOffset)
       const admitted = isThere ? null : this.#ports.admit(this.#log, partition, options.signal)
       if (admitted !== null || ack === 'object')
         return this.#appendSlowly(input, partition, ack, options, admitted)
@@ -312,7 +319,10 @@ export class Log {
     return log.appendRow(partition, records, policy.ack, time)
   }
 
-  #choosePartition(input: AppendInput, { partition: asked, producer }: AppendOptions): Partition {
+  #choosePartition(
+    input: AppendInput,
+    { partition: asked, producer, expectedOffset }: AppendOptions,
+  ): Partition {
     if (asked !== undefined) return this.#log.partition(asked)
     const { keyColumn } = this.#log.definition
     const { length } = this.#log.partitions
@@ -321,6 +331,7 @@ export class Log {
       // A retry has to come to where the append went.
       if (producer !== undefined)
         return this.#log.partition(partitionOfKey(producer.producerId, length))
+      if (expectedOffset !== undefined) throw partitionNeeded(this.name, length)
       return this.#log.nextPartition()
     }
     const keys = new Set(
@@ -379,11 +390,11 @@ export class Log {
   /** Undefined when nothing but the defaults is asked for. */
   #terms(
     partition: Partition,
-    { ttl, priority, signal, producer }: AppendOptions,
+    { ttl, priority, signal, producer, expectedOffset }: AppendOptions,
   ): AppendTerms | undefined {
     const { policy } = this.#log
     const isPlain = ttl === undefined && priority === undefined && signal === undefined
-    if (isPlain && producer === undefined) {
+    if (isPlain && producer === undefined && expectedOffset === undefined) {
       if (policy.ttl === null && policy.priority === 0) return undefined
     }
     const ttlMs = ttl === undefined ? policy.ttl : this.#ttl(ttl)
@@ -391,6 +402,7 @@ export class Log {
       expiresAt: ttlMs === null ? Infinity : partition.expiryTime + ttlMs,
       priority: priority === undefined ? policy.priority : this.#priority(priority),
       producer,
+      expectedOffset,
       signal,
     }
   }
@@ -455,6 +467,14 @@ function ackInvalid(name: string, ack: AckLevel, reason: string): StratalogError
   return new StratalogError(
     'argument_invalid',
     `Log '${name}' cannot acknowledge at '${ack}': ${reason}.`,
+  )
+}
+
+function partitionNeeded(name: string, partitions: number): StratalogError {
+  return new StratalogError(
+    'argument_invalid',
+    `expectedOffset is of one partition, and '${name}' has ${partitions}: name the partition.`,
+    { details: { log: name, partitions } },
   )
 }
 

@@ -12,6 +12,8 @@ export interface AppendTerms {
   readonly priority: number
   /** Whose append it is, so that it is applied once however often it comes. */
   readonly producer?: Producer | undefined
+  /** The offset that the append has to begin at. */
+  readonly expectedOffset?: number | undefined
   /** Ends a wait for memory. */
   readonly signal?: AbortSignal | undefined
 }
@@ -26,6 +28,23 @@ export interface Append {
 }
 
 export const DEFAULT_TERMS: AppendTerms = { expiresAt: Infinity, priority: 0 }
+
+/**
+ * Looked at in the synchronous stretch that applies the append, so that nothing comes between.
+ * @throws StratalogError `offset_unexpected`.
+ */
+export function assertExpected(
+  { name }: LogDefinition,
+  { partition, nextOffset }: Pick<Partition, 'partition' | 'nextOffset'>,
+  expected: number | undefined,
+): void {
+  if (expected === undefined || expected === nextOffset) return
+  throw new StratalogError(
+    'offset_unexpected',
+    `The append was to begin at offset ${expected} of partition ${partition} of '${name}', whose next offset is ${nextOffset}. Nothing of it was applied.`,
+    { details: { log: name, partition, expected, actual: nextOffset } },
+  )
+}
 
 /** For an append that waited while its log may have changed. @throws StratalogError `argument_invalid`. */
 export function assertStillFits(log: LogDefinition, ack: AckLevel, terms: AppendTerms): void {

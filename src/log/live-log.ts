@@ -19,7 +19,8 @@ import { appendPayloadBytes } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import type { AlteredPolicy } from './altered-policy.ts'
 import { type AppendInput, assertSize, inputLength, leastBytes } from './append-input.ts'
-import { type Append, type AppendTerms, DEFAULT_TERMS, assertStillFits } from './append-terms.ts'
+import type { Append, AppendTerms } from './append-terms.ts'
+import { DEFAULT_TERMS, assertExpected, assertStillFits } from './append-terms.ts'
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import { NO_STAMP, logRows, logSchema, rowsOf } from './log-rows.ts'
 import type { LogView } from './log-view.ts'
@@ -161,7 +162,7 @@ export class LiveLog {
    * Appends, and resolves once `ack` is reached. All of the input or nothing is applied; what needs no waiting is
    * applied before the promise is returned.
    * @throws through the promise StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`,
-   * `append_too_large`, `memory_full`, `aborted`, those of `ProducerTable.find`, and the failure of the WAL
+   * `append_too_large`, `memory_full`, `aborted`, those of `assertExpected` and `ProducerTable.find`, and of the WAL
    * (`disk_full`, `disk_read_only`, `disk_failed`, `disk_stuck`, `writer_fenced`), whose `details.fate` says what
    * became of the append.
    */
@@ -351,6 +352,7 @@ export class LiveLog {
       const known = partition.producers.find(producer, inputLength(input), appendTime)
       if (known !== null) return this.#acknowledgeAgain(partition, known, ack)
     }
+    assertExpected(this.#definition, partition, terms.expectedOffset)
     const refusal = this.hasWal ? this.#wal.failure : null
     if (refusal !== null) throw refusal
     if (this.hasWal) this.#wal.endOpen()

@@ -10,6 +10,7 @@ export function healthRoutes(readiness: Readiness): readonly Route[] {
       method: 'GET',
       path: '/healthz',
       scope: null,
+      isUnlimited: true,
       summary: 'Whether the process answers.',
       run: (exchange) => exchange.sendJson(200, { status: 'ok' }),
     },
@@ -17,6 +18,7 @@ export function healthRoutes(readiness: Readiness): readonly Route[] {
       method: 'GET',
       path: '/readyz',
       scope: null,
+      isUnlimited: true,
       summary: 'Whether the engine takes records: one is appended, synced and read back.',
       run: async (exchange) => {
         if (exchange.stopping.aborted)

@@ -33,6 +33,7 @@ export const REQUEST_PROBLEMS = {
   body_too_large: 413,
   media_type_unsupported: 415,
   host_refused: 421,
+  rate_limited: 429,
   server_busy: 503,
   server_stopping: 503,
   not_ready: 503,

@@ -4,7 +4,13 @@
  * On `stop` it takes no new connections, tells what waits (long polls, event streams) to end, lets what works finish
  * within DRAIN_MS, and cuts off the rest.
  */
-import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
+import type {
+  IncomingMessage,
+  RequestListener,
+  Server,
+  ServerOptions,
+  ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
@@ -26,12 +32,14 @@ import { BodyBudget } from './request-body.ts'
 import type { Route, Router } from './router.ts'
 
 export interface HttpServerOptions {
+  /** That of `node:http`, or one with TLS. */
+  readonly createServer: (options: ServerOptions, listener: RequestListener) => Server
   readonly router: Router
   readonly hosts: HostList
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
-  /** @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`. */
+  /** @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`, `rate_limited`. */
   readonly authorize: (exchange: Exchange, route: Route) => Promise<void>
   /** Is told of every answer. */
   readonly onAnswer: (route: string, status: number, elapsedMs: number) => void
@@ -48,7 +56,7 @@ export class HttpServer {
   constructor(options: HttpServerOptions) {
     this.#options = options
     this.#serverId = randomHex(options.random, 4)
-    this.#server = createServer(
+    this.#server = options.createServer(
       {
         maxHeaderSize: HEADER_BYTES_MAX,
         headersTimeout: HEADERS_TIMEOUT_MS,
@@ -61,6 +69,8 @@ export class HttpServer {
     )
     this.#server.maxConnections = CONNECTIONS_MAX
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      // Only who speaks HTTP is answered in it: TLS that fails has no words that the other side could read.
+      if (!/^(HPE|ERR_HTTP)_/.test(error.code ?? '')) socket.destroy()
       if (socket.destroyed || !socket.writable) return
       const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
       const reason = status === 431 ? 'Request Header Fields Too Large' : 'Bad Request'

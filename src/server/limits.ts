@@ -19,8 +19,17 @@ export const REQUEST_TIMEOUT_MS = 120_000
 /** A connection on which nothing is asked is kept this long; longer than what proxies wait between two requests. */
 export const KEEP_ALIVE_MS = 65_000
 
+/** Of a rate limit, what a client that was quiet may ask for at once: pages and dashboards ask for much together. */
+export const RATE_BURST_SECONDS = 2
+
+/** Clients whose rate is remembered: about 2 MB. */
+export const RATE_CLIENTS_MAX = 10_000
+
 /** A reader that takes nothing for this long is cut off: what it does not take is held for it. */
 export const SLOW_READER_MS = 30_000
+
+/** A connection has this long to agree on keys; shorter than DRAIN_MS, as the end of the server waits for it. */
+export const TLS_HANDSHAKE_MS = 5_000
 
 /** After a signal to stop, requests have this long to end by themselves. */
 export const DRAIN_MS = 10_000

@@ -19,6 +19,8 @@ export interface Route {
   readonly logOf?: (exchange: Exchange) => string | null
   /** Another log that the request reads; null: none. */
   readonly readsOf?: (exchange: Exchange) => string | null
+  /** It is answered however much a client asks. */
+  readonly isUnlimited?: true
   /** One sentence for people. */
   readonly summary: string
   readonly run: (exchange: Exchange) => Promise<void> | void

@@ -1,4 +1,5 @@
 /** The composition root of the server: from an open engine to a socket that answers. */
+import { createServer } from 'node:http'
 import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
@@ -14,10 +15,12 @@ import { HostList, isLoopback } from './host-list.ts'
 import { HttpServer } from './http-server.ts'
 import { openApiOf } from './openapi.ts'
 import type { PrometheusMetrics } from './prometheus.ts'
+import { RateLimit, admission } from './rate-limit.ts'
 import { Readiness } from './readiness.ts'
 import { type Route, Router } from './router.ts'
 import { StreamRegistry } from './streams/stream-registry.ts'
 import { streamRoutes } from './streams/stream-routes.ts'
+import type { TlsListener } from './tls.ts'
 import { TokenGate } from './tokens.ts'
 
 export interface ServeOptions {
@@ -27,6 +30,8 @@ export interface ServeOptions {
   /** Names that requests may give as their Host, besides addresses and `localhost`. */
   readonly allowedHosts: readonly string[]
   readonly places: EnginePlaces
+  /** Requests a second of each client; null: without a limit. */
+  readonly rateLimit: number | null
 }
 
 export interface ServePorts {
@@ -36,6 +41,8 @@ export interface ServePorts {
   readonly metrics: PrometheusMetrics
   /** The file of tokens as it is now; null: none are needed. */
   readonly readTokens: (() => Promise<string>) | null
+  /** Null: plain HTTP. */
+  readonly tls: TlsListener | null
 }
 
 export interface RunningServer {
@@ -50,8 +57,8 @@ export async function startServer(
   options: ServeOptions,
   ports: ServePorts,
 ): Promise<RunningServer> {
-  const { host, port, allowedHosts } = options
-  const { clock, random, metrics, readTokens } = ports
+  const { host, port, allowedHosts, rateLimit } = options
+  const { clock, random, metrics, readTokens, tls } = ports
   const logger = ports.logger.child('server')
   const gate = readTokens === null ? null : new TokenGate(readTokens, clock)
   if (gate === null && !isLoopback(host)) {
@@ -63,12 +70,13 @@ export async function startServer(
   }
   await gate?.refresh()
   const server = new HttpServer({
+    createServer: tls === null ? createServer : (...given) => tls.create(...given),
     router: new Router(routesOf(db, options.places, { ...ports, logger })),
     hosts: new HostList([host, ...allowedHosts]),
     clock,
     random,
     logger,
-    authorize: async (exchange, route) => gate?.authorize(exchange, route),
+    authorize: admission(gate, rateLimit === null ? null : new RateLimit(rateLimit, clock)),
     onAnswer: (route, status, elapsedMs) => {
       metrics.count('stratalog_http_requests_total', 1, { route, status: String(status) })
       metrics.observe('stratalog_http_request_ms', elapsedMs, { route })
@@ -76,7 +84,8 @@ export async function startServer(
   })
   const bound = await server.listen(host, port)
   const shownHost = host.includes(':') ? `[${host}]` : host
-  return { url: `http://${shownHost}:${bound}`, stop: () => server.stop() }
+  const scheme = tls === null ? 'http' : 'https'
+  return { url: `${scheme}://${shownHost}:${bound}`, stop: () => server.stop() }
 }
 
 /** Everything that is served. */

@@ -105,9 +105,12 @@ export class TokenGate {
     this.#readAt = this.#clock.monotonic()
   }
 
-  /** @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`. */
-  async authorize(exchange: Exchange, { scope, logOf, readsOf }: Route): Promise<void> {
-    if (scope === null) return
+  /**
+   * The id of the token; null where none is needed.
+   * @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`.
+   */
+  async authorize(exchange: Exchange, { scope, logOf, readsOf }: Route): Promise<string | null> {
+    if (scope === null) return null
     if (this.#clock.monotonic() - this.#readAt >= FRESH_MS) {
       // Where the file cannot be read, nobody is let in by what it said before.
       this.#reading ??= this.refresh().finally(() => {
@@ -120,6 +123,7 @@ export class TokenGate {
     const read = readsOf?.(exchange) ?? null
     assertAllows(token, scope, log)
     if (read !== null) assertAllows(token, 'read', read)
+    return token.id
   }
 
   #tokenOf(header: string | undefined): StoredToken {

@@ -68,6 +68,37 @@ test('the newest record of each key comes in every format', async () => {
   ])
 })
 
+test('an append with an expected offset is applied there, or refused with the next offset', async () => {
+  await sent('POST', '/v1/logs', { name: 'expected', partitions: 2 })
+  const at = (partition: number, offset: number | string): Promise<Response> =>
+    append('expected', '{"n":1}', NDJSON, `?partition=${partition}&expectedOffset=${offset}`)
+  expect(await (await at(1, 0)).json()).toEqual({ partition: 1, offset: 0, count: 1 })
+  const refused = await at(1, 0)
+  expect([refused.status, refused.headers.get('content-type')]).toEqual([
+    409,
+    'application/problem+json',
+  ])
+  expect(await refused.json()).toMatchObject({
+    status: 409,
+    code: 'offset_unexpected',
+    kind: 'conflict',
+    details: { log: 'expected', partition: 1, expected: 0, actual: 1 },
+  })
+  const racing = await Promise.all(Array.from({ length: 8 }, () => at(1, 1)))
+  const applied = racing.filter(({ status }) => status === 200)
+  const late = racing.filter(({ status }) => status === 409)
+  expect([applied.length, late.length]).toEqual([1, 7])
+  for (const bad of ['-1', '1.5', 'x', '99999999999999999999'])
+    expect((await at(0, bad)).status, bad).toBe(400)
+  expect((await append('expected', '{"n":1}', NDJSON, '?expectedOffset=0')).status).toBe(400)
+  expect(await server.json('/v1/logs/expected')).toMatchObject({
+    ranges: [
+      { partition: 0, startOffset: 0, endOffset: 0 },
+      { partition: 1, startOffset: 0, endOffset: 2 },
+    ],
+  })
+})
+
 describe('logs', () => {
   test('are created, described, listed in pages and changed', async () => {
     const schema = { at: 'timestamp[ms]', n: 'int64' }

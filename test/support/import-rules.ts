@@ -65,6 +65,7 @@ const BUILTIN_ENTRANCES: Readonly<Record<string, readonly string[]>> = {
   module: ['engine', 'cli'],
   http: ['storage', 'server', 'cli'],
   https: ['storage', 'server', 'cli'],
+  tls: ['server'],
   net: ['storage', 'server', 'cli'],
   'dns/promises': ['storage'],
   readline: ['cli'],

@@ -12,6 +12,7 @@ export class TestServer {
   readonly pid: number
   readonly #child: ChildProcessWithoutNullStreams
   readonly #ended: Promise<ServeEnd>
+  #stderr = ''
 
   private constructor(
     child: ChildProcessWithoutNullStreams,
@@ -22,6 +23,14 @@ export class TestServer {
     this.url = line.url
     this.pid = line.pid
     this.#ended = ended
+    child.stderr.on('data', (chunk: Buffer) => {
+      this.#stderr += chunk.toString()
+    })
+  }
+
+  /** What it said on standard error since it listens. */
+  get stderr(): string {
+    return this.#stderr
   }
 
   /** Resolves once the server says that it listens. @throws when it ends before. */

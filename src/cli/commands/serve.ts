@@ -13,6 +13,7 @@ import { startServer } from '../../server/serve.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import type { Session } from '../session.ts'
+import type { TlsFiles } from '../tls-files.ts'
 import { readTokenFile } from '../token-file.ts'
 
 export interface ServeFlags extends FlagValues {
@@ -21,24 +22,29 @@ export interface ServeFlags extends FlagValues {
   readonly memoryOnly?: true
   readonly allowHost?: readonly string[]
   readonly tokens?: string
+  readonly rateLimit?: number
+  readonly tlsCert?: string
+  readonly tlsKey?: string
 }
 
 export async function serve(session: Session, flags: ServeFlags): Promise<void> {
   const config = readConfiguration(flags)
   assertPlace(config, flags)
+  const tls = await tlsOf(flags)
   const { logger } = resolvePorts({ logLevel: 'info', ...config }, {})
   const { clock } = session
   const metrics = new PrometheusMetrics()
   const db = await Stratalog.open(config, { logger, clock, metrics })
   try {
-    const { host, port, allowHost: allowedHosts = [], tokens } = flags
+    const { host, port, allowHost: allowedHosts = [], tokens, rateLimit = null } = flags
     const isDurable = config.dataDir !== undefined
     const readTokens = tokens === undefined ? null : () => readTokenFile(tokens)
     const server = await startServer(
       db,
-      { host, port, allowedHosts, places: placesOf(config) },
-      { clock, random: systemRandom, logger, metrics, readTokens },
+      { host, port, allowedHosts, places: placesOf(config), rateLimit },
+      { clock, random: systemRandom, logger, metrics, readTokens, tls: tls?.listener ?? null },
     )
+    const stopRenewing = tls?.renewOnHangup(logger)
     const { url } = server
     await session.terminal.write(
       `${JSON.stringify({ event: 'listening', url, pid: process.pid })}\n`,
@@ -48,6 +54,7 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
     await signalled(session.signal)
     logger.info('stopping', {})
     await server.stop()
+    stopRenewing?.()
   } finally {
     await db.close()
   }
@@ -69,6 +76,19 @@ function assertPlace({ dataDir, archive }: StratalogOptions, { memoryOnly }: Ser
       '--memory-only goes without a data directory and without an archive.',
     )
   }
+}
+
+/** @throws StratalogError `argument_invalid`, and those of the files. */
+async function tlsOf({ tlsCert: cert, tlsKey: key }: ServeFlags): Promise<TlsFiles | null> {
+  if (cert === undefined && key === undefined) return null
+  if (cert === undefined || key === undefined) {
+    throw new StratalogError(
+      'argument_invalid',
+      'A certificate and its key go together: give --tls-cert and --tls-key, or none of them.',
+    )
+  }
+  const { TlsFiles } = await import('../tls-files.ts')
+  return TlsFiles.open(cert, key)
 }
 
 function signalled(signal: AbortSignal): Promise<void> {

@@ -169,12 +169,13 @@ async function appendRecords(exchange: Exchange, log: Log): Promise<void> {
 
 function appendOptions(exchange: Exchange): AppendOptions {
   const { query } = exchange
-  assertKnownParameters(query, ['partition', 'ack', 'ttl', 'priority'])
+  assertKnownParameters(query, ['partition', 'expectedOffset', 'ack', 'ttl', 'priority'])
   const ack = ACK_LEVELS.find((level) => level === query.get('ack'))
   if (ack === undefined && query.has('ack'))
     throw new RequestProblem('request_invalid', `ack is one of ${ACK_LEVELS.join(', ')}.`)
   return given({
     partition: wholeParameter(query, 'partition'),
+    expectedOffset: wholeParameter(query, 'expectedOffset'),
     ack,
     ttl: query.get('ttl') ?? undefined,
     priority: query.has('priority') ? Number(query.get('priority')) : undefined,
