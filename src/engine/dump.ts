@@ -6,7 +6,7 @@
  * in it. Nothing is held from then on but the partition that is being written: what the engine lets go of before its
  * turn comes is a line that names the gap.
  */
-import { StratalogError, throwIfAborted } from '../base/errors.ts'
+import { StratalogError, isStratalogError, throwIfAborted } from '../base/errors.ts'
 import { columnReader } from '../format/column-values.ts'
 import type { ColumnData } from '../format/column.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -148,18 +148,26 @@ async function* partitionLines(
   const { startOffset, endOffset } = log.partitions[partition] ?? { startOffset: 0, endOffset: 0 }
   const { name, schema } = log.description
   const gaps: OffsetGap[] = []
-  const stream = log.read({
-    partition,
-    from: startOffset,
-    to: endOffset,
-    columns: [...schema.map((field) => field.name), '_time'],
-    // One that goes on behind the end is told whole.
-    onGap: (gap) => gaps.push({ ...gap, to: Math.min(gap.to, endOffset) }),
-    ...(signal === undefined ? {} : { signal }),
-  })
-  for await (const batch of stream) {
-    for (const gap of gaps.splice(0)) yield gapLine(name, gap)
-    yield* recordLines(name, batch)
+  let next = startOffset
+  try {
+    const stream = log.read({
+      partition,
+      from: startOffset,
+      to: endOffset,
+      columns: [...schema.map((field) => field.name), '_time'],
+      // One that goes on behind the end is told whole.
+      onGap: (gap) => gaps.push({ ...gap, to: Math.min(gap.to, endOffset) }),
+      ...(signal === undefined ? {} : { signal }),
+    })
+    for await (const batch of stream) {
+      for (const gap of gaps.splice(0)) yield gapLine(name, gap)
+      yield* recordLines(name, batch)
+      next = batch.baseOffset + batch.length
+    }
+  } catch (error) {
+    // The other logs are there still.
+    if (!isStratalogError(error) || error.code !== 'log_deleted') throw error
+    if (next < endOffset) gaps.push({ partition, from: next, to: endOffset, cause: 'retired' })
   }
   for (const gap of gaps) yield gapLine(name, gap)
 }

@@ -62,6 +62,7 @@ function* rowsOf(
 function streamedLog(log: LiveLog, assertThere: () => void): StreamedLog {
   const readable = readableLog(log, assertThere)
   return {
+    id: log.id,
     name: log.name,
     timeColumn: log.definition.timeColumn ?? STAMPED_TIME_COLUMN,
     partitionCount: readable.partitionCount,

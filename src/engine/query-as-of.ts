@@ -1,4 +1,5 @@
 /** A query as of a moment: the views of the logs that it names, cut to what there was. */
+import { isStratalogError } from '../base/errors.ts'
 import type { LogView } from '../log/log-view.ts'
 import { type LogFacts, namesLogFacts } from '../query/information-tables.ts'
 import { sqlWords, tableLogs } from '../query/pinned-tables.ts'
@@ -59,12 +60,18 @@ async function rangesOfAll(
 ): Promise<ReadonlyMap<string, RangesAsOf>> {
   const found = new Map<string, RangesAsOf>()
   for (const { definition } of logFacts()) {
-    const { name, createdAt } = definition
+    const { id, name, createdAt } = definition
     const wasThere =
       moment.kind === 'time'
         ? createdAt <= moment.at
-        : moment.snapshot.logs.some((held) => held.name === name)
-    if (wasThere) found.set(name, await rangesOf(name))
+        : moment.snapshot.logs.some((held) => held.id === id)
+    if (!wasThere) continue
+    try {
+      found.set(name, await rangesOf(name))
+    } catch (error) {
+      // It was deleted meanwhile.
+      if (!isStratalogError(error) || error.code !== 'log_not_found') throw error
+    }
   }
   return found
 }

@@ -98,6 +98,9 @@ async function commitDeletion(
   leave: Leave,
 ): Promise<void> {
   const manifest = await archive.manifest()
+  // A store that is away says so here, while the log can still go on.
+  await archive.settle()
+  await manifest.refresh()
   try {
     await archive.commitEdits((state) =>
       isDeletedLog(state, logId) ? [] : [{ kind: 'log-deleted', logId, deletedAt: clock.now() }],

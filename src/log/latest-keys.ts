@@ -110,8 +110,9 @@ export class LatestKeys {
     const last = new Int32Array(dictionary.length).fill(-1)
     for (let row = 0; row < length; row++) if (isValidAt(keys, row)) last[codes[row] ?? 0] = row
     const { bytes, offsets } = keyBytes(dictionary)
-    for (const [code, row] of last.entries()) {
-      if (row < 0) continue
+    // In the order of the rows: a dictionary may have a word twice.
+    const rows = [...last.entries()].filter(([, row]) => row >= 0).sort(([, a], [, b]) => a - b)
+    for (const [code, row] of rows) {
       const [start, end] = [offsets?.[code] ?? 0, offsets?.[code + 1] ?? 0]
       this.#set(bytes, start, end, baseOffset + row, isDeleted?.(row) === true)
     }

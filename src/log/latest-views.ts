@@ -239,17 +239,19 @@ function firstOffset({ sources, endOffset }: PartitionView): number {
   return first === undefined ? endOffset : sourceRange(first).start
 }
 
-/** Whether no record that was newest is gone from between others, nor a tombstone may be. */
-function isSound({ sources, gaps }: PartitionView, known: LatestKeys): boolean {
+/** Whether no record that was newest is gone from between others or from the end, nor a tombstone may be. */
+function isSound({ sources, gaps, endOffset }: PartitionView, known: LatestKeys): boolean {
+  const isSoundBetween = (start: number, end: number): boolean => {
+    const causes = gaps?.within(start, end) ?? []
+    return causes.every(({ cause }) => cause === 'missing') && known.countBetween(start, end) === 0
+  }
   let next: number | null = null
   for (const source of sources) {
     const { start, end } = sourceRange(source)
-    if (next !== null && start > next) {
-      const causes = gaps?.within(next, start) ?? []
-      if (causes.some(({ cause }) => cause !== 'missing') || known.countBetween(next, start) > 0)
-        return false
-    }
+    if (next !== null && start > next && !isSoundBetween(next, start)) return false
     next = end
   }
-  return true
+  // The newest records of all may be gone too.
+  const takenEnd = Math.min(known.next, endOffset)
+  return next === null || next >= takenEnd || isSoundBetween(next, takenEnd)
 }

@@ -41,7 +41,9 @@ export async function deleteLog(
   }
   const afterwards = async (): Promise<void> => {
     dropFiles(context, disk, log)
-    for (const archive of archives) await tell(archive, log)
+    // One that is away keeps no other from hearing of it.
+    const told = await Promise.allSettled(archives.map((archive) => tell(archive, log)))
+    for (const result of told) if (result.status === 'rejected') throw result.reason
   }
   const done = (): void => {
     forget(true)

@@ -67,13 +67,21 @@ export class Lane {
       this.#failures.delete(partition)
       return result
     } catch (error) {
-      const before = this.#failures.get(partition)?.delayMs ?? RETRY_DELAY_MIN_MS / 2
-      const delayMs = Math.min(RETRY_DELAY_MAX_MS, before * 2)
       const message = error instanceof Error ? error.message : String(error)
-      const until = this.#clock.monotonic() + delayMs
-      this.#failures.set(partition, { message, until, delayMs })
+      this.#failures.set(partition, this.#failureAfter(this.#failures.get(partition), message))
       throw error
     }
+  }
+
+  /**
+   * The pause grows with tries that waited for the one before to be over. Who asks for a move sooner, as each append at
+   * `object` does, learns nothing new of the store, and holds up nobody.
+   */
+  #failureAfter(before: Failure | undefined, message: string): Failure {
+    const now = this.#clock.monotonic()
+    if (before !== undefined && before.until > now) return { ...before, message }
+    const delayMs = Math.min(RETRY_DELAY_MAX_MS, 2 * (before?.delayMs ?? RETRY_DELAY_MIN_MS / 2))
+    return { message, until: now + delayMs, delayMs }
   }
 
   /** Runs what no move of the partition may come between. */

@@ -82,7 +82,11 @@ test('a lost machine is restored from the bucket alone, to the record, and goes 
   }
   const snapshot = await db.snapshot({ name: 'before-the-fire' })
   expect(snapshot.logs).toEqual([
-    { name: 'orders', partitions: [{ partition: 0, startOffset: 0, endOffset: RECORDS }] },
+    {
+      id: orders.id,
+      name: 'orders',
+      partitions: [{ partition: 0, startOffset: 0, endOffset: RECORDS }],
+    },
   ])
   expect(snapshot.newBytes).toBeGreaterThan(0)
   expect(snapshot.newBytes).toBeLessThan(snapshot.bytes)

@@ -322,3 +322,19 @@ describe('a dump while the engine goes on', () => {
     expect(seen).toHaveLength(1)
   })
 })
+
+test('a log that is deleted before its turn is a gap, and the others are whole', async () => {
+  await using db = await Stratalog.memoryOnly()
+  for (const name of ['first', 'going', 'last']) await (await db.createLog(name)).append({ name })
+  const lines = db.dump()[Symbol.asyncIterator]()
+  const header = await lines.next()
+  await db.deleteLog('going')
+  let text = String(header.value)
+  for (let line = await lines.next(); line.done !== true; line = await lines.next())
+    text += line.value
+  const all = jsonLines(text) as readonly Line[]
+  expect(records(all)).toEqual([{ name: 'first' }, { name: 'last' }])
+  expect(all.filter(({ type }) => type === 'gap')).toEqual([
+    { type: 'gap', log: 'going', partition: 0, from: 0, to: 1, cause: 'retired' },
+  ])
+})

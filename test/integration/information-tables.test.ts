@@ -103,3 +103,15 @@ test('what is gone is no record, and what moves meanwhile changes nothing', asyn
   await log.append({ n: 4 })
   expect(await result.toArray()).toEqual([{ records: 2, 'count_star()': 2 }])
 })
+
+test('as of a snapshot a log that was made anew under its name is not there', async () => {
+  const archive = pathToFileURL(join(root, 'archive')).href
+  await using db = await Stratalog.open({ dataDir: join(root, 'data'), archive })
+  for (const name of ['kept', 'again']) await (await db.createLog(name)).append({ n: 1 })
+  await db.snapshot({ name: 'first' })
+  await db.deleteLog('again')
+  await (await db.createLog('again')).append({ n: 2 })
+  const names = 'SELECT name FROM stratalog_logs() ORDER BY name'
+  expect(await rowsOf(db, names)).toEqual([['again'], ['kept']])
+  expect(await rowsOf(db, names, { asOf: 'first' })).toEqual([['kept']])
+})

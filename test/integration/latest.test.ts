@@ -264,3 +264,15 @@ describe.each(['arrow', 'parquet'] as const)('over all tiers, in %s segments', (
     expect(await reader.log('users').latestHash({ asOf: until })).toBe(hashes[middle])
   })
 })
+
+test('the record before is the newest again when the last one of its key is over', async () => {
+  const clock = new VirtualClock(Date.UTC(2026, 0, 1))
+  await using db = await Stratalog.memoryOnly({}, { clock })
+  const users = await db.createLog('users', { keyColumn: 'id' })
+  await users.append({ id: 'a', n: 1 }, { ttl: '1h' })
+  await users.append({ id: 'a', n: 2 }, { ttl: '1s' })
+  expect(await users.getLatest('a')).toMatchObject({ n: 2 })
+  clock.advance(2_000)
+  expect(await users.getLatest('a')).toMatchObject({ n: 1 })
+  expect(await rowsOf(db, 'SELECT id, n FROM "users$latest"')).toEqual([['a', 1]])
+})

@@ -196,3 +196,26 @@ test('a deletion that was cut short is done by the next start, and takes no othe
   expect(await (await server.fetch('/v1/stream/gone')).text()).toBe('y')
   await server.stop()
 })
+
+test('a stream whose log was deleted by itself does not come back on another log of the name', async () => {
+  const dataDir = await temporaryDirectory()
+  const first = await TestServer.start(['--data-dir', dataDir])
+  expect(await statusOf(first, 'PUT', '/v1/stream/chat', TEXT_TYPE, 'one')).toBe(201)
+  expect(await logNames(first)).toEqual(['chat'])
+  expect(await statusOf(first, 'DELETE', '/v1/logs/chat')).toBe(204)
+  await first.stop()
+  {
+    await using db = await Stratalog.open({ dataDir })
+    await (await db.createLog('chat', { schema: { data: 'binary' } })).append([{}, {}])
+  }
+  const server = await TestServer.start(['--data-dir', dataDir])
+  expect(await statusOf(server, 'GET', '/v1/stream/chat')).toBe(404)
+  expect(await statusOf(server, 'DELETE', '/v1/stream/chat')).toBe(404)
+  expect(await statusOf(server, 'PUT', '/v1/stream/chat', TEXT_TYPE, 'new')).toBe(201)
+  await server.stop()
+  const again = await TestServer.start(['--data-dir', dataDir])
+  expect(await (await again.fetch('/v1/stream/chat')).text()).toBe('new')
+  expect(await statusOf(again, 'DELETE', '/v1/stream/chat')).toBe(204)
+  expect(await logNames(again)).toEqual(['chat'])
+  await again.stop()
+})

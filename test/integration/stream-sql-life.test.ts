@@ -45,6 +45,10 @@ test('a resume point goes with its statement and its log', async () => {
   const other = COUNTS.replace('1 SECOND', '2 SECONDS')
   await expectError(rowsOf(db, other, { resumePoint }), 'argument_invalid')
   await expectError(rowsOf(db, COUNTS, { resumePoint, from: 0 }), 'argument_invalid')
+  await db.deleteLog('clicks')
+  await db.createLog('clicks', { timeColumn: 'timestamp' })
+  await db.log('clicks').append(at(100, 1_100, 1_200))
+  await expectError(rowsOf(db, COUNTS, { resumePoint }), 'argument_invalid')
   await using another = await clickLog()
   await another.log('clicks').append(at(100))
   const { details } = await expectError(

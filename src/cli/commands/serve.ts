@@ -41,7 +41,7 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
     const readTokens = tokens === undefined ? null : () => readTokenFile(tokens)
     const server = await startServer(
       db,
-      { host, port, allowedHosts, places: placesOf(config), rateLimit },
+      { host, port, allowedHosts, places: await placesOf(config), rateLimit },
       { clock, random: systemRandom, logger, metrics, readTokens, tls: tls?.listener ?? null },
     )
     const stopRenewing = tls?.renewOnHangup(logger)
@@ -60,8 +60,16 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
   }
 }
 
-function placesOf({ dataDir, archive, s3 }: StratalogOptions): EnginePlaces {
+async function placesOf(options: StratalogOptions): Promise<EnginePlaces> {
+  const { dataDir, archive, s3 } = options
+  let snapshots = archive
+  if (options.snapshotLocation !== undefined) {
+    // A start without a place of its own for them does not load it.
+    const { snapshotUrl } = await import('../../engine/snapshot-place.ts')
+    snapshots = snapshotUrl(options) ?? archive
+  }
   return {
+    ...(snapshots === undefined ? {} : { snapshots }),
     ...(dataDir === undefined ? {} : { dataDir }),
     ...(archive === undefined ? {} : { archive }),
     ...(s3 === undefined ? {} : { s3 }),

@@ -16,6 +16,8 @@ export interface LateRecord {
 export interface StreamResumePoint {
   readonly version: 1
   readonly log: string
+  /** Another log may come to have the name. */
+  readonly logId: number
   /** The statement; another one has other windows. */
   readonly sql: string
   readonly partitions: readonly ResumedPartition[]
@@ -70,6 +72,7 @@ const isListOf =
 const isResumePoint = hasFields({
   version: (value) => value === 1,
   log: isText,
+  logId: isWhole,
   sql: isText,
   partitions: isListOf(
     hasFields({

@@ -10,6 +10,7 @@ import type { StreamResumePoint } from './resume-point.ts'
 
 /** A log that a query follows. Everything throws `log_not_found` or `engine_closed` once the log is gone. */
 export interface StreamedLog {
+  readonly id: number
   readonly name: string
   readonly timeColumn: string
   readonly partitionCount: number

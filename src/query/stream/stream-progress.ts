@@ -79,7 +79,7 @@ export class StreamProgress {
 
   private constructor(
     options: ProgressOptions,
-    state: Omit<StreamResumePoint, 'version' | 'log' | 'sql' | 'given'>,
+    state: Omit<StreamResumePoint, 'version' | 'log' | 'logId' | 'sql' | 'given'>,
   ) {
     this.#options = options
     const times = state.partitions.map(({ time }) => time ?? -Infinity)
@@ -218,7 +218,7 @@ export class StreamProgress {
     )
   }
 
-  state(): Omit<StreamResumePoint, 'version' | 'log' | 'sql' | 'given'> {
+  state(): Omit<StreamResumePoint, 'version' | 'log' | 'logId' | 'sql' | 'given'> {
     return {
       partitions: this.partitions.map(({ start, next, emitted, open }, partition) => {
         const entry = { partition, start, next, emitted, openFrom: open.first(next) }

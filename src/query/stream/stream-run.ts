@@ -99,7 +99,14 @@ export class StreamRun {
   /** All that was given so far. */
   resumePoint(): StreamResumePoint {
     const { sql, log } = this.#statement
-    return { version: 1, log, sql, ...this.#progress.state(), given: this.#given }
+    return {
+      version: 1,
+      log,
+      logId: this.#log.id,
+      sql,
+      ...this.#progress.state(),
+      given: this.#given,
+    }
   }
 
   /** The reader has taken rows. */
@@ -302,7 +309,7 @@ function openProgress(
     )
   const options = { spec, latenessMs, isUpdating, since, lateMax: LATE_MAX }
   if (resume !== null) {
-    const isSame = resume.log === name && resume.sql === sql
+    const isSame = resume.log === name && resume.logId === log.id && resume.sql === sql
     if (isSame && resume.partitions.length === log.partitionCount) {
       assertReached(log, resume)
       return StreamProgress.resume(options, resume)

@@ -13,6 +13,8 @@ import { MEDIA_TYPES } from './record-answer.ts'
 export interface EnginePlaces {
   readonly dataDir?: string
   readonly archive?: string
+  /** Where its snapshots lie: in the archive, or beside it. */
+  readonly snapshots?: string
   readonly s3?: S3Options
 }
 
@@ -38,7 +40,7 @@ export function fileRoutes(db: Stratalog, places: EnginePlaces): readonly Route[
         assertKnownKeys(await exchange.jsonBody(VALUE_BYTES_MAX), [])
         const snapshot = exchange.parameters['snapshot'] ?? ''
         const { s3 } = places
-        const where = { archive: archiveOf(places), snapshot, ...given({ s3 }) }
+        const where = { archive: snapshotsOf(places), snapshot, ...given({ s3 }) }
         exchange.sendJson(200, await verifyFiles({ ...where, signal: exchange.gone }))
       },
     },
@@ -50,7 +52,7 @@ export function fileRoutes(db: Stratalog, places: EnginePlaces): readonly Route[
       run: async (exchange) => {
         const { snapshot = '', to = '' } = exchange.parameters
         const { s3 } = places
-        const archive = await Stratalog.openArchive(archiveOf(places), given({ s3 }))
+        const archive = await Stratalog.openArchive(snapshotsOf(places), given({ s3 }))
         try {
           exchange.sendJson(200, await archive.compareSnapshots(snapshot, to))
         } finally {
@@ -75,7 +77,7 @@ async function sendDump(exchange: Exchange, db: Stratalog): Promise<void> {
   assertKnownParameters(exchange.query, ['logs'])
   const logs = listParameter(exchange.query, 'logs')
   const lines = db.dump({ signal: exchange.gone, ...given({ logs }) })
-  exchange.response.writeHead(200, {
+  exchange.begin(200, {
     'content-type': MEDIA_TYPES.ndjson,
     'cache-control': 'no-store',
   })
@@ -97,11 +99,11 @@ function assertHasFiles({ dataDir, archive }: EnginePlaces): void {
     )
 }
 
-/** @throws StratalogError `argument_invalid` without an archive. */
-function archiveOf({ archive }: EnginePlaces): string {
-  if (archive !== undefined) return archive
+/** @throws StratalogError `argument_invalid` where there is none. */
+function snapshotsOf({ snapshots }: EnginePlaces): string {
+  if (snapshots !== undefined) return snapshots
   throw new StratalogError(
     'argument_invalid',
-    'Snapshots lie in an archive, and this server has none.',
+    'Snapshots lie in an archive or at a snapshotLocation, and this server has neither.',
   )
 }

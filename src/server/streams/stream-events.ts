@@ -2,8 +2,9 @@
  * What happened to streams, as records of a log of the server's own: which were created, closed and deleted. Which
  * streams there are at a start is what these events say, in their order.
  *
- * A creation is recorded before its log exists and before its first records are there; it counts when both are. So a
- * crash on the way leaves no stream, or all of it.
+ * A creation is recorded before its log exists, and again with the id of its log, which another log of the name does
+ * not have. It counts when that is there and the first records are, so a crash on the way leaves no stream, or all of
+ * it.
  */
 import { isStratalogError } from '../../base/errors.ts'
 import type { CreateLogOptions } from '../../engine/create-log.ts'
@@ -29,6 +30,8 @@ export interface CreatedStream {
 
 interface EventDetails {
   readonly created: CreatedStream
+  /** Its log is there. */
+  readonly made: { readonly logId: number }
   readonly closed: { readonly by: ProducerStamp | null }
   /** Its log is deleted after it. */
   readonly deleted: { readonly logId: number }

@@ -124,7 +124,10 @@ export class StreamRegistry {
     try {
       await this.#events.add({ event: 'created', stream: id, path, details: created })
       const made = await this.#db.createLog(log, { schema: streamSchema(isJson) })
-      if (initial.length > 0) await appendMessages(made, isJson, initial)
+      await Promise.all([
+        this.#events.add({ event: 'made', stream: id, path, details: { logId: made.id } }),
+        initial.length > 0 ? appendMessages(made, isJson, initial) : null,
+      ])
       const stream = this.#build(id, path, created, source, made)
       this.#byPath.set(path, stream)
       return stream
@@ -232,11 +235,15 @@ export class StreamRegistry {
 
   async #recover(): Promise<void> {
     const streams = new Map<string, Stream>()
+    const begun = new Map<string, CreatedStream>()
     for await (const { event, stream: id, path, details } of this.#events.all()) {
       const known = streams.get(id)
-      if (event === 'created') {
-        const stream = this.#revived(id, path, details, streams)
-        if (stream !== null) streams.set(id, stream)
+      if (event === 'created') begun.set(id, details)
+      else if (event === 'made') {
+        const created = begun.get(id)
+        begun.delete(id)
+        const stream = created && this.#revived(id, path, created, details.logId, streams)
+        if (stream) streams.set(id, stream)
       } else if (event === 'closed') known?.close(details.by)
       else if (known?.log.id === details.logId) known.delete()
       // Its log is gone, and another has the name.
@@ -257,17 +264,18 @@ export class StreamRegistry {
     }
   }
 
-  /** A stream as it was created; null where a crash or a lost log left it without its first records. */
+  /** A stream as it was created; null where its log is gone, or a crash left it without its first records. */
   #revived(
     id: string,
     path: string,
     created: CreatedStream,
+    logId: number,
     streams: ReadonlyMap<string, Stream>,
   ): Stream | null {
     const source = created.source === null ? null : streams.get(created.source)
     if (source === undefined || !this.#hasLog(created.log)) return null
     const log = this.#db.log(created.log)
-    if (log.range().end < created.initial) return null
+    if (log.id !== logId || log.range().end < created.initial) return null
     return this.#build(id, path, created, source, log)
   }
 

@@ -106,7 +106,8 @@ async function createStream(exchange: Exchange, streams: StreamRegistry): Promis
 }
 
 function urlOf(exchange: Exchange): string {
-  return `http://${exchange.header('host') ?? ''}${exchange.path}`
+  const scheme = 'encrypted' in exchange.request.socket ? 'https' : 'http'
+  return `${scheme}://${exchange.header('host') ?? ''}${exchange.path}`
 }
 
 async function append(exchange: Exchange, streams: StreamRegistry): Promise<void> {

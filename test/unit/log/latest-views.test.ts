@@ -334,3 +334,16 @@ test('the hash is that of a log that holds nothing else, without columns that ha
   ])
   expect(await hashLatest(other, await latestViews().select(other))).not.toBe(hash)
 })
+
+test('of a dictionary that has a word twice the last row counts', async () => {
+  const plain = made(0, [
+    ['a', 1],
+    ['a', 2],
+  ])
+  const [keys, ...others] = plain.columns
+  const words = present(keys, 'the key')
+  const codes = new Uint8Array(Int32Array.of(1, 0).buffer)
+  const coded = { ...words, offsets: null, values: codes, dictionary: words }
+  const batch = { ...plain, columns: [coded, ...others] }
+  expect(await read(latestViews(), await viewOf([batch]))).toEqual([[1, 'a', 2]])
+})

@@ -86,3 +86,18 @@ test('steps run side by side, within a limit, and all of them', async () => {
   expect(results.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8])
   expect(most).toBe(2)
 })
+
+test('who asks for a move during its pause does not make the pause longer', async () => {
+  const { clock, lane, partitions } = setting()
+  const [partition] = partitions
+  if (partition === undefined) throw new Error('a log has partitions')
+  for (let asked = 0; asked < 10; asked++) {
+    const failing = lane.attempt(partition, () => Promise.reject(new Error(`failure ${asked}`)))
+    await expect(failing).rejects.toThrow()
+    clock.advance(50)
+  }
+  expect(lane.errorOf(partition)).toBe('failure 9')
+  expect(lane.isBackingOff(partition)).toBe(true)
+  clock.advance(500)
+  expect(lane.isBackingOff(partition)).toBe(false)
+})

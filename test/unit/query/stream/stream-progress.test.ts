@@ -130,6 +130,7 @@ class Reader {
     const point: StreamResumePoint = {
       version: 1,
       log: 'clicks',
+      logId: 1,
       sql: '',
       ...this.progress.state(),
       given: 0,
@@ -297,6 +298,7 @@ test('what is no resume point is refused', () => {
   const sound = {
     version: 1,
     log: 'clicks',
+    logId: 1,
     sql: 'SELECT 1',
     ...StreamProgress.begin(options({}), [0]).state(),
     given: 0,
