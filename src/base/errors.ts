@@ -59,6 +59,7 @@ export const ERROR_CODES = {
   offset_unexpected: 'conflict',
   producer_sequence_gap: 'conflict',
   producer_append_differs: 'conflict',
+  producer_append_gone: 'conflict',
   producer_append_old: 'conflict',
   writer_fenced: 'fenced',
   producer_fenced: 'fenced',

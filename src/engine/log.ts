@@ -106,9 +106,9 @@ export class Log {
    *
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
    * `disk_budget_full`, `aborted`, `offset_unexpected`, `producer_sequence_gap`, `producer_fenced`,
-   * `producer_append_differs`, `producer_append_old`, `producers_full`, `engine_closed`, `log_deleted`, and
-   * `disk_full`, `disk_read_only`, `disk_failed`, `disk_stuck`, `writer_fenced`, of which `details.fate` says whether
-   * the append was applied: `not_applied` or `unknown`.
+   * `producer_append_differs`, `producer_append_gone`, `producer_append_old`, `producers_full`, `engine_closed`,
+   * `log_deleted`, and `disk_full`, `disk_read_only`, `disk_failed`, `disk_stuck`, `writer_fenced`, of which
+   * `details.fate` says whether the append was applied: `not_applied` or `unknown`.
    * @example
    * await clicks.append({ user_id: 7, event: 'view' })
    */

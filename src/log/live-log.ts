@@ -24,7 +24,7 @@ import { DEFAULT_TERMS, assertExpected, assertStillFits } from './append-terms.t
 import type { AppendFacts, HotBatch } from './hot-batch.ts'
 import { NO_STAMP, logRows, logSchema, rowsOf } from './log-rows.ts'
 import type { LogView } from './log-view.ts'
-import { type Patience, flushedTo, isOnlyInRam } from './only-in-ram.ts'
+import { type Patience, assertHeld, flushedTo, isOnlyInRam } from './only-in-ram.ts'
 import type { Partition } from './partition.ts'
 import type { KnownAppend } from './producer-table.ts'
 import { type ColumnInput, appendTooLarge, pushColumns, pushRow } from './row-appender.ts'
@@ -450,6 +450,7 @@ export class LiveLog {
     const result = { partition: partition.partition, offset, count, isDuplicate: true } as const
     const { wal, acks } = this.#ports
     if (ack === 'memory' || wal === null) return Promise.resolve(result)
+    assertHeld(partition, offset, end)
     const isInRam = isOnlyInRam(partition, offset)
     if (!isInRam && end <= partition.durableEnd) return Promise.resolve(result)
     if (wal.failure !== null) throw wal.failure

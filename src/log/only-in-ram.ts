@@ -7,6 +7,28 @@ export function isOnlyInRam(partition: Partition, offset: number): boolean {
   return offset >= partition.flushedEnd && partition.batchAt(offset)?.firstLsn === Infinity
 }
 
+/**
+ * An append that comes again at a level that outlives the process. What retention took was there as long as it was to
+ * be. @throws StratalogError `producer_append_gone` where RAM let go of its records before they had a lower copy.
+ */
+export function assertHeld(partition: Partition, offset: number, end: number): void {
+  if (offset < partition.firstOffset) return
+  if (isHeld(partition, offset) && isHeld(partition, end - 1)) return
+  throw new StratalogError(
+    'producer_append_gone',
+    `The append was applied at offset ${offset}, and its records were evicted from RAM since. Append them anew, as the producer's next sequence, where they are to stay.`,
+    { details: { partition: partition.partition, from: offset, to: end } },
+  )
+}
+
+function isHeld(partition: Partition, offset: number): boolean {
+  const batch = partition.batchAt(offset)
+  if (batch !== undefined && batch.baseOffset <= offset) return true
+  const { segments } = partition
+  const segment = segments.at(segments.indexAt(offset))
+  return segment !== undefined && segment.baseOffset <= offset && offset < segment.endOffset
+}
+
 /** How long a wait for the disk goes on while its budget is used up. */
 export interface Patience {
   readonly signal: AbortSignal

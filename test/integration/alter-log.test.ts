@@ -310,3 +310,19 @@ test('and so is one that was appended behind what recovery brought back from the
   expect(await again).toMatchObject({ offset: 1, isDuplicate: true })
   expect(await afterKill(root, 0)).toEqual([0, 1, 2])
 })
+
+test('an append that comes again for the disk says that RAM let go of it', async () => {
+  const root = await temporaryDirectory()
+  await using db = await Stratalog.open({ dataDir: `${root}/data` })
+  const storage = { mode: 'memory', maxMemoryBytes: '64KB' } as const
+  const log = await db.createLog('log', { storage })
+  const producer = (sequence: number) => ({ producerId: 'a', epoch: 0, sequence })
+  for (let n = 0; n < 4; n++)
+    await log.append({ n, text: 'x'.repeat(30_000) }, { producer: producer(n) })
+  await db.alterLog('log', { storage: { mode: 'persistent', maxMemoryBytes: null } })
+  const again = (n: number) =>
+    log.append({ n, text: 'x'.repeat(30_000) }, { producer: producer(n), ack: 'disk' })
+  await expectError(again(0), 'producer_append_gone')
+  expect(await again(3)).toMatchObject({ offset: 3, isDuplicate: true })
+  expect(await afterKill(root, 0)).toContain(3)
+})

@@ -218,7 +218,8 @@ class Turn {
       return 'gap'
     }
     const unlessSteady = isSteady ? [] : CHANGED_CODES
-    checks.explain(error, doing, ['memory_full', 'engine_closed', ...unlessSteady])
+    const always = ['memory_full', 'engine_closed', 'producer_append_gone'] as const
+    checks.explain(error, doing, [...always, ...unlessSteady])
     const isRefusal =
       isStratalogError(error) && ['invalid', 'overloaded', 'aborted'].includes(error.kind)
     if (isRefusal && submission.fate === 'pending') {

@@ -55,6 +55,8 @@ export class Sender {
       if (error.code === 'producer_sequence_gap') return { gap: Number(error.details['expected']) }
       // It is there, once; where, is remembered of fewer after a crash of a log in RAM only.
       if (error.code === 'producer_append_old') return 'taken'
+      // A log in RAM only was short of memory: it was there, once.
+      if (error.code === 'producer_append_gone') return 'taken'
       // The policy changed to one without the level, or there was no room: it comes again.
       if (error.code === 'argument_invalid' || error.code === 'memory_full') return 'refused'
       throw error
