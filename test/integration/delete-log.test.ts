@@ -1,7 +1,6 @@
 import { cp, readdir } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import {
-  type Log,
   Stratalog,
   type StratalogOptions,
   VirtualClock,
@@ -10,19 +9,10 @@ import {
 } from '../../src/index.ts'
 import type { ErrorCode, StratalogError } from '../../src/base/errors.ts'
 import { expectError } from '../support/expect-error.ts'
+import { UP_TO, append, numbers } from '../support/number-logs.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const HOUR = 3_600_000
-const UP_TO = (count: number, from = 0): number[] =>
-  Array.from({ length: count }, (_, n) => from + n)
-
-async function append(log: Log, from: number, count: number): Promise<void> {
-  await log.append(UP_TO(count, from).map((n) => ({ n })))
-}
-
-async function numbers(log: Log): Promise<number[]> {
-  return (await log.read().toArray()).map(({ n }) => Number(n))
-}
 
 async function filesBelow(directory: string, part: string): Promise<string[]> {
   const names = await readdir(directory, { recursive: true })

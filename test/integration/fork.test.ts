@@ -10,19 +10,10 @@ import {
 } from '../../src/index.ts'
 import { expectError } from '../support/expect-error.ts'
 import { runCli, runJson } from '../support/cli.ts'
+import { UP_TO, append, numbers } from '../support/number-logs.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const HOUR = 3_600_000
-const UP_TO = (count: number, from = 0): number[] =>
-  Array.from({ length: count }, (_, n) => from + n)
-
-async function append(log: Log, from: number, count: number): Promise<void> {
-  await log.append(UP_TO(count, from).map((n) => ({ n })))
-}
-
-async function numbers(log: Log): Promise<number[]> {
-  return (await log.read().toArray()).map(({ n }) => Number(n))
-}
 
 async function segmentFiles(dataDir: string): Promise<string[]> {
   const names = await readdir(dataDir, { recursive: true })
