@@ -10,7 +10,8 @@ import type { Table } from 'apache-arrow'
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type ArrowData, ArrowColumnReader, isArrowData } from './arrow-column.ts'
-import { isJsonField } from './arrow-types.ts'
+import { KnownStreams } from './arrow-known-stream.ts'
+import { type ArrowBatch, type ArrowField, isJsonField } from './arrow-types.ts'
 import { concatColumns } from './column-concat.ts'
 import type { ColumnData } from './column.ts'
 import { BLOCK_RAW_BYTES_MAX } from './limits.ts'
@@ -25,17 +26,6 @@ export interface ArrowColumns {
 
 /** A Table or a RecordBatch of apache-arrow, as far as it is looked at. */
 export type ArrowInput = ArrowBatch | { readonly batches: readonly ArrowBatch[] }
-
-export interface ArrowBatch {
-  readonly schema: { readonly fields: readonly ArrowField[] }
-  readonly data: { readonly length: number; readonly children: readonly unknown[] }
-}
-
-export interface ArrowField {
-  readonly name: string
-  readonly nullable: boolean
-  readonly metadata?: ReadonlyMap<string, string>
-}
 
 /** Whether a value looks like an apache-arrow Table or RecordBatch. */
 export function isArrowInput(value: unknown): value is ArrowInput {
@@ -86,6 +76,8 @@ export function readArrowBatches(input: ArrowInput): ArrowColumns[] {
  * @throws StratalogError as `readArrowInput`.
  */
 export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> {
+  const known = knownStreams.read(bytes)
+  if (known !== null) return known.map(readBatch)
   const { CompressionType, compressionRegistry, tableFromIPC } = await import('apache-arrow')
   const { decompressFrameBelow } = await import('./lz4.ts')
   if (compressionRegistry.get(CompressionType.LZ4_FRAME) === null) {
@@ -110,8 +102,12 @@ export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> 
   // Bytes that are nothing of Arrow's may come as a table of nothing.
   if (table.schema.fields.length === 0)
     throw inputInvalid('This is no Arrow IPC data: it has no columns.')
+  knownStreams.note(bytes, table.schema)
   return readArrowBatches(table)
 }
+
+/** Of this thread: a schema comes again and again. */
+const knownStreams = new KnownStreams()
 
 /** How apache-arrow names a type that it cannot read, as of list views and run-end encoded columns. */
 const UNRECOGNIZED_TYPE = /Unrecognized type: "(\w+)"/

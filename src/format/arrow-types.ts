@@ -30,6 +30,18 @@ interface ArrowChild {
   readonly metadata?: ReadonlyMap<string, string> | undefined
 }
 
+/** A RecordBatch of apache-arrow, as far as it is looked at. */
+export interface ArrowBatch {
+  readonly schema: { readonly fields: readonly ArrowField[] }
+  readonly data: { readonly length: number; readonly children: readonly unknown[] }
+}
+
+export interface ArrowField {
+  readonly name: string
+  readonly nullable: boolean
+  readonly metadata?: ReadonlyMap<string, string>
+}
+
 export const ARROW_TYPE = {
   null: 1,
   int: 2,

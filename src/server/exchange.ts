@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
 import { RequestProblem } from './http-error.ts'
 import { SLOW_READER_MS } from './limits.ts'
-import { type BodyBudget, readBody } from './request-body.ts'
+import { type BodyBudget, readBody, withBody } from './request-body.ts'
 
 /** What every answer says to browsers. */
 const SECURITY_HEADERS: OutgoingHttpHeaders = {
@@ -94,6 +94,11 @@ export class Exchange {
   /** The whole body, decompressed. @throws RequestProblem `body_too_large`, `media_type_unsupported`, `server_busy`. */
   body(bytesMax: number): Promise<Buffer> {
     return readBody(this.request, this.#bodies, bytesMax)
+  }
+
+  /** As `body`, for as long as `use` takes, which keeps nothing of its bytes. */
+  withBody<T>(bytesMax: number, use: (body: Buffer) => Promise<T>): Promise<T> {
+    return withBody(this.request, this.#bodies, bytesMax, use)
   }
 
   /** The whole body as a JSON object; an absent body is an empty one. @throws RequestProblem `request_invalid`. */

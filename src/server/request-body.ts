@@ -4,9 +4,15 @@ import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
 import { RequestProblem } from './http-error.ts'
 
-/** What all bodies together hold of RAM. */
+/** Buffers are kept in these sizes; a smaller body comes in one chunk, and a greater one is rare. */
+const KEPT_BYTES_MIN = 128 * 1024
+const KEPT_BYTES_MAX = 1024 * 1024
+const KEPT_MAX = 8
+
+/** What all bodies together hold of RAM, and the buffers that are used for one after the other. */
 export class BodyBudget {
   readonly #bytesMax: number
+  readonly #kept: Buffer[] = []
   #bytes = 0
 
   constructor(bytesMax: number) {
@@ -22,6 +28,17 @@ export class BodyBudget {
 
   giveBack(bytes: number): void {
     this.#bytes -= bytes
+  }
+
+  /** Room for a body of that length, at most KEPT_BYTES_MAX, to be given back. Fresh memory costs more than its copy; the system gives none for what does not come. */
+  takeBuffer(bytes: number): Buffer {
+    const at = this.#kept.findIndex(({ length }) => length >= bytes)
+    const [kept] = at === -1 ? [] : this.#kept.splice(at, 1)
+    return kept ?? Buffer.allocUnsafeSlow(bytes <= KEPT_BYTES_MIN ? KEPT_BYTES_MIN : KEPT_BYTES_MAX)
+  }
+
+  giveBackBuffer(buffer: Buffer): void {
+    if (this.#kept.length < KEPT_MAX) this.#kept.push(buffer)
   }
 }
 
@@ -39,8 +56,7 @@ export async function readBody(
   budget: BodyBudget,
   bytesMax: number,
 ): Promise<Buffer> {
-  const declared = Number(request.headers['content-length'] ?? 0)
-  if (declared > bytesMax) throw tooLarge(bytesMax)
+  assertLength(request, bytesMax)
   const decompress = decompressorOf(request.headers['content-encoding'])
   const received = await receive(request, budget, bytesMax)
   if (decompress === null || received.length === 0) return received
@@ -53,6 +69,35 @@ export async function readBody(
   } finally {
     budget.giveBack(received.length)
   }
+}
+
+/** Reads a body for as long as `use` takes, which keeps nothing of its bytes. */
+export async function withBody<T>(
+  request: IncomingMessage,
+  budget: BodyBudget,
+  bytesMax: number,
+  use: (body: Buffer) => Promise<T>,
+): Promise<T> {
+  const declared = assertLength(request, bytesMax)
+  const isKept = declared > CHUNK_BYTES && declared <= KEPT_BYTES_MAX
+  if (!isKept || decompressorOf(request.headers['content-encoding']) !== null)
+    return use(await readBody(request, budget, bytesMax))
+  const buffer = budget.takeBuffer(declared)
+  try {
+    return await use(await receive(request, budget, bytesMax, buffer))
+  } finally {
+    budget.giveBackBuffer(buffer)
+  }
+}
+
+/** What a socket gives at once. */
+const CHUNK_BYTES = 64 * 1024
+
+/** The length that the request says its body has; 0 where it says none. */
+function assertLength(request: IncomingMessage, bytesMax: number): number {
+  const declared = Number(request.headers['content-length'] ?? 0)
+  if (declared > bytesMax) throw tooLarge(bytesMax)
+  return declared
 }
 
 function decompressorOf(encoding: string | undefined): Decompress | null {
@@ -70,6 +115,7 @@ async function receive(
   request: IncomingMessage,
   budget: BodyBudget,
   bytesMax: number,
+  into: Buffer | null = null,
 ): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -80,9 +126,11 @@ async function receive(
   const take = (chunk: Buffer): void => {
     try {
       budget.take(chunk.length)
+      const position = bytes
       bytes += chunk.length
       if (bytes > bytesMax) throw tooLarge(bytesMax)
-      chunks.push(chunk)
+      if (into === null) chunks.push(chunk)
+      else into.set(chunk, position)
     } catch (error) {
       reject(error)
     }
@@ -95,6 +143,7 @@ async function receive(
     request.off('data', take).off('end', ended).off('error', broken).off('close', broken)
     budget.giveBack(bytes)
   }
+  if (into !== null) return into.subarray(0, bytes)
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
 }
 

@@ -189,6 +189,34 @@ describe('records', () => {
     expect(await server.json('/v1/logs/many/records?format=json&from=10')).toEqual([])
   })
 
+  test('come in bodies of many lengths at once, each as it was sent', async () => {
+    await sent('POST', '/v1/logs', { name: 'bodies' })
+    const rows = (sender: number): number => 200 + ((sender * 1_733) % 6_000)
+    const text = (sender: number, row: number): string =>
+      `${sender}.${row} `.padEnd(100, `${sender}`)
+    const senders = Array.from({ length: 24 }, (_, sender) => sender)
+    await Promise.all(
+      senders.map(async (sender) => {
+        const texts = Array.from({ length: rows(sender) }, (_, row) => text(sender, row))
+        const isArrow = sender % 2 === 0
+        const body = isArrow
+          ? new Uint8Array(tableToIPC(tableFromArrays({ text: texts }), 'stream'))
+          : texts.map((value) => JSON.stringify({ text: value })).join('\n')
+        const headers = isArrow ? { 'content-type': 'application/vnd.apache.arrow.stream' } : NDJSON
+        expect((await append('bodies', body, headers)).status).toBe(200)
+      }),
+    )
+    const seen = senders.map(() => 0)
+    for (const row of await server.json<{ text: string }[]>(
+      '/v1/logs/bodies/records?format=json',
+    )) {
+      const sender = Number.parseInt(row.text)
+      expect(row.text).toBe(text(sender, seen[sender] ?? -1))
+      seen[sender] = (seen[sender] ?? 0) + 1
+    }
+    expect(seen).toEqual(senders.map(rows))
+  })
+
   test('are all refused when one of them is', async () => {
     await sent('POST', '/v1/logs', { name: 'strict', schema: { n: 'int64' } })
     const cases: [string, Record<string, string>, number][] = [

@@ -1,5 +1,6 @@
 /** Bodies of appends: JSON, NDJSON and Arrow IPC, as what a log takes. */
 import { isUtf8 } from 'node:buffer'
+import { once } from '../../base/once.ts'
 import type { Appendable } from '../../engine/appended-records.ts'
 import { type JsonRecord, parseJsonRecord } from '../../engine/json-record.ts'
 import { RequestProblem } from '../http-error.ts'
@@ -68,7 +69,10 @@ function reasonOf(reason: string): string {
   return reason.startsWith('not JSON') ? 'not JSON' : reason
 }
 
+/** Loaded with the first of its kind: a server that gets none starts sooner. */
+const arrowInput = once(() => import('../../format/arrow-input.ts'))
+
 async function parseArrow(body: Buffer): Promise<Appendable> {
-  const { joinArrowBatches, parseArrowIpc } = await import('../../format/arrow-input.ts')
+  const { joinArrowBatches, parseArrowIpc } = await arrowInput()
   return joinArrowBatches(await parseArrowIpc(body))
 }

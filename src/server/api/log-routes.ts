@@ -162,9 +162,11 @@ async function appendRecords(exchange: Exchange, log: Log): Promise<void> {
   assertNotOwn(log.name)
   const options = appendOptions(exchange)
   const contentType = mediaType(contentTypeOf(exchange) ?? '')
-  const body = await exchange.body(VALUE_BYTES_MAX)
-  const records = await parseAppend(body, contentType)
-  exchange.sendJson(200, await log.append(records, options))
+  // An append has copied what it was given by the time that it is acknowledged.
+  const range = await exchange.withBody(VALUE_BYTES_MAX, async (body) =>
+    log.append(await parseAppend(body, contentType), options),
+  )
+  exchange.sendJson(200, range)
 }
 
 function appendOptions(exchange: Exchange): AppendOptions {
