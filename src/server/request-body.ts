@@ -30,7 +30,10 @@ export class BodyBudget {
     this.#bytes -= bytes
   }
 
-  /** Room for a body of that length, at most KEPT_BYTES_MAX, to be given back. Fresh memory costs more than its copy; the system gives none for what does not come. */
+  /**
+   * Room for a body of that length, at most KEPT_BYTES_MAX, to be given back. Fresh memory costs more than its copy; the
+   * system gives none for what does not come.
+   */
   takeBuffer(bytes: number): Buffer {
     const at = this.#kept.findIndex(({ length }) => length >= bytes)
     const [kept] = at === -1 ? [] : this.#kept.splice(at, 1)
