@@ -15,6 +15,7 @@ const bundle = await rolldown({
     // Threads and processes are started by a URL beside the file that starts them, so they lie beside the chunks.
     'chunks/query-worker': `${source}engine/workers/query-worker.ts`,
     'chunks/encode-worker': `${source}engine/workers/encode-worker.ts`,
+    'chunks/parse-worker': `${source}engine/workers/parse-worker.ts`,
     'chunks/wal-worker': `${source}engine/workers/wal-worker.ts`,
     'chunks/engine-child': `${source}cli/demo/engine-child.ts`,
   },

@@ -31,8 +31,8 @@ export class BodyBudget {
   }
 
   /**
-   * Room for a body of that length, at most KEPT_BYTES_MAX, to be given back. Fresh memory costs more than its copy; the
-   * system gives none for what does not come.
+   * Room for a body of that length, at most KEPT_BYTES_MAX, to be given back. Fresh memory costs more than its copy;
+   * the system gives none for what does not come.
    */
   takeBuffer(bytes: number): Buffer {
     const at = this.#kept.findIndex(({ length }) => length >= bytes)

@@ -4,7 +4,9 @@ import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
+import { LineParser } from '../engine/line-parser.ts'
 import type { Stratalog } from '../engine/stratalog.ts'
+import { spawnParser } from '../engine/workers/spawn-parser.ts'
 import { engineRoutes } from './api/engine-routes.ts'
 import { type EnginePlaces, fileRoutes } from './api/file-routes.ts'
 import { liveRoutes } from './api/live-routes.ts'
@@ -69,9 +71,10 @@ export async function startServer(
     )
   }
   await gate?.refresh()
+  const lines = new LineParser(spawnParser)
   const server = new HttpServer({
     createServer: tls === null ? createServer : (...given) => tls.create(...given),
-    router: new Router(routesOf(db, options.places, { ...ports, logger })),
+    router: new Router(routesOf(db, options.places, lines, { ...ports, logger })),
     hosts: new HostList([host, ...allowedHosts]),
     clock,
     random,
@@ -85,11 +88,22 @@ export async function startServer(
   const bound = await server.listen(host, port)
   const shownHost = host.includes(':') ? `[${host}]` : host
   const scheme = tls === null ? 'http' : 'https'
-  return { url: `${scheme}://${shownHost}:${bound}`, stop: () => server.stop() }
+  return {
+    url: `${scheme}://${shownHost}:${bound}`,
+    stop: async () => {
+      await server.stop()
+      await lines.close()
+    },
+  }
 }
 
 /** Everything that is served. */
-function routesOf(db: Stratalog, places: EnginePlaces, ports: ServePorts): readonly Route[] {
+function routesOf(
+  db: Stratalog,
+  places: EnginePlaces,
+  lines: LineParser,
+  ports: ServePorts,
+): readonly Route[] {
   const { metrics } = ports
   const isDurable = places.dataDir !== undefined
   const routes: readonly Route[] = [
@@ -113,7 +127,7 @@ function routesOf(db: Stratalog, places: EnginePlaces, ports: ServePorts): reado
       summary: 'This API as OpenAPI 3.1.',
       run: (exchange) => exchange.sendJson(200, openApiOf(routes)),
     },
-    ...logRoutes(db),
+    ...logRoutes(db, lines),
     ...sqlRoutes(db),
     ...engineRoutes(db),
     ...fileRoutes(db, places),

@@ -78,8 +78,12 @@ async function runJob(
   try {
     return await withTargets(session, flags, async (open) => {
       const job = new ImportJob(session, open, flags, { rejects, notes })
-      for (const name of files) await job.add(name)
-      return await job.report()
+      try {
+        for (const name of files) await job.add(name)
+        return await job.report()
+      } finally {
+        await job.close()
+      }
     })
   } finally {
     await rejects.close()

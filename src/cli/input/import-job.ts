@@ -5,6 +5,8 @@ import { formatCount } from '../../base/units.ts'
 import type { AckLevel } from '../../format/manifest.ts'
 import { parseArrowIpc } from '../../format/arrow-input.ts'
 import { scanFile } from '../../query/file-scan.ts'
+import type { Field } from '../../format/schema.ts'
+import { AheadParser } from './ahead-parser.ts'
 import type { LogDescription } from '../../engine/log-description.ts'
 import type { AppendTarget, ColumnRecords } from '../append-target.ts'
 import type { FlagValues } from '../config-flags.ts'
@@ -96,6 +98,7 @@ export class ImportJob {
   readonly #flags: ImportFlags
   readonly #rejects: Rejects
   readonly #notes: ImportNotes | null
+  readonly #ahead = new AheadParser()
   #opened: Opened | null = null
   #inputs = 0
   #inputBytes = 0
@@ -155,6 +158,10 @@ export class ImportJob {
     })
   }
 
+  async close(): Promise<void> {
+    await this.#ahead.close()
+  }
+
   /** The log is made even when no input had a record: the command says that it will be there. */
   async report(): Promise<ImportReport> {
     const { target, importer } = await this.#open({})
@@ -171,7 +178,9 @@ export class ImportJob {
     if (format === 'csv' && input.head.length === 0) return
     switch (format) {
       case 'ndjson':
-        return await this.#readLines(input, {}, parseNdjsonLine, tell)
+        return this.#canParseAhead()
+          ? await this.#readAhead(input, tell)
+          : await this.#readLines(input, {}, parseNdjsonLine, tell)
       case 'combined':
         return await this.#readLines(
           input,
@@ -193,6 +202,38 @@ export class ImportJob {
             tell,
           ),
         )
+    }
+  }
+
+  /** Columns are noted, and cut into appends, otherwise than lines are. */
+  #canParseAhead(): boolean {
+    return this.#notes === null && this.#flags.batchRecords === undefined
+  }
+
+  /** Lines of JSON, most of them parsed on another thread while those before are appended. */
+  async #readAhead(input: InputFile, tell: () => void): Promise<void> {
+    let fields: readonly Field[] = []
+    let isKnown = false
+    const fieldsOf = async (): Promise<readonly Field[]> => {
+      const { target } = await this.#open({})
+      if (!isKnown && target.partitions === 1) fields = (await target.describe()).schema
+      isKnown = fields.length > 0
+      return fields
+    }
+    for await (const { block, columns } of this.#ahead.parse(splitLines(input.bytes()), fieldsOf)) {
+      const { importer, target } = await this.#open({})
+      if (columns === null) {
+        const rows = await this.#parseBlock(input.name, 0, block, (text) =>
+          parseNdjsonLine(text, target.timeColumn),
+        )
+        await importer.addRows(rows)
+        // They may have brought columns.
+        isKnown = false
+      } else {
+        await importer.addColumns(columns.records)
+        void importer.flush().then(columns.release, columns.release)
+      }
+      tell()
     }
   }
 

@@ -3,21 +3,41 @@ import { isUtf8 } from 'node:buffer'
 import { once } from '../../base/once.ts'
 import type { Appendable } from '../../engine/appended-records.ts'
 import { type JsonRecord, parseJsonRecord } from '../../engine/json-record.ts'
+import type { LineParser } from '../../engine/line-parser.ts'
+import type { Field } from '../../format/schema.ts'
 import { RequestProblem } from '../http-error.ts'
 import { jsonMessages } from '../streams/json-messages.ts'
 
-type Parse = (body: Buffer) => Promise<Appendable>
+/** What is known of the records, and who parses many of them. */
+export interface ParseHints {
+  /** The columns of the log; none where it has none yet. */
+  readonly fields: readonly Field[]
+  readonly lines: LineParser
+}
+
+/** Records of a body. */
+export interface ParsedBody {
+  readonly records: Appendable
+  /** To be called when the records were appended. */
+  readonly release?: () => void
+}
+
+type Parse = (body: Buffer, hints: ParseHints) => Promise<ParsedBody>
 
 const PARSERS: Readonly<Record<string, Parse>> = {
-  'application/json': async (body) => parseJson(body),
-  'application/x-ndjson': async (body) => parseTexts(linesOf(body), (index) => `line ${index}`),
-  'application/ndjson': async (body) => parseTexts(linesOf(body), (index) => `line ${index}`),
+  'application/json': async (body) => ({ records: parseJson(body) }),
+  'application/x-ndjson': parseLines,
+  'application/ndjson': parseLines,
   'application/vnd.apache.arrow.stream': parseArrow,
   'application/vnd.apache.arrow.file': parseArrow,
 }
 
 /** @throws RequestProblem `media_type_unsupported`, `request_invalid`; StratalogError for Arrow data that is none. */
-export function parseAppend(body: Buffer, contentType: string): Promise<Appendable> {
+export function parseAppend(
+  body: Buffer,
+  contentType: string,
+  hints: ParseHints,
+): Promise<ParsedBody> {
   const parse = Object.hasOwn(PARSERS, contentType) ? PARSERS[contentType] : undefined
   if (parse === undefined) {
     throw new RequestProblem(
@@ -25,7 +45,7 @@ export function parseAppend(body: Buffer, contentType: string): Promise<Appendab
       `Records come as one of ${Object.keys(PARSERS).join(', ')}.`,
     )
   }
-  return parse(body)
+  return parse(body, hints)
 }
 
 /** One record, or an array of them. */
@@ -33,6 +53,12 @@ function parseJson(body: Buffer): readonly JsonRecord[] {
   const text = textOf(body).trim()
   if (text.startsWith('[')) return parseTexts(jsonMessages(body), (index) => `element ${index}`)
   return parseTexts([text], () => 'body')
+}
+
+/** What the thread cannot parse, or refuses, is parsed here, and said what is wrong with. */
+async function parseLines(body: Buffer, { fields, lines }: ParseHints): Promise<ParsedBody> {
+  const parsed = await lines.parse(body, fields)
+  return parsed ?? { records: parseTexts(linesOf(body), (index) => `line ${index}`) }
 }
 
 function linesOf(body: Buffer): readonly string[] {
@@ -72,7 +98,7 @@ function reasonOf(reason: string): string {
 /** Loaded with the first of its kind: a server that gets none starts sooner. */
 const arrowInput = once(() => import('../../format/arrow-input.ts'))
 
-async function parseArrow(body: Buffer): Promise<Appendable> {
+async function parseArrow(body: Buffer): Promise<ParsedBody> {
   const { joinArrowBatches, parseArrowIpc } = await arrowInput()
-  return joinArrowBatches(await parseArrowIpc(body))
+  return { records: joinArrowBatches(await parseArrowIpc(body)) }
 }

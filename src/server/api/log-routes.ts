@@ -2,6 +2,7 @@
 import type { AppendOptions } from '../../engine/append-options.ts'
 import type { AlterLogOptions } from '../../engine/alter-log.ts'
 import type { BatchStream } from '../../engine/batch-stream.ts'
+import type { LineParser } from '../../engine/line-parser.ts'
 import type { Log } from '../../engine/log.ts'
 import { readFields } from '../../engine/read-fields.ts'
 import type { ReadOptions } from '../../engine/read-options.ts'
@@ -28,7 +29,8 @@ import { formatOf, sendRecords } from './record-answer.ts'
 
 const PAGE_MAX = 1_000
 
-export function logRoutes(db: Stratalog): readonly Route[] {
+/** @param lines parses bodies of many lines. */
+export function logRoutes(db: Stratalog, lines: LineParser): readonly Route[] {
   const logOf = (exchange: Exchange): string => exchange.parameters['log'] ?? ''
   const one = { logOf }
   return [
@@ -92,7 +94,7 @@ export function logRoutes(db: Stratalog): readonly Route[] {
       path: '/v1/logs/{log}/records',
       scope: 'append',
       summary: 'Append records: JSON, NDJSON or Arrow IPC; all of them or none.',
-      run: (exchange) => appendRecords(exchange, db.log(logOf(exchange))),
+      run: (exchange) => appendRecords(exchange, db.log(logOf(exchange)), lines),
     },
     {
       ...one,
@@ -158,14 +160,20 @@ function assertNotOwn(name: string): void {
 
 const ACK_LEVELS: readonly AckLevel[] = ['memory', 'disk', 'object']
 
-async function appendRecords(exchange: Exchange, log: Log): Promise<void> {
+async function appendRecords(exchange: Exchange, log: Log, lines: LineParser): Promise<void> {
   assertNotOwn(log.name)
   const options = appendOptions(exchange)
   const contentType = mediaType(contentTypeOf(exchange) ?? '')
   // An append has copied what it was given by the time that it is acknowledged.
-  const range = await exchange.withBody(VALUE_BYTES_MAX, async (body) =>
-    log.append(await parseAppend(body, contentType), options),
-  )
+  const range = await exchange.withBody(VALUE_BYTES_MAX, async (body) => {
+    const hints = { fields: log.describe().schema, lines }
+    const parsed = await parseAppend(body, contentType, hints)
+    try {
+      return await log.append(parsed.records, options)
+    } finally {
+      parsed.release?.()
+    }
+  })
   exchange.sendJson(200, range)
 }
 

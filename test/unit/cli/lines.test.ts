@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { type LineBlock, splitLines } from '../../../src/cli/input/lines.ts'
+import { type BadLine, type Line, splitLines } from '../../../src/cli/input/lines.ts'
 
 async function split(
   chunks: readonly (string | Uint8Array)[],
   lineBytesMax?: number,
-): Promise<LineBlock> {
+): Promise<{ lines: readonly Line[]; bad: readonly BadLine[] }> {
   const bytes = (async function* () {
     for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk
   })()
