@@ -49,8 +49,7 @@ export class Exchange {
   readonly path: string
   readonly query: URLSearchParams
   readonly stopping: AbortSignal
-  /** Fires when the client is gone before it has its answer. */
-  readonly gone: AbortSignal
+  #gone: AbortSignal | null = null
   readonly #clock: Clock
   readonly #bodies: BodyBudget
   #parameters: Readonly<Record<string, string>> = {}
@@ -65,11 +64,20 @@ export class Exchange {
     this.stopping = stopping
     this.#clock = clock
     this.#bodies = bodies
+  }
+
+  /** Fires when the client is gone before it has its answer. Made for those who ask: most requests end before that. */
+  get gone(): AbortSignal {
+    if (this.#gone !== null) return this.#gone
+    const { response } = this
     const controller = new AbortController()
-    this.gone = controller.signal
-    response.once('close', () => {
+    const ended = (): void => {
       if (!response.writableFinished) controller.abort()
-    })
+    }
+    if (response.closed) ended()
+    else response.once('close', ended)
+    this.#gone = controller.signal
+    return this.#gone
   }
 
   /** The parts of the path that the route names. */

@@ -177,8 +177,11 @@ async function appendRecords(exchange: Exchange, log: Log, lines: LineParser): P
   exchange.sendJson(200, range)
 }
 
-function appendOptions(exchange: Exchange): AppendOptions {
+function appendOptions(exchange: Exchange): AppendOptions | undefined {
   const { query } = exchange
+  const producer = producerOf(exchange) ?? undefined
+  // Most appends ask for nothing, and those are the quickest.
+  if (query.size === 0 && producer === undefined) return undefined
   assertKnownParameters(query, ['partition', 'expectedOffset', 'ack', 'ttl', 'priority'])
   const ack = ACK_LEVELS.find((level) => level === query.get('ack'))
   if (ack === undefined && query.has('ack'))
@@ -189,7 +192,7 @@ function appendOptions(exchange: Exchange): AppendOptions {
     ack,
     ttl: query.get('ttl') ?? undefined,
     priority: query.has('priority') ? Number(query.get('priority')) : undefined,
-    producer: producerOf(exchange) ?? undefined,
+    producer,
   })
 }
 
