@@ -1,7 +1,8 @@
 /**
  * The query process's access to batches in RAM. DuckDB's scan asks in the middle of a call, so the answer is waited for
  * with the thread blocked. Columns of sealed batches, which never change, stay here within a budget, the least
- * recently used going first, so that each comes once as long as there is room.
+ * recently used going first, so that each comes once as long as there is room. None gives way to another of the same
+ * query: one that reads more than there is room for would find nothing of it the next time.
  */
 import { present } from '../../base/assert.ts'
 import { StratalogError } from '../../base/errors.ts'
@@ -19,11 +20,18 @@ export interface SyncPipe {
   write(bytes: Uint8Array): void
 }
 
+interface KeptColumn {
+  readonly column: ColumnData
+  readonly bytes: number
+  /** That used it last. */
+  readonly query: number
+}
+
 export class HotColumns implements RemoteColumns {
   readonly #pipe: SyncPipe
   readonly #bytesMax: number
   /** By batch and position, the least recently used first. */
-  readonly #kept = new Map<string, ColumnData>()
+  readonly #kept = new Map<string, KeptColumn>()
   #bytes = 0
 
   constructor(pipe: SyncPipe, bytesMax: number) {
@@ -37,11 +45,11 @@ export class HotColumns implements RemoteColumns {
   }
 
   columns(source: RemoteBatchSource, positions: readonly number[]): readonly ColumnData[] {
-    const { key } = source
+    const { key, query } = source
     const found = new Map<number, ColumnData>()
     if (key !== undefined) {
       for (const position of positions) {
-        const column = this.#take(nameOf(key, position))
+        const column = this.#take(nameOf(key, position), query)
         if (column !== null) found.set(position, column)
       }
     }
@@ -49,7 +57,7 @@ export class HotColumns implements RemoteColumns {
     for (const [index, column] of this.#ask(source, wanted).entries()) {
       const position = present(wanted[index], 'a column that was asked for')
       found.set(position, column)
-      if (key !== undefined) this.#keep(nameOf(key, position), column)
+      if (key !== undefined) this.#keep(nameOf(key, position), column, query)
     }
     return positions.map((position) => present(found.get(position), 'a column'))
   }
@@ -70,24 +78,25 @@ export class HotColumns implements RemoteColumns {
     return unpackColumns(plans, columns)
   }
 
-  #take(name: string): ColumnData | null {
-    const column = this.#kept.get(name)
-    if (column === undefined) return null
+  #take(name: string, query: number): ColumnData | null {
+    const kept = this.#kept.get(name)
+    if (kept === undefined) return null
     this.#kept.delete(name)
-    this.#kept.set(name, column)
-    return column
+    this.#kept.set(name, { ...kept, query })
+    return kept.column
   }
 
-  #keep(name: string, column: ColumnData): void {
+  #keep(name: string, column: ColumnData, query: number): void {
     const bytes = columnBytes(column)
     if (bytes > this.#bytesMax) return
-    this.#kept.set(name, column)
-    this.#bytes += bytes
     for (const [oldest, kept] of this.#kept) {
-      if (this.#bytes <= this.#bytesMax) return
+      if (this.#bytes + bytes <= this.#bytesMax || kept.query === query) break
       this.#kept.delete(oldest)
-      this.#bytes -= columnBytes(kept)
+      this.#bytes -= kept.bytes
     }
+    if (this.#bytes + bytes > this.#bytesMax) return
+    this.#kept.set(name, { column, bytes, query })
+    this.#bytes += bytes
   }
 }
 

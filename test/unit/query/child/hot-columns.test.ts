@@ -96,13 +96,24 @@ test('what is kept has a budget, and the least recently used goes first', () => 
   const batch = sampleBatch(SCHEMA, ROWS)
   const bytes = columnBytes(present(batch.columns[0], 'a column'))
   const { columns, asked, run } = bridged(bytes * 2)
-  const [first, second, third] = run(1, [1, 2, 3])
-  if (first === undefined || second === undefined || third === undefined) throw new Error('three')
-  for (const source of [first, second, first, third, first, second]) columns.columns(source, [0])
-  expect(asked).toEqual(['1: 0/0', '1: 1/0', '1: 2/0', '1: 1/0'])
+  let query = 0
+  const read = (...keys: readonly number[]): void => {
+    for (const source of run(++query, keys)) columns.columns(source, [0])
+  }
+  read(1, 2)
+  read(1)
+  read(3)
+  read(1)
+  read(2)
+  expect(asked).toEqual(['1: 0/0', '1: 1/0', '3: 0/0', '5: 0/0'])
+  // More than there is room for: the first of them are there the next time.
+  asked.length = 0
+  read(4, 5, 6)
+  read(4, 5, 6)
+  expect(asked).toEqual(['6: 0/0', '6: 1/0', '6: 2/0', '7: 2/0'])
   expect(columns.bytes).toBe(bytes * 2)
   // A column that has no room alone is read and not kept.
-  columns.columns(first, [1])
+  for (const source of run(++query, [7])) columns.columns(source, [1])
   expect(columns.bytes).toBe(bytes * 2)
 })
 
