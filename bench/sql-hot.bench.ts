@@ -15,6 +15,7 @@ const COUNTS: Readonly<Record<Scale, number>> = { full: 5_000_000, quick: 500_00
 const TABLE = "DuckDB's own table"
 const GROUP_BY = 'group by event'
 const OUR_GROUP_BY = 'our group by event'
+const IN_PROCESS = 'ours, in a process'
 
 /** Times as ratios: a floor of 8 times as long is a ratio of an eighth. */
 const TARGETS: Readonly<Record<string, Readonly<Record<string, Target>>>> = {
@@ -36,6 +37,12 @@ export const sqlHot: Benchmark = {
     await using db = await Stratalog.memoryOnly({ maxMemoryBytes: '4GB' })
     const log = await db.createLog('events', { timeColumn: 'ts' })
     for (const batch of inBatches(records, APPEND_RECORDS)) await log.append(batch)
+    await using isolated = await Stratalog.open({
+      maxMemoryBytes: '4GB',
+      queryIsolation: 'process',
+    })
+    const isolatedLog = await isolated.createLog('events', { timeColumn: 'ts' })
+    for (const batch of inBatches(records, APPEND_RECORDS)) await isolatedLog.append(batch)
     await using table = await openDuckdbTable(records)
     const questions = queriesOver(records)
     const limit = readLimit(records)
@@ -51,6 +58,7 @@ export const sqlHot: Benchmark = {
         ours: ours(db, sql),
         peers: [
           tableContender(table.connection, sql),
+          { ...ours(isolated, sql), name: IN_PROCESS },
           ...(name === 'one percent by time'
             ? [beside(OUR_GROUP_BY, ours(db, groupBy), checksum)]
             : []),

@@ -14,6 +14,8 @@ const bundle = await rolldown({
     'cli/main': `${source}cli/main.ts`,
     // Threads and processes are started by a URL beside the file that starts them, so they lie beside the chunks.
     'chunks/query-worker': `${source}engine/workers/query-worker.ts`,
+    'chunks/query-bridge': `${source}engine/workers/query-bridge.ts`,
+    'chunks/query-process': `${source}engine/workers/query-process.ts`,
     'chunks/encode-worker': `${source}engine/workers/encode-worker.ts`,
     'chunks/parse-worker': `${source}engine/workers/parse-worker.ts`,
     'chunks/wal-worker': `${source}engine/workers/wal-worker.ts`,

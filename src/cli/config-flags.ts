@@ -136,6 +136,12 @@ const ENGINE_FLAGS: readonly ConfigFlag[] = [
     parse: duration,
   },
   {
+    path: 'queryIsolation',
+    flags: '--query-isolation <mode>',
+    text: 'where SQL runs',
+    choices: ['thread', 'process'],
+  },
+  {
     path: 'logLevel',
     flags: '--log-level <level>',
     text: 'what the engine says of itself',

@@ -10,6 +10,7 @@ import { parseArchiveUrl, parseSnapshotLocation } from '../storage/archive-url.t
 import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
 import type { AckLevel, EvictionPolicy, StorageMode } from '../format/manifest.ts'
 import type { SegmentFormat } from '../format/segment.ts'
+import type { QueryIsolation } from '../query/query-runner.ts'
 import { type ConfigProblem, configError } from './config-error.ts'
 
 /** A log's storage policy as the user writes it; what is left out takes its default. See docs/configuration.md. */
@@ -101,6 +102,11 @@ export interface StratalogOptions {
   readonly snapshotKeep?: number
   /** How old such a snapshot gets; the newest stays. Default: they stay. */
   readonly snapshotMaxAge?: Duration
+  /**
+   * Where SQL runs: in a thread of this process, which trusts who writes it, or in a process for each query that runs,
+   * with limits, so that one that crashes or swallows memory costs that query alone. Default `thread`.
+   */
+  readonly queryIsolation?: QueryIsolation
   /** The storage policy of logs that do not say otherwise. */
   readonly defaults?: StorageOptions
   readonly logLevel?: (typeof LOG_LEVELS)[number]
@@ -212,6 +218,7 @@ const engineEntries = {
   snapshotOnClose: v.optional(flag),
   snapshotKeep: v.optional(count),
   snapshotMaxAge: v.optional(positiveDuration),
+  queryIsolation: v.optional(oneOf(['thread', 'process'])),
   defaults: v.optional(storageSchema),
   logLevel: v.optional(oneOf(LOG_LEVELS)),
 }

@@ -491,9 +491,9 @@ function directoryQueries(
         ...registry.queried,
         store,
         cacheDirectory: access === 'write' ? `${dataDir}/${CACHE_DIRECTORY}` : null,
-        cacheBytes: cacheBudget(options.maxCacheBytes).segments,
       },
       ports,
+      options,
     )
   })
 }

@@ -2,14 +2,16 @@
 import type { LatestViews } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { LogFacts } from '../query/information-tables.ts'
-import { QueryRunner } from '../query/query-runner.ts'
+import { DEFAULT_QUERY_LIMITS, QueryRunner } from '../query/query-runner.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { cacheBudget } from './cache-budget.ts'
 import { ColdCache } from './cold-cache.ts'
+import type { StratalogOptions } from './config.ts'
 import { temporaryDirectory } from './host.ts'
 import type { EnginePorts } from './ports.ts'
 import type { QueryService } from './queries.ts'
+import { spawnQueryProcess } from './workers/spawn-query-process.ts'
 import { spawnQueryWorker } from './workers/spawn-query-worker.ts'
 
 export interface QueriedLogs {
@@ -22,37 +24,42 @@ export interface QueriedLogs {
   readonly store: ObjectStore | null
   /** Where copies of archived segments stay; null for a directory that goes away on closing. */
   readonly cacheDirectory: string | null
-  /** Disk that they may take; the default where it is left out. */
-  readonly cacheBytes?: number
 }
 
+/** The keys of the configuration that queries go by. */
+export type QuerySettings = Pick<StratalogOptions, 'maxCacheBytes' | 'queryIsolation'>
+
 export function openQueries(
-  { viewOf, hasLog, logFacts, latest, store, cacheDirectory, cacheBytes }: QueriedLogs,
+  { viewOf, hasLog, logFacts, latest, store, cacheDirectory }: QueriedLogs,
   { clock, logger }: EnginePorts,
+  { maxCacheBytes, queryIsolation: isolation = 'thread' }: QuerySettings = {},
 ): QueryService {
   const fileSystem = new NodeFileSystem()
   const cache = new ColdCache({
     fileSystem,
     store,
-    bytesMax: cacheBytes ?? cacheBudget().segments,
+    bytesMax: cacheBudget(maxCacheBytes).segments,
     directory: async () => {
       if (cacheDirectory !== null) return { path: cacheDirectory, dispose: async () => {} }
       const path = await temporaryDirectory()
       return { path, dispose: () => fileSystem.removeDirectory(path) }
     },
   })
-  const runner = new QueryRunner({
-    clock,
-    logger: logger.child('query'),
-    viewOf,
-    hasLog,
-    logFacts,
-    // Those who know of snapshots say so with each query.
-    snapshots: () => Promise.resolve([]),
-    latestOf: (view, signal) => latest.select(view, signal),
-    spawn: spawnQueryWorker,
-    segmentPath: (source) => cache.acquire(source),
-  })
+  const runner = new QueryRunner(
+    {
+      clock,
+      logger: logger.child('query'),
+      viewOf,
+      hasLog,
+      logFacts,
+      // Those who know of snapshots say so with each query.
+      snapshots: () => Promise.resolve([]),
+      latestOf: (view, signal) => latest.select(view, signal),
+      spawn: isolation === 'thread' ? spawnQueryWorker : spawnQueryProcess,
+      segmentPath: (source) => cache.acquire(source),
+    },
+    { ...DEFAULT_QUERY_LIMITS, isolation },
+  )
   return {
     query: (sql, parameters, options) => runner.query(sql, parameters, options),
     close: async () => {

@@ -26,8 +26,10 @@ export function addHotSources(
     batch.retain()
     leases.push(batch)
     const { min: timeMin, max: timeMax } = batch.time
-    for (const { start, end } of ranges)
-      sources.push({ tier: 'memory', batch: batch.view(start, end), timeMin, timeMax })
+    for (const { start, end } of ranges) {
+      const isSealed = batch.isSealed && end - start === batch.length
+      sources.push({ tier: 'memory', batch: batch.view(start, end), timeMin, timeMax, isSealed })
+    }
   }
 }
 

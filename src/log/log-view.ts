@@ -55,6 +55,8 @@ export interface MemorySource {
   /** Event times of its records lie within these, in whole ms, both inclusive; absent where they are not known. */
   readonly timeMin?: number
   readonly timeMax?: number
+  /** The same object comes again with the next view, and its records never change. */
+  readonly isSealed?: boolean
 }
 
 /** Offsets `[from, to)` of one segment, read from the copy in `tier`. */

@@ -4,6 +4,7 @@ import {
   type SnapshotFacts,
   informationTables,
 } from './information-tables.ts'
+import { batchKey } from './batch-key.ts'
 import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
 import { damageOf } from '../log/segment-damage.ts'
@@ -252,8 +253,10 @@ export class PinnedTables {
     const { partition, source } = pinned
     const id = sourceId(logId, partition, source)
     const live = pinned.live === undefined ? {} : { live: pinned.live }
-    if (source.tier === 'memory')
-      return { kind: 'batch', id, partition, batch: source.batch, ...live }
+    if (source.tier === 'memory') {
+      const key = source.isSealed === true ? { key: batchKey(source.batch) } : {}
+      return { kind: 'batch', id, partition, batch: source.batch, ...key, ...live }
+    }
     const { from, to, bytes } = source
     const own = this.#path(source)
     const tier = own === null ? (source.fallback?.tier ?? source.tier) : source.tier

@@ -10,7 +10,7 @@ import type { ErrorCode } from '../base/errors.ts'
 import type { ColumnData } from '../format/column.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
-import type { ColumnType } from '../format/schema.ts'
+import type { ColumnType, Schema } from '../format/schema.ts'
 import type { OffsetBits } from '../log/offset-set.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import type { TableColumn } from './table-columns.ts'
@@ -42,7 +42,24 @@ export interface BatchSource {
   readonly id: string
   readonly partition: number
   readonly batch: RecordBatch
+  /** Of records that never change: equal keys, equal records, in every query. */
+  readonly key?: number
   /** Which of them are the newest of their keys; absent where all records are read. */
+  readonly live?: OffsetBits
+}
+
+/** A batch that is named and not sent; see child/child-protocol.ts. */
+export interface RemoteBatchSource {
+  readonly kind: 'remote'
+  readonly id: string
+  readonly partition: number
+  readonly query: number
+  /** Among the batches of the query. */
+  readonly reference: number
+  readonly key?: number
+  readonly schema: Schema
+  readonly baseOffset: number
+  readonly length: number
   readonly live?: OffsetBits
 }
 
@@ -60,7 +77,7 @@ export interface SegmentFileSource {
   readonly live?: OffsetBits
 }
 
-export type ScanSource = BatchSource | SegmentFileSource
+export type ScanSource = BatchSource | RemoteBatchSource | SegmentFileSource
 
 export type ToWorker =
   | { readonly kind: 'open'; readonly options: DatabaseOptions }
@@ -147,4 +164,6 @@ export interface WorkerChannel extends Channel<FromWorker, ToWorker> {
   /** Whether the worker keeps the process alive. */
   setActive(isActive: boolean): void
   terminate(): Promise<void>
+  /** Ends it at once, whatever DuckDB does; null where that would take this process with it. */
+  readonly kill: (() => void) | null
 }

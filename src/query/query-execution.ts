@@ -31,6 +31,9 @@ const WINDOW_BYTES = 8 * 1024 * 1024
 /** An interrupt that meets DuckDB between two calls is lost, so it is repeated until the query has ended. */
 const CANCEL_INTERVAL_MS = 50
 
+/** A query in a process of its own that goes on after so many is ended with its process. */
+const CANCELS_MAX = 2
+
 interface ReceivedChunk {
   readonly chunk: ResultChunk
   readonly bytes: number
@@ -263,11 +266,13 @@ export class QueryExecution implements QueryListener, ResultSource {
     this.#worker.post(message)
   }
 
-  #postCancel(): void {
+  #postCancel(sent = 0): void {
     if (this.#isEnded) return
+    if (sent >= CANCELS_MAX) this.#worker?.kill()
     this.#post({ kind: 'cancel', query: this.#id })
+    const again = (): void => this.#postCancel(sent + 1)
     this.#cancelTimer?.cancel()
-    this.#cancelTimer = this.#ports.clock.setTimer(CANCEL_INTERVAL_MS, () => this.#postCancel())
+    this.#cancelTimer = this.#ports.clock.setTimer(CANCEL_INTERVAL_MS, again)
   }
 
   #end(done: Extract<QueryMessage, { readonly kind: 'done' }> | null = null): void {

@@ -1,11 +1,10 @@
 /** The worker's side of every query: takes main's messages, runs sessions, answers. It lives as long as its worker. */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
-import type { SyncFileSystem } from '../storage/file-system.ts'
 import { Database } from './database.ts'
 import type { Channel, FromWorker, ResultChunk, ToWorker, WorkerError } from './protocol.ts'
 import { QuerySession } from './query-session.ts'
 import { statementError } from './statement.ts'
-import { ScanTables } from './table-scan.ts'
+import { type ScanStores, ScanTables } from './table-scan.ts'
 import { TextArenaPool } from './text-arena.ts'
 
 type BindMessage = Extract<ToWorker, { readonly kind: 'bind' }>
@@ -24,7 +23,7 @@ interface RunningQuery {
 
 export class QueryHost {
   readonly #channel: Channel<ToWorker, FromWorker>
-  readonly #files: SyncFileSystem
+  readonly #stores: ScanStores
   readonly #queries = new Map<number, RunningQuery>()
   #scanTables: ScanTables | null = null
   #database: Promise<Database> | null = null
@@ -32,16 +31,20 @@ export class QueryHost {
   /** What ends every query, once something failed that nobody was there to catch. */
   #failure: StratalogError | null = null
 
-  constructor(channel: Channel<ToWorker, FromWorker>, files: SyncFileSystem) {
+  constructor(channel: Channel<ToWorker, FromWorker>, stores: ScanStores) {
     this.#channel = channel
-    this.#files = files
+    this.#stores = stores
     channel.onMessage((message) => this.#receive(message))
   }
 
   #receive(message: ToWorker): void {
     switch (message.kind) {
       case 'open':
-        this.#scanTables = new ScanTables(this.#files, new TextArenaPool(), message.options.threads)
+        this.#scanTables = new ScanTables(
+          this.#stores,
+          new TextArenaPool(),
+          message.options.threads,
+        )
         this.#database = Database.open(message.options, this.#scanTables)
         // Whoever uses it sees the failure.
         this.#database.catch(() => {})

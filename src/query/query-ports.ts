@@ -4,7 +4,7 @@ import type { Logger } from '../base/logger.ts'
 import type { LatestOffsets } from '../log/latest-views.ts'
 import type { LogView, SegmentSource } from '../log/log-view.ts'
 import type { LogFacts, SnapshotFacts } from './information-tables.ts'
-import type { WorkerChannel } from './protocol.ts'
+import type { DatabaseOptions, WorkerChannel } from './protocol.ts'
 
 /** A local file that holds exactly the bytes of a segment. */
 export interface LocalSegment {
@@ -30,8 +30,8 @@ export interface QueryPorts {
   readonly snapshots: () => Promise<readonly SnapshotFacts[]>
   /** The newest record of each key in a pinned view. @throws StratalogError as `LatestViews.select`. */
   readonly latestOf: (view: LogView, signal: AbortSignal) => Promise<LatestOffsets>
-  /** Starts a worker that runs a QueryHost. */
-  readonly spawn: () => WorkerChannel
+  /** Starts a worker, or a process, that runs a QueryHost. */
+  readonly spawn: (options: DatabaseOptions) => WorkerChannel
   /** A local file for a segment whose `bytes.path` is null, or damaged while there is a fallback. */
   readonly segmentPath: (source: SegmentSource, signal: AbortSignal) => Promise<LocalSegment>
 }

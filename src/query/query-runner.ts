@@ -1,6 +1,6 @@
 /**
- * SQL over all tiers: the main thread's side. DuckDB runs in a worker; this side pins views, prunes and fetches
- * segments, bounds how many queries run, and ends those that are aborted, late or left.
+ * SQL over all tiers: the main thread's side. DuckDB runs in a worker, or in processes; this side pins views, prunes
+ * and fetches segments, bounds how many queries run, and ends those that are aborted, late or left.
  *
  * Every query sees one consistent state: the views of all its logs are pinned in one synchronous stretch, and released
  * only after the worker said that DuckDB is done with them.
@@ -11,9 +11,13 @@ import type { QueryPorts } from './query-ports.ts'
 import type { QueryResult } from './query-result.ts'
 import { QueryExecution } from './query-execution.ts'
 import { QuerySlots } from './query-slots.ts'
-import { QueryWorker } from './query-worker.ts'
+import { QueryWorkers } from './query-workers.ts'
+
+/** Where DuckDB runs: in a thread of this process, or for each query that runs in a process of its own. */
+export type QueryIsolation = 'thread' | 'process'
 
 export interface QueryLimits extends DatabaseOptions {
+  readonly isolation: QueryIsolation
   /** Queries that execute at once; each holds a thread of the process's pool. */
   readonly concurrencyMax: number
   /** Queries that wait for their turn. */
@@ -22,6 +26,7 @@ export interface QueryLimits extends DatabaseOptions {
 }
 
 export const DEFAULT_QUERY_LIMITS: QueryLimits = {
+  isolation: 'thread',
   threads: 2,
   memoryBytesMax: 1024 ** 3,
   concurrencyMax: 2,
@@ -47,12 +52,13 @@ export class QueryRunner {
   readonly #running = new Set<QueryExecution>()
   /** Files that queries found damaged while the archive has their segments. */
   readonly #damaged = new Set<string>()
-  #worker: QueryWorker | null = null
+  readonly #workers: QueryWorkers
   #isClosed = false
 
   constructor(ports: QueryPorts, limits: QueryLimits = DEFAULT_QUERY_LIMITS) {
     this.#ports = ports
     this.#limits = limits
+    this.#workers = new QueryWorkers(ports, limits, limits.isolation === 'thread')
     this.#slots = new QuerySlots(limits.concurrencyMax, limits.queueMax)
   }
 
@@ -85,7 +91,10 @@ export class QueryRunner {
     )
     this.#running.add(execution)
     void execution.settled.then(() => this.#running.delete(execution))
-    return execution.start(this.#slots, () => this.#openWorker())
+    return execution.start(this.#slots, () => {
+      if (this.#isClosed) throw closed()
+      return this.#workers.open()
+    })
   }
 
   /** Ends every query, waits until DuckDB has let go, and stops the worker. */
@@ -93,21 +102,7 @@ export class QueryRunner {
     this.#isClosed = true
     const running = [...this.#running]
     await Promise.all(running.map((execution) => execution.cancel(closed())))
-    await this.#worker?.close()
-    this.#worker = null
-  }
-
-  #openWorker(): QueryWorker {
-    if (this.#isClosed) throw closed()
-    if (this.#worker === null || this.#worker.hasExited) {
-      this.#worker = new QueryWorker(
-        this.#ports.spawn(),
-        this.#ports.clock,
-        this.#ports.logger,
-        this.#limits,
-      )
-    }
-    return this.#worker
+    await this.#workers.close()
   }
 }
 

@@ -1,6 +1,6 @@
 /** The main thread's hold of one worker: numbers queries, routes its answers, and notices when it dies. */
 import type { Clock } from '../base/clock.ts'
-import { StratalogError } from '../base/errors.ts'
+import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { DatabaseOptions, FromWorker, ToWorker, WorkerChannel } from './protocol.ts'
 
@@ -23,6 +23,7 @@ export class QueryWorker {
   readonly #listeners = new Map<number, QueryListener>()
   #nextQuery = 1
   #hasExited = false
+  #isKilled = false
   #onClosed: () => void = () => {}
 
   constructor(channel: WorkerChannel, clock: Clock, logger: Logger, options: DatabaseOptions) {
@@ -38,6 +39,10 @@ export class QueryWorker {
 
   get hasExited(): boolean {
     return this.#hasExited
+  }
+
+  get isBusy(): boolean {
+    return this.#listeners.size > 0
   }
 
   /** A number for a query whose messages go to `listener`, until `forget`. */
@@ -57,12 +62,25 @@ export class QueryWorker {
     if (!this.#hasExited) this.#channel.post(message)
   }
 
+  /** Ends a process whose query does not end; whoever listens is told when it is gone. A thread goes on. */
+  kill(): void {
+    if (this.#hasExited || this.#isKilled || this.#channel.kill === null) return
+    this.#isKilled = true
+    this.#logger.warn('a query did not end when it was told to: its process is killed', {})
+    this.#channel.kill()
+  }
+
   /**
    * Stops the worker; no query may be running. Terminating a worker inside a call into DuckDB aborts the process, so
    * one that does not answer is left to end with it.
    */
   async close(): Promise<void> {
     if (this.#hasExited) return
+    if (this.#channel.kill !== null) {
+      this.#hasExited = true
+      await this.#channel.terminate()
+      return
+    }
     const isClosed = await new Promise<boolean>((resolve) => {
       const timer = this.#clock.setTimer(CLOSE_TIMEOUT_MS, () => resolve(false))
       this.#onClosed = () => {
@@ -89,13 +107,18 @@ export class QueryWorker {
   #exited(cause: Error | null): void {
     if (this.#hasExited) return
     this.#hasExited = true
-    this.#logger.error('the query worker ended by itself', { error: cause?.message })
-    const error = new StratalogError(
-      'query_failed',
-      'The query worker ended by itself.',
-      cause === null ? {} : { cause },
-    )
+    if (!this.#isKilled)
+      this.#logger.error('the query worker ended by itself', { error: cause?.message })
+    const error = isStratalogError(cause) ? cause : endedByItself(cause)
     for (const listener of [...this.#listeners.values()]) listener.lost(error)
     this.#onClosed()
   }
+}
+
+function endedByItself(cause: Error | null): StratalogError {
+  return new StratalogError(
+    'query_failed',
+    'The query worker ended by itself.',
+    cause === null ? {} : { cause },
+  )
 }

@@ -10,11 +10,12 @@ import { castColumn } from '../format/column-values.ts'
 import type { Tier } from '../format/manifest.ts'
 import { type Field, type Schema, fieldIndex } from '../format/schema.ts'
 import type { BatchFacts } from '../format/segment.ts'
-import { endOffset } from '../format/record-batch.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
 import { OffsetSet } from '../log/offset-set.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
-import type { BatchSource, ScanSource, SegmentFileSource } from './protocol.ts'
+import type { BatchSource, RemoteBatchSource, ScanSource, SegmentFileSource } from './protocol.ts'
 import { isNeeded, timeRange } from './prune.ts'
+import type { RemoteColumns } from './remote-columns.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import { SegmentFile } from './segment-file.ts'
 import type { TableColumn } from './table-columns.ts'
@@ -39,6 +40,8 @@ export interface ScanBlock {
 
 export interface BlockRequest {
   readonly files: SyncFileSystem
+  /** Null where no source is remote. */
+  readonly remote: RemoteColumns | null
   readonly sources: readonly ScanSource[]
   readonly fields: readonly Field[]
   readonly columns: readonly TableColumn[]
@@ -47,13 +50,29 @@ export interface BlockRequest {
 
 export function* scanBlocks(request: BlockRequest): Generator<ScanBlock, void, undefined> {
   for (const source of request.sources) {
-    if (source.kind === 'batch') yield batchBlock(source, request.fields)
-    else yield* segmentBlocks(source, request)
+    if (source.kind === 'segment') yield* segmentBlocks(source, request)
+    else if (source.kind === 'batch') yield batchBlock(source, source.batch, request.fields)
+    else yield batchBlock(source, fetched(source, request), request.fields)
   }
 }
 
-function batchBlock(source: BatchSource, fields: readonly Field[]): ScanBlock {
-  const { batch } = source
+/** Records of a batch, of which only the columns in `columns` are there. */
+type BatchColumns = Pick<RecordBatch, 'schema' | 'baseOffset' | 'length' | 'columns'>
+
+/** A batch with the wanted columns only. */
+function fetched(source: RemoteBatchSource, { fields, remote }: BlockRequest): BatchColumns {
+  const { schema, baseOffset, length } = source
+  const wanted = schema.fields.filter((known) => fields.some(({ name }) => name === known.name))
+  const positions = wanted.map(({ name }) => fieldIndex(schema, name))
+  const columns = present(remote, 'where batches come from').columns(source, positions)
+  return { schema: { ...schema, fields: wanted }, baseOffset, length, columns }
+}
+
+function batchBlock(
+  source: BatchSource | RemoteBatchSource,
+  batch: BatchColumns,
+  fields: readonly Field[],
+): ScanBlock {
   const columns = fields.map((field) => conformed(batch.schema, batch.columns, field))
   return {
     id: source.id,
@@ -67,7 +86,7 @@ function batchBlock(source: BatchSource, fields: readonly Field[]): ScanBlock {
     live:
       source.live === undefined
         ? null
-        : OffsetSet.of(source.live).bitmap(batch.baseOffset, endOffset(batch)),
+        : OffsetSet.of(source.live).bitmap(batch.baseOffset, batch.baseOffset + batch.length),
   }
 }
 

@@ -18,6 +18,7 @@ import type { Field } from '../format/schema.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import { toDuckDBType } from './duckdb-types.ts'
 import type { ScanSource, TierReads } from './protocol.ts'
+import type { RemoteColumns } from './remote-columns.ts'
 import { type ScanBlock, scanBlocks } from './scan-blocks.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import { type TableColumn, sqlColumnType } from './table-columns.ts'
@@ -36,6 +37,12 @@ import {
 } from './vector-writer.ts'
 
 export const SCAN_FUNCTION = 'stratalog_scan'
+
+/** Where records come from that were not sent with their query. */
+export interface ScanStores {
+  readonly files: SyncFileSystem
+  readonly remote: RemoteColumns | null
+}
 
 /** A table while its statement is planned and runs. */
 export interface ScanTable {
@@ -78,12 +85,12 @@ export class ScanReport {
 export class ScanTables {
   readonly #tables = new Map<string, ScanTable>()
   readonly #scans = new Map<string, Set<Scan>>()
-  readonly #files: SyncFileSystem
+  readonly #stores: ScanStores
   readonly #arenas: TextArenaPool
   readonly #threads: number
 
-  constructor(files: SyncFileSystem, arenas: TextArenaPool, threads: number) {
-    this.#files = files
+  constructor(stores: ScanStores, arenas: TextArenaPool, threads: number) {
+    this.#stores = stores
     this.#arenas = arenas
     this.#threads = threads
   }
@@ -123,7 +130,7 @@ export class ScanTables {
       initFunction: (info) => {
         const { id } = info.bindData as { id: string }
         const table = present(this.#tables.get(id), 'a bound table')
-        const scan = new Scan(table, info.getColumnIndexes(), this.#files, this.#arenas)
+        const scan = new Scan(table, info.getColumnIndexes(), this.#stores, this.#arenas)
         const scans = this.#scans.get(id) ?? new Set()
         this.#scans.set(id, scans.add(scan))
         info.setMaxThreads(this.#threads)
@@ -167,7 +174,7 @@ class Scan {
   constructor(
     table: ScanTable,
     columnIndexes: readonly number[],
-    files: SyncFileSystem,
+    stores: ScanStores,
     arenas: TextArenaPool,
   ) {
     this.#table = table
@@ -175,7 +182,7 @@ class Scan {
     this.#fields = distinctFields(this.#projected)
     this.#references = new TextReferences(arenas)
     const { sources, columns, bounds } = table
-    this.#blocks = scanBlocks({ files, sources, fields: this.#fields, columns, bounds })
+    this.#blocks = scanBlocks({ ...stores, sources, fields: this.#fields, columns, bounds })
   }
 
   /** Fills DuckDB's next chunk; an empty one says that there is no more. */

@@ -266,3 +266,9 @@ test('a server without files says so where they are asked for', async () => {
   expect(await failure('snapshot', 'diff', 'a', 'b', ...url)).toEqual([2, 'argument_invalid'])
   expect(await failure('tier', 'collect', ...url)).toEqual([2, 'argument_invalid'])
 })
+
+test('a query that cannot be interrupted ends at its deadline, and the server goes on', async () => {
+  const deaf = "SELECT levenshtein(repeat('x', 1000000), repeat('y', 1000000))"
+  expect(await failure('sql', deaf, '--timeout', '500ms', ...there)).toEqual([130, 'timeout'])
+  expect(await rowsOf('SELECT 1 AS one')).toEqual([[1]])
+})

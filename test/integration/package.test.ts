@@ -69,6 +69,23 @@ describe('the installed package', () => {
     expect(answer).toEqual([{ n: 2, m: 8 }])
   })
 
+  test('answers SQL in a process of its own', () => {
+    const answer = runModule('process.js', [
+      "import { Stratalog } from 'stratalog'",
+      "const db = await Stratalog.open({ queryIsolation: 'process' })",
+      "const clicks = await db.createLog('clicks')",
+      "await clicks.append([{ user: 7, event: 'view' }, { user: 8, event: 'pay' }])",
+      "const result = await db.query('SELECT event, max(user)::INTEGER AS m FROM clicks GROUP BY event ORDER BY m')",
+      'const rows = await result.toArray()',
+      'await db.close()',
+      'process.stdout.write(JSON.stringify(rows))',
+    ])
+    expect(answer).toEqual([
+      { event: 'view', m: 7 },
+      { event: 'pay', m: 8 },
+    ])
+  })
+
   test('runs its WAL worker: what was acknowledged on disk is there after opening again', () => {
     const answer = runModule('durable.js', [
       "import { Stratalog } from 'stratalog'",

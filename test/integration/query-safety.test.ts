@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn as spawnChild } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,7 +9,7 @@ import { fieldIndex } from '../../src/format/schema.ts'
 import { blockRanges, parseSegmentTail } from '../../src/format/segment-reader.ts'
 import type { ToWorker } from '../../src/query/protocol.ts'
 import { expectError } from '../support/expect-error.ts'
-import { type SampleLog, sampleLog, sampleRunner } from '../support/query-logs.ts'
+import { ISOLATIONS, type SampleLog, sampleLog, sampleRunner } from '../support/query-logs.ts'
 import { repositoryRoot } from '../support/repository.ts'
 import { sampleBatch, sampleSchema } from '../support/sample-batches.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -47,8 +47,8 @@ async function damage(log: SampleLog, index: number, column: string): Promise<vo
 const ENDLESS =
   'SELECT count(*) FROM clicks a, clicks b, clicks c, clicks d WHERE a.id + b.id + c.id + d.id = 7'
 
-test('statements that do not only read are refused', async () => {
-  const { runner } = sampleRunner([await clicks()])
+test.each(ISOLATIONS)('%s: statements that do not only read are refused', async (isolation) => {
+  const { runner } = sampleRunner([await clicks()], { isolation })
   const directory = await mkdtemp(join(tmpdir(), 'stratalog-hostile-'))
   const file = join(directory, 'secret.csv')
   await writeFile(file, 'a,b\n1,2\n')
@@ -97,8 +97,8 @@ test('statements that do not only read are refused', async () => {
   ])
 })
 
-test('a statement that is wrong says where', async () => {
-  const { runner } = sampleRunner([await clicks()])
+test.each(ISOLATIONS)('%s: a statement that is wrong says where', async (isolation) => {
+  const { runner } = sampleRunner([await clicks()], { isolation })
   const syntax = await expectError(
     runner.query('SELECT id\nFROM clicks WHER id > 1'),
     'query_invalid',
@@ -112,16 +112,16 @@ test('a statement that is wrong says where', async () => {
   await expectError(runner.query("SELECT 'a'::INTEGER"), 'query_invalid')
 })
 
-test('a log that is not there is not found', async () => {
-  const { runner } = sampleRunner([await clicks()])
+test.each(ISOLATIONS)('%s: a log that is not there is not found', async (isolation) => {
+  const { runner } = sampleRunner([await clicks()], { isolation })
   const error = await expectError(runner.query('SELECT * FROM clikcs'), 'log_not_found')
   expect(error.message).toMatch(/clikcs/)
   await expectError(runner.query('SELECT * FROM "clikcs$hot"'), 'log_not_found')
 })
 
-test('more rows than allowed end the query', async () => {
+test.each(ISOLATIONS)('%s: more rows than allowed end the query', async (isolation) => {
   const log = await clicks()
-  const { runner } = sampleRunner([log])
+  const { runner } = sampleRunner([log], { isolation })
   const result = await runner.query('SELECT * FROM clicks', [], { maxRows: 100 })
   const error = await expectError(result.toArray(), 'query_limit')
   expect(error.details).toEqual({ maxRows: 100 })
@@ -131,77 +131,92 @@ test('more rows than allowed end the query', async () => {
   expect(log.releases).toBe(log.pins)
 })
 
-test('a signal ends a query at any time, and others go on', async () => {
-  const log = await clicks()
-  const { runner } = sampleRunner([log])
-  const aborted = AbortSignal.abort()
-  await expectError(runner.query('SELECT 1', [], { signal: aborted }), 'aborted')
-  for (const delayMs of [0, 1, 5, 20, 100]) {
-    await expectError(
-      runner.query(ENDLESS, [], { signal: AbortSignal.timeout(delayMs) }),
-      'aborted',
+test.each(ISOLATIONS)(
+  '%s: a signal ends a query at any time, and others go on',
+  async (isolation) => {
+    const log = await clicks()
+    const { runner } = sampleRunner([log], { isolation })
+    const aborted = AbortSignal.abort()
+    await expectError(runner.query('SELECT 1', [], { signal: aborted }), 'aborted')
+    for (const delayMs of [0, 1, 5, 20, 100]) {
+      await expectError(
+        runner.query(ENDLESS, [], { signal: AbortSignal.timeout(delayMs) }),
+        'aborted',
+      )
+    }
+    expect(log.releases).toBe(log.pins)
+    expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([
+      { n: 5000 },
+    ])
+  },
+)
+
+test.each(ISOLATIONS)(
+  '%s: a deadline ends a query, also one that waits for its turn or for its reader',
+  async (isolation) => {
+    const log = await clicks()
+    const { runner } = sampleRunner([log], { isolation, concurrencyMax: 1 })
+    const running = runner.query(ENDLESS, [], { timeoutMs: 500 })
+    const waiting = runner.query('SELECT 1', [], { timeoutMs: 100 })
+    await expectError(waiting, 'timeout')
+    await expectError(running, 'timeout')
+    const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b', [], {
+      timeoutMs: 500,
+    })
+    await expectError(unread.stats, 'timeout')
+    await expectError(unread.toArray(), 'timeout')
+    expect(log.releases).toBe(log.pins)
+  },
+)
+
+test.each(ISOLATIONS)(
+  '%s: no more queries run at once than allowed, and the rest take their turn',
+  async (isolation) => {
+    const log = await clicks()
+    const { runner } = sampleRunner([log], { isolation, concurrencyMax: 2, queueMax: 3 })
+    const slow = [1, 2].map(() => runner.query(ENDLESS, [], { timeoutMs: 800 }))
+    const queued = [1, 2, 3].map((n) => runner.query(`SELECT ${n} AS n`))
+    await expectError(runner.query('SELECT 4'), 'queue_full')
+    await Promise.all(slow.map((query) => expectError(query, 'timeout')))
+    const rows = await Promise.all(queued.map(async (query) => (await query).toArray()))
+    expect(rows.flat()).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }])
+  },
+)
+
+test.each(ISOLATIONS)(
+  '%s: queries that run side by side see their own tables',
+  async (isolation) => {
+    const { runner } = sampleRunner([await clicks()], { isolation })
+    const counts = await Promise.all(
+      Array.from({ length: 20 }, async (_, index) => {
+        const result = await runner.query('SELECT count(*) AS n FROM clicks WHERE id < $1', [
+          index * 100,
+        ])
+        return (await result.toArray())[0]?.['n']
+      }),
     )
-  }
-  expect(log.releases).toBe(log.pins)
-  expect(await (await runner.query('SELECT count(*) AS n FROM clicks')).toArray()).toEqual([
-    { n: 5000 },
-  ])
-})
+    expect(counts).toEqual(Array.from({ length: 20 }, (_, index) => index * 100))
+  },
+)
 
-test('a deadline ends a query, also one that waits for its turn or for its reader', async () => {
-  const log = await clicks()
-  const { runner } = sampleRunner([log], { concurrencyMax: 1 })
-  const running = runner.query(ENDLESS, [], { timeoutMs: 500 })
-  const waiting = runner.query('SELECT 1', [], { timeoutMs: 100 })
-  await expectError(waiting, 'timeout')
-  await expectError(running, 'timeout')
-  const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b', [], {
-    timeoutMs: 500,
-  })
-  await expectError(unread.stats, 'timeout')
-  await expectError(unread.toArray(), 'timeout')
-  expect(log.releases).toBe(log.pins)
-})
+test.each(ISOLATIONS)(
+  '%s: closing in the middle of queries ends them and does not hang',
+  async (isolation) => {
+    const log = await clicks()
+    const { runner } = sampleRunner([log], { isolation, concurrencyMax: 3 })
+    // Left unread with a full window: DuckDB's tasks rest in the middle of a scan.
+    const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b')
+    const queries = [1, 2, 3].map(() => runner.query(ENDLESS))
+    const failures = Promise.all(queries.map((query) => expectError(query, 'engine_closed')))
+    await runner.close()
+    await failures
+    await expectError(unread.toArray(), 'engine_closed')
+    await expectError(runner.query('SELECT 1'), 'engine_closed')
+    expect(log.releases).toBe(log.pins)
+  },
+)
 
-test('no more queries run at once than allowed, and the rest take their turn', async () => {
-  const log = await clicks()
-  const { runner } = sampleRunner([log], { concurrencyMax: 2, queueMax: 3 })
-  const slow = [1, 2].map(() => runner.query(ENDLESS, [], { timeoutMs: 800 }))
-  const queued = [1, 2, 3].map((n) => runner.query(`SELECT ${n} AS n`))
-  await expectError(runner.query('SELECT 4'), 'queue_full')
-  await Promise.all(slow.map((query) => expectError(query, 'timeout')))
-  const rows = await Promise.all(queued.map(async (query) => (await query).toArray()))
-  expect(rows.flat()).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }])
-})
-
-test('queries that run side by side see their own tables', async () => {
-  const { runner } = sampleRunner([await clicks()])
-  const counts = await Promise.all(
-    Array.from({ length: 20 }, async (_, index) => {
-      const result = await runner.query('SELECT count(*) AS n FROM clicks WHERE id < $1', [
-        index * 100,
-      ])
-      return (await result.toArray())[0]?.['n']
-    }),
-  )
-  expect(counts).toEqual(Array.from({ length: 20 }, (_, index) => index * 100))
-})
-
-test('closing in the middle of queries ends them and does not hang', async () => {
-  const log = await clicks()
-  const { runner } = sampleRunner([log], { concurrencyMax: 3 })
-  // Left unread with a full window: DuckDB's tasks rest in the middle of a scan.
-  const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b')
-  const queries = [1, 2, 3].map(() => runner.query(ENDLESS))
-  const failures = Promise.all(queries.map((query) => expectError(query, 'engine_closed')))
-  await runner.close()
-  await failures
-  await expectError(unread.toArray(), 'engine_closed')
-  await expectError(runner.query('SELECT 1'), 'engine_closed')
-  expect(log.releases).toBe(log.pins)
-})
-
-test('a worker that dies in the middle of a query ends it, and not the process', async () => {
+test('a thread that dies in the middle of a query ends it, and not the process', async () => {
   const log = await clicks()
   const { runner, channels } = sampleRunner([log])
   const unread = await runner.query('SELECT a.id, a.name FROM clicks a, clicks b')
@@ -223,26 +238,32 @@ test('a worker that dies in the middle of a query ends it, and not the process',
   expect(await (await runner.query('SELECT 1 AS one')).toArray()).toEqual([{ one: 1 }])
 })
 
-test('a damaged segment is named and never read as rows', async () => {
-  const log = await clicks('disk')
-  await damage(log, 0, 'id')
-  const { runner } = sampleRunner([log])
-  await expectError(runner.query('SELECT sum(id) FROM clicks'), 'segment_corrupt')
-})
+test.each(ISOLATIONS)(
+  '%s: a damaged segment is named and never read as rows',
+  async (isolation) => {
+    const log = await clicks('disk')
+    await damage(log, 0, 'id')
+    const { runner } = sampleRunner([log], { isolation })
+    await expectError(runner.query('SELECT sum(id) FROM clicks'), 'segment_corrupt')
+  },
+)
 
-test('a query that fails after its first rows fails, and says why', async () => {
-  const { runner } = sampleRunner([await clicks()])
-  const sql = (limit: string) =>
-    `SELECT a.name || b.name AS names, CASE WHEN a.id = 4999 THEN error('no ' || ${limit}) ELSE b.id END AS id
+test.each(ISOLATIONS)(
+  '%s: a query that fails after its first rows fails, and says why',
+  async (isolation) => {
+    const { runner } = sampleRunner([await clicks()], { isolation })
+    const sql = (limit: string) =>
+      `SELECT a.name || b.name AS names, CASE WHEN a.id = 4999 THEN error('no ' || ${limit}) ELSE b.id END AS id
      FROM clicks a, clicks b WHERE b.id < ${limit}`
-  const error = await expectError(
-    runner.query(sql('$1::INTEGER'), [40]).then((result) => result.toArray()),
-    'query_invalid',
-  )
-  expect(error.message).toMatch(/no 40/)
-})
+    const error = await expectError(
+      runner.query(sql('$1::INTEGER'), [40]).then((result) => result.toArray()),
+      'query_invalid',
+    )
+    expect(error.message).toMatch(/no 40/)
+  },
+)
 
-test('damage in the middle of a result is not its end', async () => {
+test.each(ISOLATIONS)('%s: damage in the middle of a result is not its end', async (isolation) => {
   const rows = Array.from({ length: 60_000 }, (_, id) => ({
     id,
     name: `a rather long name that is another in every row: ${id}`,
@@ -257,31 +278,39 @@ test('damage in the middle of a result is not its end', async () => {
     ],
   ])
   await damage(log, 1, 'name')
-  const { runner } = sampleRunner([log])
+  const { runner } = sampleRunner([log], { isolation })
   const result = await runner.query(`SELECT ${Array(8).fill('name').join(', ')} FROM clicks`)
   await expectError(result.toArray(), 'segment_corrupt')
   await expectError(result.stats, 'segment_corrupt')
 })
 
-test('a process that exits in the middle of a query does not hang', async () => {
-  const script = `
+test.each(ISOLATIONS)(
+  '%s: a process that exits in the middle of a query does not hang',
+  async (isolation) => {
+    const [spawn, module] = {
+      thread: ['spawnQueryWorker', 'spawn-query-worker'],
+      process: ['spawnQueryProcess', 'spawn-query-process'],
+    }[isolation]
+    const script = `
     import { QueryRunner } from '${sourceUrl('query/query-runner.ts')}'
-    import { spawnQueryWorker } from '${sourceUrl('engine/workers/spawn-query-worker.ts')}'
+    import { DEFAULT_QUERY_LIMITS } from '${sourceUrl('query/query-runner.ts')}'
+    import { ${spawn} as spawn } from '${sourceUrl(`engine/workers/${module}.ts`)}'
     import { systemClock } from '${sourceUrl('base/clock.ts')}'
     import { silentLogger } from '${sourceUrl('base/logger.ts')}'
-    const ports = { clock: systemClock, logger: silentLogger, hasLog: () => false, spawn: spawnQueryWorker }
-    const runner = new QueryRunner(ports)
+    const ports = { clock: systemClock, logger: silentLogger, hasLog: () => false, spawn }
+    const runner = new QueryRunner(ports, { ...DEFAULT_QUERY_LIMITS, isolation: '${isolation}' })
     await runner.query('SELECT 1')
     runner.query('SELECT count(*) FROM range(100000000000) WHERE range < 0').catch(() => {})
     setTimeout(() => process.exit(7), 100)`
-  const started = performance.now()
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
-    stdio: 'inherit',
-  })
-  const [status] = (await once(child, 'exit')) as [number]
-  expect(status).toBe(7)
-  expect(performance.now() - started).toBeLessThan(14_000)
-})
+    const started = performance.now()
+    const child = spawnChild(process.execPath, ['--input-type=module', '--eval', script], {
+      stdio: 'inherit',
+    })
+    const [status] = (await once(child, 'exit')) as [number]
+    expect(status).toBe(7)
+    expect(performance.now() - started).toBeLessThan(14_000)
+  },
+)
 
 function sourceUrl(path: string): string {
   return pathToFileURL(join(repositoryRoot, 'src', path)).href

@@ -5,6 +5,7 @@ import { onTestFinished } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { StratalogError } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
+import { spawnQueryProcess } from '../../src/engine/workers/spawn-query-process.ts'
 import { spawnQueryWorker } from '../../src/engine/workers/spawn-query-worker.ts'
 import type { LogDefinition, SegmentEntry, Tier } from '../../src/format/manifest.ts'
 import type { RecordBatch } from '../../src/format/record-batch.ts'
@@ -102,8 +103,15 @@ async function partitionView(
   const sources: ViewSource[] = []
   for (const part of parts) {
     const { tier, batches } = part
-    if (tier === 'memory') sources.push(...batches.map((batch) => ({ tier, batch }) as const))
-    else sources.push(await segmentSource(directory, name, partition, { ...part, tier }, options))
+    if (tier === 'memory') {
+      // As in an engine, some are the same in each view, and some are of an open batch.
+      const memory = (batch: RecordBatch, index: number): ViewSource => ({
+        tier,
+        batch,
+        isSealed: index % 2 === 0,
+      })
+      sources.push(...batches.map(memory))
+    } else sources.push(await segmentSource(directory, name, partition, { ...part, tier }, options))
   }
   const batches = parts.flatMap((part) => part.batches)
   const last = batches.at(-1)
@@ -206,6 +214,9 @@ function definition(name: string, partitions: number, options: LogOptions): LogD
   }
 }
 
+/** For tests that hold in both modes. */
+export const ISOLATIONS = ['thread', 'process'] as const
+
 export interface SampleRunner {
   readonly runner: QueryRunner
   /** Archived segments that were made local, by their first offset. */
@@ -236,8 +247,9 @@ export function sampleRunner(
       logFacts: () => logs.map((log) => log.facts),
       snapshots: () => Promise.resolve(snapshots),
       latestOf: (view, signal) => latest.select(view, signal),
-      spawn: () => {
-        const channel = spawnQueryWorker()
+      spawn: (options) => {
+        const isThread = (limits.isolation ?? DEFAULT_QUERY_LIMITS.isolation) === 'thread'
+        const channel = isThread ? spawnQueryWorker() : spawnQueryProcess(options)
         channels.push(channel)
         return channel
       },

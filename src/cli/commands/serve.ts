@@ -34,7 +34,11 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
   const { logger } = resolvePorts({ logLevel: 'info', ...config }, {})
   const { clock } = session
   const metrics = new PrometheusMetrics()
-  const db = await Stratalog.open(config, { logger, clock, metrics })
+  // Clients are not to be trusted with this process.
+  const db = await Stratalog.open(
+    { queryIsolation: 'process', ...config },
+    { logger, clock, metrics },
+  )
   try {
     const { host, port, allowHost: allowedHosts = [], tokens, rateLimit = null } = flags
     const isDurable = config.dataDir !== undefined

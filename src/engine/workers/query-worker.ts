@@ -20,7 +20,7 @@ const host = new QueryHost(
     },
     onMessage: (receive) => port.on('message', (message: ToWorker) => receive(message)),
   },
-  new NodeSyncFileSystem(),
+  { files: new NodeSyncFileSystem(), remote: null },
 )
 
 const INTERRUPT_INTERVAL_MS = 50

@@ -40,6 +40,7 @@ export function spawnQueryWorker(): WorkerChannel {
     terminate: async () => {
       await worker.terminate()
     },
+    kill: null,
   }
 }
 

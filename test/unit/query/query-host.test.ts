@@ -19,7 +19,13 @@ function worker(): Worker {
     kinds.push(message.kind)
     for (const wake of waiters.splice(0)) wake()
   }
-  new QueryHost({ post, onMessage: (to) => void (receive = to) }, new NodeSyncFileSystem())
+  new QueryHost(
+    { post, onMessage: (to) => void (receive = to) },
+    {
+      files: new NodeSyncFileSystem(),
+      remote: null,
+    },
+  )
   const posted: Worker['posted'] = async (kind) => {
     while (!kinds.includes(kind)) await new Promise<void>((resolve) => waiters.push(resolve))
     return kinds

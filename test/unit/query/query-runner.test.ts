@@ -4,7 +4,11 @@ import { silentLogger } from '../../../src/base/logger.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import type { FromWorker, ToWorker, WorkerChannel } from '../../../src/query/protocol.ts'
 import type { QueryPorts } from '../../../src/query/query-ports.ts'
-import { QueryRunner } from '../../../src/query/query-runner.ts'
+import {
+  DEFAULT_QUERY_LIMITS,
+  type QueryIsolation,
+  QueryRunner,
+} from '../../../src/query/query-runner.ts'
 import { sampleLog } from '../../support/query-logs.ts'
 import { sampleBatch, sampleSchema } from '../../support/sample-batches.ts'
 
@@ -13,6 +17,8 @@ class ScriptedWorker implements WorkerChannel {
   readonly posted: ToWorker[] = []
   isActive = true
   isTerminated = false
+  isKilled = false
+  kill: (() => void) | null = null
   say: (message: FromWorker) => void = () => {}
   exit: (error: Error | null) => void = () => {}
   post(message: ToWorker): void {
@@ -33,31 +39,38 @@ class ScriptedWorker implements WorkerChannel {
   }
 }
 
-function scriptedRunner(ports: Partial<QueryPorts> = {}): {
+function scriptedRunner(
+  ports: Partial<QueryPorts> = {},
+  isolation: QueryIsolation = 'thread',
+): {
   runner: QueryRunner
   workers: ScriptedWorker[]
   clock: VirtualClock
 } {
   const workers: ScriptedWorker[] = []
   const clock = new VirtualClock()
-  const runner = new QueryRunner({
-    clock,
-    logger: silentLogger,
-    hasLog: (name) => name === 'clicks',
-    viewOf: () => {
-      throw new Error('there are no logs')
+  const runner = new QueryRunner(
+    {
+      clock,
+      logger: silentLogger,
+      hasLog: (name) => name === 'clicks',
+      viewOf: () => {
+        throw new Error('there are no logs')
+      },
+      logFacts: () => [],
+      snapshots: () => Promise.resolve([]),
+      latestOf: () => Promise.reject(new Error('there are no logs')),
+      spawn: () => {
+        const worker = new ScriptedWorker()
+        if (isolation === 'process') worker.kill = () => void (worker.isKilled = true)
+        workers.push(worker)
+        return worker
+      },
+      segmentPath: () => Promise.reject(new Error('there are no segments')),
+      ...ports,
     },
-    logFacts: () => [],
-    snapshots: () => Promise.resolve([]),
-    latestOf: () => Promise.reject(new Error('there are no logs')),
-    spawn: () => {
-      const worker = new ScriptedWorker()
-      workers.push(worker)
-      return worker
-    },
-    segmentPath: () => Promise.reject(new Error('there are no segments')),
-    ...ports,
-  })
+    { ...DEFAULT_QUERY_LIMITS, isolation },
+  )
   return { runner, workers, clock }
 }
 
@@ -185,4 +198,39 @@ test('a worker is never terminated before it says that it closed', async () => {
   await waiting
   expect(stuck.workers[0]?.isTerminated).toBe(false)
   expect(clock.now()).toBeGreaterThan(0)
+})
+
+test('a process whose query does not end when it is told to is killed, and its query ends with it', async () => {
+  const { runner, workers, clock } = scriptedRunner({}, 'process')
+  const controller = new AbortController()
+  const query = runner.query('SELECT 1', [], { signal: controller.signal })
+  const outcome = query.catch((error: unknown) => error)
+  await settle()
+  controller.abort()
+  clock.advance(99)
+  expect(workers[0]?.isKilled).toBe(false)
+  clock.advance(1)
+  expect(workers[0]?.isKilled).toBe(true)
+  workers[0]?.exit(null)
+  expect(await outcome).toMatchObject({ code: 'aborted' })
+})
+
+test('each query has a process of its own, and one that is free is used again', async () => {
+  const { runner, workers } = scriptedRunner({}, 'process')
+  const failed = { code: 'query_invalid', message: '', details: {} } as const
+  const first = runner.query('SELECT 1').catch((error: unknown) => error)
+  const second = runner.query('SELECT 2').catch((error: unknown) => error)
+  await settle()
+  expect(workers).toHaveLength(2)
+  workers[0]?.exit(null)
+  expect(await first).toMatchObject({ code: 'query_failed' })
+  workers[1]?.say({ kind: 'failed', query: 1, error: failed })
+  expect(await second).toMatchObject({ code: 'query_invalid' })
+  const third = runner.query('SELECT 3').catch((error: unknown) => error)
+  await settle()
+  expect(workers).toHaveLength(2)
+  workers[1]?.say({ kind: 'failed', query: 2, error: failed })
+  await third
+  await runner.close()
+  expect(workers[1]?.isTerminated).toBe(true)
 })

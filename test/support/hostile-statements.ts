@@ -1,0 +1,136 @@
+/** Statements that do something to the machine, its files or its settings: all work in a DuckDB that is not locked. */
+
+export interface HostileFiles {
+  /** A directory with `secret.csv`, `secret.json` and `secret.parquet`, and place for more. */
+  readonly directory: string
+}
+
+export function hostileStatements({ directory }: HostileFiles): readonly string[] {
+  const csv = `'${directory}/secret.csv'`
+  const json = `'${directory}/secret.json'`
+  const parquet = `'${directory}/secret.parquet'`
+  const readers = [
+    csv,
+    parquet,
+    json,
+    `read_csv(${csv})`,
+    `read_csv_auto(${csv})`,
+    `read_csv([${csv}, ${csv}])`,
+    `read_text(${csv})`,
+    `read_blob(${csv})`,
+    `read_json(${json})`,
+    `read_json_auto(${json})`,
+    `read_ndjson(${json})`,
+    `read_ndjson_objects(${json})`,
+    `read_json_objects(${json})`,
+    `read_parquet(${parquet})`,
+    `parquet_scan(${parquet})`,
+    `parquet_metadata(${parquet})`,
+    `parquet_schema(${parquet})`,
+    `parquet_file_metadata(${parquet})`,
+    `parquet_kv_metadata(${parquet})`,
+    `sniff_csv(${csv})`,
+    `glob('${directory}/*')`,
+    `glob('${directory}/**')`,
+  ]
+  const reads = readers.flatMap((reader) => [
+    `SELECT * FROM ${reader}`,
+    `FROM ${reader}`,
+    `WITH x AS (SELECT * FROM ${reader}) SELECT count(*) FROM x`,
+    `SELECT (SELECT count(*) FROM ${reader}) AS n FROM clicks`,
+    `SELECT 1 WHERE EXISTS (SELECT 1 FROM ${reader})`,
+    `SELECT count(*) FROM clicks, ${reader}`,
+    `SELECT count(*) FROM (SELECT 1 FROM clicks UNION ALL SELECT 1 FROM ${reader})`,
+    `EXPLAIN ANALYZE SELECT * FROM ${reader}`,
+  ])
+  const copies = ['csv', 'json', 'parquet'].flatMap((format) => [
+    `COPY clicks TO '${directory}/out.${format}' (FORMAT ${format})`,
+    `COPY (SELECT 1 AS a) TO '${directory}/out.${format}' (FORMAT ${format})`,
+  ])
+  const settings = [
+    'threads = 3',
+    "memory_limit = '100MB'",
+    "max_memory = '100MB'",
+    "temp_directory = '/tmp'",
+    'enable_external_access = false',
+    'lock_configuration = true',
+    'preserve_insertion_order = false',
+    "default_order = 'desc'",
+    "TimeZone = 'Europe/Vienna'",
+    "Calendar = 'gregorian'",
+    'enable_progress_bar = true',
+    'autoload_known_extensions = false',
+    'autoinstall_known_extensions = false',
+    'allow_community_extensions = false',
+    "search_path = 'main'",
+    "schema = 'main'",
+    'enable_object_cache = true',
+    'max_expression_depth = 100',
+    'ordered_aggregate_threshold = 3',
+    "extension_directory = '/tmp'",
+    "home_directory = '/tmp'",
+  ]
+  const sets = settings.map((setting) => `SET ${setting}`)
+  const pragmas = [
+    'PRAGMA version',
+    'PRAGMA database_list',
+    'PRAGMA database_size',
+    'PRAGMA threads = 3',
+    "PRAGMA memory_limit = '100MB'",
+    'PRAGMA enable_profiling',
+    'PRAGMA enable_object_cache',
+    'PRAGMA disable_optimizer',
+    'PRAGMA force_checkpoint',
+    'CALL pragma_version()',
+    'CALL pragma_database_size()',
+    'CALL checkpoint()',
+    'CHECKPOINT',
+    'FORCE CHECKPOINT',
+    'RESET threads',
+    'RESET GLOBAL memory_limit',
+    'SET VARIABLE secret = 7',
+  ]
+  const definitions = [
+    'CREATE TABLE t (i INTEGER)',
+    'CREATE TEMP TABLE t (i INTEGER)',
+    'CREATE TABLE t AS SELECT * FROM clicks',
+    'CREATE OR REPLACE TABLE t AS SELECT 1 AS i',
+    'CREATE VIEW v AS SELECT 1 AS i',
+    'CREATE OR REPLACE TEMP VIEW v AS SELECT * FROM clicks',
+    'CREATE SCHEMA s',
+    'CREATE SEQUENCE q',
+    "CREATE TYPE mood AS ENUM ('a', 'b')",
+    'CREATE MACRO twice(a) AS a * 2',
+    'CREATE OR REPLACE MACRO tumble(a, b) AS a',
+    'CREATE TEMP MACRO all_of() AS TABLE SELECT * FROM clicks',
+    'CREATE INDEX i ON clicks (id)',
+    'ALTER TABLE clicks ADD COLUMN extra INTEGER',
+    'ALTER TABLE clicks RENAME TO taken',
+    "COMMENT ON TABLE clicks IS 'mine'",
+    'DROP TABLE clicks',
+    'DROP TABLE IF EXISTS nothing',
+    'INSERT INTO clicks VALUES (1)',
+    'INSERT INTO clicks SELECT * FROM clicks',
+    'WITH x AS (SELECT 1 AS id) INSERT INTO clicks SELECT id FROM x',
+    'UPDATE clicks SET id = 1',
+    'DELETE FROM clicks',
+    'TRUNCATE clicks',
+    'VACUUM',
+    'ANALYZE',
+    'BEGIN TRANSACTION',
+    'PREPARE p AS SELECT 1',
+    'USE memory',
+    `ATTACH ':memory:' AS other`,
+    `ATTACH '${directory}/other.db' AS other`,
+    `EXPORT DATABASE '${directory}/export'`,
+    'SELECT 1; SELECT 2',
+    'SELECT 1; DROP TABLE clicks',
+    'SELECT 1;; SET threads = 3',
+    `EXPLAIN ANALYZE COPY (SELECT 1) TO '${directory}/explained.csv'`,
+    'EXPLAIN ANALYZE CREATE TABLE explained AS SELECT 1 AS i',
+    'EXPLAIN ANALYZE DELETE FROM clicks',
+    '/* hello */ SET threads = 3',
+    '-- hello\nSET threads = 3',
+  ]
+  return [...reads, ...copies, ...sets, ...pragmas, ...definitions]
+}
