@@ -8,7 +8,7 @@ import { APPEND_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts'
 import type { AckLevel } from '../format/manifest.ts'
 import type { Producer } from '../format/producer.ts'
 import type { Field } from '../format/schema.ts'
-import type { JsonRecord } from '../engine/json-record.ts'
+import { type JsonRecord, withFloats } from '../engine/json-record.ts'
 import type { LogDescription } from '../engine/log-description.ts'
 import type { Log } from '../engine/log.ts'
 import type { AppendResult } from '../log/live-log.ts'
@@ -57,7 +57,11 @@ export function localTarget(log: Log): AppendTarget {
     inFlightMax: IN_FLIGHT_MAX,
     appendBytesMax: APPEND_BYTES_MAX,
     sizeOf: columnBytes,
-    append: (records, options) => log.append(records, options),
+    append: (records, options) =>
+      log.append(
+        'fields' in records ? records : withFloats(records, log.describe().schema),
+        options,
+      ),
     describe: async () => log.describe(),
   }
 }

@@ -1,4 +1,5 @@
 /** One line of NDJSON as a record. Integers that a number cannot hold exactly become bigints. */
+import type { Field } from '../format/schema.ts'
 
 export type JsonRecord = Readonly<Record<string, unknown>>
 
@@ -16,6 +17,24 @@ export function parseJsonRecord(text: string): ParsedRecord {
   if (Array.isArray(value)) return { reason: 'not an object but an array' }
   const record = value as JsonRecord
   return { record: hasInexactInteger(record) ? withExactIntegers(text) : record }
+}
+
+/**
+ * JSON writes a float that is whole without a point, so one beyond 2^53 was read as a bigint: for a column of floats it
+ * is a number again.
+ */
+export function withFloats(
+  records: readonly JsonRecord[],
+  fields: readonly Field[],
+): readonly JsonRecord[] {
+  const names = fields.filter(({ type }) => type === 'float64').map(({ name }) => name)
+  const isBigint = (record: JsonRecord, name: string): boolean =>
+    typeof record[name] === 'bigint' && Object.hasOwn(record, name)
+  if (!records.some((record) => names.some((name) => isBigint(record, name)))) return records
+  return records.map((record) => {
+    const found = names.filter((name) => isBigint(record, name))
+    return { ...record, ...Object.fromEntries(found.map((name) => [name, Number(record[name])])) }
+  })
 }
 
 /** Whether a top-level integer may have lost digits; most records have none, and are parsed once. */

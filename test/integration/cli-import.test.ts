@@ -57,6 +57,21 @@ test('JSON access logs keep their times, and people are shown the columns', asyn
   ])
 })
 
+test('floats that are whole and great come back from NDJSON as they went there', async () => {
+  const data = place.fresh()
+  const lines = ['{"n":0.5}\n', `${JSON.stringify({ n: 1e17 })}\n`, '{"n":0.25}\n']
+  for (const line of lines)
+    await runJson<Imported>(['import', ...data, '--log', 'floats', place.file('line', line)])
+  const read = ['read', ...data, '--log', 'floats', '--columns', 'n']
+  expect((await runCli(read)).stdout).toBe(lines.join(''))
+  // Enough of it goes to another thread, and what that one cannot do comes back.
+  const many = place.file('many', lines.join('').repeat(1_000))
+  expect(await runJson<Imported>(['import', ...data, '--log', 'floats', many])).toMatchObject({
+    records: 3_000,
+    rejected: 0,
+  })
+})
+
 /** Kills an import again and again once it has noted that it is further than before. */
 async function killed(args: readonly string[], notes: string, times: number): Promise<number> {
   let kills = 0

@@ -217,6 +217,17 @@ describe('records', () => {
     expect(seen).toEqual(senders.map(rows))
   })
 
+  test('of a float column keep whole numbers that JSON writes without a point', async () => {
+    await sent('POST', '/v1/logs', { name: 'floats', schema: { n: 'float64' } })
+    const values = [1e17, -9007199254740992, 2 ** 64, 1e300, 0.5]
+    const lines = values.map((n) => JSON.stringify({ n }))
+    expect((await append('floats', lines.join('\n'), NDJSON)).status).toBe(200)
+    const json = { 'content-type': 'application/json' }
+    expect((await append('floats', `[${lines.join()}]`, json)).status).toBe(200)
+    const rows = await server.json<{ n: number }[]>('/v1/logs/floats/records?format=json')
+    expect(rows.map(({ n }) => n)).toEqual([...values, ...values])
+  })
+
   test('are all refused when one of them is', async () => {
     await sent('POST', '/v1/logs', { name: 'strict', schema: { n: 'int64' } })
     const cases: [string, Record<string, string>, number][] = [

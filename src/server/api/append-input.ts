@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import { once } from '../../base/once.ts'
 import type { Appendable } from '../../engine/appended-records.ts'
-import { type JsonRecord, parseJsonRecord } from '../../engine/json-record.ts'
+import { type JsonRecord, parseJsonRecord, withFloats } from '../../engine/json-record.ts'
 import type { LineParser } from '../../engine/line-parser.ts'
 import type { Field } from '../../format/schema.ts'
 import { RequestProblem } from '../http-error.ts'
@@ -25,7 +25,9 @@ export interface ParsedBody {
 type Parse = (body: Buffer, hints: ParseHints) => Promise<ParsedBody>
 
 const PARSERS: Readonly<Record<string, Parse>> = {
-  'application/json': async (body) => ({ records: parseJson(body) }),
+  'application/json': async (body, { fields }) => ({
+    records: withFloats(parseJson(body), fields),
+  }),
   'application/x-ndjson': parseLines,
   'application/ndjson': parseLines,
   'application/vnd.apache.arrow.stream': parseArrow,
@@ -58,7 +60,9 @@ function parseJson(body: Buffer): readonly JsonRecord[] {
 /** What the thread cannot parse, or refuses, is parsed here, and said what is wrong with. */
 async function parseLines(body: Buffer, { fields, lines }: ParseHints): Promise<ParsedBody> {
   const parsed = await lines.parse(body, fields)
-  return parsed ?? { records: parseTexts(linesOf(body), (index) => `line ${index}`) }
+  if (parsed !== null) return parsed
+  const records = parseTexts(linesOf(body), (index) => `line ${index}`)
+  return { records: withFloats(records, fields) }
 }
 
 function linesOf(body: Buffer): readonly string[] {
