@@ -37,6 +37,9 @@ export interface DrillArchiveOptions {
   readonly onProgress?: (progress: ReplayProgress) => void
 }
 
+/** Rows of a check's answer, all of which are in the report. */
+const CHECK_ROWS_MAX = 100_000
+
 /** See `drillArchive` of `archive-operations.ts`. */
 export async function runDrill(
   options: DrillArchiveOptions,
@@ -99,7 +102,12 @@ function drillEngine(engine: Engine): DrillEngine {
       return logs.map((log) => log.view())
     },
     query: async (sql, signal) => {
-      const result = await engine.queries.query(sql, [], signal === undefined ? {} : { signal })
+      const limits = { maxRows: CHECK_ROWS_MAX }
+      const result = await engine.queries.query(
+        sql,
+        [],
+        signal === undefined ? limits : { ...limits, signal },
+      )
       return (await result.toJson()).rows
     },
     close: () => engine.close(),
