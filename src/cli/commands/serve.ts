@@ -36,18 +36,15 @@ export interface ServeFlags extends FlagValues {
 }
 
 export async function serve(session: Session, flags: ServeFlags): Promise<void> {
-  const config = readConfiguration(flags)
+  // Clients are not to be trusted with this process.
+  const config = { queryIsolation: 'process' as const, ...readConfiguration(flags) }
   assertPlace(config, flags)
   const drill = drillOf(config, flags)
   const tls = await tlsOf(flags)
   const { logger } = resolvePorts({ logLevel: 'info', ...config }, {})
   const { clock } = session
   const metrics = new PrometheusMetrics()
-  // Clients are not to be trusted with this process.
-  const db = await Stratalog.open(
-    { queryIsolation: 'process', ...config },
-    { logger, clock, metrics },
-  )
+  const db = await Stratalog.open(config, { logger, clock, metrics })
   try {
     const { host, port, allowHost: allowedHosts = [], tokens, rateLimit = null } = flags
     const isDurable = config.dataDir !== undefined
@@ -60,7 +57,7 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
         allowedHosts,
         places: await placesOf(config),
         rateLimit,
-        jobs: jobsOf(flags),
+        jobs: { ...rulesOf(flags), queryIsolation: config.queryIsolation },
         drill,
       },
       {
@@ -115,7 +112,7 @@ function assertPlace({ dataDir, archive }: StratalogOptions, { memoryOnly }: Ser
   }
 }
 
-function jobsOf(flags: ServeFlags): ServeOptions['jobs'] {
+function rulesOf(flags: ServeFlags): Omit<ServeOptions['jobs'], 'queryIsolation'> {
   const { jobArchives: archives = [], jobDir, jobHosts: hosts = [], jobPrivateHosts } = flags
   return { archives, folder: jobDir ?? null, hosts, allowPrivate: jobPrivateHosts === true }
 }

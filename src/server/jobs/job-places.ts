@@ -5,6 +5,7 @@
 import { StratalogError } from '../../base/errors.ts'
 import { parseArchiveUrl } from '../../storage/archive-url.ts'
 import { isListedUrl } from '../../storage/http-target.ts'
+import type { QueryIsolation } from '../../query/query-runner.ts'
 import type { EnginePlaces } from '../api/file-routes.ts'
 import { OWN_LOGS_PREFIX } from '../streams/stream-names.ts'
 
@@ -17,6 +18,8 @@ export interface JobRules {
   readonly hosts: readonly string[]
   /** Whether these may be of this machine or of a private network. */
   readonly allowPrivate: boolean
+  /** Where the SQL of a drill's checks runs. */
+  readonly queryIsolation: QueryIsolation
 }
 
 export interface JobArchive {
@@ -33,6 +36,10 @@ export class JobPlaces {
     const own = [archive, snapshots].filter((url) => url !== undefined)
     this.#own = own.map((url) => parseArchiveUrl(url).url)
     this.#rules = { ...rules, archives: rules.archives.map((url) => parseArchiveUrl(url).url) }
+  }
+
+  get queryIsolation(): QueryIsolation {
+    return this.#rules.queryIsolation
   }
 
   /** @throws StratalogError `url_invalid`, `argument_invalid` where nothing is named and the server has none. */

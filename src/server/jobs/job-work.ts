@@ -132,6 +132,7 @@ export class JobWorks {
           archive: url,
           ...this.#s3,
           ...given({ sample, checks }),
+          queryIsolation: this.#places.queryIsolation,
           ...(isCompared ? { against: await liveSides(this.#db) } : {}),
           signal,
           onProgress: (progress) => onProgress(recordProgress(progress)),

@@ -2,7 +2,13 @@
 import { describe, expect, test } from 'vitest'
 import { type JobRules, JobPlaces } from '../../../src/server/jobs/job-places.ts'
 
-const NOTHING: JobRules = { archives: [], folder: null, hosts: [], allowPrivate: false }
+const NOTHING: JobRules = {
+  archives: [],
+  folder: null,
+  hosts: [],
+  allowPrivate: false,
+  queryIsolation: 'thread',
+}
 const OWN = { archive: 'file:///srv/archive', snapshots: 's3://snapshots/shop' }
 
 function places(rules: Partial<JobRules> = {}): JobPlaces {
