@@ -5,6 +5,7 @@ import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import { LineParser } from '../engine/line-parser.ts'
+import { publishFigures } from '../engine/publish-figures.ts'
 import type { Stratalog } from '../engine/stratalog.ts'
 import { spawnParser } from '../engine/workers/spawn-parser.ts'
 import { engineRoutes } from './api/engine-routes.ts'
@@ -124,8 +125,7 @@ function routesOf(
       scope: 'read',
       summary: 'What Prometheus scrapes.',
       run: async (exchange) => {
-        // The figures of the memory tier go to the metrics when they are asked for.
-        db.memoryMetrics()
+        publishFigures(db)
         const { contentType, body } = await metrics.text()
         exchange.send(200, { 'content-type': contentType, 'cache-control': 'no-store' }, body)
       },
