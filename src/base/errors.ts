@@ -47,6 +47,7 @@ export const ERROR_CODES = {
   file_not_found: 'not_found',
   object_not_found: 'not_found',
   bucket_not_found: 'not_found',
+  job_not_found: 'not_found',
   log_exists: 'conflict',
   log_not_archived: 'conflict',
   snapshot_exists: 'conflict',

@@ -334,6 +334,7 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     'Make a data directory from an archive alone.',
     'restore --archive s3://bucket/prefix --data-dir restored',
     'restore --archive s3://bucket/prefix --data-dir restored --at 2026-01-31T12:00:00Z --plan',
+    'restore --url http://127.0.0.1:8080 --snapshot nightly --logs orders --rename orders=orders-old',
   )
     .option('--snapshot <name>', 'as of this snapshot')
     .option('--at <time>', 'as of this time', time)
@@ -343,7 +344,7 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--eager', 'copy and verify everything before it ends')
     .option('--plan', 'say what would be done and how long it takes, and do nothing')
     .option('--yes', 'do not ask first')
-  addWhereFlags(restoring).action(async (options) => {
+  addWhereFlags(addServerFlags(restoring)).action(async (options) => {
     const { restore } = await import('./commands/restore.ts')
     await restore(session, options)
   })
@@ -386,13 +387,13 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     .option('--step-records <n>', 'records of a step, at most (default: 1)', positiveNumber)
     .option(
       '--into <target>',
-      `a data directory, http://… for POSTs of NDJSON, or '-' for standard output; without it records are only counted and hashed`,
+      `a data directory, http://… for POSTs of NDJSON, '-' for standard output, with --url 'engine'; without it records are only counted and hashed`,
     )
     .option('--into-hosts <a,b>', 'hosts beside this machine that --into may name', list)
     .option('--into-private', 'these hosts may be of a private network')
     .addOption(formatOption(['ndjson', 'arrow'], `of '--into -'`))
     .option('--resume <file>', 'note there how far it is, and go on where the last one stopped')
-  addWhereFlags(replaying).action(async (options) => {
+  addWhereFlags(addServerFlags(replaying)).action(async (options) => {
     const { replay } = await import('./commands/replay.ts')
     await replay(session, options)
   })
@@ -407,11 +408,10 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
   )
     .option('--sample <part>', 'restore and verify only this part of it, such as 0.1', fraction)
     .option('--against <place>', 'compare with this data directory, or with http://… of a server')
-    .option('--token <token>', 'the token for that server; or in STRATALOG_TOKEN')
     .option('--check <sql>', 'a question whose answer is checked; may be given again', repeated)
     .option('--expect <json>', 'the answer to the check before it', repeated)
     .option('--report <file>', 'write a report: .md or .html')
-  addWhereFlags(drilling).action(async (options) => {
+  addWhereFlags(addServerFlags(drilling)).action(async (options) => {
     const { drill } = await import('./commands/drill.ts')
     await drill(session, options, setStatus)
   })

@@ -38,8 +38,11 @@ export class Remote {
     this.#signal = signal
   }
 
-  /** Null where the flags name no server. @throws StratalogError `argument_invalid`. */
-  static of(session: Session, flags: FlagValues): Remote | null {
+  /**
+   * Null where the flags name no server. `own` are flags that say how an engine is opened elsewhere, and something of
+   * their own to this command. @throws StratalogError `argument_invalid`.
+   */
+  static of(session: Session, flags: FlagValues, own: readonly string[] = []): Remote | null {
     const { url, token } = flags
     if (typeof url !== 'string') return null
     if (!/^https?:\/\/[^/?#]+\/?$/.test(url)) {
@@ -51,9 +54,16 @@ export class Remote {
         },
       )
     }
-    assertNoEngineFlags(flags)
+    assertNoEngineFlags(
+      Object.fromEntries(Object.entries(flags).filter(([name]) => !own.includes(name))),
+    )
     const given = typeof token === 'string' ? token : process.env['STRATALOG_TOKEN']
     return new Remote(url.replace(/\/$/, ''), given, session.signal)
+  }
+
+  /** As this one, but for what goes on when the command is asked to end. */
+  uninterrupted(): Remote {
+    return new Remote(this.#url, this.#token, new AbortController().signal)
   }
 
   async json<T>(path: string, request: RemoteRequest = {}): Promise<T> {
@@ -113,12 +123,15 @@ export class Remote {
   async #errorOf(answer: IncomingMessage, status: number): Promise<StratalogError> {
     const parts: Uint8Array[] = []
     for await (const bytes of this.bytes(answer)) parts.push(bytes)
-    return errorOf(Buffer.concat(parts).toString(), status)
+    return problemError(problemIn(Buffer.concat(parts).toString()), status)
   }
 }
 
-function errorOf(text: string, status: number): StratalogError {
-  const { code, detail, details } = problemIn(text)
+/** The error that a server tells of as a problem. */
+export function problemError(
+  { code, detail, details }: Readonly<Record<string, unknown>>,
+  status: number,
+): StratalogError {
   const message = typeof detail === 'string' ? detail : `The server answered ${status}.`
   const own: Readonly<Record<string, unknown>> =
     typeof details === 'object' && details !== null ? { ...details } : { problem: code ?? null }

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { duration, list, portNumber, positiveNumber } from './arguments.ts'
+import { duration, fraction, list, portNumber, positiveNumber } from './arguments.ts'
 import { addConfigFlags } from './config-flags.ts'
 import { command } from './define-command.ts'
 import type { Session } from './session.ts'
@@ -22,6 +22,16 @@ export function addServerCommands(program: Command, session: Session): void {
     .option('--tls-cert <file>', 'certificate in PEM, for HTTPS; read again at SIGHUP')
     .option('--tls-key <file>', 'the private key of the certificate, in PEM')
     .option('--rate-limit <n>', 'requests a second of each client; without it any', positiveNumber)
+  serving
+    .optionsGroup('Jobs over HTTP, and drills by itself:')
+    .option('--job-archives <urls>', 'archives that jobs may read beside its own', list)
+    .option('--job-dir <dir>', 'restores may make new directories in this one')
+    .option('--job-hosts <names>', 'hosts that replays may post to', list)
+    .option('--job-private-hosts', 'names of these may lead into a private network')
+    .option('--drill-interval <t>', 'drill the archive this often, against its own logs', duration)
+    .option('--drill-sample <part>', 'only this part of it each time, such as 0.1', fraction)
+    .option('--drill-reports <dir>', 'write a page of each there; the last 30 are kept')
+    .optionsGroup('Options:')
   addConfigFlags(serving).action(async (options) => {
     const { serve } = await import('./commands/serve.ts')
     await serve(session, options)

@@ -5,6 +5,7 @@ import { type DrillEngine, type DrillScratch, drill } from '../replay/drill.ts'
 import type { DrillReport } from '../replay/drill-report.ts'
 import { type LiveSide, liveSide } from '../replay/live-side.ts'
 import type { ReplayProgress } from '../replay/replay.ts'
+import type { QueryIsolation } from '../query/query-runner.ts'
 import { plannedRecords, planRestore } from '../snapshot/plan-restore.ts'
 import { samplePlan } from '../snapshot/sample-plan.ts'
 import { restore } from '../snapshot/restore.ts'
@@ -31,11 +32,16 @@ export interface DrillArchiveOptions {
    */
   readonly against?: string | readonly LiveSide[]
   readonly checks?: readonly DrillCheckOptions[]
+  /** Where the SQL of checks runs, as of the configuration's key. Default `thread`. */
+  readonly queryIsolation?: QueryIsolation
   /** The part of the archive to restore, above 0 and at most 1: runs of segments at random. Default 1, all of it. */
   readonly sample?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ReplayProgress) => void
 }
+
+/** Rows of a check's answer, all of which are in the report. */
+const CHECK_ROWS_MAX = 100_000
 
 /** See `drillArchive` of `archive-operations.ts`. */
 export async function runDrill(
@@ -43,7 +49,7 @@ export async function runDrill(
   given: Partial<EnginePorts>,
 ): Promise<DrillReport> {
   const ports = resolvePorts({}, given)
-  const { against, checks, sample = 1, signal, onProgress } = options
+  const { against, checks, sample = 1, queryIsolation = 'thread', signal, onProgress } = options
   const live =
     typeof against === 'string' ? await openEngine({ dataDir: against }, given, 'read') : null
   const views = live === null ? [] : [...live.registry.all()].map((log) => log.view())
@@ -52,7 +58,7 @@ export async function runDrill(
     return await drill(
       {
         open: () => openArchive(store, { logger: ports.logger }),
-        scratch: () => openScratch(ports, sample),
+        scratch: () => openScratch(ports, sample, queryIsolation),
         against: typeof against === 'string' ? views.map(liveSide) : (against ?? null),
         ...(checks === undefined ? {} : { checks }),
       },
@@ -67,7 +73,11 @@ export async function runDrill(
 }
 
 /** A directory of its own, outside every data directory, that goes away with the drill. */
-async function openScratch(ports: EnginePorts, sample: number): Promise<DrillScratch> {
+async function openScratch(
+  ports: EnginePorts,
+  sample: number,
+  queryIsolation: QueryIsolation,
+): Promise<DrillScratch> {
   const { fileSystem, processName, temporaryDirectory } = storageOf(ports)
   const path = await temporaryDirectory()
   const dataDir = `${path}/data`
@@ -84,7 +94,7 @@ async function openScratch(ports: EnginePorts, sample: number): Promise<DrillScr
       const plan = samplePlan(await planRestore(archive, { signal }), sample, random)
       return { ...(await restore(plan, target, { signal })), planned: plannedRecords(plan) }
     },
-    open: async () => drillEngine(await openEngine({ dataDir }, ports, 'read')),
+    open: async () => drillEngine(await openEngine({ dataDir, queryIsolation }, ports, 'read')),
     remove: () => fileSystem.removeDirectory(path),
   }
 }
@@ -99,7 +109,12 @@ function drillEngine(engine: Engine): DrillEngine {
       return logs.map((log) => log.view())
     },
     query: async (sql, signal) => {
-      const result = await engine.queries.query(sql, [], signal === undefined ? {} : { signal })
+      const limits = { maxRows: CHECK_ROWS_MAX }
+      const result = await engine.queries.query(
+        sql,
+        [],
+        signal === undefined ? limits : { ...limits, signal },
+      )
       return (await result.toJson()).rows
     },
     close: () => engine.close(),

@@ -1,5 +1,6 @@
 /** The state of an engine as facts; shaped as `status --json` prints it. */
 import { present } from '../base/assert.ts'
+import type { Metrics } from '../base/metrics.ts'
 import { formatBytes, formatDuration } from '../base/units.ts'
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { Archive } from '../log/archive-view.ts'
@@ -244,16 +245,22 @@ function diskStatus(
   { state, since, reason }: DiskHealth,
 ): DiskStatus {
   const { usedBytes, maxBytes } = present(diskBudget, 'an engine with a disk has its budget')
-  const isBounded = maxBytes < Infinity
-  metrics.gauge('stratalog_disk_used_bytes', usedBytes)
-  if (isBounded) metrics.gauge('stratalog_disk_budget_bytes', maxBytes)
+  setDiskGauges(metrics, { usedBytes, maxBytes })
   return {
     state,
     since: new Date(since).toISOString(),
     reason,
     usedBytes,
-    maxBytes: isBounded ? maxBytes : null,
+    maxBytes: maxBytes < Infinity ? maxBytes : null,
   }
+}
+
+export function setDiskGauges(
+  metrics: Metrics,
+  { usedBytes, maxBytes }: { readonly usedBytes: number; readonly maxBytes: number },
+): void {
+  metrics.gauge('stratalog_disk_used_bytes', usedBytes)
+  if (maxBytes < Infinity) metrics.gauge('stratalog_disk_budget_bytes', maxBytes)
 }
 
 function restoreStatus(logs: Iterable<LiveLog>, now: number): RestoreStatus {
@@ -331,9 +338,8 @@ function partitionStatus(
   around: Surroundings,
 ): PartitionStatus {
   const { now, damages } = around
-  const { segments, batches, startOffset } = partition
-  const waitingInRam = batches.find((batch) => batch.endOffset > partition.flushedEnd)
-  const [waitingOnDisk] = segments.lacking('object')
+  const { segments, startOffset } = partition
+  const { flush, upload } = waitingSince(partition)
   return {
     partition: partition.partition,
     startOffset,
@@ -351,14 +357,24 @@ function partitionStatus(
       object: segmentTier(segments.having('object')),
     },
     lag: {
-      flushMs: waitingInRam === undefined ? 0 : Math.max(0, now - waitingInRam.appendTimeMin),
-      uploadMs: waitingOnDisk === undefined ? 0 : Math.max(0, now - waitingOnDisk.appendTimeMin),
+      flushMs: flush === null ? 0 : Math.max(0, now - flush),
+      uploadMs: upload === null ? 0 : Math.max(0, now - upload),
     },
     gaps: gapsOf(partition),
     lastError: partition.lastError,
     damage: damages.get(`${log.name}/${partition.partition}`)?.slice(0, DAMAGES_MAX) ?? [],
     next: nextOf(log, partition, around),
   }
+}
+
+/** When the oldest record was appended that has no disk copy, and one without an object copy; null: there is none. */
+export function waitingSince({ batches, flushedEnd, segments }: Partition): {
+  readonly flush: number | null
+  readonly upload: number | null
+} {
+  const inRam = batches.find((batch) => batch.endOffset > flushedEnd)
+  const [onDisk] = segments.lacking('object')
+  return { flush: inRam?.appendTimeMin ?? null, upload: onDisk?.appendTimeMin ?? null }
 }
 
 function nextOf(log: LiveLog, partition: Partition, around: Surroundings): PartitionStatus['next'] {

@@ -48,3 +48,18 @@ export const SSE_LIFE_MS = 60_000
 
 /** The path of a stream, decoded. */
 export const STREAM_PATH_CHARS_MAX = 1_024
+
+/** Jobs that run at a time: each holds blocks and segments of an archive, some hundred MiB at most. */
+export const JOBS_RUNNING_MAX = 2
+
+/** Jobs that wait for their turn; more are refused. */
+export const JOBS_QUEUED_MAX = 16
+
+/** Jobs that are over and still known. */
+export const JOBS_KEPT_MAX = 100
+
+/** What their results may take together; the newest is kept whatever it takes. */
+export const JOB_RESULTS_BYTES_MAX: number = 64 * MIB
+
+/** What a job is asked for: names of logs and questions, not records. */
+export const JOB_BODY_BYTES_MAX: number = 64 * 1024

@@ -5,6 +5,7 @@ import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import { LineParser } from '../engine/line-parser.ts'
+import { publishFigures } from '../engine/publish-figures.ts'
 import type { Stratalog } from '../engine/stratalog.ts'
 import { spawnParser } from '../engine/workers/spawn-parser.ts'
 import { engineRoutes } from './api/engine-routes.ts'
@@ -12,6 +13,8 @@ import { type EnginePlaces, fileRoutes } from './api/file-routes.ts'
 import { liveRoutes } from './api/live-routes.ts'
 import { logRoutes } from './api/log-routes.ts'
 import { sqlRoutes } from './api/sql-routes.ts'
+import type { JobRules } from './jobs/job-places.ts'
+import { type DrillOptions, ServerJobs } from './jobs/server-jobs.ts'
 import { healthRoutes } from './health-routes.ts'
 import { HostList, isLoopback } from './host-list.ts'
 import { HttpServer } from './http-server.ts'
@@ -34,6 +37,10 @@ export interface ServeOptions {
   readonly places: EnginePlaces
   /** Requests a second of each client; null: without a limit. */
   readonly rateLimit: number | null
+  /** What jobs may reach beside the engine. */
+  readonly jobs: JobRules
+  /** Drills that the server begins by itself; null: none. */
+  readonly drill: DrillOptions | null
 }
 
 export interface ServePorts {
@@ -45,11 +52,13 @@ export interface ServePorts {
   readonly readTokens: (() => Promise<string>) | null
   /** Null: plain HTTP. */
   readonly tls: TlsListener | null
+  /** Keeps the page of a drill that the server began by itself; null: nobody does. */
+  readonly saveDrillPage: ((endedAt: number, page: string) => Promise<void>) | null
 }
 
 export interface RunningServer {
   readonly url: string
-  /** Lets requests end and closes the sockets. The engine stays open. */
+  /** Ends jobs, lets requests end and closes the sockets. The engine stays open. */
   readonly stop: () => Promise<void>
 }
 
@@ -72,9 +81,10 @@ export async function startServer(
   }
   await gate?.refresh()
   const lines = new LineParser(spawnParser)
+  const jobs = new ServerJobs(db, options, { ...ports, logger })
   const server = new HttpServer({
     createServer: tls === null ? createServer : (...given) => tls.create(...given),
-    router: new Router(routesOf(db, options.places, lines, { ...ports, logger })),
+    router: new Router(routesOf(db, options.places, { lines, jobs }, { ...ports, logger })),
     hosts: new HostList([host, ...allowedHosts]),
     clock,
     random,
@@ -88,10 +98,11 @@ export async function startServer(
   const bound = await server.listen(host, port)
   const shownHost = host.includes(':') ? `[${host}]` : host
   const scheme = tls === null ? 'http' : 'https'
+  jobs.start()
   return {
     url: `${scheme}://${shownHost}:${bound}`,
     stop: async () => {
-      await server.stop()
+      await Promise.all([jobs.stop(), server.stop()])
       await lines.close()
     },
   }
@@ -101,7 +112,7 @@ export async function startServer(
 function routesOf(
   db: Stratalog,
   places: EnginePlaces,
-  lines: LineParser,
+  { lines, jobs }: { readonly lines: LineParser; readonly jobs: ServerJobs },
   ports: ServePorts,
 ): readonly Route[] {
   const { metrics } = ports
@@ -114,8 +125,7 @@ function routesOf(
       scope: 'read',
       summary: 'What Prometheus scrapes.',
       run: async (exchange) => {
-        // The figures of the memory tier go to the metrics when they are asked for.
-        db.memoryMetrics()
+        publishFigures(db)
         const { contentType, body } = await metrics.text()
         exchange.send(200, { 'content-type': contentType, 'cache-control': 'no-store' }, body)
       },
@@ -129,9 +139,10 @@ function routesOf(
     },
     ...logRoutes(db, lines),
     ...sqlRoutes(db),
-    ...engineRoutes(db),
+    ...engineRoutes(db, () => jobs.drillStatus),
     ...fileRoutes(db, places),
     ...liveRoutes(db),
+    ...jobs.routes,
     ...streamRoutes(() => StreamRegistry.open(db, isDurable, ports), ports),
   ]
   return routes

@@ -32,7 +32,7 @@ export async function resolveHttpTarget(
   resolve: ResolveHost = (host) => lookup(host, { all: true }),
 ): Promise<HttpTarget> {
   const url = parseUrl(text)
-  const host = url.hostname.replace(/^\[|\]$/g, '').toLowerCase()
+  const host = hostOf(url)
   const isLocal = host === 'localhost' || isLoopback(host)
   if (!isLocal && !isListed(url, host, hosts)) {
     throw refused(
@@ -59,6 +59,16 @@ function parseUrl(text: string): URL {
   if (url.username !== '' || url.password !== '')
     throw refused(url, 'it holds credentials; give them in a header')
   return url
+}
+
+/** Whether the host of a URL is on a list, this machine not excepted. @throws StratalogError `url_invalid`. */
+export function isListedUrl(text: string, hosts: readonly string[]): boolean {
+  const url = parseUrl(text)
+  return isListed(url, hostOf(url), hosts)
+}
+
+function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, '').toLowerCase()
 }
 
 function isListed({ protocol, port }: URL, host: string, hosts: readonly string[]): boolean {

@@ -251,7 +251,7 @@ describe('snapshots and files', () => {
 })
 
 test('a command that works on files only says so', async () => {
-  for (const args of [['restore'], ['inspect', 'x'], ['replay']]) {
+  for (const args of [['inspect', 'x'], ['demo']]) {
     const { status, stderr } = await runCli([...args, ...there])
     expect([args, status]).toEqual([args, 2])
     expect(stderr).toContain('works on files, and not on a server')

@@ -10,11 +10,14 @@ import type { FlagValues } from '../config-flags.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { EXIT_VERDICT_FAIL } from '../exit-status.ts'
 import { Progress } from '../progress.ts'
+import { runRemoteJob } from '../remote-jobs.ts'
 import { remoteLiveSides } from '../remote-live.ts'
 import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 
 export interface DrillFlags extends FlagValues {
+  readonly archive?: string
+  readonly url?: string
   readonly against?: string
   readonly token?: string
   readonly sample?: number
@@ -28,25 +31,36 @@ export async function drill(
   flags: DrillFlags,
   setStatus: (status: number) => void,
 ): Promise<void> {
+  const remote = Remote.of(session, flags, ['archive', 'dataDir'])
   if (flags['dataDir'] !== undefined) {
     throw new StratalogError(
       'argument_invalid',
       'A drill reads an archive alone and has no use for --data-dir; name a live engine to compare with by --against.',
     )
   }
-  const { archive, s3 } = readConfiguration(flags)
-  if (archive === undefined)
-    throw new StratalogError('argument_invalid', 'Name the archive to rehearse with --archive.')
-  const checks = checksOf(flags)
   if (flags.report !== undefined && !/\.(md|html)$/.test(flags.report)) {
     throw new StratalogError(
       'argument_invalid',
       `--report writes .md or .html; ${flags.report} is neither.`,
     )
   }
+  const report = await (remote === null
+    ? drillHere(session, flags)
+    : drillThere(session, remote, flags))
+  if (report.verdict === 'FAIL') setStatus(EXIT_VERDICT_FAIL)
+  if (flags.report !== undefined) await writeReport(flags.report, report, titleOf(flags))
+  if (session.json) await writeDocument(session, report)
+  else await session.terminal.write(drillText(session, report))
+}
+
+async function drillHere(session: Session, flags: DrillFlags): Promise<DrillReport> {
+  const { archive, s3 } = readConfiguration(flags)
+  if (archive === undefined)
+    throw new StratalogError('argument_invalid', 'Name the archive to rehearse with --archive.')
+  const checks = checksOf(flags)
   const progress = new Progress(session, 'drill')
   const against = await liveEngineOf(session, flags)
-  const report = await drillArchive({
+  return await drillArchive({
     archive,
     checks,
     signal: session.signal,
@@ -56,10 +70,19 @@ export async function drill(
     onProgress: ({ records, recordsTotal }) =>
       progress.update({ done: records, total: recordsTotal, unit: 'records' }),
   }).finally(() => progress.end())
-  if (report.verdict === 'FAIL') setStatus(EXIT_VERDICT_FAIL)
-  if (flags.report !== undefined) await writeReport(flags.report, report, archive)
-  if (session.json) await writeDocument(session, report)
-  else await session.terminal.write(drillText(session, report))
+}
+
+/** The server has its own logs to hold its archive against. */
+function drillThere(session: Session, remote: Remote, flags: DrillFlags): Promise<DrillReport> {
+  const { archive, sample, against } = flags
+  if (against !== undefined) {
+    throw new StratalogError(
+      'argument_invalid',
+      '--against goes without --url: the server holds its archive against its own logs.',
+    )
+  }
+  const checks = checksOf(flags)
+  return runRemoteJob(session, remote, { kind: 'drill', archive, sample, checks })
 }
 
 /** A data directory as it is named, or what a server has at this point. */
@@ -100,9 +123,14 @@ function checksOf({ check = [], expect = [] }: DrillFlags): readonly DrillCheckO
   })
 }
 
-async function writeReport(path: string, report: DrillReport, archive: string): Promise<void> {
+function titleOf(flags: DrillFlags): string {
+  const archive = flags.url === undefined ? readConfiguration(flags).archive : flags.archive
+  return `Archive ${archive ?? `of ${flags.url}`}`
+}
+
+async function writeReport(path: string, report: DrillReport, title: string): Promise<void> {
   const page = path.endsWith('.html') ? drillHtml : drillMarkdown
-  await writeFile(path, page(report, `Archive ${archive}`))
+  await writeFile(path, page(report, title))
 }
 
 function hashText(hashEqual: boolean | null): string {

@@ -9,34 +9,27 @@ import {
   replayToEndpoint,
 } from '../../engine/replay-archive.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
-import type { ReplaySpeed } from '../../replay/pace.ts'
 import type { ReplayReport } from '../../replay/report.ts'
-import type { FlagValues } from '../config-flags.ts'
-import { type ReplayFormat, replayOutput } from '../output/replay-output.ts'
+import { replayOutput } from '../output/replay-output.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { renderTable } from '../output/table.ts'
 import { Progress } from '../progress.ts'
+import { type ReplayFlags, replayJob } from '../replay-flags.ts'
+import { runRemoteJob } from '../remote-jobs.ts'
+import { Remote } from '../remote.ts'
 import { ResumeFile } from '../resume-file.ts'
 import { type Session, note, writeDocument } from '../session.ts'
 import { openStepInput } from '../step-input.ts'
 
-export interface ReplayFlags extends FlagValues {
-  readonly logs?: readonly string[]
-  readonly since?: number
-  readonly until?: number
-  readonly from?: number
-  readonly to?: number
-  readonly speed: ReplaySpeed
-  readonly stepRecords?: number
-  readonly into?: string
-  readonly intoHosts?: readonly string[]
-  readonly intoPrivate?: true
-  readonly format?: ReplayFormat
-  readonly resume?: string
-}
-
 /** @throws StratalogError `object_corrupt` when history was missing or damaged, after the report. */
 export async function replay(session: Session, flags: ReplayFlags): Promise<void> {
+  const remote = Remote.of(session, flags, ['archive'])
+  if (remote !== null) {
+    const report = await runRemoteJob<ReplayReport>(session, remote, replayJob(flags))
+    await showReport(session, report, false)
+    throwDamage(report)
+    return
+  }
   const { archive, s3 } = readConfiguration(flags)
   if (archive === undefined)
     throw new StratalogError('argument_invalid', 'Name the archive to replay with --archive.')

@@ -13,9 +13,19 @@ import type { OffsetTarget } from '../arguments.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { Progress } from '../progress.ts'
+import { runRemoteJob } from '../remote-jobs.ts'
+import { Remote } from '../remote.ts'
 import { type Session, note, writeDocument } from '../session.ts'
 
+/** Times as ms. */
+type RestoreSelection = Pick<
+  RestoreArchiveOptions,
+  'eager' | 'snapshot' | 'toOffsets' | 'logs' | 'rename'
+> & { readonly at?: number }
+
 export interface RestoreFlags extends FlagValues {
+  readonly archive?: string
+  readonly dataDir?: string
   readonly snapshot?: string
   readonly at?: number
   readonly toOffset?: readonly OffsetTarget[]
@@ -28,6 +38,11 @@ export interface RestoreFlags extends FlagValues {
 
 /** @throws StratalogError `object_corrupt` when part of the plan was missing or damaged, after the report. */
 export async function restore(session: Session, flags: RestoreFlags): Promise<void> {
+  const remote = Remote.of(session, flags, ['archive', 'dataDir'])
+  if (remote !== null) {
+    await restoreThere(session, remote, flags)
+    return
+  }
   const { archive, dataDir, s3 } = readConfiguration(flags)
   if (archive === undefined)
     throw new StratalogError('argument_invalid', 'Name the archive to restore from with --archive.')
@@ -58,6 +73,27 @@ export async function restore(session: Session, flags: RestoreFlags): Promise<vo
   throwDamage(result)
 }
 
+/** There `--data-dir` is a name below the folder that the operator chose; without it logs come into the server. */
+async function restoreThere(session: Session, remote: Remote, flags: RestoreFlags): Promise<void> {
+  const { archive, dataDir: directory } = flags
+  const selection = { kind: 'restore' as const, archive, ...selectionOf(flags) }
+  const forecast = async (): Promise<RestoreForecast> => {
+    const eager = directory === undefined ? true : flags.eager
+    const request = { ...selection, eager, plan: true }
+    return (await runRemoteJob<{ plan: RestoreForecast }>(session, remote, request)).plan
+  }
+  if (flags.plan === true) {
+    await showPlan(session, await forecast())
+    return
+  }
+  if (!session.json && !(await confirm(session, flags, await forecast())))
+    throw new StratalogError('aborted', 'It was not confirmed; nothing was restored.')
+  const request = { ...selection, directory }
+  const result = await runRemoteJob<RestoreResult>(session, remote, request)
+  await showResult(session, result)
+  throwDamage(result)
+}
+
 /** Says what will be done, and asks where somebody can answer and did not say so already. */
 async function confirm(
   session: Session,
@@ -73,7 +109,7 @@ async function confirm(
   return /^y(es)?$/i.test(answer.trim())
 }
 
-function selectionOf(flags: RestoreFlags): Partial<RestoreArchiveOptions> {
+function selectionOf(flags: RestoreFlags): RestoreSelection {
   const { snapshot, at, toOffset, logs, rename, eager } = flags
   return {
     ...(eager === undefined ? {} : { eager }),

@@ -3,13 +3,14 @@
  */
 import process from 'node:process'
 import { StratalogError } from '../../base/errors.ts'
+import { parseDuration } from '../../base/units.ts'
 import { systemRandom } from '../../base/random.ts'
 import type { StratalogOptions } from '../../engine/config.ts'
 import { resolvePorts } from '../../engine/ports.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
 import type { EnginePlaces } from '../../server/api/file-routes.ts'
 import { PrometheusMetrics } from '../../server/prometheus.ts'
-import { startServer } from '../../server/serve.ts'
+import { type ServeOptions, type ServePorts, startServer } from '../../server/serve.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import type { Session } from '../session.ts'
@@ -25,28 +26,49 @@ export interface ServeFlags extends FlagValues {
   readonly rateLimit?: number
   readonly tlsCert?: string
   readonly tlsKey?: string
+  readonly jobArchives?: readonly string[]
+  readonly jobDir?: string
+  readonly jobHosts?: readonly string[]
+  readonly jobPrivateHosts?: true
+  readonly drillInterval?: string | number
+  readonly drillSample?: number
+  readonly drillReports?: string
 }
 
 export async function serve(session: Session, flags: ServeFlags): Promise<void> {
-  const config = readConfiguration(flags)
+  // Clients are not to be trusted with this process.
+  const config = { queryIsolation: 'process' as const, ...readConfiguration(flags) }
   assertPlace(config, flags)
+  const drill = drillOf(config, flags)
   const tls = await tlsOf(flags)
   const { logger } = resolvePorts({ logLevel: 'info', ...config }, {})
   const { clock } = session
   const metrics = new PrometheusMetrics()
-  // Clients are not to be trusted with this process.
-  const db = await Stratalog.open(
-    { queryIsolation: 'process', ...config },
-    { logger, clock, metrics },
-  )
+  const db = await Stratalog.open(config, { logger, clock, metrics })
   try {
     const { host, port, allowHost: allowedHosts = [], tokens, rateLimit = null } = flags
     const isDurable = config.dataDir !== undefined
     const readTokens = tokens === undefined ? null : () => readTokenFile(tokens)
     const server = await startServer(
       db,
-      { host, port, allowedHosts, places: await placesOf(config), rateLimit },
-      { clock, random: systemRandom, logger, metrics, readTokens, tls: tls?.listener ?? null },
+      {
+        host,
+        port,
+        allowedHosts,
+        places: await placesOf(config),
+        rateLimit,
+        jobs: { ...rulesOf(flags), queryIsolation: config.queryIsolation },
+        drill,
+      },
+      {
+        clock,
+        random: systemRandom,
+        logger,
+        metrics,
+        readTokens,
+        tls: tls?.listener ?? null,
+        saveDrillPage: pagesOf(flags),
+      },
     )
     const stopRenewing = tls?.renewOnHangup(logger)
     const { url } = server
@@ -87,6 +109,48 @@ function assertPlace({ dataDir, archive }: StratalogOptions, { memoryOnly }: Ser
       'argument_invalid',
       '--memory-only goes without a data directory and without an archive.',
     )
+  }
+}
+
+function rulesOf(flags: ServeFlags): Omit<ServeOptions['jobs'], 'queryIsolation'> {
+  const { jobArchives: archives = [], jobDir, jobHosts: hosts = [], jobPrivateHosts } = flags
+  return { archives, folder: jobDir ?? null, hosts, allowPrivate: jobPrivateHosts === true }
+}
+
+/** @throws StratalogError `argument_invalid`. */
+function drillOf(
+  { archive, snapshotLocation }: StratalogOptions,
+  { drillInterval, drillSample, drillReports }: ServeFlags,
+): ServeOptions['drill'] {
+  if (drillInterval === undefined) {
+    if (drillSample === undefined && drillReports === undefined) return null
+    throw new StratalogError(
+      'argument_invalid',
+      '--drill-sample and --drill-reports are for drills by --drill-interval.',
+    )
+  }
+  const sample = drillSample ?? null
+  const intervalMs = parseDuration(drillInterval, '--drill-interval')
+  if (archive === undefined && snapshotLocation === undefined)
+    throw new StratalogError(
+      'argument_invalid',
+      '--drill-interval needs an --archive, or a --snapshot-location.',
+    )
+  if (intervalMs < DRILL_INTERVAL_MIN_MS)
+    throw new StratalogError('argument_invalid', '--drill-interval is at least a second.')
+  if (sample !== null && (sample <= 0 || sample > 1))
+    throw new StratalogError('argument_invalid', '--drill-sample is above 0 and at most 1.')
+  return { intervalMs, sample }
+}
+
+/** A drill after a drill without a pause would be all that the server does. */
+const DRILL_INTERVAL_MIN_MS = 1_000
+
+function pagesOf({ drillReports }: ServeFlags): ServePorts['saveDrillPage'] {
+  if (drillReports === undefined) return null
+  return async (endedAt, page) => {
+    const { saveDrillPage } = await import('../drill-pages.ts')
+    await saveDrillPage(drillReports, endedAt, page)
   }
 }
 

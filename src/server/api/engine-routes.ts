@@ -8,14 +8,16 @@ import { RequestProblem } from '../http-error.ts'
 import type { Route } from '../router.ts'
 import { assertKnownKeys, given } from './parameters.ts'
 
-export function engineRoutes(db: Stratalog): readonly Route[] {
+/** `drillOf` gives what the status says of drills. */
+export function engineRoutes(db: Stratalog, drillOf: () => object | null): readonly Route[] {
   return [
     {
       method: 'GET',
       path: '/v1/status',
       scope: 'read',
       summary: 'Every log, partition and tier: offsets, records, bytes, lag, last error.',
-      run: (exchange) => exchange.sendJson(200, { ...db.status(), source: 'server' }),
+      run: (exchange) =>
+        exchange.sendJson(200, { ...db.status(), source: 'server', drill: drillOf() }),
     },
     ...snapshotRoutes(db),
     ...tierRoutes(db),

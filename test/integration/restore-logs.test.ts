@@ -1,0 +1,96 @@
+/** Logs of an archive come into a running engine whole, or leave nothing there. */
+import { readdir, rm } from 'node:fs/promises'
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import { restoreLogs } from '../../src/engine/restore-logs.ts'
+import { Stratalog } from '../../src/index.ts'
+import { expectError } from '../support/expect-error.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+let root: string
+let archive: string
+
+/** Two logs, each of two segments of one record. */
+beforeEach(async () => {
+  root = await temporaryDirectory()
+  archive = `file://${root}/archive`
+  await using db = await Stratalog.open({ dataDir: `${root}/source`, archive })
+  for (const name of ['a', 'b']) {
+    const log = await db.createLog(name, { schema: { n: 'int64' } })
+    for (const n of [1, 2]) {
+      await log.append({ n })
+      await db.tier.now({ to: 'object' })
+    }
+  }
+})
+
+async function openTarget(): Promise<Stratalog> {
+  const db = await Stratalog.open({ dataDir: `${root}/target` })
+  onTestFinished(() => db.close())
+  return db
+}
+
+function names(db: Stratalog): readonly string[] {
+  return db.logs().map(({ name }) => name)
+}
+
+/** Takes the first segment of log `b` away. */
+async function loseObject(): Promise<void> {
+  const folder = `${root}/archive/segments/2/0`
+  const [first = ''] = (await readdir(folder)).toSorted()
+  await rm(`${folder}/${first}`)
+}
+
+test('under new names, with their offsets, and the policy of the engine', async () => {
+  const db = await openTarget()
+  const rename = { b: 'c' }
+  const result = await restoreLogs(db, { archive, logs: ['a', 'b'], rename })
+  expect(result).toMatchObject({ records: 4, verified: true, plan: { logs: 2, segments: 4 } })
+  expect(names(db)).toEqual(['a', 'c'])
+  expect(await db.log('c').read().toArray()).toMatchObject([
+    { n: 1, _offset: 0 },
+    { n: 2, _offset: 1 },
+  ])
+  expect(db.log('c').describe().policy.archiveAfter).toBeNull()
+})
+
+test('a name that is taken is refused before anything is made', async () => {
+  const db = await openTarget()
+  const log = await db.createLog('b')
+  await log.append({ mine: true })
+  const error = await expectError(restoreLogs(db, { archive, logs: ['a', 'b'] }), 'log_exists')
+  expect(error.message).toContain('give it another name by rename')
+  expect(names(db)).toEqual(['b'])
+  expect(await log.get(0)).toMatchObject({ mine: true })
+})
+
+test('damage takes away what was made before it, and the names are free', async () => {
+  await loseObject()
+  const db = await openTarget()
+  await expectError(restoreLogs(db, { archive, logs: ['a', 'b'] }), 'offset_gap')
+  expect(names(db)).toEqual([])
+  expect(await restoreLogs(db, { archive, logs: ['a'] })).toMatchObject({ records: 2 })
+})
+
+test('an engine in RAM takes what is there, and says what is missing', async () => {
+  await loseObject()
+  await using db = await Stratalog.memoryOnly()
+  const result = await restoreLogs(db, { archive, logs: ['b'] })
+  expect(result).toMatchObject({
+    records: 1,
+    verified: false,
+    missing: [{ log: 'b', partition: 0, from: 0, to: 1 }],
+  })
+})
+
+test('when it is aborted on the way nothing of it stays', async () => {
+  const db = await openTarget()
+  const controller = new AbortController()
+  const restoring = restoreLogs(db, {
+    archive,
+    logs: ['a', 'b'],
+    signal: controller.signal,
+    onProgress: () => controller.abort(),
+  })
+  await expectError(restoring, 'aborted')
+  expect(names(db)).toEqual([])
+})
