@@ -84,6 +84,8 @@ test('ranges and schemas that there are not are refused, and so is a place of an
     400,
   )
   expect(await ask('events', { id, schemaId, ranges: 'all' })).toBe(400)
+  expect(await ask('events', { id, schemaId, ranges, latest: true })).toBe(200)
+  expect(await ask('events', { id, schemaId, ranges, latest: 1 })).toBe(400)
   expect(await ask('events', { id: 4_711, schemaId, ranges })).toBe(404)
   expect(await ask('events', { schemaId, ranges })).toBe(400)
   expect(await ask('nowhere', { id, schemaId, ranges })).toBe(404)

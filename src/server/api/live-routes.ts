@@ -29,9 +29,16 @@ export function liveRoutes(db: Stratalog): readonly Route[] {
       summary: 'The content hash of ranges of offsets.',
       run: async (exchange) => {
         const body = await exchange.jsonBody(VALUE_BYTES_MAX)
-        assertKnownKeys(body, ['id', 'schemaId', 'ranges'])
-        const { id, schemaId, ranges } = body
-        const asked = { id: wholeOf(id), schemaId: wholeOf(schemaId), ranges: rangesOf(ranges) }
+        assertKnownKeys(body, ['id', 'schemaId', 'ranges', 'latest'])
+        const { id, schemaId, ranges, latest = false } = body
+        if (typeof latest !== 'boolean')
+          throw new RequestProblem('request_invalid', 'latest is true or false.')
+        const asked = {
+          id: wholeOf(id),
+          schemaId: wholeOf(schemaId),
+          ranges: rangesOf(ranges),
+          isLatest: latest,
+        }
         const { hashOfLog } = await import('../../engine/live-logs.ts')
         exchange.sendJson(200, { hash: await hashOfLog(db, logOf(exchange), asked, exchange.gone) })
       },
