@@ -3,15 +3,22 @@ import type { LiveLogFacts, LiveSide } from '../replay/live-side.ts'
 import { logPath } from './remote-logs.ts'
 import type { Remote } from './remote.ts'
 
-/** Its logs as they are at this point: records never change, so later hashes are of the same. */
+/**
+ * Its logs as they are at this point: records never change, so later hashes are of the same. Of a log that is deleted
+ * meanwhile there are none, also when another was made under its name.
+ */
 export async function remoteLiveSides(remote: Remote): Promise<readonly LiveSide[]> {
   const { logs } = await remote.json<{ readonly logs: readonly LiveLogFacts[] }>('/v1/live')
-  return logs.map((facts) => ({
-    ...facts,
-    hash: async (ranges) => {
-      const body = { schemaId: facts.schema.id, ranges }
+  return logs.map((facts) => {
+    const ask = async <Hash>(asked: object): Promise<Hash> => {
+      const body = { id: facts.id, schemaId: facts.schema.id, ...asked }
       const path = `${logPath(facts.name)}/hash`
-      return (await remote.json<{ readonly hash: string }>(path, { method: 'POST', body })).hash
-    },
-  }))
+      return (await remote.json<{ readonly hash: Hash }>(path, { method: 'POST', body })).hash
+    }
+    return {
+      ...facts,
+      hash: (ranges) => ask<string>({ ranges }),
+      latestHash: (ranges) => ask<string | null>({ ranges, latest: true }),
+    }
+  })
 }

@@ -12,6 +12,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { LogDefinition } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
+import { latestHashOf } from '../log/latest-hash.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ReplayLog, ReplayPosition, ReplaySink, SinkStart } from '../replay/sink.ts'
 import { appendable } from './appendable.ts'
@@ -57,6 +58,15 @@ export function engineSink(engine: Engine, pickedBy: PickedBy): ReplaySink {
       for (const piece of appendable(batch)) await appendBatch(engine, target, partition, piece)
     },
     end: async () => {},
+    latestHash: async ({ id }, signal) => {
+      const view = targets.get(id)?.log.view() ?? null
+      if (view === null) return null
+      try {
+        return await latestHashOf(view, { signal })
+      } finally {
+        view.release()
+      }
+    },
   }
 }
 

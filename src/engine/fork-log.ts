@@ -221,7 +221,7 @@ async function cutAt(
       ? await fetchVerified(store, segment)
       : await readVerified(disk, segment)
   const owner = { ...ownerOf(definition, partition, segment), engineId: context.engineId }
-  const range = { from: segment.baseOffset, to: end }
+  const range = { from: segment.baseOffset, to: end, clock: context.clock }
   const cut = await cutSegment(bytes, segment, { ...owner, logName: name }, range, definition.id)
   const path = present(cut.entry.disk, 'what was cut lies on disk').object
   await writeFile(context, disk, segmentDirectory(definition.id, partition), path, cut.bytes)

@@ -1,6 +1,13 @@
 /** What a drill asks of a live engine, over HTTP too: its logs at one point, and hashes of their offsets. */
 import { StratalogError } from '../base/errors.ts'
-import { type LiveLogFacts, type OffsetRange, hashView, liveFacts } from '../replay/live-side.ts'
+import {
+  type LiveLogFacts,
+  type OffsetRange,
+  hashView,
+  latestHashIn,
+  liveFacts,
+} from '../replay/live-side.ts'
+import { logDeleted } from '../log/log-deleted.ts'
 import { type Stratalog, engineOf } from './stratalog.ts'
 
 /** Every log, all as of one instant. */
@@ -14,16 +21,25 @@ export function liveLogs(db: Stratalog): readonly LiveLogFacts[] {
 }
 
 /**
- * The hash of offsets of a log, in one of the schemas that it ever had.
- * @throws StratalogError `log_not_found`, `partition_not_found`, `argument_invalid` for a schema that it never had.
+ * The hash of offsets of the log with that id, in one of the schemas that it ever had; null for that of a latest view
+ * where there is none.
+ * @throws StratalogError `log_not_found`, `log_deleted` when another has its name by now, `partition_not_found`,
+ * `argument_invalid` for a schema that it never had.
  */
 export async function hashOfLog(
   db: Stratalog,
   name: string,
-  asked: { readonly schemaId: number; readonly ranges: readonly OffsetRange[] },
+  asked: {
+    readonly id: number
+    readonly schemaId: number
+    readonly ranges: readonly OffsetRange[]
+    /** Of the latest view of them. */
+    readonly isLatest: boolean
+  },
   signal: AbortSignal,
-): Promise<string> {
+): Promise<string | null> {
   const log = engineOf(db).registry.get(name)
+  if (log.id !== asked.id) throw logDeleted(name)
   for (const { partition } of asked.ranges) log.partition(partition)
   const view = log.view()
   try {
@@ -33,7 +49,8 @@ export async function hashOfLog(
         'argument_invalid',
         `Log '${log.name}' has no schema ${asked.schemaId}.`,
       )
-    return await hashView(view, schema, asked.ranges, signal)
+    const hash = asked.isLatest ? latestHashIn : hashView
+    return await hash(view, schema, asked.ranges, signal)
   } finally {
     view.release()
   }

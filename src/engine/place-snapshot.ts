@@ -13,7 +13,6 @@ import type {
 import { applyEdits } from '../format/manifest-builder.ts'
 import { segmentKey } from '../format/paths.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
-import { endOffset, recordBatchBytes } from '../format/record-batch.ts'
 import { segmentsHolding } from '../log/held-segments.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { SegmentBytes, SegmentSource, ViewSource } from '../log/log-view.ts'
@@ -31,6 +30,7 @@ import { notedIn } from '../tiering/committed.ts'
 import type { TieringContext } from '../tiering/context.ts'
 import { putBatches } from '../tiering/flush.ts'
 import { groupForSegments } from '../tiering/segment-groups.ts'
+import { memoryParts } from '../tiering/memory-parts.ts'
 import { type Pinned, stillThere } from './pinned.ts'
 
 /** Runs of terms after which a segment ends with its batch: they are in its footer. */
@@ -127,10 +127,13 @@ async function makeSnapshot(
       made = plan.snapshot
       return [...edits, ...plan.edits]
     },
-    (log) => {
-      const own = parts.filter((part) => part.log === log).flatMap((part) => added.get(part) ?? [])
-      return Math.max(0, ...own.map(({ schemaId }) => schemaId + 1))
-    },
+    (log) =>
+      parts
+        .filter((part) => part.log === log)
+        .flatMap((part) => {
+          const { partition } = part.partition
+          return (added.get(part) ?? []).map((segment) => ({ partition, segment }))
+        }),
   )
   context.lost.clear()
   return present<Snapshot>(made, 'a committed snapshot was made')
@@ -192,7 +195,7 @@ async function bringOver(
         const [first] = sources
         if (first === undefined) continue
         if (first.tier === 'memory')
-          added.push(...(await putMemory(context, { log, partition, terms }, sources)))
+          added.push(...(await putMemory(context, { log, partition, terms, release }, sources)))
         else added.push(await putSegment(context, log, partition, first))
       }
     } finally {
@@ -231,28 +234,27 @@ interface InRam {
   readonly log: LiveLog
   readonly partition: Partition
   readonly terms: readonly OffsetTerms[]
+  /** Of what ends at or before the offset. */
+  readonly release: (below: number) => void
 }
 
 async function putMemory(
   context: TieringContext,
-  { log, partition, terms }: InRam,
+  { log, partition, terms, release }: InRam,
   sources: readonly ViewSource[],
 ): Promise<readonly SegmentEntry[]> {
-  const parts = sources.flatMap((source) => {
-    if (source.tier !== 'memory') return []
-    const { batch } = source
-    const { schema, baseOffset } = batch
-    const end = endOffset(batch)
-    return [{ schema, baseOffset, endOffset: end, bytes: recordBatchBytes(batch), batch }]
-  })
+  const parts = await memoryParts(sources, context.clock)
   const segments: SegmentEntry[] = []
   for (const group of groupForSegments(parts, cutsByTerms(parts, terms))) {
     const records = group.map(({ batch }) => batch)
     const [first] = group
-    const runs = runsWithin(terms, first?.baseOffset ?? 0, group.at(-1)?.endOffset ?? 0)
+    const end = group.at(-1)?.endOffset ?? 0
+    const runs = runsWithin(terms, first?.baseOffset ?? 0, end)
     segments.push(
       await putBatches(context, { log, partition, records, producers: undefined, terms: runs }),
     )
+    // What was evicted meanwhile goes now: all of it at once, at the end, would hold up appends.
+    release(end)
   }
   return segments
 }
@@ -263,6 +265,7 @@ function cutsByTerms(
   terms: readonly OffsetTerms[],
 ): ReadonlySet<number> {
   const cuts = new Set<number>()
+  if (terms.length === 0) return cuts
   let runs = 0
   for (const { baseOffset, endOffset: end } of parts) {
     const own = runsWithin(terms, baseOffset, end).length
@@ -291,7 +294,7 @@ async function putSegment(
   const cutOwner = { ...owner, engineId: context.engineId, logName: log.name }
   const { bytes, entry } = isAll
     ? { bytes: stored, entry: segment }
-    : await cutSegment(stored, segment, cutOwner, { from, to })
+    : await cutSegment(stored, segment, cutOwner, { from, to, clock: context.clock })
   const key = segmentKey({ ...entry, logId: log.id, partition: number })
   await place.putSegment(key, bytes, entry.sha256)
   return { ...entry, disk: null, object: { object: key, position: 0, length: entry.length } }
@@ -315,7 +318,7 @@ async function checkedBytes(
   owner: SegmentOwner,
 ): Promise<Uint8Array> {
   const bytes = await copy.read({ start: 0, end: segment.length })
-  const damage = checkSegment(bytes, segment, owner)
+  const damage = await checkSegment(bytes, segment, owner)
   if (damage === null) return bytes
   throw new StratalogError('segment_corrupt', damage.reason, { details: { ...owner, ...damage } })
 }

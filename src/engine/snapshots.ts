@@ -3,6 +3,7 @@ import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import type { Snapshot } from '../format/manifest.ts'
+import { applyEdits } from '../format/manifest-builder.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TierFailure, TierMove } from '../tiering/context.ts'
@@ -94,8 +95,10 @@ async function makeSnapshot(
   const fromMemory = await Promise.all(pinned.flatMap((entry) => archiveFromMemory(tiers, entry)))
   const newBytes = [...uploaded, ...fromMemory.flat()].reduce((sum, move) => sum + move.bytes, 0)
   let made: Snapshot | null = null
-  await source.archive.commitSnapshot(logs, (state) => {
+  await source.archive.commitSnapshot(logs, (before, described) => {
     if (isNamed) assertThere(logs)
+    // They say where a log that was in RAM begins to have no holes.
+    const state = applyEdits(before, described)
     const left = stillThere(state, pinned)
     const { snapshot, edits } = planSnapshot(state, { ...request, pinned: left, newBytes })
     made = snapshot

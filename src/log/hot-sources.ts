@@ -1,11 +1,28 @@
 /** What a view takes of the batches in RAM, and what it tells of records that are gone from them. */
 import type { Range } from '../base/range.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
+import type { RecordBatch } from '../format/record-batch.ts'
 import { type TermsTest, eachRange } from './batch-runs.ts'
 import type { CausedGap, GapCause, GapHistory } from './gap-history.ts'
 import type { HotBatch } from './hot-batch.ts'
 import type { HotBatches } from './hot-batches.ts'
-import type { Lease, ViewSource } from './log-view.ts'
+import type { Lease, MemorySource, PartitionView, ViewSource } from './log-view.ts'
+
+export interface PinnedView {
+  readonly view: PartitionView
+  /**
+   * Ends every lease of the view; with `below`, those of batches in RAM that end at or before that offset, and the rest
+   * when it is called again. A lease ends once, however often that is.
+   */
+  readonly release: (below?: number) => void
+}
+
+export function releaseBelow(leases: Lease[], below: number): void {
+  const held = leases.splice(0)
+  for (const lease of held)
+    if (below === Infinity || (lease.endOffset ?? Infinity) <= below) lease.release()
+    else leases.push(lease)
+}
 
 /** Leases the batches that hold some of `wanted` and adds them; records that expire by `now` are gone. */
 export function addHotSources(
@@ -25,11 +42,40 @@ export function addHotSources(
     batch.touch(stamp)
     batch.retain()
     leases.push(batch)
-    const { min: timeMin, max: timeMax } = batch.time
-    for (const { start, end } of ranges) {
-      const isSealed = batch.isSealed && end - start === batch.length
-      sources.push({ tier: 'memory', batch: batch.view(start, end), timeMin, timeMax, isSealed })
-    }
+    for (const { start, end } of ranges) sources.push(sourceOf(batch, start, end))
+  }
+}
+
+function sourceOf(batch: HotBatch, start: number, end: number): MemorySource {
+  const { min: timeMin, max: timeMax } = batch.time
+  // Of an open batch more would be known later.
+  return batch.isSealed
+    ? new SealedSource(batch, start, end)
+    : { tier: 'memory', batch: batch.view(start, end), timeMin, timeMax }
+}
+
+/** Slices the batch when it is asked for: to slice thousands at once would hold up appends. */
+class SealedSource implements MemorySource {
+  readonly tier = 'memory'
+  readonly timeMin: number
+  readonly timeMax: number
+  readonly isSealed: boolean
+  readonly #hot: HotBatch
+  readonly #start: number
+  readonly #end: number
+  #batch: RecordBatch | null = null
+
+  constructor(hot: HotBatch, start: number, end: number) {
+    this.timeMin = hot.time.min
+    this.timeMax = hot.time.max
+    this.isSealed = end - start === hot.length
+    this.#hot = hot
+    this.#start = start
+    this.#end = end
+  }
+
+  get batch(): RecordBatch {
+    return (this.#batch ??= this.#hot.view(this.#start, this.#end))
   }
 }
 

@@ -38,6 +38,8 @@ export interface PartitionView {
 
 /** What a view holds until it is released. */
 export interface Lease {
+  /** Of a batch in RAM: where it ends. */
+  readonly endOffset?: number
   release(): void
 }
 

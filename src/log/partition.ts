@@ -28,8 +28,8 @@ import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
 import { HotBatches } from './hot-batches.ts'
-import { addHotSources, gapsWithin } from './hot-sources.ts'
-import type { Lease, PartitionView } from './log-view.ts'
+import { type PinnedView, addHotSources, gapsWithin, releaseBelow } from './hot-sources.ts'
+import type { Lease } from './log-view.ts'
 import { type TermsTest, expiredRows } from './batch-runs.ts'
 import { MemoryAccount } from './memory-account.ts'
 import { newestStart } from './newest-start.ts'
@@ -412,10 +412,10 @@ export class Partition implements AckListener {
   // --- Reading ---------------------------------------------------------------------------------------------------
 
   /**
-   * Pins `[from, to)` of what is visible and has not expired by now; `release` ends every lease of the view. To take a
-   * view counts as reading the batches that it pins.
+   * Pins `[from, to)` of what is visible and has not expired by now. To take a view counts as reading the batches that
+   * it pins.
    */
-  view(range: Range = { start: 0, end: Infinity }): { view: PartitionView; release: () => void } {
+  view(range: Range = { start: 0, end: Infinity }): PinnedView {
     const visible = { start: this.#startOffset, end: this.visibleEnd }
     const wanted = intersectRanges(range, visible) ?? { start: visible.end, end: visible.end }
     const leases: Lease[] = []
@@ -434,7 +434,7 @@ export class Partition implements AckListener {
       sources,
       gaps: this.#gaps,
     }
-    return { view, release: () => leases.forEach((lease) => lease.release()) }
+    return { view, release: (below = Infinity) => releaseBelow(leases, below) }
   }
 
   /** Where the newest `count` records begin that a reader sees; Infinity: all of them. */

@@ -1,10 +1,11 @@
 /** What is wrong with the bytes of a segment, as facts for a report: where, what kind, and which records it costs. */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
-import { crc32c, sha256Hex } from '../format/checksum.ts'
+import { crc32c } from '../format/checksum.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import { blockRanges } from '../format/segment-reader.ts'
 import type { SegmentSource } from './log-view.ts'
 import { SegmentReading, type SegmentOwner } from './segment-reading.ts'
+import { sha256Hex } from '../storage/checksum.ts'
 
 /**
  * - `missing`: there are no such bytes;
@@ -107,13 +108,13 @@ export function damageError(
  * Checks the whole stored bytes of a segment: length, SHA-256, and that the facts inside say what the manifest says.
  * Null when all is well. When the checksum fails, the damage is narrowed to the block it lies in.
  */
-export function checkSegment(
+export async function checkSegment(
   bytes: Uint8Array,
   entry: SegmentEntry,
   owner: SegmentOwner,
-): SegmentDamage | null {
+): Promise<SegmentDamage | null> {
   const all = { from: entry.baseOffset, to: entry.endOffset }
-  const isSound = bytes.length === entry.length && sha256Hex(bytes) === entry.sha256
+  const isSound = bytes.length === entry.length && (await sha256Hex(bytes)) === entry.sha256
   if (bytes.length !== entry.length) {
     const position = Math.min(bytes.length, entry.length)
     return {

@@ -9,7 +9,7 @@ export async function segmentDamages(
   segment: SegmentEntry,
   owner: SegmentOwner,
 ): Promise<readonly SegmentDamage[]> {
-  const first = checkSegment(bytes, segment, owner)
+  const first = await checkSegment(bytes, segment, owner)
   if (first !== null && first.kind !== 'checksum') return [first]
   const damages: SegmentDamage[] = []
   const { baseOffset, endOffset } = segment

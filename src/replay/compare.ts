@@ -2,10 +2,18 @@
 import type { LogState } from '../format/manifest.ts'
 import type { LogView } from '../log/log-view.ts'
 import { place } from './archive-audit.ts'
-import { type LiveLogFacts, type LiveSide, type OffsetRange, hashView } from './live-side.ts'
+import {
+  type LiveLogFacts,
+  type LiveSide,
+  type OffsetRange,
+  hashView,
+  latestHashIn,
+} from './live-side.ts'
 
 export interface Comparison {
   readonly isEqual: boolean
+  /** Whether the latest views of what both have are; null where there are none to compare. */
+  readonly isLatestEqual: boolean | null
   /** In words, with the object and the offsets. */
   readonly reasons: readonly string[]
   readonly liveRecords: number
@@ -40,10 +48,16 @@ export async function compareLogs(
     behindRecords: behindRecords(live, archived),
     behindMs: behindMs(live, archived),
   }
-  if (restored === null || shared.length === 0) return { isEqual: true, reasons: [], ...counts }
+  if (restored === null || shared.length === 0)
+    return { isEqual: true, isLatestEqual: null, reasons: [], ...counts }
   const isEqual = await areEqual(live, restored, shared, signal)
   const reasons = isEqual ? [] : await differences(live, restored, archived, shared, signal)
-  return { isEqual, reasons, ...counts }
+  const isLatestEqual = await areLatestEqual(live, restored, shared, signal)
+  const latestReasons =
+    isLatestEqual === false
+      ? [`The latest view of log '${live.name}' differs from the live engine's.`]
+      : []
+  return { isEqual, isLatestEqual, reasons: [...reasons, ...latestReasons], ...counts }
 }
 
 function sharedRanges(live: LiveLogFacts, restored: LogView): readonly OffsetRange[] {
@@ -68,6 +82,19 @@ async function areEqual(
     await hashView(restored, live.schema, ranges, signal),
   ]
   return ours === theirs
+}
+
+/** Null for a log without a key, and where one of the views cannot be had. */
+async function areLatestEqual(
+  live: LiveSide,
+  restored: LogView,
+  ranges: readonly OffsetRange[],
+  signal: AbortSignal | undefined,
+): Promise<boolean | null> {
+  if (restored.definition.keyColumn === null) return null
+  const ours = await live.latestHash(ranges, signal)
+  const theirs = await latestHashIn(restored, live.schema, ranges, signal)
+  return ours === null || theirs === null ? null : ours === theirs
 }
 
 /** Which objects differ. What no object of its own explains is named by its offsets. */

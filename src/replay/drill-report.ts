@@ -28,6 +28,8 @@ export interface DrillReport extends ReplayReport {
   readonly bytesPerSecond: number
   /** Whether all that both hold is equal, by content hash; null without a live engine. */
   readonly hashEqual: boolean | null
+  /** Whether the latest views of logs with a key are, over what both hold; null without a live engine or such a log. */
+  readonly latestEqual: boolean | null
   readonly checks: readonly DrillCheck[]
   /** What was done when, in order. */
   readonly timeline: readonly DrillStep[]
@@ -97,7 +99,7 @@ export function damagedObjects({
 
 /** What was measured, with its name. */
 export function measures(report: DrillReport): readonly (readonly string[])[] {
-  const { rpoMs, rpoRecords, hashEqual } = report
+  const { rpoMs, rpoRecords, hashEqual, latestEqual } = report
   return [
     ['Records restored', formatCount(report.records)],
     ['Coverage', `${(report.coverage * 100).toFixed(report.coverage === 1 ? 0 : 3)} %`],
@@ -109,8 +111,13 @@ export function measures(report: DrillReport): readonly (readonly string[])[] {
         : `${formatDuration(rpoMs)}, ${formatCount(rpoRecords ?? 0)} records`,
     ],
     ['Throughput', `${formatBytes(report.bytesPerSecond)}/s`],
-    ['Equal to the live engine', hashEqual === null ? 'not compared' : hashEqual ? 'yes' : 'no'],
+    ['Equal to the live engine', equalWord(hashEqual)],
+    ['Latest views equal', equalWord(latestEqual)],
   ]
+}
+
+function equalWord(isEqual: boolean | null): string {
+  return isEqual === null ? 'not compared' : isEqual ? 'yes' : 'no'
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -9,7 +9,9 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { isStratalogError, throwIfAborted, toStratalogError } from '../base/errors.ts'
+import type { LogDefinition } from '../format/manifest.ts'
 import type { Archive } from '../log/archive-view.ts'
+import { latestHashOf } from '../log/latest-hash.ts'
 import type { CorruptObject, MissingObject } from '../log/segment-damage.ts'
 import {
   gapReasons,
@@ -158,7 +160,7 @@ class DrillRun {
 
   async #verify(archive: Archive, engine: DrillEngine): Promise<void> {
     const { signal, onProgress } = this.#options
-    const sink = functionSink(() => {})
+    const sink = { ...functionSink(() => {}), latestHash: latestIn(engine, signal) }
     this.#replayed = await this.#step('verify', () =>
       replay(engine, sink, { signal, onProgress }, { clock: this.#clock }),
     )
@@ -292,8 +294,25 @@ class DrillRun {
           ? 0
           : Math.round((restored.plan.bytes * 1000) / Math.max(1, restored.elapsedMs)),
       hashEqual: comparisons === null ? null : comparisons.every(({ isEqual }) => isEqual),
+      latestEqual: latestEqual(comparisons ?? []),
       checks: this.#checks,
       timeline: this.#timeline,
+    }
+  }
+}
+
+/** The latest views of an engine on what was restored. */
+function latestIn(
+  engine: DrillEngine,
+  signal: AbortSignal | undefined,
+): (log: LogDefinition) => Promise<string | null> {
+  return async ({ name, keyColumn }) => {
+    if (keyColumn === null) return null
+    const [view] = engine.views([name])
+    try {
+      return view === undefined ? null : await latestHashOf(view, { signal })
+    } finally {
+      view?.release()
     }
   }
 }
@@ -301,6 +320,11 @@ class DrillRun {
 /** A log that is meant to be in the archive: one that is there, or whose policy says so. */
 function isArchived(archive: Archive, live: LiveLogFacts): boolean {
   return archive.state.logs.has(live.id) || live.isArchived
+}
+
+function latestEqual(comparisons: readonly Comparison[]): boolean | null {
+  const compared = comparisons.flatMap(({ isLatestEqual }) => isLatestEqual ?? [])
+  return compared.length === 0 ? null : compared.every(Boolean)
 }
 
 function placeOf({ log, partition, from, to }: MissingObject): string {

@@ -1,6 +1,7 @@
 /** The live engine of a drill, as far as an archive is held against it: pinned before the drill begins. */
 import { LogHasher } from '../format/content-hash.ts'
 import type { Schema } from '../format/schema.ts'
+import { latestHashOf } from '../log/latest-hash.ts'
 import type { LogView } from '../log/log-view.ts'
 import { readPartition } from '../log/view-reader.ts'
 
@@ -42,12 +43,15 @@ export interface LiveLogFacts {
 export interface LiveSide extends LiveLogFacts {
   /** The hash of these offsets in the schema of the side. */
   hash(ranges: readonly OffsetRange[], signal?: AbortSignal): Promise<string>
+  /** Of the latest view of these offsets, in the same schema; null where there is none. */
+  latestHash(ranges: readonly OffsetRange[], signal?: AbortSignal): Promise<string | null>
 }
 
 export function liveSide(view: LogView): LiveSide {
   return {
     ...liveFacts(view),
     hash: (ranges, signal) => hashView(view, view.schema, ranges, signal),
+    latestHash: (ranges, signal) => latestHashIn(view, view.schema, ranges, signal),
   }
 }
 
@@ -86,6 +90,19 @@ function extreme<T>(
     (found, item) => (found === null ? of(item) : choose(found, of(item))),
     null,
   )
+}
+
+/** The hash of the latest view of offsets, in a schema; null where there is none. */
+export function latestHashIn(
+  view: LogView,
+  schema: Schema,
+  ranges: readonly OffsetRange[],
+  signal?: AbortSignal,
+): Promise<string | null> {
+  const named = ranges.map(
+    ({ partition, from, to }) => [partition, { start: from, end: to }] as const,
+  )
+  return latestHashOf(view, { schema, ranges: new Map(named), signal })
 }
 
 /** Gaps and damage are left out: the hash then differs from one over all that there was. */

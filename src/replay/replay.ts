@@ -137,6 +137,8 @@ class ReplayRun {
     await this.#merge()
     await this.#timed('sink', () => this.#sink.end())
     const elapsedMs = Math.round(this.#elapsedMs())
+    const logs: ReplayedLog[] = []
+    for (const { tally } of this.#logs) logs.push(tally.result(await this.#latestHash(tally)))
     return {
       records: this.#records,
       bytes: this.#bytes,
@@ -145,12 +147,16 @@ class ReplayRun {
       elapsedMs,
       recordsPerSecond: perSecond(this.#records, elapsedMs),
       bytesPerSecond: perSecond(this.#bytes, elapsedMs),
-      logs: this.#logs.map(({ tally }): ReplayedLog => tally.result()),
+      logs,
       missing: this.#damages.missing,
       corrupt: this.#damages.corrupt,
       limitedBy: this.#limitedBy(),
       resumePoint: this.#resumePoint(),
     }
+  }
+
+  async #latestHash({ view }: LogTally): Promise<string | null> {
+    return (await this.#sink.latestHash?.(view.definition, this.#options.signal)) ?? null
   }
 
   async close(): Promise<void> {

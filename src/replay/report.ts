@@ -26,6 +26,8 @@ export interface ReplayedLog {
   readonly lastTime: string | null
   /** Of the records that were given out; see docs/formats.md. */
   readonly hash: string
+  /** Of the latest view of a log with a key, where the sink is an engine; null elsewhere. */
+  readonly latestHash: string | null
   readonly gaps: readonly OffsetGap[]
 }
 
@@ -79,7 +81,7 @@ export class LogTally {
     this.#gaps.push(gap)
   }
 
-  result(): ReplayedLog {
+  result(latestHash: string | null): ReplayedLog {
     const gaps = this.#gaps.toSorted((a, b) => a.partition - b.partition || a.from - b.from)
     const { min, max } = this.#times.range
     return {
@@ -89,6 +91,7 @@ export class LogTally {
       firstTime: min > max ? null : isoTime(min),
       lastTime: min > max ? null : isoTime(max),
       hash: this.#hasher.digestHex(),
+      latestHash,
       gaps,
     }
   }

@@ -42,6 +42,8 @@ export interface ReplaySink {
   begin(log: ReplayLog): Promise<readonly SinkStart[] | null>
   append(log: LogDefinition, partition: number, batch: RecordBatch): Promise<void>
   end(): Promise<void>
+  /** After `end`: of the latest view of what it took of a log, if it keeps that; null where there is none. */
+  latestHash?(log: LogDefinition, signal?: AbortSignal): Promise<string | null>
 }
 
 /** A sink that calls a function with each batch. */

@@ -190,7 +190,8 @@ class RestoreRun {
       // It goes on saying whose it was, and lies with those of its log.
       const writer = ownerOf(definition, partition, entry)
       const cutOwner = { ...writer, engineId: this.#engineId, logName: log.name }
-      const cut = await cutSegment(fetched, entry, cutOwner, { from, to }, owner.logId)
+      const { clock } = this.#target
+      const cut = await cutSegment(fetched, entry, cutOwner, { from, to, clock }, owner.logId)
       await this.#directory.write(cut.entry.disk?.object ?? '', cut.bytes)
       return cut.entry
     }
@@ -217,7 +218,8 @@ class RestoreRun {
     }
     try {
       const bytes = await fetchWhole(this.#plan.archive.store, object, this.#options.signal)
-      return checkSegment(bytes, entry, ownerOf(log.source.definition, partition, entry)) ?? bytes
+      const owner = ownerOf(log.source.definition, partition, entry)
+      return (await checkSegment(bytes, entry, owner)) ?? bytes
     } catch (error) {
       const damage = damageOf(error, baseOffset, endOffset)
       if (damage === null) throw error

@@ -1,4 +1,6 @@
 /** A segment that holds some records of another: decoded, sliced and encoded again. For the edges of a restore. */
+import type { Clock } from '../base/clock.ts'
+import { joinInTurns } from '../base/in-turns.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import { segmentPath } from '../format/paths.ts'
 import { type RecordBatch, endOffset, sliceRecordBatch } from '../format/record-batch.ts'
@@ -21,7 +23,7 @@ export async function cutSegment(
   bytes: Uint8Array,
   source: SegmentEntry,
   owner: SegmentOwner & { readonly engineId: string; readonly logName: string },
-  range: { readonly from: number; readonly to: number },
+  range: { readonly from: number; readonly to: number; readonly clock: Clock },
   inLogId: number = owner.logId,
 ): Promise<CutSegment> {
   const reading = SegmentReading.fromBytes(bytes, source, owner)
@@ -49,10 +51,11 @@ export async function cutSegment(
     const step = steps.next()
     if (step.done !== true) {
       pieces.push(step.value)
+      await range.clock.yield()
       continue
     }
     return {
-      bytes: Buffer.concat(pieces),
+      bytes: await joinInTurns(pieces, range.clock),
       entry: entryOf(step.value, { logId: inLogId, partition }),
     }
   }

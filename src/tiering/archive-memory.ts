@@ -5,7 +5,6 @@
 import { present } from '../base/assert.ts'
 import type { Range } from '../base/range.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
-import { endOffset, recordBatchBytes } from '../format/record-batch.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { archiveIsUnsettled } from './adopt-archived.ts'
@@ -13,6 +12,7 @@ import { notedIn } from './committed.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { archiveBatches, missingSchemas } from './flush.ts'
 import { oneAtATime } from './one-at-a-time.ts'
+import { memoryParts } from './memory-parts.ts'
 import { groupForSegments } from './segment-groups.ts'
 import { uploadSegments } from './upload.ts'
 
@@ -76,13 +76,7 @@ async function archiveRange(
 ): Promise<readonly TierMove[]> {
   const { view, release } = partition.view(range)
   try {
-    const parts = view.sources.flatMap((source) => {
-      if (source.tier !== 'memory') return []
-      const { batch } = source
-      const { schema, baseOffset } = batch
-      const bytes = recordBatchBytes(batch)
-      return [{ schema, baseOffset, endOffset: endOffset(batch), bytes, batch }]
-    })
+    const parts = await memoryParts(view.sources, context.clock)
     const moves: TierMove[] = []
     for (const group of groupForSegments(parts)) {
       const records = group.map(({ batch }) => batch)
@@ -96,6 +90,8 @@ async function archiveRange(
         toTier: 'object',
         bytes: segment.length,
       })
+      // What was evicted meanwhile goes now: all of it at once, at the end, would hold up appends.
+      release(segment.endOffset)
     }
     return moves
   } finally {

@@ -39,10 +39,14 @@ export interface ArchiveWriterOptions {
   readonly deletedLogIds?: () => IdRanges
 }
 
-export interface ArchivedSegment {
-  readonly log: LiveLog
+/** A segment that the archive gets, of a log. */
+export interface AddedSegment {
   readonly partition: number
   readonly segment: SegmentEntry
+}
+
+export interface ArchivedSegment extends AddedSegment {
+  readonly log: LiveLog
   /** Of the partition, as of the end of the segment or later. */
   readonly producers: readonly ProducerState[]
 }
@@ -146,9 +150,8 @@ export class ArchiveWriter {
     return this.#commit(round, (state) => {
       const edits: ManifestEdit[] = []
       for (const log of new Set(added.map((entry) => entry.log))) {
-        const segments = added.filter((entry) => entry.log === log)
-        const used = Math.max(...segments.map(({ segment }) => segment.schemaId)) + 1
-        edits.push(...this.describe(state, log, used))
+        const own = added.filter((entry) => entry.log === log)
+        edits.push(...this.describe(state, log, own))
       }
       for (const { log, partition, segment, producers } of added) {
         // It was retired while it was on its way.
@@ -173,19 +176,19 @@ export class ArchiveWriter {
   /**
    * Commits a snapshot of `logs`, or those of them that are there still; `make` gives its edits for the state and the
    * edits that come before them.
-   * `usedSchemas` says how many schemas of a log they use.
+   * `added` says which segments of a log are among them.
    */
   async commitSnapshot(
     logs: readonly LiveLog[],
     make: (state: ManifestState, described: readonly ManifestEdit[]) => readonly ManifestEdit[],
-    usedSchemas: (log: LiveLog) => number = () => 0,
+    added: (log: LiveLog) => readonly AddedSegment[] = () => [],
   ): Promise<void> {
     const manifest = await this.manifest()
     await manifest.commit((state) => {
       const there = logs.filter((log) => isThere(state, log))
       const described = [
         ...this.#deletions(state),
-        ...there.flatMap((log) => this.describe(state, log, usedSchemas(log))),
+        ...there.flatMap((log) => this.describe(state, log, added(log))),
       ]
       return [...described, ...make(state, described)]
     })
@@ -194,15 +197,23 @@ export class ArchiveWriter {
   /**
    * Edits that bring the archive's idea of a log up to date: its definition, policy, schemas and where it begins to
    * have no holes. Of the schemas those that its segments use: a newer one may be lost with the machine, and its number
-   * given to another. @throws StratalogError `log_deleted`.
+   * given to another.
+   * @param added segments that the edits behind these add: RAM may have let go of their records meanwhile.
+   * @throws StratalogError `log_deleted`.
    */
-  describe(state: ManifestState, log: LiveLog, usedSchemas = 0): readonly ManifestEdit[] {
+  describe(
+    state: ManifestState,
+    log: LiveLog,
+    added: readonly AddedSegment[] = [],
+  ): readonly ManifestEdit[] {
     const known = state.logs.get(log.id)
     if (isDeletedLog(state, log.id)) throw logDeleted(log.name)
     const edits: ManifestEdit[] = []
-    const startOffsets = log.partitions.map(
-      (partition) => partition.segments.at(0)?.baseOffset ?? partition.startOffset,
-    )
+    const startOffsets = log.partitions.map(({ partition, segments, startOffset }) => {
+      const own = added.filter((entry) => entry.partition === partition)
+      const start = segments.at(0)?.baseOffset ?? startOffset
+      return Math.min(start, ...own.map(({ segment }) => segment.baseOffset))
+    })
     if (known === undefined) {
       // One that was deleted may have had its name.
       edits.push(...this.#deletions(state))
@@ -219,7 +230,7 @@ export class ArchiveWriter {
       if (denseFrom < Math.max(startOffset, firstOffset)) continue
       edits.push({ kind: 'offsets-dense-from', logId: log.id, partition, offset: denseFrom })
     }
-    const end = Math.max(log.givenSchemas, usedSchemas)
+    const end = Math.max(log.givenSchemas, ...added.map(({ segment }) => segment.schemaId + 1))
     for (const schema of log.schemas.slice(known?.schemas.length ?? 0, end)) {
       edits.push({ kind: 'schema-added', logId: log.id, schema })
     }
@@ -258,8 +269,7 @@ export class ArchiveWriter {
     await this.#commit(round, (state) => {
       const shared = sharedEdits(state, log)
       if (shared.length === 0) return this.#startEdits(state, log)
-      const used = Math.max(...shared.map(({ segment }) => segment.schemaId)) + 1
-      return [...this.describe(state, log, used), ...shared]
+      return [...this.describe(state, log, shared), ...shared]
     })
   }
 

@@ -16,6 +16,7 @@ import { PACKED_FLUSH_BYTES_MAX } from '../format/limits.ts'
 import { type SegmentName, segmentDirectory, segmentPath, temporaryPath } from '../format/paths.ts'
 import { randomHex } from '../base/random.ts'
 import { StratalogError } from '../base/errors.ts'
+import { joinInTurns } from '../base/in-turns.ts'
 import { present } from '../base/assert.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { HotBatch } from '../log/hot-batch.ts'
@@ -340,7 +341,7 @@ async function encodeToBytes(
   const { facts, sha256 } = encoded
   const { baseOffset, format: written } = facts
   const name = { logId: log.id, partition: number, baseOffset, sha256, format: written }
-  return { encoded, name, bytes: Buffer.concat(pieces) }
+  return { encoded, name, bytes: await joinInTurns(pieces, context.clock) }
 }
 
 function commitSegments(

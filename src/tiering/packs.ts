@@ -10,6 +10,8 @@
  *   is remembered, and proven again before it is named.
  * - A pack on disk goes when no manifest entry names it (`sweepPacks`); one in the archive by `collect.ts`.
  */
+import type { Clock } from '../base/clock.ts'
+import { inTurns } from '../base/in-turns.ts'
 import { randomHex } from '../base/random.ts'
 import {
   DISK_PACK_BYTES_MAX,
@@ -18,7 +20,7 @@ import {
   PACK_SEGMENTS_MAX,
   PACK_SEGMENTS_MIN,
 } from '../format/limits.ts'
-import { type EncodedPack, type PackedBytes, encodePack } from '../format/pack.ts'
+import { type EncodedPack, type PackedBytes, packSteps } from '../format/pack.ts'
 import {
   PACKS_DIRECTORY,
   packPath,
@@ -70,6 +72,7 @@ function putTogether(
 ): readonly Promise<readonly Location[]>[] {
   const archive = present(context.archive, 'what is put has an archive')
   return written(asked, PACK_BYTES_MAX, {
+    clock: context.clock,
     known: async ({ partition, name }) => {
       const location = unnamed.get(partition)?.get(name.sha256)
       if (location === undefined || archive.isDoomed(location.object)) return null
@@ -102,6 +105,7 @@ export async function writeSegment(
   const disk = present(context.disk, 'what is written to disk has one')
   const together = (all: readonly (readonly PackedSegment[])[]) =>
     written(all, DISK_PACK_BYTES_MAX, {
+      clock: context.clock,
       known: async () => null,
       isFree: () => true,
       alone: async ({ name, bytes }) => {
@@ -150,6 +154,7 @@ export async function writeFile(
 }
 
 interface Place {
+  readonly clock: Clock
   /** Where an earlier try put it, if that is there still. */
   readonly known: (segment: PackedSegment) => Promise<Location | null>
   /** Whether the name may be given to what is written. */
@@ -213,7 +218,7 @@ async function writePack(
   place: Place,
   group: readonly PackedSegment[],
 ): Promise<readonly Location[]> {
-  const { bytes, sha256, positions } = encodeFree(place, group)
+  const { bytes, sha256, positions } = await encodeFree(place, group)
   const locations = group.map((segment, index) => {
     const position = present(positions[index], 'each segment has a place in the pack')
     return { object: packPath(sha256), position, length: segment.bytes.length }
@@ -226,9 +231,12 @@ async function writePack(
   return locations.map((location) => ({ ...location, object }))
 }
 
-function encodeFree({ isFree }: Place, group: readonly PackedSegment[]): EncodedPack {
+async function encodeFree(
+  { clock, isFree }: Place,
+  group: readonly PackedSegment[],
+): Promise<EncodedPack> {
   for (let turn = 0; ; turn++) {
-    const pack = encodePack(group, turn)
+    const pack = await inTurns(packSteps(group, turn), clock)
     if (isFree(packPath(pack.sha256))) return pack
   }
 }

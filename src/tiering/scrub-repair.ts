@@ -12,10 +12,11 @@
  *
  * Both copies are pinned meanwhile: what was dropped in between is removed when the repair is done, not brought back.
  */
+import { inTurns } from '../base/in-turns.ts'
 import { present } from '../base/assert.ts'
 import { isStratalogError } from '../base/errors.ts'
 import type { Location } from '../format/manifest.ts'
-import { type PackedBytes, encodePack } from '../format/pack.ts'
+import { type PackedBytes, packSteps } from '../format/pack.ts'
 import { PACKS_DIRECTORY, isPackPath, packPath } from '../format/paths.ts'
 import { sha256Hex } from '../storage/checksum.ts'
 import type { TieringContext } from './context.ts'
@@ -165,7 +166,7 @@ async function madeAgain(
     const name = { ...owner, baseOffset, sha256, format }
     segments.push({ name, bytes: await soundBytes(context, other) })
   }
-  const { bytes, sha256 } = encodePack(segments)
+  const { bytes, sha256 } = await inTurns(packSteps(segments), context.clock)
   return packPath(sha256) === object ? bytes : null
 }
 

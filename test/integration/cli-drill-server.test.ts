@@ -68,19 +68,51 @@ test('ranges and schemas that there are not are refused, and so is a place of an
     return (await server.fetch(`/v1/logs/${log}/hash`, request)).status
   }
   const ranges = [{ partition: 0, from: 0, to: 5 }]
-  const { logs } = await server.json<{ logs: { name: string; schema: { id: number } }[] }>(
-    '/v1/live',
-    {
-      headers: headers(),
-    },
+  const { logs } = await server.json<{
+    logs: { id: number; name: string; schema: { id: number } }[]
+  }>('/v1/live', {
+    headers: headers(),
+  })
+  const { id, schema } = logs.find(({ name }) => name === 'events') ?? {}
+  const schemaId = schema?.id
+  expect(await ask('events', { id, schemaId, ranges })).toBe(200)
+  expect(await ask('events', { id, schemaId: 4_711, ranges })).toBe(400)
+  expect(await ask('events', { id, schemaId, ranges: [{ partition: 7, from: 0, to: 5 }] })).toBe(
+    404,
   )
-  const schemaId = logs.find(({ name }) => name === 'events')?.schema.id
-  expect(await ask('events', { schemaId, ranges })).toBe(200)
-  expect(await ask('events', { schemaId: 4_711, ranges })).toBe(400)
-  expect(await ask('events', { schemaId, ranges: [{ partition: 7, from: 0, to: 5 }] })).toBe(404)
-  expect(await ask('events', { schemaId, ranges: [{ partition: 0, from: -1, to: 5 }] })).toBe(400)
-  expect(await ask('events', { schemaId, ranges: 'all' })).toBe(400)
-  expect(await ask('nowhere', { schemaId, ranges })).toBe(404)
+  expect(await ask('events', { id, schemaId, ranges: [{ partition: 0, from: -1, to: 5 }] })).toBe(
+    400,
+  )
+  expect(await ask('events', { id, schemaId, ranges: 'all' })).toBe(400)
+  expect(await ask('events', { id, schemaId, ranges, latest: true })).toBe(200)
+  expect(await ask('events', { id, schemaId, ranges, latest: 1 })).toBe(400)
+  expect(await ask('events', { id: 4_711, schemaId, ranges })).toBe(404)
+  expect(await ask('events', { schemaId, ranges })).toBe(400)
+  expect(await ask('nowhere', { id, schemaId, ranges })).toBe(404)
   const { status } = await runCli(['drill', '--archive', place.archive, '--against', 's3://x/y'])
   expect(status).toBe(2)
+})
+
+test('a log that was made anew under the name of one that a drill began with is not taken for it', async () => {
+  const other = await TestServer.start(place.fresh())
+  onTestFinished(async () => void (await other.stop()))
+  const file = place.file('again.ndjson', EVENTS_NDJSON)
+  const make = (): Promise<unknown> =>
+    runJson(['import', '--log', 'events', '--url', other.url, file])
+  const live = async (): Promise<{ id: number; schemaId: number }> => {
+    const answer = await other.json<{ logs: { id: number; schema: { id: number } }[] }>('/v1/live')
+    return { id: answer.logs[0]?.id ?? -1, schemaId: answer.logs[0]?.schema.id ?? -1 }
+  }
+  const ask = async (log: { id: number; schemaId: number }): Promise<readonly unknown[]> => {
+    const body = JSON.stringify({ ...log, ranges: [{ partition: 0, from: 0, to: 1_000 }] })
+    const answer = await other.fetch('/v1/logs/events/hash', { method: 'POST', body })
+    return [answer.status, ((await answer.json()) as { code?: string }).code]
+  }
+  await make()
+  const before = await live()
+  expect(await ask(before)).toEqual([200, undefined])
+  await runJson(['logs', 'delete', 'events', '--yes', '--url', other.url])
+  await make()
+  expect(await ask(before)).toEqual([404, 'log_deleted'])
+  expect(await ask(await live())).toEqual([200, undefined])
 })

@@ -178,3 +178,26 @@ describe('a drill', () => {
     expect(html).not.toMatch(/src=|href=|@import/)
   })
 })
+
+test('a drill says the hash of each latest view, and holds it against the live engine', async () => {
+  const place = mkdtempSync(join(root, 'keyed-'))
+  const [dataDir, archive] = [join(place, 'data'), pathToFileURL(join(place, 'archive')).href]
+  let hash: string
+  {
+    await using db = await Stratalog.open({ dataDir, archive })
+    const users = await db.createLog('users', { keyColumn: 'id' })
+    await db.createLog('plain').then((log) => log.append({ n: 1 }))
+    for (let round = 0; round < 5; round++)
+      await users.append(Array.from({ length: 20 }, (_, id) => ({ id, round, _deleted: id === 7 })))
+    await db.tier.now()
+    hash = await users.latestHash()
+    await users.append({ id: 1, round: 99, _deleted: false })
+  }
+  const report = await drillArchive({ archive, against: dataDir })
+  expect(report).toMatchObject({ verdict: 'PASS', hashEqual: true, latestEqual: true })
+  expect(report.logs.map(({ name, latestHash }) => [name, latestHash])).toEqual([
+    ['plain', null],
+    ['users', hash],
+  ])
+  expect(await drillArchive({ archive })).toMatchObject({ verdict: 'PASS', latestEqual: null })
+})

@@ -258,8 +258,12 @@ describe.each(['arrow', 'parquet'] as const)('over all tiers, in %s segments', (
     await using replayed = await Stratalog.memoryOnly()
     const middle = 17
     const until = (moments[middle] ?? 0) + 1
-    await replayed.replayFromArchive(archive, { until })
+    const report = await replayed.replayFromArchive(archive, { until })
     await expectLatest(replayed, modelAt(records, until))
+    expect(report.logs.map(({ latestHash }) => latestHash)).toEqual([hashes[middle]])
+    const passing = { into: () => {} }
+    const passed = await replayed.replayFromArchive(archive, passing)
+    expect(passed.logs.map(({ latestHash }) => latestHash)).toEqual([null])
     expect(await replayed.log('users').latestHash()).toBe(hashes[middle])
     expect(await reader.log('users').latestHash({ asOf: until })).toBe(hashes[middle])
   })

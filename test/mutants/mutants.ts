@@ -316,4 +316,22 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '    await settleAppends(context, log)\n    dropFiles(context, disk, log)\n',
     killedBy: { harness: 'simulate', seed: 22 },
   },
+  {
+    name: 'replay-past-its-moment',
+    harm: 'A replay up to a moment gives records of that moment too.',
+    file: 'replay/replay.ts',
+    find: '      since,\n      until,\n      signal,\n      readAhead: READ_AHEAD,',
+    replace:
+      '      since,\n      until: until === undefined ? until : until + 1,\n      signal,\n      readAhead: READ_AHEAD,',
+    killedBy: { harness: 'simulate', seed: 2 },
+  },
+  {
+    name: 'replay-without-its-last-batch',
+    harm: 'A replay leaves out what it reads last of each partition.',
+    file: 'replay/replay.ts',
+    find: '      if (taken !== null) await this.#give(cursor, taken)\n      if (await this.#read(advancing)) queue.push(cursor)',
+    replace:
+      '      const isMore = await this.#read(advancing)\n      if (taken !== null && isMore) await this.#give(cursor, taken)\n      if (isMore) queue.push(cursor)',
+    killedBy: { harness: 'simulate', seed: 2 },
+  },
 ]

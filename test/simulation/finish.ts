@@ -8,6 +8,7 @@ import type { Dice } from './dice.ts'
 import type { Life } from './life.ts'
 import { lookAtLog, textOf } from './look.ts'
 import { Violation } from './model.ts'
+import { checkReplay } from './replays.ts'
 import { DATA_DIR } from './ports.ts'
 import type { SimulatedProcess } from './process.ts'
 import type { Values } from './records.ts'
@@ -31,6 +32,8 @@ export async function finish(life: Life, setting: Setting, dice: Dice): Promise<
   if (setting.archive !== null) {
     await compareSnapshot(life, setting.archive, dice.fork('snapshot'))
     await compareReplays(life, setting.archive)
+    for (const time of [1, 2, 3])
+      await checkReplay(life, setting.archive, dice.fork(`replay ${time}`))
     await compareRestore(life, setting.archive, dice)
   }
   await checks.patiently(process, 'closing', db.close())
@@ -84,6 +87,8 @@ function archivedLogs({ model, db }: Life): readonly string[] {
 async function compareRestore(life: Life, archive: string, dice: Dice): Promise<void> {
   const { world, process, db, model, checks, portsOf } = life
   const isWhole = dice.chance(0.6)
+  // What is read is then fetched.
+  const isLazy = isWhole && dice.fork('lazy').chance(0.5)
   // A part begins another engine, without an archive; there nothing reaches the level 'object', and nothing is shown.
   const hidden = new Set(
     model.logs.filter(({ spec }) => spec.ack === 'object').map(({ spec }) => spec.name),
@@ -96,7 +101,7 @@ async function compareRestore(life: Life, archive: string, dice: Dice): Promise<
     const plan = dice.chance(0.6) ? { death: 'kill' as const, call, step: null } : null
     const worker = world.startProcess(plan)
     worker.phase = 'restoring'
-    const options = { archive, dataDir, eager: true, ...(isWhole ? {} : { logs }) }
+    const options = { archive, dataDir, eager: !isLazy, ...(isWhole ? {} : { logs }) }
     isDone = await restoreOnce(worker, checks, restoreArchive(options, portsOf(worker)))
     worker.die('kill')
   }

@@ -218,6 +218,7 @@ export class Model {
     rowsRead: 0,
     pastRecoveryPoint: 0,
     deletedLogs: 0,
+    replays: 0,
   }
 
   constructor(specs: readonly LogSpec[]) {

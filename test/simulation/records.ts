@@ -2,6 +2,7 @@
 import type { StorageOptions } from '../../src/engine/config.ts'
 import { partitionOfKey } from '../../src/engine/log.ts'
 import type { AckLevel } from '../../src/format/manifest.ts'
+import type { ColumnData } from '../../src/format/column.ts'
 import type { ColumnType, Field } from '../../src/format/schema.ts'
 import { sampleColumn } from '../support/sample-batches.ts'
 import type { Dice } from './dice.ts'
@@ -88,7 +89,11 @@ export function rowsOf(append: AppendFacts): readonly Values[] {
 }
 
 /** The same records as columns. */
-export function columnsOf(append: AppendFacts): object {
+export function columnsOf(append: AppendFacts): {
+  readonly fields: readonly Field[]
+  readonly columns: readonly ColumnData[]
+  readonly length: number
+} {
   const rows = rowsOf(append)
   const names = COLUMN_NAMES.slice(0, 6 + append.extraColumns)
   const fields: Field[] = names.map((name) => ({

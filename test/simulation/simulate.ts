@@ -17,6 +17,7 @@ import { type Invariant, Model, Violation } from './model.ts'
 import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import type { SimulatedProcess } from './process.ts'
 import { MARGIN_MS, pauseMs, recoveryPointMs } from './recovery-point.ts'
+import { checkReplay } from './replays.ts'
 import { settled } from './scheduler.ts'
 import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
 import type { StepCounts } from './steps.ts'
@@ -37,6 +38,8 @@ export interface SeedReport {
   /** Logs that were deleted, and snapshots of such that were restored. */
   readonly deletedLogs: number
   readonly restoredSnapshots: number
+  /** Of the archive up to a moment or an offset. */
+  readonly replays: number
   readonly steps: Readonly<Record<string, StepCounts>>
   readonly violation: { readonly invariant: Invariant; readonly message: string } | null
   /** The last steps, when there was a violation. */
@@ -130,11 +133,22 @@ class Simulation {
       pastRecoveryPoint: this.#model.counts.pastRecoveryPoint,
       deletedLogs: this.#model.counts.deletedLogs,
       restoredSnapshots: this.#model.restoredSnapshots,
+      replays: this.#model.counts.replays,
       steps: tally.toJSON(),
       violation:
         violation === null ? null : { invariant: violation.invariant, message: violation.message },
       trace: violation === null ? [] : trace.last(traceLines),
     }
+  }
+
+  /** Now and then, of what the archive has by then; the engine goes on moving records there meanwhile. */
+  async #checkReplay(life: Life): Promise<void> {
+    const { archive } = this.#setting
+    const dice = this.#dice.fork(`replay ${this.#model.life}`)
+    if (archive === null || !dice.chance(0.3)) return
+    this.#world.faults.isPaused = true
+    await checkReplay(life, archive, dice)
+    this.#world.faults.isPaused = false
   }
 
   /** From the start of a process to its end, by a crash or in order. */
@@ -145,6 +159,7 @@ class Simulation {
     const { setBackMs } = this.#world
     const life = await this.#open(process)
     if (life !== null && (await this.#checkRecovered(life)) && (await this.#mend(life))) {
+      await this.#checkReplay(life)
       const clients = Array.from({ length: dice.int(1, 4) }, (_, index) =>
         new Client(life, dice.fork(`client ${process.number} ${index}`)).work(
           isRare(process.focus) ? dice.int(20, 60) : dice.magnitude(60),

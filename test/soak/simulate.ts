@@ -27,6 +27,8 @@ export interface SimulationSoakReport extends SoakReport {
   /** Logs that were deleted, and snapshots of such that were restored at the end. */
   readonly deletedLogs: number
   readonly restoredSnapshots: number
+  /** Replays of the archive up to a moment or an offset that were held against the model. */
+  readonly replays: number
 }
 
 /** What a broken invariant is counted as. */
@@ -55,6 +57,7 @@ export async function simulationSoak(
     pastRecoveryPoint: 0,
     deletedLogs: 0,
     restoredSnapshots: 0,
+    replays: 0,
   }
   while (counts.tried < seeds && systemClock.monotonic() < endAt) {
     const report = await simulate(seed + counts.tried++)
@@ -65,6 +68,7 @@ export async function simulationSoak(
     sums.pastRecoveryPoint += report.pastRecoveryPoint
     sums.deletedLogs += report.deletedLogs
     sums.restoredSnapshots += report.restoredSnapshots
+    sums.replays += report.replays
     if (report.violation !== null) {
       const { invariant, message } = report.violation
       const again = { seed: report.seed, rerun: rerunOf(report.seed) }

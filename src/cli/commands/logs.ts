@@ -100,7 +100,9 @@ async function confirmDeletion({ terminal, signal }: Session, name: string): Pro
 }
 
 async function deleteRemoteLog(remote: Remote, log: LogDescription): Promise<LogDescription> {
-  await remote.ask(`/v1/logs/${encodeURIComponent(log.name)}`, { method: 'DELETE' })
+  const answer = await remote.ask(`/v1/logs/${encodeURIComponent(log.name)}`, { method: 'DELETE' })
+  // Its connection is free once it was read to its end, and holds up the process until then.
+  answer.resume()
   return log
 }
 

@@ -29,8 +29,16 @@ export function liveRoutes(db: Stratalog): readonly Route[] {
       summary: 'The content hash of ranges of offsets.',
       run: async (exchange) => {
         const body = await exchange.jsonBody(VALUE_BYTES_MAX)
-        assertKnownKeys(body, ['schemaId', 'ranges'])
-        const asked = { schemaId: wholeOf(body['schemaId']), ranges: rangesOf(body['ranges']) }
+        assertKnownKeys(body, ['id', 'schemaId', 'ranges', 'latest'])
+        const { id, schemaId, ranges, latest = false } = body
+        if (typeof latest !== 'boolean')
+          throw new RequestProblem('request_invalid', 'latest is true or false.')
+        const asked = {
+          id: wholeOf(id),
+          schemaId: wholeOf(schemaId),
+          ranges: rangesOf(ranges),
+          isLatest: latest,
+        }
         const { hashOfLog } = await import('../../engine/live-logs.ts')
         exchange.sendJson(200, { hash: await hashOfLog(db, logOf(exchange), asked, exchange.gone) })
       },
@@ -50,6 +58,6 @@ function wholeOf(value: unknown): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
   throw new RequestProblem(
     'request_invalid',
-    'schemaId, and partition, from and to of each range, are whole numbers.',
+    'id and schemaId, and partition, from and to of each range, are whole numbers.',
   )
 }

@@ -11,7 +11,7 @@ import { seededRandom } from '../../../src/base/random.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import type { EnginePorts } from '../../../src/engine/ports.ts'
 import { storageOf } from '../../../src/engine/system-storage.ts'
-import { Stratalog } from '../../../src/index.ts'
+import { Stratalog, type StratalogOptions } from '../../../src/index.ts'
 import { MemoryObjectStore } from '../../../src/storage/memory-object-store.ts'
 import { inlineEncoder } from '../../../src/tiering/segment-encoder.ts'
 import {
@@ -30,7 +30,7 @@ class Lives {
   readonly clock = new VirtualClock()
   faulty = new FaultyObjectStore(this.store, () => null)
 
-  open(script: FaultScript = () => null): Promise<Stratalog> {
+  open(script: FaultScript = () => null, options: StratalogOptions = {}): Promise<Stratalog> {
     this.faulty = new FaultyObjectStore(this.store, script)
     const opened = Object.assign(this.faulty, {
       requests: () => ({}) as never,
@@ -56,7 +56,7 @@ class Lives {
       storage,
       onRecovery: () => {},
     }
-    return Stratalog.open({ snapshotLocation: URL }, ports)
+    return Stratalog.open({ ...options, snapshotLocation: URL }, ports)
   }
 
   #random = 1
@@ -151,4 +151,27 @@ test.each(['before', 'after'])('the process is killed right %s each call', async
     await passing(live(lives, script, told))
     await assertComesBack(lives, told)
   }
+})
+
+test('a first snapshot holds what RAM let go of while it was written', async () => {
+  const lives = new Lives()
+  const rows = (from: number): { n: number; text: string }[] =>
+    Array.from({ length: ROWS }, (_, row) => ({ n: from + row, text: 'x'.repeat(10_000) }))
+  {
+    await using db = await lives.open(() => null, { maxMemoryBytes: '4MB' })
+    const log = await db.createLog('log')
+    await log.append(rows(0))
+    const evicted = (): number => db.memoryMetrics().evictionCount
+    const { faulty } = lives
+    const put = faulty.put.bind(faulty)
+    faulty.put = async (key, bytes, putOptions) => {
+      if (key.startsWith('segments/'))
+        for (let from = ROWS; evicted() === 0; from += ROWS) await log.append(rows(from))
+      return put(key, bytes, putOptions)
+    }
+    await db.snapshot({ name: 'first' })
+    expect(evicted()).toBeGreaterThan(0)
+  }
+  await using db = await lives.open()
+  expect(await numbers(db)).toEqual(Array.from({ length: ROWS }, (_, n) => n))
 })

@@ -114,6 +114,23 @@ describe('a view', () => {
     expect(given.around.pool.usedBytes).toBe(0)
   })
 
+  test('lets go of batches that end before an offset when it is told to, and of each once', async () => {
+    const given = setting()
+    for (let count = 0; count < 3; count++) await fill(given, 10)
+    const { view, release } = given.partition.view()
+    const leased = (): boolean[] => given.partition.batches.map(({ isLeased }) => isLeased)
+    const [first] = view.sources
+    expect(leased()).toEqual([true, true, true])
+    release(15)
+    expect(leased()).toEqual([false, true, true])
+    release(20)
+    release(20)
+    expect(leased()).toEqual([false, false, true])
+    expect(first?.tier === 'memory' && first.batch).toMatchObject({ baseOffset: 0, length: 10 })
+    release()
+    expect(leased()).toEqual([false, false, false])
+  })
+
   test('pins the files it reads until it is released, and is released once', () => {
     const removed: string[] = []
     const given = setting('memory', [segmentEntry(0, 10)])

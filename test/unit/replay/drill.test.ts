@@ -186,6 +186,32 @@ describe('a drill', () => {
     expect(report.rpoMs).toBeGreaterThan(0)
   })
 
+  test('against a live engine whose latest view differs fails', async () => {
+    const { fixture, a } = await sound()
+    const keyed = { ...a, definition: { ...a.definition, keyColumn: 'n' } }
+    const live = liveSide(liveView(keyed, 300))
+    const against = [{ ...live, latestHash: async () => 'another' }]
+    const withKey = (view: LogView): LogView => ({ ...view, definition: keyed.definition })
+    const scratch = async (): Promise<DrillScratch> => {
+      const made = scratchOf(fixture)
+      const open = async (): Promise<DrillEngine> => {
+        const engine = await made.open()
+        const views = (names?: readonly string[]): readonly LogView[] =>
+          engine
+            .views(names)
+            .map((view) => (view.definition.id === a.definition.id ? withKey(view) : view))
+        return { ...engine, views }
+      }
+      return { ...made, open, restore: made.restore.bind(made) }
+    }
+    const report = await rehearse(fixture, { against, scratch })
+    expect(report).toMatchObject({ verdict: 'FAIL', hashEqual: true, latestEqual: false })
+    expect(report.reasons).toEqual(["The latest view of log 'a' differs from the live engine's."])
+    const sameReport = await rehearse(fixture, { against: [live], scratch })
+    expect(sameReport).toMatchObject({ verdict: 'PASS', latestEqual: true })
+    expect(sameReport.logs[0]?.latestHash).toMatch(/^[0-9a-f]{64}$/)
+  })
+
   test('against a live engine that differs in one value fails and names the object', async () => {
     const { fixture, a, b, keys } = await sound()
     const report = await rehearse(fixture, {

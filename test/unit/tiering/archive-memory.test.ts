@@ -34,6 +34,27 @@ test('a snapshot of RAM leaves out what expired or was evicted, and its segments
   ])
 })
 
+test('what is evicted while the archive hears of its log is archived all the same', async () => {
+  const bench = await tieringBench()
+  const log = await bench.addLog({ policy: MEMORY_POLICY })
+  const partition = log.partition(0)
+  await appendRows(log, rows(4))
+  partition.sealOpenBatch()
+  await appendRows(log, rows(2, 4))
+  bench.fault = (step) => {
+    const [oldest] = partition.batches
+    if (step.startsWith('object put segments/') && partition.startOffset === 0 && oldest)
+      partition.evict(oldest)
+    return null
+  }
+  await archiveMemory(bench.context, log, partition, partition.nextOffset)
+  expect(partition.startOffset).toBe(4)
+  const archived = bench.archive.state?.logs.get(log.id)?.partitions[0]?.segments ?? []
+  expect([...archived].map(({ baseOffset, endOffset }) => [baseOffset, endOffset])).toEqual([
+    [0, 6],
+  ])
+})
+
 test('a snapshot of RAM goes on behind what an earlier one archived and was not told of', async () => {
   const bench = await tieringBench()
   const log = await bench.addLog({ policy: MEMORY_POLICY })
