@@ -17,6 +17,13 @@ export function engineRoutes(db: Stratalog): readonly Route[] {
       summary: 'Every log, partition and tier: offsets, records, bytes, lag, last error.',
       run: (exchange) => exchange.sendJson(200, { ...db.status(), source: 'server' }),
     },
+    {
+      method: 'GET',
+      path: '/v1/memory',
+      scope: 'read',
+      summary: 'What the memory tier holds, against its budget, and what it let go of.',
+      run: (exchange) => exchange.sendJson(200, db.memoryMetrics()),
+    },
     ...snapshotRoutes(db),
     ...tierRoutes(db),
   ]
