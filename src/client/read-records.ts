@@ -62,7 +62,9 @@ class Reading {
         throwIfAborted(signal)
         if (!isBreak(error)) throw error
         if (this.#received > before) attempt = 0
-        if (!live && attempt >= this.#transport.retries)
+        // The newest of each key has no order to go on in.
+        const isLost = this.#received > 0 && 'latest' in this.#options
+        if (isLost || (!live && attempt >= this.#transport.retries))
           throw isStratalogError(error) && error.kind !== 'aborted' ? error : brokenOff(error)
       }
       if (this.#received >= limit || (this.#isWhole && !this.#goOn())) return

@@ -75,15 +75,17 @@ export class Transport {
   }
 
   async json<T>(path: string, request: ClientRequest): Promise<T> {
-    return this.#retried(request, async () => {
-      const text = await (await this.#once(path, request)).text()
-      return (text === '' ? null : JSON.parse(text)) as T
-    })
+    return this.#retried(request, () =>
+      this.#once(path, request, async (response) => {
+        const text = await response.text()
+        return (text === '' ? null : JSON.parse(text)) as T
+      }),
+    )
   }
 
   /** The answer once its head is there; its body is the caller's to read. */
   open(path: string, request: ClientRequest): Promise<Response> {
-    return this.#retried(request, () => this.#once(path, request))
+    return this.#retried(request, () => this.#once(path, request, (response) => response))
   }
 
   /** Waits before attempt `attempt` (the first again is 1). @throws StratalogError `aborted`. */
@@ -119,7 +121,12 @@ export class Transport {
     }
   }
 
-  async #once(path: string, request: ClientRequest): Promise<Response> {
+  /** The deadline is for the head of the answer and what `read` waits for. */
+  async #once<T>(
+    path: string,
+    request: ClientRequest,
+    read: (response: Response) => T | Promise<T>,
+  ): Promise<T> {
     const { url, token, fetch, clock, timeoutMs } = this.#options
     const { method = 'GET', parameters = {}, headers = {}, body, contentType, signal } = request
     const target = new URL(url + path)
@@ -133,9 +140,8 @@ export class Transport {
         () => ender.abort(),
         () => {},
       )
-    let response: Response
     try {
-      response = await fetch(target.href, {
+      const response = await fetch(target.href, {
         method,
         // Of the whole answer, which is read after this.
         signal: signal === undefined ? ender.signal : AbortSignal.any([signal, ender.signal]),
@@ -147,12 +153,12 @@ export class Transport {
         },
         ...(body === undefined ? {} : { body: isRaw ? body : JSON.stringify(body) }),
       })
+      if (response.ok) return await read(response)
+      const retryAfterMs = Number(response.headers.get('retry-after') ?? 0) * 1_000
+      throw new Refusal(errorOfProblem(await response.text(), response.status), retryAfterMs || 0)
     } finally {
       answered.abort()
     }
-    if (response.ok) return response
-    const retryAfterMs = Number(response.headers.get('retry-after') ?? 0) * 1_000
-    throw new Refusal(errorOfProblem(await response.text(), response.status), retryAfterMs || 0)
   }
 }
 

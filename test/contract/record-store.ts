@@ -1,4 +1,5 @@
 /** One program for an engine in this process and for a client of a server: what both have in common, they do alike. */
+import { tableFromArrays } from 'apache-arrow'
 import { describe, expect, test } from 'vitest'
 import type { RecordStore } from '../../src/client/index.ts'
 import type { ErrorCode } from '../../src/index.ts'
@@ -106,6 +107,21 @@ export function recordStoreContract(of: string, open: () => Promise<OpenStore>):
       const { _offset, _partition, _time, ...row } = (await log.get(0)) ?? {}
       expect(row).toEqual(record)
       expect([_offset, _partition]).toEqual([0, 0])
+    })
+
+    test('takes tables and record batches of Arrow', async () => {
+      const { db } = await open()
+      const log = await db.createLog(fresh())
+      const columns = { n: Int32Array.from([1, 2]), big: BigInt64Array.from([3n, 2n ** 60n]) }
+      const table = tableFromArrays({ ...columns, text: ['a', null] })
+      expect(await log.append(table)).toMatchObject({ offset: 0, count: 2 })
+      expect(await log.append(table.batches[0] ?? table)).toMatchObject({ offset: 2, count: 2 })
+      const rows = await log.read({ columns: ['n', 'big', 'text'] }).toArray()
+      const both = [
+        { n: 1, big: 3, text: 'a' },
+        { n: 2, big: 2n ** 60n, text: null },
+      ]
+      expect(rows).toEqual([...both, ...both])
     })
 
     test('reads by offset, by time, the newest, some columns, in batches', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { randomFraction, seededRandom } from '../../src/base/random.ts'
 import { connect } from '../../src/client/index.ts'
+import { runJson } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectError } from '../support/expect-error.ts'
 import { TestServer } from '../support/server.ts'
@@ -126,7 +127,22 @@ describe('over a network that misbehaves', () => {
     await expectError(reading, 'aborted')
   })
 
-  test('an unknown token and a server that is not there are told apart', async () => {
+  test('a token that may only append is enough to append, and no more', async () => {
+    const tokens = ['--tokens', join(await temporaryDirectory(), 'tokens.json')]
+    const make = (name: string, scopes: string): Promise<{ readonly token: string }> =>
+      runJson(['token', 'create', ...tokens, '--name', name, '--scopes', scopes])
+    const [admin, sender] = [await make('admin', 'admin'), await make('sender', 'append')]
+    const server = await serve(...tokens)
+    const owner = await connect(server.url, admin)
+    await owner.createLog('l', { partitions: 2, keyColumn: 'id' })
+    const db = await connect(server.url, sender)
+    const { partition } = await db.log('l').append({ id: 'a' })
+    expect(await db.log('l').append({ id: 'a' })).toMatchObject({ partition, offset: 1 })
+    const error = await expectError(db.log('l').read().toArray(), 'argument_invalid')
+    expect(error.details).toMatchObject({ problem: 'scope_missing', status: 403 })
+  })
+
+  test('a server that is not there is named, and an attempt to reach it can be given up', async () => {
     await expectError(connect('http://127.0.0.1:9', { retries: 1 }), 'server_unavailable')
     const aborting = new AbortController()
     const connecting = connect('http://127.0.0.1:9', { retries: 1_000, signal: aborting.signal })

@@ -84,6 +84,21 @@ describe('a client', () => {
     ])
   })
 
+  test('does not go on in the newest of each key, which have no order', async () => {
+    const fields = [{ name: 'n', type: 'int32', nullable: true }]
+    const batch = { partition: 0, base: 0, tier: 'memory', next: 1, rows: [[1]] }
+    const server = new ScriptedServer(5, [
+      lines({ fields, partitions: 1 }),
+      lines({ fields, partitions: 1 }, batch),
+    ])
+    const rows = new Client(server.transport).log('l').latest()
+    await expectError(rows.toArray(), 'server_unavailable')
+    expect(server.exchanged.map(({ url }) => url.search)).toEqual([
+      '?latest=true&format=rows',
+      '?latest=true&format=rows',
+    ])
+  })
+
   test('tells what the server found on the way, and of gaps', async () => {
     const fields = [{ name: 'n', type: 'int32', nullable: true }]
     const gap = { partition: 0, from: 1, to: 3, cause: 'evicted' }
