@@ -11,6 +11,8 @@ const dir = process.argv[2] ?? `${source}../dist`
 const bundle = await rolldown({
   input: {
     index: `${source}index.ts`,
+    // For browsers too: it shares nothing with the rest but `base`, which has nothing of Node.
+    'client/index': `${source}client/index.ts`,
     'cli/main': `${source}cli/main.ts`,
     // Threads and processes are started by a URL beside the file that starts them, so they lie beside the chunks.
     'chunks/query-worker': `${source}engine/workers/query-worker.ts`,

@@ -145,7 +145,7 @@ describe('each rule', () => {
       "import leftPad from 'left-pad'",
     ]
     expect(packageFindings(file('src/log/a.ts', ...text))).toEqual([
-      expect.stringContaining(':1: apache-arrow enters in format only'),
+      expect.stringContaining(':1: apache-arrow enters in format, client only'),
       expect.stringContaining(':2: @aws-sdk/client-s3 enters in storage only'),
       expect.stringContaining(':3: @duckdb/node-api enters in query only'),
       expect.stringContaining(':5: left-pad has no entrance'),

@@ -2,7 +2,8 @@
 import { throwIfAborted } from '../base/errors.ts'
 import type { JobRequest } from '../engine/job-request.ts'
 import { Progress, type ProgressState } from './progress.ts'
-import { type Remote, problemError } from './remote.ts'
+import { problemError } from '../base/server-problem.ts'
+import type { Remote } from './remote.ts'
 import type { Session } from './session.ts'
 
 /** What is looked at of a job. */

@@ -2,7 +2,8 @@
 import type { IncomingMessage } from 'node:http'
 import process from 'node:process'
 import { type Command, Option } from 'commander'
-import { ERROR_CODES, type ErrorCode, StratalogError } from '../base/errors.ts'
+import { StratalogError } from '../base/errors.ts'
+import { errorOfProblem } from '../base/server-problem.ts'
 import { type FlagValues, assertNoEngineFlags } from './config-flags.ts'
 import type { Session } from './session.ts'
 
@@ -123,32 +124,6 @@ export class Remote {
   async #errorOf(answer: IncomingMessage, status: number): Promise<StratalogError> {
     const parts: Uint8Array[] = []
     for await (const bytes of this.bytes(answer)) parts.push(bytes)
-    return problemError(problemIn(Buffer.concat(parts).toString()), status)
+    return errorOfProblem(Buffer.concat(parts).toString(), status)
   }
-}
-
-/** The error that a server tells of as a problem. */
-export function problemError(
-  { code, detail, details }: Readonly<Record<string, unknown>>,
-  status: number,
-): StratalogError {
-  const message = typeof detail === 'string' ? detail : `The server answered ${status}.`
-  const own: Readonly<Record<string, unknown>> =
-    typeof details === 'object' && details !== null ? { ...details } : { problem: code ?? null }
-  return new StratalogError(codeOf(code, status), message, { details: { ...own, status } })
-}
-
-function problemIn(text: string): Readonly<Record<string, unknown>> {
-  try {
-    return Object(JSON.parse(text) as unknown) as Readonly<Record<string, unknown>>
-  } catch {
-    return {}
-  }
-}
-
-/** Problems that only HTTP has are the caller's, one of too many requests, or the server's trouble. */
-function codeOf(code: unknown, status: number): ErrorCode {
-  if (typeof code === 'string' && Object.hasOwn(ERROR_CODES, code)) return code as ErrorCode
-  if (status === 429) return 'queue_full'
-  return status >= 500 ? 'server_unavailable' : 'argument_invalid'
 }

@@ -1,4 +1,5 @@
 import { StratalogError, rejected } from '../base/errors.ts'
+import { keyText, partitionOfKey } from '../base/key-text.ts'
 import type { Range } from '../base/range.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
@@ -30,7 +31,6 @@ import {
   latestStream,
 } from './latest-log.ts'
 import { type LogDescription, describeLog } from './log-description.ts'
-import { keyText } from './system-columns.ts'
 import { type ReadOptions, assertReadOptions } from './read-options.ts'
 import { type ReadableLog, RecordStream } from './record-stream.ts'
 import type { RecordRow } from './batch.ts'
@@ -476,13 +476,6 @@ function partitionNeeded(name: string, partitions: number): StratalogError {
     `expectedOffset is of one partition, and '${name}' has ${partitions}: name the partition.`,
     { details: { log: name, partitions } },
   )
-}
-
-/** The partition of a key: FNV-1a over its UTF-8 text, modulo the number of partitions. */
-export function partitionOfKey(key: string, partitions: number): number {
-  let hash = 0x811c9dc5
-  for (const byte of Buffer.from(key)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
-  return hash % partitions
 }
 
 function keysOf(input: AppendInput, keyColumn: string): readonly string[] {

@@ -1,4 +1,5 @@
 /** The system columns of a batch, made from what the batch is. */
+import { keyText } from '../base/key-text.ts'
 import { columnReader } from '../format/column-values.ts'
 import { createColumnBuilder } from '../format/column-builder.ts'
 import { HEAP_BUFFERS } from '../format/growing-column.ts'
@@ -81,16 +82,6 @@ export function keyTexts(column: ColumnData): ColumnData {
   const texts = createColumnBuilder('utf8', HEAP_BUFFERS)
   for (let row = 0; row < column.length; row++) texts.push(keyText(read(row)))
   return texts.slice(0, column.length)
-}
-
-/** A key as text: what decides its partition and names it in the latest view. */
-export function keyText(value: unknown): string | null {
-  if (value === null || value === undefined) return null
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
-  if (typeof value === 'symbol' || typeof value === 'function') return null
-  return typeof value === 'object'
-    ? JSON.stringify(value)
-    : `${value as number | bigint | boolean | string}`
 }
 
 function bytesOf(elements: Int32Array): Uint8Array {

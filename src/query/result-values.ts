@@ -51,7 +51,7 @@ function defineValue(record: Record<string, unknown>, name: string, value: unkno
  * Values as the table in format/schema.ts says, but for what SQL makes of them: HUGEINT, the type of every sum of whole
  * numbers, is a number where that is exact, else a bigint; TIMESTAMP is a Date, its µs below the ms cut off.
  */
-function valueReader(column: ColumnData, sqlType: string): ValueReader {
+export function valueReader(column: ColumnData, sqlType: string): ValueReader {
   if (sqlType === 'HUGEINT') return nullable(column, hugeintReader(column))
   if (timestampUnit(column.type) === 'us') return nullable(column, microsReader(column))
   return columnReader(column)

@@ -1,6 +1,6 @@
 /** What an archive's manifest should say and does not: problems that no segment by itself can show. */
 import { isStratalogError } from '../base/errors.ts'
-import type { LogState, ManifestState, Snapshot } from '../format/manifest.ts'
+import type { LogState, ManifestState, Snapshot, PartitionState } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import { PACKS_DIRECTORY, SEGMENTS_DIRECTORY, type SegmentName } from '../format/paths.ts'
 import { SEGMENT_TAIL_BYTES, parseSegmentTail } from '../format/segment-reader.ts'
@@ -126,22 +126,40 @@ async function describeSegment(
   return { key, log: name ?? `#${logId}`, partition, from, to: from + 1 }
 }
 
-/** Objects that a live engine counts on and the manifest does not name. */
+/**
+ * Objects that a live engine counts on, and whose offsets the manifest has nowhere. It may have them in others: between
+ * the two looks small segments become one, and old ones go.
+ */
 export function uncommittedReasons(
   archive: Archive,
   { id, name, partitions }: LiveLogFacts,
 ): readonly string[] {
   const log = archive.state.logs.get(id)
+  if (archive.state.deletedLogIds.has(id)) return []
   return partitions.flatMap(({ partition, objects }) =>
-    objects.flatMap(({ baseOffset, endOffset, sha256, object }) => {
-      const named = log?.partitions[partition]?.segments.startingAt(baseOffset)?.sha256 === sha256
-      if (named) return []
+    objects.flatMap(({ baseOffset, endOffset, object }) => {
+      if (isNamed(log?.partitions[partition], baseOffset, endOffset)) return []
       const records = place(name, partition, baseOffset, endOffset)
       return [
         `The engine has ${records} in object ${object}, which the manifest does not name: it is stale.`,
       ]
     }),
   )
+}
+
+/** Whether segments of the partition hold all of the offsets, but for those before its start. */
+function isNamed(
+  partition: PartitionState | undefined,
+  baseOffset: number,
+  endOffset: number,
+): boolean {
+  if (partition === undefined) return false
+  let next = Math.max(baseOffset, partition.startOffset)
+  for (const segment of partition.segments.from(next)) {
+    if (next >= endOffset || segment.baseOffset > next) break
+    next = segment.endOffset
+  }
+  return next >= endOffset
 }
 
 /** A range of records in words. */

@@ -8,6 +8,12 @@ export const HEADER_BYTES_MAX: number = 16 * 1024
 /** Bodies that are being received or applied, all together: what a crowd of senders may take of RAM. */
 export const BODIES_BYTES_MAX: number = 256 * MIB
 
+/**
+ * Bodies that are decompressed at a time, as many as there are threads for it: a few KB may be a body of the greatest
+ * length, and who sends many of them need not wait for the end.
+ */
+export const DECOMPRESSIONS_MAX = 4
+
 export const CONNECTIONS_MAX = 16_384
 
 /** A head that takes longer comes from someone who wants to hold the connection. */

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
 import { RequestProblem } from './http-error.ts'
+import { DECOMPRESSIONS_MAX } from './limits.ts'
 
 /** Buffers are kept in these sizes; a smaller body comes in one chunk, and a greater one is rare. */
 const KEPT_BYTES_MIN = 128 * 1024
@@ -13,7 +14,9 @@ const KEPT_MAX = 8
 export class BodyBudget {
   readonly #bytesMax: number
   readonly #kept: Buffer[] = []
+  readonly #waiting: (() => void)[] = []
   #bytes = 0
+  #decompressions = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
@@ -28,6 +31,20 @@ export class BodyBudget {
 
   giveBack(bytes: number): void {
     this.#bytes -= bytes
+  }
+
+  /** Runs when few others do: a body that is being decompressed holds much more than was received of it. */
+  async inTurn<T>(decompress: () => Promise<T>): Promise<T> {
+    if (this.#decompressions === DECOMPRESSIONS_MAX)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#decompressions++
+    try {
+      return await decompress()
+    } finally {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#decompressions--
+      else next()
+    }
   }
 
   /**
@@ -65,8 +82,13 @@ export async function readBody(
   if (decompress === null || received.length === 0) return received
   budget.take(received.length)
   try {
-    return await decompress(received, { maxOutputLength: bytesMax })
+    return await budget.inTurn(() => {
+      // Nobody waits for it any more.
+      if (request.socket.destroyed) throw brokenOff()
+      return decompress(received, { maxOutputLength: bytesMax })
+    })
   } catch (error) {
+    if (error instanceof RequestProblem) throw error
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(bytesMax)
     throw new RequestProblem('request_invalid', 'The body is not what its Content-Encoding says.')
   } finally {
@@ -140,7 +162,7 @@ async function receive(
   }
   request.on('data', take).on('end', ended).on('error', broken).on('close', broken)
   try {
-    if (!(await isWhole)) throw new RequestProblem('request_invalid', 'The body broke off.')
+    if (!(await isWhole)) throw brokenOff()
   } finally {
     // What else comes is let go by.
     request.off('data', take).off('end', ended).off('error', broken).off('close', broken)
@@ -148,6 +170,10 @@ async function receive(
   }
   if (into !== null) return into.subarray(0, bytes)
   return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
+}
+
+function brokenOff(): RequestProblem {
+  return new RequestProblem('request_invalid', 'The body broke off.')
 }
 
 function tooLarge(bytesMax: number): RequestProblem {

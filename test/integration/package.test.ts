@@ -102,6 +102,16 @@ describe('the installed package', () => {
     expect(answer).toEqual([1, 2, 3])
   })
 
+  test('has a client that is one with it: the same class of errors, and nothing loaded but itself', () => {
+    const answer = runModule('client.js', [
+      "import { connect, StratalogError as OfClient } from 'stratalog/client'",
+      "import { StratalogError } from 'stratalog'",
+      "const error = await connect('http://127.0.0.1:9', { retries: 0 }).catch((thrown) => thrown)",
+      'process.stdout.write(JSON.stringify([error instanceof OfClient, OfClient === StratalogError, error.code]))',
+    ])
+    expect(answer).toEqual([true, true, 'server_unavailable'])
+  })
+
   test('is described the way that package tools and TypeScript look for it', async () => {
     const { messages } = await publint({ pkgDir: join(folder, 'node_modules/stratalog') })
     expect(messages).toEqual([])

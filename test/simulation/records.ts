@@ -1,6 +1,6 @@
 /** Logs and appends of a simulated workload. What a record holds follows from its append, so each can be checked. */
 import type { StorageOptions } from '../../src/engine/config.ts'
-import { partitionOfKey } from '../../src/engine/log.ts'
+import { partitionOfKey } from '../../src/base/key-text.ts'
 import type { AckLevel } from '../../src/format/manifest.ts'
 import type { ColumnData } from '../../src/format/column.ts'
 import type { ColumnType, Field } from '../../src/format/schema.ts'

@@ -7,8 +7,10 @@ import { parseArgs } from 'node:util'
 import { parseBytes } from '../../src/base/units.ts'
 import { corruptSoak } from './corrupt/corrupt.ts'
 import { diskSoak } from './disk.ts'
+import { fuzzSoak } from './fuzz/fuzz.ts'
 import { killSoak } from './kill/kill.ts'
 import { powerSoak } from './kill/power.ts'
+import { loadSoak } from './load/load.ts'
 import { memorySoak } from './memory.ts'
 import { OBJECT_STORE_SWEEP, objectStoreSoak } from './object-store.ts'
 import type { SoakLimits } from './report.ts'
@@ -20,6 +22,9 @@ const EXIT_INVALID = 2
 const EXIT_VIOLATION = 10
 /** Of no use where the time is given: then a harness goes on until that is over. */
 const ENDLESS = Number.MAX_SAFE_INTEGER
+
+/** A load where no time is given. */
+const LOAD_MS = 600_000
 
 interface Harness {
   readonly what: string
@@ -120,6 +125,21 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
         onProgress: (tried) => onProgress(`${tried} samples`),
         ...(verbose || cycles === 1 ? { onCase: (line) => process.stderr.write(`${line}\n`) } : {}),
       }),
+  },
+  fuzz: {
+    what: 'sends a server what no client would send',
+    counted: 'samples',
+    cases: 100_000,
+    inAll: true,
+    run: fuzzSoak,
+  },
+  load: {
+    what: 'runs a server at 80 % of the most it takes, with a dead store, readers that stop and a drill; --minutes 10',
+    counted: 'cycles',
+    cases: 1,
+    inAll: true,
+    run: (limits) =>
+      loadSoak({ ...limits, timeMs: Number.isFinite(limits.timeMs) ? limits.timeMs : LOAD_MS }),
   },
   memory: {
     what: 'appends and evicts, and watches the memory of the process [--logs 100] [--budget 256MB]',

@@ -16,6 +16,7 @@ export const FOLDER_LEVELS: Readonly<Record<string, number>> = {
   query: 3,
   engine: 4,
   index: 5,
+  client: 6,
   server: 6,
   cli: 7,
 }
@@ -28,7 +29,7 @@ interface Entrance {
 
 /** Where each third-party package enters. A package that is not here enters nowhere. */
 export const PACKAGE_ENTRANCES: Readonly<Record<string, Entrance>> = {
-  'apache-arrow': { folders: ['format'] },
+  'apache-arrow': { folders: ['format', 'client'] },
   flatbuffers: { folders: ['format'] },
   'lz4-napi': { folders: ['format'] },
   '@node-rs/crc32': { folders: ['format'] },

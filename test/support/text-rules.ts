@@ -59,8 +59,8 @@ const AMBIENT_BANS: readonly AmbientBan[] = [
   {
     pattern: /(?<![.\w#])fetch\(/g,
     what: 'uses the network',
-    instead: 'take an ObjectStore, or do it in src/server or src/cli',
-    owners: ['src/server/', 'src/cli/'],
+    instead: 'take an ObjectStore, or do it in src/server, src/cli or src/client',
+    owners: ['src/server/', 'src/cli/', 'src/client/transport.ts'],
   },
 ]
 

@@ -2,8 +2,7 @@
 import { concatColumns } from '../../format/column-concat.ts'
 import { columnReader } from '../../format/column-values.ts'
 import { sliceColumn } from '../../format/column.ts'
-import { partitionOfKey } from '../../engine/log.ts'
-import { keyText } from '../../engine/system-columns.ts'
+import { keyText, partitionOfKey } from '../../base/key-text.ts'
 import type { JsonRecord } from '../../engine/json-record.ts'
 import type { AppendTarget, ColumnRecords } from '../append-target.ts'
 

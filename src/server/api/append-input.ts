@@ -1,6 +1,7 @@
 /** Bodies of appends: JSON, NDJSON and Arrow IPC, as what a log takes. */
 import { isUtf8 } from 'node:buffer'
 import { once } from '../../base/once.ts'
+import { fromWire } from '../../base/wire-value.ts'
 import type { Appendable } from '../../engine/appended-records.ts'
 import { type JsonRecord, parseJsonRecord, withFloats } from '../../engine/json-record.ts'
 import type { LineParser } from '../../engine/line-parser.ts'
@@ -30,6 +31,7 @@ const PARSERS: Readonly<Record<string, Parse>> = {
   }),
   'application/x-ndjson': parseLines,
   'application/ndjson': parseLines,
+  'application/vnd.stratalog.records+ndjson': async (body) => ({ records: parseTagged(body) }),
   'application/vnd.apache.arrow.stream': parseArrow,
   'application/vnd.apache.arrow.file': parseArrow,
 }
@@ -63,6 +65,12 @@ async function parseLines(body: Buffer, { fields, lines }: ParseHints): Promise<
   if (parsed !== null) return parsed
   const records = parseTexts(linesOf(body), (index) => `line ${index}`)
   return { records: withFloats(records, fields) }
+}
+
+/** Lines of the client of this package, which tags what JSON has no word for. */
+function parseTagged(body: Buffer): readonly JsonRecord[] {
+  const records = parseTexts(linesOf(body), (index) => `line ${index}`)
+  return records.map((record) => fromWire(record) as JsonRecord)
 }
 
 function linesOf(body: Buffer): readonly string[] {

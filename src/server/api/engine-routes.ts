@@ -19,6 +19,13 @@ export function engineRoutes(db: Stratalog, drillOf: () => object | null): reado
       run: (exchange) =>
         exchange.sendJson(200, { ...db.status(), source: 'server', drill: drillOf() }),
     },
+    {
+      method: 'GET',
+      path: '/v1/memory',
+      scope: 'read',
+      summary: 'What the memory tier holds, against its budget, and what it let go of.',
+      run: (exchange) => exchange.sendJson(200, db.memoryMetrics()),
+    },
     ...snapshotRoutes(db),
     ...tierRoutes(db),
   ]

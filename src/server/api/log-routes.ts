@@ -26,6 +26,7 @@ import {
   wholeParameter,
 } from './parameters.ts'
 import { formatOf, sendRecords } from './record-answer.ts'
+import { GapLines, fromWireText, sendRecordLines, sendRow } from './record-lines.ts'
 
 const PAGE_MAX = 1_000
 
@@ -87,6 +88,17 @@ export function logRoutes(db: Stratalog, lines: LineParser): readonly Route[] {
       summary:
         'Make a log that shares the data of this one up to an offset, a moment or a snapshot.',
       run: (exchange) => forkLog(exchange, db),
+    },
+    {
+      ...one,
+      method: 'GET',
+      path: '/v1/logs/{log}/placement',
+      scope: 'append',
+      summary: 'What decides the partition of an append: how many there are, and the key.',
+      run: (exchange) => {
+        const { partitions, keyColumn } = db.log(logOf(exchange)).describe()
+        exchange.sendJson(200, { partitions, keyColumn })
+      },
     },
     {
       ...one,
@@ -207,6 +219,7 @@ const READ_PARAMETERS = [
   'columns',
   'asOf',
   'live',
+  'onGap',
   'latest',
   'format',
 ]
@@ -223,14 +236,17 @@ function latestOf({ query, gone }: Exchange, log: Log): BatchStream {
 
 async function readRecords(exchange: Exchange, log: Log): Promise<void> {
   const { query } = exchange
-  assertKnownParameters(query, READ_PARAMETERS)
   const format = formatOf(exchange, 'ndjson')
+  if (format === 'rows' && (query.has('offset') || query.has('key'))) return readOne(exchange, log)
+  assertKnownParameters(query, READ_PARAMETERS)
   const live = flagParameter(query, 'live')
-  if (live && format !== 'ndjson' && format !== 'csv')
+  if (live && (format === 'json' || format === 'arrow'))
     throw new RequestProblem('request_invalid', 'A live read has no end; it is ndjson or csv.')
   const columns = listParameter(query, 'columns')
+  const gaps = new GapLines()
   const options: ReadOptions = {
     ...given({
+      onGap: gapOption(query, format === 'rows' ? gaps : null),
       partition: wholeParameter(query, 'partition'),
       from: wholeParameter(query, 'from'),
       to: wholeParameter(query, 'to'),
@@ -245,5 +261,34 @@ async function readRecords(exchange: Exchange, log: Log): Promise<void> {
     signal: live ? AbortSignal.any([exchange.gone, exchange.stopping]) : exchange.gone,
   }
   const records = flagParameter(query, 'latest') ? latestOf(exchange, log) : log.read(options)
-  await sendRecords(exchange, format, records, readFields(log.describe(), columns), live)
+  const description = log.describe()
+  const fieldsOfNone = readFields(description, columns)
+  if (format !== 'rows') return sendRecords(exchange, format, records, fieldsOfNone, live)
+  const { partitions } = description
+  return sendRecordLines(exchange, records, gaps, { fieldsOfNone, partitions, isLive: live })
+}
+
+/** @throws RequestProblem `request_invalid`. */
+function gapOption(query: URLSearchParams, gaps: GapLines | null): ReadOptions['onGap'] {
+  const text = query.get('onGap')
+  if (text === null) return undefined
+  if (text === 'fail' || text === 'skip') return text
+  if (text === 'tell' && gaps !== null) return gaps.tell
+  throw new RequestProblem('request_invalid', 'onGap is fail or skip, or tell where rows are read.')
+}
+
+/** The record at an offset, or the newest of a key. @throws RequestProblem `request_invalid`. */
+async function readOne(exchange: Exchange, log: Log): Promise<void> {
+  const { query, gone } = exchange
+  const columns = listParameter(query, 'columns')
+  const key = query.get('key')
+  if (key !== null) {
+    assertKnownParameters(query, ['latest', 'key', 'columns', 'asOf', 'format'])
+    const options = { ...given({ columns, asOf: timeParameter(query, 'asOf') }), signal: gone }
+    sendRow(exchange, await log.getLatest(fromWireText(key, 'key'), options))
+    return
+  }
+  assertKnownParameters(query, ['offset', 'partition', 'columns', 'format'])
+  const options = given({ columns, partition: wholeParameter(query, 'partition') })
+  sendRow(exchange, await log.get(wholeParameter(query, 'offset') ?? 0, options))
 }

@@ -8,7 +8,8 @@ import type { Encoded, FieldChunk } from '../../query/record-format.ts'
 import type { Exchange } from '../exchange.ts'
 import { RequestProblem } from '../http-error.ts'
 
-export const FORMATS = ['json', 'ndjson', 'csv', 'arrow'] as const
+/** `rows` is for the client of this package: see record-lines.ts. */
+export const FORMATS = ['json', 'ndjson', 'csv', 'arrow', 'rows'] as const
 
 export type Format = (typeof FORMATS)[number]
 
@@ -17,6 +18,7 @@ export const MEDIA_TYPES: Readonly<Record<Format, string>> = {
   ndjson: 'application/x-ndjson',
   csv: 'text/csv',
   arrow: 'application/vnd.apache.arrow.stream',
+  rows: 'application/vnd.stratalog.rows+ndjson',
 }
 
 /** By the parameter `format`, else by `Accept`, else `fallback`. @throws RequestProblem `request_invalid`. */
@@ -39,7 +41,7 @@ export function formatOf(exchange: Exchange, fallback: Format): Format {
 /** Resolves once all is sent, or the client is gone. `isLive`: the answer begins before there is anything to send. */
 export async function sendRecords(
   exchange: Exchange,
-  format: Format,
+  format: Exclude<Format, 'rows'>,
   chunks: AsyncIterable<FieldChunk>,
   fieldsOfNone: readonly Field[],
   isLive = false,

@@ -1,6 +1,7 @@
 /** SQL over HTTP: one statement, its rows as they come; a client that goes away ends its query. */
 import type { QueryOptions } from '../../engine/query-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
+import { fromWire } from '../../base/wire-value.ts'
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
 import type { QueryParameters } from '../../query/protocol.ts'
 import type { QueryResult } from '../../query/query-result.ts'
@@ -10,6 +11,7 @@ import { RequestProblem } from '../http-error.ts'
 import type { Route } from '../router.ts'
 import { assertKnownKeys, assertKnownParameters, given } from './parameters.ts'
 import { formatOf, sendRecords } from './record-answer.ts'
+import { sendResultLines } from './record-lines.ts'
 
 /** Rows of an answer as one JSON document; the other formats come as they are made, without a limit of this kind. */
 const JSON_ROWS_MAX = 100_000
@@ -37,8 +39,11 @@ async function runQuery(exchange: Exchange, db: Stratalog): Promise<void> {
     throw new RequestProblem('request_invalid', 'parameters is an array, or an object by name.')
   const rowsMax = maxRows ?? (format === 'json' ? JSON_ROWS_MAX : undefined)
   const options = given({ timeout, maxRows: rowsMax, asOf, signal: exchange.gone }) as QueryOptions
-  await using result = await db.query(sql, parameters as QueryParameters, options)
+  // The client of this package tags what JSON has no word for.
+  const values = format === 'rows' ? fromWire(parameters) : parameters
+  await using result = await db.query(sql, values as QueryParameters, options)
   if (format === 'json') exchange.sendJson(200, await result.toJson())
+  else if (format === 'rows') await sendResultLines(exchange, result)
   else await sendRecords(exchange, format, chunksOf(result), result.schema.fields)
 }
 

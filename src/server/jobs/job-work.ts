@@ -1,4 +1,5 @@
 /** What the kinds of jobs do. What does it is loaded with the first job. */
+import { present } from '../../base/assert.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
@@ -7,7 +8,7 @@ import type { DrillJob, JobRequest, ReplayJob, RestoreJob } from '../../engine/j
 import type { ReplayFromArchiveOptions } from '../../engine/replay-archive.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
 import type { DrillReport } from '../../replay/drill-report.ts'
-import type { LiveSide } from '../../replay/live-side.ts'
+import type { LiveSide, OffsetRange } from '../../replay/live-side.ts'
 import type { ReplayProgress } from '../../replay/replay-options.ts'
 import { given } from '../api/parameters.ts'
 import type { JobContext, JobWork } from './job-list.ts'
@@ -155,9 +156,18 @@ function recordProgress({ records, recordsPassed, recordsTotal }: ReplayProgress
  */
 async function liveSides(db: Stratalog): Promise<readonly LiveSide[]> {
   const { liveLogs, hashOfLog } = await import('../../engine/live-logs.ts')
-  return liveLogs(db).map((facts) => ({
-    ...facts,
-    hash: (ranges, signal = new AbortController().signal) =>
-      hashOfLog(db, facts.name, { schemaId: facts.schema.id, ranges }, signal),
-  }))
+  return liveLogs(db).map((facts) => {
+    const { id, name, schema } = facts
+    const ask = (
+      ranges: readonly OffsetRange[],
+      isLatest: boolean,
+      signal = new AbortController().signal,
+    ): Promise<string | null> =>
+      hashOfLog(db, name, { id, schemaId: schema.id, ranges, isLatest }, signal)
+    return {
+      ...facts,
+      hash: async (ranges, signal) => present(await ask(ranges, false, signal), 'a hash'),
+      latestHash: (ranges, signal) => ask(ranges, true, signal),
+    }
+  })
 }
