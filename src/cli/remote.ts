@@ -118,7 +118,13 @@ export class Remote {
 }
 
 function errorOf(text: string, status: number): StratalogError {
-  const { code, detail, details } = problemIn(text)
+  return problemError({ ...problemIn(text), status })
+}
+
+/** What a server said is wrong. */
+export function problemError(problem: Readonly<Record<string, unknown>>): StratalogError {
+  const { code, detail, details } = problem
+  const status = Number(problem['status'])
   const message = typeof detail === 'string' ? detail : `The server answered ${status}.`
   const own: Readonly<Record<string, unknown>> =
     typeof details === 'object' && details !== null ? { ...details } : { problem: code ?? null }

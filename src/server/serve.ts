@@ -128,7 +128,7 @@ function routesOf(
       run: (exchange) => exchange.sendJson(200, openApiOf(routes)),
     },
     ...logRoutes(db, lines),
-    ...sqlRoutes(db),
+    ...sqlRoutes(db, ports.clock),
     ...engineRoutes(db),
     ...fileRoutes(db, places),
     ...liveRoutes(db),

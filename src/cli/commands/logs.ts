@@ -100,7 +100,9 @@ async function confirmDeletion({ terminal, signal }: Session, name: string): Pro
 }
 
 async function deleteRemoteLog(remote: Remote, log: LogDescription): Promise<LogDescription> {
-  await remote.ask(`/v1/logs/${encodeURIComponent(log.name)}`, { method: 'DELETE' })
+  const answer = await remote.ask(`/v1/logs/${encodeURIComponent(log.name)}`, { method: 'DELETE' })
+  // One that is not read to its end keeps the connection, and with it this process.
+  answer.resume()
   return log
 }
 
