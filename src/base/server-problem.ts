@@ -5,10 +5,12 @@ export function errorOfProblem(text: string, status: number): StratalogError {
   return problemError(problemIn(text), status)
 }
 
+/** @param status of the answer; a problem that comes behind the head of one says its own. */
 export function problemError(
-  { code, detail, details }: Readonly<Record<string, unknown>>,
-  status: number,
+  problem: Readonly<Record<string, unknown>>,
+  status: number = Number(problem['status']),
 ): StratalogError {
+  const { code, detail, details } = problem
   const message = typeof detail === 'string' ? detail : `The server answered ${status}.`
   const own: Readonly<Record<string, unknown>> =
     typeof details === 'object' && details !== null ? { ...details } : { problem: code ?? null }

@@ -10,6 +10,10 @@ export function wholeNumber(text: string): number {
 }
 
 /** A whole number of at least 1. */
+export function offsetOrNow(text: string): number | 'now' {
+  return text === 'now' ? text : wholeNumber(text)
+}
+
 export function positiveNumber(text: string): number {
   return numberFrom(1, text)
 }

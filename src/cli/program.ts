@@ -10,7 +10,6 @@ import {
   fraction,
   list,
   logName,
-  moment,
   offsetTargets,
   positiveNumber,
   renames,
@@ -27,6 +26,7 @@ import { addServerFlags } from './remote.ts'
 import type { Session } from './session.ts'
 import { addServerCommands } from './server-commands.ts'
 import { addSnapshotCommands } from './snapshot-commands.ts'
+import { addSqlCommands } from './sql-commands.ts'
 
 const HELP_WIDTH_MAX = 110
 
@@ -140,26 +140,7 @@ function addDataCommands(program: Command, session: Session, setStatus: SetStatu
     await exportLog(session, options)
   })
 
-  const querying = command(
-    program,
-    'sql',
-    'Ask one SQL question over all tiers; a log is a table of its name.',
-    `sql --data-dir data 'SELECT origin, count(*) FROM flights GROUP BY 1 ORDER BY 2 DESC LIMIT 5'`,
-    `sql --archive s3://bucket/prefix --format csv --param 100 'SELECT * FROM flights WHERE delay > ?'`,
-  )
-    .argument('<statement>', 'a SELECT')
-    .addOption(
-      formatOption(['table', 'json', 'ndjson', 'csv', 'arrow', 'parquet'], 'of the output'),
-    )
-    .option('--param <value>', 'value of the next ? in the statement; may be given again', repeated)
-    .option('--as-of <moment>', 'every log as it was at a snapshot, by name, or at a time', moment)
-    .option('--timeout <duration>', 'give up after this')
-    .option('--max-rows <n>', 'refuse a bigger answer', positiveNumber)
-    .option('--explain', 'what it takes of each tier, and how it is done, instead of its rows')
-  addConfigFlags(addServerFlags(querying)).action(async (statement: string, options) => {
-    const { querySql } = await import('./commands/sql.ts')
-    await querySql(session, statement, options)
-  })
+  addSqlCommands(program, session)
   void setStatus
 }
 

@@ -40,7 +40,7 @@ export async function runRemoteJob<T>(
     for (let job = begun; ; job = await remote.json(path, { parameters: { wait } })) {
       if (job.progress !== null) progress.update(job.progress)
       if (job.result !== null) return job.result
-      if (job.problem !== null) throw problemError(job.problem, job.problem.status)
+      if (job.problem !== null) throw problemError(job.problem)
       throwIfAborted(signal)
     }
   } catch (error) {

@@ -179,8 +179,7 @@ function isBreak(error: unknown): boolean {
 }
 
 export function errorOfLine(problem: unknown): StratalogError {
-  const given = problem as Readonly<Record<string, unknown>>
-  return problemError(given, Number(given['status']))
+  return problemError(problem as Readonly<Record<string, unknown>>)
 }
 
 export function batchOf(line: Line, fields: readonly Field[]): RowBatch {

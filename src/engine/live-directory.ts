@@ -7,6 +7,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Range } from '../base/range.ts'
 import { logDeleted } from '../log/log-deleted.ts'
+import type { LiveLog } from '../log/live-log.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { Engine } from './engine.ts'
 import { readableLog } from './readable-log.ts'
@@ -55,10 +56,20 @@ export class LiveDirectory implements ReadableLog {
     return this.#readable().viewOf(partition, from, to)
   }
 
-  async waitFor(partition: number, offset: number, signal: AbortSignal): Promise<void> {
+  /** The log as it was when it was opened last. */
+  get log(): LiveLog {
+    return this.#newest.registry.get(this.name)
+  }
+
+  waitFor(partition: number, offset: number, signal: AbortSignal): Promise<void> {
+    return this.waitForAny(new Map([[partition, offset]]), signal)
+  }
+
+  /** Resolves when one of these offsets, by partition, is visible, or on abort. */
+  async waitForAny(offsets: ReadonlyMap<number, number>, signal: AbortSignal): Promise<void> {
     const { clock, reopen, assertOpen } = this.#options
     let pause = REOPEN_INTERVAL_MS
-    while (!this.#isVisible(this.#newest, partition, offset)) {
+    while (!this.#isAnyVisible(this.#newest, offsets)) {
       try {
         // Unlike a wait for an append, this keeps the process alive: nothing else in it is going on.
         await clock.sleep(pause, signal)
@@ -72,7 +83,7 @@ export class LiveDirectory implements ReadableLog {
       pause = Math.max(REOPEN_INTERVAL_MS, OPENING_SHARE * (clock.monotonic() - startedAt))
       // Another log may have its name by now.
       const isThere = engine.registry.byId.has(this.#logId)
-      if (isThere && this.#isVisible(engine, partition, offset)) await this.#follow(engine)
+      if (isThere && this.#isAnyVisible(engine, offsets)) await this.#follow(engine)
       else await engine.close()
       if (!isThere) throw logDeleted(this.name)
     }
@@ -84,7 +95,7 @@ export class LiveDirectory implements ReadableLog {
   }
 
   #readable(): ReadableLog {
-    return readableLog(this.#newest.registry.get(this.name), this.#options.assertOpen)
+    return readableLog(this.log, this.#options.assertOpen)
   }
 
   async #follow(engine: Engine): Promise<void> {
@@ -93,7 +104,8 @@ export class LiveDirectory implements ReadableLog {
     if (former !== this.#options.first && former !== engine) await former.close()
   }
 
-  #isVisible(engine: Engine, partition: number, offset: number): boolean {
-    return engine.registry.get(this.name).partition(partition).visibleEnd > offset
+  #isAnyVisible(engine: Engine, offsets: ReadonlyMap<number, number>): boolean {
+    const log = engine.registry.get(this.name)
+    return [...offsets].some(([partition, offset]) => log.partition(partition).visibleEnd > offset)
   }
 }

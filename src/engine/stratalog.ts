@@ -29,7 +29,7 @@ import type { ReplayFromArchiveOptions } from './replay-archive.ts'
 import { type ConsumeOptions, FirstUse, consumeRecords, produceExpiring } from './shorthands.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import type { SnapshotOptions } from './snapshots.ts'
-import type { ReadableLog } from './record-stream.ts'
+import type { FollowDirectory } from './open-stream.ts'
 import type { StreamSqlOptions } from './stream-options.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
@@ -44,9 +44,6 @@ function assertInMemory(options: StratalogOptions): void {
   )
   if (problems.length > 0) throw configError(problems)
 }
-
-/** A log as it grows in a directory that another process writes. */
-type FollowDirectory = (name: string, assertOpen: () => void) => ReadableLog
 
 /**
  * A running engine: many logs, one WAL, one archive.
@@ -68,11 +65,13 @@ export class Stratalog {
   readonly #engine: Engine
   readonly #logPorts: LogPorts
   readonly #firstUse: FirstUse
+  readonly #follow: FollowDirectory | null
   #closing: Promise<void> | null = null
 
   /** `follow` finds what another process appends to the directory; null for the engine that writes it. */
   private constructor(engine: Engine, follow: FollowDirectory | null = null) {
     this.#engine = engine
+    this.#follow = follow
     this.#tiers = new EngineTiers(engine, () => this.#assertWritable())
     const time = new RecentTime(engine.ports.clock)
     this.#logPorts = {
@@ -295,7 +294,8 @@ export class Stratalog {
    */
   streamSql(sql: string, options: StreamSqlOptions = {}): WindowStream {
     this.#assertOpen()
-    const source = { engine: this.#engine, assertOpen: () => this.#assertOpen() }
+    const assertOpen = (): void => this.#assertOpen()
+    const source = { engine: this.#engine, assertOpen, follow: this.#follow }
     return new WindowStream(async (signal) => {
       const { openStream } = await import('./open-stream.ts')
       return openStream(source, sql, options, signal)

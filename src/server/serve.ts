@@ -138,7 +138,7 @@ function routesOf(
       run: (exchange) => exchange.sendJson(200, openApiOf(routes)),
     },
     ...logRoutes(db, lines),
-    ...sqlRoutes(db),
+    ...sqlRoutes(db, ports.clock),
     ...engineRoutes(db, () => jobs.drillStatus),
     ...fileRoutes(db, places),
     ...liveRoutes(db),

@@ -279,5 +279,25 @@ test('an engine that only reads gives the windows of what it sees', async () => 
     [0, 1],
     [1_000, 1],
   ])
-  await expectError(allOf(reader.streamSql(COUNTS)), 'argument_invalid')
+})
+
+test('an engine that only reads follows what another appends to the directory, in all partitions', async () => {
+  const dataDir = await temporaryDirectory()
+  await using db = await Stratalog.open({ dataDir })
+  const log = await db.createLog('clicks', { timeColumn: 'timestamp', partitions: 2 })
+  const append = async (...times: readonly number[]): Promise<void> => {
+    for (const partition of [0, 1]) await log.append(at(...times), { partition })
+  }
+  await append(100, 1_100)
+  await using reader = await Stratalog.openReadOnly({ dataDir })
+  const stream = reader.streamSql(COUNTS)
+  const rows = stream[Symbol.asyncIterator]()
+  const next = async (): Promise<unknown> => short([(await rows.next()).value as StreamRow])
+  expect(await next()).toEqual([[0, 2]])
+  await append(2_200)
+  expect(await next()).toEqual([[1_000, 2]])
+  await append(3_300)
+  expect(await next()).toEqual([[2_000, 2]])
+  expect(stream.columns?.map(({ name }) => name)).toContain('window_start')
+  await rows.return?.()
 })

@@ -114,8 +114,6 @@ test('options that are none are refused', async () => {
     { resumePoint: {} },
   ]
   for (const options of wrong) await expectError(rowsOf(db, sql, options), 'argument_invalid')
-  const session = sql.replace('TUMBLE', 'SESSION')
-  await expectError(rowsOf(db, session, { late: 'update' }), 'argument_invalid')
   await db.log('clicks').append(clicks(10, 0))
   await expectError(rowsOf(db, sql, { parameters: [1] }), 'query_invalid')
 })

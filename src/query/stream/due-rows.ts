@@ -79,23 +79,19 @@ export class DueRowsReader {
   }
 
   get #since(): number {
-    return Math.max(this.#request.since, this.#progress.sessionFrom)
+    const { since } = this.#request
+    return this.#changesSessions ? since : Math.max(since, this.#progress.sessionFrom)
+  }
+
+  /** Late records may join sessions of any time, those that are open with those that were given too. */
+  get #changesSessions(): boolean {
+    return this.#statement.spec.kind === 'session' && this.#progress.changed.length > 0
   }
 
   #due(): readonly DueWindows[] {
     const { horizon, dueHorizon, late, partitions } = this.#progress
     const emitted = partitions.map((partition) => partition.emitted)
-    const changed = runsOf(this.#progress.changed, this.#statement.spec.slideMs).map(
-      ({ start, end }) => ({
-        ...ALL,
-        from: start,
-        to: end,
-        after: -Infinity,
-        until: horizon,
-        since: this.#request.since,
-        newFrom: emitted,
-      }),
-    )
+    const changed = this.#changed(emitted)
     const open = { ...ALL, after: horizon, since: this.#since, late }
     if (this.#request.emit === 'change')
       return [...changed, { ...open, until: Infinity, newFrom: emitted }]
@@ -104,12 +100,26 @@ export class DueRowsReader {
       : changed
   }
 
+  /** Windows that were given and have late records since; of sessions, those that were made longer or joined. */
+  #changed(emitted: readonly number[]): readonly DueWindows[] {
+    const { horizon, changed } = this.#progress
+    const { since } = this.#request
+    const given = { ...ALL, after: -Infinity, until: horizon, since, newFrom: emitted }
+    if (this.#statement.spec.kind === 'session') return changed.length === 0 ? [] : [given]
+    return runsOf(changed, this.#statement.spec.slideMs).map(({ start, end }) => ({
+      ...given,
+      from: start,
+      to: end,
+    }))
+  }
+
   /** The offsets that hold the records of windows, by partition. */
   #rangesOf({ after }: DueWindows): ReadonlyMap<number, Range> {
     const ranges = new Map<number, Range>()
     for (const [partition, { start, next, open }] of this.#progress.partitions.entries()) {
       // What a late record changes may lie anywhere.
-      const from = after === -Infinity ? start : open.first(next)
+      const isAnywhere = after === -Infinity || this.#changesSessions
+      const from = isAnywhere ? start : open.first(next)
       if (from < next) ranges.set(partition, { start: from, end: next })
     }
     return ranges

@@ -19,6 +19,13 @@ export class OpenOffsets {
     if (this.#runs.length > RUNS_MAX) this.#runs = joinedPairs(this.#runs)
   }
 
+  /** Records from `from` on with times up to `timeMax` may be needed again, of what was let go of. */
+  reopen(from: number, timeMax: number): void {
+    const [first] = this.#runs
+    if (first === undefined || from < first.from) this.#runs.unshift({ from, timeMax })
+    else if (timeMax > first.timeMax) this.#runs[0] = { from, timeMax }
+  }
+
   /** Lets go of what is older than all that is needed: `isNeeded` is asked of the newest time of a run. */
   prune(isNeeded: (timeMax: number) => boolean): void {
     const first = this.#runs.findIndex(({ timeMax }) => isNeeded(timeMax))

@@ -28,7 +28,7 @@ export interface StreamResumePoint {
   readonly sessionFrom: number | null
   /** Records that came too late for windows that are not given yet, or for open sessions. */
   readonly late: readonly LateRecord[]
-  /** Starts of given windows that a late record changes. */
+  /** Starts of given windows that a late record changes; of sessions, the times of such records. */
   readonly changed: readonly number[]
   readonly counts: { readonly records: number; readonly late: number }
   /** The windows that are given come to the end of a query that does not go on; open ones are among them. */

@@ -6,6 +6,8 @@
  * - `horizon`: windows that end at or before it were given. `watermark`: those that end at or before it may be given.
  * - A record is late when a window that it lies in had closed before it was read, in the order of reading: within a
  *   partition that is the order of offsets, wherever batches end.
+ * - A late record that may change what was given is listed as what it changes: a window's start, or of a session, which
+ *   has none yet, its own time. It may join an open session to records that were let go of, which are needed again.
  * - Between two emissions the late records of windows that are due are listed; a full list makes an emission due.
  */
 import { present } from '../../base/assert.ts'
@@ -115,7 +117,7 @@ export class StreamProgress {
     return this.#late
   }
 
-  /** Starts of given windows that late records change, ascending. */
+  /** Starts of given windows that late records change, of sessions the times of these records; ascending. */
   get changed(): readonly number[] {
     return [...this.#changed].sort((a, b) => a - b)
   }
@@ -200,7 +202,7 @@ export class StreamProgress {
     const isSession = spec.kind === 'session'
     this.#isEnding = false
     this.#horizon = this.watermark.value
-    if (isSession) this.#sessionFrom = Math.max(this.#sessionFrom, sessionFrom)
+    if (isSession) this.#setSessionFrom(sessionFrom)
     this.#late = isSession ? this.#late.filter(({ time }) => time >= this.#sessionFrom) : []
     this.#changed.clear()
     for (const partition of this.partitions) {
@@ -237,12 +239,22 @@ export class StreamProgress {
     }
   }
 
+  /** A late record may have joined a session that is open to older ones, whose records are needed again. */
+  #setSessionFrom(sessionFrom: number): void {
+    const former = this.#sessionFrom
+    this.#sessionFrom = this.#options.isUpdating ? sessionFrom : Math.max(former, sessionFrom)
+    if (this.#sessionFrom >= former) return
+    for (const { open, start } of this.partitions) open.reopen(start, former)
+  }
+
   #noteLate(record: LateRecord): void {
     const { spec, isUpdating } = this.#options
     const { time, horizon } = record
     if (spec.kind === 'session') {
+      // One that is not older than what was given is in a session that is still to be given.
+      if (isUpdating && time < this.#horizon) this.#changed.add(time)
       // Older records are not looked at any more.
-      if (time >= this.#sessionFrom) this.#late.push(record)
+      if (!isUpdating && time >= this.#sessionFrom) this.#late.push(record)
       return
     }
     if (isUpdating) {

@@ -302,11 +302,6 @@ function openProgress(
 ): StreamProgress {
   const { resume, from, late, latenessMs, since } = request
   const isUpdating = late === 'update'
-  if (isUpdating && spec.kind === 'session')
-    throw new StratalogError(
-      'argument_invalid',
-      "late: 'update' is not for SESSION: a late record may make one session of two that were given.",
-    )
   const options = { spec, latenessMs, isUpdating, since, lateMax: LATE_MAX }
   if (resume !== null) {
     const isSame = resume.log === name && resume.logId === log.id && resume.sql === sql

@@ -1,5 +1,6 @@
 import { StratalogError, isStratalogError } from '../../base/errors.ts'
 import type { RecordBatch } from '../../format/record-batch.ts'
+import type { ResultColumn } from '../protocol.ts'
 import type { QueryRow } from '../query-result.ts'
 import type { DueRows } from './due-rows.ts'
 import type { StreamResumePoint } from './resume-point.ts'
@@ -9,6 +10,8 @@ import type { StreamRun, StreamStats } from './stream-run.ts'
 export interface OpenedStream {
   readonly run: StreamRun
   readonly rowsOf: (due: DueRows) => Iterable<QueryRow>
+  /** Lets go of what was opened for it. */
+  readonly close: () => Promise<void>
 }
 
 /**
@@ -24,6 +27,8 @@ export class WindowStream implements AsyncIterable<QueryRow>, AsyncDisposable {
   readonly #stop = new AbortController()
   readonly #signal: AbortSignal
   #run: StreamRun | null = null
+  #columns: readonly ResultColumn[] | null = null
+  #opening: Promise<OpenedStream> | null = null
   #isRead = false
 
   constructor(
@@ -48,6 +53,21 @@ export class WindowStream implements AsyncIterable<QueryRow>, AsyncDisposable {
     return this.#run?.stats ?? null
   }
 
+  /** Of the rows that were given last, by DuckDB's names of types; null before the first. */
+  get columns(): readonly ResultColumn[] | null {
+    return this.#columns
+  }
+
+  /**
+   * Checks the statement and opens its log, which the first row that is asked for does otherwise.
+   *
+   * @throws StratalogError as `streamSql`.
+   */
+  async open(): Promise<void> {
+    this.#opening ??= this.#open(this.#signal)
+    await this.#opening
+  }
+
   /** The rows as objects: the windows in the order of their ends. */
   async *[Symbol.asyncIterator](): AsyncGenerator<QueryRow, void, undefined> {
     for await (const { run, due, rowsOf } of this.#dueRows()) {
@@ -70,8 +90,10 @@ export class WindowStream implements AsyncIterable<QueryRow>, AsyncDisposable {
 
   /** Ends the query. */
   async close(): Promise<void> {
+    const isOpenOnly = !this.#isRead
     this.#isRead = true
     this.#stop.abort()
+    if (isOpenOnly) await this.#letGo()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -83,15 +105,26 @@ export class WindowStream implements AsyncIterable<QueryRow>, AsyncDisposable {
       throw new StratalogError('argument_invalid', 'A continuous query is read once.')
     this.#isRead = true
     try {
-      const opened = await this.#open(this.#signal)
+      this.#opening ??= this.#open(this.#signal)
+      const opened = await this.#opening
       this.#run = opened.run
-      for await (const due of opened.run.dueRows()) yield { ...opened, due }
+      for await (const due of opened.run.dueRows()) {
+        this.#columns = due.columns
+        yield { ...opened, due }
+      }
     } catch (error) {
       // Its signal ends a query that goes on, wherever the signal finds it.
       if (!(this.#signal.aborted && isStratalogError(error) && error.kind === 'aborted'))
         throw error
     } finally {
       this.#stop.abort()
+      await this.#letGo()
     }
+  }
+
+  async #letGo(): Promise<void> {
+    // What could not be opened holds nothing.
+    const opened = await this.#opening?.catch(() => null)
+    await opened?.close()
   }
 }

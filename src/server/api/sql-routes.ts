@@ -1,4 +1,5 @@
 /** SQL over HTTP: one statement, its rows as they come; a client that goes away ends its query. */
+import type { Clock } from '../../base/clock.ts'
 import type { QueryOptions } from '../../engine/query-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
 import { fromWire } from '../../base/wire-value.ts'
@@ -12,11 +13,12 @@ import type { Route } from '../router.ts'
 import { assertKnownKeys, assertKnownParameters, given } from './parameters.ts'
 import { formatOf, sendRecords } from './record-answer.ts'
 import { sendResultLines } from './record-lines.ts'
+import { streamSql } from './sql-stream.ts'
 
 /** Rows of an answer as one JSON document; the other formats come as they are made, without a limit of this kind. */
 const JSON_ROWS_MAX = 100_000
 
-export function sqlRoutes(db: Stratalog): readonly Route[] {
+export function sqlRoutes(db: Stratalog, clock: Clock): readonly Route[] {
   return [
     {
       method: 'POST',
@@ -24,6 +26,13 @@ export function sqlRoutes(db: Stratalog): readonly Route[] {
       scope: 'sql',
       summary: 'Run one SELECT over all logs and tiers.',
       run: (exchange) => runQuery(exchange, db),
+    },
+    {
+      method: 'POST',
+      path: '/v1/sql/stream',
+      scope: 'sql',
+      summary: 'Rows of a continuous query as its windows close, as NDJSON, and where to go on.',
+      run: (exchange) => streamSql(exchange, db, clock),
     },
   ]
 }

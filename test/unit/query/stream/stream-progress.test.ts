@@ -43,6 +43,8 @@ class Reader {
   progress: StreamProgress
   /** By window, all that was given of it, in order. */
   readonly given = new Map<string, (readonly RecordId[])[]>()
+  /** All that was given, in order. */
+  readonly rows: { readonly name: string; readonly ids: readonly RecordId[] }[] = []
   readonly #options: ProgressOptions
   readonly #log: number[][] = Array.from({ length: PARTITIONS }, () => [])
 
@@ -74,7 +76,11 @@ class Reader {
   emit(): void {
     const { horizon, dueHorizon, watermark, changed } = this.progress
     if (this.#options.spec.kind === 'session') {
-      const all = sessionsOf(this.#records())
+      const hasChanged = changed.length > 0
+      const all = sessionsOf(this.#records(!hasChanged, hasChanged))
+      if (hasChanged)
+        for (const [name, { end, ids }] of all)
+          if (end <= horizon && ids.some((id) => this.#isNew(id))) this.#give(name, ids)
       for (const [name, { end, ids }] of all)
         if (end > horizon && end <= dueHorizon) this.#give(name, ids)
       const open = [...all.values()].filter(({ end }) => end > watermark.value)
@@ -90,7 +96,13 @@ class Reader {
     this.progress.settle(-Infinity)
   }
 
+  #isNew(id: RecordId): boolean {
+    const [partition = 0, offset = 0] = id.split('/').map(Number)
+    return offset >= (this.progress.partitions[partition]?.emitted ?? 0)
+  }
+
   #give(name: string, ids: readonly RecordId[]): void {
+    this.rows.push({ name, ids })
     if (ids.length > 0) this.given.set(name, [...(this.given.get(name) ?? []), ids])
   }
 
@@ -107,7 +119,10 @@ class Reader {
       .map(({ id }) => id)
   }
 
-  #records(isOpen = true): { partition: number; offset: number; time: number; id: RecordId }[] {
+  #records(
+    isOpen = true,
+    isAnyTime = false,
+  ): { partition: number; offset: number; time: number; id: RecordId }[] {
     const { partitions, late, sessionFrom } = this.progress
     const isSession = this.#options.spec.kind === 'session'
     return partitions.flatMap(({ next, open }, partition) =>
@@ -118,7 +133,7 @@ class Reader {
           if (isOpen && offset < open.first(next)) return false
           if (!isSession) return true
           return (
-            time >= sessionFrom &&
+            (isAnyTime || time >= sessionFrom) &&
             !late.some((one) => one.partition === partition && one.offset === offset)
           )
         }),
@@ -251,6 +266,32 @@ test('every session is given once, made of all records that were not older than 
       expect(sorted(given)).toEqual(sorted(expected))
     }),
     { numRuns: 500 },
+  )
+})
+
+test('when late records change sessions, each row takes the place of those within it, and the rest are as made at once', () => {
+  fc.assert(
+    fc.property(appends, lateness, (all, latenessMs) => {
+      const reader = new Reader(options({ latenessMs, isUpdating: true }))
+      for (const append of all) reader.read(append)
+      reader.end()
+      const kept = new Map<string, readonly RecordId[]>()
+      for (const { name, ids } of reader.rows) {
+        const [start = 0, end = 0] = name.split('..').map(Number)
+        for (const other of kept.keys()) {
+          const [from = 0, to = 0] = other.split('..').map(Number)
+          if (from >= start && to <= end) kept.delete(other)
+          // None is cut in two.
+          else expect(to <= start || from >= end).toBe(true)
+        }
+        kept.set(name, ids)
+      }
+      const records: { time: number; id: RecordId }[] = []
+      follow(all, latenessMs, (id, time) => records.push({ time, id }))
+      const expected = [...sessionsOf(records)].map(([name, { ids }]) => [name, ids] as const)
+      expect(sorted(kept)).toEqual(sorted(expected))
+    }),
+    { numRuns: 1_000 },
   )
 })
 
