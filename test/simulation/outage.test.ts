@@ -1,19 +1,9 @@
-import { spawn } from 'node:child_process'
-import { text } from 'node:stream/consumers'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { repositoryRoot } from '../support/repository.ts'
-import { AWAY_FROM, AWAY_TO, MAX_DISK_BYTES, type Outage, type Try } from './outage-child.ts'
+import { outage } from '../soak/object-store/outage.ts'
+import { AWAY_FROM, AWAY_TO, MAX_DISK_BYTES, type Try } from './outage-child.ts'
 
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS
-
-async function outage(): Promise<Outage> {
-  const child = spawn(process.execPath, [join(repositoryRoot, 'test/simulation/outage-child.ts')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  return JSON.parse(await text(child.stdout)) as Outage
-}
 
 function isQuick({ tookMs, refusal }: Try): boolean {
   return refusal === null && tookMs < SECOND_MS

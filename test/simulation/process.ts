@@ -36,6 +36,8 @@ export class SimulatedProcess {
   phase: Phase = 'opening'
   readonly startedAt: number
   #diedAt: number | null = null
+  /** Of its ports. */
+  calls = 0
   /** Files opened and not closed. */
   openFiles = 0
   /** The calls that changed something, of a process that only reads; null of one that writes. */
@@ -81,6 +83,7 @@ export class SimulatedProcess {
 
   /** Where in this call the process dies; null when it does not. */
   deathIn(steps: readonly Step[], dice: Dice): 'before' | 'within' | 'after' | null {
+    this.calls++
     const plan = this.#plan
     if (plan === null || (plan.step !== null && !steps.includes(plan.step))) return null
     if (--this.#callsLeft > 0) return null

@@ -12,7 +12,7 @@ import { killSoak } from './kill/kill.ts'
 import { powerSoak } from './kill/power.ts'
 import { loadSoak } from './load/load.ts'
 import { memorySoak } from './memory.ts'
-import { OBJECT_STORE_SWEEP, objectStoreSoak } from './object-store.ts'
+import { OBJECT_STORE_CASES, objectStoreSoak } from './object-store.ts'
 import type { SoakLimits } from './report.ts'
 import { simulationSoak } from './simulate.ts'
 import { threadsSoak } from './threads.ts'
@@ -92,9 +92,9 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
     run: diskSoak,
   },
   'object-store': {
-    what: 'kills a process whose archive lies on MinIO behind a proxy that misbehaves',
+    what: 'disturbs every call of the store (memory, directory, MinIO), and kills in every step of every move',
     counted: 'cycles',
-    cases: OBJECT_STORE_SWEEP,
+    cases: OBJECT_STORE_CASES,
     inAll: true,
     run: (limits) => objectStoreSoak(limits),
   },

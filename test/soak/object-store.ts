@@ -1,325 +1,249 @@
 /**
- * An engine whose archive is on a real store behind a proxy that misbehaves. A process appends, flushes, uploads,
- * reads, compacts and collects, and is killed; the next one takes its directory. Each life has one planned toxic, at
- * one call of one operation (all of them take their turn), and others now and then; some lives have no store at all.
- * After some lives the toxics stop, and everything is checked:
+ * The object store and every move that needs it, disturbed in all ways that a store and a network know. Cases are
+ * numbered, and a number says all of a case, as far as a real machine does the same again:
  *
- * - all that was acknowledged is there, once, in order, and nothing that was not tried (I1, I2, I4);
- * - nobody was fenced, as there never were two writers, and no move ended in an error of ours (I7);
- * - all of it drains to the archive (I12), and the archive alone has everything: nothing was removed too early (I8,
- *   I10);
- * - no object is left that nothing names, after a collection, and no upload that did not end (I11).
+ * - `outage`: an hour of simulated time without the store, under a writer that never stops;
+ * - `memory`, `directory`: the moves of `moves.ts` on a simulated machine, with one toxic at one call of an operation;
+ * - `kill in memory`, `kill in a directory`: the same, in processes that die at one call of a port and while they recover;
+ * - `minio`: the moves on this machine, on MinIO behind a proxy that does one toxic at one call of an operation of S3;
+ * - `lives`: processes on MinIO that move at random and are killed, with a planned toxic and random ones.
+ *
+ * What was acknowledged is there, once, in order, and nothing else (I1, I2, I4); nobody was fenced (I7); all of it
+ * drains (I12), and the archive alone has everything: nothing was removed too early (I8, I10); nothing is left over (I11).
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { env, execPath } from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../src/base/clock.ts'
-import { silentLogger } from '../../src/base/logger.ts'
-import { noMetrics } from '../../src/base/metrics.ts'
-import { type Random, randomFraction, randomHex, seededRandom } from '../../src/base/random.ts'
-import { Stratalog, restoreArchive, verifyFiles } from '../../src/index.ts'
-import { NodeFileSystem } from '../../src/storage/node-file-system.ts'
-import { createBucketIfMissing } from '../../src/storage/open-object-store.ts'
-import type { ArchiveChildOptions } from '../support/archive-child.ts'
-import type { S3Operation } from '../support/faulty-s3-server.ts'
-import { type MinioSettings, startMinio } from '../support/minio.ts'
-import {
-  type ProxiedCall,
-  type Toxic,
-  type ToxicProxy,
-  startToxicProxy,
-} from '../support/toxic-proxy.ts'
-import { type Damage, SoakCounts, type SoakLimits, type SoakReport } from './report.ts'
+import { DeadlockError } from '../simulation/scheduler.ts'
+import { warmUp } from '../simulation/warm-up.ts'
+import type { CrashPlan } from '../simulation/process.ts'
+import { type Minio, type MinioSettings, startMinio } from '../support/minio.ts'
+import { type StoreOperation, type ToxicProxy, startToxicProxy } from '../support/toxic-proxy.ts'
+import { liveOnMinio } from './object-store/lives.ts'
+import { BrokenPromise } from './object-store/moves.ts'
+import { surviveOutage } from './object-store/outage.ts'
+import { type RealRun, runForReal } from './object-store/real.ts'
+import { OPERATIONS, type PlannedToxic, TOXICS, nameOf } from './object-store/toxics.ts'
+import { type VirtualPlace, type VirtualRun, runVirtually } from './object-store/virtual.ts'
+import { SoakCounts, type SoakLimits, type SoakReport } from './report.ts'
 
-const CHILD = fileURLToPath(new URL('../support/archive-child.ts', import.meta.url))
-/** Lives of one directory and one bucket, after which they are checked. */
-const LIVES = 4
-/** A life ends after so many lines of its journal; where none come, after so long. */
-const LIFE_LINES_MIN = 10
-const LIFE_LINES_MAX = 120
-const LIFE_MAX_MS = 8_000
-const HANGS_AFTER_MS = 90_000
-/** Each process has numbers of its own. */
-const NUMBERS_PER_LIFE = 1_000_000
+export type Part =
+  | 'outage'
+  | 'memory'
+  | 'directory'
+  | 'kill in memory'
+  | 'kill in a directory'
+  | 'minio'
+  | 'lives'
 
-const TOXICS: readonly Toxic[] = [
-  { kind: 'error-before' },
-  { kind: 'reply-lost' },
-  { kind: 'late', afterMs: 700 },
-  { kind: 'truncated' },
-  { kind: 'dripping' },
-  { kind: 'wrong-bytes' },
-  { kind: 'status', status: 403, code: 'AccessDenied' },
-  { kind: 'status', status: 404, code: 'NoSuchKey' },
-  { kind: 'status', status: 409, code: 'ConditionalRequestConflict' },
-  { kind: 'status', status: 412, code: 'PreconditionFailed' },
-  { kind: 'status', status: 429, code: 'TooManyRequests' },
-  { kind: 'status', status: 500, code: 'InternalError' },
-  { kind: 'status', status: 503, code: 'SlowDown' },
-]
-const OPERATIONS: readonly S3Operation[] = ['put', 'get', 'head', 'delete', 'list']
-const INDEXES = 6
+export interface ObjectStoreReport extends SoakReport {
+  readonly parts: Readonly<Record<Part, number>>
+  /** Cases whose toxic came to its call: by operation and toxic. */
+  readonly poisoned: Readonly<Record<string, number>>
+  /** What was going on when a process died. */
+  readonly diedIn: Readonly<Record<string, number>>
+}
 
-/** Every toxic at every operation and call index once. */
-export const OBJECT_STORE_SWEEP: number = TOXICS.length * OPERATIONS.length * INDEXES
+/** So many cases by default: some of each kind. With 10,000 each toxic was at each call, and each call died. */
+export const OBJECT_STORE_CASES = 1_200
 
-/** Codes that end a process and are no fault: a store that lies or is away keeps an engine from opening, or goes on
- * lying until it does. */
-const MAY_END = new Set([
-  'store_denied',
-  'store_unavailable',
-  'store_unsupported',
-  'bucket_not_found',
-  'object_not_found',
-  'object_exists',
-  'object_corrupt',
-  'manifest_corrupt',
-  'archive_diverged',
-])
+const VIRTUAL: readonly Part[] = ['memory', 'kill in memory', 'directory', 'kill in a directory']
+/** One case in so many is on MinIO, and of these one in so many has lives. */
+const REAL_EVERY = 8
+const LIVES_EVERY = 4
+const OUTAGE_EVERY = 1_000
+/** Calls of an operation of S3 that are poisoned; the moves may make more or fewer, by how long they take. */
+const REAL_INDEXES = 6
+/** Goes through a list so that a part of it is spread over the whole. */
+const STRIDE = 7_919
+/** In how many calls of its port the next process dies, which recovers. */
+const RECOVERY_CALLS = 40
 
 /** @param given a MinIO that runs already. */
 export async function objectStoreSoak(
   limits: SoakLimits,
   given: MinioSettings | null = null,
-): Promise<SoakReport> {
+): Promise<ObjectStoreReport> {
   const { seed, cycles, timeMs, onProgress } = limits
-  const rerun = `npm run soak -- object-store --cycles ${cycles} --seed ${seed}`
-  const counts = new SoakCounts('object-store', seed, rerun)
-  const random = seededRandom(seed)
   const endAt = systemClock.monotonic() + timeMs
-  const minio = given === null ? await startMinio() : null
-  const settings = given ?? minio
-  if (settings === null) throw new Error('no MinIO')
-  await using proxy = await startToxicProxy(settings.endpoint)
-  const isOver = (): boolean => counts.tried >= cycles || systemClock.monotonic() >= endAt
-  try {
-    while (!isOver()) {
-      const root = await mkdtemp(join(tmpdir(), 'stratalog-object-store-'))
-      const place = new Place(root, settings, proxy, random, counts)
-      try {
-        await place.make()
-        for (let life = 0; life < LIVES && !isOver(); life++) {
-          await place.live(life)
-          counts.tried++
-          onProgress(`${counts.tried} of ${cycles} lives, ${counts.acknowledged} acknowledged`)
-        }
-        await place.check()
-      } catch (error) {
-        counts.violation('hung', 'I12', String(error))
-      }
-      // What broke is kept for a look.
-      if (!counts.hasViolations) await rm(root, { recursive: true, force: true })
-    }
-  } finally {
-    await minio?.stop()
+  await using cases = new Cases(seed, given)
+  while (cases.tried < cycles && systemClock.monotonic() < endAt) {
+    await cases.run(caseOf(seed + cases.tried))
+    onProgress(`${cases.tried} cases`)
   }
-  return counts.report()
+  return cases.report()
 }
 
-/** One directory, one archive, and what its processes told. */
-class Place {
-  readonly #root: string
-  readonly #dataDir: string
-  readonly #journal: string
-  readonly #archive: string
-  readonly #minio: MinioSettings
-  readonly #proxy: ToxicProxy
-  readonly #random: Random
+export interface Case {
+  readonly number: number
+  readonly part: Part
+  /** Counts the cases of that part, from 0. */
+  readonly rank: number
+}
+
+export function caseOf(number: number): Case {
+  const index = number - 1
+  const real = Math.floor(index / REAL_EVERY)
+  const lives = Math.floor(real / LIVES_EVERY)
+  if (index % OUTAGE_EVERY === 0) return { number, part: 'outage', rank: index / OUTAGE_EVERY }
+  if (index % REAL_EVERY !== 0) {
+    const virtual = index - real - 1
+    const part = VIRTUAL[virtual % VIRTUAL.length] ?? 'memory'
+    return { number, part, rank: Math.floor(virtual / VIRTUAL.length) }
+  }
+  if (real % LIVES_EVERY === 0) return { number, part: 'lives', rank: lives }
+  return { number, part: 'minio', rank: real - lives - 1 }
+}
+
+/** Runs cases, and counts what comes of them. */
+export class Cases implements AsyncDisposable {
   readonly #counts: SoakCounts
+  readonly #given: MinioSettings | null
+  readonly #parts: Record<Part, number> = {
+    outage: 0,
+    memory: 0,
+    directory: 0,
+    'kill in memory': 0,
+    'kill in a directory': 0,
+    minio: 0,
+    lives: 0,
+  }
+  readonly #poisoned: Record<string, number> = {}
+  readonly #diedIn: Record<string, number> = {}
+  readonly #clean = new Map<VirtualPlace, VirtualRun>()
+  #store: { readonly minio: MinioSettings; readonly proxy: ToxicProxy } | null = null
+  #started: Minio | null = null
 
-  constructor(
-    root: string,
-    minio: MinioSettings,
-    proxy: ToxicProxy,
-    random: Random,
-    counts: SoakCounts,
-  ) {
-    this.#root = root
-    this.#dataDir = `${root}/data`
-    this.#journal = `${root}/journal`
-    this.#archive = `s3://soak-${randomHex(random, 6)}/place`
-    this.#minio = minio
-    this.#proxy = proxy
-    this.#random = random
-    this.#counts = counts
+  constructor(seed: number, given: MinioSettings | null) {
+    this.#counts = new SoakCounts('object-store', seed, rerunOf(seed))
+    this.#given = given
   }
 
-  async make(): Promise<void> {
-    await createBucketIfMissing(this.#archive, {
-      s3: this.#s3,
-      fileSystem: new NodeFileSystem(),
-      clock: systemClock,
-      random: this.#random,
-      metrics: noMetrics,
-      logger: silentLogger,
-    })
+  get tried(): number {
+    return this.#counts.tried
   }
 
-  async live(life: number): Promise<void> {
-    this.#proxy.script = this.#toxics(this.#counts.tried, life)
-    const seed = this.#random.uint32()
-    const options: ArchiveChildOptions = {
-      ...{ dataDir: this.#dataDir, archive: this.#archive, journal: this.#journal, seed },
-      endpoint: this.#proxy.endpoint,
-      from: life * NUMBERS_PER_LIFE,
+  async run(what: Case): Promise<void> {
+    const { part, number } = what
+    this.#counts.tried++
+    this.#parts[part]++
+    try {
+      await this.#run(what)
+    } catch (error) {
+      const again = { seed: number, rerun: rerunOf(number) }
+      const [damage, invariant] =
+        error instanceof BrokenPromise
+          ? ([error.damage, error.invariant] as const)
+          : error instanceof DeadlockError
+            ? (['hung', 'I12'] as const)
+            : (['crashed', 'I7'] as const)
+      this.#counts.violation(damage, invariant, `${part}: ${String(error)}`, again)
     }
-    const child = spawn(execPath, [CHILD, JSON.stringify(options)], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-      env: {
-        ...env,
-        AWS_ACCESS_KEY_ID: this.#minio.accessKeyId,
-        AWS_SECRET_ACCESS_KEY: this.#minio.secretAccessKey,
+  }
+
+  report(): ObjectStoreReport {
+    const [parts, poisoned, diedIn] = [this.#parts, this.#poisoned, this.#diedIn]
+    return { ...this.#counts.report(), parts, poisoned, diedIn }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#store?.proxy[Symbol.asyncDispose]()
+    await this.#started?.stop()
+  }
+
+  async #run({ part, rank, number }: Case): Promise<void> {
+    switch (part) {
+      case 'outage':
+        this.#counts.acknowledged += await surviveOutage()
+        return
+      case 'memory':
+      case 'directory':
+        return this.#poison(part, rank)
+      case 'kill in memory':
+        return this.#kill('memory', rank)
+      case 'kill in a directory':
+        return this.#kill('directory', rank)
+      case 'minio':
+        return this.#poisonMinio(rank)
+      case 'lives':
+        return this.#live(rank, number)
+    }
+  }
+
+  async #poison(place: VirtualPlace, rank: number): Promise<void> {
+    const planned = pick(plannedToxics((await this.#cleanRun(place)).calls), rank)
+    this.#count(planned, await runVirtually(place, { toxic: planned }))
+  }
+
+  async #poisonMinio(rank: number): Promise<void> {
+    const calls = new Map(OPERATIONS.map((operation) => [operation, REAL_INDEXES]))
+    const planned = pick(plannedToxics(calls), rank)
+    const { minio, proxy } = await this.#minio()
+    this.#count(planned, await runForReal(minio, proxy, planned))
+  }
+
+  #count({ operation, toxic }: PlannedToxic, run: RealRun): void {
+    this.#counts.acknowledged += run.acknowledged
+    if (run.wasPoisoned) add(this.#poisoned, `${operation} ${nameOf(toxic)}`)
+  }
+
+  async #kill(place: VirtualPlace, rank: number): Promise<void> {
+    const { portCalls } = await this.#cleanRun(place)
+    const death = rank % 2 === 0 ? 'kill' : 'power'
+    const crashes: CrashPlan[] = [{ death, call: 1 + ((rank * STRIDE) % portCalls), step: null }]
+    if (rank % 3 === 0) crashes.push({ death, call: 1 + (rank % RECOVERY_CALLS), step: null })
+    const { acknowledged, diedIn } = await runVirtually(place, { crashes }, rank)
+    this.#counts.acknowledged += acknowledged
+    for (const step of diedIn) add(this.#diedIn, step)
+  }
+
+  async #live(rank: number, number: number): Promise<void> {
+    const { minio, proxy } = await this.#minio()
+    const counts = this.#counts
+    await liveOnMinio(rank, minio, proxy, {
+      acknowledged: (more) => {
+        counts.acknowledged += more
       },
+      violation: (damage, invariant, what) =>
+        counts.violation(damage, invariant, what, { seed: number, rerun: rerunOf(number) }),
     })
-    const exited = once(child, 'exit')
-    const told = this.#lines().length
-    await this.#untilOpen(child, told)
-    const lines = LIFE_LINES_MIN + (this.#random.uint32() % (LIFE_LINES_MAX - LIFE_LINES_MIN))
-    const endAt = systemClock.monotonic() + LIFE_MAX_MS
-    while (
-      child.exitCode === null &&
-      this.#lines().length < told + lines &&
-      systemClock.monotonic() < endAt
-    )
-      await systemClock.sleep(5)
-    child.kill('SIGKILL')
-    await exited
-    for (const line of this.#lines().slice(told)) {
-      const code = /^end (.*)$/.exec(line)?.[1]
-      if (code !== undefined && !MAY_END.has(code))
-        this.#violation(
-          code === 'writer_fenced' ? 'wrong' : 'crashed',
-          'I7',
-          `it ended with ${code}`,
-        )
-    }
   }
 
-  async check(): Promise<void> {
-    this.#proxy.script = () => null
-    await this.#proxy.settle()
-    const { told, tried } = this.#numbers()
-    this.#counts.acknowledged += told.length
-    {
-      await using db = await Stratalog.open(this.#place)
-      await this.#drain(db)
-      await this.#checkRecords(db, told, tried, 'here')
-      await db.tier.collect({ grace: 0 })
-      const left = (await db.tier.collect({ grace: 0 })).orphans
-      if (left.length > 0) this.#violation('wrong', 'I11', `left over: ${JSON.stringify(left)}`)
-    }
-    const verified = await verifyFiles({
-      dataDir: this.#dataDir,
-      archive: this.#archive,
-      s3: this.#s3,
-    })
-    if (verified.verdict !== 'PASS')
-      this.#violation('lost', 'I7', `verify: ${JSON.stringify(verified.problems.slice(0, 3))}`)
-    const restored = `${this.#root}/restored`
-    const from = { archive: this.#archive, s3: this.#s3 }
-    const report = await restoreArchive({ ...from, dataDir: restored, eager: true })
-    if (!report.verified)
-      this.#violation('lost', 'I10', `restore: ${JSON.stringify(report.missing)}`)
-    await using again = await Stratalog.open({ dataDir: restored, logLevel: 'silent' })
-    await this.#checkRecords(again, told, tried, 'restored')
+  /** How many calls there are when nothing goes wrong. */
+  async #cleanRun(place: VirtualPlace): Promise<VirtualRun> {
+    await warmUp()
+    const run = this.#clean.get(place) ?? (await runVirtually(place, {}))
+    this.#clean.set(place, run)
+    return run
   }
 
-  async #drain(db: Stratalog): Promise<void> {
-    const endAt = systemClock.monotonic() + HANGS_AFTER_MS
-    for (;;) {
-      const { pending, failed } = await db.tier.now()
-      if (pending === 0 && failed.length === 0) return
-      if (systemClock.monotonic() > endAt)
-        throw new Error(`It does not drain: ${pending} pending, ${JSON.stringify(failed)}`)
-      await systemClock.sleep(100)
-    }
+  async #minio(): Promise<{ readonly minio: MinioSettings; readonly proxy: ToxicProxy }> {
+    if (this.#store !== null) return this.#store
+    if (this.#given === null) this.#started = await startMinio()
+    const minio = this.#given ?? this.#started
+    if (minio === null) throw new Error('there is no MinIO')
+    this.#store = { minio, proxy: await startToxicProxy(minio.endpoint) }
+    return this.#store
   }
+}
 
-  async #checkRecords(
-    db: Stratalog,
-    told: readonly number[],
-    tried: ReadonlySet<number>,
-    where: string,
-  ): Promise<void> {
-    const isMade = db.logs().some(({ name }) => name === 'orders')
-    const rows = isMade ? await db.log('orders').read().toArray() : []
-    const found = rows.map((row) => Number(row['n']))
-    const distinct = new Set(found)
-    const lost = told.filter((n) => !distinct.has(n))
-    if (lost.length > 0) this.#violation('lost', 'I1', `${where}: ${lost.slice(0, 5).join(', ')}`)
-    const invented = found.filter((n) => !tried.has(n))
-    if (invented.length > 0)
-      this.#violation('invented', 'I2', `${where}: ${invented.slice(0, 5).join(', ')}`)
-    const isInOrder = found.every((n, index) => index === 0 || n > (found[index - 1] ?? 0))
-    if (!isInOrder) this.#violation('wrong', 'I4', `${where}: twice, or not in order`)
-  }
+/** Every toxic at every call. */
+function plannedToxics(calls: ReadonlyMap<StoreOperation, number>): readonly PlannedToxic[] {
+  return [...calls].flatMap(([operation, count]) =>
+    Array.from({ length: count }, (_, index) => index).flatMap((index) =>
+      TOXICS.map((toxic) => ({ operation, toxic, index })),
+    ),
+  )
+}
 
-  /** One planned toxic for the whole life, and beside it none, some, or no store at all. */
-  #toxics(number: number, life: number): (call: ProxiedCall) => Toxic | null {
-    const planned = TOXICS[number % TOXICS.length] ?? null
-    const turn = Math.floor(number / TOXICS.length)
-    const operation = OPERATIONS[turn % OPERATIONS.length]
-    const wanted = Math.floor(turn / OPERATIONS.length) % INDEXES
-    const rate = life === 2 ? 1 : [0, 0.1, 0, 0.3][life % 4]
-    let index = 0
-    return (call) => {
-      if (call.operation === operation && index++ === wanted) return planned
-      if (randomFraction(this.#random) >= (rate ?? 0)) return null
-      if (rate === 1) return { kind: 'error-before' }
-      return TOXICS[this.#random.uint32() % TOXICS.length] ?? null
-    }
-  }
+function pick<T>(list: readonly T[], rank: number): T {
+  const picked = list[(rank * STRIDE) % list.length]
+  if (picked === undefined) throw new RangeError('there is nothing to pick from')
+  return picked
+}
 
-  async #untilOpen(child: ChildProcess, told: number): Promise<void> {
-    const endAt = systemClock.monotonic() + HANGS_AFTER_MS
-    while (this.#lines().length === told && child.exitCode === null) {
-      if (systemClock.monotonic() > endAt) {
-        child.kill('SIGKILL')
-        throw new Error('A process does not open.')
-      }
-      await systemClock.sleep(10)
-    }
-  }
+function add(counts: Record<string, number>, name: string): void {
+  counts[name] = (counts[name] ?? 0) + 1
+}
 
-  #lines(): readonly string[] {
-    if (!existsSync(this.#journal)) return []
-    return readFileSync(this.#journal, 'utf8').split('\n').slice(0, -1)
-  }
-
-  #numbers(): { readonly told: readonly number[]; readonly tried: ReadonlySet<number> } {
-    const told: number[] = []
-    const tried = new Set<number>()
-    for (const line of this.#lines()) {
-      const [word, from, count] = line.split(' ')
-      for (let n = Number(from); n < Number(from) + Number(count); n++) {
-        if (word === 'ack') told.push(n)
-        if (word === 'try') tried.add(n)
-      }
-    }
-    return { told, tried }
-  }
-
-  /** Past the proxy. */
-  get #s3(): {
-    endpoint: string
-    region: string
-    credentials: { accessKeyId: string; secretAccessKey: string }
-  } {
-    const { endpoint, region, accessKeyId, secretAccessKey } = this.#minio
-    return { endpoint, region, credentials: { accessKeyId, secretAccessKey } }
-  }
-
-  get #place() {
-    const { dataDir, archive } = { dataDir: this.#dataDir, archive: this.#archive }
-    return { dataDir, archive, s3: this.#s3, logLevel: 'silent' } as const
-  }
-
-  #violation(damage: Damage, invariant: string, what: string): void {
-    this.#counts.violation(damage, invariant, `${what} (${this.#root}, ${this.#archive})`)
-  }
+function rerunOf(number: number): string {
+  return `npm run soak -- object-store --cycles 1 --seed ${number}`
 }

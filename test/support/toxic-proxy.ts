@@ -28,8 +28,11 @@ export type Toxic =
   /** An answer of the proxy's own, and nothing happens. */
   | { readonly kind: 'status'; readonly status: number; readonly code: string }
 
+/** As S3 names them, with two of them told apart. */
+export type StoreOperation = S3Operation | 'put-if-absent' | 'range'
+
 export interface ProxiedCall {
-  readonly operation: S3Operation
+  readonly operation: StoreOperation
   readonly key: string
 }
 
@@ -56,7 +59,8 @@ export async function startToxicProxy(upstream: string): Promise<ToxicProxy> {
   const server = createServer((incoming, response) => {
     const url = new URL(incoming.url ?? '/', 'http://localhost')
     const key = decodeURIComponent(url.pathname).slice(1).replace(/\/$/, '')
-    const operation = operationOf(incoming.method ?? '', key, url.searchParams)
+    const asked = operationOf(incoming.method ?? '', key, url.searchParams)
+    const operation = asMeant(asked, incoming.headers)
     const toxic = proxy.script({ operation, key })
     counts[toxic === null ? 'passed' : 'poisoned']++
     const handling = handle(upstream, incoming, response, toxic, late)
@@ -79,6 +83,11 @@ export async function startToxicProxy(upstream: string): Promise<ToxicProxy> {
     },
   }
   return proxy
+}
+
+function asMeant(operation: S3Operation, headers: IncomingHttpHeaders): StoreOperation {
+  if (operation === 'put' && headers['if-none-match'] === '*') return 'put-if-absent'
+  return operation === 'get' && headers.range !== undefined ? 'range' : operation
 }
 
 async function handle(
