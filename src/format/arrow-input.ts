@@ -1,20 +1,17 @@
 /**
  * Arrow data from outside as columns: a Table or a RecordBatch of any copy of the npm package
- * apache-arrow (told by their shape, nothing of it is loaded), and IPC bytes by any Arrow writer.
+ * apache-arrow, told by their shape: nothing of it is loaded. Of IPC bytes see arrow-ipc.ts.
  *
  * Nothing of it is believed: every buffer has to be as long as its rows ask, offsets ascend, codes
  * lie in their dictionary, text is UTF-8. Columns share the input's memory where its layout is
  * ours.
  */
-import type { Table } from 'apache-arrow'
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type ArrowData, ArrowColumnReader, isArrowData } from './arrow-column.ts'
-import { KnownStreams } from './arrow-known-stream.ts'
 import { type ArrowBatch, type ArrowField, isJsonField } from './arrow-types.ts'
 import { concatColumns } from './column-concat.ts'
 import type { ColumnData } from './column.ts'
-import { BLOCK_RAW_BYTES_MAX } from './limits.ts'
 import type { Field } from './schema.ts'
 
 /** Rows in our columns: `columns[i]` belongs to `fields[i]`. */
@@ -68,56 +65,6 @@ export function joinArrowBatches(batches: readonly ArrowColumns[]): ArrowColumns
 /** The same, batch by batch. */
 export function readArrowBatches(input: ArrowInput): ArrowColumns[] {
   return ('batches' in input ? input.batches : [input]).map(readBatch)
-}
-
-/**
- * The batches of an Arrow IPC stream or file.
- *
- * @throws StratalogError as `readArrowInput`.
- */
-export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> {
-  const known = knownStreams.read(bytes)
-  if (known !== null) return known.map(readBatch)
-  const { CompressionType, compressionRegistry, tableFromIPC } = await import('apache-arrow')
-  const { decompressFrameBelow } = await import('./lz4.ts')
-  if (compressionRegistry.get(CompressionType.LZ4_FRAME) === null) {
-    compressionRegistry.set(CompressionType.LZ4_FRAME, {
-      decode: (frame) => decompressFrameBelow(frame, BLOCK_RAW_BYTES_MAX),
-    })
-  }
-  const { ipcProblem } = await import('./arrow-ipc-check.ts')
-  const problem = ipcProblem(bytes)
-  if (problem !== null) throw inputInvalid(`This is no Arrow IPC data: ${problem}.`)
-  let table: Table
-  try {
-    table = tableFromIPC(bytes)
-  } catch (error) {
-    const given = error instanceof Error ? UNRECOGNIZED_TYPE.exec(error.message)?.[1] : undefined
-    if (given !== undefined) throw unrecognizedType(given)
-    throw inputInvalid(
-      `This is no Arrow IPC data: ${error instanceof Error ? error.message : String(error)}.`,
-      error,
-    )
-  }
-  // Bytes that are nothing of Arrow's may come as a table of nothing.
-  if (table.schema.fields.length === 0)
-    throw inputInvalid('This is no Arrow IPC data: it has no columns.')
-  knownStreams.note(bytes, table.schema)
-  return readArrowBatches(table)
-}
-
-/** Of this thread: a schema comes again and again. */
-const knownStreams = new KnownStreams()
-
-/** How apache-arrow names a type that it cannot read, as of list views and run-end encoded columns. */
-const UNRECOGNIZED_TYPE = /Unrecognized type: "(\w+)"/
-
-function unrecognizedType(given: string): StratalogError {
-  return new StratalogError(
-    'type_unsupported',
-    `No column type holds Arrow's ${given}; cast it to a plain list or to plain values before it is appended.`,
-    { details: { given } },
-  )
 }
 
 function isArrowBatch(value: unknown): value is ArrowBatch {
@@ -175,6 +122,6 @@ function readColumn(field: ArrowField, data: ArrowData): ColumnData | null {
   return new ArrowColumnReader(field.name, isJsonField(field)).read(data)
 }
 
-function inputInvalid(message: string, cause?: unknown): StratalogError {
+export function inputInvalid(message: string, cause?: unknown): StratalogError {
   return new StratalogError('input_invalid', message, cause === undefined ? {} : { cause })
 }

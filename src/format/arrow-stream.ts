@@ -3,7 +3,8 @@ import { Message } from 'apache-arrow/fb/message'
 import { MessageHeader } from 'apache-arrow/fb/message-header'
 import { ByteBuffer } from 'flatbuffers'
 import { StratalogError } from '../base/errors.ts'
-import { type ArrowColumns, parseArrowIpc } from './arrow-input.ts'
+import { type ArrowColumns } from './arrow-input.ts'
+import { parseArrowIpc } from './arrow-ipc.ts'
 import { CONTINUATION, END_OF_STREAM, MESSAGE_PREFIX_BYTES } from './arrow-message.ts'
 
 /**

@@ -4,12 +4,14 @@
  *
  * - `outage`: an hour of simulated time without the store, under a writer that never stops;
  * - `memory`, `directory`: the moves of `moves.ts` on a simulated machine, with one toxic at one call of an operation;
- * - `kill in memory`, `kill in a directory`: the same, in processes that die at one call of a port and while they recover;
+ * - `kill in memory`, `kill in a directory`: the same, in processes that die at one call of a port and while they
+ *   recover;
  * - `minio`: the moves on this machine, on MinIO behind a proxy that does one toxic at one call of an operation of S3;
  * - `lives`: processes on MinIO that move at random and are killed, with a planned toxic and random ones.
  *
  * What was acknowledged is there, once, in order, and nothing else (I1, I2, I4); nobody was fenced (I7); all of it
- * drains (I12), and the archive alone has everything: nothing was removed too early (I8, I10); nothing is left over (I11).
+ * drains (I12), and the archive alone has everything: nothing was removed too early (I8, I10); nothing is left over
+ * (I11).
  */
 import { systemClock } from '../../src/base/clock.ts'
 import { DeadlockError } from '../simulation/scheduler.ts'

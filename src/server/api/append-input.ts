@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { once } from '../../base/once.ts'
 import { fromWire } from '../../base/wire-value.ts'
 import type { Appendable } from '../../engine/appended-records.ts'
+import { joinArrowBatches } from '../../format/arrow-input.ts'
 import { type JsonRecord, parseJsonRecord, withFloats } from '../../engine/json-record.ts'
 import type { LineParser } from '../../engine/line-parser.ts'
 import type { Field } from '../../format/schema.ts'
@@ -108,9 +109,9 @@ function reasonOf(reason: string): string {
 }
 
 /** Loaded with the first of its kind: a server that gets none starts sooner. */
-const arrowInput = once(() => import('../../format/arrow-input.ts'))
+const arrowIpc = once(() => import('../../format/arrow-ipc.ts'))
 
 async function parseArrow(body: Buffer): Promise<ParsedBody> {
-  const { joinArrowBatches, parseArrowIpc } = await arrowInput()
+  const { parseArrowIpc } = await arrowIpc()
   return { records: joinArrowBatches(await parseArrowIpc(body)) }
 }

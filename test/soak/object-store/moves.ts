@@ -1,9 +1,9 @@
 /**
  * Every move between tiers, in an order that is always the same: what the sweeps of the object store disturb. An engine
  * appends, flushes, uploads, compacts, collects, repairs an object that rots, snapshots, acknowledges from the archive,
- * lets go of RAM and disk, reads from the archive, scrubs, restores the archive and the snapshot, and deletes the snapshot and what it kept. It
- * can be killed in any step and goes on with that step in the next process. What was acknowledged has to be there at
- * the end, everywhere.
+ * lets go of RAM and disk, reads from the archive, scrubs, restores the archive and the snapshot, and deletes the
+ * snapshot and what it kept. It can be killed in any step and goes on with that step in the next process. What was
+ * acknowledged has to be there at the end, everywhere.
  */
 import type { Clock } from '../../../src/base/clock.ts'
 import { type ErrorCode, StratalogError, isStratalogError } from '../../../src/base/errors.ts'

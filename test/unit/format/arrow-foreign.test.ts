@@ -4,7 +4,8 @@
  */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { type ArrowColumns, parseArrowIpc } from '../../../src/format/arrow-input.ts'
+import { type ArrowColumns } from '../../../src/format/arrow-input.ts'
+import { parseArrowIpc } from '../../../src/format/arrow-ipc.ts'
 import { encodeIpcStream } from '../../../src/format/arrow-output.ts'
 import { columnProblem } from '../../../src/format/column-check.ts'
 import { batchToRows } from '../../../src/format/column-values.ts'

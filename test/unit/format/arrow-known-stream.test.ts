@@ -16,7 +16,7 @@ import {
   vectorFromArray,
 } from 'apache-arrow'
 import { expect, test } from 'vitest'
-import { parseArrowIpc } from '../../../src/format/arrow-input.ts'
+import { parseArrowIpc } from '../../../src/format/arrow-ipc.ts'
 import { KnownStreams } from '../../../src/format/arrow-known-stream.ts'
 import { columnProblem } from '../../../src/format/column-check.ts'
 import { batchToRows } from '../../../src/format/column-values.ts'

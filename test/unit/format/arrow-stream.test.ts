@@ -1,6 +1,6 @@
 /** Arrow streams are decoded as they come, however they are cut into pieces. */
 import { expect, test } from 'vitest'
-import { parseArrowIpc } from '../../../src/format/arrow-input.ts'
+import { parseArrowIpc } from '../../../src/format/arrow-ipc.ts'
 import { ArrowFileEncoder } from '../../../src/format/arrow-file.ts'
 import { encodeIpcStream } from '../../../src/format/arrow-output.ts'
 import { decodeArrowStream } from '../../../src/format/arrow-stream.ts'

@@ -6,9 +6,9 @@ import {
   type ArrowColumns,
   type ArrowInput,
   isArrowInput,
-  parseArrowIpc,
   readArrowInput,
 } from '../../../src/format/arrow-input.ts'
+import { parseArrowIpc } from '../../../src/format/arrow-ipc.ts'
 import { encodeIpcStream, toArrowTable } from '../../../src/format/arrow-output.ts'
 import { batchToRows, columnReader } from '../../../src/format/column-values.ts'
 import type { Row } from '../../../src/format/schema-inference.ts'
