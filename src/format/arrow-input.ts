@@ -10,7 +10,7 @@ import type { Table } from 'apache-arrow'
 import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type ArrowData, ArrowColumnReader, isArrowData } from './arrow-column.ts'
-import { KnownStreams } from './arrow-known-stream.ts'
+import type { KnownStreams } from './arrow-known-stream.ts'
 import { type ArrowBatch, type ArrowField, isJsonField } from './arrow-types.ts'
 import { concatColumns } from './column-concat.ts'
 import type { ColumnData } from './column.ts'
@@ -76,8 +76,8 @@ export function readArrowBatches(input: ArrowInput): ArrowColumns[] {
  * @throws StratalogError as `readArrowInput`.
  */
 export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> {
-  const known = knownStreams.read(bytes)
-  if (known !== null) return known.map(readBatch)
+  const known = knownStreams?.read(bytes)
+  if (known) return known.map(readBatch)
   const { CompressionType, compressionRegistry, tableFromIPC } = await import('apache-arrow')
   const { decompressFrameBelow } = await import('./lz4.ts')
   if (compressionRegistry.get(CompressionType.LZ4_FRAME) === null) {
@@ -102,12 +102,13 @@ export async function parseArrowIpc(bytes: Uint8Array): Promise<ArrowColumns[]> 
   // Bytes that are nothing of Arrow's may come as a table of nothing.
   if (table.schema.fields.length === 0)
     throw inputInvalid('This is no Arrow IPC data: it has no columns.')
+  knownStreams ??= new (await import('./arrow-known-stream.ts')).KnownStreams()
   knownStreams.note(bytes, table.schema)
   return readArrowBatches(table)
 }
 
-/** Of this thread: a schema comes again and again. */
-const knownStreams = new KnownStreams()
+/** Of this thread: a schema comes again and again. Loaded with the first stream, without which an engine starts. */
+let knownStreams: KnownStreams | null = null
 
 /** How apache-arrow names a type that it cannot read, as of list views and run-end encoded columns. */
 const UNRECOGNIZED_TYPE = /Unrecognized type: "(\w+)"/
