@@ -212,7 +212,8 @@ describe('snapshots, restore, replay, drill', () => {
     expect(await runJson(['replay', '--archive', archive, '--logs', 'events'])).toEqual({
       records: 1_000,
       bytes: count,
-      ...{ since: null, until: null },
+      since: null,
+      until: null,
       elapsedMs: count,
       recordsPerSecond: count,
       bytesPerSecond: count,

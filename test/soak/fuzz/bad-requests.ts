@@ -110,7 +110,7 @@ const BODIES = [
   '{"":["bigint","1"]}',
   '{"a":{"":["bytes","*"]}}',
   '{"sql":"SELECT * FROM l","maxRows":-1}',
-  '{"sql":"SELECT repeat(\'x\', 30000000)","timeout":"50ms"}',
+  '{"sql":"SELECT repeat(\'x\', 2000000000)","timeout":"50ms"}',
   '{"name":"n","storage":{"mode":"memory","maxMemoryBytes":1}}',
   '{"as":"l"}',
   '{"logs":["none"],"to":"object"}',

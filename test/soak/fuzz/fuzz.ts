@@ -28,7 +28,7 @@ const IN_FLIGHT = 48
 /** What may be deleted or filled by a request is made again after so many. */
 const SCENE_EACH = 500
 /** What the process may grow by: 64 MB of records, DuckDB, bodies on their way, V8's garbage. */
-const RSS_GROWTH_MAX = 400 * 1024 * 1024
+const RSS_GROWTH_MAX = 600 * 1024 * 1024
 /** Sockets of a readiness probe or a keep-alive may be open when descriptors are counted. */
 const DESCRIPTORS_SLACK = 8
 const BURST = 300

@@ -53,7 +53,7 @@ const WATCH_EACH_MS = 250
 const RSS_MAX = 600 * 1024 * 1024
 /** Of a load that is long enough to be past the warming up of caches and of V8. */
 const RSS_GROWTH_MAX = 1.25
-const FLAT_FROM_MS = 120_000
+const FLAT_FROM_MS = 300_000
 const CATCHES_UP_WITHIN_MS = 60_000
 /** Ages that move records through all tiers while it runs. */
 const AGES = [
