@@ -106,12 +106,26 @@ export async function withBody<T>(
   const declared = assertLength(request, bytesMax)
   const isKept = declared > CHUNK_BYTES && declared <= KEPT_BYTES_MAX
   if (!isKept || decompressorOf(request.headers['content-encoding']) !== null)
-    return use(await readBody(request, budget, bytesMax))
+    return counted(await readBody(request, budget, bytesMax), budget, use)
   const buffer = budget.takeBuffer(declared)
   try {
-    return await use(await receive(request, budget, bytesMax, buffer))
+    return await counted(await receive(request, budget, bytesMax, buffer), budget, use)
   } finally {
     budget.giveBackBuffer(buffer)
+  }
+}
+
+/** A body counts for as long as it is in use. */
+async function counted<T>(
+  body: Buffer,
+  budget: BodyBudget,
+  use: (body: Buffer) => Promise<T>,
+): Promise<T> {
+  budget.take(body.length)
+  try {
+    return await use(body)
+  } finally {
+    budget.giveBack(body.length)
   }
 }
 
