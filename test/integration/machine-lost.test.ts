@@ -50,7 +50,7 @@ function start(options: FlightsChildOptions): ChildProcess {
   })
 }
 
-/** How many were acknowledged, and archived for sure, when it ended; it is killed in a move where `killAfter` is given. */
+/** How many were acknowledged, and archived for sure, when it ended; with `killAfter` it is killed in a move. */
 async function run(
   child: ChildProcess,
   killAfter = Infinity,
