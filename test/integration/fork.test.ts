@@ -216,6 +216,29 @@ test('a fork of a fork keeps what it needs when both of its sources have left th
   expect(await verifyFiles({ dataDir: at.dataDir })).toMatchObject({ verdict: 'PASS' })
 })
 
+test('a fork of a fork keeps what it needs when both of its sources are deleted', async () => {
+  const at = await place()
+  {
+    await using db = await open(at)
+    await filled(db)
+    await db.tier.now({ to: 'object' })
+    await db.fork('log', 'fork', { atOffset: 25 })
+    await db.fork('fork', 'third', { atOffset: 22 })
+    await db.tier.now({ to: 'object' })
+    await db.deleteLog('log')
+    await db.deleteLog('fork')
+    await db.tier.collect({ grace: 0 })
+    await db.tier.collect({ grace: 0 })
+    expect(await numbers(db.log('third'))).toEqual(UP_TO(22))
+    expect(await db.tier.scrub()).toMatchObject({ problems: [] })
+  }
+  const dataDir = `${at.root}/restored`
+  await restoreArchive({ archive: at.archive, dataDir, eager: true })
+  await using db = await Stratalog.openReadOnly({ dataDir })
+  expect(db.logs().map(({ name }) => name)).toEqual(['third'])
+  expect(await numbers(db.log('third'))).toEqual(UP_TO(22))
+})
+
 test('an archive with forks is restored, drilled, and forked again', async () => {
   const at = await place()
   {

@@ -23,6 +23,7 @@ import {
   flipInBlock,
 } from '../../support/archive-fixture.ts'
 import { dyingAfter } from '../../support/dying-file-system.ts'
+import { fullAfter } from '../../support/full-file-system.ts'
 import { writer } from '../../support/manifests.ts'
 
 async function twoLogs(): Promise<{
@@ -336,5 +337,25 @@ describe('the directory of a restore', () => {
       })
     }
     expect(kills).toBeGreaterThan(50)
+  })
+
+  test('that finds the disk full says so, is not taken for done, and is finished when there is room', async () => {
+    const { fixture, a, b } = await twoLogs()
+    const whole = { a: fixture.hash(a), b: fixture.hash(b) }
+    let failures = 0
+    for (let bytes = 0; ; bytes += 1_500) {
+      const disk = new MemoryFileSystem({ random: seededRandom(bytes) })
+      const outcome = await restoreInto(fixture, fullAfter(disk, bytes)).catch(
+        (error: unknown) => error,
+      )
+      if (!isStratalogError(outcome)) break
+      failures++
+      expect(outcome.code).toBe('disk_full')
+      expect(await disk.list('data')).not.toContain('stratalog.json')
+      await restoreInto(fixture, disk)
+      expect(await hashes(disk), `full after ${bytes} bytes`).toEqual(whole)
+      expect(await disk.list('data/tmp')).toEqual([])
+    }
+    expect(failures).toBeGreaterThan(10)
   })
 })
