@@ -54,7 +54,7 @@ const appends = fc.array(
     /** Whether another query goes on from the resume point behind it. */
     isResumed: fc.boolean(),
   }),
-  { minLength: 2, maxLength: 10 },
+  { minLength: 2, maxLength: 8 },
 )
 
 test('shuffled and late records leave the sessions of one query over all of them, through resumptions', async () => {
@@ -97,7 +97,7 @@ test('shuffled and late records leave the sessions of one query over all of them
       await stream.close()
       await reading
     }),
-    { numRuns: 12 },
+    { numRuns: 5 },
   )
 })
 
@@ -124,4 +124,26 @@ test('a late record makes one session of two that were given, and of one of them
   expect(await next()).toEqual([0, 4_000, 5])
   expect(stream.stats).toMatchObject({ records: 6, late: 2 })
   await stream.close()
+})
+
+test('a record within the lateness is in a session that begins before those that are open', async () => {
+  await using db = await clickLog()
+  const log = db.log('clicks')
+  const sql = `SELECT count(*) AS n FROM clicks GROUP BY SESSION(_time, INTERVAL ${GAP_MS} MILLISECONDS)`
+  for (const late of ['drop', 'update'] as const) {
+    const stream = db.streamSql(sql, { late, lateness: 5_000, from: 'now' })
+    const rows = stream[Symbol.asyncIterator]()
+    const first = rows.next()
+    await eventually(() => stream.stats).not.toBe(null)
+    const start = late === 'drop' ? 0 : 100_000
+    const append = (...times: number[]) => log.append(at(...times.map((time) => start + time)))
+    await append(0, 10_000)
+    expect((await first).value).toMatchObject({ n: 1 })
+    const second = rows.next()
+    await append(9_100)
+    await append(30_000)
+    const { value } = await second
+    expect([Number(value?.['window_start']) - START - start, value?.['n']]).toEqual([9_100, 2])
+    await stream.close()
+  }
 })

@@ -64,7 +64,7 @@ export class DueRowsReader {
     }
   }
 
-  /** Where the oldest session begins that stays open. */
+  /** Where the oldest session begins that stays open, or may yet begin. */
   async oldestOpen(): Promise<number> {
     const { watermark, sessionFrom } = this.#progress
     if (watermark.value === -Infinity) return sessionFrom
@@ -75,7 +75,11 @@ export class DueRowsReader {
     const { batches } = await this.#rows(oldestStartSql(this.#statement, open), ranges)
     const [column] = batches[0]?.columns ?? []
     if (column === undefined || column.nullCount > 0) return watermark.value
-    return Math.floor(Number(bigInt64View(column.values)[0] ?? 0n) / 1000)
+    // Records from the watermark on may still come, and begin an older one.
+    return Math.min(
+      watermark.value,
+      Math.floor(Number(bigInt64View(column.values)[0] ?? 0n) / 1000),
+    )
   }
 
   get #since(): number {
