@@ -16,7 +16,7 @@ import { lookAtLog } from './look.ts'
 import { type Invariant, Model, Violation } from './model.ts'
 import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import type { SimulatedProcess } from './process.ts'
-import { MARGIN_MS, pauseMs, recoveryPointMs } from './recovery-point.ts'
+import { MARGIN_MS, pauseMs, recoveryPointMs, isArchiveRefused } from './recovery-point.ts'
 import { checkReplay } from './replays.ts'
 import { settled } from './scheduler.ts'
 import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
@@ -158,6 +158,7 @@ class Simulation {
     const process = this.#world.startProcess(chooseCrash(dice, this.#setting, this.#model.life))
     const { setBackMs } = this.#world
     const life = await this.#open(process)
+    let isRefused = false
     if (life !== null && (await this.#checkRecovered(life)) && (await this.#mend(life))) {
       await this.#checkReplay(life)
       const clients = Array.from({ length: dice.int(1, 4) }, (_, index) =>
@@ -166,14 +167,17 @@ class Simulation {
         ),
       )
       await Promise.all(clients)
+      isRefused = isArchiveRefused(life.db)
       await this.#end(life)
     }
+    if (life !== null) isRefused ||= isArchiveRefused(life.db)
     if (process.isAlive) process.die('kill')
     this.#model.processDied({
       startedAt: process.startedAt,
       diedAt: process.endedAt,
       // What waits for room on disk is not there yet, however long ago it was acknowledged.
-      troubleUntil: this.#checks.isDiskBounded ? Infinity : this.#world.faults.troubleUntil,
+      troubleUntil:
+        this.#checks.isDiskBounded || isRefused ? Infinity : this.#world.faults.troubleUntil,
       setBackMs: this.#world.setBackMs - setBackMs,
     })
   }
