@@ -2,8 +2,8 @@
  * The recovery point of a log without a WAL: what was acknowledged in RAM longer ago than the log's `rpoMs` has a
  * lower copy. The engine looks every LOOK_MS and needs a moment for the move; what holds the move up is left out of the
  * count: faults and slow calls, the pause after a move that failed, and a clock that was set back, which makes what the
- * engine holds look younger. An archive that was away when the engine opened, and came back with more than the directory
- * knows, takes nothing before the engine is opened again: the status says so, and nothing is promised.
+ * engine holds look younger. An archive that was away when the engine opened, and came back with more than the
+ * directory knows, takes nothing before the engine is opened again: the status says so, and nothing is promised.
  */
 import { isStratalogError } from '../../src/base/errors.ts'
 import type { Stratalog } from '../../src/engine/stratalog.ts'
