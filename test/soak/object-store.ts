@@ -23,7 +23,13 @@ import { liveOnMinio } from './object-store/lives.ts'
 import { BrokenPromise } from './object-store/moves.ts'
 import { surviveOutage } from './object-store/outage.ts'
 import { type RealRun, runForReal } from './object-store/real.ts'
-import { OPERATIONS, type PlannedToxic, TOXICS, nameOf } from './object-store/toxics.ts'
+import {
+  OPERATIONS,
+  PART_OPERATIONS,
+  type PlannedToxic,
+  TOXICS,
+  nameOf,
+} from './object-store/toxics.ts'
 import { type VirtualPlace, type VirtualRun, runVirtually } from './object-store/virtual.ts'
 import { SoakCounts, type SoakLimits, type SoakReport } from './report.ts'
 
@@ -44,12 +50,12 @@ export interface ObjectStoreReport extends SoakReport {
   readonly diedIn: Readonly<Record<string, number>>
 }
 
-/** So many cases by default: some of each kind. With 10,000 each toxic was at each call, and each call died. */
+/** So many cases by default: some of each kind. With 20,000 each toxic was at each call, and a process died in each. */
 export const OBJECT_STORE_CASES = 1_200
 
 const VIRTUAL: readonly Part[] = ['memory', 'kill in memory', 'directory', 'kill in a directory']
 /** One case in so many is on MinIO, and of these one in so many has lives. */
-const REAL_EVERY = 8
+const REAL_EVERY = 16
 const LIVES_EVERY = 4
 const OUTAGE_EVERY = 1_000
 /** Calls of an operation of S3 that are poisoned; the moves may make more or fewer, by how long they take. */
@@ -176,7 +182,8 @@ export class Cases implements AsyncDisposable {
   }
 
   async #poisonMinio(rank: number): Promise<void> {
-    const calls = new Map(OPERATIONS.map((operation) => [operation, REAL_INDEXES]))
+    const operations = [...OPERATIONS, ...PART_OPERATIONS]
+    const calls = new Map(operations.map((operation) => [operation, REAL_INDEXES]))
     const planned = pick(plannedToxics(calls), rank)
     const { minio, proxy } = await this.#minio()
     this.#count(planned, await runForReal(minio, proxy, planned))

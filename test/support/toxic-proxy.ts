@@ -136,11 +136,15 @@ function reply(response: ServerResponse, answer: Answer, toxic: Toxic | null): v
   if (toxic.kind === 'truncated') return
   let position = half
   const timer = setInterval(() => {
+    // Who asked may have been gone before the first drop.
+    if (response.destroyed || position >= body.length) {
+      clearInterval(timer)
+      response.end()
+      return
+    }
     response.write(body.subarray(position, position + 1))
     position++
-    if (position >= body.length) response.end()
   }, DRIP_EACH_MS)
-  response.once('close', () => clearInterval(timer))
 }
 
 function forward(upstream: string, incoming: IncomingMessage, body: Buffer): Promise<Answer> {

@@ -32,6 +32,10 @@ export const OPERATIONS: readonly StoreOperation[] = [
   'head',
   'list',
   'delete',
+]
+
+/** Of a put in parts. */
+export const PART_OPERATIONS: readonly StoreOperation[] = [
   'begin',
   'part',
   'end',
