@@ -42,6 +42,7 @@ export class LineParser {
   #channel: ParserChannel | null = null
   #nextId = 1
   #endings = 0
+  #isClosed = false
 
   constructor(spawn: () => ParserChannel) {
     this.#spawn = spawn
@@ -54,7 +55,8 @@ export class LineParser {
   parse(bytes: Uint8Array, fields: readonly Field[]): Promise<ParsedLines | null> | null {
     const { length } = bytes
     if (length < THREAD_BYTES_MIN || length > THREAD_BYTES_MAX || fields.length === 0) return null
-    if (this.#waiting.size >= WAITING_MAX || this.#endings >= ENDINGS_MAX) return null
+    if (this.#isClosed || this.#waiting.size >= WAITING_MAX || this.#endings >= ENDINGS_MAX)
+      return null
     const channel = (this.#channel ??= this.#start())
     const buffer = this.#bufferOf(length)
     new Uint8Array(buffer).set(bytes)
@@ -69,6 +71,7 @@ export class LineParser {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     const channel = this.#channel
     this.#channel = null
     await channel?.terminate()

@@ -132,6 +132,7 @@ class LineSplitter {
 }
 
 const NO_BYTES = Buffer.alloc(0)
+const BLANK = /^\s*$/
 
 function countNewlines(bytes: Buffer): number {
   let count = 0
@@ -154,7 +155,7 @@ function splitBlock(block: Buffer, first: number, lineBytesMax: number): SplitLi
   const texts = withoutMark(block.toString('utf8'), first).split('\n')
   for (let index = 0; index < texts.length - 1; index++) {
     const text = texts[index] ?? ''
-    if (text !== '' && text !== '\r') found.lines.push({ number: first + index, text })
+    if (!BLANK.test(text)) found.lines.push({ number: first + index, text })
   }
   return found
 }
@@ -190,7 +191,7 @@ function takeLine(number: number, bytes: Buffer, lines: Line[], bad: BadLine[]):
     return
   }
   const text = withoutMark(bytes.toString('utf8'), number)
-  if (text !== '' && text !== '\r') lines.push({ number, text })
+  if (!BLANK.test(text)) lines.push({ number, text })
 }
 
 function withoutMark(text: string, number: number): string {

@@ -19,7 +19,7 @@ async function split(
 
 describe('splitting lines', () => {
   test('numbers every line, also across chunks, and leaves blank ones out', async () => {
-    const { lines, bad } = await split(['a\n\nb', 'c\r\n', '\r\nd'])
+    const { lines, bad } = await split(['a\n\nb', 'c\r\n', '\r\nd\n \t\n', '  '])
     expect(lines).toEqual([
       { number: 1, text: 'a' },
       { number: 3, text: 'bc\r' },

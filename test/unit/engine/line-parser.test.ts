@@ -175,5 +175,6 @@ describe('the parsing thread', () => {
     } finally {
       await parser.close()
     }
+    expect(parser.parse(MANY, FIELDS)).toBeNull()
   })
 })
