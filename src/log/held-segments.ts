@@ -60,9 +60,9 @@ export function unheld(
   return gaps
 }
 
-/** Object keys of retired segments that some snapshot needs. */
-export function pinnedObjects(state: ManifestState): ReadonlySet<string> {
-  const pinned = new Set<string>()
+/** Retired segments that some snapshot needs. */
+export function pinnedSegments(state: ManifestState): ReadonlySet<SegmentEntry> {
+  const pinned = new Set<SegmentEntry>()
   for (const { logs } of state.snapshots.values()) {
     for (const { logId, partitions } of logs) {
       for (const { partition, startOffset, endOffset } of partitions) {
@@ -70,9 +70,20 @@ export function pinnedObjects(state: ManifestState): ReadonlySet<string> {
         if (held?.retired === undefined) continue
         const retired = new Set(held.retired.map(({ segment }) => segment))
         for (const segment of segmentsHolding(held, startOffset, endOffset))
-          if (retired.has(segment) && segment.object !== null) pinned.add(segment.object.object)
+          if (retired.has(segment) && segment.object !== null) pinned.add(segment)
       }
     }
   }
   return pinned
+}
+
+/** Their object keys. */
+export function pinnedObjects(state: ManifestState): ReadonlySet<string> {
+  return objectKeys(pinnedSegments(state))
+}
+
+export function objectKeys(segments: Iterable<SegmentEntry>): ReadonlySet<string> {
+  const keys = new Set<string>()
+  for (const { object } of segments) if (object !== null) keys.add(object.object)
+  return keys
 }

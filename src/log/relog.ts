@@ -23,8 +23,8 @@ export function relog(
   const ends = new Map<Partition, number>()
   for (const { listener: partition, endOffset } of kept) {
     const start = ends.get(partition) ?? partition.durableEnd
-    // A retry waited for the same records.
-    if (endOffset === start) continue
+    // A retry waited for the same records, or what followed in a log that has no WAL by now took them along.
+    if (endOffset <= start) continue
     ends.set(partition, endOffset)
     // One that was deleted meanwhile is not there.
     const log = byId.get(partition.logId)

@@ -17,10 +17,11 @@
  * retired itself: nobody names it any more.
  */
 import { present } from '../base/assert.ts'
+import { once } from '../base/once.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import { isPackPath } from '../format/paths.ts'
 import type { Location, ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
-import { pinnedObjects } from '../log/held-segments.ts'
+import { objectKeys, pinnedSegments } from '../log/held-segments.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
 import { hasForks, isSharedObject } from '../log/segment-origin.ts'
@@ -175,7 +176,8 @@ function candidatesOf(
   const due: Candidate[] = []
   let waiting = 0
   let pinned = 0
-  let named: ReadonlySet<string> | null = null
+  const named = once(() => pinnedSegments(state))
+  const namedKeys = once(() => objectKeys(named()))
   const before = clock.now() - grace
   let isForked: boolean | null = null
   const isShared = (logId: number, partition: number, segment: SegmentEntry): boolean =>
@@ -190,8 +192,9 @@ function candidatesOf(
       for (const { segment, retiredAt } of retired) {
         const location = present(segment.object, 'what is kept in mind is an object')
         const { object: key } = location
-        named ??= pinnedObjects(state)
-        if (named.has(key) || isShared(logId, partition, segment)) pinned++
+        // What a snapshot names of a pack keeps the pack, and not what else it held.
+        const isNamed = isPackPath(key) ? named().has(segment) : namedKeys().has(key)
+        if (isNamed || isShared(logId, partition, segment)) pinned++
         else if (retiredAt > before || pins.isPinned(key)) waiting++
         // The partition does not know yet that another segment stands in its place, or the archive of a fork.
         else if (isLive(live, logId, partition, segment)) waiting++

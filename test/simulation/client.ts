@@ -423,8 +423,9 @@ export class Client {
 
   /** No guest reads meanwhile: it may not wait for its files as this process does. */
   async #collect(): Promise<void> {
-    const { db, besides } = this.#life
-    const collecting = besides.run(() => db.tier.collect({ grace: 0 }))
+    const { db, besides, process } = this.#life
+    // One that dies with its process lets go of those who wait to read.
+    const collecting = besides.run(() => process.outlive(db.tier.collect({ grace: 0 })))
     await this.#settle('a collection', collecting, READ_CODES)
   }
 

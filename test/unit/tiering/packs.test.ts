@@ -51,6 +51,17 @@ async function packsIn(bench: Bench): Promise<string[]> {
   return packs
 }
 
+/** Retention takes the only record of each log, and the grace of its segment is over. */
+async function retire(bench: Bench, logs: readonly LiveLog[]): Promise<void> {
+  for (const log of logs) {
+    const moved = { logId: log.id, partition: 0, startOffset: 1, retiredAt: null }
+    await bench.disk.manifest.commit([{ kind: 'start-moved', ...moved }])
+    log.partition(0).retireTo(1)
+    await bench.archive.commitStarts(log)
+  }
+  bench.clock.advance(COLLECT_GRACE_MS + 1)
+}
+
 /** A round for what is due by then. */
 async function runAfter(bench: Bench, ms: number): Promise<void> {
   bench.clock.advance(ms)
@@ -219,24 +230,8 @@ describe('small segments of many logs', () => {
     const lasting = await quietLogs(bench, 2, policy)
     await bench.scheduler.run()
     await runAfter(bench, 1_000)
-    const retire = async (logs: readonly LiveLog[]): Promise<void> => {
-      for (const log of logs) {
-        await bench.disk.manifest.commit([
-          {
-            kind: 'start-moved',
-            logId: log.id,
-            partition: 0,
-            startOffset: 1,
-            retiredAt: null,
-          },
-        ])
-        log.partition(0).retireTo(1)
-        await bench.archive.commitStarts(log)
-      }
-      bench.clock.advance(COLLECT_GRACE_MS + 1)
-    }
     expect(await packsIn(bench)).toHaveLength(1)
-    await retire(brief)
+    await retire(bench, brief)
     expect(await bench.scheduler.collect()).toEqual({
       collected: [],
       bytes: 0,
@@ -248,13 +243,41 @@ describe('small segments of many logs', () => {
       expect(bench.archive.state?.logs.get(id)?.partitions[0]?.retired).toBeUndefined()
     for (const segment of entries(lasting))
       expect(await sound(bench, segment)).toEqual([true, true])
-    await retire(lasting)
+    await retire(bench, lasting)
     const report = await bench.scheduler.collect()
     expect(report.collected.map(({ log }) => log)).toEqual(['quiet-0', 'quiet-1'])
     expect(await packsIn(bench)).toEqual([])
     expect(
       bench.archive.state?.logs.get(lasting[0]?.id ?? 0)?.partitions[0]?.retired,
     ).toBeUndefined()
+  })
+
+  test('that a snapshot names keep their object, and nothing else of it in mind', async () => {
+    const bench = await tieringBench()
+    const logs = await quietLogs(bench, 4, eager(LATER))
+    await bench.scheduler.run()
+    await runAfter(bench, 1_000)
+    const [named] = logs
+    const partitions = [{ partition: 0, startOffset: 0, endOffset: 1 }]
+    const snapshot = {
+      id: '00000000000000aa',
+      name: 'monday',
+      time: bench.clock.now(),
+      logs: [{ logId: named?.id ?? 0, name: 'quiet-0', partitions }],
+      bytes: 1,
+      newBytes: 1,
+    }
+    await (await bench.archive.manifest()).commit([{ kind: 'snapshot-created', snapshot }])
+    await retire(bench, logs)
+    expect(await bench.scheduler.collect()).toMatchObject({ collected: [], pinned: 1, waiting: 0 })
+    const kept = logs.map(
+      ({ id }) => bench.archive.state?.logs.get(id)?.partitions[0]?.retired?.length ?? 0,
+    )
+    expect(kept).toEqual([1, 0, 0, 0])
+    expect(await packsIn(bench)).toHaveLength(1)
+    await (await bench.archive.manifest()).commit([{ kind: 'snapshot-deleted', id: snapshot.id }])
+    await bench.scheduler.collect()
+    expect(await packsIn(bench)).toEqual([])
   })
 
   test('of fewer than make a pack lie by themselves', async () => {
