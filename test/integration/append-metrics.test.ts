@@ -53,7 +53,6 @@ test('each level counts for itself, and what was refused or repeated does not', 
   await Promise.all([
     log.append([{ n: 6 }], { ack: 'object' }),
     log.append([{ n: 7 }], { ack: 'object' }),
-    db.tier.now({ to: 'object' }),
   ])
   await expectError(log.append({ n: 'eight' }, { ack: 'memory' }), 'schema_mismatch')
   db.memoryMetrics()
