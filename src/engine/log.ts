@@ -5,7 +5,6 @@ import { type Duration, parseDuration } from '../base/units.ts'
 import { PRIORITY_MAX, PRIORITY_MIN } from '../format/limits.ts'
 import type { AckLevel } from '../format/manifest.ts'
 import type { Producer } from '../format/producer.ts'
-import { assertRecord } from '../format/schema-inference.ts'
 import type { AppendInput } from '../log/append-input.ts'
 import {
   type AppendTerms,
@@ -17,6 +16,8 @@ import { type LatestViews, assertKeyed } from '../log/latest-views.ts'
 import type { AppendResult, LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { type Appendable, adopted, toInput, withTimes } from './appended-records.ts'
+import { keysOf, partitionNeeded } from './append-keys.ts'
+import type { AppendMeter } from './append-meter.ts'
 import type { AsOf, RangesAsOf } from './as-of.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import { type AppendOptions, checkedAppendOptions } from './append-options.ts'
@@ -55,6 +56,8 @@ export interface LogPorts {
   readonly now: () => number
   /** About now: see `RecentTime`. */
   readonly recently: () => number
+  /** Null where nothing is measured. */
+  readonly meter: AppendMeter | null
   /** Whether an append may go on at once, for all that memory has to say. */
   readonly hasRoom: (partition: Partition) => boolean
   /** Null when an append may go on at once; else a promise of room. */
@@ -134,10 +137,13 @@ export class Log {
       // What is refused makes no room for itself.
       if (!isThere) assertExpected(this.#log.definition, partition, options.expectedOffset)
       const admitted = isThere ? null : this.#ports.admit(this.#log, partition, options.signal)
-      if (admitted !== null || ack === 'object')
-        return this.#appendSlowly(input, partition, ack, options, admitted)
-      const now = this.#ports.now()
-      return this.#log.append(partition, input, ack, now, this.#terms(partition, options))
+      const { meter } = this.#ports
+      const measured = meter === null ? null : meter.begin(ack, partition)
+      const appended =
+        admitted !== null || ack === 'object'
+          ? this.#appendSlowly(input, partition, ack, options, admitted)
+          : this.#appendAtOnce(input, partition, ack, options)
+      return meter === null ? appended : meter.append(appended, ack, measured)
     } catch (error) {
       return rejected(error)
     }
@@ -316,7 +322,11 @@ export class Log {
     // A time that the engine gives to a record is exact.
     const isStamped = log.definition.timeColumn === null
     const time = isStamped ? this.#ports.now() : this.#ports.recently()
-    return log.appendRow(partition, records, policy.ack, time)
+    const { meter } = this.#ports
+    if (meter === null) return log.appendRow(partition, records, policy.ack, time)
+    const measured = meter.begin(policy.ack, partition)
+    const appended = log.appendRow(partition, records, policy.ack, time)
+    return appended === null ? null : meter.row(appended, policy.ack, measured)
   }
 
   #choosePartition(
@@ -344,6 +354,16 @@ export class Log {
       `The keys of this append belong to ${keys.size} partitions of '${this.name}', and an append lands in one. Append the records of each key apart.`,
       { details: { log: this.name, partitions: [...keys] } },
     )
+  }
+
+  #appendAtOnce(
+    input: AppendInput,
+    partition: Partition,
+    ack: AckLevel,
+    options: AppendOptions,
+  ): Promise<AppendResult> {
+    const terms = this.#terms(partition, options)
+    return this.#log.append(partition, input, ack, this.#ports.now(), terms)
   }
 
   /** Waits for memory before the append, and for the archive after it. */
@@ -467,26 +487,5 @@ function ackInvalid(name: string, ack: AckLevel, reason: string): StratalogError
   return new StratalogError(
     'argument_invalid',
     `Log '${name}' cannot acknowledge at '${ack}': ${reason}.`,
-  )
-}
-
-function partitionNeeded(name: string, partitions: number): StratalogError {
-  return new StratalogError(
-    'argument_invalid',
-    `expectedOffset is of one partition, and '${name}' has ${partitions}: name the partition.`,
-    { details: { log: name, partitions } },
-  )
-}
-
-function keysOf(input: AppendInput, keyColumn: string): readonly string[] {
-  if (input.kind === 'rows') {
-    return input.rows.map((row, index) => {
-      assertRecord(row, index)
-      return keyText(row[keyColumn]) ?? ''
-    })
-  }
-  throw new StratalogError(
-    'argument_invalid',
-    `Columns appended to a log with a key and several partitions need the partition to be named.`,
   )
 }

@@ -31,7 +31,7 @@ export type QuerySettings = Pick<StratalogOptions, 'maxCacheBytes' | 'queryIsola
 
 export function openQueries(
   { viewOf, hasLog, logFacts, latest, store, cacheDirectory }: QueriedLogs,
-  { clock, logger }: EnginePorts,
+  { clock, logger, metrics }: EnginePorts,
   { maxCacheBytes, queryIsolation: isolation = 'thread' }: QuerySettings = {},
 ): QueryService {
   const fileSystem = new NodeFileSystem()
@@ -49,6 +49,7 @@ export function openQueries(
     {
       clock,
       logger: logger.child('query'),
+      metrics,
       viewOf,
       hasLog,
       logFacts,

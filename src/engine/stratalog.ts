@@ -20,6 +20,7 @@ import { type DumpOptions, checkDumpOptions, dumpLines, liveDumpSource } from '.
 import type { Engine } from './engine.ts'
 import type { Appendable } from './appended-records.ts'
 import { Log, type LogPorts } from './log.ts'
+import { appendMeter } from './append-meter.ts'
 import { type MemoryMetrics, memoryMetrics } from './memory-metrics.ts'
 import { openEngine } from './open-engine.ts'
 import { type SnapshotKeeper, noPlaceForSnapshot } from './snapshot-keeper.ts'
@@ -77,6 +78,7 @@ export class Stratalog {
     this.#logPorts = {
       now: () => time.now(),
       recently: () => time.recent(),
+      meter: appendMeter(engine.ports.clock, engine.ports.metrics),
       hasRoom: (partition) => engine.governor.hasRoom(partition.logMemory),
       admit: (log, partition, signal) => engine.governor.admit(log, partition, signal),
       archiveThrough: (log, partition, endOffset) =>
@@ -354,6 +356,7 @@ export class Stratalog {
    */
   memoryMetrics(): MemoryMetrics {
     this.#assertOpen()
+    this.#logPorts.meter?.publish()
     return memoryMetrics(this.#engine)
   }
 
@@ -376,12 +379,17 @@ export class Stratalog {
 
   /** Makes everything durable at its log's level and lets go of files, locks and threads. Safe to call again. */
   close(): Promise<void> {
-    this.#closing ??= this.#engine.close()
+    this.#closing ??= this.#close()
     return this.#closing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  async #close(): Promise<void> {
+    await this.#engine.close()
+    this.#logPorts.meter?.publish()
   }
 
   async #createLog(name: string, options: CreateLogOptions): Promise<Log> {

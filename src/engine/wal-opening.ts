@@ -1,5 +1,6 @@
 /** From what lies in the WAL directory to a WAL that takes appends, and goes on by itself when the disk does. */
 import { isStratalogError } from '../base/errors.ts'
+import { noMetrics } from '../base/metrics.ts'
 import { DISK_PROBE_BYTES } from '../format/limits.ts'
 import type { Writer } from '../format/manifest.ts'
 import { TEMPORARY_DIRECTORY, WAL_DIRECTORY } from '../format/paths.ts'
@@ -33,9 +34,9 @@ export interface WalOpening {
 
 /** Starts the WAL's writer behind what was scanned; its acknowledgements settle through `acks`. */
 export async function openWal(opening: WalOpening): Promise<ResumableWal> {
-  const { directory, registry, scanned, acks, disk, ports, storage, closers } = opening
+  const { directory, registry, scanned, acks, disk, ports, closers } = opening
   const { dataDir, fileSystem } = directory
-  const first = await startWal(storage, directory, scanned)
+  const first = await startWal(opening, scanned)
   // The new file holds once more what was not proven durable.
   acks.settle(scanned.endLsn)
   const wal = new ResumableWal(first, {
@@ -43,6 +44,7 @@ export async function openWal(opening: WalOpening): Promise<ResumableWal> {
     disk,
     acks,
     logs: () => registry.all(),
+    metrics: measures(ports) ? ports.metrics : null,
     probe: () => probeDisk(fileSystem, `${dataDir}/${TEMPORARY_DIRECTORY}`, DISK_PROBE_BYTES),
     reopen: (cut) => reopenWal(opening, cut),
   })
@@ -60,10 +62,8 @@ export async function openWal(opening: WalOpening): Promise<ResumableWal> {
 }
 
 /** Continues the WAL where what is durable ends. */
-async function reopenWal(
-  { directory, writer, ports, storage }: WalOpening,
-  cut: WalCut,
-): Promise<Wal> {
+async function reopenWal(opening: WalOpening, cut: WalCut): Promise<Wal> {
+  const { directory, writer, ports, storage } = opening
   const { manifest } = directory
   if (cut.isNewEpoch) {
     await manifest.claim(writer, manifest.state.engineId)
@@ -78,12 +78,11 @@ async function reopenWal(
     cut,
     pause: () => ports.clock.yield(),
   })
-  return startWal(storage, directory, recovered)
+  return startWal(opening, recovered)
 }
 
 function startWal(
-  storage: StoragePorts,
-  directory: OpenedDirectory,
+  { directory, ports, storage }: WalOpening,
   { fromLsn, durableLsn, endLsn, isCut = false }: WalRecovered,
 ): Promise<Wal> {
   const { engineId, epoch } = directory.manifest.state
@@ -93,7 +92,12 @@ function startWal(
     epoch,
     recovered: { fromLsn, durableLsn, endLsn, isCut },
     fence: fenceOf(directory),
+    measuresSyncs: measures(ports),
   })
+}
+
+function measures({ metrics }: EnginePorts): boolean {
+  return metrics !== noMetrics
 }
 
 function fenceOf({ lock }: OpenedDirectory): WalFence | null {

@@ -15,6 +15,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { StratalogError, toStratalogError } from '../base/errors.ts'
+import type { Metrics } from '../base/metrics.ts'
 import { DISK_RETRY_MAX_MS, DISK_RETRY_MIN_MS, WAL_STUCK_AFTER_MS } from '../format/limits.ts'
 import type { WalFrameFields } from '../format/wal-frame.ts'
 import type { AckQueue, AppendFate, KeptAppend } from './ack-queue.ts'
@@ -25,6 +26,8 @@ import { relog } from './relog.ts'
 import type { Partition } from './partition.ts'
 import type { WalCut } from './wal-cut.ts'
 import type { FillPayload, OpenFrame, Wal } from './wal.ts'
+import { WalMeter } from './wal-meter.ts'
+import type { WalSyncs } from './wal-ring.ts'
 import { type WalActivity, WalWatch } from './wal-watch.ts'
 
 export interface ResumableWalPorts {
@@ -32,6 +35,8 @@ export interface ResumableWalPorts {
   readonly disk: DiskHealth
   readonly acks: AckQueue<Partition>
   readonly logs: () => Iterable<LiveLog>
+  /** Who is told of syncs; null where they are not measured. */
+  readonly metrics: Metrics | null
   /** Resolves when the disk takes and syncs bytes. @throws StratalogError why not. */
   readonly probe: () => Promise<void>
   /** @throws StratalogError a `corrupt` kind when what is durable below the cut cannot be read back. */
@@ -83,6 +88,10 @@ export class ResumableWal implements Wal {
 
   activity(): WalActivity {
     return this.#inner.activity()
+  }
+
+  syncs(): WalSyncs {
+    return this.#inner.syncs()
   }
 
   append(
@@ -148,9 +157,11 @@ export class ResumableWal implements Wal {
   }
 
   #listenTo(wal: Wal): void {
-    const { acks } = this.#ports
+    const { acks, metrics } = this.#ports
+    const meter = metrics === null ? null : new WalMeter(metrics, wal)
     wal.onDurable((durableLsn) => {
       acks.settle(durableLsn)
+      meter?.look()
       this.#watch.look()
     })
     wal.onFailure((failure) => {

@@ -31,6 +31,9 @@ const SPACE_WANTED = 64 // 1 while the producer waits for the tail to move.
 const STOPPED = 80 // 1 when no more frames come.
 /** Positions among the int64s. */
 const DURABLE_LSN = 48 // Written by the consumer.
+const SYNCS = 49 // Written by the consumer, as the next two: how often it synced,
+const SYNC_MICROS = 50 // how long that took,
+const SYNCED_FRAMES = 51 // and of how many frames that was.
 const RELEASED_LSN = 56 // Written by the producer.
 
 /** Where a frame would start that is no frame: the rest of the ring is unused. */
@@ -40,6 +43,13 @@ const SKIP = 0xffffffff
 export interface RingMemory {
   readonly bytes: Uint8Array
   readonly view: DataView
+}
+
+/** Syncs of a writer that measures them, from its beginning. */
+export interface WalSyncs {
+  readonly count: number
+  readonly ms: number
+  readonly frames: number
 }
 
 /** Makes the shared memory of an empty ring whose stream starts at `startLsn`. */
@@ -155,6 +165,11 @@ export class RingProducer extends RingSide {
     return Number(Atomics.load(this.control64, DURABLE_LSN))
   }
 
+  syncs(): WalSyncs {
+    const word = (position: number): number => Number(Atomics.load(this.control64, position))
+    return { count: word(SYNCS), ms: word(SYNC_MICROS) / 1_000, frames: word(SYNCED_FRAMES) }
+  }
+
   /** Changes whenever the consumer has taken or published something. */
   steps(): number {
     return this.durableLsn() + (Atomics.load(this.control, TAIL) >>> 0)
@@ -197,6 +212,13 @@ export class RingConsumer extends RingSide {
     this.#tail = (this.#tail + length / WORD_BYTES) | 0
     Atomics.store(this.control, TAIL, this.#tail)
     return Atomics.exchange(this.control, SPACE_WANTED, 0) === 1
+  }
+
+  /** Comes before what it made durable is published. */
+  countSync(ms: number, frames: number): void {
+    Atomics.add(this.control64, SYNC_MICROS, BigInt(Math.round(ms * 1_000)))
+    Atomics.add(this.control64, SYNCED_FRAMES, BigInt(frames))
+    Atomics.add(this.control64, SYNCS, 1n)
   }
 
   publishDurable(lsn: number): void {

@@ -5,6 +5,7 @@
  * Data goes through the ring (`wal-ring.ts`); messages only wake: each says "look at the ring's control words again".
  */
 import { type ClonedError, toClonedError } from '../base/cloned-error.ts'
+import { systemClock } from '../base/clock.ts'
 import { isStratalogError } from '../base/errors.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import type { WalFence } from './wal-fence.ts'
@@ -22,6 +23,7 @@ export interface WalThreadStart {
   readonly recovered: WalRecovered
   readonly fence: WalFence | null
   readonly sizes: WalFileSizes
+  readonly measuresSyncs: boolean
 }
 
 /** `opened` comes once and first; `progress` as often as the control words moved; `failed` once and last. */
@@ -58,6 +60,7 @@ export function runWalThread(
       ...start,
       ring,
       fileSystem,
+      monotonic: start.measuresSyncs ? () => systemClock.monotonic() : null,
       onProgress: () => post({ kind: 'progress' }),
     })
     post({ kind: 'opened' })

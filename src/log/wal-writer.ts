@@ -44,6 +44,8 @@ export interface WalWriterOptions extends WalFilesOptions {
   readonly recovered: WalRecovered
   readonly fence: WalFence | null
   readonly ring: RingConsumer
+  /** The time in ms that syncs are measured by; null: they are not. */
+  readonly monotonic: (() => number) | null
   /** Called when the durable LSN moved or the ring has room that the producer waits for. */
   readonly onProgress: () => void
 }
@@ -67,6 +69,8 @@ export class WalWriter {
   #writtenLsn: number
   #durableLsn: number
   #releasedLsn = 0
+  /** Frames that were written since the last sync. */
+  #unsyncedFrames = 0
   #large: LargeFrame | null = null
   /** How much of the next frame may lie in the file, after a write that found no room. */
   #cutBytes = 0
@@ -141,12 +145,14 @@ export class WalWriter {
     if (end > this.#ring.wholeFrameBytesMax) return this.#beginLarge(position, end)
     let taken = 0
     let lsn = this.#writtenLsn
+    let frames = 0
     while (taken < length && !this.#ring.isSkip(position + taken)) {
       const bytes = this.#frameBytesAt(position + taken, lsn)
       if (bytes > this.#ring.wholeFrameBytesMax || !this.#file.hasRoom(taken + bytes)) break
       this.#finishFrame(position + taken, bytes)
       taken += bytes
       lsn += bytes
+      frames++
     }
     try {
       this.#file.append(this.#ring.bytes.subarray(position, position + taken))
@@ -155,6 +161,7 @@ export class WalWriter {
       throw error
     }
     this.#writtenLsn = lsn
+    this.#unsyncedFrames += frames
     return taken
   }
 
@@ -242,6 +249,7 @@ export class WalWriter {
     }
     this.#file.frameWritten(bytes)
     this.#writtenLsn += bytes
+    this.#unsyncedFrames++
     this.#large = null
   }
 
@@ -258,11 +266,19 @@ export class WalWriter {
   #makeDurable(isForced = false): void {
     const written = this.#writtenLsn
     if (written === this.#durableLsn && !isForced) return
-    this.#file.dataSync()
+    this.#sync()
     this.#assertHolder()
     this.#durableLsn = written
     this.#ring.publishDurable(written)
     this.#options.onProgress()
+  }
+
+  #sync(): void {
+    const { monotonic } = this.#options
+    const startedAt = monotonic?.() ?? 0
+    this.#file.dataSync()
+    if (monotonic !== null) this.#ring.countSync(monotonic() - startedAt, this.#unsyncedFrames)
+    this.#unsyncedFrames = 0
   }
 
   /** Goes on in a new file, with room for a frame of `frameBytes`. */

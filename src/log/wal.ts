@@ -15,6 +15,7 @@
  * (`resumable-wal.ts`): under the same epoch when there was merely no room, else under a new one.
  */
 import { assert } from '../base/assert.ts'
+import { systemClock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import {
   APPEND_BYTES_MAX,
@@ -33,7 +34,7 @@ import type { SyncFileSystem } from '../storage/file-system.ts'
 import { type DriverEvents, InlineDriver, ThreadDriver, type WalDriver } from './wal-driver.ts'
 import type { WalFence } from './wal-fence.ts'
 import type { WalFileSizes } from './wal-files.ts'
-import { RingConsumer, RingProducer, createRingBuffer } from './wal-ring.ts'
+import { RingConsumer, RingProducer, type WalSyncs, createRingBuffer } from './wal-ring.ts'
 import type { WalRecovered } from './wal-scan.ts'
 import type { SpawnWalThread } from './wal-thread.ts'
 import type { WalActivity } from './wal-watch.ts'
@@ -88,6 +89,8 @@ export interface Wal {
   readonly failure: StratalogError | null
   /** How far the writer is, whatever it has told. */
   activity(): WalActivity
+  /** Zeros where the options do not ask for them. */
+  syncs(): WalSyncs
   /** One listener, called once per group with the new durable LSN. It does not throw. */
   onDurable(listener: (durableLsn: number) => void): void
   /** One listener, called once; every `onDurable` comes before. */
@@ -118,6 +121,8 @@ export interface WalOptions {
   readonly ringBytes?: number
   /** For tests. */
   readonly sizes?: WalFileSizes
+  /** Whether the writer counts its syncs and times them. */
+  readonly measuresSyncs?: boolean
 }
 
 export interface InlineWalOptions extends WalOptions {
@@ -140,10 +145,11 @@ const DEFAULT_SIZES: WalFileSizes = {
 export function createInlineWal(options: InlineWalOptions): Wal {
   const buffer = createRingBuffer(options.ringBytes ?? WAL_RING_BYTES, options.recovered.endLsn)
   const ring = new RingConsumer(buffer)
+  const monotonic = options.measuresSyncs === true ? () => systemClock.monotonic() : null
   // Progress is looked at after each round, so the writer itself tells nobody.
   const sizes = options.sizes ?? DEFAULT_SIZES
   const fence = options.fence ?? null
-  const writer = new WalWriter({ ...options, fence, sizes, ring, onProgress: () => {} })
+  const writer = new WalWriter({ ...options, fence, sizes, ring, monotonic, onProgress: () => {} })
   return new RingWal(
     buffer,
     options.recovered.endLsn,
@@ -163,6 +169,7 @@ export async function createThreadWal(options: ThreadWalOptions): Promise<Wal> {
     recovered,
     fence: options.fence ?? null,
     sizes: options.sizes ?? DEFAULT_SIZES,
+    measuresSyncs: options.measuresSyncs ?? false,
   }
   let driver: ThreadDriver | null = null
   const wal = new RingWal(
@@ -240,6 +247,10 @@ class RingWal implements Wal {
   activity(): WalActivity {
     const isBusy = this.#failure === null && this.#ring.durableLsn() < this.#appendedLsn
     return { isBusy, steps: this.#ring.steps() }
+  }
+
+  syncs(): WalSyncs {
+    return this.#ring.syncs()
   }
 
   onDurable(listener: (durableLsn: number) => void): void {

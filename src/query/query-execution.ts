@@ -9,6 +9,7 @@ import type { LogView } from '../log/log-view.ts'
 import { namesSnapshots } from './information-tables.ts'
 import { PinnedTables, sqlWords } from './pinned-tables.ts'
 import type { QueryParameters, ResultChunk, ToWorker } from './protocol.ts'
+import { countQuery } from './query-meter.ts'
 import { QueryResult, type QueryStats, type ResultSource } from './query-result.ts'
 import type { QueryPorts } from './query-ports.ts'
 import type { QuerySlots } from './query-slots.ts'
@@ -61,6 +62,8 @@ export class QueryExecution implements QueryListener, ResultSource {
   #error: StratalogError | null = null
   #isEnded = false
   #hasGivenRows = false
+  /** That the worker sent. */
+  #rows = 0
   /** Whoever waits for the worker's next message. */
   #waiter: {
     readonly resolve: (message: QueryMessage) => void
@@ -135,6 +138,7 @@ export class QueryExecution implements QueryListener, ResultSource {
         return
       case 'chunk':
         this.#chunks.push({ chunk: message.chunk, bytes: message.bytes })
+        this.#rows += message.chunk.length
         this.#wakeReader()
         return
       case 'done':
@@ -142,7 +146,8 @@ export class QueryExecution implements QueryListener, ResultSource {
         return
       case 'failed': {
         const { code, details } = message.error
-        this.#failed(new StratalogError(code, message.error.message, { details }))
+        const failure = new StratalogError(code, message.error.message, { details })
+        this.#failed(unknownLogError(failure, this.#ports.viewOf))
       }
     }
   }
@@ -164,6 +169,7 @@ export class QueryExecution implements QueryListener, ResultSource {
     const waiter = this.#waiter
     this.#waiter = null
     this.#chunks = []
+    this.#rows = 0
     const former = this.#id
     this.#id = worker.add(this)
     worker.forget(former)
@@ -198,13 +204,14 @@ export class QueryExecution implements QueryListener, ResultSource {
 
   async #plan(tables: PinnedTables): Promise<Extract<QueryMessage, { readonly kind: 'header' }>> {
     const { sql, parameters, rowsMax } = this.#request
-    const { bounds } = await this.#bind({
+    const bind: ToWorker = {
       kind: 'bind',
       query: this.#id,
       sql,
       parameters,
       tables: tables.bound,
-    })
+    }
+    const { bounds } = await this.#ask(bind, 'planned')
     const sources = await tables.openSources(bounds, this.#ports, this.#cancellation.signal)
     const run: ToWorker = {
       kind: 'run',
@@ -214,15 +221,6 @@ export class QueryExecution implements QueryListener, ResultSource {
       windowBytes: WINDOW_BYTES,
     }
     return this.#ask(run, 'header')
-  }
-
-  async #bind(message: ToWorker): Promise<Extract<QueryMessage, { readonly kind: 'planned' }>> {
-    try {
-      return await this.#ask(message, 'planned')
-    } catch (error) {
-      this.#error = unknownLogError(toStratalogError(error), this.#ports.viewOf)
-      throw this.#error
-    }
   }
 
   /** Posts a message and waits for its answer. */
@@ -282,11 +280,15 @@ export class QueryExecution implements QueryListener, ResultSource {
     this.#cancelTimer?.cancel()
     this.#request.signal?.removeEventListener('abort', this.#onAbort)
     this.#worker?.forget(this.#id)
-    const stats = done === null ? null : this.#statsOf(done)
+    const elapsedMs = this.#ports.clock.monotonic() - this.#startedAt
+    const stats = done === null ? null : this.#statsOf(done, elapsedMs)
     // Whoever still fetches or looks for newest records must not touch what is let go of here.
     this.#cancellation.abort(this.#error)
     this.#tables?.release()
     this.#giveBackSlot()
+    const unfinished = stats === null ? 'query_failed' : 'ok'
+    const outcome = this.#error?.code ?? unfinished
+    countQuery(this.#ports.metrics, { outcome, elapsedMs, rows: this.#rows, stats })
     if (this.#error === null && stats !== null) this.#resolveStats(stats)
     else
       this.#rejectStats(
@@ -303,11 +305,14 @@ export class QueryExecution implements QueryListener, ResultSource {
     this.#reader = null
   }
 
-  #statsOf({ reads }: Extract<QueryMessage, { readonly kind: 'done' }>): QueryStats {
+  #statsOf(
+    { reads }: Extract<QueryMessage, { readonly kind: 'done' }>,
+    elapsedMs: number,
+  ): QueryStats {
     const tables = present(this.#tables, 'the tables of a query that ran')
     const { memory, disk, object } = reads
     return {
-      elapsedMs: Math.round(this.#ports.clock.monotonic() - this.#startedAt),
+      elapsedMs: Math.round(elapsedMs),
       recordsByTier: { memory: memory.records, disk: disk.records, object: object.records },
       bytesByTier: { memory: memory.bytes, disk: disk.bytes, object: object.bytes },
       ...tables.stats,

@@ -1,6 +1,7 @@
 /** What queries need of the engine. */
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
+import type { Metrics } from '../base/metrics.ts'
 import type { LatestOffsets } from '../log/latest-views.ts'
 import type { LogView, SegmentSource } from '../log/log-view.ts'
 import type { LogFacts, SnapshotFacts } from './information-tables.ts'
@@ -20,6 +21,7 @@ export interface LocalSegment {
 export interface QueryPorts {
   readonly clock: Clock
   readonly logger: Logger
+  readonly metrics: Metrics
   /** Pins a log's present state, synchronously. @throws StratalogError `log_not_found`, naming the nearest log. */
   readonly viewOf: (logName: string) => LogView
   /** Whether there is a log of this name; asked for every word of a statement. */

@@ -7,6 +7,7 @@
  */
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
 import type { DatabaseOptions, QueryParameters } from './protocol.ts'
+import { setQueryGauges } from './query-meter.ts'
 import type { QueryPorts } from './query-ports.ts'
 import type { QueryResult } from './query-result.ts'
 import { QueryExecution } from './query-execution.ts'
@@ -59,7 +60,9 @@ export class QueryRunner {
     this.#ports = ports
     this.#limits = limits
     this.#workers = new QueryWorkers(ports, limits, limits.isolation === 'thread')
-    this.#slots = new QuerySlots(limits.concurrencyMax, limits.queueMax)
+    this.#slots = new QuerySlots(limits.concurrencyMax, limits.queueMax, (running, waiting) =>
+      setQueryGauges(ports.metrics, running, waiting),
+    )
   }
 
   /**

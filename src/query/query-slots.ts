@@ -8,19 +8,27 @@ interface Waiter {
 export class QuerySlots {
   readonly #capacity: number
   readonly #queueMax: number
+  readonly #onChange: (running: number, waiting: number) => void
   #taken = 0
   #waiting: Waiter[] = []
 
-  constructor(capacity: number, queueMax: number) {
+  constructor(
+    capacity: number,
+    queueMax: number,
+    onChange: (running: number, waiting: number) => void = () => {},
+  ) {
     this.#capacity = capacity
     this.#queueMax = queueMax
+    this.#onChange = onChange
   }
 
   /** Resolves with a slot, which is given back by calling the function once. @throws StratalogError `queue_full`. */
   async take(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted()
-    if (this.#taken < this.#capacity) this.#taken++
-    else await this.#wait(signal)
+    if (this.#taken < this.#capacity) {
+      this.#taken++
+      this.#changed()
+    } else await this.#wait(signal)
     return () => this.#giveBack()
   }
 
@@ -37,10 +45,12 @@ export class QuerySlots {
       }
       const onAbort = (): void => {
         this.#waiting = this.#waiting.filter((other) => other !== waiter)
+        this.#changed()
         reject(signal.reason as Error)
       }
       signal.addEventListener('abort', onAbort, { once: true })
       this.#waiting.push(waiter)
+      this.#changed()
     })
   }
 
@@ -49,5 +59,10 @@ export class QuerySlots {
     const next = this.#waiting.shift()
     if (next === undefined) this.#taken--
     else next.proceed()
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.#onChange(this.#taken, this.#waiting.length)
   }
 }

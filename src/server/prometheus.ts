@@ -8,8 +8,11 @@ import type { MetricLabels, Metrics } from '../base/metrics.ts'
 
 type Prometheus = typeof import('prom-client')
 
-/** Of durations in ms and of sizes alike: three steps a decade, from a tenth to ten millions. */
-const BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7]
+/** Of durations, in ms: two steps a decade, from a microsecond to a quarter of an hour. */
+const DURATIONS = steps(-3, 6)
+
+/** Of sizes: two steps a decade, up to what one append may have. */
+const SIZES = steps(0, 8)
 
 /** What is kept uncounted until it is loaded. */
 const EARLY_MAX = 1_000
@@ -99,7 +102,7 @@ export class PrometheusMetrics implements Metrics {
         ? new Counter(config)
         : kind === 'Gauge'
           ? new Gauge(config)
-          : new Histogram({ ...config, buckets: BUCKETS })
+          : new Histogram({ ...config, buckets: name.endsWith('_ms') ? DURATIONS : SIZES })
     this.#series.set(name, made)
     return made
   }
@@ -109,4 +112,10 @@ function keyOf(name: string, labels: MetricLabels): string {
   let key = name
   for (const label in labels) key += `\n${labels[label]}`
   return key
+}
+
+/** Powers of ten, and between each and the next the threefold. */
+function steps(from: number, to: number): number[] {
+  const powers = Array.from({ length: to - from }, (_, index) => from + index)
+  return [...powers.flatMap((power) => [Number(`1e${power}`), Number(`3e${power}`)]), 10 ** to]
 }

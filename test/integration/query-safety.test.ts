@@ -300,7 +300,8 @@ test.each(ISOLATIONS)(
     import { ${spawn} as spawn } from '${sourceUrl(`engine/workers/${module}.ts`)}'
     import { systemClock } from '${sourceUrl('base/clock.ts')}'
     import { silentLogger } from '${sourceUrl('base/logger.ts')}'
-    const ports = { clock: systemClock, logger: silentLogger, hasLog: () => false, spawn }
+    import { noMetrics as metrics } from '${sourceUrl('base/metrics.ts')}'
+    const ports = { clock: systemClock, logger: silentLogger, metrics, hasLog: () => false, spawn }
     const runner = new QueryRunner(ports, { ...DEFAULT_QUERY_LIMITS, isolation: '${isolation}' })
     await runner.query('SELECT 1')
     runner.query('SELECT count(*) FROM range(100000000000) WHERE range < 0').catch(() => {})

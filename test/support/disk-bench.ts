@@ -69,6 +69,7 @@ export function diskBench(
       ringBytes: SMALL_RING_BYTES,
       sizes: SMALL_SIZES,
       schedule: (turn) => turns.push(turn),
+      measuresSyncs: true,
     })
   const around: Surroundings & { wal: Wal | null } = new Surroundings()
   const durable = liveLog(around, { policy: DISK_POLICY, definition: { id: 1, partitions: 2 } })
@@ -86,6 +87,7 @@ export function diskBench(
     disk,
     acks: around.acks,
     logs: () => logs,
+    metrics,
     stuckAfterMs,
     probe: async () => {
       const file = fileSystem.open(PROBE, 'create')

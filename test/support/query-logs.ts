@@ -5,6 +5,7 @@ import { onTestFinished } from 'vitest'
 import { systemClock } from '../../src/base/clock.ts'
 import { StratalogError } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
+import { noMetrics } from '../../src/base/metrics.ts'
 import { spawnQueryProcess } from '../../src/engine/workers/spawn-query-process.ts'
 import { spawnQueryWorker } from '../../src/engine/workers/spawn-query-worker.ts'
 import type { LogDefinition, SegmentEntry, Tier } from '../../src/format/manifest.ts'
@@ -238,6 +239,7 @@ export function sampleRunner(
     {
       clock: systemClock,
       logger: silentLogger,
+      metrics: noMetrics,
       hasLog: (name) => byName.has(name),
       viewOf: (name) => {
         const log = byName.get(name)

@@ -37,6 +37,7 @@ export interface OpenTestWalOptions {
   readonly ringBytes?: number
   readonly sizes?: WalFileSizes
   readonly fence?: WalFence
+  readonly measuresSyncs?: boolean
 }
 
 /** Scans what is there and continues it. */
@@ -53,6 +54,7 @@ export function openTestWal(fileSystem: SyncFileSystem, options: OpenTestWalOpti
     recovered,
     ringBytes: options.ringBytes ?? SMALL_RING_BYTES,
     sizes: options.sizes ?? SMALL_SIZES,
+    measuresSyncs: options.measuresSyncs ?? false,
     schedule: (turn) => turns.push(turn),
   })
   const run = (): void => {

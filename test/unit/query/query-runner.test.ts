@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
+import { noMetrics } from '../../../src/base/metrics.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import type { FromWorker, ToWorker, WorkerChannel } from '../../../src/query/protocol.ts'
 import type { QueryPorts } from '../../../src/query/query-ports.ts'
@@ -53,6 +54,7 @@ function scriptedRunner(
     {
       clock,
       logger: silentLogger,
+      metrics: noMetrics,
       hasLog: (name) => name === 'clicks',
       viewOf: () => {
         throw new Error('there are no logs')

@@ -32,3 +32,17 @@ test('who is aborted leaves the queue, and a full queue refuses', async () => {
   giveBack()
   ;(await next)()
 })
+
+test('tell how many are taken and how many wait, whenever that changes', async () => {
+  const told: string[] = []
+  const slots = new QuerySlots(1, 10, (running, waiting) => told.push(`${running}+${waiting}`))
+  const giveBack = await slots.take(never)
+  const controller = new AbortController()
+  const aborted = slots.take(controller.signal)
+  const next = slots.take(never)
+  controller.abort(new Error('enough'))
+  await expect(aborted).rejects.toThrow('enough')
+  giveBack()
+  ;(await next)()
+  expect(told).toEqual(['1+0', '1+1', '1+2', '1+1', '1+0', '0+0'])
+})
