@@ -10,10 +10,13 @@ export function problemError(
   problem: Readonly<Record<string, unknown>>,
   status: number = Number(problem['status']),
 ): StratalogError {
-  const { code, detail, details } = problem
+  const { code, kind, detail, details } = problem
   const message = typeof detail === 'string' ? detail : `The server answered ${status}.`
-  const own: Readonly<Record<string, unknown>> =
-    typeof details === 'object' && details !== null ? { ...details } : { problem: code ?? null }
+  // Only errors of the engine have a kind.
+  const isOfEngine = typeof kind === 'string' && typeof details === 'object' && details !== null
+  const own: Readonly<Record<string, unknown>> = isOfEngine
+    ? { ...details }
+    : { problem: code ?? null }
   return new StratalogError(codeOf(code, status), message, { details: { ...own, status } })
 }
 

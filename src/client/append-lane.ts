@@ -8,7 +8,8 @@
  * 2. a request that failed may still land when its outcome is not known, with its sequence. The lane goes on in a
  *    higher epoch, which fences it: what comes later can never be taken for a repetition of it;
  * 3. a gap at the first attempt says that the server knows of nothing with this sequence (it forgot the producer, or
- *    lost what was acknowledged in RAM): the request was not applied, and begins the next epoch.
+ *    lost what was acknowledged in RAM): the request was not applied, and begins the next epoch;
+ * 4. appends that went together go apart only where the server itself refused all of them, and none may still land.
  */
 import { StratalogError, isStratalogError, toStratalogError } from '../base/errors.ts'
 import type { AppendResult } from '../log/live-log.ts'
@@ -112,8 +113,9 @@ export class AppendLane {
       if (group.every((append) => append.isOver())) ender.abort()
     }
     for (const { signal } of group) signal?.addEventListener('abort', endWhenOver, { once: true })
+    const fate = { isUnknown: false }
     try {
-      const { partition, offset } = await this.#send(joined(group), first, ender.signal)
+      const { partition, offset } = await this.#send(joined(group), first, ender.signal, fate)
       let place = offset
       for (const { body, resolve } of group) {
         resolve({ partition, offset: place, count: body.count })
@@ -121,7 +123,7 @@ export class AppendLane {
       }
     } catch (error) {
       // What is wrong with one of them is no error of the others.
-      if (group.length > 1 && isStratalogError(error) && error.kind === 'invalid')
+      if (group.length > 1 && !fate.isUnknown && isOfRecords(error))
         for (const append of group) await this.#sendGroup(append.isOver() ? [] : [append])
       else for (const { reject } of group) reject(error)
     } finally {
@@ -129,9 +131,13 @@ export class AppendLane {
     }
   }
 
-  async #send(body: AppendBody, terms: LaneTerms, signal: AbortSignal): Promise<AppendResult> {
+  async #send(
+    body: AppendBody,
+    terms: LaneTerms,
+    signal: AbortSignal,
+    fate: RequestFate,
+  ): Promise<AppendResult> {
     for (let isAgain = false; ; isAgain = true) {
-      const fate = { isUnknown: false }
       try {
         const result = await this.#request(body, terms, signal, fate)
         this.#sequence++
@@ -141,7 +147,8 @@ export class AppendLane {
         const isFirst = this.#sequence === 0
         this.#epoch++
         this.#sequence = 0
-        if (code === 'producers_full' && !fate.isUnknown) return this.#sendOnce(body, terms, signal)
+        if (code === 'producers_full' && !fate.isUnknown)
+          return this.#sendOnce(body, terms, signal, fate)
         if (code === 'producer_sequence_gap' && !isFirst && !fate.isUnknown && !isAgain) continue
         throw error
       }
@@ -171,6 +178,7 @@ export class AppendLane {
     { bytes, contentType }: AppendBody,
     { parameters }: LaneTerms,
     signal: AbortSignal,
+    fate: RequestFate,
   ): Promise<AppendResult> {
     return this.#transport.json<AppendResult>(this.#path, {
       method: 'POST',
@@ -179,6 +187,7 @@ export class AppendLane {
       contentType,
       isRepeatable: false,
       signal,
+      fate,
     })
   }
 }
@@ -201,6 +210,13 @@ function isTogether(first: Waiting, other: Waiting): boolean {
     first.body.contentType === other.body.contentType &&
     JSON.stringify(first.parameters) === JSON.stringify(other.parameters)
   )
+}
+
+/** Whether the server read the records, or tried to, and refused them. A proxy's 404 has the same kind. */
+function isOfRecords(error: unknown): boolean {
+  if (!isStratalogError(error) || error.kind !== 'invalid') return false
+  const { problem } = error.details
+  return problem === undefined || problem === 'request_invalid'
 }
 
 function joined(group: readonly Waiting[]): AppendBody {

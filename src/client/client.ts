@@ -200,15 +200,16 @@ export class Client implements AsyncDisposable {
       ...rest,
       ...(asOf === undefined ? {} : { asOf: textOfTime(asOf) }),
     }
-    const response = await this.#transport.open('/v1/sql', {
-      method: 'POST',
-      parameters: { format: 'rows' },
-      body,
-      isRepeatable: true,
-      isLong: true,
-      signal,
-    })
-    return QueryRows.of(response, signal)
+    const open = (ending: AbortSignal): Promise<Response> =>
+      this.#transport.open('/v1/sql', {
+        method: 'POST',
+        parameters: { format: 'rows' },
+        body,
+        isRepeatable: true,
+        isLong: true,
+        signal: ending,
+      })
+    return QueryRows.of(open, signal)
   }
 
   /** Names this moment of all logs, or of some. @throws StratalogError as `Stratalog.snapshot`. */

@@ -18,27 +18,34 @@ export class QueryRows implements AsyncIterable<Row>, AsyncDisposable {
   /** Names and types of the rows; of two columns with one name, the second is `name:1`. */
   readonly fields: readonly Field[]
   readonly #lines: Lines
+  readonly #ender: AbortController
   readonly #stats = Promise.withResolvers<QueryStats>()
   #isRead = false
 
-  private constructor(head: Line, lines: Lines) {
+  private constructor(head: Line, lines: Lines, ender: AbortController) {
     this.columns = head['columns'] as readonly ResultColumn[]
     this.fields = head['fields'] as readonly Field[]
     this.#lines = lines
+    this.#ender = ender
     // Who does not ask for them is not told of a failure by them.
     this.#stats.promise.catch(() => {})
   }
 
-  /** Resolves when the server has said what the columns are. */
-  static async of(response: Response, signal: AbortSignal | undefined): Promise<QueryRows> {
-    const lines = answerLines(response, signal)
+  /** Resolves when the server has said what the columns are. @param open sends the query, until its signal fires. */
+  static async of(
+    open: (signal: AbortSignal) => Promise<Response>,
+    signal: AbortSignal | undefined,
+  ): Promise<QueryRows> {
+    const ender = new AbortController()
+    const ending = signal === undefined ? ender.signal : AbortSignal.any([signal, ender.signal])
+    const lines = answerLines(await open(ending), ending)
     const head = await lines.next()
     if (head.done === true) {
-      throwIfAborted(signal)
+      throwIfAborted(ending)
       throw brokenOff()
     }
     if (head.value['error'] !== undefined) throw errorOfLine(head.value['error'])
-    return new QueryRows(head.value, lines)
+    return new QueryRows(head.value, lines, ender)
   }
 
   /** What the query took. Resolves when the last row was read; rejects with its error. */
@@ -65,9 +72,10 @@ export class QueryRows implements AsyncIterable<Row>, AsyncDisposable {
     return all
   }
 
-  /** Ends the query, read to its end or not. */
+  /** Ends the query, read to its end or not. Who waits for rows gets `aborted`. */
   async close(): Promise<void> {
     this.#isRead = true
+    this.#end()
     await this.#lines.return()
   }
 
@@ -87,10 +95,19 @@ export class QueryRows implements AsyncIterable<Row>, AsyncDisposable {
         this.#stats.resolve(stats as QueryStats)
         return
       }
+      throwIfAborted(this.#ender.signal)
       throw brokenOff()
     } catch (error) {
       this.#stats.reject(error)
       throw error
+    } finally {
+      this.#end()
     }
+  }
+
+  /** Of a query that is over, nothing changes by it. */
+  #end(): void {
+    this.#ender.abort()
+    this.#stats.reject(new StratalogError('aborted', 'The query was closed before its end.'))
   }
 }

@@ -45,8 +45,8 @@ const PAUSE_MS_MAX = 5_000
 /** Refused before anything was done: any request may be sent again. */
 const UNTOUCHED: readonly unknown[] = ['rate_limited', 'server_busy', 'server_stopping']
 
-/** Refused for load, and no better the next time. */
-const LASTING: readonly string[] = ['query_limit', 'producers_full']
+/** Refused for load or time, and no better the next time. */
+const LASTING: readonly string[] = ['query_limit', 'producers_full', 'timeout']
 
 export class Transport {
   readonly #options: TransportOptions

@@ -52,6 +52,9 @@ export const SSE_KEEP_ALIVE_MS = 15_000
 /** An event stream ends after this, so that caches and balancers can collapse and move readers. */
 export const SSE_LIFE_MS = 60_000
 
+/** Continuous queries that run at a time: each keeps up to 64 MB of open windows, so 1 GB for all. */
+export const SQL_STREAMS_MAX = 16
+
 /** The path of a stream, decoded. */
 export const STREAM_PATH_CHARS_MAX = 1_024
 

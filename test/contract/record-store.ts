@@ -83,6 +83,16 @@ export function recordStoreContract(of: string, open: () => Promise<OpenStore>):
       ])
     })
 
+    test('takes whole floats beyond 2^53 beside values that JSON has no word for', async () => {
+      const { db } = await open()
+      const log = await db.createLog(fresh(), { schema: { at: 'timestamp[ms]', x: 'float64' } })
+      await log.append([
+        { at: AT, x: 1e20 },
+        { at: AT, x: -(2 ** 53) },
+      ])
+      expect((await log.read().toArray()).map(({ x }) => x)).toEqual([1e20, -(2 ** 53)])
+    })
+
     test('gives decimals, dates, lists, structs and fine times as their types say', async () => {
       const { db } = await open()
       const log = await db.createLog(fresh(), {

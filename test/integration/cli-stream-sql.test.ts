@@ -5,8 +5,10 @@ import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { afterAll, expect, onTestFinished, test } from 'vitest'
 import type { StreamResumePoint } from '../../src/index.ts'
+import { SQL_STREAMS_MAX } from '../../src/server/limits.ts'
 import { CliPlace } from '../support/cli-place.ts'
 import { jsonLines, runCli, runJson, spawnCli } from '../support/cli.ts'
+import { eventually } from '../support/eventually.ts'
 import { TestServer } from '../support/server.ts'
 
 const place = new CliPlace()
@@ -168,6 +170,36 @@ test('an answer has its head at once, ends with its server, and says where to go
   expect(lines).toHaveLength(1)
   expect(JSON.parse(lines[0] ?? '')).toMatchObject({ resumePoint: { log: 'clicks' } })
   expect((await stopped).status).toBe(0)
+})
+
+test('a server runs so many at a time, and refuses the rest until one has ended', async () => {
+  const server = await TestServer.start([])
+  onTestFinished(async () => void (await server.stop()))
+  await runJson([...CREATE, schemaFile(), '--url', server.url])
+  // An answer that nobody holds any more may be cancelled.
+  const answers: Response[] = []
+  const ask = async (sql: string, signal: AbortSignal | null = null): Promise<Response> => {
+    const request = { method: 'POST', body: JSON.stringify({ sql }), signal }
+    const answer = await server.fetch('/v1/sql/stream', request)
+    answers.push(answer)
+    return answer
+  }
+  const leaving = new AbortController()
+  // Those that are refused for something else take no place.
+  expect((await ask('SELECT count(*) AS n FROM clicks')).status).toBe(400)
+  for (let count = 1; count <= SQL_STREAMS_MAX; count++)
+    expect((await ask(SQL, count === 1 ? leaving.signal : null)).status).toBe(200)
+  const refused = await ask(SQL)
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1'])
+  expect(await refused.json()).toMatchObject({
+    code: 'queue_full',
+    kind: 'overloaded',
+    details: { running: SQL_STREAMS_MAX },
+  })
+  leaving.abort()
+  await eventually(async () => expect((await ask(SQL)).status).toBe(200))
+  expect((await ask(SQL)).status).toBe(429)
+  expect(answers.filter(({ status }) => status === 200)).toHaveLength(SQL_STREAMS_MAX + 1)
 })
 
 test('a problem on the way is the last line', async () => {

@@ -57,7 +57,12 @@ export class ScriptedServer {
     const next = this.#script.shift()
     if (next === undefined) throw new Error('The script is over.')
     if (next instanceof Error) throw next
-    return next
+    const { body: read } = await next
+    // A body breaks off where its request is aborted.
+    return new Response(
+      read?.pipeThrough(new TransformStream(), signal ? { signal } : {}) ?? null,
+      await next,
+    )
   }
 
   /** Pauses are over at once; deadlines never are. */
@@ -80,6 +85,20 @@ export function answer(document: unknown): Response {
 
 export function lines(...documents: readonly unknown[]): Response {
   return new Response(documents.map((document) => `${JSON.stringify(document)}\n`).join(''))
+}
+
+/** Lines of an answer that does not end; `cancelled` resolves when nobody reads it any more. */
+export function openLines(...documents: readonly unknown[]): {
+  readonly response: Response
+  readonly cancelled: Promise<void>
+} {
+  const cancelled = Promise.withResolvers<void>()
+  const text = documents.map((document) => `${JSON.stringify(document)}\n`).join('')
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(new TextEncoder().encode(text)),
+    cancel: () => cancelled.resolve(),
+  })
+  return { response: new Response(body), cancelled: cancelled.promise }
 }
 
 export function problem(

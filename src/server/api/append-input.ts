@@ -32,7 +32,9 @@ const PARSERS: Readonly<Record<string, Parse>> = {
   }),
   'application/x-ndjson': parseLines,
   'application/ndjson': parseLines,
-  'application/vnd.stratalog.records+ndjson': async (body) => ({ records: parseTagged(body) }),
+  'application/vnd.stratalog.records+ndjson': async (body, { fields }) => ({
+    records: parseTagged(body, fields),
+  }),
   'application/vnd.apache.arrow.stream': parseArrow,
   'application/vnd.apache.arrow.file': parseArrow,
 }
@@ -68,10 +70,20 @@ async function parseLines(body: Buffer, { fields, lines }: ParseHints): Promise<
   return { records: withFloats(records, fields) }
 }
 
-/** Lines of the client of this package, which tags what JSON has no word for. */
-function parseTagged(body: Buffer): readonly JsonRecord[] {
+/** Lines of the client of this package, which tags what JSON has no word for, every bigint among it. */
+function parseTagged(body: Buffer, fields: readonly Field[]): readonly JsonRecord[] {
   const records = parseTexts(linesOf(body), (index) => `line ${index}`)
-  return records.map((record) => fromWire(record) as JsonRecord)
+  return withFloats(records, fields).map((record, index) => {
+    const made = fromWire(record)
+    if (isRecord(made)) return made
+    throw new RequestProblem('request_invalid', `The line ${index} is not an object.`)
+  })
+}
+
+/** Whether a value is no Date, bytes or list, which a whole line may be tagged as too. */
+function isRecord(value: unknown): value is JsonRecord {
+  const isObject = typeof value === 'object' && value !== null
+  return isObject && Object.getPrototypeOf(value) === Object.prototype
 }
 
 function linesOf(body: Buffer): readonly string[] {

@@ -19,6 +19,7 @@ import { streamSql } from './sql-stream.ts'
 const JSON_ROWS_MAX = 100_000
 
 export function sqlRoutes(db: Stratalog, clock: Clock): readonly Route[] {
+  const running = { count: 0 }
   return [
     {
       method: 'POST',
@@ -32,7 +33,7 @@ export function sqlRoutes(db: Stratalog, clock: Clock): readonly Route[] {
       path: '/v1/sql/stream',
       scope: 'sql',
       summary: 'Rows of a continuous query as its windows close, as NDJSON, and where to go on.',
-      run: (exchange) => streamSql(exchange, db, clock),
+      run: (exchange) => streamSql(exchange, db, clock, running),
     },
   ]
 }

@@ -4,6 +4,7 @@
  * before its time is its last line, `{"problem":…}`, as an answer of its own would have had it.
  */
 import type { Clock, Timer } from '../../base/clock.ts'
+import { StratalogError } from '../../base/errors.ts'
 import type { StreamSqlOptions } from '../../engine/stream-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
@@ -12,7 +13,7 @@ import { toNdjson } from '../../query/ndjson.ts'
 import type { WindowStream } from '../../query/stream/window-stream.ts'
 import type { Exchange } from '../exchange.ts'
 import { RequestProblem, problemOf } from '../http-error.ts'
-import { SSE_KEEP_ALIVE_MS } from '../limits.ts'
+import { SQL_STREAMS_MAX, SSE_KEEP_ALIVE_MS } from '../limits.ts'
 import { assertKnownKeys, assertKnownParameters, given } from './parameters.ts'
 import { MEDIA_TYPES } from './record-answer.ts'
 
@@ -31,8 +32,21 @@ const OPTIONS = [
   'onGap',
 ] as const satisfies readonly (keyof StreamSqlOptions)[]
 
-/** Ends with the query, when the client goes, and when the server stops. */
-export async function streamSql(exchange: Exchange, db: Stratalog, clock: Clock): Promise<void> {
+/** How many run on a server. */
+export interface RunningStreams {
+  count: number
+}
+
+/**
+ * Ends with the query, when the client goes, and when the server stops.
+ * @throws StratalogError `queue_full` where SQL_STREAMS_MAX run, and as `Stratalog.streamSql`; RequestProblem.
+ */
+export async function streamSql(
+  exchange: Exchange,
+  db: Stratalog,
+  clock: Clock,
+  running: RunningStreams,
+): Promise<void> {
   assertKnownParameters(exchange.query, [])
   const body = await exchange.jsonBody(VALUE_BYTES_MAX)
   assertKnownKeys(body, ['sql', ...OPTIONS])
@@ -41,6 +55,22 @@ export async function streamSql(exchange: Exchange, db: Stratalog, clock: Clock)
   const { parameters = [] } = options
   if (typeof parameters !== 'object' || parameters === null)
     throw new RequestProblem('request_invalid', 'parameters is an array, or an object by name.')
+  if (running.count >= SQL_STREAMS_MAX) throw tooMany()
+  running.count++
+  try {
+    await send(exchange, db, clock, sql, options)
+  } finally {
+    running.count--
+  }
+}
+
+async function send(
+  exchange: Exchange,
+  db: Stratalog,
+  clock: Clock,
+  sql: string,
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
   const signal = AbortSignal.any([exchange.gone, exchange.stopping])
   await using stream = db.streamSql(sql, given({ ...options, signal }))
   // What is wrong with the statement is answered with a status of its own.
@@ -52,6 +82,14 @@ export async function streamSql(exchange: Exchange, db: Stratalog, clock: Clock)
   })
   exchange.response.flushHeaders()
   await new Answer(exchange, stream, clock).send()
+}
+
+function tooMany(): StratalogError {
+  return new StratalogError(
+    'queue_full',
+    `${SQL_STREAMS_MAX} continuous queries run; ask again when one has ended.`,
+    { details: { running: SQL_STREAMS_MAX } },
+  )
 }
 
 class Answer {

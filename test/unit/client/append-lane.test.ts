@@ -123,6 +123,34 @@ describe('a lane of appends', () => {
     ])
   })
 
+  const asTheEngine = { code: 'schema_mismatch', kind: 'invalid', detail: '', details: {} }
+  const asAProxy = { details: { page: 'none' } }
+  test.each<[name: string, answers: () => readonly Scripted[]]>([
+    ['a proxy refuses it', () => [problem(404, asAProxy)]],
+    ['a proxy refuses it again', () => [new Error('reset'), problem(403, asAProxy)]],
+    ['the first may be there', () => [new Error('reset'), problem(400, asTheEngine)]],
+    ['a token does not allow it', () => [problem(403, { code: 'scope_missing' })]],
+  ])('leaves a group together where %s', async (_name, answers) => {
+    const script = answers()
+    const server = serve(5, [...script, applied(0), applied(1)])
+    const log = new Client(server.transport).log('l')
+    const results = await Promise.allSettled([log.append({ n: 1 }), log.append({ n: 2 })])
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    const bodies = server.exchanged.slice(1).map(({ body }) => body)
+    expect(bodies).toEqual(script.map(() => '{"n":1}\n{"n":2}\n'))
+  })
+
+  test('takes a group apart for a line that the server cannot read', async () => {
+    const refusal = problem(400, { code: 'request_invalid' })
+    const server = serve(5, [refusal, applied(0), problem(400, { code: 'request_invalid' })])
+    const log = new Client(server.transport).log('l')
+    const results = await Promise.allSettled([
+      log.append({ n: 1 }),
+      log.append({ toJSON: () => 'no record' }),
+    ])
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+  })
+
   test('tells who gave up, and goes on for the others', async () => {
     const held = Promise.withResolvers<Response>()
     const server = serve(5, [held.promise, applied(1)])
