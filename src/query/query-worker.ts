@@ -41,6 +41,11 @@ export class QueryWorker {
     return this.#hasExited
   }
 
+  /** It was killed, and takes no more queries: what its last query says may still come before its exit. */
+  get isEnding(): boolean {
+    return this.#isKilled
+  }
+
   get isBusy(): boolean {
     return this.#listeners.size > 0
   }
