@@ -259,3 +259,19 @@ test('a process that was killed gets no further query, and closing waits for it'
   await runner.close()
   expect(workers.map(({ isTerminated }) => isTerminated)).toEqual([true, true])
 })
+
+test('a process that ran out of memory gets no further query, and one with too many rows does', async () => {
+  const { runner, workers } = scriptedRunner({}, 'process')
+  const failWith = async (index: number, query: number, details: object): Promise<void> => {
+    const failed = runner.query('SELECT 1').catch((error: unknown) => error)
+    await settle()
+    const error = { code: 'query_limit', message: '', details: { ...details } } as const
+    workers[index]?.say({ kind: 'failed', query, error })
+    expect(await failed).toMatchObject({ code: 'query_limit' })
+  }
+  await failWith(0, 1, { maxRows: 5 })
+  await failWith(0, 2, {})
+  expect(workers[0]?.isKilled).toBe(true)
+  await failWith(1, 1, {})
+  expect(workers).toHaveLength(2)
+})
