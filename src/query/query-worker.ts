@@ -41,6 +41,11 @@ export class QueryWorker {
     return this.#hasExited
   }
 
+  /** It was killed, and takes no more queries: what its last query says may still come before its exit. */
+  get isEnding(): boolean {
+    return this.#isKilled
+  }
+
   get isBusy(): boolean {
     return this.#listeners.size > 0
   }
@@ -65,8 +70,17 @@ export class QueryWorker {
   /** Ends a process whose query does not end; whoever listens is told when it is gone. A thread goes on. */
   kill(): void {
     if (this.#hasExited || this.#isKilled || this.#channel.kill === null) return
-    this.#isKilled = true
     this.#logger.warn('a query did not end when it was told to: its process is killed', {})
+    this.#isKilled = true
+    this.#channel.kill()
+  }
+
+  /** A process keeps what DuckDB once took from the system, and has no room left for the next query. */
+  #endIfOutOfMemory(message: QueryMessage): void {
+    if (message.kind !== 'failed' || this.#channel.kill === null || this.#isKilled) return
+    const { code, details } = message.error
+    if (code !== 'query_limit' || details['maxRows'] !== undefined) return
+    this.#isKilled = true
     this.#channel.kill()
   }
 
@@ -100,8 +114,13 @@ export class QueryWorker {
   }
 
   #receive(message: FromWorker): void {
-    if (message.kind === 'closed') this.#onClosed()
-    else this.#listeners.get(message.query)?.receive(message)
+    if (message.kind === 'closed') {
+      this.#onClosed()
+      return
+    }
+    // First, as who listens gives its slot to the next query.
+    this.#endIfOutOfMemory(message)
+    this.#listeners.get(message.query)?.receive(message)
   }
 
   #exited(cause: Error | null): void {

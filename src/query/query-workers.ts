@@ -24,7 +24,9 @@ export class QueryWorkers {
   /** A worker for a query, which adds itself to it before the next one is asked for. */
   open(): QueryWorker {
     this.#workers = this.#workers.filter((worker) => !worker.hasExited)
-    const free = this.#workers.find((worker) => this.#isShared || !worker.isBusy)
+    const free = this.#workers.find(
+      (worker) => this.#isShared || !(worker.isBusy || worker.isEnding),
+    )
     if (free !== undefined) return free
     const { clock, logger, spawn } = this.#ports
     const worker = new QueryWorker(spawn(this.#options), clock, logger, this.#options)

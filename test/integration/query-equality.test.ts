@@ -223,7 +223,9 @@ test.each(ISOLATIONS)(
     })
     const { runner } = sampleRunner([log], { isolation })
     const plain = await plainTable(rows)
-    for (let run = 0; run < 100; run++) {
+    // What DuckDB makes of a query is the same in both; here it is how the columns come to it.
+    const runs = isolation === 'thread' ? 100 : 30
+    for (let run = 0; run < runs; run++) {
       const query = someQuery()
       // As text, so that every digit of every type is compared; sorted, as only some of them have an order.
       const sql = `SELECT list_sort(list(x)) AS rows, count(*) AS n FROM (SELECT CAST(q AS VARCHAR) AS x FROM (${query}) q)`

@@ -8,9 +8,11 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Duplex } from 'node:stream'
 import { parentPort, workerData } from 'node:worker_threads'
 import { present } from '../../base/assert.ts'
+import { systemClock } from '../../base/clock.ts'
 import type { FromBridge, FromChild, ToBridge } from '../../query/child/child-protocol.ts'
 import { RequestReader } from '../../query/child/column-frames.ts'
 import { QueryBridge } from '../../query/child/query-bridge.ts'
+import { onProcessEnd } from './process-end.ts'
 import { MEMORY_VARIABLE } from './process-memory.ts'
 import type { BridgeData } from './spawn-query-process.ts'
 
@@ -59,10 +61,7 @@ columns.on('data', (bytes: Uint8Array) => {
 columns.on('error', () => {})
 child.on('message', (message) => bridge.receiveFromChild(message as FromChild))
 port.on('message', (message: ToBridge) => bridge.receive(message))
-child.on('error', (error) => end(null, error.message))
-child.on('exit', end)
-
-function end(status: number | null, signal: string | null): void {
+onProcessEnd(child, systemClock, (status, signal) => {
   post({ kind: 'exited', status, signal })
   port.close()
-}
+})

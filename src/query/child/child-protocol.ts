@@ -11,7 +11,7 @@ import type {
   ToWorker,
   WorkerError,
 } from '../protocol.ts'
-import type { ColumnPlan } from './packed-columns.ts'
+import type { ColumnPlan, PackedColumns } from './packed-columns.ts'
 
 export type ToChild = ToWorker
 
@@ -45,9 +45,9 @@ export interface ColumnRequest {
   readonly positions: readonly number[]
 }
 
-/** Answers a request; the columns' bytes follow. Without plans the query has ended. */
+/** Answers a request: how each column is packed, by itself; their bytes follow. Null where the query has ended. */
 export interface ColumnAnswer {
-  readonly plans: readonly ColumnPlan[] | null
+  readonly columns: readonly Pick<PackedColumns, 'plans' | 'byteLength'>[] | null
 }
 
 /** Names a batch instead of carrying it. */

@@ -10,7 +10,7 @@ import { type ColumnData, columnBytes } from '../../format/column.ts'
 import type { RemoteBatchSource } from '../protocol.ts'
 import type { RemoteColumns } from '../remote-columns.ts'
 import type { ColumnAnswer } from './child-protocol.ts'
-import { ANSWER_HEAD_BYTES, readAnswerHead, requestFrame } from './column-frames.ts'
+import { HEAD_BYTES, readHead, requestFrame } from './column-frames.ts'
 import { unpackColumns } from './packed-columns.ts'
 
 /** A pipe that blocks. */
@@ -66,16 +66,19 @@ export class HotColumns implements RemoteColumns {
     if (positions.length === 0) return []
     const { query, reference } = source
     this.#pipe.write(requestFrame({ query, reference, positions }))
-    const head = new Uint8Array(ANSWER_HEAD_BYTES)
-    this.#pipe.read(head)
-    const { jsonBytes, columnBytes: byteLength } = readAnswerHead(head)
-    const json = new Uint8Array(jsonBytes)
-    this.#pipe.read(json)
-    const columns = new ArrayBuffer(byteLength)
-    this.#pipe.read(new Uint8Array(columns))
-    const { plans } = JSON.parse(new TextDecoder().decode(json)) as ColumnAnswer
-    if (plans === null) throw new StratalogError('aborted', 'The query has ended.')
-    return unpackColumns(plans, columns)
+    const json = this.#read(readHead(this.#read(HEAD_BYTES)))
+    const { columns } = JSON.parse(new TextDecoder().decode(json)) as ColumnAnswer
+    if (columns === null) throw new StratalogError('aborted', 'The query has ended.')
+    // Each has memory of its own, which is free when it is let go of, whatever stays of the others.
+    return columns.flatMap(({ plans, byteLength }) =>
+      unpackColumns(plans, this.#read(byteLength).buffer),
+    )
+  }
+
+  #read(byteLength: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(byteLength)
+    this.#pipe.read(bytes)
+    return bytes
   }
 
   #take(name: string, query: number): ColumnData | null {

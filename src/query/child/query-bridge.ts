@@ -65,8 +65,10 @@ export class QueryBridge {
       this.#ports.answer(answerPieces(null))
       return
     }
-    const columns = positions.map((position) => present(batch.columns[position], 'a column'))
-    this.#ports.answer(answerPieces(packColumns(columns)))
+    const packed = positions.map((position) =>
+      packColumns([present(batch.columns[position], 'a column')]),
+    )
+    this.#ports.answer(answerPieces(packed))
   }
 
   #withoutBatches(run: Extract<ToWorker, { readonly kind: 'run' }>): ToChild {

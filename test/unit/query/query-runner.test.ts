@@ -236,3 +236,42 @@ test('each query has a process of its own, and one that is free is used again', 
   await runner.close()
   expect(workers[1]?.isTerminated).toBe(true)
 })
+
+test('a process that was killed gets no further query, and closing waits for it', async () => {
+  const { runner, workers, clock } = scriptedRunner({}, 'process')
+  const failed = { code: 'query_invalid', message: '', details: {} } as const
+  const controller = new AbortController()
+  const first = runner.query('SELECT 1', [], { signal: controller.signal }).catch(() => {})
+  await settle()
+  controller.abort()
+  clock.advance(100)
+  expect(workers[0]?.isKilled).toBe(true)
+  // Its last word comes before its exit.
+  workers[0]?.say({ kind: 'failed', query: 1, error: failed })
+  await first
+  const second = runner.query('SELECT 2').catch((error: unknown) => error)
+  await settle()
+  expect(workers.map(({ posted }) => posted.filter(({ kind }) => kind === 'bind').length)).toEqual([
+    1, 1,
+  ])
+  workers[1]?.say({ kind: 'failed', query: 1, error: failed })
+  expect(await second).toMatchObject({ code: 'query_invalid' })
+  await runner.close()
+  expect(workers.map(({ isTerminated }) => isTerminated)).toEqual([true, true])
+})
+
+test('a process that ran out of memory gets no further query, and one with too many rows does', async () => {
+  const { runner, workers } = scriptedRunner({}, 'process')
+  const failWith = async (index: number, query: number, details: object): Promise<void> => {
+    const failed = runner.query('SELECT 1').catch((error: unknown) => error)
+    await settle()
+    const error = { code: 'query_limit', message: '', details: { ...details } } as const
+    workers[index]?.say({ kind: 'failed', query, error })
+    expect(await failed).toMatchObject({ code: 'query_limit' })
+  }
+  await failWith(0, 1, { maxRows: 5 })
+  await failWith(0, 2, {})
+  expect(workers[0]?.isKilled).toBe(true)
+  await failWith(1, 1, {})
+  expect(workers).toHaveLength(2)
+})

@@ -117,6 +117,22 @@ test('what is kept has a budget, and the least recently used goes first', () => 
   expect(columns.bytes).toBe(bytes * 2)
 })
 
+test('what is kept of an answer holds no more memory than it counts', () => {
+  const { columns, run } = bridged(1e6)
+  const [source] = run(1, [7])
+  const answer = columns.columns(present(source, 'a source'), [0, 1])
+  const held = new Set(
+    answer.flatMap(({ values, offsets, validity }) =>
+      [values, offsets, validity].flatMap((view) => (view === null ? [] : [view.buffer])),
+    ),
+  )
+  expect(held.size).toBe(2)
+  for (const column of answer) {
+    // Buffers begin at multiples of 8.
+    expect(column.values.buffer.byteLength - columnBytes(column)).toBeLessThan(24)
+  }
+})
+
 test('a query that has ended gets nothing more', async () => {
   const { columns, bridge, run, toMain } = bridged(1e6)
   const [source] = run(1, [undefined])
