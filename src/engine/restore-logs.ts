@@ -12,7 +12,7 @@ import { type PlannedLog, planRestore } from '../snapshot/plan-restore.ts'
 import type { RestoreResult } from '../snapshot/restore.ts'
 import { connectArchive } from './archive-store.ts'
 import type { Engine } from './engine.ts'
-import { engineSink } from './engine-sink.ts'
+import { type ReplayTarget, engineSink } from './engine-sink.ts'
 import type { RestoreArchiveOptions } from './restore-archive.ts'
 import { type Stratalog, engineOf } from './stratalog.ts'
 
@@ -26,7 +26,8 @@ export interface RestoreLogsOptions extends Omit<
 
 /**
  * @throws StratalogError `log_exists` before anything is read, `archive_not_found`, `snapshot_not_found`,
- * `log_not_found`, `argument_invalid`, `offset_gap` for damage where a log has a lower tier, `memory_full`, `aborted`.
+ * `log_not_found`, `argument_invalid`, `offset_gap` for damage where a log has a lower tier, `offset_unexpected` where
+ * somebody else has appended, `memory_full`, `aborted`.
  */
 export async function restoreLogs(
   db: Stratalog,
@@ -80,27 +81,32 @@ function viewOf({ name }: PlannedLog, view: LogView): LogView {
 
 async function wholeOrNone<T>(engine: Engine, work: (sink: ReplaySink) => Promise<T>): Promise<T> {
   const sink = engineSink(engine, 'offset')
-  const made: string[] = []
-  const begin: ReplaySink['begin'] = async (log) => {
-    const starts = await sink.begin(log)
-    made.push(log.definition.name)
-    return starts
-  }
   try {
-    return await work({ ...sink, begin })
+    return await work(sink)
   } catch (error) {
-    for (const name of made) await removed(engine, name)
+    for (const target of sink.targets()) await removed(engine, target)
     throw error
   }
 }
 
-/** What cannot be taken away now is there still, and its error tells less than the one of the restore. */
-async function removed(engine: Engine, name: string): Promise<void> {
+/**
+ * What others have appended is theirs. What cannot be taken away now is there still, and its error tells less than the
+ * one of the restore.
+ */
+async function removed(engine: Engine, { log, nextOffsets }: ReplayTarget): Promise<void> {
+  const { logger } = engine.ports
+  if (log.closed !== null) return
+  if (log.partitions.some(({ nextOffset }, number) => nextOffset !== nextOffsets[number])) {
+    logger.error('A log of a restore that failed has records of others, and stays.', {
+      log: log.name,
+    })
+    return
+  }
   try {
-    await engine.deleteLog(engine.registry.get(name))
+    await engine.deleteLog(log)
   } catch (error) {
-    engine.ports.logger.error('A log of a restore that failed is still there.', {
-      log: name,
+    logger.error('A log of a restore that failed is still there.', {
+      log: log.name,
       error: isStratalogError(error) ? error.code : String(error),
     })
   }

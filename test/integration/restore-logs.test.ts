@@ -2,7 +2,7 @@
 import { readdir, rm } from 'node:fs/promises'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { restoreLogs } from '../../src/engine/restore-logs.ts'
-import { Stratalog } from '../../src/index.ts'
+import { type StorageOptions, Stratalog } from '../../src/index.ts'
 import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -23,8 +23,8 @@ beforeEach(async () => {
   }
 })
 
-async function openTarget(): Promise<Stratalog> {
-  const db = await Stratalog.open({ dataDir: `${root}/target` })
+async function openTarget(defaults: StorageOptions = {}): Promise<Stratalog> {
+  const db = await Stratalog.open({ dataDir: `${root}/target`, defaults })
   onTestFinished(() => db.close())
   return db
 }
@@ -94,3 +94,22 @@ test('when it is aborted on the way nothing of it stays', async () => {
   await expectError(restoring, 'aborted')
   expect(names(db)).toEqual([])
 })
+
+test.each(['memory', 'disk'])(
+  'who appends to a log in RAM (%s) ends its restore, and keeps the record',
+  async (place) => {
+    await using db =
+      place === 'disk' ? await openTarget({ mode: 'memory' }) : await Stratalog.memoryOnly()
+    const appended: Promise<unknown>[] = []
+    const restoring = restoreLogs(db, {
+      archive,
+      logs: ['b'],
+      onProgress: () => {
+        if (appended.length === 0) appended.push(db.log('b').append({ n: 7 }))
+      },
+    })
+    await expectError(restoring, 'offset_unexpected')
+    await Promise.all(appended)
+    expect(await db.log('b').read().toArray()).toMatchObject([{ n: 1 }, { n: 7 }])
+  },
+)
