@@ -26,6 +26,8 @@ export type PickedBy = 'offset' | 'time' | 'filter'
 /** A log that a replay fills. */
 export interface ReplayTarget {
   readonly log: LiveLog
+  /** Of the log that is replayed. */
+  readonly name: string
   /** Records move up where some are left out. */
   readonly isDense: boolean
   /** By partition: where the replay itself has come to. */
@@ -37,16 +39,25 @@ export interface EngineSink extends ReplaySink {
 }
 
 /**
+ * `nameHere` says what a log is called in the engine.
+ *
  * Logs get the engine's default policy, but in RAM they refuse rather than evict: a replay that does not fit says so.
  * @throws from its calls StratalogError `log_exists` before anything is appended, `memory_full`, `offset_gap` where a
  * log with a lower tier would need to leave offsets out, `offset_unexpected` where somebody else has appended.
  */
-export function engineSink(engine: Engine, pickedBy: PickedBy): EngineSink {
+export function engineSink(
+  engine: Engine,
+  pickedBy: PickedBy,
+  nameHere: (name: string) => string = (name) => name,
+): EngineSink {
   const targets = new Map<number, ReplayTarget>()
   return {
     targets: () => targets.values(),
-    begin: async (replayed) => {
-      const { definition, resumedAt } = replayed
+    begin: async (given) => {
+      const { resumedAt } = given
+      const { name } = given.definition
+      const definition = { ...given.definition, name: nameHere(name) }
+      const replayed = { ...given, definition }
       const isThere = engine.registry.has(parseLogName(definition.name))
       // In RAM the holes that times leave cost nothing; those that a filter leaves are many.
       const isDense =
@@ -55,7 +66,7 @@ export function engineSink(engine: Engine, pickedBy: PickedBy): EngineSink {
         ? existingTarget(engine, replayed)
         : await createTarget(engine, replayed, isDense)
       const nextOffsets = log.partitions.map(({ nextOffset }) => nextOffset)
-      targets.set(definition.id, { log, isDense, nextOffsets })
+      targets.set(definition.id, { log, name, isDense, nextOffsets })
       if (!isThere) return null
       return log.partitions.map(({ startOffset, nextOffset }, partition): SinkStart => {
         if (!isDense) return { offset: nextOffset, records: nextOffset - startOffset, skip: 0 }
@@ -140,7 +151,7 @@ async function createTarget(
 
 async function appendBatch(
   engine: Engine,
-  { log, isDense, nextOffsets }: ReplayTarget,
+  { log, name, isDense, nextOffsets }: ReplayTarget,
   number: number,
   batch: RecordBatch,
 ): Promise<void> {
@@ -152,10 +163,10 @@ async function appendBatch(
     if (log.policy.mode !== 'memory') {
       throw new StratalogError(
         'offset_gap',
-        `Offsets ${partition.nextOffset} to ${batch.baseOffset} of '${log.name}', partition ${number}, are missing, and a log with a lower tier cannot leave them out. Restore the archive, which can, or replay into an engine in RAM.`,
+        `Offsets ${partition.nextOffset} to ${batch.baseOffset} of '${name}', partition ${number}, are missing, and a log with a lower tier cannot leave them out. Restore the archive, which can, or replay into an engine in RAM.`,
         {
           details: {
-            log: log.name,
+            log: name,
             partition: number,
             from: partition.nextOffset,
             to: batch.baseOffset,

@@ -1,9 +1,9 @@
 /**
  * Logs of an archive as logs of a running engine, under names of their own: with their offsets and times, and the
- * policy that the engine gives to logs that do not say. They are there whole, or not at all: what makes the restore
- * fail takes away what it made.
+ * policy that the engine gives to logs that do not say. Each is there whole, or not at all. What is in RAM only cannot
+ * be forked: such logs are there from the beginning, and what makes the restore fail takes away what it made.
  */
-import { StratalogError, isStratalogError } from '../base/errors.ts'
+import { throwIfAborted } from '../base/errors.ts'
 import { parseTime } from '../base/units.ts'
 import type { LogView } from '../log/log-view.ts'
 import { type ReplayProgress, replay } from '../replay/replay.ts'
@@ -13,6 +13,7 @@ import type { RestoreResult } from '../snapshot/restore.ts'
 import { connectArchive } from './archive-store.ts'
 import type { Engine } from './engine.ts'
 import { type ReplayTarget, engineSink } from './engine-sink.ts'
+import { RestoringLogs, nameTaken, removeRestored } from './restoring-logs.ts'
 import type { RestoreArchiveOptions } from './restore-archive.ts'
 import { type Stratalog, engineOf } from './stratalog.ts'
 
@@ -41,11 +42,11 @@ export async function restoreLogs(
   try {
     const at = options.at === undefined ? undefined : parseTime(options.at, 'at')
     const plan = await planRestore(archive, { snapshot, at, toOffsets, logs, rename, signal })
-    for (const { name } of plan.logs) assertFree(engine, name)
+    const names = plan.logs.map(({ name }) => name)
     const source = {
       views: () => plan.logs.map((log) => viewOf(log, archive.view(log.source, log.bounds))),
     }
-    const report = await wholeOrNone(engine, (sink) =>
+    const report = await wholeOrNone(engine, names, signal, (sink) =>
       replay(source, sink, { signal, onProgress }, { clock }),
     )
     return {
@@ -64,50 +65,55 @@ export async function restoreLogs(
   }
 }
 
-function assertFree({ registry }: Engine, name: string): void {
-  if (!registry.has(name)) return
-  throw new StratalogError(
-    'log_exists',
-    `There is a log '${name}'; give it another name by rename.`,
-    {
-      details: { log: name },
-    },
-  )
-}
-
 function viewOf({ name }: PlannedLog, view: LogView): LogView {
   return { ...view, definition: { ...view.definition, name } }
 }
 
-async function wholeOrNone<T>(engine: Engine, work: (sink: ReplaySink) => Promise<T>): Promise<T> {
+type Work<T> = (sink: ReplaySink) => Promise<T>
+
+async function wholeOrNone<T>(
+  engine: Engine,
+  names: readonly string[],
+  signal: AbortSignal | undefined,
+  work: Work<T>,
+): Promise<T> {
+  const { lowerTiers, policies } = engine
+  if (lowerTiers === null || policies.resolve({}).mode === 'memory')
+    return inPlainSight(engine, names, work)
+  const logs = RestoringLogs.take(engine, lowerTiers, names)
+  try {
+    const result = await work(engineSink(engine, 'offset', (name) => logs.nameHere(name)))
+    throwIfAborted(signal)
+    await logs.publish()
+    return result
+  } finally {
+    await logs.end()
+  }
+}
+
+async function inPlainSight<T>(
+  engine: Engine,
+  names: readonly string[],
+  work: Work<T>,
+): Promise<T> {
+  for (const name of names) if (engine.registry.has(name)) throw nameTaken(name)
   const sink = engineSink(engine, 'offset')
   try {
     return await work(sink)
   } catch (error) {
-    for (const target of sink.targets()) await removed(engine, target)
+    for (const target of sink.targets()) await removeOwn(engine, target)
     throw error
   }
 }
 
-/**
- * What others have appended is theirs. What cannot be taken away now is there still, and its error tells less than the
- * one of the restore.
- */
-async function removed(engine: Engine, { log, nextOffsets }: ReplayTarget): Promise<void> {
-  const { logger } = engine.ports
+/** What others have appended is theirs. */
+async function removeOwn(engine: Engine, { log, nextOffsets }: ReplayTarget): Promise<void> {
   if (log.closed !== null) return
-  if (log.partitions.some(({ nextOffset }, number) => nextOffset !== nextOffsets[number])) {
-    logger.error('A log of a restore that failed has records of others, and stays.', {
-      log: log.name,
-    })
+  if (log.partitions.every(({ nextOffset }, number) => nextOffset === nextOffsets[number])) {
+    await removeRestored(engine, log)
     return
   }
-  try {
-    await engine.deleteLog(log)
-  } catch (error) {
-    logger.error('A log of a restore that failed is still there.', {
-      log: log.name,
-      error: isStratalogError(error) ? error.code : String(error),
-    })
-  }
+  engine.ports.logger.error('A log of a restore that failed has records of others, and stays.', {
+    log: log.name,
+  })
 }
