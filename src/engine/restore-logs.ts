@@ -5,6 +5,7 @@
  */
 import { throwIfAborted } from '../base/errors.ts'
 import { parseTime } from '../base/units.ts'
+import { assertExpected } from '../log/append-terms.ts'
 import type { LogView } from '../log/log-view.ts'
 import { type ReplayProgress, replay } from '../replay/replay.ts'
 import type { ReplaySink } from '../replay/sink.ts'
@@ -109,11 +110,8 @@ async function inPlainSight<T>(
 /** What others have appended is theirs. */
 async function removeOwn(engine: Engine, { log, nextOffsets }: ReplayTarget): Promise<void> {
   if (log.closed !== null) return
-  if (log.partitions.every(({ nextOffset }, number) => nextOffset === nextOffsets[number])) {
-    await removeRestored(engine, log)
-    return
-  }
-  engine.ports.logger.error('A log of a restore that failed has records of others, and stays.', {
-    log: log.name,
+  await removeRestored(engine, log, () => {
+    for (const partition of log.partitions)
+      assertExpected(log.definition, partition, nextOffsets[partition.partition])
   })
 }

@@ -74,9 +74,13 @@ export async function removeUnfinishedRestores(db: Stratalog): Promise<void> {
 }
 
 /** What cannot be taken away now is there still, and its error tells less than the one of the restore. */
-export async function removeRestored(engine: Engine, log: LiveLog): Promise<void> {
+export async function removeRestored(
+  engine: Engine,
+  log: LiveLog,
+  assertWanted?: () => void,
+): Promise<void> {
   try {
-    await engine.deleteLog(log)
+    await engine.deleteLog(log, assertWanted)
   } catch (error) {
     engine.ports.logger.error('A log of a restore is still there.', {
       log: log.name,
