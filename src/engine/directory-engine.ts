@@ -240,7 +240,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     registry,
     governor,
     lowerTiers,
-    deleteLog: (log) => lowerTiers.delete(log),
+    deleteLog: (log, assertWanted) => lowerTiers.delete(log, assertWanted),
     snapshots: keptSnapshots(options, closers, {
       archive,
       place: places.place,

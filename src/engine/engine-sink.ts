@@ -4,7 +4,8 @@
  * Each record is there once, also after a replay that was killed and taken up again: the log itself says how far it is.
  * Where offsets stay as they are that is its next offset. A log with a lower tier has no holes, so when records are
  * picked by time or by a filter they move up; then it is the count of its records that says how many of the picked ones
- * it has, and the resume point from where on they are counted.
+ * it has, and the resume point from where on they are counted. Both need that nobody else appends meanwhile; who does
+ * ends the replay.
  */
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
@@ -12,6 +13,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { LogDefinition } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
+import { DEFAULT_TERMS, assertExpected } from '../log/append-terms.ts'
 import { latestHashOf } from '../log/latest-hash.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ReplayLog, ReplayPosition, ReplaySink, SinkStart } from '../replay/sink.ts'
@@ -21,22 +23,41 @@ import type { Engine } from './engine.ts'
 /** How records are picked: by offsets alone, or also by time, or by a function. */
 export type PickedBy = 'offset' | 'time' | 'filter'
 
-interface Target {
+/** A log that a replay fills. */
+export interface ReplayTarget {
   readonly log: LiveLog
+  /** Of the log that is replayed. */
+  readonly name: string
   /** Records move up where some are left out. */
   readonly isDense: boolean
+  /** By partition: where the replay itself has come to. */
+  readonly nextOffsets: number[]
+}
+
+export interface EngineSink extends ReplaySink {
+  targets(): Iterable<ReplayTarget>
 }
 
 /**
+ * `nameHere` says what a log is called in the engine.
+ *
  * Logs get the engine's default policy, but in RAM they refuse rather than evict: a replay that does not fit says so.
  * @throws from its calls StratalogError `log_exists` before anything is appended, `memory_full`, `offset_gap` where a
- * log with a lower tier would need to leave offsets out.
+ * log with a lower tier would need to leave offsets out, `offset_unexpected` where somebody else has appended.
  */
-export function engineSink(engine: Engine, pickedBy: PickedBy): ReplaySink {
-  const targets = new Map<number, Target>()
+export function engineSink(
+  engine: Engine,
+  pickedBy: PickedBy,
+  nameHere: (name: string) => string = (name) => name,
+): EngineSink {
+  const targets = new Map<number, ReplayTarget>()
   return {
-    begin: async (replayed) => {
-      const { definition, resumedAt } = replayed
+    targets: () => targets.values(),
+    begin: async (given) => {
+      const { resumedAt } = given
+      const { name } = given.definition
+      const definition = { ...given.definition, name: nameHere(name) }
+      const replayed = { ...given, definition }
       const isThere = engine.registry.has(parseLogName(definition.name))
       // In RAM the holes that times leave cost nothing; those that a filter leaves are many.
       const isDense =
@@ -44,7 +65,8 @@ export function engineSink(engine: Engine, pickedBy: PickedBy): ReplaySink {
       const log = isThere
         ? existingTarget(engine, replayed)
         : await createTarget(engine, replayed, isDense)
-      targets.set(definition.id, { log, isDense })
+      const nextOffsets = log.partitions.map(({ nextOffset }) => nextOffset)
+      targets.set(definition.id, { log, name, isDense, nextOffsets })
       if (!isThere) return null
       return log.partitions.map(({ startOffset, nextOffset }, partition): SinkStart => {
         if (!isDense) return { offset: nextOffset, records: nextOffset - startOffset, skip: 0 }
@@ -109,34 +131,42 @@ async function createTarget(
   const { definition, schemas, startOffsets } = replayed
   const storage = engine.surroundings.hasDataDir ? {} : { evictionPolicy: 'reject' as const }
   const policy = engine.policies.resolve(storage)
-  const state = await engine.commitLog((id) => ({
-    definition: { ...definition, id, policy, createdAt: engine.ports.clock.now() },
-    schemas,
-    partitions: startOffsets.map((startOffset) => ({
-      startOffset: isDense ? 0 : startOffset,
-      segments: SegmentEntries.empty,
-    })),
-  }))
-  return engine.registry.add(state)
+  const { name } = definition
+  if (!engine.registry.reserve(name)) throw logExists(name, 'it is being made right now')
+  try {
+    const state = await engine.commitLog((id) => ({
+      definition: { ...definition, id, policy, createdAt: engine.ports.clock.now() },
+      schemas,
+      partitions: startOffsets.map((startOffset) => ({
+        startOffset: isDense ? 0 : startOffset,
+        segments: SegmentEntries.empty,
+      })),
+    }))
+    return engine.registry.add(state)
+  } catch (error) {
+    engine.registry.release(name)
+    throw error
+  }
 }
 
 async function appendBatch(
   engine: Engine,
-  { log, isDense }: Target,
+  { log, name, isDense, nextOffsets }: ReplayTarget,
   number: number,
   batch: RecordBatch,
 ): Promise<void> {
   const admitted = engine.governor.admit(log, null)
   if (admitted !== null) await admitted
   const partition = log.partition(number)
+  assertExpected(log.definition, partition, nextOffsets[number])
   if (!isDense && batch.baseOffset > partition.nextOffset) {
     if (log.policy.mode !== 'memory') {
       throw new StratalogError(
         'offset_gap',
-        `Offsets ${partition.nextOffset} to ${batch.baseOffset} of '${log.name}', partition ${number}, are missing, and a log with a lower tier cannot leave them out. Restore the archive, which can, or replay into an engine in RAM.`,
+        `Offsets ${partition.nextOffset} to ${batch.baseOffset} of '${name}', partition ${number}, are missing, and a log with a lower tier cannot leave them out. Restore the archive, which can, or replay into an engine in RAM.`,
         {
           details: {
-            log: log.name,
+            log: name,
             partition: number,
             from: partition.nextOffset,
             to: batch.baseOffset,
@@ -146,11 +176,14 @@ async function appendBatch(
     }
     partition.skipTo(batch.baseOffset)
   }
+  const expectedOffset = partition.nextOffset
   const { fields } = batch.schema
   await log.append(
     partition,
     { kind: 'columns', fields, columns: batch.columns, length: batch.length },
     log.policy.ack,
     engine.ports.clock.now(),
+    { ...DEFAULT_TERMS, expectedOffset },
   )
+  nextOffsets[number] = expectedOffset + batch.length
 }

@@ -32,11 +32,11 @@ export function lowerTiersOf(
     },
     pausedSince: (logId) => pausedSince(manifest.state, logId),
     attachments: attachmentsOf(context, scheduler, registry),
-    delete: async (log) => {
+    delete: async (log, assertWanted) => {
       const { deleteLog } = await import('../tiering/delete-log.ts')
       const forget = (isSure: boolean): void => registry.remove(log, isSure)
       await scheduler.exclusively(log, () =>
-        deleteLog(context, place?.archive ?? null, log, forget),
+        deleteLog(context, place?.archive ?? null, log, { forget, assertWanted }),
       )
     },
     fork: async (engine, source, name, options) => {

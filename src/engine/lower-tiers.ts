@@ -23,8 +23,8 @@ export interface LowerTiers {
   readonly attachments: Attachments | null
   /** Makes a changed policy durable, while nothing is appended to its log. */
   readonly commitPolicy: (change: PolicyChange) => Promise<void>
-  /** See `Stratalog.deleteLog`. */
-  readonly delete: (log: LiveLog) => Promise<void>
+  /** See `Engine.deleteLog`. */
+  readonly delete: (log: LiveLog, assertWanted?: () => void) => Promise<void>
   /** See `Stratalog.fork`. */
   readonly fork: (
     engine: ForkEngine,

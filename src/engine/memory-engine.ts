@@ -129,7 +129,7 @@ export function openMemoryEngine(
     isReadOnly,
     writer: () => null,
     commitLog: async (make) => make(nextLogId++),
-    deleteLog: (log) => deleteInMemory(registry, log, async () => {}),
+    deleteLog: (log, assertWanted) => deleteInMemory(registry, log, async () => assertWanted?.()),
     disk: null,
     diskBudget: null,
     assertWriter: () => {},

@@ -1,10 +1,11 @@
 /**
  * Logs of an archive as logs of a running engine, under names of their own: with their offsets and times, and the
- * policy that the engine gives to logs that do not say. They are there whole, or not at all: what makes the restore
- * fail takes away what it made.
+ * policy that the engine gives to logs that do not say. Each is there whole, or not at all. What is in RAM only cannot
+ * be forked: such logs are there from the beginning, and what makes the restore fail takes away what it made.
  */
-import { StratalogError, isStratalogError } from '../base/errors.ts'
+import { throwIfAborted } from '../base/errors.ts'
 import { parseTime } from '../base/units.ts'
+import { assertExpected } from '../log/append-terms.ts'
 import type { LogView } from '../log/log-view.ts'
 import { type ReplayProgress, replay } from '../replay/replay.ts'
 import type { ReplaySink } from '../replay/sink.ts'
@@ -12,7 +13,8 @@ import { type PlannedLog, planRestore } from '../snapshot/plan-restore.ts'
 import type { RestoreResult } from '../snapshot/restore.ts'
 import { connectArchive } from './archive-store.ts'
 import type { Engine } from './engine.ts'
-import { engineSink } from './engine-sink.ts'
+import { type ReplayTarget, engineSink } from './engine-sink.ts'
+import { RestoringLogs, nameTaken, removeRestored } from './restoring-logs.ts'
 import type { RestoreArchiveOptions } from './restore-archive.ts'
 import { type Stratalog, engineOf } from './stratalog.ts'
 
@@ -26,7 +28,8 @@ export interface RestoreLogsOptions extends Omit<
 
 /**
  * @throws StratalogError `log_exists` before anything is read, `archive_not_found`, `snapshot_not_found`,
- * `log_not_found`, `argument_invalid`, `offset_gap` for damage where a log has a lower tier, `memory_full`, `aborted`.
+ * `log_not_found`, `argument_invalid`, `offset_gap` for damage where a log has a lower tier, `offset_unexpected` where
+ * somebody else has appended, `memory_full`, `aborted`.
  */
 export async function restoreLogs(
   db: Stratalog,
@@ -40,11 +43,11 @@ export async function restoreLogs(
   try {
     const at = options.at === undefined ? undefined : parseTime(options.at, 'at')
     const plan = await planRestore(archive, { snapshot, at, toOffsets, logs, rename, signal })
-    for (const { name } of plan.logs) assertFree(engine, name)
+    const names = plan.logs.map(({ name }) => name)
     const source = {
       views: () => plan.logs.map((log) => viewOf(log, archive.view(log.source, log.bounds))),
     }
-    const report = await wholeOrNone(engine, (sink) =>
+    const report = await wholeOrNone(engine, names, signal, (sink) =>
       replay(source, sink, { signal, onProgress }, { clock }),
     )
     return {
@@ -63,45 +66,52 @@ export async function restoreLogs(
   }
 }
 
-function assertFree({ registry }: Engine, name: string): void {
-  if (!registry.has(name)) return
-  throw new StratalogError(
-    'log_exists',
-    `There is a log '${name}'; give it another name by rename.`,
-    {
-      details: { log: name },
-    },
-  )
-}
-
 function viewOf({ name }: PlannedLog, view: LogView): LogView {
   return { ...view, definition: { ...view.definition, name } }
 }
 
-async function wholeOrNone<T>(engine: Engine, work: (sink: ReplaySink) => Promise<T>): Promise<T> {
-  const sink = engineSink(engine, 'offset')
-  const made: string[] = []
-  const begin: ReplaySink['begin'] = async (log) => {
-    const starts = await sink.begin(log)
-    made.push(log.definition.name)
-    return starts
-  }
+type Work<T> = (sink: ReplaySink) => Promise<T>
+
+async function wholeOrNone<T>(
+  engine: Engine,
+  names: readonly string[],
+  signal: AbortSignal | undefined,
+  work: Work<T>,
+): Promise<T> {
+  const { lowerTiers, policies } = engine
+  if (lowerTiers === null || policies.resolve({}).mode === 'memory')
+    return inPlainSight(engine, names, work)
+  const logs = RestoringLogs.take(engine, lowerTiers, names)
   try {
-    return await work({ ...sink, begin })
+    const result = await work(engineSink(engine, 'offset', (name) => logs.nameHere(name)))
+    throwIfAborted(signal)
+    await logs.publish()
+    return result
+  } finally {
+    await logs.end()
+  }
+}
+
+async function inPlainSight<T>(
+  engine: Engine,
+  names: readonly string[],
+  work: Work<T>,
+): Promise<T> {
+  for (const name of names) if (engine.registry.has(name)) throw nameTaken(name)
+  const sink = engineSink(engine, 'offset')
+  try {
+    return await work(sink)
   } catch (error) {
-    for (const name of made) await removed(engine, name)
+    for (const target of sink.targets()) await removeOwn(engine, target)
     throw error
   }
 }
 
-/** What cannot be taken away now is there still, and its error tells less than the one of the restore. */
-async function removed(engine: Engine, name: string): Promise<void> {
-  try {
-    await engine.deleteLog(engine.registry.get(name))
-  } catch (error) {
-    engine.ports.logger.error('A log of a restore that failed is still there.', {
-      log: name,
-      error: isStratalogError(error) ? error.code : String(error),
-    })
-  }
+/** What others have appended is theirs. */
+async function removeOwn(engine: Engine, { log, nextOffsets }: ReplayTarget): Promise<void> {
+  if (log.closed !== null) return
+  await removeRestored(engine, log, () => {
+    for (const partition of log.partitions)
+      assertExpected(log.definition, partition, nextOffsets[partition.partition])
+  })
 }

@@ -84,8 +84,11 @@ async function assemble(
     ...engine,
     snapshots: keepSnapshots(source, options, closers),
     commitLog: async (make) => make(nextLogId++),
-    deleteLog: (log) =>
-      deleteInMemory(registry, log, (leave) => commitDeletion(place, clock, log, leave)),
+    deleteLog: (log, assertWanted) =>
+      deleteInMemory(registry, log, async (leave) => {
+        assertWanted?.()
+        await commitDeletion(place, clock, log, leave)
+      }),
     close: () => closeAll(closers, logger),
   }
 }

@@ -6,6 +6,7 @@ import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import { LineParser } from '../engine/line-parser.ts'
 import { publishFigures } from '../engine/publish-figures.ts'
+import { removeUnfinishedRestores } from '../engine/restoring-logs.ts'
 import type { Stratalog } from '../engine/stratalog.ts'
 import { spawnParser } from '../engine/workers/spawn-parser.ts'
 import { engineRoutes } from './api/engine-routes.ts'
@@ -80,6 +81,7 @@ export async function startServer(
     )
   }
   await gate?.refresh()
+  await removeUnfinishedRestores(db)
   const lines = new LineParser(spawnParser)
   const jobs = new ServerJobs(db, options, { ...ports, logger })
   const server = new HttpServer({

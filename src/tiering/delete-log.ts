@@ -21,8 +21,15 @@ import type { DiskContext, TieringContext } from './context.ts'
 import { type Leave, commitEnd, diskCopies, endLog } from './end-log.ts'
 import { removeFiles } from './evict.ts'
 
+export interface Deletion {
+  /** Takes the log from those of the engine. */
+  readonly forget: Leave
+  /** Called while appends wait; where it throws, nothing is done. */
+  readonly assertWanted?: (() => void) | undefined
+}
+
 /**
- * To be called while nothing of the log moves. `forget` takes it from the logs of the engine.
+ * To be called while nothing of the log moves.
  * @param place a `snapshotLocation` beside the archive, which is told too.
  * @throws StratalogError `log_deleted`, `store_unavailable` before anything was done, or after it where
  * `details.isDeleted` says so; and what the disk throws.
@@ -31,7 +38,7 @@ export async function deleteLog(
   context: TieringContext,
   place: ArchiveWriter | null,
   log: LiveLog,
-  forget: Leave,
+  { forget, assertWanted }: Deletion,
 ): Promise<void> {
   const disk = present(context.disk, 'a log that is deleted here is of a directory')
   const archives = [context.archive, place].filter((archive) => archive !== null)
@@ -52,6 +59,7 @@ export async function deleteLog(
     })
   }
   await endLog(log, forget, async (leave) => {
+    assertWanted?.()
     await settleAppends(context, log)
     const end = { kind: 'log-deleted', logId: log.id, deletedAt: null } as const
     await commitEnd(disk, log, end, { leave, done })

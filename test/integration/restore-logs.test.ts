@@ -1,10 +1,14 @@
 /** Logs of an archive come into a running engine whole, or leave nothing there. */
+import { cpSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { restoreLogs } from '../../src/engine/restore-logs.ts'
-import { Stratalog } from '../../src/index.ts'
+import { removeUnfinishedRestores } from '../../src/engine/restoring-logs.ts'
+import { type StorageOptions, Stratalog, verifyFiles } from '../../src/index.ts'
 import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+const HIDDEN = /^stratalog\.restoring\.[0-9a-f]+$/
 
 let root: string
 let archive: string
@@ -23,8 +27,8 @@ beforeEach(async () => {
   }
 })
 
-async function openTarget(): Promise<Stratalog> {
-  const db = await Stratalog.open({ dataDir: `${root}/target` })
+async function openTarget(defaults: StorageOptions = {}): Promise<Stratalog> {
+  const db = await Stratalog.open({ dataDir: `${root}/target`, defaults })
   onTestFinished(() => db.close())
   return db
 }
@@ -94,3 +98,65 @@ test('when it is aborted on the way nothing of it stays', async () => {
   await expectError(restoring, 'aborted')
   expect(names(db)).toEqual([])
 })
+
+test('until it is whole nobody finds it, and a kill leaves no log of its name', async () => {
+  const db = await openTarget()
+  const meanwhile: Promise<unknown>[] = []
+  await restoreLogs(db, {
+    archive,
+    logs: ['a', 'b'],
+    onProgress: () => {
+      if (meanwhile.length > 0) return
+      expect(() => db.log('b')).toThrow("no log 'b'")
+      meanwhile.push(expectError(db.createLog('b'), 'log_exists'))
+      cpSync(`${root}/target`, `${root}/killed`, { recursive: true })
+    },
+  })
+  expect(meanwhile).toHaveLength(1)
+  await Promise.all(meanwhile)
+  expect(names(db)).toEqual(['a', 'b'])
+  await using killed = await Stratalog.open({ dataDir: `${root}/killed` })
+  expect(names(killed)).toEqual([expect.stringMatching(HIDDEN), expect.stringMatching(HIDDEN)])
+  await removeUnfinishedRestores(killed)
+  expect(names(killed)).toEqual([])
+  expect(await restoreLogs(killed, { archive, logs: ['b'] })).toMatchObject({ records: 2 })
+})
+
+test('what was restored goes on as any log does, in the archive of the engine too', async () => {
+  const dataDir = `${root}/target`
+  const own = `file://${root}/own`
+  {
+    await using db = await Stratalog.open({ dataDir, archive: own })
+    await restoreLogs(db, { archive, logs: ['a', 'b'] })
+    await db.log('b').append({ n: 3 })
+    await db.tier.now({ to: 'object' })
+  }
+  await using db = await Stratalog.open({ dataDir, archive: own })
+  expect(names(db)).toEqual(['a', 'b'])
+  expect(await db.log('b').read().toArray()).toMatchObject([{ n: 1 }, { n: 2 }, { n: 3 }])
+  expect(await verifyFiles({ dataDir, archive: own })).toMatchObject({ verdict: 'PASS' })
+  await using copy = await Stratalog.memoryOnly()
+  expect(await restoreLogs(copy, { archive: own, logs: ['b'] })).toMatchObject({
+    records: 3,
+    verified: true,
+  })
+})
+
+test.each(['memory', 'disk'])(
+  'who appends to a log in RAM (%s) ends its restore, and keeps the record',
+  async (place) => {
+    await using db =
+      place === 'disk' ? await openTarget({ mode: 'memory' }) : await Stratalog.memoryOnly()
+    const appended: Promise<unknown>[] = []
+    const restoring = restoreLogs(db, {
+      archive,
+      logs: ['b'],
+      onProgress: () => {
+        if (appended.length === 0) appended.push(db.log('b').append({ n: 7 }))
+      },
+    })
+    await expectError(restoring, 'offset_unexpected')
+    await Promise.all(appended)
+    expect(await db.log('b').read().toArray()).toMatchObject([{ n: 1 }, { n: 7 }])
+  },
+)

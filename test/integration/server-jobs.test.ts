@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { Stratalog } from '../../src/index.ts'
 import { JOBS_QUEUED_MAX, JOBS_RUNNING_MAX } from '../../src/server/limits.ts'
 import { CliPlace } from '../support/cli-place.ts'
 import { runJson } from '../support/cli.ts'
@@ -155,6 +156,20 @@ describe('a restore into the server', () => {
     expect((await ended({ kind: 'restore', logs: ['lost'] })).problem?.code).toBe('log_not_found')
     await result({ kind: 'restore', snapshot: 'held', logs: ['lost'] })
     expect(await rows('SELECT a FROM lost')).toEqual([[7]])
+  })
+
+  test('that was killed on the way leaves nothing once the server starts again', async () => {
+    const dataDir = join(place.root, 'killed')
+    {
+      await using db = await Stratalog.open({ dataDir })
+      for (const name of ['kept', 'stratalog.restoring.0f']) await db.createLog(name)
+    }
+    const other = await TestServer.start(['--data-dir', dataDir])
+    onTestFinished(async () => void (await other.stop()))
+    const { logs } = await other.json<{ logs: readonly { name: string }[] }>('/v1/logs')
+    expect(logs.map(({ name }) => name).filter((name) => !name.endsWith('.readiness'))).toEqual([
+      'kept',
+    ])
   })
 })
 

@@ -3,6 +3,7 @@
  * last ones that are over are kept until there are too many or their results take too much. All of it is in RAM: a job
  * ends with its process.
  */
+import { present } from '../../base/assert.ts'
 import type { Clock, Timer } from '../../base/clock.ts'
 import { StratalogError, toStratalogError } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
@@ -73,6 +74,8 @@ export class JobList {
   readonly #ports: JobPorts
   /** In the order of their beginning. Names of an earlier process are not given again. */
   readonly #jobs = new Map<string, Job>()
+  /** Those that are over, in the order of their end. */
+  readonly #over: Job[] = []
   readonly #idPrefix: string
   #count = 0
   #isStopping = false
@@ -202,10 +205,10 @@ export class JobList {
     }
     try {
       job.result = JSON.stringify(await job.work({ signal, onProgress }))
-      this.#over(job, 'done', null)
+      this.#finish(job, 'done', null)
     } catch (error) {
-      if (signal.aborted) this.#over(job, 'cancelled', signal.reason)
-      else this.#over(job, 'failed', error)
+      if (signal.aborted) this.#finish(job, 'cancelled', signal.reason)
+      else this.#finish(job, 'failed', error)
     }
   }
 
@@ -213,10 +216,10 @@ export class JobList {
     if (job.endedAt !== null) return
     const error = new StratalogError('aborted', reason)
     job.controller.abort(error)
-    if (job.state === 'queued') this.#over(job, 'cancelled', error)
+    if (job.state === 'queued') this.#finish(job, 'cancelled', error)
   }
 
-  #over(job: Job, state: JobState, error: unknown): void {
+  #finish(job: Job, state: JobState, error: unknown): void {
     const { clock, logger, metrics } = this.#ports
     const { id, terms } = job
     job.state = state
@@ -226,22 +229,20 @@ export class JobList {
     const fields = { requestId: id, kind: terms.kind, state }
     if (error === null) logger.info('a job is done', fields)
     else logger.warn('a job was not done', { ...fields, error: toStratalogError(error).message })
+    this.#over.push(job)
     this.#forget()
     job.ended.resolve()
     this.#next()
   }
 
-  /** The oldest go first. */
+  /** What ended first goes first: whoever waited for the end of a job still finds it. */
   #forget(): void {
-    const over = [...this.#jobs.values()].filter(({ endedAt }) => endedAt !== null)
-    let bytes = over.reduce((sum, { result }) => sum + (result?.length ?? 0), 0)
-    let count = over.length
-    for (const { id, result } of over) {
-      const isTooMuch = count > JOBS_KEPT_MAX || (bytes > JOB_RESULTS_BYTES_MAX && count > 1)
-      if (!isTooMuch) return
-      this.#jobs.delete(id)
-      bytes -= result?.length ?? 0
-      count--
+    let bytes = this.#over.reduce((sum, { result }) => sum + (result?.length ?? 0), 0)
+    while (this.#over.length > JOBS_KEPT_MAX || bytes > JOB_RESULTS_BYTES_MAX) {
+      if (this.#over.length === 1) return
+      const job = present(this.#over.shift(), 'a job that is over')
+      this.#jobs.delete(job.id)
+      bytes -= job.result?.length ?? 0
     }
   }
 }

@@ -8,7 +8,7 @@ import type { DrillReport } from '../../../src/replay/drill-report.ts'
 import { DrillRecord } from '../../../src/server/jobs/drill-record.ts'
 import { DrillSchedule } from '../../../src/server/jobs/drill-schedule.ts'
 import { JobList } from '../../../src/server/jobs/job-list.ts'
-import { JOBS_QUEUED_MAX, JOBS_RUNNING_MAX } from '../../../src/server/limits.ts'
+import { JOBS_KEPT_MAX, JOBS_QUEUED_MAX, JOBS_RUNNING_MAX } from '../../../src/server/limits.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
@@ -67,6 +67,21 @@ describe('a schedule of drills', () => {
     expect(bench.begun).toBe(1)
     await bench.pass(1)
     expect(bench.begun).toBe(2)
+  })
+
+  test('hears the verdict of a long one, however many younger jobs were over before it', async () => {
+    const bench = new Bench(DAY)
+    const running = Promise.withResolvers<object>()
+    bench.outcome = () => running.promise
+    await bench.pass(10 * MINUTE)
+    for (let younger = 0; younger < JOBS_KEPT_MAX; younger++) {
+      bench.jobs.start({ kind: 'replay', request: {} }, async () => ({}))
+      await bench.pass(0)
+    }
+    running.resolve({})
+    await bench.pass(0)
+    expect(bench.schedule.nextTime).toBe('2023-11-15T22:23:20.000Z')
+    expect(bench.logger.entries.filter(({ level }) => level === 'warn')).toEqual([])
   })
 
   test('tries again soon where there was no verdict', async () => {
