@@ -32,7 +32,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'ack-before-sync',
     harm: 'An append is acknowledged before its bytes are durable.',
     file: 'log/wal-writer.ts',
-    find: '    this.#file.dataSync()\n    this.#assertHolder()\n    this.#durableLsn = written',
+    find: '    this.#sync()\n    this.#assertHolder()\n    this.#durableLsn = written',
     replace: '    this.#assertHolder()\n    this.#durableLsn = written',
     killedBy: { harness: 'simulate', seed: 1 },
   },
@@ -56,9 +56,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'sync-tried-again',
     harm: 'After a failed sync the next one succeeds, and the lost bytes are acknowledged.',
     file: 'log/wal-writer.ts',
-    find: '    this.#file.dataSync()\n    this.#assertHolder()\n    this.#durableLsn = written',
-    replace:
-      '    try { this.#file.dataSync() } catch { this.#file.dataSync() }\n    this.#durableLsn = written',
+    find: '    this.#sync()\n    this.#assertHolder()\n    this.#durableLsn = written',
+    replace: '    try { this.#sync() } catch { this.#sync() }\n    this.#durableLsn = written',
     killedBy: { harness: 'test', file: WAL },
   },
   {
@@ -92,7 +91,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  const state = await disk.manifest.commit((current) => checkpointEdits(context, current))',
     replace:
       '  wal.release(wal.durableLsn)\n  const state = await disk.manifest.commit((current) => checkpointEdits(context, current))',
-    killedBy: { harness: 'simulate', seed: 6 },
+    killedBy: { harness: 'simulate', seed: 2 },
   },
   {
     name: 'segment-without-sync',
