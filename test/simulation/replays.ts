@@ -108,15 +108,15 @@ async function compare(
   const hasher = new LogHasher(schema)
   for (let partition = 0; partition < partitions; partition++) {
     const rows = await opened.read({ partition, onGap: 'skip' }).toArray()
-    const found = new Set<Submission>()
+    const found = new Map<Submission, number>()
     for (const row of rows) {
       const submission = ownerOf(log, partition, row)
       const offset = Number(row['_offset'])
       if (offset >= to || (submission.time ?? -Infinity) >= until)
         throw new Violation('I10', `${name}/${partition}: ${textOf(row)} is behind the end`)
-      found.add(submission)
+      found.set(submission, offset - Number(row['index']))
     }
-    for (const batch of modelBatches(found, partition, to)) hasher.add(partition, batch)
+    for (const batch of modelBatches(found, to, partition)) hasher.add(partition, batch)
     const archived = Math.min(to, before.get(name)?.[partition] ?? 0)
     const lost = model
       .requiredIn(log, partition)
@@ -140,24 +140,25 @@ function ownerOf(log: LogModel, partition: number, row: Values): Submission {
   const submission = log.byId.get(Number(row['id']))
   const index = Number(row['index'])
   const offset = Number(row['_offset']) - index
-  const isThere =
-    submission?.place?.partition === partition &&
-    submission.place.offset === offset &&
-    submission.fate !== 'refused'
+  const isThere = submission !== undefined && mayLieAt(submission, partition, offset)
   const difference = isThere ? differenceOf(row, submission, index) : 'it is not there'
   if (submission !== undefined && difference === null) return submission
   throw new Violation('I10', `${log.spec.name}/${partition}: ${textOf(row)}: ${difference}`)
 }
 
-/** What the records are by the model, in offset order. */
+/** The archive may have one whose answer said that it was not known, before any reader of the engine saw it. */
+function mayLieAt({ place, fate, wanted }: Submission, partition: number, offset: number): boolean {
+  if (place === null) return fate === 'unknown' && (wanted === null || wanted === partition)
+  return place.partition === partition && place.offset === offset && fate !== 'refused'
+}
+
+/** What the records are by the model, in offset order, each append where it was found. */
 function* modelBatches(
-  submissions: ReadonlySet<Submission>,
-  partition: number,
+  found: ReadonlyMap<Submission, number>,
   to: number,
+  partition: number,
 ): Generator<RecordBatch> {
-  const placed = [...submissions].flatMap((submission) =>
-    submission.place === null ? [] : [{ submission, baseOffset: submission.place.offset }],
-  )
+  const placed = [...found].map(([submission, baseOffset]) => ({ submission, baseOffset }))
   for (const { submission, baseOffset } of placed.toSorted((a, b) => a.baseOffset - b.baseOffset)) {
     const { fields, columns, length } = columnsOf(submission)
     const batch = { baseOffset, length, columns, appendTimeMin: 0, appendTimeMax: 0 }
