@@ -14,7 +14,7 @@
 import { StratalogError, isStratalogError, toStratalogError } from '../base/errors.ts'
 import type { AppendResult } from '../log/live-log.ts'
 import type { AppendBody } from './append-body.ts'
-import type { RequestFate, Transport } from './transport.ts'
+import type { ClientRequest, RequestFate, Transport } from './transport.ts'
 
 export interface LaneTerms {
   /** Parameters of the request. */
@@ -156,39 +156,32 @@ export class AppendLane {
   }
 
   #request(
-    { bytes, contentType }: AppendBody,
-    { parameters }: LaneTerms,
+    body: AppendBody,
+    terms: LaneTerms,
     signal: AbortSignal,
     fate: RequestFate,
   ): Promise<AppendResult> {
-    return this.#transport.json<AppendResult>(this.#path, {
-      method: 'POST',
-      parameters,
-      body: bytes,
-      contentType,
-      headers: producerHeaders(this.#producerId, this.#epoch, this.#sequence),
-      isRepeatable: true,
-      signal,
-      fate,
-    })
+    const headers = producerHeaders(this.#producerId, this.#epoch, this.#sequence)
+    return this.#post(body, terms, { headers, isRepeatable: true, signal, fate })
   }
 
   /** Where a partition has as many producers as it remembers: without one, and so never twice. */
   #sendOnce(
-    { bytes, contentType }: AppendBody,
-    { parameters }: LaneTerms,
+    body: AppendBody,
+    terms: LaneTerms,
     signal: AbortSignal,
     fate: RequestFate,
   ): Promise<AppendResult> {
-    return this.#transport.json<AppendResult>(this.#path, {
-      method: 'POST',
-      parameters,
-      body: bytes,
-      contentType,
-      isRepeatable: false,
-      signal,
-      fate,
-    })
+    return this.#post(body, terms, { isRepeatable: false, signal, fate })
+  }
+
+  #post(
+    { bytes, contentType }: AppendBody,
+    { parameters }: LaneTerms,
+    how: Pick<ClientRequest, 'headers' | 'isRepeatable' | 'signal' | 'fate'>,
+  ): Promise<AppendResult> {
+    const what = { method: 'POST', parameters, body: bytes, contentType } as const
+    return this.#transport.json<AppendResult>(this.#path, { ...what, ...how })
   }
 }
 
