@@ -159,7 +159,15 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(argv: readonly string[]): Promise<number> {
-  const { values, positionals } = readArguments(argv)
+  let read: ReturnType<typeof readArguments>
+  try {
+    read = readArguments(argv)
+  } catch (error) {
+    // An option that there is not, or one without its value.
+    process.stderr.write(`${(error as Error).message}\n${usage()}`)
+    return EXIT_INVALID
+  }
+  const { values, positionals } = read
   const [name = ''] = positionals
   const names = name === 'all' ? Object.keys(HARNESSES).filter(isInAll) : [name]
   if (positionals.length !== 1 || names.some((each) => HARNESSES[each] === undefined)) {
