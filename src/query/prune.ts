@@ -61,6 +61,7 @@ export function columnRange(
     case 'field':
       break
     case 'key':
+    case 'code':
     case 'latest':
       return null
   }

@@ -75,7 +75,14 @@ export class QueryHost {
       this.#channel.post({ kind: 'failed', query: id, error: toWorkerError(error) })
       return
     }
-    const session = new QuerySession(id, this.#database, this.#scanTables, sql, parameters)
+    const session = new QuerySession(
+      id,
+      this.#database,
+      this.#scanTables,
+      this.#stores,
+      sql,
+      parameters,
+    )
     const step = Promise.resolve()
     this.#queries.set(id, { session, step, unconsumedBytes: 0, wake: () => {}, isEnded: false })
     this.#step(id, async () => {

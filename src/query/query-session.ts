@@ -15,6 +15,7 @@ import { assert, present } from '../base/assert.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { ColumnType } from '../format/schema.ts'
 import { bindParameters } from './bind-parameters.ts'
+import { codedQuery } from './coded-query.ts'
 import type { Database } from './database.ts'
 import { toColumnType } from './duckdb-types.ts'
 import type {
@@ -27,7 +28,7 @@ import type {
 import { hasFailed } from './result-failure.ts'
 import { type ScanBounds, boundsFromPlan, nonceFor, scanColumnName } from './scan-bounds.ts'
 import { type Statement, prepareReadOnly, readStatement } from './statement.ts'
-import { SCAN_FUNCTION, ScanReport, type ScanTables } from './table-scan.ts'
+import { SCAN_FUNCTION, ScanReport, type ScanStores, type ScanTables } from './table-scan.ts'
 import { readVector } from './vector-reader.ts'
 
 export interface ResultHeader {
@@ -40,6 +41,7 @@ export class QuerySession {
   readonly #id: number
   readonly #database: Promise<Database>
   readonly #scanTables: ScanTables
+  readonly #stores: ScanStores
   readonly #sql: string
   readonly #parameters: QueryParameters
   #statement: Statement | null = null
@@ -56,12 +58,14 @@ export class QuerySession {
     id: number,
     database: Promise<Database>,
     scanTables: ScanTables,
+    stores: ScanStores,
     sql: string,
     parameters: QueryParameters,
   ) {
     this.#id = id
     this.#database = database
     this.#scanTables = scanTables
+    this.#stores = stores
     this.#sql = sql
     this.#parameters = parameters
   }
@@ -85,10 +89,13 @@ export class QuerySession {
     const connection = present(this.#connection, 'a bound query')
     const { isExplain } = present(this.#statement, 'a bound statement')
     this.#sources = sources
+    const coded = await this.#coded(connection)
     // Readable names for those who read the plan; nothing is derived from it any more.
-    await this.#createViews(isExplain ? null : nonceFor(this.#sql), sources)
-    const allowed = isExplain ? StatementType.EXPLAIN : StatementType.SELECT
-    this.#prepared = await prepareReadOnly(connection, this.#sql, [allowed])
+    await this.#createViews(isExplain ? null : nonceFor(this.#sql), this.#sources)
+    this.#prepared =
+      coded === null
+        ? await this.#prepare(connection, this.#sql)
+        : await this.#prepare(connection, coded).catch(() => this.#prepare(connection, this.#sql))
     bindParameters(this.#prepared, this.#parameters)
     this.#throwIfCancelled()
     const result = await this.#prepared.stream()
@@ -189,6 +196,27 @@ export class QuerySession {
           : `CREATE OR REPLACE TEMP MACRO ${quoted(name)}() AS TABLE ${select}`,
       )
     }
+  }
+
+  #prepare(connection: DuckDBConnection, sql: string): Promise<DuckDBPreparedStatement> {
+    const { isExplain } = present(this.#statement, 'a bound statement')
+    return prepareReadOnly(connection, sql, [
+      isExplain ? StatementType.EXPLAIN : StatementType.SELECT,
+    ])
+  }
+
+  /** The statement in a form that groups by codes, whose tables are added to the query's; null where there is none. */
+  async #coded(connection: DuckDBConnection): Promise<string | null> {
+    const { query, isExecuted } = present(this.#statement, 'a bound statement')
+    if (!isExecuted) return null
+    const [tables, sources] = [this.#tables, this.#sources]
+    const nonce = nonceFor(this.#sql)
+    const coded = await codedQuery(connection, { sql: query, nonce, tables, sources }, this.#stores)
+    if (coded === null) return null
+    this.#tables = [...tables, ...coded.tables.map(({ table }) => table)]
+    this.#sources = [...sources, ...coded.tables.map(({ of }) => sources[of] ?? [])]
+    this.#bounds = [...this.#bounds, ...coded.tables.map(({ of }) => this.#bounds[of] ?? null)]
+    return this.#sql.slice(0, this.#sql.length - query.length) + coded.sql
   }
 
   async #readBounds(

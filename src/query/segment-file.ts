@@ -2,6 +2,7 @@
 import { present } from '../base/assert.ts'
 import { type Range, rangeLength } from '../base/range.ts'
 import { StratalogError } from '../base/errors.ts'
+import type { ColumnData } from '../format/column.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import {
   SEGMENT_TAIL_BYTES,
@@ -50,6 +51,11 @@ export class SegmentFile {
   readBlock(index: number, columns: readonly number[]): RecordBatch {
     const bytesOf = ({ start, end }: Range): Uint8Array => this.#read(start, end)
     return decodeBlock(this.facts, index, bytesOf, this.#dictionariesOf(columns), columns)
+  }
+
+  /** The dictionary of a column, by position in `facts.schema`; null where it has none. */
+  dictionary(column: number): ColumnData | null {
+    return this.#dictionariesOf([column]).get(column) ?? null
   }
 
   /** Stored bytes that `readBlock` reads. */

@@ -12,6 +12,7 @@ import {
   timestampUnit,
 } from '../format/schema.ts'
 import { userFields } from '../format/schema-evolution.ts'
+import type { TextCodes } from './text-codes.ts'
 
 /** Where a table's column comes from. `time` is the field in µs; `key` is the key column as text. */
 export type ColumnOrigin =
@@ -21,6 +22,8 @@ export type ColumnOrigin =
   | { readonly kind: 'offset' }
   | { readonly kind: 'partition' }
   | { readonly kind: 'tier' }
+  /** The field as codes; only in a query worker. */
+  | { readonly kind: 'code'; readonly field: Field; readonly codes: TextCodes }
   /** Whether the record is the newest of its key: what the table is filtered by, and nobody sees. */
   | { readonly kind: 'latest' }
 
@@ -118,6 +121,7 @@ export function sqlColumnType(origin: ColumnOrigin): ColumnType {
       return 'int64'
     case 'partition':
       return 'int32'
+    case 'code':
     case 'key':
     case 'tier':
       return 'utf8'

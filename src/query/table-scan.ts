@@ -9,6 +9,8 @@ import {
   type DuckDBConnection,
   type DuckDBDataChunk,
   DuckDBTableFunction,
+  type DuckDBType,
+  ENUM,
   VARCHAR,
 } from '@duckdb/node-api'
 import duckdb from '@duckdb/node-bindings'
@@ -27,6 +29,7 @@ import { TextReferences } from './text-references.ts'
 import { VECTOR_ROWS, type VectorWriter } from './vector-rows.ts'
 import {
   bitsWriter,
+  codeWriter,
   columnWriter,
   constantInt32Writer,
   constantTextWriter,
@@ -119,10 +122,7 @@ export class ScanTables {
           return
         }
         for (const [index, column] of table.columns.entries()) {
-          info.addResultColumn(
-            present(table.columnNames[index], 'a name'),
-            toDuckDBType(sqlColumnType(column.origin)),
-          )
+          info.addResultColumn(present(table.columnNames[index], 'a name'), duckdbTypeOf(column))
         }
         info.setCardinality(table.recordCount, true)
         info.setBindData({ id })
@@ -250,10 +250,15 @@ class Scan {
     const data = origin.field === null ? null : block.columns[this.#fields.indexOf(origin.field)]
     if (data === null || data === undefined) return nullWriter
     if (origin.kind === 'time') return microsWriter(data, this.#references)
+    if (origin.kind === 'code') return codeWriter(data, origin.codes)
     return origin.kind === 'key'
       ? textWriter(data, this.#references)
       : columnWriter(data, this.#references)
   }
+}
+
+function duckdbTypeOf({ origin }: TableColumn): DuckDBType {
+  return origin.kind === 'code' ? ENUM(origin.codes.texts) : toDuckDBType(sqlColumnType(origin))
 }
 
 /** The first row from `row` on that is the newest of its key; the block's end where there is none. */

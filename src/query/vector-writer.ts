@@ -3,9 +3,11 @@
  * a short loop where they do not.
  */
 import duckdb from '@duckdb/node-bindings'
+import { present } from '../base/assert.ts'
 import {
   type ColumnData,
   bitmapBytes,
+  codesOf,
   int32View,
   isValidAt,
   sliceBitmap,
@@ -14,6 +16,7 @@ import { columnReader } from '../format/column-values.ts'
 import { columnLayout, decimalParameters, timestampUnit } from '../format/schema.ts'
 import { vectorByteWidth } from './duckdb-types.ts'
 import { listWriter, structWriter } from './nested-vector-writer.ts'
+import type { TextCodes } from './text-codes.ts'
 import type { TextReferences } from './text-references.ts'
 import { type PieceWriter, VECTOR_ROWS, type VectorWriter, inPieces } from './vector-rows.ts'
 
@@ -100,6 +103,20 @@ function decimalWriter(values: Uint8Array, width: number): PieceWriter {
     }
     duckdb.copy_data_to_vector(vector, at * width, scratch.buffer, 0, count * width)
   }
+}
+
+/** A text column as one-byte codes of an ENUM. It has a dictionary, whose texts were added. */
+export function codeWriter(column: ColumnData, codes: TextCodes): VectorWriter {
+  const own = codesOf(column)
+  const translation = codes.translation(present(column.dictionary, 'a dictionary'))
+  // What lies under a null may be no code at all.
+  const isSame = column.validity === null && translation.every((code, index) => code === index)
+  return withValidity(column, (vector, start, count) => {
+    if (own instanceof Uint8Array && isSame) scratch.set(own.subarray(start, start + count))
+    else
+      for (let row = 0; row < count; row++) scratch[row] = translation[own[start + row] ?? 0] ?? 0
+    duckdb.copy_data_to_vector(vector, 0, scratch.buffer, 0, count)
+  })
 }
 
 /** A timestamp column in µs, whatever its unit. */

@@ -22,7 +22,7 @@ import {
   placeOf,
   replaceNodes,
   textAt,
-} from './sql-tree.ts'
+} from '../sql-tree.ts'
 import type { WindowSpec } from './window-spec.ts'
 
 /** Runs a statement that names no log. */

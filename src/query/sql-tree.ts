@@ -76,7 +76,12 @@ export function isSameExpression(a: TreeNode, b: TreeNode): boolean {
 }
 
 function expressionText(node: TreeNode): string {
-  return JSON.stringify({ ...node, alias: '' }, (key, value: unknown) =>
+  return treeText({ ...node, alias: '' })
+}
+
+/** A tree as JSON without the places where its nodes are written: equal for trees that say the same. */
+export function treeText(tree: TreeNode): string {
+  return JSON.stringify(tree, (key, value: unknown) =>
     key === 'query_location' ? undefined : value,
   )
 }

@@ -5,7 +5,7 @@ import {
   parseTree,
   placeAt,
   replaceNodes,
-} from '../../../../src/query/stream/sql-tree.ts'
+} from '../../../src/query/sql-tree.ts'
 
 test('a tree that was read and written again has every digit of its numbers', () => {
   const json =
