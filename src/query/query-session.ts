@@ -175,6 +175,7 @@ export class QuerySession {
       )
       const id = this.#tableId(number)
       this.#scanTables.set(id, {
+        query: this.#id,
         columns,
         columnNames,
         recordCount,

@@ -14,6 +14,7 @@ import type { RecordBatch } from '../format/record-batch.ts'
 import { OffsetSet } from '../log/offset-set.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import type { BatchSource, RemoteBatchSource, ScanSource, SegmentFileSource } from './protocol.ts'
+import type { ColumnCache } from './column-cache.ts'
 import { isNeeded, timeRange } from './prune.ts'
 import type { RemoteColumns } from './remote-columns.ts'
 import type { ScanBounds } from './scan-bounds.ts'
@@ -42,6 +43,8 @@ export interface BlockRequest {
   readonly files: SyncFileSystem
   /** Null where no source is remote. */
   readonly remote: RemoteColumns | null
+  readonly kept: ColumnCache
+  readonly query: number
   readonly sources: readonly ScanSource[]
   readonly fields: readonly Field[]
   readonly columns: readonly TableColumn[]
@@ -128,7 +131,7 @@ function* fileBlocks(
       if (start >= end || !isBlockNeeded(facts, file.facts.timeColumn, request)) continue
       const { baseOffset } = facts
       if (live?.count(baseOffset + start, baseOffset + end) === 0) continue
-      const batch = file.readBlock(index, wanted)
+      const block = keptBlock(file, index, wanted, source, request)
       yield {
         id: `${source.id}/${index}`,
         tier: source.tier,
@@ -137,12 +140,43 @@ function* fileBlocks(
         start,
         end,
         bytes: file.blockBytes(index, wanted),
-        columns: request.fields.map((field) => conformed(batch.schema, batch.columns, field)),
+        columns: request.fields.map((field) => conformed(block.schema, block.columns, field)),
         live: live?.bitmap(baseOffset, baseOffset + facts.length) ?? null,
       }
     }
   } finally {
     file.close()
+  }
+}
+
+/** A block with the wanted columns only: those that are kept, and the others decoded. */
+function keptBlock(
+  file: SegmentFile,
+  index: number,
+  wanted: readonly number[],
+  { path, position, length }: SegmentFileSource,
+  { kept, query }: BlockRequest,
+): Pick<RecordBatch, 'schema' | 'columns'> {
+  const { schema } = file.facts
+  const nameOf = (column: number): string => `${path}/${position}/${length}/${index}/${column}`
+  const found = new Map<number, ColumnData>()
+  for (const column of wanted) {
+    const known = kept.take(nameOf(column), query)
+    if (known !== null) found.set(column, known)
+  }
+  const missing = wanted.filter((column) => !found.has(column))
+  const decoded = missing.length === 0 ? [] : file.readBlock(index, missing).columns
+  for (const [place, column] of missing.entries()) {
+    const data = present(decoded[place], 'a decoded column')
+    found.set(column, data)
+    kept.keep(nameOf(column), data, query)
+  }
+  return {
+    schema: {
+      ...schema,
+      fields: wanted.map((column) => present(schema.fields[column], 'a field')),
+    },
+    columns: wanted.map((column) => present(found.get(column), 'a column')),
   }
 }
 

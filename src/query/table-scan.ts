@@ -18,6 +18,7 @@ import { present } from '../base/assert.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { Field } from '../format/schema.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
+import type { ColumnCache } from './column-cache.ts'
 import { toDuckDBType } from './duckdb-types.ts'
 import type { ScanSource, TierReads } from './protocol.ts'
 import type { RemoteColumns } from './remote-columns.ts'
@@ -45,10 +46,14 @@ export const SCAN_FUNCTION = 'stratalog_scan'
 export interface ScanStores {
   readonly files: SyncFileSystem
   readonly remote: RemoteColumns | null
+  /** Columns of segments that stay for later queries. */
+  readonly kept: ColumnCache
 }
 
 /** A table while its statement is planned and runs. */
 export interface ScanTable {
+  /** Of all tables of the query. */
+  readonly query: number
   readonly columns: readonly TableColumn[]
   /** By column: the names that DuckDB's plan shows. */
   readonly columnNames: readonly string[]
@@ -181,8 +186,8 @@ class Scan {
     this.#projected = columnIndexes.map((index) => table.columns[index])
     this.#fields = distinctFields(this.#projected)
     this.#references = new TextReferences(arenas)
-    const { sources, columns, bounds } = table
-    this.#blocks = scanBlocks({ ...stores, sources, fields: this.#fields, columns, bounds })
+    const { query, sources, columns, bounds } = table
+    this.#blocks = scanBlocks({ ...stores, query, sources, fields: this.#fields, columns, bounds })
   }
 
   /** Fills DuckDB's next chunk; an empty one says that there is no more. */

@@ -2,8 +2,8 @@
 import type { DatabaseOptions } from '../../query/protocol.ts'
 
 export interface ProcessMemory {
-  /** Columns of batches in RAM that stay for later queries. */
-  readonly hotBytesMax: number
+  /** Columns of batches in RAM and of segments that stay for later queries. */
+  readonly keptBytesMax: number
   /** It ends itself above. */
   readonly usedBytesMax: number
   /** The system gives it no more: above that by what is reserved and not used, such as the stacks of threads. */
@@ -12,15 +12,16 @@ export interface ProcessMemory {
 
 export const MEMORY_VARIABLE = 'STRATALOG_QUERY_MEMORY'
 
-const HOT_BYTES_MAX = 256 * 1024 ** 2
+/** In a process, and in a thread of the engine's own. */
+export const KEPT_BYTES_MAX: number = 256 * 1024 ** 2
 /** What DuckDB does not count, and Node. */
 const BESIDE_DUCKDB_BYTES = 512 * 1024 ** 2
 const RESERVED_BYTES = 512 * 1024 ** 2
 
 export function processMemory({ memoryBytesMax }: DatabaseOptions): ProcessMemory {
-  const usedBytesMax = memoryBytesMax + HOT_BYTES_MAX + BESIDE_DUCKDB_BYTES
+  const usedBytesMax = memoryBytesMax + KEPT_BYTES_MAX + BESIDE_DUCKDB_BYTES
   return {
-    hotBytesMax: HOT_BYTES_MAX,
+    keptBytesMax: KEPT_BYTES_MAX,
     usedBytesMax,
     dataBytesMax: usedBytesMax + RESERVED_BYTES,
   }

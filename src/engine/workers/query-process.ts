@@ -5,6 +5,7 @@
 import process from 'node:process'
 import { systemClock } from '../../base/clock.ts'
 import type { FromChild } from '../../query/child/child-protocol.ts'
+import { ColumnCache } from '../../query/column-cache.ts'
 import { HotColumns } from '../../query/child/hot-columns.ts'
 import { joinPieces, packColumns } from '../../query/child/packed-columns.ts'
 import type { FromWorker, ToWorker, WorkerError } from '../../query/protocol.ts'
@@ -20,6 +21,7 @@ const COLUMN_PIPE = 4
 
 const memory = JSON.parse(environmentVariables()[MEMORY_VARIABLE] ?? '') as ProcessMemory
 const columns = new NodeSyncPipe(COLUMN_PIPE)
+const kept = new ColumnCache(memory.keptBytesMax)
 
 /** DuckDB's threads may be at work, so nothing is tidied up. */
 function die(): void {
@@ -65,5 +67,5 @@ new QueryHost(
     post: (message) => send(packed(message)),
     onMessage: (receive) => process.on('message', (message) => receive(message as ToWorker)),
   },
-  { files: new NodeSyncFileSystem(), remote: new HotColumns(columns, memory.hotBytesMax) },
+  { files: new NodeSyncFileSystem(), remote: new HotColumns(columns, kept), kept },
 )

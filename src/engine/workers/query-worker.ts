@@ -2,9 +2,11 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { present } from '../../base/assert.ts'
 import { systemClock } from '../../base/clock.ts'
+import { ColumnCache } from '../../query/column-cache.ts'
 import type { ToWorker } from '../../query/protocol.ts'
 import { QueryHost } from '../../query/query-host.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
+import { KEPT_BYTES_MAX } from './process-memory.ts'
 
 const port = present(parentPort, 'the port to the thread that started this worker')
 /** Tells the thread that started this worker, even while that one is blocked, that DuckDB is at rest for good. */
@@ -20,7 +22,7 @@ const host = new QueryHost(
     },
     onMessage: (receive) => port.on('message', (message: ToWorker) => receive(message)),
   },
-  { files: new NodeSyncFileSystem(), remote: null },
+  { files: new NodeSyncFileSystem(), remote: null, kept: new ColumnCache(KEPT_BYTES_MAX) },
 )
 
 const INTERRUPT_INTERVAL_MS = 50

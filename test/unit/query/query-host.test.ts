@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import type { FromWorker, ToWorker } from '../../../src/query/protocol.ts'
+import { ColumnCache } from '../../../src/query/column-cache.ts'
 import { QueryHost } from '../../../src/query/query-host.ts'
 import { NodeSyncFileSystem } from '../../../src/storage/node-sync-file-system.ts'
 
@@ -24,6 +25,7 @@ function worker(): Worker {
     {
       files: new NodeSyncFileSystem(),
       remote: null,
+      kept: new ColumnCache(1e6),
     },
   )
   const posted: Worker['posted'] = async (kind) => {

@@ -4,6 +4,7 @@ import { columnReader } from '../../../../src/format/column-values.ts'
 import { columnBytes } from '../../../../src/format/column.ts'
 import type { FromBridge } from '../../../../src/query/child/child-protocol.ts'
 import { RequestReader } from '../../../../src/query/child/column-frames.ts'
+import { ColumnCache } from '../../../../src/query/column-cache.ts'
 import { HotColumns } from '../../../../src/query/child/hot-columns.ts'
 import { QueryBridge } from '../../../../src/query/child/query-bridge.ts'
 import type { RemoteBatchSource, ScanSource, ToWorker } from '../../../../src/query/protocol.ts'
@@ -16,6 +17,7 @@ const ROWS = Array.from({ length: 100 }, (_, id) => ({ id, name: `name ${id}` })
 /** The two ends of a bridge without the processes between them. */
 function bridged(bytesMax: number): {
   readonly columns: HotColumns
+  readonly kept: ColumnCache
   readonly bridge: QueryBridge
   /** What was asked for, by query. */
   readonly asked: string[]
@@ -36,6 +38,7 @@ function bridged(bytesMax: number): {
     kill: () => {},
   })
   const requests = new RequestReader()
+  const kept = new ColumnCache(bytesMax)
   const columns = new HotColumns(
     {
       write: (bytes) => {
@@ -49,10 +52,11 @@ function bridged(bytesMax: number): {
         answers = answers.subarray(bytes.length)
       },
     },
-    bytesMax,
+    kept,
   )
   return {
     columns,
+    kept,
     bridge,
     asked,
     toMain,
@@ -95,7 +99,7 @@ test('a sealed batch comes once, column by column, and an open one each time', (
 test('what is kept has a budget, and the least recently used goes first', () => {
   const batch = sampleBatch(SCHEMA, ROWS)
   const bytes = columnBytes(present(batch.columns[0], 'a column'))
-  const { columns, asked, run } = bridged(bytes * 2)
+  const { columns, kept, asked, run } = bridged(bytes * 2)
   let query = 0
   const read = (...keys: readonly number[]): void => {
     for (const source of run(++query, keys)) columns.columns(source, [0])
@@ -111,10 +115,10 @@ test('what is kept has a budget, and the least recently used goes first', () => 
   read(4, 5, 6)
   read(4, 5, 6)
   expect(asked).toEqual(['6: 0/0', '6: 1/0', '6: 2/0', '7: 2/0'])
-  expect(columns.bytes).toBe(bytes * 2)
+  expect(kept.bytes).toBe(bytes * 2)
   // A column that has no room alone is read and not kept.
   for (const source of run(++query, [7])) columns.columns(source, [1])
-  expect(columns.bytes).toBe(bytes * 2)
+  expect(kept.bytes).toBe(bytes * 2)
 })
 
 test('what is kept of an answer holds no more memory than it counts', () => {
