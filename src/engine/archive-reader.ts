@@ -61,7 +61,7 @@ export class ArchiveReader {
       const latest = this.#latest
       const logFacts = () => archivedLogFacts(archive)
       return openQueries(
-        { viewOf, hasLog, logFacts, latest, store: archive.store, cacheDirectory: null },
+        { viewOf, hasLog, logFacts, latest, store: archive.store, dataDir: null },
         ports,
       )
     })

@@ -1,6 +1,13 @@
-/** Archived segments as local files, for SQL. The directory is made at the first use. */
+/**
+ * Archived segments as local files, for SQL: whole, or the parts that a query wants where these are little of it. The
+ * directory is made at the first use.
+ */
 import type { SegmentSource } from '../log/log-view.ts'
-import type { LocalSegment } from '../query/query-ports.ts'
+import { type Range, rangeLength } from '../base/range.ts'
+import type { Location } from '../format/manifest.ts'
+import { SegmentReading } from '../log/segment-reading.ts'
+import type { LocalSegment, WantedParts } from '../query/query-ports.ts'
+import { PartFiles } from '../storage/part-files.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { type CacheCounts, ObjectCache } from '../storage/object-cache.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -10,9 +17,10 @@ export interface ColdCacheOptions {
   readonly fileSystem: FileSystem
   readonly store: ObjectStore | null
   readonly bytesMax: number
-  /** The cache's directory, and what to do with it when the engine closes. */
-  readonly directory: () => Promise<{
-    readonly path: string
+  /** The cache's directories, and what to do with them when the engine closes. */
+  readonly directories: () => Promise<{
+    readonly segments: string
+    readonly columns: string
     readonly dispose: () => Promise<void>
   }>
 }
@@ -21,7 +29,7 @@ const EMPTY_COUNTS: CacheCounts = { hits: 0, misses: 0, usedBytes: 0 }
 
 export class ColdCache {
   readonly #options: ColdCacheOptions
-  #opening: Promise<{ cache: ObjectCache; dispose: () => Promise<void> }> | null = null
+  #opening: Promise<OpenCache> | null = null
   #cache: ObjectCache | null = null
 
   constructor(options: ColdCacheOptions) {
@@ -32,8 +40,12 @@ export class ColdCache {
     return this.#cache?.counts() ?? EMPTY_COUNTS
   }
 
-  /** A local file with the bytes of an archived segment; whoever takes it lets it go. */
-  async acquire(source: SegmentSource): Promise<LocalSegment> {
+  /** A local file with the wanted bytes of an archived segment, all where `wanted` is null; the taker lets it go. */
+  async acquire(
+    source: SegmentSource,
+    wanted: WantedParts | null,
+    signal: AbortSignal,
+  ): Promise<LocalSegment> {
     const { store } = this.#options
     const location = source.segment.object
     if (store === null || location === null) {
@@ -42,8 +54,12 @@ export class ColdCache {
         'The segment lies in the archive only, and there is no archive here.',
       )
     }
-    const { cache } = await (this.#opening ??= this.#open())
+    const { cache, parts } = await (this.#opening ??= this.#open())
     const { length, sha256 } = source.segment
+    if (wanted !== null && !cache.has(sha256, length)) {
+      const held = await acquireParts(parts, store, source, location, wanted, signal)
+      if (held !== null) return held
+    }
     const missesBefore = cache.counts().misses
     const file = await cache.acquire(store, location.object, {
       length,
@@ -58,10 +74,55 @@ export class ColdCache {
     await (await this.#opening?.catch(() => null))?.dispose()
   }
 
-  async #open(): Promise<{ cache: ObjectCache; dispose: () => Promise<void> }> {
-    const { path, dispose } = await this.#options.directory()
+  async #open(): Promise<OpenCache> {
+    const { segments, columns, dispose } = await this.#options.directories()
     const { bytesMax, fileSystem } = this.#options
-    this.#cache = await ObjectCache.open({ directory: path, bytesMax, fileSystem })
-    return { cache: this.#cache, dispose }
+    const half = Math.floor(bytesMax / 2)
+    const parts = await PartFiles.open({ directory: columns, bytesMax: half, fileSystem })
+    const options = { directory: segments, bytesMax: bytesMax - half, fileSystem }
+    this.#cache = await ObjectCache.open(options)
+    return { cache: this.#cache, parts, dispose }
   }
+}
+
+interface OpenCache {
+  readonly cache: ObjectCache
+  readonly parts: PartFiles
+  readonly dispose: () => Promise<void>
+}
+
+/** Below this a segment is fetched whole: its footer and a few columns would weigh about as much. */
+const WHOLE_BYTES_MAX = 256 * 1024
+/** Parts that are more of a segment than this are fetched with the rest of it, in one request. */
+const PARTS_SHARE_MAX = 0.5
+
+/** Null where the whole of it is the better choice. */
+async function acquireParts(
+  cache: PartFiles,
+  store: ObjectStore,
+  { segment, bytes, fallback }: SegmentSource,
+  { object: key, position }: Location,
+  { owner, fields, isNeeded }: WantedParts,
+  signal: AbortSignal,
+): Promise<LocalSegment | null> {
+  const { length, sha256 } = segment
+  if (length <= WHOLE_BYTES_MAX) return null
+  const reading = await SegmentReading.open(fallback?.bytes ?? bytes, segment, owner, signal)
+  const { schema, timeColumn } = reading.facts
+  const columns = [...schema.fields.keys()].filter((column) =>
+    fields.has(schema.fields[column]?.name ?? ''),
+  )
+  const blocks = reading.blocks((block) => isNeeded(block, timeColumn))
+  const parts = reading.parts(blocks, columns)
+  const wantedBytes = parts.reduce((sum, part) => sum + rangeLength(part), 0)
+  if (wantedBytes > length * PARTS_SHARE_MAX) return null
+  const fetch = (range: Range, given: AbortSignal): Promise<Uint8Array> =>
+    store.get(key, {
+      range: { start: position + range.start, end: position + range.end },
+      signal: given,
+    })
+  const object = { sha256, key, url: store.url, fetch }
+  const { files, requests, release } = await cache.acquire(object, parts, signal)
+  const path = files[0]?.path ?? ''
+  return { path, files, isCached: requests === 0, requests, release }
 }

@@ -18,12 +18,7 @@ import { parseBytes } from '../base/units.ts'
 import { WAL_BYTES_MAX } from '../format/limits.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
-import {
-  CACHE_DIRECTORY,
-  CACHE_PARTS_DIRECTORY,
-  LOCK_FILE,
-  type SegmentName,
-} from '../format/paths.ts'
+import { CACHE_PARTS_DIRECTORY, LOCK_FILE, type SegmentName } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import type { ArchiveBytes } from '../log/archive-view.ts'
 import { DiskHealth } from '../log/disk-health.ts'
@@ -490,7 +485,7 @@ function directoryQueries(
       {
         ...registry.queried,
         store,
-        cacheDirectory: access === 'write' ? `${dataDir}/${CACHE_DIRECTORY}` : null,
+        dataDir: access === 'write' ? dataDir : null,
       },
       ports,
       options,

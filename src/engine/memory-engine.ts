@@ -109,7 +109,7 @@ export function openMemoryEngine(
   closers.push(async () => registry.close())
   const queries = new Queries(async () => {
     const { openQueries } = await import('./open-queries.ts')
-    return openQueries({ ...registry.queried, store: null, cacheDirectory: null }, ports, options)
+    return openQueries({ ...registry.queried, store: null, dataDir: null }, ports, options)
   })
   closers.push(() => queries.close())
   closers.push(async () => governor.close())

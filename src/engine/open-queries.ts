@@ -1,4 +1,5 @@
 /** What SQL needs around it: the runner, the worker with DuckDB, and local copies of archived segments. */
+import { CACHE_COLUMNS_DIRECTORY, CACHE_DIRECTORY } from '../format/paths.ts'
 import type { LatestViews } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { LogFacts } from '../query/information-tables.ts'
@@ -23,14 +24,14 @@ export interface QueriedLogs {
   /** The archive's store; null without an archive. */
   readonly store: ObjectStore | null
   /** Where copies of archived segments stay; null for a directory that goes away on closing. */
-  readonly cacheDirectory: string | null
+  readonly dataDir: string | null
 }
 
 /** The keys of the configuration that queries go by. */
 export type QuerySettings = Pick<StratalogOptions, 'maxCacheBytes' | 'queryIsolation'>
 
 export function openQueries(
-  { viewOf, hasLog, logFacts, latest, store, cacheDirectory }: QueriedLogs,
+  { viewOf, hasLog, logFacts, latest, store, dataDir }: QueriedLogs,
   { clock, logger, metrics }: EnginePorts,
   { maxCacheBytes, queryIsolation: isolation = 'thread' }: QuerySettings = {},
 ): QueryService {
@@ -39,10 +40,19 @@ export function openQueries(
     fileSystem,
     store,
     bytesMax: cacheBudget(maxCacheBytes).segments,
-    directory: async () => {
-      if (cacheDirectory !== null) return { path: cacheDirectory, dispose: async () => {} }
+    directories: async () => {
+      if (dataDir !== null)
+        return {
+          segments: `${dataDir}/${CACHE_DIRECTORY}`,
+          columns: `${dataDir}/${CACHE_COLUMNS_DIRECTORY}`,
+          dispose: async () => {},
+        }
       const path = await temporaryDirectory()
-      return { path, dispose: () => fileSystem.removeDirectory(path) }
+      return {
+        segments: `${path}/segments`,
+        columns: `${path}/columns`,
+        dispose: () => fileSystem.removeDirectory(path),
+      }
     },
   })
   const runner = new QueryRunner(
@@ -57,7 +67,7 @@ export function openQueries(
       snapshots: () => Promise.resolve([]),
       latestOf: (view, signal) => latest.select(view, signal),
       spawn: isolation === 'thread' ? spawnQueryWorker : spawnQueryProcess,
-      segmentPath: (source) => cache.acquire(source),
+      localSegment: (source, wanted, signal) => cache.acquire(source, wanted, signal),
     },
     { ...DEFAULT_QUERY_LIMITS, isolation },
   )

@@ -19,6 +19,7 @@
  *     tmp/<name>                                                 being written; removed when the engine opens
  *     cache/<name>                                               copies of archive bytes; may vanish at any time
  *     cache-parts/<sha256>-<start>-<end>.<footer|data>           bytes of an archived segment; may vanish at any time
+ *     cache-columns/<sha256>-<count>                             columns of an archived segment; may vanish at any time
  *     quarantine/<path, '-' for '/'>-<16 hex>                    a copy of a file found damaged, and the start of the
  *                                                                copy's SHA-256; nobody reads it
  *
@@ -50,6 +51,7 @@ export const PACKS_DIRECTORY = 'packs'
 export const TEMPORARY_DIRECTORY = 'tmp'
 export const CACHE_DIRECTORY = 'cache'
 export const CACHE_PARTS_DIRECTORY = 'cache-parts'
+export const CACHE_COLUMNS_DIRECTORY = 'cache-columns'
 export const QUARANTINE_DIRECTORY = 'quarantine'
 
 const COMMIT_DIGITS = 12
@@ -191,6 +193,7 @@ export function parsePath(path: string): ParsedPath | null {
     case CACHE_DIRECTORY:
       return isNamePart(rest) ? { kind: 'cache', name: rest } : null
     case CACHE_PARTS_DIRECTORY:
+    case CACHE_COLUMNS_DIRECTORY:
       return isNamePart(rest) ? { kind: 'cache-part' } : null
     case QUARANTINE_DIRECTORY:
       return isNamePart(rest) ? { kind: 'quarantine', name: rest } : null

@@ -83,6 +83,12 @@ export function parseSegmentTail(tail: Uint8Array, length: number): SegmentTail 
   return { kind: 'facts', facts: decodeSegmentFacts(json, 'arrow', tailPosition, fail) }
 }
 
+/** Where the tail begins: blocks fill all before it. */
+export function tailStart({ batches, preambleLength }: SegmentFacts): number {
+  const last = batches.at(-1)
+  return last === undefined ? preambleLength : last.position + last.metadataLength + last.bodyLength
+}
+
 /** How long the tail is, as far as the given bytes tell. */
 function tailLength(tail: Uint8Array, length: number, fail: Fail): number {
   if (length < END_BYTES + BEFORE_FOOTER_BYTES) fail('it is too short for a segment')

@@ -18,6 +18,7 @@ import {
   decodeBlock,
   decodeDictionaries,
   parseSegmentTail,
+  tailStart,
 } from '../format/segment-reader.ts'
 import type { BatchFacts, SegmentFacts } from '../format/segment.ts'
 import type { CachedPart } from '../storage/part-cache.ts'
@@ -138,6 +139,17 @@ export class SegmentReading {
   /** Indexes of the blocks that `isWanted` names. */
   blocks(isWanted: (block: BatchFacts) => boolean): readonly number[] {
     return this.facts.batches.flatMap((block, index) => (isWanted(block) ? [index] : []))
+  }
+
+  /** What a reader of a file needs who reads some columns of some blocks: these, their dictionaries, and the footer. */
+  parts(blocks: readonly number[], columns: readonly number[]): readonly CachedPart[] {
+    const { facts } = this
+    const { length } = this.#bytes
+    return [
+      ...(this.#needsPreamble(columns) ? [preamblePart(facts)] : []),
+      ...blocks.flatMap((block) => blockRanges(facts, block, columns).map(rangePart)),
+      tailPart(length, length - tailStart(facts)),
+    ]
   }
 
   /** The wanted blocks in offset order. Damage of what all blocks share ends it, whatever `onDamage` is. */

@@ -134,11 +134,11 @@ function dictionaryOf(
 }
 
 function segmentDictionary(
-  { path, position: start, length }: SegmentFileSource,
+  source: SegmentFileSource,
   field: Field,
   { files }: ScanStores,
 ): ColumnData | 'none' | 'no field' {
-  const file = SegmentFile.open(files, path, start, length)
+  const file = SegmentFile.open(files, source)
   try {
     const position = fieldIndex(file.facts.schema, field.name)
     return position === -1 ? 'no field' : (file.dictionary(position) ?? 'none')

@@ -8,14 +8,17 @@ import { batchKey } from './batch-key.ts'
 import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
 import { damageOf } from '../log/segment-damage.ts'
+import { ownerOf } from '../log/segment-origin.ts'
+import type { SegmentOwner } from '../log/segment-reading.ts'
 import type { LatestOffsets } from '../log/latest-views.ts'
 import type { LogView, SegmentSource, ViewSource } from '../log/log-view.ts'
 import type { OffsetBits } from '../log/offset-set.ts'
 import { sourceRange } from '../log/view-reader.ts'
 import { columnRange, isNeeded } from './prune.ts'
 import type { QueryStats, SegmentCounts } from './query-result.ts'
-import type { LocalSegment, QueryPorts } from './query-ports.ts'
-import type { ScanBounds } from './scan-bounds.ts'
+import type { LocalSegment, QueryPorts, WantedParts } from './query-ports.ts'
+import { isBlockNeeded } from './scan-blocks.ts'
+import type { PlannedScans, ScanBounds } from './scan-bounds.ts'
 import {
   type TableColumn,
   type TableName,
@@ -59,6 +62,10 @@ export class PinnedTables {
   readonly #views: readonly LogView[]
   /** By segment, so that two tables of one log share the file. */
   readonly #files = new Map<string, Promise<LocalSegment>>()
+  /** Those of them that are there. */
+  readonly #local = new Map<string, LocalSegment>()
+  /** Segments of which parts would not do, by their id. */
+  readonly #wholes = new Set<string>()
   /** Paths of damaged files; known to every query of the engine. */
   readonly #damaged: Set<string>
   // Segments by their id, with their tier.
@@ -132,8 +139,8 @@ export class PinnedTables {
 
   /** By table, what a statement with these bounds reads; archived segments are made local first. */
   async openSources(
-    bounds: readonly (readonly ScanBounds[] | null)[],
-    ports: Pick<QueryPorts, 'segmentPath' | 'latestOf'>,
+    { bounds, columns }: PlannedScans,
+    ports: Pick<QueryPorts, 'localSegment' | 'latestOf'>,
     signal: AbortSignal,
   ): Promise<readonly (readonly ScanSource[])[]> {
     const needed: (readonly PinnedSource[])[] = []
@@ -148,12 +155,21 @@ export class PinnedTables {
       }
       needed.push(kept)
     }
-    await this.#fetch(needed, ports, signal)
+    const wanted = this.#tables.map((table, number): WantedOfTable | null => {
+      const given = columns[number]
+      if (given === null || given === undefined) return null
+      const own = given.flatMap((column) => table.columns[column] ?? [])
+      const fields = own.flatMap(({ origin }) =>
+        'field' in origin && origin.field !== null ? [origin.field.name] : [],
+      )
+      return { fields, bounds: bounds[number] ?? null, columns: table.columns }
+    })
+    await this.#fetch(needed, wanted, ports, signal)
     const sources = needed.map((pinned, table) => {
       const logId = this.#tables[table]?.view.definition.id ?? 0
-      return Promise.all(pinned.map((source) => this.#describe(logId, source)))
+      return pinned.map((source) => this.#describe(logId, source))
     })
-    return [...(await Promise.all(sources)), ...this.#information.map(informationSources)]
+    return [...sources, ...this.#information.map(informationSources)]
   }
 
   get stats(): Pick<QueryStats, 'segments' | 'segmentsByTier' | 'cache' | 'requests'> {
@@ -171,10 +187,18 @@ export class PinnedTables {
 
   /**
    * Whether the error is of a damaged file whose segment has another copy, which is what `openSources` takes from then
-   * on.
+   * on. Of parts of a segment that is the whole of it.
    */
   turnToFallback(error: StratalogError): boolean {
     const { path } = error.details
+    for (const [id, { files, path: own, release }] of this.#local) {
+      if (files === undefined || own !== path || damageOf(error, 0, 0) === null) continue
+      this.#wholes.add(id)
+      this.#files.delete(id)
+      this.#local.delete(id)
+      release()
+      return true
+    }
     if (typeof path !== 'string' || damageOf(error, 0, 0) === null || this.#damaged.has(path))
       return false
     for (const { sources } of this.#tables) {
@@ -211,28 +235,35 @@ export class PinnedTables {
     })
   }
 
-  /** Fetches the segments that are not local files, some at a time. */
+  /** Fetches what is needed of segments that are not local files, some at a time. */
   async #fetch(
     tables: readonly (readonly PinnedSource[])[],
-    { segmentPath }: Pick<QueryPorts, 'segmentPath'>,
+    wanted: readonly (WantedOfTable | null)[],
+    { localSegment }: Pick<QueryPorts, 'localSegment'>,
     signal: AbortSignal,
   ): Promise<void> {
-    const wanted = new Map<string, SegmentSource>()
+    const missing = new Map<string, MissingSegment>()
     for (const [table, sources] of tables.entries()) {
-      const logId = this.#tables[table]?.view.definition.id ?? 0
+      const definition = this.#tables[table]?.view.definition
+      if (definition === undefined) continue
       for (const { partition, source } of sources) {
-        const id = sourceId(logId, partition, source)
-        if (source.tier !== 'memory' && this.#path(source) === null && !this.#files.has(id))
-          wanted.set(id, source)
+        const id = sourceId(definition.id, partition, source)
+        if (source.tier === 'memory' || this.#path(source) !== null || this.#files.has(id)) continue
+        const owner = ownerOf(definition, partition, source.segment)
+        const before = missing.get(id)?.wanted ?? []
+        missing.set(id, { source, owner, wanted: [...before, wanted[table] ?? null] })
       }
     }
-    const queue = wanted.entries()
+    const queue = missing.entries()
     const fetchNext = async (): Promise<void> => {
-      for (const [id, source] of queue) {
+      for (const [id, segment] of queue) {
         signal.throwIfAborted()
-        const file = segmentPath(source, signal)
+        const parts = this.#wholes.has(id) ? null : wantedParts(segment)
+        const file = localSegment(segment.source, parts, signal)
         this.#files.set(id, file)
-        const { isCached, requests } = await file
+        const local = await file
+        this.#local.set(id, local)
+        const { isCached, requests } = local
         this.#cache = {
           hits: this.#cache.hits + (isCached ? 1 : 0),
           misses: this.#cache.misses + (isCached ? 0 : 1),
@@ -240,7 +271,7 @@ export class PinnedTables {
         this.#requests += requests
       }
     }
-    await Promise.all(Array.from({ length: Math.min(FETCHES_MAX, wanted.size) }, fetchNext))
+    await Promise.all(Array.from({ length: Math.min(FETCHES_MAX, missing.size) }, fetchNext))
   }
 
   /** The file that the worker reads as it is; null where a copy has to be fetched. */
@@ -249,7 +280,7 @@ export class PinnedTables {
     return isDamaged ? null : bytes.path
   }
 
-  async #describe(logId: number, pinned: PinnedSource): Promise<ScanSource> {
+  #describe(logId: number, pinned: PinnedSource): ScanSource {
     const { partition, source } = pinned
     const id = sourceId(logId, partition, source)
     const live = pinned.live === undefined ? {} : { live: pinned.live }
@@ -260,9 +291,39 @@ export class PinnedTables {
     const { from, to, bytes } = source
     const own = this.#path(source)
     const tier = own === null ? (source.fallback?.tier ?? source.tier) : source.tier
-    const path = own ?? (await this.#files.get(id))?.path ?? ''
-    const place = { path, position: own === null ? 0 : bytes.position, length: bytes.length }
-    return { kind: 'segment', id, tier, partition, ...place, from, to, ...live }
+    const local = own === null ? this.#local.get(id) : undefined
+    const files = local?.files === undefined ? {} : { files: local.files }
+    const position = own === null ? 0 : bytes.position
+    const place = { path: own ?? local?.path ?? '', position, length: bytes.length, ...files }
+    const content = source.segment.sha256
+    return { kind: 'segment', id, tier, partition, content, ...place, from, to, ...live }
+  }
+}
+
+/** What the scans of a table can need; of a table that nothing is known of, all. */
+interface WantedOfTable {
+  readonly fields: readonly string[]
+  readonly bounds: readonly ScanBounds[] | null
+  readonly columns: readonly TableColumn[]
+}
+
+interface MissingSegment {
+  readonly source: SegmentSource
+  readonly owner: SegmentOwner
+  /** By table that reads it. */
+  readonly wanted: readonly (WantedOfTable | null)[]
+}
+
+function wantedParts({ source, owner, wanted }: MissingSegment): WantedParts | null {
+  const known = wanted.filter((table) => table !== null)
+  if (known.length < wanted.length) return null
+  return {
+    owner,
+    fields: new Set(known.flatMap(({ fields }) => fields)),
+    isNeeded: (block, timeColumn) =>
+      block.baseOffset < source.to &&
+      block.baseOffset + block.length > source.from &&
+      known.some((table) => isBlockNeeded(block, timeColumn, table)),
   }
 }
 

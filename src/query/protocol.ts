@@ -12,7 +12,8 @@ import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { ColumnType, Schema } from '../format/schema.ts'
 import type { OffsetBits } from '../log/offset-set.ts'
-import type { ScanBounds } from './scan-bounds.ts'
+import type { PartFile } from '../storage/part-files.ts'
+import type { PlannedScans } from './scan-bounds.ts'
 import type { TableColumn } from './table-columns.ts'
 
 export type QueryParameter = null | boolean | number | bigint | string | Date | Uint8Array
@@ -68,10 +69,14 @@ export interface SegmentFileSource {
   readonly id: string
   readonly tier: 'disk' | 'object'
   readonly partition: number
+  /** SHA-256 of the segment, hex. */
+  readonly content: string
   /** A local file that holds the segment from `position` on. */
   readonly path: string
   readonly position: number
   readonly length: number
+  /** Files that hold what the query needs of it, in place of that one. */
+  readonly files?: readonly PartFile[]
   readonly from: number
   readonly to: number
   readonly live?: OffsetBits
@@ -127,7 +132,7 @@ export type FromWorker =
   | {
       readonly kind: 'planned'
       readonly query: number
-      readonly bounds: readonly (readonly ScanBounds[] | null)[]
+      readonly scans: PlannedScans
     }
   | {
       readonly kind: 'header'

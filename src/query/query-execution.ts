@@ -211,8 +211,8 @@ export class QueryExecution implements QueryListener, ResultSource {
       parameters,
       tables: tables.bound,
     }
-    const { bounds } = await this.#ask(bind, 'planned')
-    const sources = await tables.openSources(bounds, this.#ports, this.#cancellation.signal)
+    const { scans } = await this.#ask(bind, 'planned')
+    const sources = await tables.openSources(scans, this.#ports, this.#cancellation.signal)
     const run: ToWorker = {
       kind: 'run',
       query: this.#id,

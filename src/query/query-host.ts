@@ -86,7 +86,7 @@ export class QueryHost {
     const step = Promise.resolve()
     this.#queries.set(id, { session, step, unconsumedBytes: 0, wake: () => {}, isEnded: false })
     this.#step(id, async () => {
-      this.#channel.post({ kind: 'planned', query: id, bounds: await session.bind(tables) })
+      this.#channel.post({ kind: 'planned', query: id, scans: await session.bind(tables) })
     })
   }
 

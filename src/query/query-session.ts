@@ -26,8 +26,15 @@ import type {
   ScanSource,
 } from './protocol.ts'
 import { hasFailed } from './result-failure.ts'
-import { type ScanBounds, boundsFromPlan, nonceFor, scanColumnName } from './scan-bounds.ts'
+import {
+  type PlannedScans,
+  type ScanBounds,
+  nonceFor,
+  scanColumnName,
+  scansFromPlan,
+} from './scan-bounds.ts'
 import { type Statement, prepareReadOnly, readStatement } from './statement.ts'
+import { shownColumns } from './table-columns.ts'
 import { SCAN_FUNCTION, ScanReport, type ScanStores, type ScanTables } from './table-scan.ts'
 import { readVector } from './vector-reader.ts'
 
@@ -71,7 +78,7 @@ export class QuerySession {
   }
 
   /** Checks the statement against its tables, and tells what of them it can need. */
-  async bind(tables: readonly BoundTable[]): Promise<readonly (readonly ScanBounds[] | null)[]> {
+  async bind(tables: readonly BoundTable[]): Promise<PlannedScans> {
     const statement = readStatement(this.#sql)
     this.#statement = statement
     this.#tables = tables
@@ -80,8 +87,9 @@ export class QuerySession {
     await this.#createViews(nonce, [])
     const prepared = await prepareReadOnly(connection, statement.query, [StatementType.SELECT])
     prepared.destroySync()
-    this.#bounds = await this.#readBounds(connection, statement, nonce)
-    return this.#bounds
+    const scans = await this.#planScans(connection, statement, nonce)
+    this.#bounds = scans.bounds
+    return scans
   }
 
   /** Starts the execution; `sources` are by table number. */
@@ -185,8 +193,8 @@ export class QuerySession {
         report: form === 'table' ? this.report : new ScanReport(),
       })
       const inner = columnNames.map(quoted)
-      const list = columns.flatMap(({ name: column, origin }, index) =>
-        origin.kind === 'latest' ? [] : [`${inner[index] ?? ''} AS ${quoted(column)}`],
+      const list = shownColumns(columns).map(
+        (column) => `${inner[columns.indexOf(column)] ?? ''} AS ${quoted(column.name)}`,
       )
       const filter = columns.findIndex(({ origin }) => origin.kind === 'latest')
       const where = filter === -1 ? '' : ` WHERE ${inner[filter] ?? ''}`
@@ -220,22 +228,23 @@ export class QuerySession {
     return this.#sql.slice(0, this.#sql.length - query.length) + coded.sql
   }
 
-  async #readBounds(
+  async #planScans(
     connection: DuckDBConnection,
     statement: Statement,
     nonce: string,
-  ): Promise<readonly (readonly ScanBounds[] | null)[]> {
+  ): Promise<PlannedScans> {
     this.#throwIfCancelled()
     const columns = this.#tables.map((table) => table.columns)
     // To show a plan, nothing of any table is read.
-    if (statement.isExplain && !statement.isExecuted) return columns.map(() => [])
+    if (statement.isExplain && !statement.isExecuted)
+      return { bounds: columns.map(() => []), columns: columns.map(() => []) }
     const explain = await prepareReadOnly(connection, `EXPLAIN (FORMAT JSON) ${statement.query}`, [
       StatementType.EXPLAIN,
     ])
     try {
       bindParameters(explain, this.#parameters)
       const reader = await explain.runAndReadAll()
-      return boundsFromPlan(String(reader.getRows()[0]?.[1]), columns, nonce)
+      return scansFromPlan(String(reader.getRows()[0]?.[1]), columns, nonce)
     } finally {
       explain.destroySync()
     }

@@ -119,7 +119,7 @@ function* fileBlocks(
   source: SegmentFileSource,
   request: BlockRequest,
 ): Generator<ScanBlock, void, undefined> {
-  const file = SegmentFile.open(request.files, source.path, source.position, source.length)
+  const file = SegmentFile.open(request.files, source)
   try {
     const { schema, batches } = file.facts
     const positions = request.fields.map((field) => fieldIndex(schema, field.name))
@@ -154,11 +154,11 @@ function keptBlock(
   file: SegmentFile,
   index: number,
   wanted: readonly number[],
-  { path, position, length }: SegmentFileSource,
+  { content }: SegmentFileSource,
   { kept, query }: BlockRequest,
 ): Pick<RecordBatch, 'schema' | 'columns'> {
   const { schema } = file.facts
-  const nameOf = (column: number): string => `${path}/${position}/${length}/${index}/${column}`
+  const nameOf = (column: number): string => `segment ${content}/${index}/${column}`
   const found = new Map<number, ColumnData>()
   for (const column of wanted) {
     const known = kept.take(nameOf(column), query)
@@ -190,7 +190,12 @@ function conformed(
   return position === -1 ? null : castColumn(present(columns[position], 'a column'), field.type)
 }
 
-function isBlockNeeded(facts: BatchFacts, timeColumn: string, request: BlockRequest): boolean {
+/** Whether rows of a block can pass the bounds. */
+export function isBlockNeeded(
+  facts: BatchFacts,
+  timeColumn: string,
+  request: Pick<BlockRequest, 'bounds' | 'columns'>,
+): boolean {
   return isNeeded(request.bounds, request.columns, ({ origin }) => {
     if (origin.kind === 'offset')
       return { min: facts.baseOffset, max: facts.baseOffset + facts.length - 1 }

@@ -24,6 +24,14 @@ export interface ColumnBounds {
 /** One scan: it can only use rows inside all of these bounds. */
 export type ScanBounds = readonly ColumnBounds[]
 
+/** What the scans of a statement can need, by table number. */
+export interface PlannedScans {
+  /** Null where nothing is known of a table's scans; one without a usable filter has empty bounds. */
+  readonly bounds: readonly (readonly ScanBounds[] | null)[]
+  /** The columns that any scan of the table gives, by their number; null where that is not known. */
+  readonly columns: readonly (readonly number[] | null)[]
+}
+
 export function scanColumnName(table: number, column: number, nonce: string): string {
   return `${nonce}_${table}_${column}`
 }
@@ -37,31 +45,37 @@ export function nonceFor(sql: string): string {
   }
 }
 
-/**
- * The bounds of every scan of every table, by table number; null for a table when nothing is known of its scans.
- * A scan without a usable filter has empty bounds. @throws StratalogError `query_failed` when the plan is not JSON.
- */
-export function boundsFromPlan(
+/** @throws StratalogError `query_failed` when the plan is not JSON. */
+export function scansFromPlan(
   planJson: string,
   tables: readonly (readonly TableColumn[])[],
   nonce: string,
-): readonly (readonly ScanBounds[] | null)[] {
+): PlannedScans {
   const found: FoundScan[] = []
   collectScans(parsePlan(planJson), null, nonce, found)
   const isKnown = found.every((scan) => scan.table !== null && scan.table < tables.length)
-  return tables.map((columns, table) => {
-    if (!isKnown) return null
-    const types = columns.map((column) => sqlColumnType(column.origin))
-    const own = found.filter((scan) => scan.table === table)
-    return own.map(({ filter }) =>
-      filter === null ? [] : parseFilter(filter, `${nonce}_${table}_`, types),
-    )
-  })
+  const scansOf = (table: number): readonly FoundScan[] | null =>
+    isKnown ? found.filter((scan) => scan.table === table) : null
+  return {
+    bounds: tables.map((columns, table) => {
+      const types = columns.map((column) => sqlColumnType(column.origin))
+      const boundsOf = ({ filter }: FoundScan): ScanBounds =>
+        filter === null ? [] : parseFilter(filter, `${nonce}_${table}_`, types)
+      return scansOf(table)?.map(boundsOf) ?? null
+    }),
+    columns: tables.map((_, table) => {
+      const given = scansOf(table)?.map(({ columns }) => columns)
+      if (given === undefined || given.includes(null)) return null
+      return [...new Set(given.flatMap((columns) => columns ?? []))]
+    }),
+  }
 }
 
 /** A scan in a plan; `table` is null when it cannot be told apart, and then nothing may be pruned. */
 interface FoundScan {
   readonly table: number | null
+  /** That it gives; null when one of them cannot be told. */
+  readonly columns: readonly number[] | null
   readonly filter: string | null
 }
 
@@ -91,7 +105,7 @@ function collectScans(
 ): void {
   for (const node of nodes) {
     const name = node.name.trim()
-    if (name === SCAN_NODE) found.push({ table: tableOfScan(node, nonce), filter })
+    if (name === SCAN_NODE) found.push({ ...projectionOf(node, nonce), filter })
     const expression = name === 'FILTER' ? node.extra_info['Expression'] : null
     collectScans(node.children, typeof expression === 'string' ? expression : null, nonce, found)
   }
@@ -100,11 +114,15 @@ function collectScans(
 /** DuckDB prints the name of a table function in capitals. */
 const SCAN_NODE = 'STRATALOG_SCAN'
 
-function tableOfScan(node: PlanNode, nonce: string): number | null {
+function projectionOf(node: PlanNode, nonce: string): Omit<FoundScan, 'filter'> {
   const projections = node.extra_info['Projections']
-  const first: unknown = Array.isArray(projections) ? projections[0] : projections
-  const match = typeof first === 'string' ? new RegExp(`^${nonce}_(\\d+)_\\d+$`).exec(first) : null
-  return match === null ? null : Number(match[1])
+  const names: readonly unknown[] = Array.isArray(projections) ? projections : [projections]
+  const pattern = new RegExp(`^${nonce}_(\\d+)_(\\d+)$`)
+  const places = names.map((name) => (typeof name === 'string' ? pattern.exec(name) : null))
+  const first = places[0]?.[1]
+  const table = first === undefined ? null : Number(first)
+  const isOfOne = places.every((place) => place !== null && place[1] === first)
+  return { table, columns: isOfOne ? places.map((place) => Number(place?.[2])) : null }
 }
 
 /**

@@ -63,8 +63,9 @@ export function parseTableName(name: string): TableName | null {
 }
 
 /**
- * The columns of a log's table. `_offset`, `_partition` and `_time` are always there; `_key` and `_tier` only when
- * `isNamed` says that the statement names them, so that `SELECT *` stays short.
+ * The columns of a log's table, the cheapest first: DuckDB reads the first one to count rows. `_offset`, `_partition`
+ * and `_time` are always there; `_key` and `_tier` only when `isNamed` says that the statement names them, so that
+ * `SELECT *` stays short.
  */
 export function tableColumns(
   view: LogView,
@@ -73,18 +74,13 @@ export function tableColumns(
   const { timeColumn, keyColumn } = view.definition
   const find = (name: string): Field | null =>
     view.schema.fields.find((field) => field.name === name) ?? null
-  const columns: TableColumn[] = userFields(view.schema).map((field) => ({
-    name: field.name,
-    origin:
-      field.name === timeColumn && isMicrosecondTime(field.type)
-        ? { kind: 'time', field }
-        : { kind: 'field', field },
-  }))
+  const columns: TableColumn[] = [{ name: '_partition', origin: { kind: 'partition' } }]
+  for (const field of userFields(view.schema)) {
+    const isTime = field.name === timeColumn && isMicrosecondTime(field.type)
+    columns.push({ name: field.name, origin: { kind: isTime ? 'time' : 'field', field } })
+  }
   const time = find(timeColumn ?? STAMPED_TIME_COLUMN) ?? UNSEEN_TIME
-  columns.push(
-    { name: '_offset', origin: { kind: 'offset' } },
-    { name: '_partition', origin: { kind: 'partition' } },
-  )
+  columns.push({ name: '_offset', origin: { kind: 'offset' } })
   columns.push({ name: '_time', origin: { kind: 'time', field: time } })
   if (isNamed('_key')) {
     columns.push({
@@ -94,6 +90,16 @@ export function tableColumns(
   }
   if (isNamed('_tier')) columns.push({ name: '_tier', origin: { kind: 'tier' } })
   return columns
+}
+
+/** As a statement sees them: the user's columns first, and none that nobody sees. */
+export function shownColumns(columns: readonly TableColumn[]): readonly TableColumn[] {
+  const isPartition = ({ origin }: TableColumn): boolean => origin.kind === 'partition'
+  return columns
+    .filter((column) => !isPartition(column) && column.origin.kind !== 'latest')
+    .flatMap((column) =>
+      column.origin.kind === 'offset' ? [column, ...columns.filter(isPartition)] : [column],
+    )
 }
 
 /** The same, and the column that a table of the newest records is filtered by. */

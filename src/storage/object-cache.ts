@@ -96,6 +96,11 @@ export class ObjectCache {
     return { hits: this.#hits, misses: this.#misses, usedBytes: this.#usedBytes }
   }
 
+  /** Whether a file with this content is here, or on its way. */
+  has(sha256: string, length: number): boolean {
+    return this.#entries.get(sha256)?.length === length
+  }
+
   /**
    * A file with this content, fetched from the store unless it is here. @throws StratalogError
    * `object_corrupt` when the store gives other bytes, and whatever the store throws.

@@ -20,6 +20,7 @@ import {
   QueryRunner,
 } from '../../src/query/query-runner.ts'
 import type { WorkerChannel } from '../../src/query/protocol.ts'
+import type { LocalSegment, QueryPorts } from '../../src/query/query-ports.ts'
 import { writeSegment } from './sample-batches.ts'
 
 /** Consecutive records in one tier; several batches of a cold tier make one segment. */
@@ -230,6 +231,7 @@ export function sampleRunner(
   logs: readonly SampleLog[],
   limits: Partial<QueryLimits> = {},
   snapshots: readonly SnapshotFacts[] = [],
+  localSegment: QueryPorts['localSegment'] = wholeSegment,
 ): SampleRunner {
   const byName = new Map(logs.map((log) => [log.name, log]))
   const latest = new LatestViews({ clock: systemClock })
@@ -255,10 +257,9 @@ export function sampleRunner(
         channels.push(channel)
         return channel
       },
-      segmentPath: (source) => {
+      localSegment: (source, wanted, signal) => {
         fetched.push(source.segment.baseOffset)
-        const path = source.segment.object?.object ?? ''
-        return Promise.resolve({ path, isCached: false, requests: 1, release: () => {} })
+        return localSegment(source, wanted, signal)
       },
     },
     { ...DEFAULT_QUERY_LIMITS, ...limits },
@@ -266,4 +267,10 @@ export function sampleRunner(
   onTestFinished(() => runner.close())
   onTestFinished(() => latest.close())
   return { runner, fetched, channels }
+}
+
+/** The sample's own file. */
+function wholeSegment({ segment }: SegmentSource): Promise<LocalSegment> {
+  const path = segment.object?.object ?? ''
+  return Promise.resolve({ path, isCached: false, requests: 1, release: () => {} })
 }

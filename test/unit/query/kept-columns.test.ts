@@ -50,6 +50,7 @@ test('columns of a segment are checked and decoded once, and each query finds th
     id: 'a',
     tier: 'disk',
     partition: 0,
+    content: 'a',
     path,
     position: 0,
     length: bytes.length,

@@ -68,7 +68,7 @@ function scriptedRunner(
         workers.push(worker)
         return worker
       },
-      segmentPath: () => Promise.reject(new Error('there are no segments')),
+      localSegment: () => Promise.reject(new Error('there are no segments')),
       ...ports,
     },
     { ...DEFAULT_QUERY_LIMITS, isolation },
@@ -127,7 +127,7 @@ test('a worker that dies stops the look for newest records before their views ar
   })
   const query = runner.query('SELECT * FROM "users$latest"')
   await settle()
-  workers[0]?.say({ kind: 'planned', query: 1, bounds: [[[]]] })
+  workers[0]?.say({ kind: 'planned', query: 1, scans: { bounds: [[[]]], columns: [null] } })
   await settle()
   workers[0]?.exit(new Error('out of luck'))
   await expect(query).rejects.toMatchObject({ code: 'query_failed' })

@@ -2,10 +2,10 @@ import { expect, test } from 'vitest'
 import type { ColumnType } from '../../../src/format/schema.ts'
 import {
   type ScanBounds,
-  boundsFromPlan,
   nonceFor,
   parseFilter,
   scanColumnName,
+  scansFromPlan,
 } from '../../../src/query/scan-bounds.ts'
 import type { TableColumn } from '../../../src/query/table-columns.ts'
 
@@ -107,11 +107,8 @@ test('a plan tells the bounds of each scan, from the filter directly above it', 
       scan(1),
     ],
   }
-  expect(boundsFromPlan(JSON.stringify([plan]), [COLUMNS, COLUMNS, COLUMNS], 'scan0')).toEqual([
-    [[{ column: 0, min: 5n, max: null }], []],
-    [[]],
-    [],
-  ])
+  const { bounds } = scansFromPlan(JSON.stringify([plan]), [COLUMNS, COLUMNS, COLUMNS], 'scan0')
+  expect(bounds).toEqual([[[{ column: 0, min: 5n, max: null }], []], [[]], []])
 })
 
 test('a scan that cannot be told apart makes every bound unknown', () => {
@@ -121,5 +118,22 @@ test('a scan that cannot be told apart makes every bound unknown', () => {
     extra_info: {},
     children: [filter('(scan0_0_0 > 5)', scan(0)), unknown],
   }
-  expect(boundsFromPlan(JSON.stringify([plan]), [COLUMNS], 'scan0')).toEqual([null])
+  expect(scansFromPlan(JSON.stringify([plan]), [COLUMNS], 'scan0')).toEqual({
+    bounds: [null],
+    columns: [null],
+  })
+})
+
+test('the columns of a table are those that any of its scans gives', () => {
+  const giving = (Projections: unknown): object => ({
+    ...scan(0),
+    extra_info: { Function: 'STRATALOG_SCAN', Projections },
+  })
+  const columnsOf = (...projections: readonly unknown[]): unknown => {
+    const plan = { name: 'UNION', extra_info: {}, children: projections.map(giving) }
+    return scansFromPlan(JSON.stringify([plan]), [COLUMNS, COLUMNS], 'scan0').columns
+  }
+  expect(columnsOf(['scan0_0_1', 'scan0_0_0'], 'scan0_0_1')).toEqual([[1, 0], []])
+  expect(columnsOf(['scan0_0_1', 'other'])).toEqual([null, []])
+  expect(columnsOf(['scan0_0_1', 'scan0_1_0'])).toEqual([null, []])
 })

@@ -1,42 +1,9 @@
 import { expect, test } from 'vitest'
 import { StratalogError } from '../../../src/base/errors.ts'
-import type { Range } from '../../../src/base/range.ts'
 import { MemoryFileSystem } from '../../../src/storage/memory-file-system.ts'
-import { type CachedObject, type CachedPart, PartCache } from '../../../src/storage/part-cache.ts'
+import { type CachedPart, PartCache } from '../../../src/storage/part-cache.ts'
 import { expectError } from '../../support/expect-error.ts'
-
-/** Byte p of object n is a mix of both, so that bytes of the wrong place are noticed. */
-function byteAt(number: number, position: number): number {
-  return (number * 31 + position * 7 + Math.floor(position / 256)) % 251
-}
-
-function part(number: number, start: number, end: number, kind: CachedPart['kind'] = 'data') {
-  const isSound = (bytes: Uint8Array): boolean =>
-    bytes.length === end - start &&
-    bytes.every((byte, index) => byte === byteAt(number, start + index))
-  return { start, end, kind, isSound }
-}
-
-class Origin {
-  readonly fetched: Range[] = []
-  /** Changes what is given; called with the number of the fetch. */
-  fault: (bytes: Uint8Array, fetch: number) => Uint8Array | Promise<Uint8Array> = (bytes) => bytes
-  signals: AbortSignal[] = []
-
-  object(number: number): CachedObject {
-    return {
-      sha256: number.toString(16).padStart(64, '0'),
-      fetch: async (range, signal) => {
-        const fetch = this.fetched.push(range) - 1
-        this.signals.push(signal)
-        const bytes = Uint8Array.from({ length: range.end - range.start }, (_, index) =>
-          byteAt(number, range.start + index),
-        )
-        return this.fault(bytes, fetch)
-      },
-    }
-  }
-}
+import { Origin, part } from '../../support/part-origin.ts'
 
 function open(files: MemoryFileSystem, bytesMax = 1_000_000): Promise<PartCache> {
   return PartCache.open({ directory: '/parts', bytesMax, fileSystem: files })
