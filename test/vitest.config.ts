@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { env } from 'node:process'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import { MUTANT_VARIABLE, mutantNamed, mutate } from './mutants/mutate.ts'
+import { LongFirst } from './support/long-first.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -40,6 +41,7 @@ const config: ViteUserConfig = defineConfig({
   root,
   test: {
     maxWorkers: 2,
+    sequence: { sequencer: LongFirst },
     // What is cached is the source without the mutant.
     fsModuleCache: mutant === null,
     reporters: ['default', './test/support/count-reporter.ts'],
