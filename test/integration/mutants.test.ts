@@ -18,7 +18,8 @@ interface Ended {
 }
 
 function run(mutant: string, killer: Killer): Promise<Ended> {
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(VITEST|NODE_)/.test(name))
+  const foreign = /^(VITEST|NODE_(?!COMPILE_CACHE$))/
+  const inherited = Object.entries(process.env).filter(([name]) => !foreign.test(name))
   const env = { ...Object.fromEntries(inherited), [MUTANT_VARIABLE]: mutant }
   const child = spawn(process.execPath, argumentsOf(killer), { cwd: repositoryRoot, env })
   let output = ''
