@@ -125,7 +125,13 @@ async function live(
   const journal = `${root}/journal`
   const child = spawn(command, [...start, journal, String(APPENDS)], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...env, UV_THREADPOOL_SIZE: '1', UV_USE_IO_URING: '0' },
+    // A cache of compiled code would add calls that are none of ours.
+    env: {
+      ...env,
+      UV_THREADPOOL_SIZE: '1',
+      UV_USE_IO_URING: '0',
+      NODE_DISABLE_COMPILE_CACHE: '1',
+    },
   })
   const timer = systemClock.setTimer(HANGS_AFTER_MS, () => child.kill('SIGKILL'))
   try {

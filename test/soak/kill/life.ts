@@ -100,7 +100,13 @@ function start(command: readonly string[]): ChildProcess {
   return spawn(program, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     // One thread of the pool and no io_uring: strace sees the calls, and counts them alike each time.
-    env: { ...env, UV_THREADPOOL_SIZE: '1', UV_USE_IO_URING: '0' },
+    // A cache of compiled code would add calls that are none of ours.
+    env: {
+      ...env,
+      UV_THREADPOOL_SIZE: '1',
+      UV_USE_IO_URING: '0',
+      NODE_DISABLE_COMPILE_CACHE: '1',
+    },
   })
 }
 
