@@ -222,8 +222,9 @@ export class PinnedTables {
       const logId = this.#tables[table]?.view.definition.id ?? 0
       for (const { partition, source } of sources) {
         const id = sourceId(logId, partition, source)
-        if (source.tier !== 'memory' && this.#path(source) === null && !this.#files.has(id))
-          wanted.set(id, source)
+        if (source.tier === 'memory') continue
+        if (source.lost !== undefined) throw source.lost.error()
+        if (this.#path(source) === null && !this.#files.has(id)) wanted.set(id, source)
       }
     }
     const queue = wanted.entries()
