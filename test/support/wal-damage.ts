@@ -1,9 +1,11 @@
 /** Damages chosen frames of the WAL of a closed directory, as a bit that rots would. */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { decodeIdentity } from '../../src/format/identity.ts'
 import { WAL_DIRECTORY } from '../../src/format/paths.ts'
 import { WAL_FRAME_HEADER_BYTES, type WalFrame, walFrameBytes } from '../../src/format/wal-frame.ts'
 import { WalFileReader } from '../../src/log/wal-file-reader.ts'
 import { listWalFiles } from '../../src/log/wal-scan.ts'
+import type { SyncFileSystem } from '../../src/storage/file-system.ts'
 import { NodeSyncFileSystem } from '../../src/storage/node-sync-file-system.ts'
 
 export interface PlacedFrame {
@@ -14,11 +16,16 @@ export interface PlacedFrame {
 
 /** Every frame of the files in a data directory, in order; those before a checkpoint too. */
 export function walFrames(dataDir: string): readonly PlacedFrame[] {
-  const fileSystem = new NodeSyncFileSystem()
-  const directory = `${dataDir}/${WAL_DIRECTORY}`
-  const { engineId } = JSON.parse(readFileSync(`${dataDir}/stratalog.json`, 'utf8')) as {
-    engineId: string
-  }
+  const { engineId } = decodeIdentity(readFileSync(`${dataDir}/stratalog.json`), dataDir)
+  return framesOf(new NodeSyncFileSystem(), `${dataDir}/${WAL_DIRECTORY}`, engineId)
+}
+
+/** As they are read, so of a file that was cut only those before its end. */
+export function framesOf(
+  fileSystem: SyncFileSystem,
+  directory: string,
+  engineId: string,
+): readonly PlacedFrame[] {
   const frames: PlacedFrame[] = []
   const files = listWalFiles(fileSystem, directory)
   for (const [index, startLsn] of files.entries()) {
