@@ -35,6 +35,7 @@ export async function alterLog(
   const changes = validateChanges(options)
   // Refused before appends wait for it; and once more, as another change may come first.
   alteredPolicy(log.policy, changes, surroundings)
+  if (log.refusal !== null) throw log.refusal
   await log.alter(async () => {
     const before = log.policy
     const policy = Object.freeze(alteredPolicy(before, changes, surroundings))

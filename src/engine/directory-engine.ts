@@ -40,12 +40,12 @@ import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
 import { notedSettings, openArchiveStore } from './archive-store.ts'
 import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
+import { archiveUse } from './archive-use.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { S3Options, StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
 import { recoverDirectoryWal } from './directory-recovery.ts'
-import type { ArchiveUse, Engine } from './engine.ts'
-import { estimateCost } from '../storage/request-cost.ts'
+import type { Engine } from './engine.ts'
 import { cacheBudget } from './cache-budget.ts'
 import { ColdParts, passingParts } from './cold-parts.ts'
 import { commitLogTo } from './log-committer.ts'
@@ -65,7 +65,7 @@ import { type MemoryTier, openMemoryTier } from './memory-engine.ts'
 import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './open-directory.ts'
 import { Policies } from './policies.ts'
 import type { EnginePorts } from './ports.ts'
-import { keepingDamage } from './quarantine.ts'
+import { type QuarantinePlace, keepingDamage } from './quarantine.ts'
 import { lowerTiersOf } from './lower-tiers-of.ts'
 import { openScrubber } from './open-scrubber.ts'
 import { Queries } from './queries.ts'
@@ -94,6 +94,8 @@ interface Opening {
   readonly closers: Closers
   /** Snapshots at a `snapshotLocation` that are not to be used; null: none is. */
   readonly damaged: DamagedSnapshots | null
+  /** Whether it is looked again when a writer that goes on may have moved what is being read. */
+  readonly looksAgain: boolean
 }
 
 /** Filled in once there is one. */
@@ -149,11 +151,12 @@ async function openSoundly(
       late.wal?.abandon(diskFailed(error)),
     )
     const files = { storage, dataFiles, late }
+    const looksAgain = access === 'read' && attempt < READ_ATTEMPTS_MAX
     try {
-      return await assemble({ ...wanted, writer, closers, ...files })
+      return await assemble({ ...wanted, writer, closers, ...files, looksAgain })
     } catch (error) {
       await closeAll(closers, ports.logger)
-      if (access === 'write' || attempt === READ_ATTEMPTS_MAX || !mayHaveMoved(error)) throw error
+      if (!looksAgain || !mayHaveMoved(error)) throw error
     }
   }
 }
@@ -210,7 +213,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   const evidence =
     access === 'read' ? null : { dataDir, fileSystem: storage.fileSystem, logger: ports.logger }
   const wal = await keepingDamage(evidence, ['wal', 'segment'], () =>
-    recover(opening, places, { memory, acks, disk, tiering }),
+    recover(opening, places, { memory, acks, disk, tiering, evidence }),
   )
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
@@ -399,13 +402,14 @@ interface Recovering {
   readonly acks: AckQueue<Partition>
   readonly disk: DiskHealth | null
   readonly tiering: TieringContext
+  readonly evidence: QuarantinePlace | null
 }
 
 /** Steps 5 to 8: what the manifest and the WAL hold is live. The WAL that takes appends; null for reading. */
 async function recover(
-  { ports, writer, storage, dataFiles, late, closers }: Opening,
+  { ports, writer, storage, dataFiles, late, closers, looksAgain }: Opening,
   { directory, pulled, placed }: Places,
-  { memory, acks, disk, tiering }: Recovering,
+  { memory, acks, disk, tiering, evidence }: Recovering,
 ): Promise<Wal | null> {
   const { manifest, dataDir } = directory
   const { registry, governor } = memory
@@ -428,6 +432,8 @@ async function recover(
     relief: disk === null ? null : new RecoveryRelief(tiering, () => governor),
     claim,
     memoryBytes: () => governor.usedBytes,
+    evidence,
+    mayHaveMoved: looksAgain,
   })
   if (disk === null) return null
   await claim()
@@ -456,22 +462,6 @@ async function claimAsRead({ manifest, engineId }: OpenedDirectory, writer: Writ
 function isBeyond({ logId, partition, baseOffset }: SegmentName, registry: LogRegistry): boolean {
   const known = registry.byId.get(logId)?.partitions[partition]
   return known !== undefined && baseOffset >= known.nextOffset
-}
-
-function archiveUse(
-  store: OpenedObjectStore,
-  parts: ColdParts,
-  clock: EnginePorts['clock'],
-): ArchiveUse {
-  const openedAt = clock.monotonic()
-  return {
-    url: store.url,
-    requests: () => store.requests(),
-    circuit: () => store.circuit(),
-    cache: () => parts.counts(),
-    estimateCost: (storedBytes) =>
-      estimateCost(store.requests(), clock.monotonic() - openedAt, storedBytes),
-  }
 }
 
 function directoryQueries(

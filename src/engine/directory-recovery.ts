@@ -4,19 +4,24 @@
  * What frames prove durable counts as durable at once, so that it can be flushed when RAM runs short; the rest does
  * when the WAL's next writer has written it once more (`wal-opening.ts`), and for an engine that only reads at the
  * end.
+ *
+ * A damaged payload refuses its log alone (`recovery.ts`). Whoever writes the directory keeps a copy of the file first.
  */
+import type { StratalogError } from '../base/errors.ts'
 import { goneLogIds } from '../format/manifest.ts'
 import { WAL_DIRECTORY, walFileName } from '../format/paths.ts'
 import { WAL_FILE_HEADER_BYTES } from '../format/wal-file.ts'
+import type { WalFrame } from '../format/wal-frame.ts'
 import type { AckQueue } from '../log/ack-queue.ts'
 import type { Partition } from '../log/partition.ts'
-import { Recovery } from '../log/recovery.ts'
+import { type DamagedFrame, Recovery } from '../log/recovery.ts'
 import { type WalReadOptions, type WalScanResult, listWalFiles, readWal } from '../log/wal-scan.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
 import type { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { OpenedDirectory } from './open-directory.ts'
 import type { EnginePorts } from './ports.ts'
+import { type QuarantinePlace, copyDamaged } from './quarantine.ts'
 import type { RecoveryProgress } from './recovery-progress.ts'
 
 export interface DirectoryRecovery {
@@ -33,6 +38,15 @@ export interface DirectoryRecovery {
   readonly isArchiveAhead: boolean
   /** Makes the manifest this writer's; nothing is flushed before. */
   readonly claim: () => Promise<void>
+  /** Where copies of damaged files are kept; null for an engine that only reads. */
+  readonly evidence: QuarantinePlace | null
+  /** Beside a writer that goes on, bytes that look damaged may be those of a file that was given up: look again. */
+  readonly mayHaveMoved: boolean
+}
+
+export interface RecoveredWal extends WalScanResult {
+  /** LSNs of the frames whose payloads are damaged. */
+  readonly damagedLsns: ReadonlySet<number>
 }
 
 /** Other work has its turn, and progress is told, after so many bytes. */
@@ -41,7 +55,7 @@ const STEP_BYTES = 4 * 1024 * 1024
 const LOG_EVERY_MS = 5_000
 
 /** @throws StratalogError `wal_corrupt`, `archive_diverged`; and of the disk that a long recovery flushes to. */
-export async function recoverDirectoryWal(options: DirectoryRecovery): Promise<WalScanResult> {
+export async function recoverDirectoryWal(options: DirectoryRecovery): Promise<RecoveredWal> {
   const { directory, fileSystem, registry, acks, ports, isArchiveAhead, relief } = options
   const walDirectory = `${directory.dataDir}/${WAL_DIRECTORY}`
   const { engineId } = directory
@@ -51,13 +65,23 @@ export async function recoverDirectoryWal(options: DirectoryRecovery): Promise<W
   if (isArchiveAhead) {
     // An archive that holds other records than the WAL is refused before anything is flushed beside them.
     const check = new Recovery(registry.byId, gone)
-    for (const { frame } of readWal(fileSystem, walDirectory, from)) check.assertSameHistory(frame)
+    const onDamaged = (frame: WalFrame): void => check.assertSameHistory(frame)
+    for (const { frame } of readWal(fileSystem, walDirectory, { ...from, onDamaged }))
+      check.assertSameHistory(frame)
   }
   const newestLsn = listWalFiles(fileSystem, walDirectory).at(-1) ?? walLsn
   const totalBytes = Math.max(0, endLsnOf(fileSystem, walDirectory, newestLsn) - walLsn)
   const recovery = new Recovery(registry.byId, gone, acks)
   const watch = new RecoveryWatch(options, totalBytes, () => recovery.report.records)
-  const frames = readWal(fileSystem, walDirectory, from)
+  const damages: DamagedFrame[] = []
+  const costly = new Set<DamagedFrame>()
+  const onDamaged = (frame: WalFrame, error: StratalogError): void => {
+    if (options.mayHaveMoved) throw error
+    const damaged = { frame, error }
+    damages.push(damaged)
+    if (recovery.passOver(damaged)) costly.add(damaged)
+  }
+  const frames = readWal(fileSystem, walDirectory, { ...from, onDamaged })
   for (let durableLsn = newestLsn; ;) {
     const next = frames.next()
     if (next.done === true) {
@@ -66,7 +90,8 @@ export async function recoverDirectoryWal(options: DirectoryRecovery): Promise<W
       if (relief === null) acks.settle(next.value.endLsn)
       watch.end()
       report(ports, recovery, next.value, watch.elapsedMs)
-      return next.value
+      for (const damaged of damages) await keepAndTell(options, damaged, costly.has(damaged))
+      return { ...next.value, damagedLsns: new Set(damages.map(({ frame }) => frame.lsn)) }
     }
     const { frame, payload } = next.value
     recovery.apply(frame, payload)
@@ -156,6 +181,21 @@ class RecoveryWatch {
       recordsPerSecond: Math.round(this.#records() / seconds),
     }
   }
+}
+
+/** Keeps a copy of the file, and says what its damage costs. */
+async function keepAndTell(
+  { evidence, ports: { logger }, registry }: DirectoryRecovery,
+  { frame, error }: DamagedFrame,
+  isCostly: boolean,
+): Promise<void> {
+  const copy = evidence === null ? null : await copyDamaged(evidence, ['wal'], error)
+  const log = registry.byId.get(frame.logId)
+  const told = { ...error.details, log: log?.name ?? null, quarantined: copy }
+  const isLost = isCostly || (frame.kind === 'schema' && (log?.refusal ?? null) !== null)
+  if (isLost)
+    logger.error('The WAL is damaged: the log takes no appends, and its end cannot be read.', told)
+  else logger.warn('The WAL is damaged where nothing needs it: its records lie elsewhere.', told)
 }
 
 function report(

@@ -53,9 +53,9 @@ export function liveDumpSource(
     const log = open(live)
     return {
       description: log.describe(),
-      partitions: live.partitions.map(({ startOffset, visibleEnd }) => ({
+      partitions: live.partitions.map(({ startOffset, readableEnd }) => ({
         startOffset,
-        endOffset: visibleEnd,
+        endOffset: readableEnd,
       })),
       read: (options: ReadOptions) => log.read(options),
     }

@@ -75,7 +75,7 @@ async function wantedEnds(
 ): Promise<readonly number[]> {
   if ([atOffset, at, snapshot].filter((given) => given !== undefined).length > 1)
     throw invalid('Give one of atOffset, at and snapshot: each says where the fork begins.', {})
-  const visible = source.partitions.map(({ visibleEnd }) => visibleEnd)
+  const visible = source.partitions.map(({ readableEnd }) => readableEnd)
   if (atOffset !== undefined) {
     const [end = 0] = visible
     const start = source.partitions[0]?.startOffset ?? 0
@@ -143,8 +143,10 @@ async function makeFork(
       const number = partition.partition
       const own = held[number] ?? []
       const last = own.at(-1)?.endOffset ?? partition.startOffset
-      const most = Math.min(wanted[number] ?? 0, moments?.[number] ?? Infinity, last)
-      const end = Math.max(partition.startOffset, most)
+      const asked = Math.min(wanted[number] ?? 0, moments?.[number] ?? Infinity)
+      // Who wants all of a log is not to get less of it without being told.
+      if (partition.lost !== null && asked > partition.lost.from) throw partition.lost.error()
+      const end = Math.max(partition.startOffset, Math.min(asked, last))
       ends.push(end)
       partitions.push(await sharedPart(fork, source, partition, own, end))
     }

@@ -106,6 +106,6 @@ export class LiveDirectory implements ReadableLog {
 
   #isAnyVisible(engine: Engine, offsets: ReadonlyMap<number, number>): boolean {
     const log = engine.registry.get(this.name)
-    return [...offsets].some(([partition, offset]) => log.partition(partition).visibleEnd > offset)
+    return [...offsets].some(([partition, offset]) => log.partition(partition).readableEnd > offset)
   }
 }

@@ -149,7 +149,7 @@ export async function loadLogs(
   for (const { state: source, snapshot } of placed) {
     const log = registry.byId.get(source.definition.id)
     // It may have a disk by now, which keeps what it has.
-    if (log?.policy.mode !== 'memory') continue
+    if (log?.policy.mode !== 'memory' || log.refusal !== null) continue
     let records = 0
     const held = snapshot?.logs.find(isOf(source))
     for (const bounds of held?.partitions ?? [])

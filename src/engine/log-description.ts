@@ -1,6 +1,9 @@
 import type { LogDefinition, StoragePolicy } from '../format/manifest.ts'
 import { userFields } from '../format/schema-evolution.ts'
 import type { Field, Schema } from '../format/schema.ts'
+import type { Partition } from '../log/partition.ts'
+import type { ScrubProblem } from '../tiering/scrub-report.ts'
+import { lostProblem } from './lost-problem.ts'
 
 /** What a log is: shaped as `logs describe --json` prints it. */
 export interface LogDescription {
@@ -15,10 +18,17 @@ export interface LogDescription {
    * takes none; null: no time bounds it.
    */
   readonly rpoMs: number | null
+  /** There for a log that takes no appends because a damaged WAL has lost records of it: which, by partition. */
+  readonly damage?: readonly ScrubProblem[]
 }
 
-export function describeLog(definition: LogDefinition, schema: Schema | null): LogDescription {
+export function describeLog(
+  definition: LogDefinition,
+  schema: Schema | null,
+  held: readonly Pick<Partition, 'lost'>[] = [],
+): LogDescription {
   const { name, policy, partitions, timeColumn, keyColumn } = definition
+  const damage = held.flatMap(({ lost }) => lostProblem(lost))
   return {
     name,
     schema: schema === null ? [] : userFields(schema),
@@ -27,6 +37,7 @@ export function describeLog(definition: LogDefinition, schema: Schema | null): L
     timeColumn,
     keyColumn,
     rpoMs: rpoMs(policy),
+    ...(damage.length === 0 ? {} : { damage }),
   }
 }
 

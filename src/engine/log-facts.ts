@@ -9,7 +9,7 @@ export function liveLogFacts(logs: Iterable<LiveLog>): readonly LogFacts[] {
   return Array.from(logs, ({ definition, partitions }) => ({
     definition,
     partitions: partitions.map((held): PartitionFacts => {
-      const { partition, startOffset, visibleEnd: endOffset, segments } = held
+      const { partition, startOffset, readableEnd: endOffset, segments } = held
       return { partition, startOffset, endOffset, segments, gaps: held.gaps() }
     }),
   }))

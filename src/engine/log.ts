@@ -11,6 +11,7 @@ import {
   DEFAULT_TERMS,
   assertExpected,
   assertStillFits,
+  isApplied,
 } from '../log/append-terms.ts'
 import { type LatestViews, assertKeyed } from '../log/latest-views.ts'
 import type { AppendResult, LiveLog } from '../log/live-log.ts'
@@ -100,7 +101,8 @@ export class Log {
   }
 
   describe(): LogDescription {
-    return describeLog(this.#log.definition, this.#log.schema)
+    const { definition, schema, partitions } = this.#log
+    return describeLog(definition, schema, partitions)
   }
 
   /**
@@ -110,8 +112,9 @@ export class Log {
    * @throws StratalogError `schema_mismatch`, `record_invalid`, `record_too_large`, `append_too_large`, `memory_full`,
    * `disk_budget_full`, `aborted`, `offset_unexpected`, `producer_sequence_gap`, `producer_fenced`,
    * `producer_append_differs`, `producer_append_gone`, `producer_append_old`, `producers_full`, `engine_closed`,
-   * `log_deleted`, and `disk_full`, `disk_read_only`, `disk_failed`, `disk_stuck`, `writer_fenced`, of which
-   * `details.fate` says whether the append was applied: `not_applied` or `unknown`.
+   * `log_deleted`, and `disk_full`, `disk_read_only`, `disk_failed`, `disk_stuck`, `writer_fenced`, or `wal_corrupt`
+   * where a damaged WAL has lost records of the log, of which `details.fate` says whether the append was applied:
+   * `not_applied` or `unknown`.
    * @example
    * await clicks.append({ user_id: 7, event: 'view' })
    */
@@ -133,7 +136,7 @@ export class Log {
       const ack = options.ack === undefined ? this.#log.policy.ack : this.#ackLevel(options.ack)
       this.#assertReachable(ack)
       const isThere =
-        producer !== undefined && this.#log.holds(partition, input, producer, this.#ports.now())
+        producer !== undefined && isApplied(partition, input, producer, this.#ports.now())
       // What is refused makes no room for itself.
       if (!isThere) assertExpected(this.#log.definition, partition, options.expectedOffset)
       const admitted = isThere ? null : this.#ports.admit(this.#log, partition, options.signal)
@@ -164,8 +167,8 @@ export class Log {
   /** The offsets that can be read now: from the first that is kept to the next that is given. */
   range({ partition = 0 }: HotOptions = NOTHING_ASKED): Range {
     this.#assertOpen()
-    const { startOffset, visibleEnd } = this.#log.partition(partition)
-    return { start: startOffset, end: visibleEnd }
+    const { startOffset, readableEnd } = this.#log.partition(partition)
+    return { start: startOffset, end: readableEnd }
   }
 
   /** Resolves when the record at `offset` can be read, when the signal fires, and when the log or the engine ends. */
@@ -296,7 +299,7 @@ export class Log {
 
   async #getBelow(
     offset: number,
-    { partition, startOffset, visibleEnd }: Partition,
+    { partition, startOffset, readableEnd }: Partition,
     { columns }: GetOptions,
   ): Promise<RecordRow | null> {
     if (!Number.isSafeInteger(offset)) {
@@ -305,7 +308,7 @@ export class Log {
         `offset is a whole number; got ${typeof offset === 'bigint' ? `the bigint ${String(offset)}` : String(offset)}.`,
       )
     }
-    if (offset < startOffset || offset >= visibleEnd) return null
+    if (offset < startOffset || offset >= readableEnd) return null
     const range = { partition, from: offset, to: offset + 1 }
     const [row] = await this.read(columns === undefined ? range : { ...range, columns }).toArray()
     return row ?? null
@@ -400,6 +403,8 @@ export class Log {
   #assertAppendable(): void {
     this.#assertOpen()
     this.#ports.assertWriter()
+    const { refusal } = this.#log
+    if (refusal !== null) throw refusal
     if (!this.#ports.readOnly) return
     throw new StratalogError(
       'argument_invalid',

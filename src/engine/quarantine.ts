@@ -48,9 +48,9 @@ export async function keepingDamage<Result>(
 }
 
 /** Where the copy is; null when the error is of no file of the directory, or there is no room for a copy. */
-async function copyDamaged(
+export async function copyDamaged(
   place: QuarantinePlace,
-  kinds: readonly string[],
+  kinds: readonly KeptKind[],
   error: StratalogError,
 ): Promise<string | null> {
   const { dataDir, logger } = place
@@ -58,7 +58,8 @@ async function copyDamaged(
   const file = tier === 'disk' ? object : named
   if (typeof file !== 'string') return null
   const path = file.startsWith(`${dataDir}/`) ? file.slice(dataDir.length + 1) : file
-  if (!kinds.includes(parsePath(path)?.kind ?? '')) return null
+  const kind = parsePath(path)?.kind
+  if (!kinds.some((kept) => kept === kind)) return null
   try {
     return await keepCopy(place, path)
   } catch (failure) {

@@ -29,7 +29,7 @@ export function readableLog(log: LiveLog, assertOpen: () => void): ReadableLog {
     partitionCount: log.partitions.length,
     rangeOf: (number) => {
       const partition = log.partition(number)
-      return { start: partition.startOffset, end: partition.visibleEnd }
+      return { start: partition.startOffset, end: partition.readableEnd }
     },
     newestStart: (partition, count) => log.partition(partition).newestStart(count),
     viewOf: (partition, from, to) => {

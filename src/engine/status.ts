@@ -20,6 +20,7 @@ import type { RequestCounts } from '../storage/metered-object-store.ts'
 import type { EstimatedCost } from '../storage/request-cost.ts'
 import type { Engine } from './engine.ts'
 import { rpoMs } from './log-description.ts'
+import { lostProblem } from './lost-problem.ts'
 import type { SnapshotScheduleStatus } from './snapshot-schedule.ts'
 import { PACKAGE_VERSION } from './version.ts'
 
@@ -50,7 +51,10 @@ export interface PartitionStatus {
   readonly lag: { readonly flushMs: number; readonly uploadMs: number }
   readonly gaps: readonly { readonly from: number; readonly to: number; readonly reason: string }[]
   readonly lastError: string | null
-  /** Copies on disk and in the archive that are damaged or missing, as far as is known: the first ones, of many. */
+  /**
+   * Records that a damaged WAL has lost; then copies on disk and in the archive that are damaged or missing, as far as
+   * is known: the first ones, of many.
+   */
   readonly damage: readonly ScrubProblem[]
   /** What a plan could do with it next, in how many ms, and why; null when nothing ages. */
   readonly next: {
@@ -343,7 +347,7 @@ function partitionStatus(
   return {
     partition: partition.partition,
     startOffset,
-    endOffset: partition.visibleEnd,
+    endOffset: partition.readableEnd,
     durableOffset: partition.durableEnd,
     archivedOffset: partition.archivedEnd,
     tiers: {
@@ -362,7 +366,10 @@ function partitionStatus(
     },
     gaps: gapsOf(partition),
     lastError: partition.lastError,
-    damage: damages.get(`${log.name}/${partition.partition}`)?.slice(0, DAMAGES_MAX) ?? [],
+    damage: [
+      ...lostProblem(partition.lost),
+      ...(damages.get(`${log.name}/${partition.partition}`)?.slice(0, DAMAGES_MAX) ?? []),
+    ],
     next: nextOf(log, partition, around),
   }
 }

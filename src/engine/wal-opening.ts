@@ -11,10 +11,11 @@ import type { ManifestStore } from '../log/manifest-store.ts'
 import { ResumableWal } from '../log/resumable-wal.ts'
 import type { WalFence } from '../log/wal-fence.ts'
 import { type WalCut, recoverCut } from '../log/wal-cut.ts'
-import type { WalRecovered, WalScanResult } from '../log/wal-scan.ts'
+import type { WalRecovered } from '../log/wal-scan.ts'
 import type { Wal } from '../log/wal.ts'
 import { probeDisk } from '../storage/probe-disk.ts'
 import type { Closers } from './closers.ts'
+import type { RecoveredWal } from './directory-recovery.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { OpenedDirectory } from './open-directory.ts'
 import type { EnginePorts } from './ports.ts'
@@ -24,7 +25,7 @@ export interface WalOpening {
   readonly directory: OpenedDirectory
   readonly writer: Writer
   readonly registry: LogRegistry
-  readonly scanned: WalScanResult
+  readonly scanned: RecoveredWal
   readonly acks: AckQueue<Partition>
   readonly disk: DiskHealth
   readonly ports: EnginePorts
@@ -63,7 +64,7 @@ export async function openWal(opening: WalOpening): Promise<ResumableWal> {
 
 /** Continues the WAL where what is durable ends. */
 async function reopenWal(opening: WalOpening, cut: WalCut): Promise<Wal> {
-  const { directory, writer, ports, storage } = opening
+  const { directory, writer, scanned, ports, storage } = opening
   const { manifest } = directory
   if (cut.isNewEpoch) {
     await manifest.claim(writer, manifest.state.engineId)
@@ -76,6 +77,7 @@ async function reopenWal(opening: WalOpening, cut: WalCut): Promise<Wal> {
     engineId,
     checkpointLsn: walLsn,
     cut,
+    damagedLsns: scanned.damagedLsns,
     pause: () => ports.clock.yield(),
   })
   return startWal(opening, recovered)

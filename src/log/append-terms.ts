@@ -1,7 +1,7 @@
 import { StratalogError } from '../base/errors.ts'
 import type { AckLevel, LogDefinition } from '../format/manifest.ts'
 import type { Producer } from '../format/producer.ts'
-import type { AppendInput } from './append-input.ts'
+import { type AppendInput, inputLength } from './append-input.ts'
 import type { Partition } from './partition.ts'
 
 /** What an append asks for besides its level; nothing of it is kept for records that are the same in all of it. */
@@ -44,6 +44,19 @@ export function assertExpected(
     `The append was to begin at offset ${expected} of partition ${partition} of '${name}', whose next offset is ${nextOffset}. Nothing of it was applied.`,
     { details: { log: name, partition, expected, actual: nextOffset } },
   )
+}
+
+/**
+ * Whether an append of a producer was applied before, so that to append it again takes no room.
+ * @throws StratalogError those of `ProducerTable.find`.
+ */
+export function isApplied(
+  { producers }: Partition,
+  input: AppendInput,
+  producer: Producer,
+  now: number,
+): boolean {
+  return producers.find(producer, inputLength(input), now) !== null
 }
 
 /** For an append that waited while its log may have changed. @throws StratalogError `argument_invalid`. */

@@ -49,10 +49,10 @@ export class HotBatches {
     return true
   }
 
-  /** Takes the last one away, which holds no record. */
-  popEmpty(): void {
+  /** Drops the last one, which holds no record. */
+  dropEmpty(): void {
     assert(this.last?.length === 0, 'an empty batch is taken away')
-    this.#batches.pop()
+    this.#batches.pop()?.drop()
   }
 
   /** The last batch has `count` records more. */
@@ -67,6 +67,17 @@ export class HotBatches {
       const batch = this.#batches[index]
       if (batch !== undefined) yield batch
     }
+  }
+
+  /** Sealed batches that end behind `from` and at or before `to`; each is leased to the caller. */
+  leaseSealed(from: number, to: number): readonly HotBatch[] {
+    const batches: HotBatch[] = []
+    for (const batch of this.from(from)) {
+      if (!batch.isSealed || batch.endOffset > to) break
+      batch.retain()
+      batches.push(batch)
+    }
+    return batches
   }
 
   /** The first LSN of the batches that end behind `offset`; those from before their log had a WAL have none. */

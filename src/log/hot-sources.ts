@@ -6,6 +6,7 @@ import { type TermsTest, eachRange } from './batch-runs.ts'
 import type { CausedGap, GapCause, GapHistory } from './gap-history.ts'
 import type { HotBatch } from './hot-batch.ts'
 import type { HotBatches } from './hot-batches.ts'
+import type { LostRecords } from './lost-records.ts'
 import type { Lease, MemorySource, PartitionView, ViewSource } from './log-view.ts'
 
 export interface PinnedView {
@@ -24,8 +25,27 @@ export function releaseBelow(leases: Lease[], below: number): void {
     else leases.push(lease)
 }
 
-/** Leases the batches that hold some of `wanted` and adds them; records that expire by `now` are gone. */
+/**
+ * Leases the batches that hold some of `wanted` and adds them; records that expire by `now` are gone. What is lost
+ * comes last.
+ */
 export function addHotSources(
+  held: {
+    readonly hot: HotBatches
+    readonly gaps: GapHistory
+    readonly lost: LostRecords | null
+  },
+  wanted: Range,
+  at: { readonly now: number; readonly stamp: number },
+  sources: ViewSource[],
+  leases: Lease[],
+): void {
+  addBatches(held, wanted, at, sources, leases)
+  const lost = held.lost?.source(wanted) ?? null
+  if (lost !== null) sources.push(lost)
+}
+
+function addBatches(
   { hot, gaps }: { readonly hot: HotBatches; readonly gaps: GapHistory },
   wanted: Range,
   { now, stamp }: { readonly now: number; readonly stamp: number },

@@ -135,6 +135,10 @@ export class LiveLog {
   get closed(): StratalogError | null {
     return this.partitions[0]?.closed ?? null
   }
+  /** Why its records and its policy stay as they are; null while they need not. */
+  get refusal(): StratalogError | null {
+    return this.partitions[0]?.refusal ?? null
+  }
   /** Resolves when a change of the policy is done; null when there is none. */
   get altering(): Promise<void> | null {
     return this.#altering
@@ -218,14 +222,6 @@ export class LiveLog {
       this.#isApplying = false
       partition.endStaging()
     }
-  }
-
-  /**
-   * Whether an append of a producer was applied before, so that to append it again takes no room.
-   * @throws StratalogError those of `ProducerTable.find`.
-   */
-  holds(partition: Partition, input: AppendInput, producer: Producer, now: number): boolean {
-    return partition.producers.find(producer, inputLength(input), now) !== null
   }
 
   /** A pinned view of every partition, or of `ranges` by partition; the caller releases it. */
@@ -346,7 +342,7 @@ export class LiveLog {
         `A record that is being appended to '${this.name}' cannot append to it.`,
       )
     }
-    if (partition.closed !== null) throw partition.closed
+    if (partition.refusal !== null) throw partition.refusal
     const { producer } = terms
     if (producer !== undefined) {
       const known = partition.producers.find(producer, inputLength(input), appendTime)

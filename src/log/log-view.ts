@@ -70,6 +70,13 @@ export interface SegmentSource {
   readonly bytes: SegmentBytes
   /** Another copy of the same segment, read from where this one is damaged on. */
   readonly fallback?: SegmentFallback
+  /** There for records that a damaged WAL has lost: there are no bytes, and who wants them is told so. */
+  readonly lost?: LostSource
+}
+
+export interface LostSource {
+  /** What who reads the source is told. */
+  error(): Error
 }
 
 export interface SegmentFallback {

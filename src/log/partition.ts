@@ -31,6 +31,7 @@ import { HotBatches } from './hot-batches.ts'
 import { type PinnedView, addHotSources, gapsWithin, releaseBelow } from './hot-sources.ts'
 import type { Lease } from './log-view.ts'
 import { type TermsTest, expiredRows } from './batch-runs.ts'
+import type { LostRecords } from './lost-records.ts'
 import { MemoryAccount } from './memory-account.ts'
 import { newestStart } from './newest-start.ts'
 import type { PartitionOptions, PortsOf } from './partition-options.ts'
@@ -62,8 +63,10 @@ export class Partition implements AckListener {
   /** Null before the first append of a producer. */
   #producers: ProducerTable | null = null
   #isStaging = false
-  /** Why appends are refused; null while they are not. */
+  /** Why it takes no appends and is read no further; null while it is there. */
   closed: StratalogError | null = null
+  /** Why appends are refused; null while they are not. */
+  refusal: StratalogError | null = null
 
   // Changed with the log's policy.
   #ack: AckLevel
@@ -80,6 +83,8 @@ export class Partition implements AckListener {
   #firstOffset: number
   #startOffset: number
   readonly #segments: SegmentList
+  /** What a damaged WAL has lost, behind all that is there. Set by recovery. */
+  lost: LostRecords | null = null
   lastError: string | null = null
 
   constructor(options: PartitionOptions, ack: AckLevel, ports: PartitionPorts) {
@@ -182,6 +187,11 @@ export class Partition implements AckListener {
     const end = this.#ack === 'disk' ? Infinity : this.archivedEnd
     return Math.max(this.#visibleFloor, Math.min(end, this.#durableEnd))
   }
+  /** Where readers that go on to the end come to; behind `visibleEnd` are records that are lost. */
+  get readableEnd(): number {
+    const { visibleEnd } = this
+    return visibleEnd === this.lost?.from ? this.lost.to : visibleEnd
+  }
   /** LSN that recovery must start from to have back what is only in RAM; Infinity when nothing is. */
   get firstUnflushedLsn(): number {
     return this.#hot.firstLsnFrom(this.flushedEnd)
@@ -197,7 +207,7 @@ export class Partition implements AckListener {
       const isFull = last.isFull || last.bytes * BATCHES_MIN > this.#memory.limit
       if (last.schema.id === schema.id && !isFull && isDense) return last
       if (last.length > 0) last.seal()
-      else this.#discardEmpty(last)
+      else this.#hot.dropEmpty()
     }
     const previous = last?.isSealed === true ? last : null
     const batch = new HotBatch(schema, this.#nextOffset, this.#timeColumn, this.#memory, previous)
@@ -220,7 +230,7 @@ export class Partition implements AckListener {
    * anything: what they do must not meet rows that are half staged, so until the stretch ends no batch is dropped.
    */
   beginStaging(): void {
-    if (this.closed !== null) throw this.closed
+    if (this.refusal !== null) throw this.refusal
     assert(!this.#isStaging, 'one append at a time is staged')
     this.#isStaging = true
   }
@@ -256,7 +266,7 @@ export class Partition implements AckListener {
     const { last } = this.#hot
     if (last === undefined || last.isSealed) return
     last.rollback()
-    if (last.length === 0) this.#discardEmpty(last)
+    if (last.length === 0) this.#hot.dropEmpty()
   }
 
   /** Runs after a batch committed `count` rows. Without a WAL the rows are as durable as they get. */
@@ -328,13 +338,7 @@ export class Partition implements AckListener {
 
   /** Sealed batches that hold offsets at or above `from` and lie wholly below `to`; each is leased to the caller. */
   leaseSealed(from: number, to: number): readonly HotBatch[] {
-    const batches: HotBatch[] = []
-    for (const batch of this.#hot.from(from)) {
-      if (!batch.isSealed || batch.endOffset > to) break
-      batch.retain()
-      batches.push(batch)
-    }
-    return batches
+    return this.#hot.leaseSealed(from, to)
   }
 
   addSegment(segment: SegmentEntry): void {
@@ -416,14 +420,14 @@ export class Partition implements AckListener {
    * it pins.
    */
   view(range: Range = { start: 0, end: Infinity }): PinnedView {
-    const visible = { start: this.#startOffset, end: this.visibleEnd }
+    const visible = { start: this.#startOffset, end: this.readableEnd }
     const wanted = intersectRanges(range, visible) ?? { start: visible.end, end: visible.end }
     const leases: Lease[] = []
     const below = { start: wanted.start, end: Math.min(wanted.end, this.hotStart) }
     const sources = segmentSources(this.#ports, this.segments, below, leases)
     if (wanted.start < wanted.end) {
       const now = this.#hot.expiresMin < Infinity ? this.expiryTime : -Infinity
-      const held = { hot: this.#hot, gaps: this.#gaps }
+      const held = { hot: this.#hot, gaps: this.#gaps, lost: this.lost }
       const stamp = this.logMemory.nextStamp()
       addHotSources(held, wanted, { now, stamp }, sources, leases)
     }
@@ -472,21 +476,17 @@ export class Partition implements AckListener {
 
   /** Resolves when an offset at or above `offset` is visible, on abort, or when the partition closes. */
   waitFor(offset: number, signal: AbortSignal): Promise<void> {
-    return this.#waiters.wait(() => this.visibleEnd > offset || this.closed !== null, signal)
+    return this.#waiters.wait(() => this.readableEnd > offset || this.closed !== null, signal)
   }
 
   /** Gives every buffer back that no reader leases, and ends every wait; appends are refused with `reason`. */
   close(reason: StratalogError = new StratalogError('engine_closed', 'The log is closed.')): void {
     if (this.closed !== null) return
     this.closed = reason
+    this.refusal = reason
     for (const batch of this.#hot.all) batch.drop()
     this.#hot.clear()
     this.#waiters.wake()
-  }
-
-  #discardEmpty(batch: HotBatch): void {
-    this.#hot.popEmpty()
-    batch.drop()
   }
 
   #reclaim(batch: HotBatch, isVictim: TermsTest, cause: GapCause): Eviction | null {

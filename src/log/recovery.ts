@@ -5,6 +5,10 @@
  * next one must begin exactly at that end, because the WAL has every record since the checkpoint. What a frame says of
  * its producer is noted in both cases: the manifest may have noted less. So recovery applied twice, or killed and begun
  * again, comes to the same state.
+ *
+ * A frame whose payload is damaged costs nothing where its records are in a segment, whose commit noted its producer
+ * too. Else its partition ends before it: what is missing and what lies behind is lost (`lost-records.ts`), and the
+ * whole log takes no appends. Where a schema is damaged, what needs it is.
  */
 import { StratalogError } from '../base/errors.ts'
 import {
@@ -18,6 +22,7 @@ import { type WalFrame, walFrameBytes } from '../format/wal-frame.ts'
 import { sliceColumn } from '../format/column.ts'
 import type { AckQueue } from './ack-queue.ts'
 import type { LiveLog } from './live-log.ts'
+import { LostRecords } from './lost-records.ts'
 import type { Partition } from './partition.ts'
 
 export interface RecoveryReport {
@@ -25,10 +30,19 @@ export interface RecoveryReport {
   records: number
 }
 
+/** A frame whose header is sound and whose payload is not. */
+export interface DamagedFrame {
+  readonly frame: WalFrame
+  /** As the WAL's reading says it. */
+  readonly error: StratalogError
+}
+
 export class Recovery {
   readonly #logs: ReadonlyMap<number, LiveLog>
   readonly #deletedLogIds: Pick<IdRanges, 'has'>
   readonly #acks: AckQueue<Partition> | null
+  /** By log: the first that is damaged. */
+  readonly #damagedSchemas = new Map<LiveLog, DamagedFrame>()
   readonly report: RecoveryReport = { frames: 0, records: 0 }
 
   /** Records become durable as `acks` is settled; without it they are at once. */
@@ -54,14 +68,40 @@ export class Recovery {
   apply(frame: WalFrame, payload: Uint8Array): void {
     this.report.frames++
     if (frame.kind === 'seal') return
-    const log = this.#logs.get(frame.logId)
-    if (log === undefined) {
-      if (this.#deletedLogIds.has(frame.logId)) return
-      // A log is committed before anything is appended to it.
-      throw contradiction(frame, 'the manifest has no such log: the end of the manifest is lost')
-    }
+    const log = this.#logOf(frame)
+    if (log === null) return
     if (frame.kind === 'schema') this.#applySchema(log, frame, payload)
     else this.#applyRecords(log, frame, payload)
+  }
+
+  /**
+   * In the place of `apply`, for a damaged frame. Whether that costs records; of a schema later frames say it.
+   * @throws StratalogError as `apply`, and the error itself for a frame that belongs to no log.
+   */
+  passOver(damaged: DamagedFrame): boolean {
+    const { frame, error } = damaged
+    this.report.frames++
+    if (frame.kind !== 'append' && frame.kind !== 'schema') throw error
+    const log = this.#logOf(frame)
+    if (log === null) return false
+    if (frame.kind === 'schema') {
+      if (!this.#damagedSchemas.has(log)) this.#damagedSchemas.set(log, damaged)
+      return false
+    }
+    checkSameHistory(log, partitionOf(log, frame), frame)
+    const partition = nextPlace(log, frame)
+    if (partition === null) return false
+    this.#lose(log, partition, frame, damaged)
+    return true
+  }
+
+  /** Null for a log that was deleted. */
+  #logOf(frame: WalFrame): LiveLog | null {
+    const log = this.#logs.get(frame.logId)
+    if (log !== undefined) return log
+    if (this.#deletedLogIds.has(frame.logId)) return null
+    // A log is committed before anything is appended to it.
+    throw contradiction(frame, 'the manifest has no such log: the end of the manifest is lost')
   }
 
   /**
@@ -70,9 +110,12 @@ export class Recovery {
    */
   finish(): void {
     for (const { policy, partitions } of this.#logs.values()) {
+      const lost = partitions.find((partition) => partition.lost !== null)?.lost ?? null
       for (const partition of partitions) {
         const { denseFrom = 0 } = partition
-        if (partition.nextOffset < denseFrom) partition.continueAt(denseFrom)
+        partition.refusal = lost?.refusal() ?? null
+        if (partition.lost === null && partition.nextOffset < denseFrom)
+          partition.continueAt(denseFrom)
         if (policy.mode === 'memory' || policy.ack === 'object') partition.owe()
         // What is appended behind them is in no WAL: a batch is one or the other.
         else if (!policy.wal) partition.sealOpenBatch()
@@ -82,6 +125,7 @@ export class Recovery {
 
   #applySchema(log: LiveLog, frame: WalFrame, payload: Uint8Array): void {
     const schema = decodeSchemaPayload(payload)
+    if (schema.id > log.schemas.length && this.#damagedSchemas.has(log)) return
     if (schema.id > log.schemas.length)
       throw contradiction(
         frame,
@@ -91,10 +135,11 @@ export class Recovery {
   }
 
   #applyRecords(log: LiveLog, frame: WalFrame, payload: Uint8Array): void {
-    const partition = log.partitions[frame.partition]
-    if (partition === undefined) throw contradiction(frame, 'the log has no such partition')
-    const end = frame.baseOffset + frame.recordCount
-    const next = partition.nextOffset
+    const partition = partitionOf(log, frame)
+    if (partition.lost !== null) {
+      partition.lost.growTo(frame.baseOffset + frame.recordCount)
+      return
+    }
     checkSameHistory(log, partition, frame)
     const rowBytes = payload.length - frame.producerBytes
     if (frame.producerBytes > 0) {
@@ -105,16 +150,17 @@ export class Recovery {
         frame.appendTime,
       )
     }
-    if (end <= next) return
-    log.usesWal = true
-    if (frame.baseOffset > next) {
-      if (frame.baseOffset > (partition.denseFrom ?? 0))
-        throw contradiction(frame, `offset ${next} comes next`)
-      partition.continueAt(frame.baseOffset)
-    }
+    if (nextPlace(log, frame) === null) return
     const schema = log.schemas[appendPayloadSchemaId(payload)]
-    if (schema === undefined)
-      throw contradiction(frame, `its schema ${appendPayloadSchemaId(payload)} is unknown`)
+    if (schema === undefined) {
+      const damaged = this.#damagedSchemas.get(log)
+      if (damaged === undefined)
+        throw contradiction(frame, `its schema ${appendPayloadSchemaId(payload)} is unknown`)
+      this.#lose(log, partition, frame, damaged)
+      return
+    }
+    const end = frame.baseOffset + frame.recordCount
+    const next = partition.nextOffset
     const { columns, rowCount } = decodeAppendPayload(payload.subarray(0, rowBytes), schema)
     const skip = Math.max(0, next - frame.baseOffset)
     log.restoreColumns(
@@ -131,6 +177,43 @@ export class Recovery {
     this.#acks?.note(endLsn, partition, end)
     this.report.records += rowCount - skip
   }
+
+  /** The partition ends here. `damaged` is this frame, or the schema that it needs. */
+  #lose(log: LiveLog, partition: Partition, frame: WalFrame, damaged: DamagedFrame): void {
+    const to = frame.baseOffset + frame.recordCount
+    if (partition.lost !== null) {
+      partition.lost.growTo(to)
+      return
+    }
+    const { lsn } = damaged.frame
+    const { appendTime } = frame
+    const range = { from: partition.nextOffset, to, lsn, appendTime }
+    const where = { log: log.name, partition: partition.partition, ...range }
+    partition.lost = new LostRecords(where, damaged.error)
+  }
+}
+
+function partitionOf(log: LiveLog, frame: WalFrame): Partition {
+  const partition = log.partitions[frame.partition]
+  if (partition === undefined) throw contradiction(frame, 'the log has no such partition')
+  return partition
+}
+
+/**
+ * The partition of a frame, brought to where the records of the frame come next; null where it has them.
+ * @throws StratalogError `wal_corrupt`.
+ */
+function nextPlace(log: LiveLog, frame: WalFrame): Partition | null {
+  const partition = partitionOf(log, frame)
+  const next = partition.nextOffset
+  if (frame.baseOffset + frame.recordCount <= next) return null
+  log.usesWal = true
+  if (partition.lost === null && frame.baseOffset > next) {
+    if (frame.baseOffset > (partition.denseFrom ?? 0))
+      throw contradiction(frame, `offset ${next} comes next`)
+    partition.continueAt(frame.baseOffset)
+  }
+  return partition
 }
 
 /**

@@ -46,8 +46,9 @@ export async function* readSegmentSource(
   wanted: Range,
   options: SegmentSourceOptions,
 ): AsyncGenerator<SourcePart, void, undefined> {
-  const { segment, fallback } = source
+  const { segment, fallback, lost } = source
   const { bounds } = options
+  if (lost !== undefined) throw lost.error()
   if (bounds !== null && !mayOverlap(bounds, segment.timeMin, segment.timeMax)) return
   const cursor = { next: wanted.start }
   try {

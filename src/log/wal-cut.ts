@@ -22,6 +22,8 @@ export interface WalCutOptions {
   /** Where recovery starts. */
   readonly checkpointLsn: number
   readonly cut: WalCut
+  /** LSNs of frames whose payloads were damaged when the directory was opened. */
+  readonly damagedLsns: ReadonlySet<number>
   /** Lets other work have its turn. */
   readonly pause: () => Promise<void>
 }
@@ -31,13 +33,21 @@ const READ_BYTES_AT_ONCE = 4 * 1024 * 1024
 
 /**
  * After an error of the disk everything is read that recovery would need; else only what the next file begins with.
- * @throws StratalogError `wal_corrupt` when something below the cut is damaged or missing; and of the file system.
+ * @throws StratalogError `wal_corrupt` when something below the cut is damaged or missing that was sound before; and of
+ * the file system.
  */
 export async function recoverCut(options: WalCutOptions): Promise<WalRecovered> {
-  const { fileSystem, directory, engineId, checkpointLsn, cut } = options
+  const { fileSystem, directory, engineId, checkpointLsn, cut, damagedLsns } = options
   const newest = listWalFiles(fileSystem, directory).at(-1) ?? 0
   const fromLsn = cut.isNewEpoch ? checkpointLsn : Math.max(checkpointLsn, newest)
-  const frames = readWal(fileSystem, directory, { engineId, fromLsn, untilLsn: cut.lsn })
+  const frames = readWal(fileSystem, directory, {
+    engineId,
+    fromLsn,
+    untilLsn: cut.lsn,
+    onDamaged: ({ lsn }, error) => {
+      if (!damagedLsns.has(lsn)) throw error
+    },
+  })
   let bytes = 0
   for (;;) {
     const next = frames.next()

@@ -37,6 +37,8 @@ export interface Damage {
   readonly reason: string
   readonly kind: WalDamageKind
   readonly frame: WalFrame | null
+  /** True where all of `frame` is as it was written but its payload: whose it was is known, and where it ends. */
+  readonly isPayload?: true
   /** The end of the bytes that look as if a frame had been written there; 0 when none do. */
   readonly traceEnd: number
 }
@@ -111,10 +113,11 @@ export class WalFileReader {
     if (position + bytes > end)
       return damaged('the frame there reaches beyond its file', 'truncated')
     const start = this.#load(position, bytes)
-    if (start === null) return damaged('the file ends inside the frame', 'truncated')
+    if (start === null)
+      return { ...damaged('the file ends inside the frame', 'truncated'), isPayload: true }
     const payload = this.#window.subarray(start + WAL_FRAME_HEADER_BYTES, start + bytes)
     if (!isPayloadIntact(frame, payload))
-      return damaged('the payload does not match its checksum', 'checksum')
+      return { ...damaged('the payload does not match its checksum', 'checksum'), isPayload: true }
     return { frame, payload: payload.subarray(0, frame.payloadLength) }
   }
 

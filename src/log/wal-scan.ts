@@ -7,7 +7,9 @@
  *   corruption. They may have been acknowledged.
  * - in the newest file otherwise: a torn tail. Nothing there was acknowledged by a frame that we
  *   can see; the WAL ends before.
- * Corruption is an error that names file, position and what is lost; nothing is cut, nothing is guessed.
+ * Corruption is an error that names file, position and what is lost; nothing is cut, nothing is guessed. Where only the
+ * payload of a frame is damaged, its header says whose it was and where the next frame lies: whoever takes such frames
+ * (`onDamaged`) is given what there is, and the reading goes on behind it. Damage of a header always ends it.
  *
  * `durableLsn` of the result is how far the WAL proves itself durable. What lies between that and
  * `endLsn` was read from a file that may never have been synced, or whose sync failed, so the next
@@ -30,6 +32,8 @@ export interface WalReadOptions {
   readonly untilLsn?: number
   /** Where the manifest says that the WAL was once; null when it says that there was none, absent when nobody asked. */
   readonly reachedLsn?: number | null
+  /** Is given each frame that is corrupt in its payload only, in its place; without it the error is thrown. */
+  readonly onDamaged?: (frame: WalFrame, error: StratalogError) => void
 }
 
 export interface WalScanOptions extends WalReadOptions {
@@ -162,18 +166,24 @@ function continueChain(reader: WalFileReader, progress: Progress): void {
 function* readFile(
   reader: WalFileReader,
   endLsn: number | null,
-  { fromLsn, untilLsn }: WalReadOptions,
+  options: WalReadOptions,
   progress: Progress,
 ): Generator<ScannedFrame, WalScanResult['torn']> {
+  const { fromLsn, untilLsn } = options
   const end = endLsn === null ? reader.facts.capacity : reader.positionOf(endLsn)
   for (;;) {
     if (progress.lsn === endLsn || progress.lsn === untilLsn) return null
     const position = reader.positionOf(progress.lsn)
     const found = reader.frameAt(position, end, progress.link)
     if ('reason' in found) {
-      if (endLsn !== null) throw reader.corrupt(position, worse(found, 'and a later file exists'))
-      if (progress.lsn === fromLsn) checkReaches(reader, fromLsn)
-      return decideTail(reader, position, found, progress)
+      let damage: Damage | null = worse(found, 'and a later file exists')
+      if (endLsn === null) {
+        if (progress.lsn === fromLsn) checkReaches(reader, fromLsn)
+        damage = corruptionAt(reader, position, found, progress)
+        if (damage === null) return tornTail(reader, position, found)
+      }
+      passDamage(reader, position, damage, options, progress)
+      continue
     }
     const { frame } = found
     if (frame.kind === 'roll')
@@ -182,10 +192,29 @@ function* readFile(
         broken('the file that continues it here is missing', 'missing'),
       )
     yield found
-    progress.lsn += walFrameBytes(frame.payloadLength)
-    progress.link = frame.headerChecksum
-    progress.durableLsn = Math.max(progress.durableLsn, frame.durableLsn)
+    goBehind(frame, progress)
   }
+}
+
+function goBehind(frame: WalFrame, progress: Progress): void {
+  progress.lsn += walFrameBytes(frame.payloadLength)
+  progress.link = frame.headerChecksum
+  progress.durableLsn = Math.max(progress.durableLsn, frame.durableLsn)
+}
+
+/** Goes on behind a frame whose header is sound, for who takes such. @throws StratalogError the corruption. */
+function passDamage(
+  reader: WalFileReader,
+  position: number,
+  damage: Damage,
+  { onDamaged }: WalReadOptions,
+  progress: Progress,
+): void {
+  const error = reader.corrupt(position, damage)
+  const { frame, isPayload = false } = damage
+  if (onDamaged === undefined || frame === null || !isPayload) throw error
+  onDamaged(frame, error)
+  goBehind(frame, progress)
 }
 
 /**
@@ -196,40 +225,50 @@ function checkReaches(reader: WalFileReader, fromLsn: number): void {
   let lsn = reader.startLsn
   while (lsn < fromLsn) {
     const found = reader.frameAt(reader.positionOf(lsn), reader.facts.capacity, null)
-    if ('reason' in found || found.frame.kind === 'roll') {
+    // What recovery does not need may be damaged, if it still says where the next frame lies.
+    const frame = 'reason' in found && found.isPayload !== true ? null : found.frame
+    if (frame === null || frame.kind === 'roll') {
       throw reader.corrupt(
         reader.positionOf(lsn),
         broken(`the WAL ends there, and recovery starts at LSN ${fromLsn}`, 'missing'),
       )
     }
-    lsn += walFrameBytes(found.frame.payloadLength)
+    lsn += walFrameBytes(frame.payloadLength)
   }
   if (lsn > fromLsn)
     throw reader.corrupt(reader.positionOf(fromLsn), broken('recovery starts inside a frame'))
 }
 
-/** Torn tail or corruption, at the first position of the newest file that holds no valid frame. */
-function decideTail(
+/**
+ * What makes a position of the newest file that holds no valid frame corrupt; null: it is a torn tail. What the frames
+ * behind it prove durable counts from here on, wherever the reading ends.
+ */
+function corruptionAt(
   reader: WalFileReader,
   position: number,
   damage: Damage,
   progress: Progress,
-): WalScanResult['torn'] {
-  let traceEnd =
-    damage.frame === null ? damage.traceEnd : position + walFrameBytes(damage.frame.payloadLength)
+): Damage | null {
+  let why: string | null = null
   for (const later of reader.validHeadersAfter(position)) {
-    if (later.durableLsn > progress.lsn) {
-      const why = `and the frame at LSN ${later.lsn} says that it was durable`
-      throw reader.corrupt(position, worse(damage, why))
-    }
+    if (later.durableLsn <= progress.lsn) continue
+    why ??= `and the frame at LSN ${later.lsn} says that it was durable`
+    progress.durableLsn = Math.max(progress.durableLsn, later.durableLsn)
+  }
+  if (progress.lsn < progress.durableLsn)
+    why ??= `below LSN ${progress.durableLsn}, which was durable`
+  return why === null ? null : worse(damage, why)
+}
+
+/** The traces of unfinished frames behind the last valid one; null when there are none. */
+function tornTail(
+  reader: WalFileReader,
+  position: number,
+  { frame, traceEnd: ownEnd }: Damage,
+): WalScanResult['torn'] {
+  let traceEnd = frame === null ? ownEnd : position + walFrameBytes(frame.payloadLength)
+  for (const later of reader.validHeadersAfter(position))
     traceEnd = Math.max(traceEnd, reader.positionOf(later.lsn) + walFrameBytes(later.payloadLength))
-  }
-  if (progress.lsn < progress.durableLsn) {
-    throw reader.corrupt(
-      position,
-      worse(damage, `below LSN ${progress.durableLsn}, which was durable`),
-    )
-  }
   return traceEnd > position ? { file: reader.path, position, bytes: traceEnd - position } : null
 }
 

@@ -248,7 +248,9 @@ export class PinnedTables {
       if (definition === undefined) continue
       for (const { partition, source } of sources) {
         const id = sourceId(definition.id, partition, source)
-        if (source.tier === 'memory' || this.#path(source) !== null || this.#files.has(id)) continue
+        if (source.tier === 'memory') continue
+        if (source.lost !== undefined) throw source.lost.error()
+        if (this.#path(source) !== null || this.#files.has(id)) continue
         const owner = ownerOf(definition, partition, source.segment)
         const before = missing.get(id)?.wanted ?? []
         missing.set(id, { source, owner, wanted: [...before, wanted[table] ?? null] })

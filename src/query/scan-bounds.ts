@@ -210,10 +210,12 @@ function parseComparison(
   const value = literal('value')
   if (value === null) return null
   const operator = groups['operator'] ?? ''
+  // Of whole numbers, what is less than one is at most the one before.
+  const isWhole = typeof value === 'bigint' && INTEGERS.test(type) && groups['cast'] === undefined
   return {
     column,
-    min: operator.startsWith('<') ? null : value,
-    max: operator.startsWith('>') ? null : value,
+    min: operator.startsWith('<') ? null : isWhole && operator === '>' ? value + 1n : value,
+    max: operator.startsWith('>') ? null : isWhole && operator === '<' ? value - 1n : value,
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The checkpoint: the LSN that recovery starts from. It is the least LSN that some partition still has only in RAM,
  * taken in one synchronous stretch, and it is committed, with every schema that the manifest does not have yet, before
- * the WAL lets go of anything below it.
+ * the WAL lets go of anything below it. It does not pass a damaged frame that costs records of a log that is there.
  */
 import { present } from '../base/assert.ts'
 import type { ManifestEdit, ManifestState } from '../format/manifest.ts'
@@ -38,7 +38,8 @@ function checkpointEdits(context: TieringContext, state: ManifestState): readonl
   for (const log of context.logs()) {
     if (!log.usesWal) continue
     edits.push(...missingSchemas(state, log))
-    for (const partition of log.partitions) walLsn = Math.min(walLsn, partition.firstUnflushedLsn)
+    for (const { firstUnflushedLsn, lost } of log.partitions)
+      walLsn = Math.min(walLsn, firstUnflushedLsn, lost?.lsn ?? Infinity)
   }
   return walLsn > state.walLsn ? [...ends, ...edits, { kind: 'checkpoint', walLsn }] : ends
 }

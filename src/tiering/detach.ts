@@ -36,6 +36,8 @@ export async function detachLog(
 ): Promise<readonly TierMove[]> {
   const disk = present(context.disk, 'a log that is detached is of a directory')
   const archive = present(context.archive, 'what is detached lies in an archive')
+  // What is lost would be forgotten along with it.
+  if (log.refusal !== null) throw log.refusal
   const proven = await prove(archive, log)
   const leave: Leave = (isSure) => {
     forget(isSure)

@@ -6,6 +6,7 @@ import { Stratalog, StratalogError, verifyFiles } from '../../src/index.ts'
 import { NodeFileSystem } from '../../src/storage/node-file-system.ts'
 import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { walFrames } from '../support/wal-damage.ts'
 
 const FLUSHED = 2_000
 
@@ -151,16 +152,18 @@ test('a damaged manifest stops the opening and names its file', async () => {
 })
 
 test.each([
-  ['wal', 'wal_corrupt', 4_200],
-  ['manifest', 'manifest_corrupt', 40],
+  // Of a header: a payload would cost its log only.
+  ['wal', 'wal_corrupt', (dataDir: string) => (walFrames(dataDir)[20]?.position ?? 0) + 24],
+  ['manifest', 'manifest_corrupt', () => 40],
 ] as const)(
   'a damaged file of the %s is copied once into quarantine, and stays as it is',
-  async (folder, code, position) => {
+  async (folder, code, place) => {
     const dataDir = `${await temporaryDirectory()}/data`
     const db = await Stratalog.open({ dataDir })
     const orders = await db.createLog('orders')
     for (let id = 0; id < 100; id++) await orders.append({ id, note: 'x'.repeat(100) })
     await db.close()
+    const position = place(dataDir)
     const name = await flipBit(`${dataDir}/${folder}`, position)
     const damaged = await readFile(`${dataDir}/${folder}/${name}`)
     await expectError(Stratalog.openReadOnly({ dataDir }), code)

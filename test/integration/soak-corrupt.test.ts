@@ -22,6 +22,7 @@ test(
     })
     // A sweep that damages nothing would pass too.
     expect(report.visible).toBeGreaterThan(SAMPLES / 2)
+    expect(report.confined).toBeGreaterThan(SAMPLES / 500)
     expect(Object.keys(report.byKind).toSorted()).toEqual(FILE_KINDS.toSorted())
     expect(Object.keys(report.byOperation).toSorted()).toEqual(OPERATIONS.toSorted())
   },

@@ -144,7 +144,9 @@ test('a WAL frame that was acknowledged and is damaged is named with the offsets
       readable: false,
     },
   ])
-  await expectError(Stratalog.openReadOnly({ dataDir: place.dataDir }), 'wal_corrupt')
+  await using reader = await Stratalog.openReadOnly({ dataDir: place.dataDir })
+  const lost = reader.log('orders').read({ from: 2 * FLUSHED + 10 })
+  await expectError(lost.toArray(), 'wal_corrupt')
 })
 
 test('a damaged manifest commit, a missing one and a damaged base are each named', async () => {

@@ -22,6 +22,7 @@ export type Killer =
 
 const WAL = 'test/unit/log/wal.test.ts'
 const WAL_CRASH = 'test/unit/log/wal-crash.test.ts'
+const RECOVERY = 'test/unit/log/recovery.test.ts'
 const WAL_SCAN = 'test/unit/log/wal-scan.test.ts'
 const MOVES = 'test/unit/tiering/moves.test.ts'
 const UPLOAD = 'test/unit/tiering/upload.test.ts'
@@ -80,9 +81,33 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'damage-taken-for-a-torn-tail',
     harm: 'Records that were acknowledged are cut off where one before them is damaged.',
     file: 'log/wal-scan.ts',
-    find: '    if (later.durableLsn > progress.lsn) {',
-    replace: '    if (later.durableLsn > Infinity) {',
+    find: '    if (later.durableLsn <= progress.lsn) continue\n',
+    replace: '    if (later.durableLsn <= Infinity) continue\n',
     killedBy: { harness: 'test', file: WAL_SCAN },
+  },
+  {
+    name: 'torn-tail-taken-for-damage',
+    harm: 'After a crash a log is refused for an append that nobody was told of.',
+    file: 'log/wal-scan.ts',
+    find: '  return why === null ? null : worse(damage, why)',
+    replace: "  return worse(damage, why ?? 'in doubt')",
+    killedBy: { harness: 'test', file: WAL_SCAN },
+  },
+  {
+    name: 'damaged-frame-skipped-silently',
+    harm: 'Records that were acknowledged are missing, and what is appended next takes their offsets.',
+    file: 'log/recovery.ts',
+    find: '    this.#lose(log, partition, frame, damaged)\n    return true\n',
+    replace: '    partition.continueAt(frame.baseOffset + frame.recordCount)\n    return true\n',
+    killedBy: { harness: 'test', file: RECOVERY },
+  },
+  {
+    name: 'damaged-frame-let-go',
+    harm: 'The WAL forgets a damaged frame, and with it that its log has lost records.',
+    file: 'tiering/checkpoint.ts',
+    find: 'firstUnflushedLsn, lost?.lsn ?? Infinity)',
+    replace: 'firstUnflushedLsn, lost === null ? Infinity : Infinity)',
+    killedBy: { harness: 'test', file: MOVES },
   },
   {
     name: 'wal-let-go-before-the-checkpoint',
@@ -194,8 +219,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'frame-applied-twice',
     harm: 'Recovery gives records twice that a segment has already.',
     file: 'log/recovery.ts',
-    find: '    if (end <= next) return\n',
-    replace: '',
+    find: '    if (nextPlace(log, frame) === null) return\n',
+    replace: '    nextPlace(log, frame)\n',
     killedBy: { harness: 'test', file: 'test/unit/log/recovery.test.ts' },
   },
   {

@@ -22,6 +22,7 @@ import { settled } from './scheduler.ts'
 import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
 import type { StepCounts } from './steps.ts'
 import { compareRecoveries } from './twins.ts'
+import { damageWal } from './wal-damage.ts'
 import { warmUp } from './warm-up.ts'
 import { World } from './world.ts'
 
@@ -40,6 +41,8 @@ export interface SeedReport {
   readonly restoredSnapshots: number
   /** Of the archive up to a moment or an offset. */
   readonly replays: number
+  /** Damages of the WAL that cost records of a log, on copies of the disk. */
+  readonly damagedWals: number
   readonly steps: Readonly<Record<string, StepCounts>>
   readonly violation: { readonly invariant: Invariant; readonly message: string } | null
   /** The last steps, when there was a violation. */
@@ -98,6 +101,7 @@ class Simulation {
   #damage: Damage | null = null
   /** In the end somebody gives the disk what it needs. */
   #isFinishing = false
+  #damagedWals = 0
 
   constructor(world: World, checks: Checks, dice: Dice) {
     this.#world = world
@@ -113,6 +117,7 @@ class Simulation {
       const isCompared = life > 1 && this.#dice.chance(0.15)
       if (isCompared && this.#damage === null) await this.#compareRecoveries()
       await this.#damageCopy(life)
+      if (life > 1) await this.#damageWal(life)
       await this.#live()
       if (this.#checks.violation !== null) return
     }
@@ -134,6 +139,7 @@ class Simulation {
       deletedLogs: this.#model.counts.deletedLogs,
       restoredSnapshots: this.#model.restoredSnapshots,
       replays: this.#model.counts.replays,
+      damagedWals: this.#damagedWals,
       steps: tally.toJSON(),
       violation:
         violation === null ? null : { invariant: violation.invariant, message: violation.message },
@@ -315,6 +321,16 @@ class Simulation {
   async #compareRecoveries(): Promise<void> {
     const dice = this.#dice.fork(`twins ${this.#model.life}`)
     await this.#world.scheduler.standStill(compareRecoveries(this.#world, this.#setting, dice))
+  }
+
+  /** On a copy, so that nothing is lost by it. */
+  async #damageWal(life: number): Promise<void> {
+    const dice = this.#dice.fork(`wal damage ${life}`)
+    if (this.#damage !== null || !dice.chance(0.1)) return
+    const isCostly = await this.#world.scheduler.standStill(
+      damageWal(this.#world, this.#setting, dice),
+    )
+    if (isCostly) this.#damagedWals++
   }
 
   async #finish(): Promise<void> {

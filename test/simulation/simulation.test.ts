@@ -34,6 +34,7 @@ describe('the engine on a simulated machine', () => {
     expect(both.reduce((sum, report) => sum + report.pastRecoveryPoint, 0)).toBeGreaterThan(
       SEEDS / 20,
     )
+    expect(both.reduce((sum, report) => sum + report.damagedWals, 0)).toBeGreaterThan(SEEDS / 50)
     const disturbed = STEPS.map((step) => {
       const times = both.reduce((sum, { steps }) => {
         const { crashed = 0, failed = 0 } = steps[step] ?? {}

@@ -29,6 +29,8 @@ export interface SimulationSoakReport extends SoakReport {
   readonly restoredSnapshots: number
   /** Replays of the archive up to a moment or an offset that were held against the model. */
   readonly replays: number
+  /** Damages of the WAL that cost records of one log, and nothing of the others. */
+  readonly damagedWals: number
 }
 
 /** What a broken invariant is counted as. */
@@ -58,6 +60,7 @@ export async function simulationSoak(
     deletedLogs: 0,
     restoredSnapshots: 0,
     replays: 0,
+    damagedWals: 0,
   }
   while (counts.tried < seeds && systemClock.monotonic() < endAt) {
     const report = await simulate(seed + counts.tried++)
@@ -69,6 +72,7 @@ export async function simulationSoak(
     sums.deletedLogs += report.deletedLogs
     sums.restoredSnapshots += report.restoredSnapshots
     sums.replays += report.replays
+    sums.damagedWals += report.damagedWals
     if (report.violation !== null) {
       const { invariant, message } = report.violation
       const again = { seed: report.seed, rerun: rerunOf(report.seed) }

@@ -100,8 +100,10 @@ export function diskBench(
     },
     reopen: async (cut) => {
       if (cut.isNewEpoch) epoch++
-      const options = { fileSystem, directory: WAL_DIRECTORY, engineId: ENGINE_ID }
-      return open(await recoverCut({ ...options, checkpointLsn: 0, cut, pause: async () => {} }))
+      const options = { fileSystem, directory: WAL_DIRECTORY, engineId: ENGINE_ID, cut }
+      const damagedLsns = new Set<number>()
+      const pause = async (): Promise<void> => {}
+      return open(await recoverCut({ ...options, checkpointLsn: 0, damagedLsns, pause }))
     },
   })
   around.wal = wal

@@ -65,10 +65,12 @@ class WalCheck {
         engineId,
         fromLsn,
         reachedLsn,
+        onDamaged: (frame, error) => this.#passOver(frame, error),
       })
       for (;;) {
         const next = frames.next()
         if (next.done === true) {
+          this.#lost()
           this.#noteTorn(next.value.torn)
           return
         }
@@ -128,6 +130,34 @@ class WalCheck {
       const reason = `${failure.message} Recovery does not need it.`
       this.#problem(path, 0, kindOf(failure), NO_RECORDS, reason, { kind: 'none', readable: true })
     }
+  }
+
+  /** The damage costs its own log at most; what it costs is known at the end. */
+  #passOver(frame: WalFrame, error: StratalogError): void {
+    if (frame.kind !== 'append' && frame.kind !== 'schema') throw error
+    if (this.contents.passOver(frame, error) || frame.kind === 'schema') return
+    const reason = `${error.message} Its records lie elsewhere.`
+    this.#problemOf(error, NO_RECORDS, reason, { kind: 'none', readable: true })
+  }
+
+  #lost(): void {
+    for (const { error, logId, partition, from, to } of this.contents.lost) {
+      const log = this.#state.logs.get(logId)?.definition.name ?? null
+      const records = { log, partition, from, to }
+      this.#problemOf(error, records, error.message, { kind: 'archive', logId })
+    }
+  }
+
+  #problemOf(
+    error: StratalogError,
+    records: Pick<Finding, 'log' | 'partition' | 'from' | 'to'>,
+    reason: string,
+    other: OtherCopy,
+  ): void {
+    const { file, position } = error.details
+    const at = typeof position === 'number' ? position : null
+    const path = typeof file === 'string' ? file : this.#directory
+    this.#problem(path, at, kindOf(error), records, reason, other)
   }
 
   #noteTorn(

@@ -40,6 +40,8 @@ export interface CorruptReport extends Record<Wrong, number> {
   readonly elapsedMs: number
   /** Cases in which something could not be read, or `verify` found something. */
   readonly visible: number
+  /** Cases in which a payload of one log was hit in the WAL, so that the others had to be read and appended to. */
+  readonly confined: number
   readonly byKind: Readonly<Record<string, number>>
   readonly byOperation: Readonly<Record<string, number>>
 }
@@ -94,6 +96,7 @@ class Tally {
   readonly #byOperation: Record<string, number> = {}
   #tried = 0
   #visible = 0
+  #confined = 0
 
   constructor(fixture: Fixture, options: CorruptOptions) {
     this.#fixture = fixture
@@ -109,7 +112,11 @@ class Tally {
     const { damage, verify } = observation
     const name = baseOf(seed)
     const base = this.#fixture.bases.find((candidate) => candidate.name === name)
-    const { problems, isVisible } = judge(observation, present(base, 'every base is built'))
+    const { problems, isVisible, isConfined } = judge(
+      observation,
+      present(base, 'every base is built'),
+    )
+    if (isConfined) this.#confined++
     if (isVisible || verify.kinds.length > 0 || verify.failure !== null) this.#visible++
     count(this.#byKind, damage.kind)
     count(this.#byOperation, damage.operation)
@@ -132,6 +139,7 @@ class Tally {
       violations: this.#violations,
       elapsedMs,
       visible: this.#visible,
+      confined: this.#confined,
       byKind: this.#byKind,
       byOperation: this.#byOperation,
     }

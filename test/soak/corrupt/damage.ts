@@ -37,6 +37,7 @@ export type FileKind = (typeof FILE_KINDS)[number]
 
 export const OPERATIONS = [
   'bits',
+  'payload',
   'truncate',
   'extend',
   'zero',
@@ -145,7 +146,10 @@ export function applyDamage(seed: number, paths: DamagePlace): Damage {
   const candidates = byKind.get(kind) ?? []
   const file = candidates[pick(random, candidates.length)] ?? ''
   for (;;) {
-    const operation = OPERATIONS[pick(random, OPERATIONS.length)] ?? 'bits'
+    // What one log's frame costs the others is only seen where its payload alone is hit.
+    const isPayload = kind === 'wal' && pick(random, 4) === 0
+    const any = OPERATIONS[pick(random, OPERATIONS.length)] ?? 'bits'
+    const operation = isPayload ? 'payload' : any
     const work = { random, paths, kind, file, candidates }
     const done = WORKS[operation](work)
     if (done === null) continue
@@ -183,6 +187,20 @@ const WORKS: Readonly<Record<Operation, (work: Work) => Done | null>> = {
       }
       return bytes
     }),
+  payload: (work) => {
+    if (work.kind !== 'wal') return null
+    return changed(work, (bytes) => {
+      const frames: number[] = []
+      for (let at = bytes.indexOf('WALF', 64); at >= 0; at = bytes.indexOf('WALF', at + 8))
+        if (at % 8 === 0 && bytes.readUInt32LE(at + 12) > 0) frames.push(at)
+      const frame = frames[pick(work.random, frames.length)]
+      if (frame === undefined) return bytes
+      const position = frame + 80 + pick(work.random, bytes.readUInt32LE(frame + 12))
+      if (position < bytes.length)
+        bytes[position] = (bytes[position] ?? 0) ^ (1 << pick(work.random, 8))
+      return bytes
+    })
+  },
   truncate: (work) =>
     changed(work, (bytes) => {
       const length = likely(work, bytes)

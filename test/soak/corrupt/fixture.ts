@@ -24,7 +24,9 @@ export interface Base {
   readonly records: Records
   /** As `records`: what the archive alone holds. */
   readonly archived: Records
-  /** Of the base that was not closed. */
+  /** The newest file of the WAL. */
+  readonly wal: WalTail
+  /** The same, of the base that was not closed. */
   readonly tail: WalTail | null
 }
 
@@ -152,8 +154,9 @@ async function buildBase(place: string, name: BaseName, life: number): Promise<B
   } else {
     await second.close()
   }
-  const tail = name === 'crashed' ? readWalTail(work, names) : null
-  return { name, records: builder.counts, archived, tail }
+  const wal = readWalTail(work, names)
+  const tail = name === 'crashed' ? wal : null
+  return { name, records: builder.counts, archived, wal, tail }
 }
 
 /** What the scheduler flushes in one round shares a pack on disk. */

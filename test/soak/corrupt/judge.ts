@@ -5,7 +5,7 @@
 import { ERROR_CODES } from '../../../src/base/errors.ts'
 import { type Base, recordAt, recordText } from './fixture.ts'
 import type { Failure, Look, Observation, Part, ReportedRange } from './observe.ts'
-import { type Records, leastRecords } from './wal-tail.ts'
+import { type Records, hitLog, leastRecords } from './wal-tail.ts'
 
 export type Wrong = 'lost' | 'invented' | 'wrong' | 'crashed' | 'undetected'
 
@@ -13,6 +13,8 @@ export interface Verdict {
   readonly problems: readonly { readonly wrong: Wrong; readonly reason: string }[]
   /** Whether something could not be read, or not from where it should. */
   readonly isVisible: boolean
+  /** Whether the payload of one log's frame in the WAL was hit, so that all other logs had to go on. */
+  readonly isConfined: boolean
 }
 
 /** What a process may take in all: an engine, its caches and a decoder's buffers, many times over. */
@@ -63,12 +65,18 @@ export function judge(observation: Observation, base: Base): Verdict {
   if (verify.failure !== null) judgeFailure('verify', verify.failure, add)
   const isReported = verify.failure !== null || verify.kinds.length > 0
   const hasFailed = looks.some(({ failure }) => failure !== null)
+  const hit = damage.kind === 'wal' ? hitLog(damage, base.wal) : null
+  if (hit !== null)
+    for (const look of looks) {
+      judgeOthers(look, hit, base.records, add)
+      judgeAppends(look, hit, add)
+    }
   const mustReport = (isVisible && (!isTorn || hasFailed)) || isWholeFileChanged(observation)
   if (mustReport && !isReported)
     add('undetected', `verify found nothing${isVisible ? ', and reading did' : ''}`)
   if (touched.length > 0) add('wrong', `looking changed the files to ${touched.join(' ')}`)
   if (rssBytesMax > RSS_BYTES_MAX) add('crashed', `the process took ${rssBytesMax} bytes`)
-  return { problems, isVisible }
+  return { problems, isVisible, isConfined: hit !== null }
 }
 
 /**
@@ -117,6 +125,37 @@ function judgeLook(
       isVisible = true
   }
   return isVisible
+}
+
+/** Damage of one log's payload takes nothing from the others. */
+function judgeOthers(
+  { name, failure, parts, appends }: Look,
+  hit: string,
+  records: Records,
+  add: (wrong: Wrong, reason: string) => void,
+): void {
+  if (failure !== null)
+    add('lost', `${name}: a payload of '${hit}' was hit, and nothing opens: ${failure.message}`)
+  for (const [key, count] of Object.entries(records)) {
+    const log = key.slice(0, key.lastIndexOf('/'))
+    if (log === hit || failure !== null) continue
+    const refused = appends?.[log] ?? null
+    if (refused !== null)
+      add('lost', `${name}: a payload of '${hit}' was hit, and '${log}' takes no append`)
+    if (parts[key]?.failure !== null || parts[key].records.length !== count)
+      add('lost', `${name}: a payload of '${hit}' was hit, and ${key} is not whole`)
+  }
+}
+
+/** Nothing is acknowledged under a log that has lost records of its WAL. */
+function judgeAppends(
+  { name, parts, appends }: Look,
+  hit: string,
+  add: (wrong: Wrong, reason: string) => void,
+): void {
+  for (const [key, { failure }] of Object.entries(parts))
+    if (key.startsWith(`${hit}/`) && failure !== null && appends?.[hit] === null)
+      add('wrong', `${name}: ${key} has lost records, and an append to '${hit}' was acknowledged`)
 }
 
 interface Counts {

@@ -12,7 +12,7 @@ import {
   verifyFiles,
 } from '../../../src/index.ts'
 import { type Damage, applyDamage, baseOf, filesOf } from './damage.ts'
-import { recordText } from './fixture.ts'
+import { recordAt, recordText } from './fixture.ts'
 
 /** A failure as the parent judges it: a code of ours, or what should never come out. */
 export interface Failure {
@@ -40,6 +40,8 @@ export interface Look {
   readonly parts: Readonly<Record<string, Part>>
   /** What a report names as missing or damaged. */
   readonly reported: readonly ReportedRange[]
+  /** By log, where it was appended to as well: what refused that; null where it was acknowledged. */
+  readonly appends?: Readonly<Record<string, Failure | null>>
 }
 
 export interface Observation {
@@ -129,15 +131,27 @@ async function lookReadOnly(place: string, seed: number): Promise<Look> {
 
 /** Opens as its writer does, reads, and goes on writing. */
 async function lookWriting(place: string): Promise<Look> {
-  return look('write', async (parts) => {
+  const appends: Record<string, Failure | null> = {}
+  const seen = await look('write', async (parts) => {
     const options = { dataDir: `${place}/data`, archive: archiveOf(place) }
     const db = await Stratalog.open(options, PORTS)
     try {
       await readAll(db, parts)
+      for (const [name] of LOGS) appends[name] = await appendOne(db, name)
     } finally {
       await db.close()
     }
   })
+  return { ...seen, appends }
+}
+
+async function appendOne(db: Stratalog, name: string): Promise<Failure | null> {
+  try {
+    await db.log(name).append(recordAt(`${name}/0`, 0), { partition: 0 })
+    return null
+  } catch (error) {
+    return failureOf(error)
+  }
 }
 
 async function lookAtArchive(place: string, seed: number): Promise<readonly Look[]> {

@@ -5,7 +5,11 @@
 import { readFileSync } from 'node:fs'
 import { decodeIdentity } from '../../../src/format/identity.ts'
 import { WAL_FILE_HEADER_BYTES } from '../../../src/format/wal-file.ts'
-import { type WalFrame, walFrameBytes } from '../../../src/format/wal-frame.ts'
+import {
+  WAL_FRAME_HEADER_BYTES,
+  type WalFrame,
+  walFrameBytes,
+} from '../../../src/format/wal-frame.ts'
 import { WalFileReader } from '../../../src/log/wal-file-reader.ts'
 import { listWalFiles } from '../../../src/log/wal-scan.ts'
 import { walPath } from '../../../src/format/paths.ts'
@@ -26,6 +30,8 @@ interface TailFrame {
   readonly end: number
   readonly lsn: number
   readonly durableLsn: number
+  /** Whose it is; null of none. */
+  readonly log: string | null
   /** `log/partition`; null when it holds no records. */
   readonly key: string | null
   readonly recordCount: number
@@ -58,8 +64,22 @@ function described(
   { kind, lsn, durableLsn, logId, partition, recordCount }: WalFrame,
   names: ReadonlyMap<number, string>,
 ): Omit<TailFrame, 'start' | 'end'> {
-  const key = kind === 'append' ? `${names.get(logId) ?? ''}/${partition}` : null
-  return { lsn, durableLsn, key, recordCount }
+  const log = kind === 'append' || kind === 'schema' ? (names.get(logId) ?? null) : null
+  const key = kind === 'append' ? `${log ?? ''}/${partition}` : null
+  return { lsn, durableLsn, log, key, recordCount }
+}
+
+/**
+ * The log that a damage costs records of at most: where it lies in the payload of one frame, which an untouched frame
+ * proves durable. Null for any other damage.
+ */
+export function hitLog({ files, range }: Damage, { file, frames }: WalTail): string | null {
+  if (range === null || files.length !== 1 || files[0] !== file) return null
+  const [from, to] = range
+  const hit = frames.find(({ start, end }) => start + WAL_FRAME_HEADER_BYTES <= from && to <= end)
+  if (hit === undefined) return null
+  const isProven = frames.some((frame) => frame !== hit && frame.durableLsn > hit.lsn)
+  return isProven ? hit.log : null
 }
 
 /**

@@ -2,9 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../../src/base/random.ts'
 import type { Row } from '../../../src/format/schema-inference.ts'
+import { StratalogError } from '../../../src/base/errors.ts'
 import { encodeSchemaPayload } from '../../../src/format/wal-payload.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
 import { Recovery } from '../../../src/log/recovery.ts'
+import { readPartition } from '../../../src/log/view-reader.ts'
 import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-system.ts'
 import {
   Surroundings,
@@ -56,6 +58,37 @@ describe('recovery', () => {
     for (const { frame, payload } of testWal.frames) recovery.apply(frame, payload)
     expect(visibleRows(log)).toEqual(rows)
     expect(log.schemas).toHaveLength(2)
+  })
+
+  test('ends a partition before a damaged payload, and says what is lost', async () => {
+    const fileSystem = new MemorySyncFileSystem()
+    await appended(fileSystem, [{ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }])
+    const { testWal } = recoverLog(fileSystem, { wal: { epoch: 2 } })
+    const around = new Surroundings()
+    const log = liveLog(around)
+    const recovery = new Recovery(new Map([[log.id, log]]), new Set())
+    const error = new StratalogError('wal_corrupt', 'It is damaged.', { details: { file: 'f' } })
+    for (const { frame, payload } of testWal.frames)
+      if (frame.kind === 'append' && frame.baseOffset === 1)
+        expect(recovery.passOver({ frame, error })).toBe(true)
+      else recovery.apply(frame, payload)
+    recovery.finish()
+    const partition = log.partition(0)
+    expect(partition).toMatchObject({ nextOffset: 1, visibleEnd: 1, readableEnd: 4 })
+    expect(partition.lost).toMatchObject({ from: 1, to: 4 })
+    await expect(appendRows(log, [{ n: 5 }])).rejects.toMatchObject({
+      code: 'wal_corrupt',
+      details: { from: 1, to: 4, fate: 'not_applied' },
+    })
+    const view = log.view()
+    const numbersOf = async (to?: number): Promise<number> => {
+      let rows = 0
+      for await (const { batch } of readPartition(view, 0, { to })) rows += batch.length
+      return rows
+    }
+    expect(await numbersOf(1)).toBe(1)
+    await expect(numbersOf()).rejects.toMatchObject({ code: 'wal_corrupt' })
+    view.release()
   })
 
   test('passes over what a segment has, also in the middle of an append', async () => {

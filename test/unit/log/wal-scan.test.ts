@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../../src/base/random.ts'
-import { type WalScanResult, readWal } from '../../../src/log/wal-scan.ts'
+import { type WalScanResult, readWal, scanWal } from '../../../src/log/wal-scan.ts'
 import { MemorySyncFileSystem } from '../../../src/storage/memory-sync-file-system.ts'
 import {
   ENGINE_ID,
@@ -272,6 +272,73 @@ describe('damage before the newest file', () => {
     const fileSystem = written([4, 4], SMALL_SIZES)
     damage(fileSystem, HEADER + 20)
     expect(scan(fileSystem, 2 * FRAME).offsets).toEqual([2, 3, 4, 5, 6, 7])
+  })
+})
+
+describe('a reader that takes damaged payloads', () => {
+  /** Offsets of the frames that came, in order; of damaged ones as texts. */
+  const taking = (fileSystem: MemorySyncFileSystem): { offsets: unknown[]; durableLsn: number } => {
+    const offsets: unknown[] = []
+    const { durableLsn } = scanWal(fileSystem, 'wal', {
+      engineId: ENGINE_ID,
+      fromLsn: 0,
+      onFrame: ({ baseOffset }) => offsets.push(baseOffset),
+      onDamaged: ({ baseOffset }, { code, details }) =>
+        offsets.push(`${code} ${baseOffset} at ${String(details['position'])}`),
+    })
+    return { offsets, durableLsn }
+  }
+
+  test('goes on behind each, in the newest file and in one before it', () => {
+    const fileSystem = written([1, 1, 1, 1])
+    damage(fileSystem, HEADER + FRAME + 100)
+    damage(fileSystem, HEADER + 2 * FRAME + 100)
+    expect(taking(fileSystem).offsets).toEqual([
+      0,
+      `wal_corrupt 1 at ${HEADER + FRAME}`,
+      `wal_corrupt 2 at ${HEADER + 2 * FRAME}`,
+      3,
+    ])
+    const rolled = written([4, 4], SMALL_SIZES)
+    damage(rolled, HEADER + 100)
+    expect(taking(rolled).offsets).toEqual([`wal_corrupt 0 at ${HEADER}`, 1, 2, 3, 4, 5, 6, 7])
+  })
+
+  test('still takes for a torn tail what nothing proves durable', () => {
+    const fileSystem = written([1, 3])
+    damage(fileSystem, HEADER + 2 * FRAME + 100)
+    expect(taking(fileSystem)).toEqual({ offsets: [0, 1], durableLsn: FRAME })
+  })
+
+  test('counts as durable what a frame proves that the reading does not come to', () => {
+    const fileSystem = written([1, 1, 1, 1])
+    damage(fileSystem, HEADER + FRAME + 100)
+    // The header of the third: only the last frame shows that it is no torn tail.
+    damage(fileSystem, HEADER + 2 * FRAME, 80)
+    expect(() => taking(fileSystem)).toThrow(
+      expect.objectContaining({
+        details: expect.objectContaining({ position: HEADER + 2 * FRAME }) as unknown,
+      }),
+    )
+  })
+
+  test('never goes on behind a header that is damaged', () => {
+    for (let position = HEADER + FRAME; position < HEADER + FRAME + 80; position += 4) {
+      const fileSystem = written([1, 1, 1])
+      damage(fileSystem, position)
+      expect(() => taking(fileSystem), `byte ${position}`).toThrow(
+        expect.objectContaining({ code: 'wal_corrupt' }),
+      )
+    }
+  })
+
+  test('starts behind damage that recovery does not need, in the same file', () => {
+    const fileSystem = written([1, 1, 1])
+    damage(fileSystem, HEADER + 100)
+    expect(scan(fileSystem, 3 * FRAME)).toMatchObject({
+      offsets: [],
+      result: { endLsn: 3 * FRAME },
+    })
   })
 })
 

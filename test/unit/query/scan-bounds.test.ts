@@ -23,7 +23,7 @@ const NOON = BigInt(Date.UTC(2026, 0, 1, 12)) * 1000n
 
 test('a comparison with a constant bounds its column', () => {
   expect(bounds('(x_0_0 >= 5)')).toEqual([{ column: 0, min: 5n, max: null }])
-  expect(bounds('(x_0_0 < -5)')).toEqual([{ column: 0, min: null, max: -5n }])
+  expect(bounds('(x_0_0 < -5)')).toEqual([{ column: 0, min: null, max: -6n }])
   expect(bounds('(x_0_0 = 5)')).toEqual([{ column: 0, min: 5n, max: 5n }])
   expect(bounds('(x_0_0 BETWEEN 3 AND 5)')).toEqual([{ column: 0, min: 3n, max: 5n }])
   expect(bounds('(x_0_1 > 3.5)')).toEqual([{ column: 1, min: 3.5, max: null }])
@@ -50,7 +50,7 @@ test('conditions joined by AND each count, and what is not understood bounds not
       '((x_0_0 > 1) AND (abs(x_0_0) < 3) AND ((x_0_1 > 1.0) OR (x_0_1 < 0.0)) AND (x_0_1 <= 9.0))',
     ),
   ).toEqual([
-    { column: 0, min: 1n, max: null },
+    { column: 0, min: 2n, max: null },
     { column: 1, min: null, max: 9 },
   ])
   for (const filter of [
@@ -108,7 +108,7 @@ test('a plan tells the bounds of each scan, from the filter directly above it', 
     ],
   }
   const { bounds } = scansFromPlan(JSON.stringify([plan]), [COLUMNS, COLUMNS, COLUMNS], 'scan0')
-  expect(bounds).toEqual([[[{ column: 0, min: 5n, max: null }], []], [[]], []])
+  expect(bounds).toEqual([[[{ column: 0, min: 6n, max: null }], []], [[]], []])
 })
 
 test('a scan that cannot be told apart makes every bound unknown', () => {

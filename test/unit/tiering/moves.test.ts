@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { StratalogError } from '../../../src/base/errors.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
+import { LostRecords } from '../../../src/log/lost-records.ts'
 import type { Wal } from '../../../src/log/wal.ts'
 import { commitCheckpoint } from '../../../src/tiering/checkpoint.ts'
 import { dropDiskCopies } from '../../../src/tiering/evict.ts'
@@ -287,6 +289,20 @@ describe('the checkpoint', () => {
     await appendRows(log, rows(1, 11))
     await commitCheckpoint(bench.context)
     expect(bench.disk.manifest.state.walLsn).toBe(unflushed)
+  })
+
+  test('does not pass a damaged frame of a log that is there', async () => {
+    const bench = await tieringBench()
+    const log = await filled(bench)
+    const lsn = log.partition(0).firstUnflushedLsn
+    const where = { log: log.name, partition: 0, from: 10, to: 20, lsn, appendTime: 0 }
+    log.partition(0).lost = new LostRecords(where, new StratalogError('wal_corrupt', 'Damaged.'))
+    await flush(bench, log)
+    await commitCheckpoint(bench.context)
+    expect(bench.disk.manifest.state.walLsn).toBe(lsn)
+    log.partition(0).lost = null
+    await commitCheckpoint(bench.context)
+    expect(bench.disk.manifest.state.walLsn).toBe(bench.wal.durableLsn)
   })
 
   test('that cannot be committed lets go of nothing', async () => {

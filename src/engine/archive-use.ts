@@ -1,0 +1,18 @@
+/** What an engine asks of its archive, and what that costs. */
+import type { Clock } from '../base/clock.ts'
+import type { OpenedObjectStore } from '../storage/open-object-store.ts'
+import { estimateCost } from '../storage/request-cost.ts'
+import type { ColdParts } from './cold-parts.ts'
+import type { ArchiveUse } from './engine.ts'
+
+export function archiveUse(store: OpenedObjectStore, parts: ColdParts, clock: Clock): ArchiveUse {
+  const openedAt = clock.monotonic()
+  return {
+    url: store.url,
+    requests: () => store.requests(),
+    circuit: () => store.circuit(),
+    cache: () => parts.counts(),
+    estimateCost: (storedBytes) =>
+      estimateCost(store.requests(), clock.monotonic() - openedAt, storedBytes),
+  }
+}
