@@ -94,10 +94,10 @@ export function removeFiles(
         gone()
         diskBudget.written(file, length)
         diskBudget.named(file)
-        return
+        return undefined
       }
       // A file that cannot be removed now is an orphan; the next open removes it.
-      fileSystem.remove(`${dataDir}/${file}`).then(gone, (error: unknown) => {
+      return fileSystem.remove(`${dataDir}/${file}`).then(gone, (error: unknown) => {
         logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
       })
     })
