@@ -3,10 +3,10 @@
  * and failed, and held against a model. A seed that shows a violation is printed with its last steps and the command
  * that runs it again.
  */
-import { systemClock } from '../../src/base/clock.ts'
 import { type SeedReport, simulate } from '../simulation/simulate.ts'
 import { type StepCounts, StepTally } from '../simulation/steps.ts'
 import { type Damage, SoakCounts, type SoakReport } from './report.ts'
+import { timeLimit } from './time-limit.ts'
 
 export interface SimulationSoakOptions {
   /** The first seed. */
@@ -48,7 +48,7 @@ export async function simulationSoak(
   options: SimulationSoakOptions,
 ): Promise<SimulationSoakReport> {
   const { seed, seeds, timeMs, progress } = options
-  const endAt = systemClock.monotonic() + timeMs
+  const isOver = timeLimit(timeMs)
   const counts = new SoakCounts('simulate', seed, rerunOf(seed))
   const tally = new StepTally()
   const sums = {
@@ -59,7 +59,7 @@ export async function simulationSoak(
     restoredSnapshots: 0,
     replays: 0,
   }
-  while (counts.tried < seeds && systemClock.monotonic() < endAt) {
+  while (counts.tried < seeds && !isOver()) {
     const report = await simulate(seed + counts.tried++)
     tally.add(report.steps)
     counts.acknowledged += report.acknowledged
