@@ -159,6 +159,23 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: { harness: 'test', file: PACKS },
   },
   {
+    name: 'objects-removed-before-the-manifest-says-so',
+    harm: 'The archive names objects of segments that became one, and they are gone.',
+    file: 'tiering/compact.ts',
+    find: '    const state = await archive.commitReplaced(',
+    replace:
+      '    for (const { object } of segments) await archive.store.remove(object!.object)\n    const state = await archive.commitReplaced(',
+    killedBy: { harness: 'simulate', seed: 12 },
+  },
+  {
+    name: 'collected-while-a-snapshot-names-it',
+    harm: 'A snapshot loses what was compacted or deleted since it was made.',
+    file: 'tiering/collect.ts',
+    find: '        if (isNamed || isShared(',
+    replace: '        if (isShared(',
+    killedBy: { harness: 'simulate', seed: 18 },
+  },
+  {
     name: 'own-put-taken-for-a-rival',
     harm: 'A writer whose own retry finds its first put there believes itself fenced.',
     file: 'storage/retrying-object-store.ts',

@@ -29,6 +29,10 @@ export interface SimulationSoakReport extends SoakReport {
   readonly restoredSnapshots: number
   /** Replays of the archive up to a moment or an offset that were held against the model. */
   readonly replays: number
+  /** Appends that a retention took, detached logs, and pauses of tier moves. */
+  readonly retired: number
+  readonly detachedLogs: number
+  readonly pauses: number
 }
 
 /** What a broken invariant is counted as. */
@@ -58,6 +62,9 @@ export async function simulationSoak(
     deletedLogs: 0,
     restoredSnapshots: 0,
     replays: 0,
+    retired: 0,
+    detachedLogs: 0,
+    pauses: 0,
   }
   while (counts.tried < seeds && !isOver()) {
     const report = await simulate(seed + counts.tried++)
@@ -69,6 +76,9 @@ export async function simulationSoak(
     sums.deletedLogs += report.deletedLogs
     sums.restoredSnapshots += report.restoredSnapshots
     sums.replays += report.replays
+    sums.retired += report.retired
+    sums.detachedLogs += report.detachedLogs
+    sums.pauses += report.pauses
     if (report.violation !== null) {
       const { invariant, message } = report.violation
       const again = { seed: report.seed, rerun: rerunOf(report.seed) }

@@ -47,7 +47,7 @@ export interface CorruptReport extends Record<Wrong, number> {
 
 const PROCESSES = 2
 /** Cases that a set of processes is started for. */
-const CASES_AT_ONCE = 1_000
+const CASES_AT_ONCE = 200
 const VIOLATIONS_MAX = 200
 
 export async function corruptSoak(options: CorruptOptions): Promise<CorruptReport> {
