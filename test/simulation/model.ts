@@ -83,6 +83,7 @@ export class Model {
     this.counts.deletedLogs++
     if (id !== null) this.deletions.push({ log, id })
     const { spec } = log
+    this.pauses.forget(spec.name)
     this.logs[this.logs.indexOf(log)] = new LogModel({ ...spec, isDeclared: !spec.isDeclared })
   }
 

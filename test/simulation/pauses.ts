@@ -10,7 +10,9 @@ export async function pauseOrResume(life: Life, dice: Dice): Promise<void> {
   if (pauses.isBusy) return
   const there = model.logs.filter((log) => log.isCreated && !log.isDeleting && !log.isAway)
   const isAll = there.length === 0 || dice.chance(0.5)
-  const name = isAll ? ALL : dice.pick(there).spec.name
+  const log = isAll ? null : dice.pick(there)
+  const name = log?.spec.name ?? ALL
+  const departures = log?.departures
   const isPause = dice.chance(0.45)
   const doing = `${isPause ? 'pausing' : 'resuming'} ${name}`
   const options = isAll ? {} : { logs: [name] }
@@ -19,7 +21,10 @@ export async function pauseOrResume(life: Life, dice: Dice): Promise<void> {
     const work = isPause ? db.tier.pause(options) : db.tier.resume(options)
     pauses.set(name, 'unknown', world.monotonic())
     if ((await checks.patiently(process, doing, work)) === 'dead') return
-    pauses.set(name, isPause ? 'paused' : 'running', world.monotonic())
+    // Where it went meanwhile, nobody knows which of both was first.
+    const isThere = log?.departures === departures && log?.isDeleting !== true
+    const state = isPause ? 'paused' : 'running'
+    pauses.set(name, isThere ? state : 'unknown', world.monotonic())
     model.counts.pauses++
     world.trace.add(doing)
   } catch (error) {
