@@ -238,7 +238,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  return oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
     replace:
       '  return policy.wal && oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
-    killedBy: { harness: 'simulate', seed: 28 },
+    killedBy: { harness: 'simulate', seed: 177 },
   },
   {
     name: 'own-commit-taken-for-a-rival',
