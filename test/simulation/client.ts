@@ -409,7 +409,6 @@ export class Client {
       from: null,
       isWhole: false,
       isRecovery: false,
-      isLive: true,
       required: [],
     })
   }

@@ -35,8 +35,6 @@ export interface Look {
   readonly isRecovery: boolean
   /** Whether another process than the writer reads: it may see what is not durable yet. */
   readonly isBeside?: boolean
-  /** Whether the reader goes on while records are retired, and may so be told of a gap. */
-  readonly isLive?: boolean
   /** What must be among the rows. */
   readonly required: readonly Submission[]
 }
@@ -207,9 +205,12 @@ export class Model {
     let open: OpenAppend | null = null
     for (const row of rows) {
       const offset = Number(row['_offset'])
-      const mayHaveHoles = log.isGappy || (log.isRetained && look.isLive === true)
-      if (next !== null && offset !== next && !mayHaveHoles)
-        throw new Violation('I3', `${place(log, partition, next)} is missing; next is ${offset}`)
+      const isNext = next === null || offset === next || log.isGappy
+      if (!isNext && !this.#isRetiredBetween(log, partition, next ?? 0, offset))
+        throw new Violation(
+          'I3',
+          `${place(log, partition, next ?? 0)} is missing; next is ${offset}`,
+        )
       const submission = this.#ownerOf(log, partition, offset, row)
       const index = Number(row['index'])
       if (open !== null && open.submission === submission && index !== open.index + 1)
@@ -253,6 +254,15 @@ export class Model {
     const isTaken = mayBeRetired(log, submission, start, this.#wall)
     if (isTaken) this.counts.retired++
     return isTaken
+  }
+
+  /** A reader takes a log part by part, and what comes next may be retired meanwhile. */
+  #isRetiredBetween(log: LogModel, partition: number, from: number, to: number): boolean {
+    if (!log.isRetained) return false
+    return [...log.entriesOf(partition)].every(
+      ([offset, submission]) =>
+        offset < from || offset >= to || this.isRetired(log, submission, to),
+    )
   }
 
   #mayBeTakenBack({ fate, level, isDurable }: Submission): boolean {

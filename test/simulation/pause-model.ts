@@ -34,6 +34,14 @@ export class PauseModel {
     this.#wasUntil = Math.max(this.#wasUntil, now)
   }
 
+  /** It is asked for, and not answered yet. To let all go on is to let each go on. */
+  doubt(name: string, isPause: boolean, now: number): void {
+    if (name === ALL && !isPause)
+      for (const [each, state] of this.#states)
+        if (state === 'paused') this.#states.set(each, 'unknown')
+    this.set(name, 'unknown', now)
+  }
+
   /** Nobody knows of a log that went, or came back. */
   forget(name: string): void {
     this.#states.set(name, 'unknown')

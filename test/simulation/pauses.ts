@@ -19,7 +19,7 @@ export async function pauseOrResume(life: Life, dice: Dice): Promise<void> {
   pauses.isBusy = true
   try {
     const work = isPause ? db.tier.pause(options) : db.tier.resume(options)
-    pauses.set(name, 'unknown', world.monotonic())
+    pauses.doubt(name, isPause, world.monotonic())
     if ((await checks.patiently(process, doing, work)) === 'dead') return
     // Where it went meanwhile, nobody knows which of both was first.
     const isThere = log?.departures === departures && log?.isDeleting !== true
