@@ -10,10 +10,8 @@
  * - segments of a partition lie in offset order from its start offset on, never overlap, are never empty, and have at
  *   least one copy; every copy has the segment's length; dropping the last copy drops the segment.
  *
- * That names of logs are unique is the engine's to check: it needs an index of them anyway.
- *
- * A builder copies what it changes once, however many edits change it, so a commit costs what it touches: never the
- * segments of all logs. `build` is cheap and can be repeated.
+ * That names of logs are unique is the engine's to check: it needs an index of them anyway. A builder copies what it
+ * changes once, so a commit costs what it touches; `build` is cheap and can be repeated.
  */
 import { StratalogError } from '../base/errors.ts'
 import { IdRanges } from './id-ranges.ts'
@@ -195,8 +193,8 @@ export class ManifestBuilder {
   #createLog(edit: Edit<'log-created'>): void {
     const { log, startOffsets } = edit
     const { nextLogId, deletedLogIds } = this.#head
-    const isTaken = this.#owned.has(log.id) || this.#logs.has(log.id) || deletedLogIds.has(log.id)
-    if (isTaken) misfit(edit, `log id ${log.id} was given before`)
+    const isGiven = this.#has(log.id) || deletedLogIds.has(log.id)
+    if (isGiven) misfit(edit, `log id ${log.id} was given before`)
     if (startOffsets.length !== log.partitions)
       misfit(edit, `${log.partitions} partitions need as many start offsets`)
     const partitions = startOffsets.map((startOffset) => ({
@@ -217,7 +215,7 @@ export class ManifestBuilder {
     } else {
       // An archive is told once more where nobody knows whether it was, and of logs that it has no segment of.
       if (this.#head.deletedLogIds.has(logId)) return
-      if (this.#owned.has(logId) || this.#logs.has(logId)) return this.#keepDeleted(edit, deletedAt)
+      if (this.#has(logId)) return this.#keepDeleted(edit, deletedAt)
     }
     this.#head = {
       ...this.#head,
@@ -244,7 +242,7 @@ export class ManifestBuilder {
     const { logId, name } = edit
     const { nextLogId, deletedLogIds, detachedLogs } = this.#head
     if (deletedLogIds.has(logId)) misfit(edit, `log id ${logId} was deleted`)
-    if (this.#owned.has(logId) || this.#logs.has(logId)) {
+    if (this.#has(logId)) {
       const known = this.#log(edit, logId).state.definition.name
       if (known !== name) misfit(edit, `log ${logId} is '${known}'`)
       this.#remove(logId)
@@ -254,6 +252,10 @@ export class ManifestBuilder {
       nextLogId: Math.max(nextLogId, logId + 1),
       detachedLogs: new Map(detachedLogs).set(logId, name),
     }
+  }
+
+  #has(logId: number): boolean {
+    return this.#owned.has(logId) || (this.#logs.has(logId) && !this.#changed.has(logId))
   }
 
   #remove(logId: number): void {
@@ -493,8 +495,6 @@ function misfit(edit: ManifestEdit, reason: string): never {
   throw new StratalogError(
     'manifest_corrupt',
     `The manifest edit '${edit.kind}' does not fit: ${reason}.`,
-    {
-      details: { edit, reason },
-    },
+    { details: { edit, reason } },
   )
 }

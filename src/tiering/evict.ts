@@ -14,7 +14,7 @@ import type { ArchiveWriter } from './archive-writer.ts'
 import type { DiskContext, TierMove, TieringContext } from './context.ts'
 import { loosenPack } from './loose-packs.ts'
 import type { Round } from './round.ts'
-import { readVerified } from './upload.ts'
+import { readPinned } from './upload.ts'
 
 /**
  * Drops the disk copies of segments that have a proven object copy.
@@ -94,10 +94,10 @@ export function removeFiles(
         gone()
         diskBudget.written(file, length)
         diskBudget.named(file)
-        return
+        return undefined
       }
       // A file that cannot be removed now is an orphan; the next open removes it.
-      fileSystem.remove(`${dataDir}/${file}`).then(gone, (error: unknown) => {
+      return fileSystem.remove(`${dataDir}/${file}`).then(gone, (error: unknown) => {
         logger.warn('A dropped segment file could not be removed.', { file, reason: String(error) })
       })
     })
@@ -135,7 +135,7 @@ async function proveObjectCopy(
   } catch (error) {
     if ((await archive.store.head(object)) !== null) throw error
     context.logger.warn('A segment is gone from the archive and is put there again.', { object })
-    await archive.putSegment(object, await readVerified(disk, segment), segment.sha256)
+    await archive.putSegment(object, await readPinned(context, disk, segment), segment.sha256)
   }
 }
 

@@ -1,7 +1,8 @@
 /**
- * Packs on disk that a segment was dropped from. One goes when no segment in it is named any more, which the manifest
- * says when it is sure of itself. Swept between rounds of the disk's lane only: in a round, a pack that was written may
- * wait for the commit that names its other segments.
+ * Packs on disk that a segment was dropped from. One goes when no segment in it is named any more: neither by the
+ * manifest, when it is sure of itself, nor by a partition, which learns of a commit when the step that asked for it
+ * goes on, and gives readers what it names until then. Swept between rounds of the disk's lane only: in a round, a pack
+ * that was written may wait for the commit that names its other segments.
  */
 import { present } from '../base/assert.ts'
 import type { Location } from '../format/manifest.ts'
@@ -44,7 +45,8 @@ export function hasLoosePacks({ disk }: TieringContext): boolean {
 }
 
 /** Removes those that nothing is left of. One that is read is looked at again when its last reader lets go. */
-export async function sweepPacks({ disk, pins, clock, logger }: TieringContext): Promise<void> {
+export async function sweepPacks(context: TieringContext): Promise<void> {
+  const { disk, pins, clock, logger, logs } = context
   const packs = disk === null ? undefined : packsOf.get(disk)
   if (disk === null || packs === undefined || packs.loose.size === 0) return
   const { manifest, fileSystem, dataDir } = disk
@@ -53,7 +55,8 @@ export async function sweepPacks({ disk, pins, clock, logger }: TieringContext):
   const empty = packs.loose
   packs.loose = new Map()
   let seen = 0
-  for (const { partitions } of manifest.state.logs.values()) {
+  const live = [...logs()].filter(({ closed }) => closed === null)
+  for (const { partitions } of [...manifest.state.logs.values(), ...live]) {
     for (const { segments } of partitions) {
       for (const segment of segments.having('disk')) {
         const path = present(segment.disk, 'it has a copy on disk').object
@@ -72,7 +75,9 @@ export async function sweepPacks({ disk, pins, clock, logger }: TieringContext):
     }
     if (pins.isPinned(path)) {
       // It may be forked while a reader holds it.
-      pins.whenFree(path, () => packs.loose.set(path, both(packs.loose.get(path), all)))
+      pins.whenFree(path, () => {
+        packs.loose.set(path, both(packs.loose.get(path), all))
+      })
       continue
     }
     fileSystem.remove(`${dataDir}/${path}`).then(gone, (error: unknown) => {

@@ -38,6 +38,9 @@ export async function recallSegments(
     if (segment === undefined || segment.disk !== null) continue
     const name = { ...segment, logId: log.id, partition: partition.partition }
     const location = { object: segmentPath(name), position: 0, length: segment.length }
+    // A reader holds the file that was dropped before, which goes after it and would take this one along: the next
+    // round looks again.
+    if (context.pins.isGoing(location.object)) continue
     const bytes = await fetchVerified(store, segment)
     const directory = segmentDirectory(log.id, partition.partition)
     await writeFile(context, disk, directory, location.object, bytes)

@@ -69,7 +69,7 @@ export async function uploadSegments(
       const segment = partition.segments.startingAt(baseOffset)
       if (segment === undefined || segment.object !== null) continue
       if (bytes + segment.length > portionBytes) await putPortion()
-      portion.push({ segment, bytes: await readVerified(disk, segment) })
+      portion.push({ segment, bytes: await readPinned(context, disk, segment) })
       bytes += segment.length
     }
   } catch (error) {
@@ -160,6 +160,21 @@ export async function noteUploads(
   for (const segment of segments)
     if (partition.hasSegment(segment))
       partition.setCopy(segment.baseOffset, 'object', segment.object)
+}
+
+/** As `readVerified`, of a file that stays while it is read though its segment is retired meanwhile. */
+export async function readPinned(
+  { pins }: TieringContext,
+  disk: DiskContext,
+  segment: SegmentEntry,
+): Promise<Uint8Array> {
+  const { object: file } = present(segment.disk, 'a segment that is read has a disk copy')
+  pins.pin(file)
+  try {
+    return await readVerified(disk, segment)
+  } finally {
+    pins.unpin(file)
+  }
 }
 
 /** The disk copy's bytes. @throws StratalogError `segment_corrupt` when they are not what the manifest says. */

@@ -184,6 +184,23 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: { harness: 'test', file: PACKS },
   },
   {
+    name: 'objects-removed-before-the-manifest-says-so',
+    harm: 'The archive names objects of segments that became one, and they are gone.',
+    file: 'tiering/compact.ts',
+    find: '    const state = await archive.commitReplaced(',
+    replace:
+      '    for (const { object } of segments) await archive.store.remove(object!.object)\n    const state = await archive.commitReplaced(',
+    killedBy: { harness: 'simulate', seed: 12 },
+  },
+  {
+    name: 'collected-while-a-snapshot-names-it',
+    harm: 'A snapshot loses what was compacted or deleted since it was made.',
+    file: 'tiering/collect.ts',
+    find: '        if (isNamed || isShared(',
+    replace: '        if (isShared(',
+    killedBy: { harness: 'simulate', seed: 18 },
+  },
+  {
     name: 'own-put-taken-for-a-rival',
     harm: 'A writer whose own retry finds its first put there believes itself fenced.',
     file: 'storage/retrying-object-store.ts',
@@ -246,7 +263,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  return oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
     replace:
       '  return policy.wal && oldest !== undefined && dueAt(oldest.appendTimeMin, after, now) <= now',
-    killedBy: { harness: 'simulate', seed: 28 },
+    killedBy: { harness: 'simulate', seed: 177 },
   },
   {
     name: 'own-commit-taken-for-a-rival',

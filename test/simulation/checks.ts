@@ -1,6 +1,6 @@
 /** Which errors an engine may give, by what went wrong around it, and whether what it is asked for ever ends. */
 import { type ErrorCode, type StratalogError, isStratalogError } from '../../src/base/errors.ts'
-import { type Invariant, Violation } from './model.ts'
+import { type Invariant, Violation } from './violation.ts'
 import { ProcessCrash, type SimulatedProcess } from './process.ts'
 import type { World } from './world.ts'
 

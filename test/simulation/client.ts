@@ -3,11 +3,12 @@ import { type ErrorCode, isStratalogError } from '../../src/base/errors.ts'
 import type { AckLevel } from '../../src/format/manifest.ts'
 import type { Log } from '../../src/index.ts'
 import { CHANGED_CODES } from './checks.ts'
-import { deleteLog, heldLogs } from './deletions.ts'
+import { heldLogs } from './deletions.ts'
 import type { Dice } from './dice.ts'
 import { readBeside, tryToWrite } from './guests.ts'
 import type { Life } from './life.ts'
-import { type LogModel, type Submission, Violation } from './model.ts'
+import type { LogModel, Submission } from './log-model.ts'
+import { Violation } from './violation.ts'
 import {
   DECLARED,
   EXTRA_COLUMNS_MAX,
@@ -16,6 +17,7 @@ import {
   partitionOf,
   rowsOf,
 } from './records.ts'
+import { MoreActions } from './more-actions.ts'
 import { produce } from './producers.ts'
 import type { Step } from './steps.ts'
 
@@ -66,14 +68,17 @@ const READ_CODES: readonly ErrorCode[] = ['engine_closed']
 export class Client {
   readonly #life: Life
   readonly #dice: Dice
-  /** When logs are deleted: drawn apart, so that other worlds stay as they were. */
-  readonly #deletions: Dice
+  readonly #more: MoreActions
   #snapshots = 0
 
   constructor(life: Life, dice: Dice) {
     this.#life = life
     this.#dice = dice
-    this.#deletions = dice.fork('deletions')
+    this.#more = new MoreActions(life, dice, {
+      append: (log, opened) => this.#appendTo(log, opened),
+      bringDown: (to) => this.bringDown(to),
+      snapshot: () => this.#snapshot(),
+    })
   }
 
   /** Does so many things, one after the other, until the process dies. */
@@ -83,7 +88,7 @@ export class Client {
     const weights = { ...ACTIONS, ...(focus === null ? {} : LEADS_TO[focus]) }
     try {
       for (let left = count; left > 0 && process.isAlive; left--) {
-        if (!(await this.#deletes())) await this.#act(this.#dice.weighted<Action>(weights))
+        if (!(await this.#more.act())) await this.#act(this.#dice.weighted<Action>(weights))
       }
     } catch (error) {
       if (error instanceof Violation) checks.failWith(error)
@@ -91,21 +96,10 @@ export class Client {
     }
   }
 
-  /** Whether it deleted a log. */
-  async #deletes(): Promise<boolean> {
-    const { model, process, hasArchive, deletesLogs } = this.#life
-    const chance = process.focus === 'delete log' ? 0.15 : 0.01
-    if (!deletesLogs || !this.#deletions.chance(chance)) return false
-    const log = this.#deletions.pick(model.logs)
-    if (hasArchive && this.#deletions.chance(0.3)) await this.#snapshot()
-    await deleteLog(this.#life, this.#deletions, log, (opened) => this.#appendTo(log, opened))
-    return true
-  }
-
   async #act(action: Action): Promise<void> {
     const { model, world, hasArchive } = this.#life
     const log = this.#dice.pick(model.logs)
-    if (log.isDeleting) return this.wait(10)
+    if (log.isDeleting || log.isAway) return this.wait(10)
     switch (action) {
       case 'append':
         return this.append(log)
@@ -313,7 +307,7 @@ export class Client {
   async #read(log: LogModel): Promise<void> {
     if (!log.isCreated) return
     const { model } = this.#life
-    const { isGappy } = log
+    const isGappy = log.isGappy || log.isRetained
     const partition = this.#dice.int(0, log.spec.partitions - 1)
     const required = model.requiredIn(log, partition)
     const isWhole = this.#dice.chance(0.5)
@@ -370,12 +364,14 @@ export class Client {
     const found = await this.#settle(
       `get ${offset} of ${log.spec.name}`,
       db.log(log.spec.name).get(offset, { partition }),
-      READ_CODES,
+      log.isRetained ? [...READ_CODES, 'offset_gap'] : READ_CODES,
     )
     if (found === null) return
     const row = found.value
-    if (row === null)
+    if (row === null) {
+      if (model.isRetired(log, submission, Infinity)) return
       throw new Violation('I1', `offset ${offset} of ${log.spec.name}/${partition} is not there`)
+    }
     model.look(log, [row], {
       partition,
       from: offset,
@@ -432,7 +428,9 @@ export class Client {
   /** Afterwards what was acknowledged before has a copy on the tier that was asked for, where its log has it. */
   async bringDown(to: 'disk' | 'object'): Promise<void> {
     const { db, model } = this.#life
-    const logs = model.logs.filter((log) => log.isCreated && !log.isInMemory && !log.isDeleting)
+    const logs = model.logs.filter(
+      (log) => log.isCreated && !log.isInMemory && !log.isDeleting && !log.isAway,
+    )
     const before = logs
       .filter((log) => !log.isChanging)
       .map((log) => ({ log, changes: log.changes, acked: model.acknowledgedNow(log) }))

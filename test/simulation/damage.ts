@@ -11,7 +11,7 @@ import { manifestFilesInDirectory, manifestFilesInStore } from '../../src/log/ma
 import type { Dice } from './dice.ts'
 import { parentOf } from './disk-image.ts'
 import type { Life } from './life.ts'
-import { Violation } from './model.ts'
+import { Violation } from './violation.ts'
 import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import type { Setting } from './setting.ts'
 import type { World } from './world.ts'

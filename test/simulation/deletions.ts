@@ -12,7 +12,9 @@ import { manifestFilesInStore } from '../../src/log/manifest-files.ts'
 import { isTemporaryName } from '../../src/storage/temporary-name.ts'
 import type { Dice } from './dice.ts'
 import type { Life } from './life.ts'
-import { type HeldLog, type LogModel, Violation } from './model.ts'
+import type { LogModel } from './log-model.ts'
+import type { HeldLog } from './model.ts'
+import { Violation } from './violation.ts'
 import { DATA_DIR } from './ports.ts'
 import type { Setting } from './setting.ts'
 import type { World } from './world.ts'
@@ -23,7 +25,15 @@ export const TOLD_WITHIN_MS = 120_000
 /** What the logs that have no gaps hold now: a snapshot that is made of it has to hold as much. */
 export function heldLogs({ model }: Life): readonly HeldLog[] {
   return model.logs
-    .filter((log) => log.isCreated && !log.isDeleting && !log.isGappy && !log.wasWithoutWal)
+    .filter(
+      (log) =>
+        log.isCreated &&
+        !log.isDeleting &&
+        !log.isAway &&
+        !log.isRetained &&
+        !log.isGappy &&
+        !log.wasWithoutWal,
+    )
     .map((log) => ({
       log,
       required: log.partitions.flatMap((_, partition) => model.requiredIn(log, partition)),
@@ -37,7 +47,7 @@ export async function deleteLog(
   log: LogModel,
   append: (opened: Log) => Promise<void>,
 ): Promise<void> {
-  if (!log.isCreated || log.isDeleting) return
+  if (!log.isCreated || log.isDeleting || log.isAway) return
   const { db, checks, process, model, world } = life
   const { name } = log.spec
   const opened = db.log(name)

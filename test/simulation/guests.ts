@@ -2,7 +2,8 @@
 import { type ErrorCode, isStratalogError } from '../../src/base/errors.ts'
 import { Stratalog } from '../../src/index.ts'
 import type { Life } from './life.ts'
-import { type LogModel, Violation } from './model.ts'
+import type { LogModel } from './log-model.ts'
+import { Violation } from './violation.ts'
 import type { Values } from './records.ts'
 
 /** A second writer is refused while the first one lives. */
@@ -45,9 +46,12 @@ export async function readBeside(life: Life, log: LogModel, partition: number): 
     : []
   const reader = world.startProcess(null)
   reader.changes = []
+  const { departures } = log
+  // The directory may not have had it when it was opened.
+  const isGone = (): boolean => log.isDeleting || log.isAway || log.departures !== departures
   const read = async (): Promise<readonly Values[]> => {
     const db = await Stratalog.openReadOnly(options, portsOf(reader))
-    const onGap = log.isGappy ? 'skip' : 'fail'
+    const onGap = log.isGappy || log.isRetained ? 'skip' : 'fail'
     const rows = await db.log(spec.name).read({ partition, onGap }).toArray()
     await db.close()
     return rows
@@ -57,10 +61,10 @@ export async function readBeside(life: Life, log: LogModel, partition: number): 
     const [change] = reader.changes
     if (change !== undefined)
       throw new Violation('I9', `who reads ${spec.name} beside its writer changes it: ${change}`)
-    if (rows === 'dead' || log.isDeleting) return
+    if (rows === 'dead' || isGone()) return
     model.look(log, rows, {
       partition,
-      from: log.isGappy ? null : 0,
+      from: log.isGappy || log.isRetained ? null : 0,
       isWhole: true,
       isRecovery: false,
       isBeside: true,
@@ -68,7 +72,7 @@ export async function readBeside(life: Life, log: LogModel, partition: number): 
     })
   } catch (error) {
     const code = isStratalogError(error) ? [error.code] : []
-    const allowed = log.isDeleting ? code : MOVED
+    const allowed = isGone() ? code : MOVED
     checks.explain(error, `reading ${spec.name} beside its writer`, allowed)
   } finally {
     reader.die('kill')

@@ -3,6 +3,7 @@ import type { EnginePorts, Stratalog, StratalogOptions } from '../../src/index.t
 import type { Checks } from './checks.ts'
 import type { Model } from './model.ts'
 import type { SimulatedProcess } from './process.ts'
+import type { Setting } from './setting.ts'
 import type { World } from './world.ts'
 
 /** What a client works with during one life of an engine. */
@@ -13,7 +14,7 @@ export interface Life {
   readonly model: Model
   readonly checks: Checks
   readonly hasArchive: boolean
-  readonly deletesLogs: boolean
+  readonly setting: Pick<Setting, 'deletesLogs' | 'retainsLogs' | 'detachesLogs' | 'pausesMoves'>
   readonly options: StratalogOptions
   /** Of another process on the same machine. */
   readonly portsOf: (process: SimulatedProcess) => EnginePorts

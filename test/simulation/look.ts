@@ -1,7 +1,8 @@
 /** Looks at what an engine holds, whole, and holds it against the model. */
 import { isStratalogError } from '../../src/base/errors.ts'
 import type { Life } from './life.ts'
-import { type LogModel, Violation } from './model.ts'
+import type { LogModel } from './log-model.ts'
+import { Violation } from './violation.ts'
 import type { Values } from './records.ts'
 
 /** Reads every partition of a log and holds it against the model; where each ends, or null when the process died. */
@@ -17,18 +18,23 @@ export async function lookAtLog(
     const name = `${log.spec.name}/${partition}`
     const rows = await checks.patiently(process, `checking ${name}`, readAll(life, log, partition))
     if (rows === 'dead') return null
-    ends.push(
-      model.look(log, rows, {
-        partition,
-        from: log.isGappy ? null : 0,
-        isWhole: true,
-        isRecovery,
-        required,
-      }),
-    )
+    const end = model.look(log, rows, {
+      partition,
+      from: log.isGappy || log.isRetained ? null : 0,
+      isWhole: true,
+      isRecovery,
+      required,
+    })
+    // Where nothing is left, readers do not say where it ended.
+    ends.push(rows.length === 0 && log.isRetained ? endOf(life, log, partition) : end)
     life.world.trace.add(`${name} holds ${rows.length} records`)
   }
   return ends
+}
+
+function endOf({ db }: Life, log: LogModel, partition: number): number {
+  const status = db.status().logs.find(({ name }) => name === log.spec.name)
+  return status?.partitions[partition]?.endOffset ?? 0
 }
 
 /** As long as a circuit stays open at most. */
@@ -37,7 +43,7 @@ const CIRCUIT_PAUSE_MS = 60_000
 async function readAll(life: Life, log: LogModel, partition: number): Promise<readonly Values[]> {
   const { db, process } = life
   try {
-    const onGap = log.isGappy ? 'skip' : 'fail'
+    const onGap = log.isGappy || log.isRetained ? 'skip' : 'fail'
     return await db.log(log.spec.name).read({ partition, onGap }).toArray()
   } catch (error) {
     if (!isStratalogError(error)) throw error

@@ -5,7 +5,9 @@
  * A fate is never guessed. An append that was answered with an error, or with nothing because the process died, may be
  * there or not, and is then known by the first look that finds it.
  */
-import type { AckLevel, StoragePolicy } from '../../src/format/manifest.ts'
+import type { AckLevel } from '../../src/format/manifest.ts'
+import { LogModel, RANK, type Submission } from './log-model.ts'
+import { PauseModel } from './pause-model.ts'
 import { type LifeSpan, isPastRecoveryPoint, recoveryPointMs } from './recovery-point.ts'
 import {
   type AppendFacts,
@@ -14,165 +16,8 @@ import {
   differenceOf,
   partitionOf,
 } from './records.ts'
-
-export type Invariant =
-  | 'I1'
-  | 'I2'
-  | 'I3'
-  | 'I4'
-  | 'I5'
-  | 'I6'
-  | 'I7'
-  | 'I8'
-  | 'I9'
-  | 'I10'
-  | 'I11'
-  | 'I12'
-  | 'I13'
-
-export class Violation extends Error {
-  override readonly name = 'Violation'
-  readonly invariant: Invariant
-
-  constructor(invariant: Invariant, message: string) {
-    super(`${invariant}: ${message}`)
-    this.invariant = invariant
-  }
-}
-
-const RANK: Readonly<Record<AckLevel, number>> = { memory: 0, disk: 1, object: 2 }
-
-export interface Submission extends AppendFacts {
-  readonly spec: LogSpec
-  /** Where it must go; null when the engine chooses. */
-  readonly wanted: number | null
-  level: AckLevel
-  /** In which life of the engine it was submitted last. */
-  life: number
-  /** `gone`: recovery has shown that it is not there, so it may not come back. */
-  fate: 'pending' | 'acked' | 'unknown' | 'refused' | 'gone'
-  /** Where it is or was, once that is known. */
-  place: { readonly partition: number; readonly offset: number } | null
-  /** Whether readers had it when it was acknowledged. */
-  isShown: boolean
-  /** Whether it must outlive the process. */
-  isDurable: boolean
-  /** When RAM acknowledged it, under which policy of a log that promises a copy in time; null elsewhere. */
-  inRam: { readonly at: number; readonly rpoMs: number; readonly changes: number } | null
-  /** `_time` of its first record, once it was seen. */
-  time: number | null
-}
-
-class PartitionModel {
-  /** By offset: who is known to be there, or to have been there when its process died. */
-  readonly entries: Map<number, Submission> = new Map()
-}
-
-export class LogModel {
-  #spec: LogSpec
-  /** What it is being changed to, or may have been: which of both holds the next life says. */
-  #wanted: LogSpec | null = null
-  /** Goes up when a change begins, and when it ends. */
-  changes = 0
-  /** Whether offsets may have holes: it was in RAM only, or without a WAL and then changed. */
-  isGappy: boolean
-  /** Whether records of it may be in no WAL. */
-  wasWithoutWal: boolean
-  /** Whether readers may have had to wait for the archive. */
-  wasHidden: boolean
-  /** In this life readers may have seen what is not durable. */
-  lenientLife = 0
-  readonly byId: Map<number, Submission> = new Map()
-  readonly partitions: readonly PartitionModel[]
-  isCreated = false
-  /** Whether its creation was asked for: only then it may be there. */
-  isAsked = false
-  /** Its deletion was asked for, and nobody knows yet whether it is there. Stays set once it is gone. */
-  isDeleting = false
-
-  constructor(spec: LogSpec) {
-    this.#spec = spec
-    this.isGappy = spec.storage.mode === 'memory'
-    this.wasWithoutWal = !spec.hasWal
-    this.wasHidden = spec.ack === 'object'
-    this.partitions = Array.from({ length: spec.partitions }, () => new PartitionModel())
-  }
-
-  get spec(): LogSpec {
-    return this.#spec
-  }
-
-  get isInMemory(): boolean {
-    return this.spec.storage.mode === 'memory'
-  }
-
-  get isChanging(): boolean {
-    return this.#wanted !== null
-  }
-
-  /** Whether a record that is acknowledged at this level is shown, whichever policy holds. */
-  shows(level: AckLevel): boolean {
-    return [this.#spec, this.#wanted].every(
-      (spec) => spec === null || RANK[level] >= RANK[spec.ack],
-    )
-  }
-
-  /** A change of the policy begins. */
-  change(wanted: LogSpec, life: number): void {
-    const both = [this.#spec, wanted]
-    const isElsewhere =
-      wanted.hasWal !== this.#spec.hasWal || wanted.storage.mode !== this.#spec.storage.mode
-    this.isGappy ||= isElsewhere && both.some(({ hasWal }) => !hasWal)
-    this.wasWithoutWal ||= !wanted.hasWal
-    this.wasHidden ||= wanted.ack === 'object'
-    if (both.some(({ ack }) => ack === 'memory')) this.lenientLife = life
-    this.#wanted = wanted
-    this.changes++
-  }
-
-  changed(): void {
-    this.#spec = this.#wanted ?? this.#spec
-    this.#wanted = null
-    this.changes++
-  }
-
-  /** The next life says which policy holds. */
-  foundPolicy(
-    found: Pick<StoragePolicy, 'mode' | 'ack' | 'wal' | 'diskAfter' | 'archiveAfter'>,
-  ): void {
-    const holds = [this.#wanted, this.#spec].find(
-      (spec) =>
-        spec !== null &&
-        spec.storage.mode === found.mode &&
-        spec.ack === found.ack &&
-        spec.hasWal === found.wal &&
-        (spec.storage.diskAfter ?? found.diskAfter) === found.diskAfter &&
-        (spec.storage.archiveAfter ?? found.archiveAfter) === found.archiveAfter,
-    )
-    if (holds === undefined || holds === null)
-      throw new Violation(
-        'I1',
-        `${this.spec.name} is '${found.mode}' with '${found.ack}', which nobody asked for`,
-      )
-    this.#spec = holds
-    this.#wanted = null
-  }
-
-  /**
-   * Without a WAL and a local disk only the archive knows what was brought down. An engine that is opened while the
-   * archive is away does not, gives the same offsets to others, and is refused by the archive from then on.
-   */
-  get mayForget(): boolean {
-    return this.wasWithoutWal && this.spec.storage.localDisk === false
-  }
-
-  entriesOf(partition: number): Map<number, Submission> {
-    const held = this.partitions[partition]
-    if (held === undefined)
-      throw new Violation('I2', `${this.spec.name} has no partition ${partition}`)
-    return held.entries
-  }
-}
+import { type WallTimes, mayBeRetired } from './retired.ts'
+import { Violation } from './violation.ts'
 
 /** The append that the last row belongs to. */
 interface OpenAppend {
@@ -219,10 +64,16 @@ export class Model {
     pastRecoveryPoint: 0,
     deletedLogs: 0,
     replays: 0,
+    retired: 0,
+    detachedLogs: 0,
+    pauses: 0,
   }
+  readonly pauses: PauseModel = new PauseModel()
+  readonly #wall: WallTimes
 
-  constructor(specs: readonly LogSpec[]) {
+  constructor(specs: readonly LogSpec[], wall: WallTimes) {
     this.logs = specs.map((spec) => new LogModel(spec))
+    this.#wall = wall
   }
 
   /** The log is gone; under its name there may be another, which begins anew. */
@@ -230,6 +81,7 @@ export class Model {
     this.counts.deletedLogs++
     if (id !== null) this.deletions.push({ log, id })
     const { spec } = log
+    this.pauses.forget(spec.name)
     this.logs[this.logs.indexOf(log)] = new LogModel({ ...spec, isDeclared: !spec.isDeclared })
   }
 
@@ -254,6 +106,7 @@ export class Model {
       isDurable: false,
       inRam: null,
       time: null,
+      submittedAt: { wall: this.#wall.now(), setBackMs: this.#wall.setBackMs },
     }
     log.byId.set(id, submission)
     this.counts.submitted++
@@ -352,15 +205,21 @@ export class Model {
     let open: OpenAppend | null = null
     for (const row of rows) {
       const offset = Number(row['_offset'])
-      if (next !== null && offset !== next && !log.isGappy)
-        throw new Violation('I3', `${place(log, partition, next)} is missing; next is ${offset}`)
+      const isNext = next === null || offset === next || log.isGappy
+      if (!isNext && !this.#isRetiredBetween(log, partition, next ?? 0, offset))
+        throw new Violation(
+          'I3',
+          `${place(log, partition, next ?? 0)} is missing; next is ${offset}`,
+        )
       const submission = this.#ownerOf(log, partition, offset, row)
       const index = Number(row['index'])
       if (open !== null && open.submission === submission && index !== open.index + 1)
         throw new Violation('I5', `${words(submission)} has record ${index} after ${open.index}`)
       if (open === null || open.submission !== submission) {
         if (open !== null) assertEnded(open)
-        if (isWhole && index !== 0)
+        // A segment that was retired may have ended within an append.
+        const isCut = log.isRetained && open === null
+        if (isWhole && index !== 0 && !isCut)
           throw new Violation('I5', `${words(submission)} begins with record ${index}`)
         if (seen.has(submission)) throw new Violation('I4', `${words(submission)} is there twice`)
         seen.add(submission)
@@ -377,8 +236,10 @@ export class Model {
     }
     if (isWhole && open !== null) assertEnded(open)
     this.counts.rowsRead += rows.length
+    // Where nothing is shown, what is left may wait for the archive.
+    const start = rows[0] === undefined ? Infinity : Number(rows[0]['_offset'])
     for (const submission of required) {
-      if (seen.has(submission)) continue
+      if (seen.has(submission) || this.isRetired(log, submission, start)) continue
       const { offset } = submission.place ?? { offset: null }
       throw new Violation(
         'I1',
@@ -386,6 +247,22 @@ export class Model {
       )
     }
     return next ?? 0
+  }
+
+  /** Whether retention may have taken an append, of which readers begin at `start`. */
+  isRetired(log: LogModel, submission: Submission, start: number): boolean {
+    const isTaken = mayBeRetired(log, submission, start, this.#wall)
+    if (isTaken) this.counts.retired++
+    return isTaken
+  }
+
+  /** A reader takes a log part by part, and what comes next may be retired meanwhile. */
+  #isRetiredBetween(log: LogModel, partition: number, from: number, to: number): boolean {
+    if (!log.isRetained) return false
+    return [...log.entriesOf(partition)].every(
+      ([offset, submission]) =>
+        offset < from || offset >= to || this.isRetired(log, submission, to),
+    )
   }
 
   #mayBeTakenBack({ fate, level, isDurable }: Submission): boolean {
@@ -405,8 +282,8 @@ export class Model {
       if (fate === 'refused' || fate === 'gone') continue
       if (at !== null && at.offset < (ends[at.partition] ?? 0)) continue
       if (at !== null) log.entriesOf(at.partition).delete(at.offset)
-      // Without a WAL the archive may know a segment that could not be asked for yet.
-      if (log.wasWithoutWal) continue
+      // Without a WAL the archive may know a segment that could not be asked for yet; and what was retired was there.
+      if (log.wasWithoutWal || log.isRetained) continue
       submission.fate = 'gone'
       this.counts.gone++
     }

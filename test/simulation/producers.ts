@@ -8,7 +8,8 @@ import type { AckLevel } from '../../src/format/manifest.ts'
 import { CHANGED_CODES } from './checks.ts'
 import type { Dice } from './dice.ts'
 import type { Life } from './life.ts'
-import { type LogModel, type Submission, Violation } from './model.ts'
+import type { LogModel, Submission } from './log-model.ts'
+import { Violation } from './violation.ts'
 import { rowsOf } from './records.ts'
 
 /** Of this many appends a log remembers where they are; one less, as another may be on its way. */

@@ -9,7 +9,8 @@ import { type ReplayReport, Stratalog } from '../../src/index.ts'
 import type { Dice } from './dice.ts'
 import type { Life } from './life.ts'
 import { textOf } from './look.ts'
-import { type LogModel, type Submission, Violation } from './model.ts'
+import type { LogModel, Submission } from './log-model.ts'
+import { Violation } from './violation.ts'
 import { type Values, columnsOf, differenceOf } from './records.ts'
 
 /** Where a replay ends. */
@@ -75,6 +76,8 @@ function comparable({ model, db }: Life, before: ArchivedOffsets): readonly LogM
     (log) =>
       log.isCreated &&
       !log.isDeleting &&
+      !log.isAway &&
+      !log.isRetained &&
       !log.isGappy &&
       !log.wasWithoutWal &&
       db.log(log.spec.name).describe().schema.length > 0 &&

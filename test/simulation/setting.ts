@@ -17,6 +17,12 @@ export interface Setting {
   readonly isDamaged: boolean
   /** Whether clients delete logs. */
   readonly deletesLogs: boolean
+  /** Whether clients have logs keep only what is new. */
+  readonly retainsLogs: boolean
+  /** Whether clients detach logs from the directory, and attach them again. */
+  readonly detachesLogs: boolean
+  /** Whether clients pause tier moves. */
+  readonly pausesMoves: boolean
   /** In some worlds with an archive, until the end; null: none. */
   readonly maxDiskBytes: number | null
 }
@@ -28,6 +34,7 @@ const DISK_STEPS = LIFE_STEPS.filter((step) => !REMOTE_STEPS.includes(step))
 
 export function chooseSetting(dice: Dice): Setting {
   const archive = dice.pick([null, 's3://bucket/archive', 's3://bucket/archive', 'file:///archive'])
+  const isDamaged = archive !== null && dice.fork('damage').chance(0.2)
   const fileBytesMin = dice.pick([4_096, 16_384, 262_144])
   return {
     archive,
@@ -43,8 +50,12 @@ export function chooseSetting(dice: Dice): Setting {
     },
     lives: dice.int(2, 6),
     scrubInterval: dice.fork('scrubber').chance(0.15) ? 20_000 : 0,
-    isDamaged: archive !== null && dice.fork('damage').chance(0.2),
+    isDamaged,
     deletesLogs: dice.fork('deleting').chance(0.4),
+    // What rots is to be there when it is looked for.
+    retainsLogs: !isDamaged && dice.fork('retention').chance(0.25),
+    detachesLogs: archive !== null && !isDamaged && dice.fork('detaching').chance(0.25),
+    pausesMoves: dice.fork('pausing').chance(0.25),
     // Drawn last: the others stay as they were.
     maxDiskBytes: archive !== null && dice.chance(0.2) ? dice.pick([8, 16, 48]) * 1024 : null,
   }

@@ -7,13 +7,15 @@ import { Stratalog } from '../../src/index.ts'
 import { Checks } from './checks.ts'
 import { Client } from './client.ts'
 import { type Damage, damageCopy, mend } from './damage.ts'
+import { isFoundAway } from './detaching.ts'
 import { Dice } from './dice.ts'
 import { chooseProfile } from './faults.ts'
 import { finish } from './finish.ts'
 import { watchAmbientUse } from './guard.ts'
 import type { Life } from './life.ts'
 import { lookAtLog } from './look.ts'
-import { type Invariant, Model, Violation } from './model.ts'
+import { Model } from './model.ts'
+import { type Invariant, Violation } from './violation.ts'
 import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import type { SimulatedProcess } from './process.ts'
 import { MARGIN_MS, pauseMs, recoveryPointMs, isArchiveRefused } from './recovery-point.ts'
@@ -43,6 +45,10 @@ export interface SeedReport {
   readonly replays: number
   /** Damages of the WAL that cost records of a log, on copies of the disk. */
   readonly damagedWals: number
+  /** Appends that a reader missed because a retention may have taken them. */
+  readonly retired: number
+  readonly detachedLogs: number
+  readonly pauses: number
   readonly steps: Readonly<Record<string, StepCounts>>
   readonly violation: { readonly invariant: Invariant; readonly message: string } | null
   /** The last steps, when there was a violation. */
@@ -50,6 +56,13 @@ export interface SeedReport {
 }
 
 const TRACE_LINES = 60
+/** In the end nothing is done but what is looked for. */
+const QUIET: Life['setting'] = {
+  deletesLogs: false,
+  retainsLogs: false,
+  detachesLogs: false,
+  pausesMoves: false,
+}
 /** After so many attempts that failed, nothing more goes wrong with opening. */
 const OPENING_ATTEMPTS = 10
 
@@ -108,14 +121,16 @@ class Simulation {
     this.#checks = checks
     this.#dice = dice.fork('workload')
     this.#setting = chooseSetting(dice.fork('setting'))
-    this.#model = new Model(this.#setting.specs)
+    this.#model = new Model(this.#setting.specs, world)
   }
 
   async run(): Promise<void> {
     const { lives } = this.#setting
     for (let life = 1; life <= lives; life++) {
       const isCompared = life > 1 && this.#dice.chance(0.15)
-      if (isCompared && this.#damage === null) await this.#compareRecoveries()
+      // What is retired meanwhile, one of both may have still.
+      const isRetained = this.#model.logs.some((log) => log.isRetained)
+      if (isCompared && this.#damage === null && !isRetained) await this.#compareRecoveries()
       await this.#damageCopy(life)
       if (life > 1) await this.#damageWal(life)
       await this.#live()
@@ -140,6 +155,9 @@ class Simulation {
       restoredSnapshots: this.#model.restoredSnapshots,
       replays: this.#model.counts.replays,
       damagedWals: this.#damagedWals,
+      retired: this.#model.counts.retired,
+      detachedLogs: this.#model.counts.detachedLogs,
+      pauses: this.#model.counts.pauses,
       steps: tally.toJSON(),
       violation:
         violation === null ? null : { invariant: violation.invariant, message: violation.message },
@@ -183,7 +201,9 @@ class Simulation {
       diedAt: process.endedAt,
       // What waits for room on disk is not there yet, however long ago it was acknowledged.
       troubleUntil:
-        this.#checks.isDiskBounded || isRefused ? Infinity : this.#world.faults.troubleUntil,
+        this.#checks.isDiskBounded || isRefused
+          ? Infinity
+          : Math.max(this.#world.faults.troubleUntil, this.#model.pauses.until),
       setBackMs: this.#world.setBackMs - setBackMs,
     })
   }
@@ -242,7 +262,7 @@ class Simulation {
           model: this.#model,
           checks: this.#checks,
           hasArchive: archive !== null,
-          deletesLogs: this.#setting.deletesLogs && !this.#isFinishing,
+          setting: this.#isFinishing ? QUIET : this.#setting,
           options,
           portsOf: (other) => simulatedPorts(world, other, shape, NOT_WATCHED),
           besides: new Mutex(),
@@ -272,6 +292,7 @@ class Simulation {
           continue
         }
         log.isDeleting = false
+        if (isFoundAway(log, isThere)) continue
         if (log.isCreated && !isThere)
           throw new Violation('I1', `log ${log.spec.name} was created and is not there`)
         if (isThere && !log.isAsked)
@@ -283,6 +304,7 @@ class Simulation {
         if (ends === null) return false
         model.recovered(log, ends)
       }
+      model.pauses.found(db.status())
       return process.isAlive
     } finally {
       world.faults.isPaused = false

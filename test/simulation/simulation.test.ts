@@ -35,6 +35,9 @@ describe('the engine on a simulated machine', () => {
       SEEDS / 20,
     )
     expect(both.reduce((sum, report) => sum + report.damagedWals, 0)).toBeGreaterThan(SEEDS / 50)
+    // What happens in some worlds only does happen.
+    for (const key of ['deletedLogs', 'retired', 'detachedLogs', 'pauses', 'replays'] as const)
+      expect(both.reduce((sum, report) => sum + report[key], 0)).toBeGreaterThan(SEEDS / 20)
     const disturbed = STEPS.map((step) => {
       const times = both.reduce((sum, { steps }) => {
         const { crashed = 0, failed = 0 } = steps[step] ?? {}

@@ -39,6 +39,7 @@ export class World implements WallClock {
   #wallOffsetMs = START_MS
   /** How far the wall clock was set back, in all. */
   setBackMs = 0
+  #latestMs = 0
   #processCount = 0
   #engineCount = 0
   /** By path. */
@@ -73,8 +74,14 @@ export class World implements WallClock {
     return this.scheduler.now
   }
 
+  /** The latest that the wall clock has ever said. */
+  get latestMs(): number {
+    return Math.max(this.#latestMs, this.now())
+  }
+
   /** Somebody sets the wall clock. */
   jumpWallClock(deltaMs: number): void {
+    this.#latestMs = this.latestMs
     this.#wallOffsetMs += deltaMs
     this.setBackMs += Math.max(0, -deltaMs)
     this.trace.add(`the wall clock jumps by ${deltaMs} ms`)

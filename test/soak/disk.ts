@@ -16,6 +16,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 import { Stratalog } from '../../src/index.ts'
 import { SoakCounts, type SoakLimits, type SoakReport } from './report.ts'
+import { timeLimit } from './time-limit.ts'
 
 const CHILD = fileURLToPath(new URL('../support/disk-child.ts', import.meta.url))
 const APPENDS = 120
@@ -41,8 +42,8 @@ export async function diskSoak(limits: SoakLimits): Promise<SoakReport> {
     `npm run soak -- disk --cycles ${cycles} --seed ${seed}`,
   )
   const random = seededRandom(seed)
-  const endAt = systemClock.monotonic() + timeMs
-  for (let cycle = 0; cycle < cycles && systemClock.monotonic() < endAt; cycle++) {
+  const isOver = timeLimit(timeMs)
+  for (let cycle = 0; cycle < cycles && !isOver(); cycle++) {
     const root = await mkdtemp(join(tmpdir(), 'stratalog-disk-'))
     try {
       await round(root, cycle, random, counts)

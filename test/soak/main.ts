@@ -1,14 +1,20 @@
 /**
  * `npm run soak -- <harness> [options]`: long runs over the shipped engine that a plain test has no time for. Progress
  * goes to standard error; the last line of standard output is JSON with what was tried and what broke (`all`: an array
- * of those). Exit status: 0 nothing broke, 2 usage, 10 a promise was broken.
+ * of those, see all.ts). Exit status: 0 nothing broke, 2 usage, 10 a promise was broken, 130 `all` was stopped.
  */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { parseBytes } from '../../src/base/units.ts'
+import { type AllHarness, allSoaks } from './all.ts'
 import { corruptSoak } from './corrupt/corrupt.ts'
 import { diskSoak } from './disk.ts'
 import { fuzzSoak } from './fuzz/fuzz.ts'
 import { killSoak } from './kill/kill.ts'
+import { LoopDisk } from './kill/loop-disk.ts'
 import { powerSoak } from './kill/power.ts'
 import { loadSoak } from './load/load.ts'
 import { memorySoak } from './memory.ts'
@@ -16,10 +22,12 @@ import { OBJECT_STORE_CASES, objectStoreSoak } from './object-store.ts'
 import type { SoakLimits } from './report.ts'
 import { simulationSoak } from './simulate.ts'
 import { threadsSoak } from './threads.ts'
+import { stopSoaks } from './time-limit.ts'
 import { writersSoak } from './writers.ts'
 
 const EXIT_INVALID = 2
 const EXIT_VIOLATION = 10
+const EXIT_STOPPED = 130
 /** Of no use where the time is given: then a harness goes on until that is over. */
 const ENDLESS = Number.MAX_SAFE_INTEGER
 
@@ -31,8 +39,12 @@ interface Harness {
   /** The option that counts its cases, and how many there are by default. */
   readonly counted: 'cycles' | 'seeds' | 'samples' | 'records'
   readonly cases: number
-  /** Whether `all` runs it. */
-  readonly inAll: boolean
+  /** Of the time of `all`, against those of the others. */
+  readonly share: number
+  /** What `all` gives it beside its time and seed. */
+  readonly inAll?: readonly string[]
+  /** Why it cannot run on this machine; null where it can. */
+  readonly lack?: () => string | null
   readonly run: (limits: SoakLimits, values: Values) => Promise<Outcome>
 }
 
@@ -47,6 +59,7 @@ const OPTIONS = {
   records: { type: 'string' },
   minutes: { type: 'string' },
   seed: { type: 'string', default: '1' },
+  only: { type: 'string' },
   logs: { type: 'string', default: '100' },
   budget: { type: 'string', default: '256MB' },
   verbose: { type: 'boolean', default: false },
@@ -60,7 +73,7 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
     counted: 'seeds',
     // So that `--seed S` alone runs that one again.
     cases: 1,
-    inAll: true,
+    share: 4,
     run: ({ seed, cycles, timeMs }) =>
       simulationSoak({
         seed,
@@ -74,49 +87,50 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
     what: 'kills a process at random moments and before its system calls',
     counted: 'cycles',
     cases: 300,
-    inAll: true,
+    share: 2,
     run: killSoak,
   },
   power: {
     what: 'cuts the power of a disk that a process writes to (root, loop devices)',
     counted: 'cycles',
     cases: 100,
-    inAll: true,
+    share: 1,
+    lack: lackOfLoopDisks,
     run: powerSoak,
   },
   disk: {
     what: 'fails syncs and writes of a process, and fills its disk (strace; root for the full disk)',
     counted: 'cycles',
     cases: 40,
-    inAll: true,
+    share: 1,
     run: diskSoak,
   },
   'object-store': {
     what: 'disturbs every call of the store (memory, directory, MinIO), and kills in every step of every move',
     counted: 'cycles',
     cases: OBJECT_STORE_CASES,
-    inAll: true,
+    share: 4,
     run: (limits) => objectStoreSoak(limits),
   },
   writers: {
     what: 'stops a process, has another take its directory, and lets it go on',
     counted: 'cycles',
     cases: 20,
-    inAll: true,
+    share: 1,
     run: writersSoak,
   },
   threads: {
     what: 'writes the WAL on a real thread, with random delays on both sides',
     counted: 'cycles',
     cases: 100,
-    inAll: true,
+    share: 1,
     run: threadsSoak,
   },
   corrupt: {
     what: 'damages files of directory and archive, and looks what becomes of it [--verbose]',
     counted: 'samples',
     cases: 5_000,
-    inAll: true,
+    share: 3,
     run: ({ seed, cycles, timeMs, onProgress }, { verbose }) =>
       corruptSoak({
         samples: cycles,
@@ -130,14 +144,14 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
     what: 'sends a server what no client would send',
     counted: 'samples',
     cases: 100_000,
-    inAll: true,
+    share: 2,
     run: fuzzSoak,
   },
   load: {
     what: 'runs a server at 80 % of the most it takes, with a dead store, readers that stop and a drill; --minutes 10',
     counted: 'cycles',
     cases: 1,
-    inAll: true,
+    share: 2,
     run: (limits) =>
       loadSoak({ ...limits, timeMs: Number.isFinite(limits.timeMs) ? limits.timeMs : LOAD_MS }),
   },
@@ -145,9 +159,11 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
     what: 'appends and evicts, and watches the memory of the process [--logs 100] [--budget 256MB]',
     counted: 'records',
     cases: 36_000_000,
-    inAll: false,
-    run: ({ seed, cycles }, { logs, budget }) =>
+    share: 1,
+    inAll: ['--budget', '64MB'],
+    run: ({ seed, cycles, timeMs }, { logs, budget }) =>
       memorySoak({
+        timeMs,
         logs: count(logs, 'logs'),
         records: cycles,
         budgetBytes: parseBytes(budget, 'budget'),
@@ -159,50 +175,97 @@ const HARNESSES: Readonly<Record<string, Harness>> = {
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(argv: readonly string[]): Promise<number> {
-  let read: ReturnType<typeof readArguments>
+  let asked: Asked
   try {
-    read = readArguments(argv)
+    asked = read(argv)
   } catch (error) {
-    // An option that there is not, or one without its value.
+    // An option that there is not, one without its value, or with another than it takes.
     process.stderr.write(`${(error as Error).message}\n${usage()}`)
     return EXIT_INVALID
   }
-  const { values, positionals } = read
+  if (asked.name === 'all') return runAll(asked)
+  process.once('SIGTERM', stopSoaks)
+  const outcome = await runHarness(asked)
+  process.stdout.write(`${JSON.stringify(outcome)}\n`)
+  return outcome.violations.length === 0 ? 0 : EXIT_VIOLATION
+}
+
+/** What was asked for: `all`, or one harness. */
+interface Asked {
+  readonly name: string
+  readonly values: Values
+  readonly seed: number
+  readonly timeMs: number | null
+  /** Of `all`. */
+  readonly only: readonly string[]
+}
+
+/** @throws Error what to tell whoever asked. */
+function read(argv: readonly string[]): Asked {
+  const { values, positionals } = readArguments(argv)
   const [name = ''] = positionals
-  const names = name === 'all' ? Object.keys(HARNESSES).filter(isInAll) : [name]
-  if (positionals.length !== 1 || names.some((each) => HARNESSES[each] === undefined)) {
-    process.stderr.write(usage())
-    return EXIT_INVALID
-  }
-  const outcomes: Outcome[] = []
-  for (const each of names) outcomes.push(await runHarness(each, values, names.length))
-  process.stdout.write(`${JSON.stringify(name === 'all' ? outcomes : outcomes[0])}\n`)
-  return outcomes.every(({ violations }) => violations.length === 0) ? 0 : EXIT_VIOLATION
+  const only = values.only?.split(',') ?? Object.keys(HARNESSES)
+  const isKnown = (each: string): boolean => Object.hasOwn(HARNESSES, each)
+  if (positionals.length !== 1) throw new RangeError('One harness is run, or all.')
+  for (const each of name === 'all' ? only : [name])
+    if (!isKnown(each)) throw new RangeError(`There is no harness '${each}'.`)
+  if (name !== 'all' && values.only !== undefined) throw new RangeError('--only is for all.')
+  for (const counted of ['cycles', 'seeds', 'samples', 'records'] as const)
+    if (name === 'all' && values[counted] !== undefined)
+      throw new RangeError(`--${counted} is for one harness; all takes --minutes.`)
+  const timeMs = values.minutes === undefined ? null : minutes(values.minutes) * 60_000
+  return { name, values, seed: count(values.seed, 'seed'), timeMs, only }
 }
 
-function isInAll(name: string): boolean {
-  return HARNESSES[name]?.inAll === true
+async function runAll({ only, seed, timeMs }: Asked): Promise<number> {
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort())
+  const harnesses = only.flatMap((name): AllHarness[] => {
+    const harness = HARNESSES[name]
+    if (harness === undefined) return []
+    const { share, inAll = [], lack = () => null } = harness
+    return [{ name, share, options: inAll, lack: lack() }]
+  })
+  const onProgress = (line: string): void => void process.stderr.write(`${line}\n`)
+  for (const { name, lack } of harnesses)
+    if (lack !== null) onProgress(`${name} is left out: ${lack}`)
+  const main = fileURLToPath(import.meta.url)
+  const { signal } = stop
+  const reports = await allSoaks({ harnesses, timeMs, seed, main, signal, onProgress })
+  process.stdout.write(`${JSON.stringify(reports)}\n`)
+  if (reports.some(({ violations }) => violations.length > 0)) return EXIT_VIOLATION
+  return signal.aborted ? EXIT_STOPPED : 0
 }
 
-/** `sharers` divide the minutes among themselves. */
-async function runHarness(name: string, values: Values, sharers: number): Promise<Outcome> {
+async function runHarness({ name, values, seed, timeMs }: Asked): Promise<Outcome> {
   const harness = HARNESSES[name]
   if (harness === undefined) throw new RangeError(`There is no harness '${name}'.`)
   const { counted } = harness
   const asked = values[counted]
-  const minutes = values.minutes === undefined ? null : count(values.minutes, 'minutes')
   const cases = asked === undefined ? harness.cases : count(asked, counted)
   const outcome = await harness.run(
     {
-      seed: count(values.seed, 'seed'),
-      cycles: minutes !== null && asked === undefined ? ENDLESS : cases,
-      timeMs: minutes === null ? Infinity : (minutes * 60_000) / sharers,
+      seed,
+      cycles: timeMs !== null && asked === undefined ? ENDLESS : cases,
+      timeMs: timeMs ?? Infinity,
       onProgress: (line) => showProgress(`${name}: ${line}`),
     },
     values,
   )
   if (process.stderr.isTTY) process.stderr.write('\n')
   return outcome
+}
+
+function lackOfLoopDisks(): string | null {
+  const directory = mkdtempSync(join(tmpdir(), 'stratalog-power-'))
+  try {
+    using _disk = new LoopDisk(directory)
+    return null
+  } catch (error) {
+    return (error as Error).message.trim()
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
 }
 
 function readArguments(argv: readonly string[]) {
@@ -220,9 +283,15 @@ function count(text: string, name: string): number {
   throw new RangeError(`--${name} is a whole number above 0; got ${text}`)
 }
 
+function minutes(text: string): number {
+  const value = Number(text)
+  if (Number.isFinite(value) && value > 0) return value
+  throw new RangeError(`--minutes is a number above 0; got ${text}`)
+}
+
 function usage(): string {
   const lines = Object.entries(HARNESSES).map(
     ([name, { what, counted, cases }]) => `  ${name.padEnd(14)}${what} [--${counted} ${cases}]`,
   )
-  return `usage: npm run soak -- <harness>|all [--minutes M] [--seed S]\n${lines.join('\n')}\n`
+  return `usage: npm run soak -- <harness>|all [--minutes M] [--seed S] [--only a,b (of all)]\n${lines.join('\n')}\n`
 }

@@ -3,20 +3,24 @@
  * the process from outside: its true memory stays under the budget and a stated constant, every record that was
  * acknowledged is readable or counted as gone, and what is readable is what was appended.
  */
-import { systemClock } from '../../src/base/clock.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 import { type Batch, type Log, Stratalog } from '../../src/index.ts'
+import { SoakCounts, type SoakReport } from './report.ts'
+import { timeLimit } from './time-limit.ts'
 
 export interface MemorySoakOptions {
   readonly logs: number
   readonly records: number
   readonly budgetBytes: number
   readonly seed: number
+  /** It appends no more after so long. */
+  readonly timeMs: number
 }
 
-export interface MemorySoakReport extends MemorySoakOptions {
-  readonly soak: 'memory'
-  readonly seconds: number
+/** `tried` and `acknowledged` are records. */
+export interface MemorySoakReport extends SoakReport {
+  readonly logs: number
+  readonly budgetBytes: number
   readonly appendedBytes: number
   readonly evictedRecords: number
   readonly expiredRecords: number
@@ -26,7 +30,6 @@ export interface MemorySoakReport extends MemorySoakOptions {
   readonly rssBytesBefore: number
   readonly rssBytesMax: number
   readonly rssBytesAllowed: number
-  readonly violations: readonly string[]
 }
 
 /**
@@ -41,7 +44,6 @@ const USE_FACTOR = 4
 
 const POLICIES = ['fifo', 'lru', 'ttl', 'priority'] as const
 const APPEND_RECORDS_MAX = 1_000
-const VIOLATIONS_MAX = 20
 
 export async function memorySoak(options: MemorySoakOptions): Promise<MemorySoakReport> {
   const soak = new MemorySoak(options)
@@ -54,7 +56,7 @@ class MemorySoak {
   readonly #logs: Log[] = []
   /** By log. */
   readonly #appended: Float64Array
-  readonly #violations: string[] = []
+  readonly #counts: SoakCounts
   #appendedBytes = 0
   #readRecords = 0
   #usedBytesMax = 0
@@ -63,11 +65,14 @@ class MemorySoak {
     this.#options = options
     this.#random = seededRandom(options.seed)
     this.#appended = new Float64Array(options.logs)
+    const { logs, records, seed } = options
+    const rerun = `npm run soak -- memory --logs ${logs} --records ${records} --seed ${seed}`
+    this.#counts = new SoakCounts('memory', seed, rerun)
   }
 
   async run(): Promise<MemorySoakReport> {
-    const { logs, records, budgetBytes } = this.#options
-    const started = systemClock.monotonic()
+    const { logs, records: wanted, budgetBytes, timeMs } = this.#options
+    const isOver = timeLimit(timeMs)
     await using db = await Stratalog.memoryOnly({ maxMemoryBytes: budgetBytes })
     const rssBytesBefore = process.memoryUsage.rss()
     for (let index = 0; index < logs; index++) {
@@ -76,13 +81,16 @@ class MemorySoak {
         await db.createLog(`log-${index}`, { storage: { mode: 'memory', evictionPolicy } }),
       )
     }
-    let left = records
-    for (let step = 0; left > 0; step++) {
-      left -= await this.#append(Math.min(left, 1 + (this.#random.uint32() % this.#appendMax)))
+    let records = 0
+    for (let step = 0; records < wanted && !isOver(); step++) {
+      const count = 1 + (this.#random.uint32() % this.#appendMax)
+      records += await this.#append(Math.min(wanted - records, count))
       if (step % 20 === 0) await this.#read(this.#random.uint32() % logs)
       if (step % this.#lookSteps === 0) this.#lookAtUse(db.memoryMetrics())
     }
     for (let index = 0; index < Math.min(logs, 200); index++) await this.#read(index)
+    this.#counts.tried = records
+    this.#counts.acknowledged = records
     const metrics = db.memoryMetrics()
     this.#lookAtUse(metrics)
     const known = metrics.recordCount + metrics.evictionCount + metrics.expiredRecords
@@ -98,9 +106,9 @@ class MemorySoak {
     if (rssBytesMax > rssBytesAllowed)
       this.#violation(`the process took ${rssBytesMax} bytes, allowed are ${rssBytesAllowed}`)
     return {
-      soak: 'memory',
-      ...this.#options,
-      seconds: Math.round((systemClock.monotonic() - started) / 100) / 10,
+      ...this.#counts.report(),
+      logs,
+      budgetBytes,
       appendedBytes: this.#appendedBytes,
       evictedRecords: metrics.evictionCount,
       expiredRecords: metrics.expiredRecords,
@@ -109,7 +117,6 @@ class MemorySoak {
       rssBytesBefore,
       rssBytesMax,
       rssBytesAllowed,
-      violations: this.#violations,
     }
   }
 
@@ -167,7 +174,7 @@ class MemorySoak {
   }
 
   #violation(text: string): void {
-    if (this.#violations.length < VIOLATIONS_MAX) this.#violations.push(text)
+    this.#counts.violation('wrong', 'I11', text)
   }
 }
 

@@ -13,7 +13,6 @@
  * drains (I12), and the archive alone has everything: nothing was removed too early (I8, I10); nothing is left over
  * (I11).
  */
-import { systemClock } from '../../src/base/clock.ts'
 import { DeadlockError } from '../simulation/scheduler.ts'
 import { warmUp } from '../simulation/warm-up.ts'
 import type { CrashPlan } from '../simulation/process.ts'
@@ -32,6 +31,7 @@ import {
 } from './object-store/toxics.ts'
 import { type VirtualPlace, type VirtualRun, runVirtually } from './object-store/virtual.ts'
 import { SoakCounts, type SoakLimits, type SoakReport } from './report.ts'
+import { timeLimit } from './time-limit.ts'
 
 export type Part =
   | 'outage'
@@ -71,9 +71,9 @@ export async function objectStoreSoak(
   given: MinioSettings | null = null,
 ): Promise<ObjectStoreReport> {
   const { seed, cycles, timeMs, onProgress } = limits
-  const endAt = systemClock.monotonic() + timeMs
+  const isOver = timeLimit(timeMs)
   await using cases = new Cases(seed, given)
-  while (cases.tried < cycles && systemClock.monotonic() < endAt) {
+  while (cases.tried < cycles && !isOver()) {
     await cases.run(caseOf(seed + cases.tried))
     onProgress(`${cases.tried} cases`)
   }

@@ -3,10 +3,10 @@
  * and failed, and held against a model. A seed that shows a violation is printed with its last steps and the command
  * that runs it again.
  */
-import { systemClock } from '../../src/base/clock.ts'
 import { type SeedReport, simulate } from '../simulation/simulate.ts'
 import { type StepCounts, StepTally } from '../simulation/steps.ts'
 import { type Damage, SoakCounts, type SoakReport } from './report.ts'
+import { timeLimit } from './time-limit.ts'
 
 export interface SimulationSoakOptions {
   /** The first seed. */
@@ -31,6 +31,10 @@ export interface SimulationSoakReport extends SoakReport {
   readonly replays: number
   /** Damages of the WAL that cost records of one log, and nothing of the others. */
   readonly damagedWals: number
+  /** Appends that a retention took, detached logs, and pauses of tier moves. */
+  readonly retired: number
+  readonly detachedLogs: number
+  readonly pauses: number
 }
 
 /** What a broken invariant is counted as. */
@@ -50,7 +54,7 @@ export async function simulationSoak(
   options: SimulationSoakOptions,
 ): Promise<SimulationSoakReport> {
   const { seed, seeds, timeMs, progress } = options
-  const endAt = systemClock.monotonic() + timeMs
+  const isOver = timeLimit(timeMs)
   const counts = new SoakCounts('simulate', seed, rerunOf(seed))
   const tally = new StepTally()
   const sums = {
@@ -61,8 +65,11 @@ export async function simulationSoak(
     restoredSnapshots: 0,
     replays: 0,
     damagedWals: 0,
+    retired: 0,
+    detachedLogs: 0,
+    pauses: 0,
   }
-  while (counts.tried < seeds && systemClock.monotonic() < endAt) {
+  while (counts.tried < seeds && !isOver()) {
     const report = await simulate(seed + counts.tried++)
     tally.add(report.steps)
     counts.acknowledged += report.acknowledged
@@ -73,6 +80,9 @@ export async function simulationSoak(
     sums.restoredSnapshots += report.restoredSnapshots
     sums.replays += report.replays
     sums.damagedWals += report.damagedWals
+    sums.retired += report.retired
+    sums.detachedLogs += report.detachedLogs
+    sums.pauses += report.pauses
     if (report.violation !== null) {
       const { invariant, message } = report.violation
       const again = { seed: report.seed, rerun: rerunOf(report.seed) }

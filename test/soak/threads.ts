@@ -14,6 +14,7 @@ import { type Wal, createThreadWal } from '../../src/log/wal.ts'
 import { readThreadWal, threadWalOptions, troubledThread } from '../support/thread-wal.ts'
 import { appendPayload, testPayload } from '../support/wal.ts'
 import { SoakCounts, type SoakLimits, type SoakReport } from './report.ts'
+import { timeLimit } from './time-limit.ts'
 
 const FRAMES = 3_000
 const GOOD_SYNCS_MAX = 20
@@ -22,8 +23,8 @@ const HANGS_AFTER_MS = 60_000
 export async function threadsSoak(limits: SoakLimits): Promise<SoakReport> {
   const { seed, cycles, timeMs, onProgress } = limits
   const counts = new SoakCounts('threads', seed, `npm run soak -- threads --seed ${seed}`)
-  const endAt = systemClock.monotonic() + timeMs
-  for (let round = 0; round < cycles && systemClock.monotonic() < endAt; round++) {
+  const isOver = timeLimit(timeMs)
+  for (let round = 0; round < cycles && !isOver(); round++) {
     await runRound(seed + round, counts)
     onProgress(`${round + 1} of ${cycles} rounds, ${counts.acknowledged} acknowledged`)
   }

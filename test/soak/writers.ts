@@ -17,6 +17,7 @@ import { isStratalogError } from '../../src/base/errors.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 import { Stratalog } from '../../src/index.ts'
 import { SoakCounts, type SoakLimits, type SoakReport } from './report.ts'
+import { timeLimit } from './time-limit.ts'
 
 const CHILD = fileURLToPath(new URL('../support/writer-child.ts', import.meta.url))
 const HANGS_AFTER_MS = 60_000
@@ -29,8 +30,8 @@ export async function writersSoak(limits: SoakLimits): Promise<SoakReport> {
   const rerun = `npm run soak -- writers --cycles ${cycles} --seed ${seed}`
   const counts = new SoakCounts('writers', seed, rerun)
   const random = seededRandom(seed)
-  const endAt = systemClock.monotonic() + timeMs
-  for (let cycle = 0; cycle < cycles && systemClock.monotonic() < endAt; cycle++) {
+  const isOver = timeLimit(timeMs)
+  for (let cycle = 0; cycle < cycles && !isOver(); cycle++) {
     const root = await mkdtemp(join(tmpdir(), 'stratalog-writers-'))
     const round = new Round(root, cycle % 2 === 0, random, counts)
     try {

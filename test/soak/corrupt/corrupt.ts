@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { present } from '../../../src/base/assert.ts'
 import { systemClock } from '../../../src/base/clock.ts'
+import { timeLimit } from '../time-limit.ts'
 import { baseOf } from './damage.ts'
 import { type Fixture, buildFixture } from './fixture.ts'
 import { type Wrong, judge } from './judge.ts'
@@ -48,7 +49,7 @@ export interface CorruptReport extends Record<Wrong, number> {
 
 const PROCESSES = 2
 /** Cases that a set of processes is started for. */
-const CASES_AT_ONCE = 1_000
+const CASES_AT_ONCE = 200
 const VIOLATIONS_MAX = 200
 
 export async function corruptSoak(options: CorruptOptions): Promise<CorruptReport> {
@@ -58,8 +59,8 @@ export async function corruptSoak(options: CorruptOptions): Promise<CorruptRepor
     const fixture = await buildFixture(`${root}/fixture`)
     const tally = new Tally(fixture, options)
     const { samples, seed: firstSeed, timeMs = Infinity } = options
-    for (let tried = 0; tried < samples; tried += CASES_AT_ONCE) {
-      if (systemClock.monotonic() - startedAt > timeMs) break
+    const isOver = timeLimit(timeMs)
+    for (let tried = 0; tried < samples && !isOver(); tried += CASES_AT_ONCE) {
       const length = Math.min(CASES_AT_ONCE, samples - tried)
       const seeds = Array.from({ length }, (_, index) => firstSeed + tried + index)
       await runPool(seeds, {

@@ -13,6 +13,7 @@ import { connect } from '../../../src/client/index.ts'
 import { runJson } from '../../support/cli.ts'
 import { TestServer } from '../../support/server.ts'
 import { SoakCounts, type SoakLimits, type SoakReport } from '../report.ts'
+import { timeLimit } from '../time-limit.ts'
 import { type Tokens, badRequest, bomb } from './bad-requests.ts'
 import { type RawAnswer, askRaw } from './raw-answer.ts'
 import { WHOLE_LOG, WholeAppends } from './whole-appends.ts'
@@ -106,8 +107,8 @@ class Fuzz {
     await this.#admin('POST', '/v1/sql', '{"sql":"SELECT 1"}')
     const rssBefore = this.#rss()
     const before = this.#descriptors()
-    const endAt = systemClock.monotonic() + timeMs
-    for (let done = 0; done < cycles && systemClock.monotonic() < endAt; done += SCENE_EACH) {
+    const isOver = timeLimit(timeMs)
+    for (let done = 0; done < cycles && !isOver(); done += SCENE_EACH) {
       await this.#sendMany(Math.min(SCENE_EACH, cycles - done))
       await this.#setScene()
       this.#rssBytesMax = Math.max(this.#rssBytesMax, this.#rss())

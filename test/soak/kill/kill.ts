@@ -9,9 +9,9 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { systemClock } from '../../../src/base/clock.ts'
 import { type Random, seededRandom } from '../../../src/base/random.ts'
 import { SoakCounts, type SoakLimits, type SoakReport } from '../report.ts'
+import { timeLimit } from '../time-limit.ts'
 import {
   CHANGING_CALLS,
   type LifeEnd,
@@ -73,14 +73,15 @@ class KillSoak {
 
   async run(): Promise<KillReport> {
     const { cycles, timeMs, onProgress } = this.#limits
-    const endAt = systemClock.monotonic() + timeMs
+    const isOver = timeLimit(timeMs)
     if (hasStrace()) this.#points = await this.#tracePoints()
     else onProgress('strace is not installed: kills come at random moments only')
-    for (let life = 0; life < cycles && systemClock.monotonic() < endAt; life++) {
+    for (let life = 0, isLast = false; life < cycles && !isLast; life++) {
       if (life % LIVES_PER_DIRECTORY === 0) await this.#begin()
       await this.#live(life)
-      const isLast = (life + 1) % LIVES_PER_DIRECTORY === 0 || life + 1 === cycles
-      if (isLast || life % LIVES_PER_CHECK === LIVES_PER_CHECK - 1) await this.#check()
+      isLast = life + 1 === cycles || isOver()
+      const isDirectoryDone = isLast || (life + 1) % LIVES_PER_DIRECTORY === 0
+      if (isDirectoryDone || life % LIVES_PER_CHECK === LIVES_PER_CHECK - 1) await this.#check()
       onProgress(`${life + 1} of ${cycles} kills, ${this.#counts.acknowledged} acknowledged`)
     }
     await this.#end()

@@ -5,9 +5,9 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { systemClock } from '../../../src/base/clock.ts'
 import { seededRandom } from '../../../src/base/random.ts'
 import { SoakCounts, type SoakLimits, type SoakReport } from '../report.ts'
+import { timeLimit } from '../time-limit.ts'
 import { type LifeOptions, lifeUntil } from './life.ts'
 import { LoopDisk } from './loop-disk.ts'
 import { KillOracle } from './oracle.ts'
@@ -21,14 +21,14 @@ export async function powerSoak(limits: SoakLimits): Promise<SoakReport> {
   const rerun = `npm run soak -- power --cycles ${cycles} --seed ${seed}`
   const counts = new SoakCounts('power', seed, rerun)
   const random = seededRandom(seed)
-  const endAt = systemClock.monotonic() + timeMs
-  for (let life = 0; life < cycles && systemClock.monotonic() < endAt;) {
+  const isOver = timeLimit(timeMs)
+  for (let life = 0; life < cycles && !isOver();) {
     const directory = await mkdtemp(join(tmpdir(), 'stratalog-power-'))
     {
       using disk = new LoopDisk(directory)
       const oracle = new KillOracle()
       for (let lives = 0; lives < LIVES_PER_DISK && life < cycles; lives++, life++) {
-        if (systemClock.monotonic() >= endAt) break
+        if (isOver()) break
         const options = {
           dataDir: `${disk.path}/data`,
           archive: `file://${disk.path}/archive`,

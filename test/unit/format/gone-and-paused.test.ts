@@ -89,3 +89,15 @@ test('what does not fit is refused: other names, deleted logs, pauses of logs th
       expect.objectContaining({ code: 'manifest_corrupt' }),
     )
 })
+
+test('a log that was there before is detached and comes back in commits that are read in one go', () => {
+  const state = applyEdits(emptyManifestState(), EDITS.slice(0, 4))
+  const again = applyEdits(state, [detached(1), created(1), detached(2)])
+  expect([...again.logs.keys()]).toEqual([1])
+  expect(() => applyEdits(state, [created(1)])).toThrow('log id 1 was given before')
+  const deletion = { kind: 'log-deleted', logId: 1, deletedAt: 5 } as const
+  // What is not there is not kept in mind.
+  const gone = applyEdits(state, [detached(1), deletion])
+  expect(gone.logs.has(1)).toBe(false)
+  expect(gone.deletedLogIds.has(1)).toBe(true)
+})

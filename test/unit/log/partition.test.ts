@@ -136,7 +136,9 @@ describe('a view', () => {
     const given = setting('memory', [segmentEntry(0, 10)])
     const file = given.partition.segments.at(0)?.disk?.object ?? ''
     const view = given.log.view()
-    given.around.pins.whenFree(file, () => removed.push(file))
+    given.around.pins.whenFree(file, () => {
+      removed.push(file)
+    })
     expect(removed).toEqual([])
     view.release()
     expect(removed).toEqual([file])

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { systemClock } from '../../../src/base/clock.ts'
+import type { Location } from '../../../src/format/manifest.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
 import { detachLog } from '../../../src/tiering/detach.ts'
 import { removeFiles } from '../../../src/tiering/evict.ts'
@@ -104,9 +105,44 @@ test('what two logs share of a pack is given back once', async () => {
   if (shared !== undefined) removeFiles(bench.context, bench.disk, [shared])
   await sweepPacks(bench.context)
   await bench.disk.manifest.commit(forget)
+  for (const log of logs) log.partition(0).setCopy(0, 'disk', null)
   removeFiles(bench.context, bench.disk, locations)
   await sweepPacks(bench.context)
   await systemClock.yield()
   expect(await packBytes(bench)).toBe(0)
   expect(bench.diskBudget.usedBytes).toBe(0)
+})
+
+test('a pack stays while a partition names it that has not heard of the commit', async () => {
+  const bench = await tieringBench()
+  const logs: LiveLog[] = []
+  for (let count = 0; count < 5; count++) {
+    logs.push(await bench.addLog({ policy: eager({ diskTtl: 1e9 }) }))
+    await append(bench, logs[count] as LiveLog, 10)
+  }
+  await bench.scheduler.run()
+  const locations = logs.flatMap((log) => log.partition(0).segments.at(0)?.disk ?? [])
+  expect(new Set(locations.map(({ object }) => object)).size).toBe(1)
+  const drop = (dropped: readonly LiveLog[], at: readonly Location[]): void => {
+    for (const log of dropped) log.partition(0).setCopy(0, 'disk', null)
+    removeFiles(bench.context, bench.disk, at)
+  }
+  await bench.disk.manifest.commit(
+    logs.map(({ id: logId }) => ({
+      kind: 'segment-copy-dropped',
+      logId,
+      partition: 0,
+      baseOffset: 0,
+      tier: 'disk',
+    })),
+  )
+  drop(logs.slice(0, 4), locations.slice(0, 4))
+  await sweepPacks(bench.context)
+  await systemClock.yield()
+  // Who begins to read now is given the pack.
+  expect(await packBytes(bench)).toBeGreaterThan(0)
+  drop(logs.slice(4), locations.slice(4))
+  await sweepPacks(bench.context)
+  await systemClock.yield()
+  expect(await packBytes(bench)).toBe(0)
 })

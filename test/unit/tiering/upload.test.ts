@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { sha256Hex } from '../../../src/format/checksum.ts'
 import type { LiveLog } from '../../../src/log/live-log.ts'
 import { dropDiskCopies } from '../../../src/tiering/evict.ts'
+import { retirePartition } from '../../../src/tiering/retire.ts'
 import { uploadSegments } from '../../../src/tiering/upload.ts'
 import { expectError } from '../../support/expect-error.ts'
 import { appendRows } from '../../support/live-logs.ts'
@@ -29,6 +30,22 @@ describe('upload', () => {
       log.partition(0),
       log.partition(0).segments.map(({ baseOffset }) => baseOffset),
     )
+
+  test('reads a file to its end whose segment is retired meanwhile', async () => {
+    const bench = await tieringBench()
+    const log = await flushedLog(bench)
+    await appendRows(log, rows(10))
+    await flush(bench, log)
+    const { fileSystem } = bench.disk
+    const read = async (path: string): Promise<Uint8Array> => {
+      await retirePartition(bench.context, log, log.partition(0), 10)
+      return fileSystem.read(path)
+    }
+    const disk = { ...bench.disk, fileSystem: { ...fileSystem, read } }
+    const uploading = uploadSegments({ ...bench.context, disk }, log, log.partition(0), [0])
+    expect(await uploading).toMatchObject([{ from: 0, to: 10 }])
+    expect(ranges(log)).toEqual([[10, 20, true, false]])
+  })
 
   test('puts, commits to the archive and then at home; the drop reads back', async () => {
     const bench = await tieringBench()
