@@ -11,10 +11,10 @@ import type { Dice } from './dice.ts'
 import type { DiskImage } from './disk-image.ts'
 import { NO_FAULTS } from './faults.ts'
 import { textOf } from './look.ts'
-import { Violation } from './model.ts'
 import { DATA_DIR, NOT_WATCHED, simulatedPorts } from './ports.ts'
 import { ProcessCrash, type SimulatedProcess } from './process.ts'
 import type { Setting } from './setting.ts'
+import { Violation } from './violation.ts'
 import { World } from './world.ts'
 
 /** What is read of a partition, and the error that ends it. */
