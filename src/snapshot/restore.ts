@@ -192,6 +192,7 @@ class RestoreRun {
       const cutOwner = { ...writer, engineId: this.#engineId, logName: log.name }
       const { clock } = this.#target
       const cut = await cutSegment(fetched, entry, cutOwner, { from, to, clock }, owner.logId)
+      if (cut === null) return null
       await this.#directory.write(cut.entry.disk?.object ?? '', cut.bytes)
       return cut.entry
     }
