@@ -48,6 +48,11 @@ export function sameLocation(a: Location, b: Location): boolean {
   return a.object === b.object && a.position === b.position && a.length === b.length
 }
 
+/** Of offsets `[from, to)` of a segment; of a part of a sparse one the most that it may be. */
+export function recordsWithin(entry: SegmentEntry, from: number, to: number): number {
+  return Math.min(to - from, recordsIn(entry))
+}
+
 /** Whether a segment that is called sparse has fewer records than offsets, but some. */
 export function isSparseSound({ baseOffset, endOffset, sparse }: SegmentEntry): boolean {
   return sparse === undefined || (sparse.records >= 1 && sparse.records < endOffset - baseOffset)

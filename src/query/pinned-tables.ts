@@ -4,6 +4,7 @@ import {
   type SnapshotFacts,
   informationTables,
 } from './information-tables.ts'
+import { recordsWithin } from '../format/segment-entry.ts'
 import { batchKey } from './batch-key.ts'
 import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
@@ -378,5 +379,6 @@ function sourceId(logId: number, partition: number, source: ViewSource): string 
 }
 
 function recordCount(source: ViewSource): number {
-  return source.tier === 'memory' ? source.batch.length : source.to - source.from
+  if (source.tier === 'memory') return source.batch.length
+  return recordsWithin(source.segment, source.from, source.to)
 }
