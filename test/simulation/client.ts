@@ -18,6 +18,7 @@ import {
 } from './records.ts'
 import { produce } from './producers.ts'
 import type { Step } from './steps.ts'
+import { mayBeGone } from './superseded.ts'
 
 const ACTIONS = {
   append: 50,
@@ -374,6 +375,7 @@ export class Client {
     )
     if (found === null) return
     const row = found.value
+    if (row === null && mayBeGone(log, submission, offset)) return
     if (row === null)
       throw new Violation('I1', `offset ${offset} of ${log.spec.name}/${partition} is not there`)
     model.look(log, [row], {

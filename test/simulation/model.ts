@@ -14,6 +14,7 @@ import {
   differenceOf,
   partitionOf,
 } from './records.ts'
+import { isOutOfTurn, isSuperseded } from './superseded.ts'
 
 export type Invariant =
   | 'I1'
@@ -347,20 +348,24 @@ export class Model {
   /** Holds rows, in offset order, against what was submitted. Returns the offset behind the last. */
   look(log: LogModel, rows: readonly Values[], look: Look): number {
     const { partition, from, isWhole, required } = look
+    const isSparse = log.spec.keepsLatest === true
     const seen = new Set<Submission>()
-    let next = from
-    let open: OpenAppend | null = null
+    let [next, open]: [number | null, OpenAppend | null] = [from, null]
     for (const row of rows) {
       const offset = Number(row['_offset'])
-      if (next !== null && offset !== next && !log.isGappy)
+      if (next !== null && offset !== next && !log.isGappy && !isSparse)
         throw new Violation('I3', `${place(log, partition, next)} is missing; next is ${offset}`)
       const submission = this.#ownerOf(log, partition, offset, row)
       const index = Number(row['index'])
-      if (open !== null && open.submission === submission && index !== open.index + 1)
+      if (
+        open !== null &&
+        open.submission === submission &&
+        isOutOfTurn(index, open.index, isSparse)
+      )
         throw new Violation('I5', `${words(submission)} has record ${index} after ${open.index}`)
       if (open === null || open.submission !== submission) {
-        if (open !== null) assertEnded(open)
-        if (isWhole && index !== 0)
+        if (open !== null && !isSuperseded(log, open.submission, rows)) assertEnded(open)
+        if (isWhole && index !== 0 && !isSparse)
           throw new Violation('I5', `${words(submission)} begins with record ${index}`)
         if (seen.has(submission)) throw new Violation('I4', `${words(submission)} is there twice`)
         seen.add(submission)
@@ -375,10 +380,10 @@ export class Model {
       if (!isStale) this.#checkTime(submission, index, Number(row['_time']))
       next = offset + 1
     }
-    if (isWhole && open !== null) assertEnded(open)
+    if (isWhole && open !== null && !isSuperseded(log, open.submission, rows)) assertEnded(open)
     this.counts.rowsRead += rows.length
     for (const submission of required) {
-      if (seen.has(submission)) continue
+      if (seen.has(submission) || isSuperseded(log, submission, rows)) continue
       const { offset } = submission.place ?? { offset: null }
       throw new Violation(
         'I1',

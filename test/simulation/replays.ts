@@ -69,13 +69,14 @@ function archivedOffsets({ db }: Life): ArchivedOffsets {
   )
 }
 
-/** Logs of which the archive has records, none of which may be there that readers have not seen. */
+/** Logs of which the archive has all records, none of which may be there that readers have not seen. */
 function comparable({ model, db }: Life, before: ArchivedOffsets): readonly LogModel[] {
   return model.logs.filter(
     (log) =>
       log.isCreated &&
       !log.isDeleting &&
       !log.isGappy &&
+      log.spec.keepsLatest !== true &&
       !log.wasWithoutWal &&
       db.log(log.spec.name).describe().schema.length > 0 &&
       before.get(log.spec.name)?.some((offset) => offset > 0) === true,
