@@ -14,12 +14,11 @@ import type { RecordBatch } from '../format/record-batch.ts'
 import { type ColumnType, TOMBSTONE_COLUMN, fieldIndex } from '../format/schema.ts'
 import { KeyTable, NO_OFFSET } from './key-table.ts'
 import { keyBytes } from './latest-keys.ts'
-import { OffsetSet } from './offset-set.ts'
+import { PagedOffsets } from './paged-offsets.ts'
 
 export interface SupersededOptions {
   /** Of the key column. */
   readonly type: ColumnType
-  readonly startOffset: number
   /** Where snapshots end. */
   readonly snapshotEnds: readonly number[]
   /** Tombstones in between may go where nothing older is: an earlier look was at them, and no snapshot needs them. */
@@ -28,7 +27,7 @@ export interface SupersededOptions {
 
 export class SupersededRecords {
   /** Offsets of the records that may go. */
-  readonly gone: OffsetSet
+  readonly gone: PagedOffsets = new PagedOffsets()
   readonly #options: SupersededOptions
   readonly #ends: readonly number[]
   /** The last offset of each key. */
@@ -37,7 +36,6 @@ export class SupersededRecords {
   constructor(options: SupersededOptions) {
     this.#options = options
     this.#ends = options.snapshotEnds.toSorted((a, b) => a - b)
-    this.gone = new OffsetSet(options.startOffset)
   }
 
   /** @throws StratalogError `query_limit` for more keys than are kept; what was found until then holds. */

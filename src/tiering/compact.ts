@@ -23,7 +23,7 @@ import { recordsIn } from '../format/segment-entry.ts'
 import type { SegmentFormat } from '../format/segment.ts'
 import { type OffsetRows, pickRows, writtenRows } from '../format/sparse-rows.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import type { OffsetSet } from '../log/offset-set.ts'
+import type { PagedOffsets } from '../log/paged-offsets.ts'
 import type { Partition } from '../log/partition.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
 import { commitLocal } from './commit.ts'
@@ -245,19 +245,13 @@ async function recordsOf(
 }
 
 /** The rows that stay; null where none does. */
-function rowsWithout(rows: OffsetRows, gone: OffsetSet): OffsetRows | null {
+function rowsWithout(rows: OffsetRows, gone: PagedOffsets): OffsetRows | null {
   const { batch, offsets } = rows
   const { baseOffset, length } = batch
-  const offsetOf = (row: number): number => offsets?.[row] ?? baseOffset + row
-  const bits = gone.bitmap(baseOffset, offsetOf(length - 1) + 1)
-  const isGone = (row: number): boolean => {
-    const bit = offsetOf(row) - baseOffset
-    return (((bits[bit >> 3] ?? 0) >> (bit & 7)) & 1) === 1
-  }
   const ranges: number[] = []
   let start = -1
   for (let row = 0; row <= length; row++) {
-    const isKept = row < length && !isGone(row)
+    const isKept = row < length && !gone.has(offsets?.[row] ?? baseOffset + row)
     if (isKept && start === -1) start = row
     if (isKept || start === -1) continue
     ranges.push(start, row)

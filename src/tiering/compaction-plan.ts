@@ -7,7 +7,7 @@
 import { SEGMENT_BYTES_TARGET } from '../format/limits.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
-import type { OffsetSet } from '../log/offset-set.ts'
+import type { PagedOffsets } from '../log/paged-offsets.ts'
 
 /** Which segments may become one. */
 export interface CompactionScope {
@@ -30,7 +30,7 @@ export interface CompactionRun {
 }
 
 export interface DroppedRecords {
-  readonly gone: OffsetSet
+  readonly gone: PagedOffsets
   /** Records below it were looked through for newer ones. */
   readonly latestTo: number
 }

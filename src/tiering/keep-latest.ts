@@ -16,7 +16,7 @@ import { recordsIn } from '../format/segment-entry.ts'
 import { keyColumnOf } from '../log/latest-views.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { LogView } from '../log/log-view.ts'
-import type { OffsetSet } from '../log/offset-set.ts'
+import type { PagedOffsets } from '../log/paged-offsets.ts'
 import type { Partition } from '../log/partition.ts'
 import { SupersededRecords } from '../log/superseded-records.ts'
 import { readPartition } from '../log/view-reader.ts'
@@ -35,7 +35,7 @@ const STRETCH_ROWS = 8_192
 
 /** What may go of the aged prefix of a partition. */
 interface Look {
-  readonly gone: OffsetSet
+  readonly gone: PagedOffsets
   /** All records before it were looked at: fewer than the prefix has where there are too many keys. */
   readonly latestTo: number
   /** Of the prefix. */
@@ -117,12 +117,7 @@ async function compactWithout(
   if (look === null || run.to > look.latestTo) return compactSegments(context, log, partition, run)
   const moves = await compactSegments(context, log, partition, { ...run, drop: look })
   // They are gone now, and are not counted again.
-  if (moves.length > 0) {
-    const ranges = look.gone.ranges(run.from, run.to)
-    for (let index = 0; index < ranges.length; index += 2)
-      for (let row = ranges[index] ?? 0; row < (ranges[index + 1] ?? 0); row++)
-        look.gone.delete(run.from + row)
-  }
+  if (moves.length > 0) look.gone.clear(run.from, run.to)
   return moves
 }
 
@@ -142,7 +137,6 @@ async function lookThrough(
     const type = view.schema.fields[fieldIndex(view.schema, keyColumn)]?.type ?? 'utf8'
     const found = new SupersededRecords({
       type,
-      startOffset,
       snapshotEnds: snapshots.map((range) => range.endOffset),
       tombstones: {
         // A snapshot may have older records of the key that the partition no longer has.

@@ -13,7 +13,7 @@ interface Given {
 /** Offsets that may go of records in order; a key that ends in `!` is deleted, and null is no key. */
 function gone(keys: readonly (string | null)[], given: Given = {}): number[] {
   const { snapshotEnds = [], tombstones = { from: 0, to: 0 }, hasDictionary = false } = given
-  const found = new SupersededRecords({ type: 'utf8', startOffset: 0, snapshotEnds, tombstones })
+  const found = new SupersededRecords({ type: 'utf8', snapshotEnds, tombstones })
   const texts = keys.map((key) => key?.replace('!', '') ?? null)
   const rows = keys.map((key, row) => ({ key: texts[row], _deleted: key?.endsWith('!') ?? false }))
   for (const [from, to] of [
