@@ -5,6 +5,7 @@ import {
   informationTables,
 } from './information-tables.ts'
 import { recordsWithin } from '../format/segment-entry.ts'
+import { blockEnd } from '../format/segment.ts'
 import { batchKey } from './batch-key.ts'
 import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
@@ -325,7 +326,7 @@ function wantedParts({ source, owner, wanted }: MissingSegment): WantedParts | n
     fields: new Set(known.flatMap(({ fields }) => fields)),
     isNeeded: (block, timeColumn) =>
       block.baseOffset < source.to &&
-      block.baseOffset + block.length > source.from &&
+      blockEnd(block) > source.from &&
       known.some((table) => isBlockNeeded(block, timeColumn, table)),
   }
 }
