@@ -205,6 +205,12 @@ const POLICY_FLAGS: readonly ConfigFlag[] = [
     parse: duration,
   },
   {
+    path: 'defaults.keep',
+    flags: '--keep <versions>',
+    text: 'of logs with a key: all versions, or of aged segments the latest',
+    choices: ['all', 'latest'],
+  },
+  {
     path: 'defaults.localDisk',
     flags: '--no-local-disk',
     text: 'from RAM straight to the archive',

@@ -14,8 +14,10 @@ import type { StoragePolicy } from '../format/manifest.ts'
 import { expiringRows } from '../log/batch-runs.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { alteredPolicy } from './altered-policy.ts'
+import { configError } from './config-error.ts'
 import { type StorageChanges, validateChanges } from './config.ts'
 import type { Engine } from './engine.ts'
+import { keepProblem } from './policies.ts'
 
 export interface AlterLogOptions {
   /** The keys that change; null brings one back to its default. */
@@ -34,11 +36,12 @@ export async function alterLog(
 ): Promise<void> {
   const changes = validateChanges(options)
   // Refused before appends wait for it; and once more, as another change may come first.
-  alteredPolicy(log.policy, changes, surroundings)
+  assertKeyed(log, alteredPolicy(log.policy, changes, surroundings))
   if (log.refusal !== null) throw log.refusal
   await log.alter(async () => {
     const before = log.policy
     const policy = Object.freeze(alteredPolicy(before, changes, surroundings))
+    assertKeyed(log, policy)
     if (before.mode === 'memory' && policy.mode !== 'memory') assertNothingExpires(log, policy)
     const isElsewhere = before.mode !== policy.mode || before.wal !== policy.wal
     const isDenseFromHere = isElsewhere && !before.wal
@@ -46,6 +49,10 @@ export async function alterLog(
     const isOwed = isElsewhere || (policy.ack === 'object' && before.ack !== 'object')
     return { policy, isDenseFromHere, isOwed: isOwed && lowerTiers !== null }
   })
+}
+
+function assertKeyed({ definition }: LiveLog, { keep }: StoragePolicy): void {
+  if (keep === 'latest' && definition.keyColumn === null) throw configError([keepProblem(keep)])
 }
 
 function assertNothingExpires(log: LiveLog, { mode }: StoragePolicy): void {

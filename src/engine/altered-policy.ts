@@ -13,6 +13,7 @@ const OWN_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>>
     'retentionBytes',
     'segmentFormat',
     'parquetAfter',
+    'keep',
     'ack',
     'evictionPolicy',
   ],
@@ -26,6 +27,7 @@ const OWN_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>>
     'retentionBytes',
     'segmentFormat',
     'parquetAfter',
+    'keep',
     'ack',
     'wal',
     'evictionPolicy',
@@ -40,6 +42,7 @@ const TIER_KEYS: readonly (keyof StorageOptions)[] = [
   'retentionBytes',
   'segmentFormat',
   'parquetAfter',
+  'keep',
   'evictionPolicy',
 ]
 const SHARED_KEYS: readonly (keyof StorageOptions)[] = ['evictionPolicy']

@@ -34,6 +34,11 @@ export interface StorageOptions {
   readonly segmentFormat?: SegmentFormat
   /** Arrow segments become Parquet once their newest append is this old. Default: they stay. */
   readonly parquetAfter?: Duration
+  /**
+   * `latest`: of aged segments only the newest record of each key stays; needs a `keyColumn`, and as a default counts
+   * for logs that have one. Default `all`.
+   */
+  readonly keep?: 'all' | 'latest'
   readonly ack?: AckLevel
   readonly wal?: boolean
   /** Mode `memory`: a record is gone this long after its append. Default: it stays until it is evicted. */
@@ -170,6 +175,7 @@ const storageEntries = {
   retentionBytes: v.optional(positiveByteSize),
   segmentFormat: v.optional(oneOf(['arrow', 'parquet'])),
   parquetAfter: v.optional(duration),
+  keep: v.optional(oneOf(['all', 'latest'])),
   ack: v.optional(oneOf(['memory', 'disk', 'object'])),
   wal: v.optional(flag),
   ttl: v.optional(positiveDuration),

@@ -44,8 +44,8 @@ export async function createLog(
     const problems = optionProblems(options)
     if (problems.length > 0) throw configError(problems)
     const storage = options.storage === undefined ? {} : await checkedStorage(options.storage)
-    const policy = policies.resolve(storage)
     const { partitions = 1, timeColumn = null, keyColumn = null, schema } = options
+    const policy = policies.resolveFor(storage, keyColumn)
     const fields = schema === undefined ? null : declaredFields(schema, timeColumn)
     if (fields !== null) assertFields(fields, timeColumn, keyColumn)
     const createdAt = ports.clock.now()

@@ -16,6 +16,7 @@ import type { RecordBatch } from '../format/record-batch.ts'
 import { DEFAULT_TERMS, assertExpected } from '../log/append-terms.ts'
 import { latestHashOf } from '../log/latest-hash.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import type { Partition } from '../log/partition.ts'
 import type { ReplayLog, ReplayPosition, ReplaySink, SinkStart } from '../replay/sink.ts'
 import { appendable } from './appendable.ts'
 import type { Engine } from './engine.ts'
@@ -30,6 +31,7 @@ export interface ReplayTarget {
   readonly name: string
   /** Records move up where some are left out. */
   readonly isDense: boolean
+  readonly compacted: ReplayLog['compacted']
   /** By partition: where the replay itself has come to. */
   readonly nextOffsets: number[]
 }
@@ -66,7 +68,8 @@ export function engineSink(
         ? existingTarget(engine, replayed)
         : await createTarget(engine, replayed, isDense)
       const nextOffsets = log.partitions.map(({ nextOffset }) => nextOffset)
-      targets.set(definition.id, { log, name, isDense, nextOffsets })
+      const { compacted } = given
+      targets.set(definition.id, { log, name, isDense, compacted, nextOffsets })
       if (!isThere) return null
       return log.partitions.map(({ startOffset, nextOffset }, partition): SinkStart => {
         if (!isDense) return { offset: nextOffset, records: nextOffset - startOffset, skip: 0 }
@@ -130,7 +133,7 @@ async function createTarget(
 ): Promise<LiveLog> {
   const { definition, schemas, startOffsets } = replayed
   const storage = engine.surroundings.hasDataDir ? {} : { evictionPolicy: 'reject' as const }
-  const policy = engine.policies.resolve(storage)
+  const policy = engine.policies.resolveFor(storage, definition.keyColumn)
   const { name } = definition
   if (!engine.registry.reserve(name)) throw logExists(name, 'it is being made right now')
   try {
@@ -151,7 +154,7 @@ async function createTarget(
 
 async function appendBatch(
   engine: Engine,
-  { log, name, isDense, nextOffsets }: ReplayTarget,
+  { log, name, isDense, compacted, nextOffsets }: ReplayTarget,
   number: number,
   batch: RecordBatch,
 ): Promise<void> {
@@ -174,7 +177,7 @@ async function appendBatch(
         },
       )
     }
-    partition.skipTo(batch.baseOffset)
+    skipTo(partition, batch.baseOffset, compacted)
   }
   const expectedOffset = partition.nextOffset
   const { fields } = batch.schema
@@ -186,4 +189,14 @@ async function appendBatch(
     { ...DEFAULT_TERMS, expectedOffset },
   )
   nextOffsets[number] = expectedOffset + batch.length
+}
+
+/** Says of the offsets that are left out whether they are older versions of keys. */
+function skipTo(partition: Partition, offset: number, compacted: ReplayLog['compacted']): void {
+  for (const { partition: number, from, to } of compacted) {
+    if (number !== partition.partition || to <= partition.nextOffset || from >= offset) continue
+    partition.skipTo(Math.max(from, partition.nextOffset))
+    partition.skipTo(Math.min(to, offset), 'compacted')
+  }
+  partition.skipTo(offset)
 }

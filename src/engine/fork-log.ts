@@ -147,8 +147,10 @@ async function makeFork(
       // Who wants all of a log is not to get less of it without being told.
       if (partition.lost !== null && asked > partition.lost.from) throw partition.lost.error()
       const end = Math.max(partition.startOffset, Math.min(asked, last))
-      ends.push(end)
-      partitions.push(await sharedPart(fork, source, partition, own, end))
+      const part = await sharedPart(fork, source, partition, own, end)
+      partitions.push(part)
+      // Behind the last record that a sparse segment has before the end there is nothing to share.
+      ends.push(Math.min(end, part.segments.at(-1)?.endOffset ?? part.startOffset))
     }
     const { definition, schemas } = source
     const createdAt = engine.ports.clock.now()
@@ -197,7 +199,7 @@ async function sharedPart(
 ): Promise<PartitionState> {
   const segments = held.filter(({ endOffset }) => endOffset <= end)
   const cut = held.find(({ baseOffset, endOffset }) => baseOffset < end && endOffset > end)
-  if (cut !== undefined) segments.push(await cutAt(fork, source, partition, cut, end))
+  if (cut !== undefined) segments.push(...(await cutAt(fork, source, partition, cut, end)))
   const known = producersAsOf(producers.states(), end)
   return {
     startOffset: Math.min(startOffset, end),
@@ -209,14 +211,14 @@ async function sharedPart(
   }
 }
 
-/** The part of a segment before `end`, in a file of its own. It says of itself whose it was. */
+/** The part of a segment before `end`, if any, in a file of its own. It says of itself whose it was. */
 async function cutAt(
   { context, disk }: ForkPorts,
   { definition, name }: LiveLog,
   partition: number,
   segment: SegmentEntry,
   end: number,
-): Promise<SegmentEntry> {
+): Promise<readonly SegmentEntry[]> {
   const store = context.archive?.store ?? context.source ?? null
   const bytes =
     segment.disk === null && store !== null
@@ -225,9 +227,10 @@ async function cutAt(
   const owner = { ...ownerOf(definition, partition, segment), engineId: context.engineId }
   const range = { from: segment.baseOffset, to: end, clock: context.clock }
   const cut = await cutSegment(bytes, segment, { ...owner, logName: name }, range, definition.id)
+  if (cut === null) return []
   const path = present(cut.entry.disk, 'what was cut lies on disk').object
   await writeFile(context, disk, segmentDirectory(definition.id, partition), path, cut.bytes)
-  return cut.entry
+  return [cut.entry]
 }
 
 async function tellArchive({ context }: ForkPorts, log: LiveLog): Promise<void> {

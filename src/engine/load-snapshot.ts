@@ -10,6 +10,7 @@ import { producersAsOf } from '../format/producer.ts'
 import { conformBatch } from '../format/column-conform.ts'
 import { type RecordBatch, endOffset, sliceRecordBatch } from '../format/record-batch.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
+import { blockEnd } from '../format/segment.ts'
 import { Archive } from '../log/archive-view.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
@@ -218,12 +219,11 @@ async function* recordsOf(
   const from = Math.max(source.from, partition.nextOffset)
   const all = termsOfSegment(reading.facts)
   for await (const batch of reading.read(
-    reading.blocks(
-      ({ baseOffset, length }) => baseOffset < source.to && baseOffset + length > from,
-    ),
+    reading.blocks((block) => block.baseOffset < source.to && blockEnd(block) > from),
   )) {
     const start = Math.max(from, batch.baseOffset)
     const end = Math.min(source.to, endOffset(batch))
+    if (start >= end) continue
     const schema = present(log.schema, 'a log whose segments are loaded has a schema')
     for (const run of termsWithin(all, start, end)) {
       const cut = sliceRecordBatch(batch, run.start, run.end)

@@ -196,7 +196,7 @@ async function bringOver(
         if (first === undefined) continue
         if (first.tier === 'memory')
           added.push(...(await putMemory(context, { log, partition, terms, release }, sources)))
-        else added.push(await putSegment(context, log, partition, first))
+        else added.push(...(await putSegment(context, log, partition, first)))
       }
     } finally {
       release()
@@ -278,13 +278,13 @@ function cutsByTerms(
   return cuts
 }
 
-/** The bytes of a segment as they are, or what of it is wanted; checked before they count as a copy. */
+/** The bytes of a segment as they are, or what of it is wanted, if anything; checked before they count as a copy. */
 async function putSegment(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   source: SegmentSource,
-): Promise<SegmentEntry> {
+): Promise<readonly SegmentEntry[]> {
   const place = present(context.archive, 'a snapshot location is written')
   const { segment, from, to } = source
   const number = partition.partition
@@ -292,12 +292,14 @@ async function putSegment(
   const stored = await soundBytes(source, owner)
   const isAll = from <= segment.baseOffset && to >= segment.endOffset
   const cutOwner = { ...owner, engineId: context.engineId, logName: log.name }
-  const { bytes, entry } = isAll
+  const cut = isAll
     ? { bytes: stored, entry: segment }
     : await cutSegment(stored, segment, cutOwner, { from, to, clock: context.clock })
+  if (cut === null) return []
+  const { bytes, entry } = cut
   const key = segmentKey({ ...entry, logId: log.id, partition: number })
   await place.putSegment(key, bytes, entry.sha256)
-  return { ...entry, disk: null, object: { object: key, position: 0, length: entry.length } }
+  return [{ ...entry, disk: null, object: { object: key, position: 0, length: entry.length } }]
 }
 
 /** Of the first copy that is as it was written. @throws what the last one throws. */

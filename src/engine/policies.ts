@@ -1,4 +1,5 @@
 import type { StoragePolicy } from '../format/manifest.ts'
+import { type ConfigProblem, configError } from './config-error.ts'
 import type { StorageOptions } from './config.ts'
 import { type StorageSurroundings, resolvePolicy } from './storage-policy.ts'
 
@@ -16,6 +17,16 @@ export class Policies {
     this.#surroundings = surroundings
   }
 
+  /**
+   * For a log with that key column, or with none: as a default, to keep the latest counts where there is a key.
+   * @throws StratalogError as `resolvePolicy`, and `config_invalid` where a log without a key is to keep the latest.
+   */
+  resolveFor(storage: StorageOptions, keyColumn: string | null): StoragePolicy {
+    if (keyColumn !== null) return this.resolve(storage)
+    if (storage.keep === 'latest') throw configError([keepProblem(storage.keep)])
+    return this.resolve(this.#defaults.keep === 'latest' ? { ...storage, keep: 'all' } : storage)
+  }
+
   /** @throws StratalogError as `resolvePolicy`. */
   resolve(storage: StorageOptions): StoragePolicy {
     // A key that is there without a value is not one that is left out.
@@ -26,4 +37,9 @@ export class Policies {
     if (this.#shared.size < SHARED_MAX) this.#shared.set(key, policy)
     return policy
   }
+}
+
+/** Of a log without a key. */
+export function keepProblem(given: StoragePolicy['keep']): ConfigProblem {
+  return { path: 'storage.keep', given, allowed: `'all', because the log has no keyColumn` }
 }

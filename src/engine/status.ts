@@ -3,6 +3,7 @@ import { present } from '../base/assert.ts'
 import type { Metrics } from '../base/metrics.ts'
 import { formatBytes, formatDuration } from '../base/units.ts'
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
+import { recordsIn } from '../format/segment-entry.ts'
 import type { Archive } from '../log/archive-view.ts'
 import type { DiskHealth } from '../log/disk-health.ts'
 import type { DiskState } from '../log/disk-state.ts'
@@ -421,6 +422,8 @@ function reasonOf(action: TierAction, policy: StoragePolicy): string {
         ? `mode is 'persistent', and the archive has segments that the disk has not`
         : `the directory was restored without its bytes, and ${after('diskTtl')}`
     case 'compact':
+      if (policy.keep === 'latest')
+        return `keep is 'latest', and half of what is below RAM is new, or neighbours are due to become one`
       return policy.parquetAfter === null
         ? 'eight neighbours are of about one size'
         : `eight neighbours are of about one size, or ${after('parquetAfter')}`
@@ -437,7 +440,7 @@ function segmentTier(given: Iterable<SegmentEntry>): TierStatus & { segments: nu
   for (const segment of given) {
     if (segments === 0) startOffset = segment.baseOffset
     endOffset = segment.endOffset
-    records += segment.endOffset - segment.baseOffset
+    records += recordsIn(segment)
     bytes += segment.length
     segments++
   }

@@ -62,6 +62,7 @@ const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOption
     'retentionBytes',
     'segmentFormat',
     'parquetAfter',
+    'keep',
     'evictionPolicy',
   ],
   hybrid: [
@@ -74,6 +75,7 @@ const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOption
     'retentionBytes',
     'segmentFormat',
     'parquetAfter',
+    'keep',
     'ack',
     'wal',
     'evictionPolicy',
@@ -119,7 +121,7 @@ function withDefaults(given: StorageOptions, around: StorageSurroundings): Stora
     evictionWatermark: around.evictionWatermark,
     segmentFormat: given.segmentFormat ?? 'arrow',
     parquetAfter: ms(given.parquetAfter),
-    keep: 'all',
+    keep: given.keep ?? 'all',
   }
 }
 
@@ -192,8 +194,9 @@ const LOWER_TIER_KEYS = [
   'retentionBytes',
   'segmentFormat',
   'parquetAfter',
+  'keep',
 ] as const
-const NO_LOWER_TIER: StorageOptions = { localDisk: true, segmentFormat: 'arrow' }
+const NO_LOWER_TIER: StorageOptions = { localDisk: true, segmentFormat: 'arrow', keep: 'all' }
 
 /** Keys that mean something only where RAM holds the only copy, with what does their work elsewhere. */
 const MEMORY_KEYS = {

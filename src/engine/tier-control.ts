@@ -2,6 +2,7 @@ import { present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
 import type { AckLevel } from '../format/manifest.ts'
+import { recordsIn } from '../format/segment-entry.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { TierMove } from '../tiering/context.ts'
@@ -166,7 +167,7 @@ export class EngineTiers implements TierControl {
       log: log.name,
       partitions: log.partitions.length,
       segments: all.length,
-      records: all.reduce((sum, { baseOffset, endOffset }) => sum + endOffset - baseOffset, 0),
+      records: all.reduce((sum, segment) => sum + recordsIn(segment), 0),
       bytes: all.reduce((sum, { length }) => sum + length, 0),
     }
   }

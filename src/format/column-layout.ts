@@ -19,6 +19,7 @@ import type { Fail } from './json-fields.ts'
 import type { ColumnType } from './schema.ts'
 import type { BatchFacts, ColumnFacts, SegmentFacts } from './segment.ts'
 import { columnShape } from './segment-column.ts'
+import { storedFields } from './sparse-rows.ts'
 
 /** Bytes of a segment that have a checksum of their own. */
 export interface StoredRange extends Range {
@@ -65,13 +66,13 @@ export function describeColumns(
 
 /** The shapes of a segment's stored columns. */
 export function columnShapes(
-  facts: Pick<SegmentFacts, 'schema' | 'dictionaries'>,
+  facts: Pick<SegmentFacts, 'schema' | 'sparse' | 'dictionaries'>,
 ): readonly ColumnShape[] {
   const encoded = new Set(facts.dictionaries.map(({ column }) => column))
-  return facts.schema.fields.map(({ type }, position) => columnShape(type, encoded.has(position)))
+  return storedFields(facts).map(({ type }, position) => columnShape(type, encoded.has(position)))
 }
 
-/** By position in the schema. @throws `fail` when the numbers are not those of such columns, or not of such a body. */
+/** By position in `storedFields`. @throws `fail` when the numbers are not of such columns, or not of such a body. */
 export function storedColumns(
   block: BatchFacts,
   shapes: readonly ColumnShape[],

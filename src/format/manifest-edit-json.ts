@@ -24,6 +24,7 @@ import { notedArchiveJson, notedArchiveOf } from './noted-archive.ts'
 import { isSafePath } from './paths.ts'
 import { producerJson, producerOf } from './producer.ts'
 import { type Field, type Schema, isColumnType } from './schema.ts'
+import { isSparseSound, sparseOf } from './segment-entry.ts'
 import type { ColumnStatistics } from './segment.ts'
 import { storagePolicyJson, storagePolicyOf } from './storage-policy-json.ts'
 
@@ -341,6 +342,7 @@ function segmentJson(segment: SegmentEntry): unknown {
     statistics: segment.statistics.map(statisticsJson),
     disk: segment.disk === null ? null : locationJson(segment.disk),
     object: segment.object === null ? null : locationJson(segment.object),
+    ...(segment.sparse === undefined ? {} : { sparse: segment.sparse }),
   }
 }
 
@@ -362,7 +364,9 @@ function segmentOf(fields: JsonFields): SegmentEntry {
     statistics: fields.objects('statistics').map(statisticsOf),
     disk: disk === null ? null : locationOf(disk),
     object: object === null ? null : locationOf(object),
+    ...(fields.has('sparse') ? { sparse: sparseOf(fields.object('sparse')) } : {}),
   }
+  if (!isSparseSound(segment)) fields.fail('sparse', 'is not of such a segment')
   if (!/^[0-9a-f]{64}$/.test(segment.sha256)) fields.fail('sha256', 'is not a SHA-256 in hex')
   fields.end()
   return segment

@@ -11,8 +11,8 @@
  *     28    4  u32  bytes of the statistics as JSON
  *     32   32       SHA-256 of the statistics as stored
  *     64  16R       runs: log id f64, partition u32, segments u32
- *         80N  f64  baseOffset N times, then endOffset, timeMin, timeMax, appendTimeMin, appendTimeMax, rawBytes,
- *                   length, disk position, object position
+ *         96N  f64  baseOffset N times, then endOffset, timeMin, timeMax, appendTimeMin, appendTimeMax, rawBytes,
+ *                   length, disk position, object position, records, latestTo: 0 where every offset has its record
  *         12N  u32  schemaId N times, then disk name, object name: 0 no copy, 1 the name that paths.ts makes of
  *                   the segment, n + 2 the n-th of the names
  *         32N       SHA-256 of the segments
@@ -33,7 +33,7 @@ import { compressFrame, decompressFrame } from './lz4.ts'
 import { statisticsJson, statisticsOf } from './manifest-edit-json.ts'
 import { isSafePath, segmentKey, segmentPath } from './paths.ts'
 import type { ChunkSource, PageName, SegmentChunk } from './segment-chunk.ts'
-import type { Location, SegmentEntry } from './segment-entry.ts'
+import { type Location, type SegmentEntry, recordsIn } from './segment-entry.ts'
 import type { ColumnStatistics } from './segment.ts'
 
 export const MANIFEST_PAGE_FORMAT_VERSION: number = 1
@@ -70,7 +70,9 @@ const NUMBERS = [
 ] as const
 const DISK_POSITION = NUMBERS.length
 const OBJECT_POSITION = DISK_POSITION + 1
-const F64_COLUMNS = OBJECT_POSITION + 1
+const RECORDS = OBJECT_POSITION + 1
+const LATEST_TO = RECORDS + 1
+const F64_COLUMNS = LATEST_TO + 1
 const [SCHEMA_ID, DISK_NAME, OBJECT_NAME] = [0, 1, 2]
 const U32_COLUMNS = 3
 const [NO_COPY, MADE_NAME, FIRST_NAME] = [0, 1, 2]
@@ -122,6 +124,8 @@ export function encodePage(runs: readonly PageRun[]): {
       for (const [column, field] of NUMBERS.entries()) numbers[column * count + row] = entry[field]
       numbers[DISK_POSITION * count + row] = entry.disk?.position ?? 0
       numbers[OBJECT_POSITION * count + row] = entry.object?.position ?? 0
+      numbers[RECORDS * count + row] = recordsIn(entry)
+      numbers[LATEST_TO * count + row] = entry.sparse?.latestTo ?? 0
       words[SCHEMA_ID * count + row] = entry.schemaId
       words[DISK_NAME * count + row] = codeOf(entry.disk, segmentPath(name))
       words[OBJECT_NAME * count + row] = codeOf(entry.object, segmentKey(name))
@@ -250,6 +254,11 @@ function wrongColumn({ count, numbers, words, formats, names }: Columns): string
     if (disk === NO_COPY && object === NO_COPY) return 'a segment has no copy'
     if (disk >= namesEnd || object >= namesEnd) return 'a name is missing'
     if ((formats[row] ?? 0) > 1) return 'a format is unknown'
+    const offsets = (numbers[count + row] ?? 0) - (numbers[row] ?? 0)
+    const records = numbers[RECORDS * count + row] ?? 0
+    const isSparse = (numbers[LATEST_TO * count + row] ?? 0) > 0
+    if (records < 1 || records > offsets || isSparse !== records < offsets)
+      return 'a segment cannot have so many records'
   }
   return null
 }
@@ -335,8 +344,12 @@ class StoredPage {
           : (this.#columns.names[code - FIRST_NAME] ?? '')
       return { object, position: this.#number(positions, row), length }
     }
+    const latestTo = this.#number(LATEST_TO, row)
+    const sparse =
+      latestTo === 0 ? {} : { sparse: { records: this.#number(RECORDS, row), latestTo } }
     // Texts are made when they are asked for: whoever walks over many entries wants few of them.
     return {
+      ...sparse,
       baseOffset,
       endOffset: this.#number(1, row),
       schemaId: words[SCHEMA_ID * count + row] ?? 0,

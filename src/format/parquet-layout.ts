@@ -13,6 +13,7 @@ import { BLOCK_RAW_BYTES_MAX } from './limits.ts'
 import { leafCount } from './parquet-schema.ts'
 import { type ColumnType, isNestedType } from './schema.ts'
 import type { BatchFacts, SegmentFacts } from './segment.ts'
+import { storedFields } from './sparse-rows.ts'
 
 /** The stored range of one column of a row group. */
 export interface ParquetColumn extends StoredRange {
@@ -25,17 +26,18 @@ export interface ParquetPlace {
   readonly bytes: number
 }
 
-/** By position in the schema. @throws `fail` when the numbers are not those of such columns. */
+/** By position in `storedFields`. @throws `fail` when the numbers are not those of such columns. */
 export function parquetColumns(
   block: BatchFacts,
-  { schema }: Pick<SegmentFacts, 'schema'>,
+  facts: Pick<SegmentFacts, 'schema' | 'sparse'>,
   fail: Fail,
 ): readonly ParquetColumn[] {
-  if (block.columns.length !== schema.fields.length) fail('a block has another count of columns')
+  const fields = storedFields(facts)
+  if (block.columns.length !== fields.length) fail('a block has another count of columns')
   if (block.metadataLength !== 0) fail('a row group begins with no metadata')
   const end = block.position + block.bodyLength
   let start = block.position
-  const columns = schema.fields.map(({ type }, index): ParquetColumn => {
+  const columns = fields.map(({ type }, index): ParquetColumn => {
     const [checksum = 0, ...numbers] = block.columns[index] ?? []
     const leaves = placesOf(numbers, type, block.length, fail)
     const column = {

@@ -30,7 +30,7 @@ import { parquetStatistics } from './parquet-statistics.ts'
 import { PARQUET_MAGIC, encodeParquetTail } from './parquet-tail.ts'
 import type { RecordBatch } from './record-batch.ts'
 import { type Field, isNestedType } from './schema.ts'
-import { type BlockPlan, planBlocks } from './segment-blocks.ts'
+import { type BlockPlan, blockOffsets, planBlocks } from './segment-blocks.ts'
 import { FACTS_KEY, factsJson } from './segment-facts.ts'
 import { blockTimes, summaryFacts } from './segment-summary.ts'
 import type {
@@ -109,7 +109,7 @@ class ParquetSegmentWriter {
       version: 2,
       created_by: 'stratalog',
       schema: parquetSchema(schema.fields),
-      num_rows: BigInt(facts.endOffset - facts.baseOffset),
+      num_rows: BigInt(facts.batches.reduce((sum, block) => sum + block.length, 0)),
       row_groups: this.#rowGroups,
       key_value_metadata: [
         { key: 'ARROW:schema', value: Buffer.from(encodeSchema(schema.fields)).toString('base64') },
@@ -163,8 +163,7 @@ class ParquetSegmentWriter {
     })
     const { type } = present(fields[this.#timePosition], 'the time column')
     this.#batchFacts.push({
-      baseOffset: plan.baseOffset,
-      length: plan.length,
+      ...blockOffsets(plan),
       position: this.#position,
       metadataLength: 0,
       bodyLength,

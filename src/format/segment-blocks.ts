@@ -3,10 +3,11 @@
  * many tiny batches do not become many tiny blocks, and a huge one does not become a block that
  * nobody can read a part of.
  */
-import { assert } from '../base/assert.ts'
+import { assert, present } from '../base/assert.ts'
 import { rawColumnBytes } from './column-size.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from './limits.ts'
-import { type RecordBatch, endOffset } from './record-batch.ts'
+import type { RecordBatch } from './record-batch.ts'
+import { hasOffsetColumn, offsetOfRow } from './sparse-rows.ts'
 
 /** Rows `[start, end)` of one input batch. */
 export interface BlockPart {
@@ -15,23 +16,27 @@ export interface BlockPart {
   readonly end: number
 }
 
-/** The rows of one block, in offset order and without a gap. */
+/** The rows of one block, in offset order; without a gap unless the batches have an offset column. */
 export interface BlockPlan {
   readonly parts: readonly BlockPart[]
   readonly baseOffset: number
+  /** Only where the batches have an offset column. */
+  readonly endOffset?: number
+  /** Among the rows of all batches. */
+  readonly firstRow: number
   readonly length: number
 }
 
-/** The batches follow each other without a gap, have one schema and at least one row. */
+/** The batches follow each other, have one schema and at least one row. */
 export function planBlocks(batches: readonly RecordBatch[]): readonly BlockPlan[] {
   const blocks: BlockPlan[] = []
   let parts: BlockPart[] = []
+  let firstRow = 0
   let length = 0
   let bytes = 0
   const close = (): void => {
-    const first = parts[0]
-    if (first !== undefined)
-      blocks.push({ parts, baseOffset: first.batch.baseOffset + first.start, length })
+    if (parts.length > 0) blocks.push({ parts, ...offsetsOf(parts), firstRow, length })
+    firstRow += length
     parts = []
     length = 0
     bytes = 0
@@ -48,6 +53,14 @@ export function planBlocks(batches: readonly RecordBatch[]): readonly BlockPlan[
   }
   close()
   return blocks
+}
+
+function offsetsOf(parts: readonly BlockPart[]): Pick<BlockPlan, 'baseOffset' | 'endOffset'> {
+  const first = present(parts[0], 'a part')
+  const last = present(parts.at(-1), 'a part')
+  const baseOffset = offsetOfRow(first.batch, first.start)
+  if (!hasOffsetColumn(first.batch.schema)) return { baseOffset }
+  return { baseOffset, endOffset: offsetOfRow(last.batch, last.end - 1) + 1 }
 }
 
 /**
@@ -86,7 +99,20 @@ function assertContinuous(batches: readonly RecordBatch[]): void {
     const before = batches[index - 1]
     assert(batch.length > 0, 'a batch of a segment has rows')
     if (before === undefined) return
-    assert(batch.baseOffset === endOffset(before), 'the batches of a segment follow each other')
+    const next = offsetOfRow(before, before.length - 1) + 1
+    const isNext = hasOffsetColumn(batch.schema)
+      ? batch.baseOffset >= next
+      : batch.baseOffset === next
+    assert(isNext, 'the batches of a segment follow each other')
     assert(batch.schema.id === before.schema.id, 'the batches of a segment have one schema')
   })
+}
+
+/** What the facts of a block say of its offsets. */
+export function blockOffsets({
+  baseOffset,
+  length,
+  endOffset,
+}: BlockPlan): Pick<BlockPlan, 'baseOffset' | 'length' | 'endOffset'> {
+  return { baseOffset, length, ...(endOffset === undefined ? {} : { endOffset }) }
 }

@@ -10,12 +10,14 @@ import { producerOf } from './producer.ts'
 import { type Schema, isColumnType } from './schema.ts'
 import { decodeTerms, termsFacts } from './segment-terms.ts'
 import { parquetColumns } from './parquet-layout.ts'
+import { sparseOf } from './segment-entry.ts'
 import type {
   BatchFacts,
   ColumnStatistics,
   DictionaryFacts,
   SegmentFacts,
   SegmentFormat,
+  SparseFacts,
 } from './segment.ts'
 
 export const SEGMENT_FORMAT_VERSION = 1
@@ -47,7 +49,8 @@ export function decodeSegmentFacts(
   if (formatVersion !== SEGMENT_FORMAT_VERSION) throw unknownVersion(formatVersion)
   const baseOffset = fields.integer('baseOffset')
   const endOffset = fields.integer('endOffset')
-  const records = endOffset - baseOffset
+  const sparse = fields.has('sparse') ? sparseOf(fields.object('sparse')) : undefined
+  const records = sparse?.records ?? endOffset - baseOffset
   const facts: SegmentFacts = {
     format,
     formatVersion,
@@ -59,6 +62,7 @@ export function decodeSegmentFacts(
     keyColumn: fields.textOrNull('keyColumn'),
     baseOffset,
     endOffset,
+    ...(sparse === undefined ? {} : { sparse }),
     schema: decodeSchema(fields.object('schema'), fail),
     ...decodeTimes(fields),
     rawBytes: fields.integer('rawBytes'),
@@ -119,6 +123,7 @@ function decodeBatch(fields: JsonFields): BatchFacts {
   const facts = {
     baseOffset: fields.integer('baseOffset'),
     length: fields.integer('length', 1),
+    ...(fields.has('endOffset') ? { endOffset: fields.integer('endOffset', 1) } : {}),
     position: fields.integer('position'),
     metadataLength: fields.integer('metadataLength'),
     bodyLength: fields.integer('bodyLength'),
@@ -154,20 +159,46 @@ function checkRelations(facts: SegmentFacts, tailPosition: number, fail: Fail): 
     fail('its time column is not in its schema')
   checkDictionaries(facts, fail)
   let position = facts.preambleLength
-  let offset = facts.baseOffset
   for (const batch of facts.batches) {
     if (batch.position !== position) fail(`a block begins at ${batch.position}, not ${position}`)
-    if (batch.baseOffset !== offset)
-      fail(`a block begins at offset ${batch.baseOffset}, not ${offset}`)
     if (batch.length > BATCH_ROWS_MAX) fail(`a block has ${batch.length} rows`)
     checkColumns(batch, facts, fail)
     position += batch.metadataLength + batch.bodyLength
-    offset += batch.length
   }
   if (position !== tailPosition) fail(`its blocks end at ${position}, not ${tailPosition}`)
-  if (offset !== facts.endOffset || facts.batches.length === 0) {
-    fail(`its blocks end at offset ${offset}, not ${facts.endOffset}`)
+  if (facts.sparse === undefined) checkDense(facts, fail)
+  else checkSparse(facts, facts.sparse, fail)
+}
+
+function checkDense({ baseOffset, endOffset, batches }: SegmentFacts, fail: Fail): void {
+  let offset = baseOffset
+  for (const batch of batches) {
+    if (batch.endOffset !== undefined) fail('a block of consecutive offsets says where it ends')
+    if (batch.baseOffset !== offset)
+      fail(`a block begins at offset ${batch.baseOffset}, not ${offset}`)
+    offset += batch.length
   }
+  if (offset !== endOffset || batches.length === 0)
+    fail(`its blocks end at offset ${offset}, not ${endOffset}`)
+}
+
+/** Offsets of the blocks ascend within those of the segment; which ones they are, the blocks' columns say. */
+function checkSparse(
+  { baseOffset, endOffset, batches }: SegmentFacts,
+  { records }: SparseFacts,
+  fail: Fail,
+): void {
+  let offset = baseOffset
+  let rows = 0
+  for (const batch of batches) {
+    const end = batch.endOffset ?? fail('a block does not say where it ends')
+    if (batch.baseOffset < offset || end - batch.baseOffset < batch.length)
+      fail(`a block cannot have offsets [${batch.baseOffset}, ${end})`)
+    offset = end
+    rows += batch.length
+  }
+  if (offset > endOffset) fail(`its blocks end at offset ${offset}, not ${endOffset}`)
+  if (rows !== records || rows >= endOffset - baseOffset) fail(`it cannot have ${rows} records`)
 }
 
 function checkColumns(batch: BatchFacts, facts: SegmentFacts, fail: Fail): void {

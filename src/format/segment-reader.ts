@@ -30,7 +30,8 @@ import type { RecordBatch } from './record-batch.ts'
 import type { Field } from './schema.ts'
 import { columnShape, decodeCodedColumn, decodePlainColumn } from './segment-column.ts'
 import { FACTS_KEY, TAIL_MAGIC, decodeSegmentFacts } from './segment-facts.ts'
-import type { BatchFacts, DictionaryFacts, SegmentFacts } from './segment.ts'
+import { type BatchFacts, type DictionaryFacts, type SegmentFacts, blockEnd } from './segment.ts'
+import { type OffsetRows, storedFields, takeOffsets } from './sparse-rows.ts'
 
 /** What to read of a segment's end at first: enough for the facts of most. */
 export const SEGMENT_TAIL_BYTES = 65_536
@@ -190,6 +191,42 @@ function verifyRange(range: StoredRange, bytes: Uint8Array): void {
 }
 
 /**
+ * The rows of one block, as `decodeBlock` has them, and their offsets where these are not consecutive.
+ * @throws StratalogError `segment_corrupt`.
+ */
+export function decodeRows(
+  facts: SegmentFacts,
+  index: number,
+  bytesOf: (range: Range) => Uint8Array,
+  dictionaries: SegmentDictionaries,
+  columns?: readonly number[],
+): OffsetRows {
+  const batch = decodeBlock(facts, index, bytesOf, dictionaries, withOffsets(facts, columns))
+  if (facts.sparse === undefined) return { batch, offsets: null }
+  const block = present(facts.batches[index], `block ${index}`)
+  const rows = takeOffsets(batch, blockEnd(block))
+  return typeof rows === 'string' ? failAt(block.position)(rows) : rows
+}
+
+/** As `blockRanges`, with what says the offsets of the rows. */
+export function rowRanges(
+  facts: SegmentFacts,
+  index: number,
+  columns?: readonly number[],
+): readonly StoredRange[] {
+  return blockRanges(facts, index, withOffsets(facts, columns))
+}
+
+function withOffsets(
+  { schema, sparse }: SegmentFacts,
+  columns: readonly number[] | undefined,
+): readonly number[] | undefined {
+  return columns === undefined || sparse === undefined
+    ? columns
+    : [...columns, schema.fields.length]
+}
+
+/**
  * The records of one block, with all columns or the wanted ones in the order they are asked for;
  * others are neither verified nor decompressed. The batch's schema has the same columns.
  *
@@ -205,7 +242,8 @@ export function decodeBlock(
   columns?: readonly number[],
 ): RecordBatch {
   const block = present(facts.batches[index], `block ${index}`)
-  const wanted = columns ?? facts.schema.fields.map((_, position) => position)
+  const fields = storedFields(facts)
+  const wanted = columns ?? fields.map((_, position) => position)
   const metadata = metadataRange(block)
   if (columns === undefined && isFilled(metadata)) verifyRange(metadata, bytesOf(metadata))
   const decode = columnDecoder(facts, block, dictionaries)
@@ -218,9 +256,9 @@ export function decodeBlock(
   })
   return {
     schema:
-      columns === undefined
+      columns === undefined && facts.sparse === undefined
         ? facts.schema
-        : { id: facts.schema.id, fields: pick(facts.schema.fields, columns) },
+        : { id: facts.schema.id, fields: pick(fields, wanted) },
     baseOffset: block.baseOffset,
     length: block.length,
     columns: read.map(({ position, bytes, fail }) => decode(position, bytes, fail)),
@@ -244,7 +282,7 @@ function columnDecoder(
   block: BatchFacts,
   dictionaries: SegmentDictionaries,
 ): ColumnDecoder {
-  const { fields } = facts.schema
+  const fields = storedFields(facts)
   const failHere = failAt(block.position)
   if (facts.format === 'parquet') {
     const places = parquetColumns(block, facts, failHere)

@@ -5,7 +5,8 @@ import type { RecordBatch } from './record-batch.ts'
 import type { ColumnType } from './schema.ts'
 import type { BlockPlan } from './segment-blocks.ts'
 import { SEGMENT_FORMAT_VERSION } from './segment-facts.ts'
-import type { BatchFacts, SegmentFacts, SegmentHeader } from './segment.ts'
+import { type BatchFacts, type SegmentFacts, type SegmentHeader, blockEnd } from './segment.ts'
+import { withoutOffsetColumn } from './sparse-rows.ts'
 
 type TimeBounds = Pick<BatchFacts, 'timeMin' | 'timeMax' | 'appendTimeMin' | 'appendTimeMax'>
 
@@ -38,8 +39,10 @@ export function summaryFacts(
   >,
 ): SegmentFacts {
   const { engineId, logId, logName, partition, timeColumn, keyColumn } = header
-  const { producers, terms = [] } = header
-  const last = present(batches.at(-1), 'a block')
+  const { producers, terms = [], sparse } = header
+  const { id, fields } = withoutOffsetColumn(schema)
+  const end = blockEnd(present(batches.at(-1), 'a block'))
+  const records = batches.reduce((sum, { length }) => sum + length, 0)
   return {
     format: own.format,
     formatVersion: SEGMENT_FORMAT_VERSION,
@@ -49,17 +52,18 @@ export function summaryFacts(
     partition,
     timeColumn,
     keyColumn,
-    baseOffset,
-    endOffset: last.baseOffset + last.length,
+    baseOffset: sparse?.baseOffset ?? baseOffset,
+    endOffset: sparse?.endOffset ?? end,
+    ...(sparse === undefined ? {} : { sparse: { records, latestTo: sparse.latestTo } }),
     schema: {
-      id: schema.id,
-      fields: schema.fields.map(({ name, type, nullable }) => ({ name, type, nullable })),
+      id,
+      fields: fields.map(({ name, type, nullable }) => ({ name, type, nullable })),
     },
     ...boundsOver(batches),
     rawBytes: own.rawBytes,
     dictionaries: own.dictionaries,
     batches,
-    statistics: own.statistics,
+    statistics: own.statistics.slice(0, fields.length),
     preambleChecksum: own.preambleChecksum,
     preambleLength: own.preambleLength,
     ...(producers === undefined ? {} : { producers }),

@@ -32,7 +32,7 @@ import { describeColumns } from './column-layout.ts'
 import { type ColumnRange, columnRange, mergeRanges, toStatistics } from './column-range.ts'
 import { type DictionaryPlan, dictionaryCodes, planDictionary } from './dictionary-plan.ts'
 import type { RecordBatch } from './record-batch.ts'
-import { type BlockPlan, planBlocks } from './segment-blocks.ts'
+import { type BlockPlan, blockOffsets, planBlocks } from './segment-blocks.ts'
 import { FACTS_KEY, TAIL_MAGIC, factsJson } from './segment-facts.ts'
 import { blockTimes, summaryFacts } from './segment-summary.ts'
 import type {
@@ -221,7 +221,7 @@ class SegmentWriter {
       return { written: writtenColumn(column), range: columnRange(column) }
     }
     const validity = concatValidity(parts)
-    const codes = dictionaryCodes(dictionary, validity, plan.baseOffset - this.#first.baseOffset)
+    const codes = dictionaryCodes(dictionary, validity, plan.firstRow)
     const { length, nullCount } = validity
     const buffers = [validity.validity ?? new Uint8Array(0), codes]
     return { written: { length, nullCount, buffers }, range: null }
@@ -236,8 +236,7 @@ class SegmentWriter {
     const types = this.#fields.map((field) => field.type)
     const type = present(this.#fields[this.#timePosition], 'the time column').type
     return {
-      baseOffset: plan.baseOffset,
-      length: plan.length,
+      ...blockOffsets(plan),
       position: this.#position,
       metadataLength,
       bodyLength,

@@ -28,6 +28,8 @@ export type ColumnFacts = readonly number[]
 export interface BatchFacts {
   readonly baseOffset: number
   readonly length: number
+  /** In a sparse segment: the offset after the last record. Left out where offsets are consecutive; see `blockEnd`. */
+  readonly endOffset?: number
   /**
    * Where the IPC message begins, its metadata length and its body length, as in the Arrow footer's
    * Block. A row group of Parquet has no metadata there.
@@ -37,7 +39,7 @@ export interface BatchFacts {
   readonly bodyLength: number
   /** CRC-32C of the `metadataLength` stored bytes before the body. */
   readonly metadataChecksum: number
-  /** By position in `schema.fields`: which part of the body is the column's. */
+  /** By position in `schema.fields`, then the offset column of a sparse segment: its part of the body. */
   readonly columns: readonly ColumnFacts[]
   readonly timeMin: number
   readonly timeMax: number
@@ -74,6 +76,21 @@ export interface SegmentHeader {
   readonly producers?: readonly ProducerState[] | undefined
   /** Of all its records in order; none where nothing was asked for. */
   readonly terms?: readonly TermsRun[]
+  /** The offsets that a sparse segment stands for; its batches have the offset column (sparse-rows.ts). */
+  readonly sparse?: SparseRange
+}
+
+/** Of a segment that holds fewer records than offsets, because older versions of keys are gone from it. */
+export interface SparseFacts {
+  readonly records: number
+  /** Records below this offset were looked through for newer versions. */
+  readonly latestTo: number
+}
+
+export interface SparseRange {
+  readonly baseOffset: number
+  readonly endOffset: number
+  readonly latestTo: number
 }
 
 export interface EncodedSegment {
@@ -94,11 +111,10 @@ export interface SegmentFacts {
   readonly logName: string
   readonly partition: number
   readonly baseOffset: number
-  /**
-   * Offset after the last record. Offsets inside a segment are dense: `endOffset - baseOffset`
-   * records.
-   */
+  /** Offset after the last one that it stands for. It holds `endOffset - baseOffset` records unless it is sparse. */
   readonly endOffset: number
+  /** Left out where every offset has its record. */
+  readonly sparse?: SparseFacts
   readonly schema: Schema
   readonly timeColumn: string
   readonly keyColumn: string | null
@@ -120,4 +136,9 @@ export interface SegmentFacts {
   readonly producers?: readonly ProducerState[]
   /** Of all records in order, in mode `memory`; left out where nothing was asked for. */
   readonly terms?: readonly TermsRun[]
+}
+
+/** The offset after the last record of a block. */
+export function blockEnd({ baseOffset, length, endOffset }: BatchFacts): number {
+  return endOffset ?? baseOffset + length
 }

@@ -9,9 +9,10 @@ import type { Range } from '../base/range.ts'
 
 /**
  * `retired`: before the log's start, as it keeps no older records.
+ * `compacted`: older versions of keys, of which the log keeps the latest; in RAM only, where a replay left them out.
  * `missing`: nothing is known of these offsets; they were left out, or their cause was forgotten.
  */
-export type GapCause = 'evicted' | 'expired' | 'retired' | 'missing'
+export type GapCause = 'evicted' | 'expired' | 'retired' | 'compacted' | 'missing'
 
 export interface CausedGap extends Range {
   readonly cause: GapCause

@@ -132,7 +132,7 @@ interface KeyBytes {
   readonly width: number
 }
 
-function keyBytes(column: ColumnData): KeyBytes {
+export function keyBytes(column: ColumnData): KeyBytes {
   const { type, values, offsets, length } = column
   if (offsets !== null) return { bytes: values, offsets, width: 0 }
   const layout = columnLayout(type)

@@ -1,6 +1,7 @@
 /** Where readers begin that name no offset: at the first record that is there, or at the newest ones. */
 import { present } from '../base/assert.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
+import { recordsWithin } from '../format/segment-entry.ts'
 import type { HotBatch } from './hot-batch.ts'
 
 /** What a partition holds of `[startOffset, endOffset)`. */
@@ -34,8 +35,10 @@ export function newestStart(held: HeldRecords, count: number): number {
   for (let index = held.segments.length - 1; index >= 0 && end > startOffset; index--) {
     const segment = present(held.segments.at(index), 'a segment')
     const start = Math.max(segment.baseOffset, startOffset)
-    const records = Math.max(0, Math.min(segment.endOffset, end) - start)
-    if (records >= left) return start + records - left
+    const to = Math.max(start, Math.min(segment.endOffset, end))
+    const records = recordsWithin(segment, start, to)
+    // Which offsets of a sparse segment have a record it does not say here: then it is fewer records.
+    if (records >= left) return to - left
     left -= records
     end = Math.min(end, start)
   }

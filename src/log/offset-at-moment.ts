@@ -9,6 +9,7 @@ import { once } from '../base/once.ts'
 import { bigInt64View } from '../format/column.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import { STAMPED_TIME_COLUMN, fieldIndex } from '../format/schema.ts'
+import { blockEnd } from '../format/segment.ts'
 import type { LogView, SegmentSource } from './log-view.ts'
 import { ownerOf } from './segment-origin.ts'
 
@@ -50,8 +51,12 @@ async function offsetInSegment(
   if (block === undefined) return segment.endOffset
   const stamped = fieldIndex(facts.schema, STAMPED_TIME_COLUMN)
   if (stamped === -1 || block.appendTimeMin > at) return block.baseOffset
-  for await (const batch of reading.read([index], { columns: [stamped], signal })) {
-    return batch.baseOffset + rowsBy(batch, 0, at)
+  for await (const { batch, offsets } of reading.readRows([index], {
+    columns: [stamped],
+    signal,
+  })) {
+    const rows = rowsBy(batch, 0, at)
+    return offsets === null ? batch.baseOffset + rows : (offsets[rows] ?? blockEnd(block))
   }
   return block.baseOffset
 }

@@ -295,13 +295,11 @@ export class Partition implements AckListener {
     this.#nextOffset = end
   }
 
-  /**
-   * Replay into RAM: leaves offsets out, which then read as a gap. Only where no WAL and no lower tier wants them
-   * dense.
-   */
-  skipTo(offset: number): void {
+  /** Replay into RAM: leaves offsets out, which then read as a gap. Only where nothing wants them dense. */
+  skipTo(offset: number, cause: GapCause = 'missing'): void {
     assert(offset >= this.#nextOffset, 'offsets are skipped forward')
     if (offset === this.#nextOffset) return
+    if (cause !== 'missing') this.#gaps.add(this.#nextOffset, offset, cause)
     this.discardStaged()
     this.sealOpenBatch()
     this.#nextOffset = offset

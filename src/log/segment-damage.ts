@@ -3,6 +3,7 @@ import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { crc32c } from '../format/checksum.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import { blockRanges } from '../format/segment-reader.ts'
+import { blockEnd } from '../format/segment.ts'
 import type { SegmentSource } from './log-view.ts'
 import { SegmentReading, type SegmentOwner } from './segment-reading.ts'
 import { sha256Hex } from '../storage/checksum.ts'
@@ -132,7 +133,7 @@ export async function checkSegment(
         ({ start, end, checksum }) => crc32c(bytes.subarray(start, end)) !== checksum,
       )
       if (!isDamaged) continue
-      const range = { from: block.baseOffset, to: block.baseOffset + block.length }
+      const range = { from: block.baseOffset, to: blockEnd(block) }
       return {
         kind: 'checksum',
         ...range,

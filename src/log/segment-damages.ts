@@ -1,5 +1,7 @@
 /** Every damage of a segment, block by block: what a reader would meet one after the other. */
 import type { SegmentEntry } from '../format/manifest.ts'
+import { recordsIn } from '../format/segment-entry.ts'
+import { type BatchFacts, blockEnd } from '../format/segment.ts'
 import { type SegmentDamage, checkSegment, damageOf } from './segment-damage.ts'
 import { type SegmentOwner, SegmentReading } from './segment-reading.ts'
 
@@ -15,23 +17,15 @@ export async function segmentDamages(
   const { baseOffset, endOffset } = segment
   try {
     const reading = SegmentReading.fromBytes(bytes, segment, owner)
-    const onDamage = (
-      {
-        baseOffset: from,
-        length,
-        position,
-      }: { baseOffset: number; length: number; position: number },
-      error: unknown,
-    ): void => {
-      const damage = damageOf(error, from, from + length)
+    const onDamage = (block: BatchFacts, error: unknown): void => {
+      const damage = damageOf(error, block.baseOffset, blockEnd(block))
       if (damage === null) throw error
-      damages.push({ ...damage, position: damage.position ?? position })
+      damages.push({ ...damage, position: damage.position ?? block.position })
     }
     const all = reading.blocks(() => true)
     let rows = 0
-    for await (const batch of reading.read(all, { onDamage })) rows += batch.length
-    if (damages.length === 0 && rows !== endOffset - baseOffset)
-      return [rowCountDamage(segment, rows)]
+    for await (const { batch } of reading.readRows(all, { onDamage })) rows += batch.length
+    if (damages.length === 0 && rows !== recordsIn(segment)) return [rowCountDamage(segment, rows)]
   } catch (error) {
     const damage = damageOf(error, baseOffset, endOffset)
     if (damage === null) throw error
@@ -41,7 +35,8 @@ export async function segmentDamages(
   return damages.length === 0 && first !== null ? [first] : damages
 }
 
-function rowCountDamage({ baseOffset, endOffset }: SegmentEntry, rows: number): SegmentDamage {
-  const reason = `Its blocks hold ${rows} records, not ${endOffset - baseOffset}.`
+function rowCountDamage(segment: SegmentEntry, rows: number): SegmentDamage {
+  const { baseOffset, endOffset } = segment
+  const reason = `Its blocks hold ${rows} records, not ${recordsIn(segment)}.`
   return { kind: 'row-count', from: baseOffset, to: endOffset, position: null, reason }
 }

@@ -11,15 +11,17 @@ import { crc32c, sha256Hex } from '../format/checksum.ts'
 import type { StoredRange } from '../format/column-layout.ts'
 import { BATCH_BYTES_TARGET, BATCH_ROWS_MAX } from '../format/limits.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
+import { recordsIn } from '../format/segment-entry.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import {
   type SegmentDictionaries,
-  blockRanges,
-  decodeBlock,
   decodeDictionaries,
+  decodeRows,
   parseSegmentTail,
+  rowRanges,
   tailStart,
 } from '../format/segment-reader.ts'
+import { type OffsetRows, runsOf } from '../format/sparse-rows.ts'
 import type { BatchFacts, SegmentFacts } from '../format/segment.ts'
 import type { CachedPart } from '../storage/part-cache.ts'
 import type { SegmentBytes } from './log-view.ts'
@@ -147,16 +149,27 @@ export class SegmentReading {
     const { length } = this.#bytes
     return [
       ...(this.#needsPreamble(columns) ? [preamblePart(facts)] : []),
-      ...blocks.flatMap((block) => blockRanges(facts, block, columns).map(rangePart)),
+      ...blocks.flatMap((block) => rowRanges(facts, block, columns).map(rangePart)),
       tailPart(length, length - tailStart(facts)),
     ]
   }
 
-  /** The wanted blocks in offset order. Damage of what all blocks share ends it, whatever `onDamage` is. */
+  /**
+   * The wanted blocks in offset order; of a sparse segment a block is several batches, as offsets in one follow each
+   * other. Damage of what all blocks share ends it, whatever `onDamage` is.
+   */
   async *read(
     blocks: readonly number[],
     options: BlockReadOptions = {},
   ): AsyncGenerator<RecordBatch, void, undefined> {
+    for await (const rows of this.readRows(blocks, options)) yield* runsOf(rows)
+  }
+
+  /** As `read`, a block at a time. */
+  async *readRows(
+    blocks: readonly number[],
+    options: BlockReadOptions = {},
+  ): AsyncGenerator<OffsetRows, void, undefined> {
     const { columns, signal, pace = new ReadPace() } = options
     const runs = this.#runs(blocks, columns, pace)
     let dictionaries: SegmentDictionaries | null = null
@@ -169,8 +182,8 @@ export class SegmentReading {
       const bytesOf = bytesIn(run)
       dictionaries ??= this.#dictionaries(bytesOf, columns)
       for (const block of run.blocks) {
-        const batch = this.#decode(bytesOf, block, dictionaries, options)
-        if (batch !== null) yield batch
+        const rows = this.#decode(bytesOf, block, dictionaries, options)
+        if (rows !== null) yield rows
       }
     }
   }
@@ -195,11 +208,11 @@ export class SegmentReading {
     index: number,
     dictionaries: SegmentDictionaries,
     options: BlockReadOptions,
-  ): RecordBatch | null {
+  ): OffsetRows | null {
     const block = this.facts.batches[index]
     if (block === undefined) return null
     try {
-      return decodeBlock(this.facts, index, bytesOf, dictionaries, options.columns)
+      return decodeRows(this.facts, index, bytesOf, dictionaries, options.columns)
     } catch (error) {
       if (options.onDamage === undefined) throw error
       options.onDamage(block, error)
@@ -219,7 +232,7 @@ export class SegmentReading {
     let bytesMax = blocks.length > 0 ? pace.next() : 0
     let bytes = 0
     for (const block of blocks) {
-      const ranges = blockRanges(facts, block, columns)
+      const ranges = rowRanges(facts, block, columns)
       const added = ranges.reduce((sum, range) => sum + rangeLength(range), 0)
       if (run.blocks.length > 0 && bytes + added > bytesMax) {
         yield run
@@ -260,9 +273,10 @@ function firstPart(entry: SegmentEntry): CachedPart {
 }
 
 /** Rounded up: a footer that is longer takes one more request. */
-function expectedTailBytes({ rawBytes, baseOffset, endOffset, statistics }: SegmentEntry): number {
+function expectedTailBytes(entry: SegmentEntry): number {
+  const { rawBytes, statistics } = entry
   const columns = statistics.length
-  const blocks = 1 + (2 * rawBytes) / BATCH_BYTES_TARGET + (endOffset - baseOffset) / BATCH_ROWS_MAX
+  const blocks = 1 + (2 * rawBytes) / BATCH_BYTES_TARGET + recordsIn(entry) / BATCH_ROWS_MAX
   return Math.ceil(4_096 + columns * 512 + blocks * (320 + columns * 32))
 }
 
@@ -306,6 +320,9 @@ function checkOwner(facts: SegmentFacts, entry: SegmentEntry, owner: SegmentOwne
       'row-count',
     )
   }
+  const [records, known] = [recordsIn(facts), recordsIn(entry)]
+  if (records !== known || facts.sparse?.latestTo !== entry.sparse?.latestTo)
+    throw mismatch(`it holds ${records} records, and the manifest says ${known}`, 'row-count')
   if (facts.schema.id !== entry.schemaId)
     throw mismatch(`its schema is ${facts.schema.id}, not ${entry.schemaId}`, 'swapped')
   if (facts.format !== entry.format)

@@ -7,8 +7,9 @@ import { type Range, intersectRanges, rangeLength } from '../base/range.ts'
 import type { Tier } from '../format/manifest.ts'
 import { type RecordBatch, endOffset, sliceRecordBatch } from '../format/record-batch.ts'
 import { type Schema, fieldIndex } from '../format/schema.ts'
-import { blockRanges } from '../format/segment-reader.ts'
-import type { BatchFacts, SegmentFacts } from '../format/segment.ts'
+import { rowRanges } from '../format/segment-reader.ts'
+import { type BatchFacts, type SegmentFacts, blockEnd } from '../format/segment.ts'
+import { runsOf } from '../format/sparse-rows.ts'
 import type { SegmentSource } from './log-view.ts'
 import { type SegmentDamage, damageError, damageOf } from './segment-damage.ts'
 import { ReadPace, type SegmentOwner, SegmentReading } from './segment-reading.ts'
@@ -58,7 +59,7 @@ export async function* readSegmentSource(
         ? (block: BatchFacts, error: unknown): void => {
             const range = intersectRanges(blockRange(block), wanted)
             if (range !== null) passDamage(source, error, range, options)
-            cursor.next = block.baseOffset + block.length
+            cursor.next = blockEnd(block)
           }
         : undefined
     yield* readCopy(source, wanted, cursor, onBlockDamage, options)
@@ -93,18 +94,22 @@ async function* readCopy(
   const { facts } = reading
   const columns = columnsIn(facts, schema)
   const blocks = reading.blocks((block) => isWanted(block, wanted, options.bounds))
-  for await (const batch of reading.read(blocks, { columns, signal, pace, onDamage })) {
-    throwIfAborted(signal)
-    const rows = intersectRanges({ start: batch.baseOffset, end: endOffset(batch) }, wanted)
-    cursor.next = endOffset(batch)
-    if (rows === null) continue
-    const index = facts.batches.findIndex((block) => block.baseOffset === batch.baseOffset)
-    const ranges = blockRanges(facts, index, columns)
-    yield {
-      tier,
-      batch: sliceRecordBatch(batch, rows.start, rows.end),
-      storedBytes: ranges.reduce((sum, range) => sum + rangeLength(range), 0),
-      mustFilter: mustFilter(facts, facts.batches[index], options),
+  for await (const read of reading.readRows(blocks, { columns, signal, pace, onDamage })) {
+    const { baseOffset } = read.batch
+    const index = facts.batches.findIndex((block) => block.baseOffset === baseOffset)
+    const isFiltered = mustFilter(facts, facts.batches[index], options)
+    let storedBytes = rowRanges(facts, index, columns).reduce(
+      (sum, range) => sum + rangeLength(range),
+      0,
+    )
+    for (const batch of runsOf(read)) {
+      throwIfAborted(signal)
+      const rows = intersectRanges({ start: batch.baseOffset, end: endOffset(batch) }, wanted)
+      cursor.next = endOffset(batch)
+      if (rows === null) continue
+      const cut = sliceRecordBatch(batch, rows.start, rows.end)
+      yield { tier, batch: cut, storedBytes, mustFilter: isFiltered }
+      storedBytes = 0
     }
   }
 }
@@ -154,5 +159,5 @@ function columnsIn(facts: SegmentFacts, schema: Schema): readonly number[] {
 }
 
 function blockRange(block: BatchFacts): Range {
-  return { start: block.baseOffset, end: block.baseOffset + block.length }
+  return { start: block.baseOffset, end: blockEnd(block) }
 }

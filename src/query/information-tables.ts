@@ -9,6 +9,7 @@ import { HEAP_BUFFERS } from '../format/growing-column.ts'
 import type { LogDefinition, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { ColumnType, Schema } from '../format/schema.ts'
+import { recordsIn, recordsWithin } from '../format/segment-entry.ts'
 import type { TableColumn } from './table-columns.ts'
 
 export interface LogFacts {
@@ -187,7 +188,7 @@ function segmentRows({
       partition,
       start_offset: segment.baseOffset,
       end_offset: segment.endOffset,
-      records: segment.endOffset - segment.baseOffset,
+      records: recordsIn(segment),
       format: segment.format,
       bytes: segment.length,
       raw_bytes: segment.rawBytes,
@@ -229,13 +230,19 @@ function rangeRow({
   return { partition, start_offset: startOffset, end_offset: endOffset }
 }
 
-function recordCount({ startOffset, endOffset, gaps }: PartitionFacts): number {
+function recordCount({ startOffset, endOffset, gaps, segments }: PartitionFacts): number {
   const range = { start: startOffset, end: endOffset }
   const missing = sum(gaps, (gap) => {
     const inside = intersectRanges(gap, range)
     return inside === null ? 0 : rangeLength(inside)
   })
-  return rangeLength(range) - missing
+  const compacted = sum(segments, (segment) => {
+    if (segment.sparse === undefined) return 0
+    const inside = intersectRanges({ start: segment.baseOffset, end: segment.endOffset }, range)
+    if (inside === null) return 0
+    return rangeLength(inside) - recordsWithin(segment, inside.start, inside.end)
+  })
+  return rangeLength(range) - missing - compacted
 }
 
 /** Null for what there is not, as the times of a segment without any. */
@@ -243,6 +250,8 @@ function micros(ms: number): bigint | null {
   return Number.isFinite(ms) ? BigInt(Math.floor(ms)) * 1000n : null
 }
 
-function sum<T>(items: readonly T[], valueOf: (item: T) => number): number {
-  return items.reduce((total, item) => total + valueOf(item), 0)
+function sum<T>(items: Iterable<T>, valueOf: (item: T) => number): number {
+  let total = 0
+  for (const item of items) total += valueOf(item)
+  return total
 }

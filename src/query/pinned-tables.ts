@@ -4,6 +4,8 @@ import {
   type SnapshotFacts,
   informationTables,
 } from './information-tables.ts'
+import { recordsWithin } from '../format/segment-entry.ts'
+import { blockEnd } from '../format/segment.ts'
 import { batchKey } from './batch-key.ts'
 import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
@@ -324,7 +326,7 @@ function wantedParts({ source, owner, wanted }: MissingSegment): WantedParts | n
     fields: new Set(known.flatMap(({ fields }) => fields)),
     isNeeded: (block, timeColumn) =>
       block.baseOffset < source.to &&
-      block.baseOffset + block.length > source.from &&
+      blockEnd(block) > source.from &&
       known.some((table) => isBlockNeeded(block, timeColumn, table)),
   }
 }
@@ -378,5 +380,6 @@ function sourceId(logId: number, partition: number, source: ViewSource): string 
 }
 
 function recordCount(source: ViewSource): number {
-  return source.tier === 'memory' ? source.batch.length : source.to - source.from
+  if (source.tier === 'memory') return source.batch.length
+  return recordsWithin(source.segment, source.from, source.to)
 }

@@ -4,12 +4,12 @@
  */
 import { present } from '../base/assert.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
-import type { ColumnData } from '../format/column.ts'
-import { columnBytes } from '../format/column.ts'
+import { type ColumnData, bitmapBytes, columnBytes } from '../format/column.ts'
 import { castColumn } from '../format/column-values.ts'
 import type { Tier } from '../format/manifest.ts'
 import { type Field, type Schema, fieldIndex } from '../format/schema.ts'
-import type { BatchFacts } from '../format/segment.ts'
+import { type BatchFacts, blockEnd } from '../format/segment.ts'
+import { type OffsetRows, rowAt } from '../format/sparse-rows.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import { OffsetSet } from '../log/offset-set.ts'
 import type { SyncFileSystem } from '../storage/file-system.ts'
@@ -21,7 +21,7 @@ import type { ScanBounds } from './scan-bounds.ts'
 import { SegmentFile } from './segment-file.ts'
 import type { TableColumn } from './table-columns.ts'
 
-/** A run of records with the wanted fields; rows `[start, end)` of it are the table's. */
+/** Records with the wanted fields; rows `[start, end)` of it are the table's. */
 export interface ScanBlock {
   /** The same for the same records in every scan of the query. */
   readonly id: string
@@ -29,6 +29,8 @@ export interface ScanBlock {
   readonly partition: number
   /** Of row 0. */
   readonly baseOffset: number
+  /** By row; null where they follow one another. */
+  readonly offsets: Float64Array | null
   readonly start: number
   readonly end: number
   /** Stored bytes that were read for it. */
@@ -82,6 +84,7 @@ function batchBlock(
     tier: 'memory',
     partition: source.partition,
     baseOffset: batch.baseOffset,
+    offsets: null,
     start: 0,
     end: batch.length,
     bytes: columns.reduce((sum, column) => sum + (column === null ? 0 : columnBytes(column)), 0),
@@ -126,22 +129,27 @@ function* fileBlocks(
     const wanted = positions.filter((position) => position >= 0)
     const live = source.live === undefined ? null : OffsetSet.of(source.live)
     for (const [index, facts] of batches.entries()) {
-      const start = Math.max(0, source.from - facts.baseOffset)
-      const end = Math.min(facts.length, source.to - facts.baseOffset)
-      if (start >= end || !isBlockNeeded(facts, file.facts.timeColumn, request)) continue
+      const from = Math.max(source.from, facts.baseOffset)
+      const to = Math.min(source.to, blockEnd(facts))
+      if (from >= to || !isBlockNeeded(facts, file.facts.timeColumn, request)) continue
+      if (live?.count(from, to) === 0) continue
+      const { batch, offsets } = keptBlock(file, index, wanted, source, request)
       const { baseOffset } = facts
-      if (live?.count(baseOffset + start, baseOffset + end) === 0) continue
-      const block = keptBlock(file, index, wanted, source, request)
+      const rowOf = (offset: number): number =>
+        offsets === null ? offset - baseOffset : rowAt(offsets, offset)
+      const [start, end] = [rowOf(from), rowOf(to)]
+      if (start >= end) continue
       yield {
         id: `${source.id}/${index}`,
         tier: source.tier,
         partition: source.partition,
         baseOffset,
+        offsets,
         start,
         end,
         bytes: file.blockBytes(index, wanted),
-        columns: request.fields.map((field) => conformed(block.schema, block.columns, field)),
-        live: live?.bitmap(baseOffset, baseOffset + facts.length) ?? null,
+        columns: request.fields.map((field) => conformed(batch.schema, batch.columns, field)),
+        live: live === null ? null : liveRows(live, facts, offsets),
       }
     }
   } finally {
@@ -149,15 +157,18 @@ function* fileBlocks(
   }
 }
 
-/** A block with the wanted columns only: those that are kept, and the others decoded. */
+/**
+ * A block with the wanted columns only: those that are kept, and the others decoded; the offsets of a sparse one are
+ * decoded each time.
+ */
 function keptBlock(
   file: SegmentFile,
   index: number,
   wanted: readonly number[],
   { content }: SegmentFileSource,
   { kept, query }: BlockRequest,
-): Pick<RecordBatch, 'schema' | 'columns'> {
-  const { schema } = file.facts
+): { readonly batch: Pick<RecordBatch, 'schema' | 'columns'> } & Pick<OffsetRows, 'offsets'> {
+  const { schema, sparse } = file.facts
   const nameOf = (column: number): string => `segment ${content}/${index}/${column}`
   const found = new Map<number, ColumnData>()
   for (const column of wanted) {
@@ -165,19 +176,33 @@ function keptBlock(
     if (known !== null) found.set(column, known)
   }
   const missing = wanted.filter((column) => !found.has(column))
-  const decoded = missing.length === 0 ? [] : file.readBlock(index, missing).columns
+  const isRead = missing.length > 0 || sparse !== undefined
+  const decoded = isRead ? file.readBlock(index, missing) : null
   for (const [place, column] of missing.entries()) {
-    const data = present(decoded[place], 'a decoded column')
+    const data = present(decoded?.batch.columns[place], 'a decoded column')
     found.set(column, data)
     kept.keep(nameOf(column), data, query)
   }
-  return {
-    schema: {
-      ...schema,
-      fields: wanted.map((column) => present(schema.fields[column], 'a field')),
-    },
-    columns: wanted.map((column) => present(found.get(column), 'a column')),
+  const fields = wanted.map((column) => present(schema.fields[column], 'a field'))
+  const columns = wanted.map((column) => present(found.get(column), 'a column'))
+  return { batch: { schema: { ...schema, fields }, columns }, offsets: decoded?.offsets ?? null }
+}
+
+/** A bit per row. */
+function liveRows(
+  live: OffsetSet,
+  { baseOffset, length }: BatchFacts,
+  offsets: Float64Array | null,
+): Uint8Array {
+  if (offsets === null) return live.bitmap(baseOffset, baseOffset + length)
+  const all = live.bitmap(baseOffset, (offsets[length - 1] ?? baseOffset) + 1)
+  const bits = new Uint8Array(bitmapBytes(length))
+  for (const [row, offset] of offsets.entries()) {
+    const bit = offset - baseOffset
+    if ((((all[bit >> 3] ?? 0) >> (bit & 7)) & 1) === 1)
+      bits[row >> 3] = (bits[row >> 3] ?? 0) | (1 << (row & 7))
   }
+  return bits
 }
 
 /** The column of a field, widened where its records are of an older schema. */
@@ -197,8 +222,7 @@ export function isBlockNeeded(
   request: Pick<BlockRequest, 'bounds' | 'columns'>,
 ): boolean {
   return isNeeded(request.bounds, request.columns, ({ origin }) => {
-    if (origin.kind === 'offset')
-      return { min: facts.baseOffset, max: facts.baseOffset + facts.length - 1 }
+    if (origin.kind === 'offset') return { min: facts.baseOffset, max: blockEnd(facts) - 1 }
     if (origin.kind !== 'time' || origin.field.name !== timeColumn) return null
     return timeRange(facts.timeMin, facts.timeMax)
   })

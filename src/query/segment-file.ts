@@ -3,15 +3,15 @@ import { present } from '../base/assert.ts'
 import { type Range, rangeLength } from '../base/range.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { ColumnData } from '../format/column.ts'
-import type { RecordBatch } from '../format/record-batch.ts'
 import {
   SEGMENT_TAIL_BYTES,
   type SegmentDictionaries,
-  blockRanges,
-  decodeBlock,
   decodeDictionaries,
+  decodeRows,
   parseSegmentTail,
+  rowRanges,
 } from '../format/segment-reader.ts'
+import type { OffsetRows } from '../format/sparse-rows.ts'
 import type { SegmentFacts } from '../format/segment.ts'
 import type { SyncFile, SyncFileSystem } from '../storage/file-system.ts'
 import type { FilePlace, PartFile } from '../storage/part-files.ts'
@@ -57,9 +57,9 @@ export class SegmentFile {
     this.#close = close
   }
 
-  /** A block's records with only the wanted columns, by position in `facts.schema`. */
-  readBlock(index: number, columns: readonly number[]): RecordBatch {
-    return decodeBlock(this.facts, index, this.#read, this.#dictionariesOf(columns), columns)
+  /** A block's rows with only the wanted columns, by position in `facts.schema`. */
+  readBlock(index: number, columns: readonly number[]): OffsetRows {
+    return decodeRows(this.facts, index, this.#read, this.#dictionariesOf(columns), columns)
   }
 
   /** The dictionary of a column, by position in `facts.schema`; null where it has none. */
@@ -69,7 +69,7 @@ export class SegmentFile {
 
   /** Stored bytes that `readBlock` reads. */
   blockBytes(index: number, columns: readonly number[]): number {
-    const ranges = blockRanges(this.facts, index, columns)
+    const ranges = rowRanges(this.facts, index, columns)
     return ranges.reduce((sum, range) => sum + rangeLength(range), 0)
   }
 

@@ -249,7 +249,7 @@ class Scan {
     if (column === undefined) return nullWriter
     const { origin } = column
     if (origin.kind === 'partition') return constantInt32Writer(block.partition)
-    if (origin.kind === 'offset') return offsetWriter(block.baseOffset)
+    if (origin.kind === 'offset') return offsetWriter(block.baseOffset, block.offsets)
     if (origin.kind === 'tier') return constantTextWriter(block.tier)
     if (origin.kind === 'latest') return liveWriter(block.live)
     const data = origin.field === null ? null : block.columns[this.#fields.indexOf(origin.field)]

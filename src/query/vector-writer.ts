@@ -166,10 +166,10 @@ function writeWide(row: number, value: bigint): void {
 }
 
 /** Offsets `base + row` as BIGINT. */
-export function offsetWriter(base: number): VectorWriter {
+export function offsetWriter(base: number, offsets: Float64Array | null): VectorWriter {
   return (vector, start, count) => {
     for (let row = 0; row < count; row++) {
-      const offset = base + start + row
+      const offset = offsets?.[start + row] ?? base + start + row
       scratchWords[row * 2] = offset
       scratchWords[row * 2 + 1] = Math.floor(offset / 2 ** 32)
     }

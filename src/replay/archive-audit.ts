@@ -2,6 +2,7 @@
 import { isStratalogError } from '../base/errors.ts'
 import type { LogState, ManifestState, Snapshot, PartitionState } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
+import { recordsIn } from '../format/segment-entry.ts'
 import { PACKS_DIRECTORY, SEGMENTS_DIRECTORY, type SegmentName } from '../format/paths.ts'
 import { SEGMENT_TAIL_BYTES, parseSegmentTail } from '../format/segment-reader.ts'
 import { type Archive, wholePartition } from '../log/archive-view.ts'
@@ -15,7 +16,7 @@ import type { LiveLogFacts } from './live-side.ts'
 export function recordsNamed(log: LogState): number {
   return log.partitions
     .flatMap((partition) => [...partition.segments])
-    .reduce((sum, segment) => sum + segment.endOffset - segment.baseOffset, 0)
+    .reduce((sum, segment) => sum + recordsIn(segment), 0)
 }
 
 /** Offsets between segments that no segment holds, where the log was not free to let go of them. */

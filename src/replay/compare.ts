@@ -1,9 +1,11 @@
 /** Compares what two engines hold of the same logs, over the offsets that both have, by content hash. */
-import type { LogState } from '../format/manifest.ts'
+import { type Range, intersectRanges, subtractRanges } from '../base/range.ts'
+import type { LogState, SegmentEntry } from '../format/manifest.ts'
 import type { LogView } from '../log/log-view.ts'
 import { place } from './archive-audit.ts'
 import {
   type LiveLogFacts,
+  type LivePartition,
   type LiveSide,
   type OffsetRange,
   hashView,
@@ -37,11 +39,14 @@ export async function compareLogs(
   signal?: AbortSignal,
 ): Promise<Comparison> {
   const liveRecords = live.partitions.reduce(
-    (sum, { startOffset, endOffset }) => sum + endOffset - startOffset,
+    (sum, held) => sum + recordsOf(held, held.startOffset, held.endOffset),
     0,
   )
   const shared = restored === null ? [] : sharedRanges(live, restored)
-  const sharedRecords = shared.reduce((sum, { from, to }) => sum + to - from, 0)
+  const sharedRecords = shared.reduce((sum, { partition, from, to }) => {
+    const held = live.partitions.find((candidate) => candidate.partition === partition)
+    return held === undefined ? sum : sum + recordsOf(held, from, to)
+  }, 0)
   const counts = {
     liveRecords,
     sharedRecords,
@@ -50,14 +55,58 @@ export async function compareLogs(
   }
   if (restored === null || shared.length === 0)
     return { isEqual: true, isLatestEqual: null, reasons: [], ...counts }
-  const isEqual = await areEqual(live, restored, shared, signal)
-  const reasons = isEqual ? [] : await differences(live, restored, archived, shared, signal)
-  const isLatestEqual = await areLatestEqual(live, restored, shared, signal)
+  // What was compacted since the live side was pinned has fewer records, and the same latest view as far as it looked.
+  const compacted = compactedSince(live, archived)
+  const same = shared.flatMap((range) => withoutCompacted(range, compacted))
+  const isEqual = await areEqual(live, restored, same, signal)
+  const reasons = isEqual ? [] : await differences(live, restored, archived, same, signal)
+  const isLatestShared = shared.every(({ partition, to }) =>
+    compacted.every(
+      (found) => found.partition !== partition || (found.segment.sparse?.latestTo ?? 0) <= to,
+    ),
+  )
+  const isLatestEqual = isLatestShared ? await areLatestEqual(live, restored, shared, signal) : null
   const latestReasons =
     isLatestEqual === false
       ? [`The latest view of log '${live.name}' differs from the live engine's.`]
       : []
   return { isEqual, isLatestEqual, reasons: [...reasons, ...latestReasons], ...counts }
+}
+
+interface FoundSegment {
+  readonly partition: number
+  readonly segment: SegmentEntry
+}
+
+/** Segments of the archive that hold fewer records than offsets, and that the live side does not know of. */
+function compactedSince(live: LiveLogFacts, archived: LogState | null): readonly FoundSegment[] {
+  return live.partitions.flatMap(({ partition, objects }) => {
+    const known = new Set(objects.map(({ sha256 }) => sha256))
+    const segments = [...(archived?.partitions[partition]?.segments ?? [])]
+    return segments
+      .filter(({ sparse, sha256 }) => sparse !== undefined && !known.has(sha256))
+      .map((segment) => ({ partition, segment }))
+  })
+}
+
+function withoutCompacted(
+  { partition, from, to }: OffsetRange,
+  compacted: readonly FoundSegment[],
+): readonly OffsetRange[] {
+  let left: readonly Range[] = [{ start: from, end: to }]
+  for (const { partition: number, segment } of compacted) {
+    const held = { start: segment.baseOffset, end: segment.endOffset }
+    if (number === partition) left = left.flatMap((range) => subtractRanges(range, held))
+  }
+  return left.map(({ start, end }) => ({ partition, from: start, to: end }))
+}
+
+/** Records that the live side has of offsets `[from, to)`, as far as its segments tell. */
+function recordsOf({ compacted = [] }: LivePartition, from: number, to: number): number {
+  return compacted.reduce((sum, range) => {
+    const inside = intersectRanges({ start: from, end: to }, { start: range.from, end: range.to })
+    return inside === null ? sum : sum - Math.max(0, inside.end - inside.start - range.records)
+  }, to - from)
 }
 
 function sharedRanges(live: LiveLogFacts, restored: LogView): readonly OffsetRange[] {

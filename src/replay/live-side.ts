@@ -1,8 +1,9 @@
 /** The live engine of a drill, as far as an archive is held against it: pinned before the drill begins. */
 import { LogHasher } from '../format/content-hash.ts'
 import type { Schema } from '../format/schema.ts'
+import { recordsWithin } from '../format/segment-entry.ts'
 import { latestHashOf } from '../log/latest-hash.ts'
-import type { LogView } from '../log/log-view.ts'
+import type { LogView, ViewSource } from '../log/log-view.ts'
 import { readPartition } from '../log/view-reader.ts'
 
 /** Offsets of one partition. */
@@ -10,6 +11,13 @@ export interface OffsetRange {
   readonly partition: number
   readonly from: number
   readonly to: number
+}
+
+/** Offsets that hold so many records: older versions of keys are gone. */
+export interface CompactedRange {
+  readonly from: number
+  readonly to: number
+  readonly records: number
 }
 
 /** A segment of a live engine with a copy in the archive. */
@@ -28,6 +36,8 @@ export interface LivePartition {
   readonly appendTimeMin: number | null
   readonly appendTimeMax: number | null
   readonly objects: readonly LiveObject[]
+  /** Segments that hold fewer records than offsets; left out where there is none. */
+  readonly compacted?: readonly CompactedRange[]
 }
 
 /** What a log is at one point; as JSON it comes from a server. */
@@ -65,10 +75,12 @@ export function liveFacts({ definition, schema, partitions }: LogView): LiveLogF
       const held = sources.map((source) =>
         source.tier === 'memory' ? source.batch : source.segment,
       )
+      const compacted = compactedIn(sources)
       return {
         partition,
         startOffset,
         endOffset,
+        ...(compacted.length === 0 ? {} : { compacted }),
         appendTimeMin: extreme(held, ({ appendTimeMin }) => appendTimeMin, Math.min),
         appendTimeMax: extreme(held, ({ appendTimeMax }) => appendTimeMax, Math.max),
         objects: sources.flatMap((source) => {
@@ -79,6 +91,15 @@ export function liveFacts({ definition, schema, partitions }: LogView): LiveLogF
       }
     }),
   }
+}
+
+/** What of the sources holds fewer records than offsets; of a part of a segment the most that they may be. */
+export function compactedIn(sources: readonly ViewSource[]): readonly CompactedRange[] {
+  return sources.flatMap((source) => {
+    if (source.tier === 'memory' || source.segment.sparse === undefined) return []
+    const { from, to, segment } = source
+    return { from, to, records: recordsWithin(segment, from, to) }
+  })
 }
 
 function extreme<T>(

@@ -19,6 +19,7 @@ import type { LogView, SegmentSource } from '../log/log-view.ts'
 import { DamageList, type SegmentDamage } from '../log/segment-damage.ts'
 import { type PartitionReadOptions, readableRange } from '../log/view-reader.ts'
 import { MERGE_ROWS_MAX, ReplayCursor, type TakenBatch } from './cursor.ts'
+import { compactedIn } from './live-side.ts'
 import { MergeQueue } from './merge-queue.ts'
 import { Pace } from './pace.ts'
 import { ReadMeter } from './read-meter.ts'
@@ -173,9 +174,12 @@ class ReplayRun {
       startOffsets: view.partitions.map(
         (partition) => readableRange(partition, { from, to }).start,
       ),
+      compacted: view.partitions.flatMap(({ partition, sources }) =>
+        compactedIn(sources).map((range) => ({ partition, ...range })),
+      ),
       resumedAt,
     })
-    const tally = new LogTally(view)
+    const tally = new LogTally(view, this.#options)
     this.#tallies.set(definition.name, tally)
     this.#logs.push({ tally, cursors: this.#cursorsOf(view, tally, index, resumedAt, starts) })
   }

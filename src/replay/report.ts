@@ -5,7 +5,13 @@ import { fieldIndex } from '../format/schema.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { CorruptObject, MissingObject } from '../log/segment-damage.ts'
 import { EventTimes } from '../log/time-range.ts'
-import { type OffsetGap, timeColumnOf } from '../log/view-reader.ts'
+import {
+  type OffsetGap,
+  type PartitionReadOptions,
+  readableRange,
+  timeColumnOf,
+} from '../log/view-reader.ts'
+import { type CompactedRange, compactedIn } from './live-side.ts'
 import type { ReplayPosition } from './sink.ts'
 
 /** Where a replay can go on: by log and partition, the first offset that was not given out. */
@@ -29,6 +35,8 @@ export interface ReplayedLog {
   /** Of the latest view of a log with a key, where the sink is an engine; null elsewhere. */
   readonly latestHash: string | null
   readonly gaps: readonly OffsetGap[]
+  /** Offsets that hold fewer records, as older versions of keys are gone from them; left out where there are none. */
+  readonly compacted?: readonly (CompactedRange & { readonly partition: number })[]
 }
 
 /** `store`: bytes of the archive; `codec`: decoding them; `sink`: whoever takes the records; `pace`: the speed. */
@@ -59,8 +67,10 @@ export class LogTally {
   readonly #hasher: LogHasher
   readonly #times: EventTimes
   readonly #gaps: OffsetGap[] = []
+  readonly #range: Pick<PartitionReadOptions, 'from' | 'to'>
 
-  constructor(view: LogView) {
+  constructor(view: LogView, range: Pick<PartitionReadOptions, 'from' | 'to'>) {
+    this.#range = range
     this.view = view
     this.#hasher = new LogHasher(view.schema)
     this.#times = new EventTimes(view.schema, fieldIndex(view.schema, timeColumnOf(view)))
@@ -81,9 +91,19 @@ export class LogTally {
     this.#gaps.push(gap)
   }
 
+  #compacted(): NonNullable<ReplayedLog['compacted']> {
+    return this.view.partitions.flatMap(({ partition, sources, ...held }) => {
+      const { start, end } = readableRange({ partition, sources, ...held }, this.#range)
+      return compactedIn(sources)
+        .filter(({ from, to }) => from < end && to > start)
+        .map((range) => ({ partition, ...range }))
+    })
+  }
+
   result(latestHash: string | null): ReplayedLog {
     const gaps = this.#gaps.toSorted((a, b) => a.partition - b.partition || a.from - b.from)
     const { min, max } = this.#times.range
+    const compacted = this.#compacted()
     return {
       name: this.view.definition.name,
       records: this.records,
@@ -93,6 +113,7 @@ export class LogTally {
       hash: this.#hasher.digestHex(),
       latestHash,
       gaps,
+      ...(compacted.length === 0 ? {} : { compacted }),
     }
   }
 }

@@ -2,6 +2,7 @@
 import type { LogDefinition } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { Schema } from '../format/schema.ts'
+import type { CompactedRange } from './live-side.ts'
 
 /** A log that is about to be replayed. */
 export interface ReplayLog {
@@ -10,6 +11,8 @@ export interface ReplayLog {
   readonly schemas: readonly Schema[]
   /** By partition: no batch of it has a lower offset. */
   readonly startOffsets: readonly number[]
+  /** Offsets that hold fewer records, as older versions of keys are gone from them. */
+  readonly compacted: readonly (CompactedRange & { readonly partition: number })[]
   /** By partition, where an earlier replay stopped; null for one that begins anew. */
   readonly resumedAt: readonly ReplayPosition[] | null
 }

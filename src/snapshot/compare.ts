@@ -1,6 +1,7 @@
 /** What lies between two snapshots of one archive: which records and stored bytes one holds and the other does not. */
 import { type Range, subtractRanges } from '../base/range.ts'
 import type { ManifestState, PartitionState, Snapshot } from '../format/manifest.ts'
+import { recordsWithin } from '../format/segment-entry.ts'
 import { segmentsHolding } from '../log/held-segments.ts'
 
 /** Shaped for `snapshot diff --json`: what a restore of `to` has more (`added`) and less (`removed`) than of `from`. */
@@ -114,8 +115,12 @@ function recordsBeside(
       : subtractRanges(whole, { start: other.startOffset, end: other.endOffset })
   return sum(
     beside.flatMap(({ start, end }) =>
-      segmentsHolding(state, start, end).map(
-        ({ baseOffset, endOffset }) => Math.min(end, endOffset) - Math.max(start, baseOffset),
+      segmentsHolding(state, start, end).map((segment) =>
+        recordsWithin(
+          segment,
+          Math.max(start, segment.baseOffset),
+          Math.min(end, segment.endOffset),
+        ),
       ),
     ),
   )

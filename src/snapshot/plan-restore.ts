@@ -5,6 +5,7 @@
 import { StratalogError } from '../base/errors.ts'
 import { isLogName } from '../base/log-name.ts'
 import type { LogState, PartitionState, SegmentEntry } from '../format/manifest.ts'
+import { recordsWithin } from '../format/segment-entry.ts'
 import { type Archive, type PartitionBounds, wholePartition } from '../log/archive-view.ts'
 import { segmentsHolding } from '../log/held-segments.ts'
 import { offsetAtMoment } from './moment.ts'
@@ -97,7 +98,7 @@ export function plannedRecords(plan: RestorePlan): ReadonlyMap<string, number> {
   return new Map(
     plan.logs.map(({ source, segments }) => [
       source.definition.name,
-      segments.reduce((sum, { from, to }) => sum + to - from, 0),
+      segments.reduce((sum, { entry, from, to }) => sum + recordsWithin(entry, from, to), 0),
     ]),
   )
 }

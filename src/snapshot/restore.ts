@@ -15,6 +15,7 @@ import type { Logger } from '../base/logger.ts'
 import type { ManifestEdit, SegmentEntry, Writer } from '../format/manifest.ts'
 import { producersAsOf } from '../format/producer.ts'
 import { segmentPath } from '../format/paths.ts'
+import { recordsWithin } from '../format/segment-entry.ts'
 import type { CorruptObject, MissingObject, SegmentDamage } from '../log/segment-damage.ts'
 import { DamageList, checkSegment, damageOf } from '../log/segment-damage.ts'
 import { manifestFilesInDirectory } from '../log/manifest-files.ts'
@@ -161,7 +162,8 @@ class RestoreRun {
     this.#entries[segment.index] = entry
     this.#segments++
     this.#bytes += segment.entry.length
-    if (entry !== null && entry.disk !== null) this.records += segment.to - segment.from
+    if (entry !== null && entry.disk !== null)
+      this.records += recordsWithin(entry, segment.from, segment.to)
     this.#options.onProgress?.({
       segments: this.#segments,
       segmentsTotal: this.#plan.summary.segments,
@@ -192,6 +194,7 @@ class RestoreRun {
       const cutOwner = { ...writer, engineId: this.#engineId, logName: log.name }
       const { clock } = this.#target
       const cut = await cutSegment(fetched, entry, cutOwner, { from, to, clock }, owner.logId)
+      if (cut === null) return null
       await this.#directory.write(cut.entry.disk?.object ?? '', cut.bytes)
       return cut.entry
     }

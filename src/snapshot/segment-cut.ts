@@ -3,9 +3,9 @@ import type { Clock } from '../base/clock.ts'
 import { joinInTurns } from '../base/in-turns.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import { segmentPath } from '../format/paths.ts'
-import { type RecordBatch, endOffset, sliceRecordBatch } from '../format/record-batch.ts'
 import { segmentSteps } from '../format/segment-steps.ts'
-import type { EncodedSegment } from '../format/segment.ts'
+import { type EncodedSegment, blockEnd } from '../format/segment.ts'
+import { type OffsetRows, cutRows, writtenRows } from '../format/sparse-rows.ts'
 import { SegmentReading, type SegmentOwner } from '../log/segment-reading.ts'
 
 export interface CutSegment {
@@ -15,6 +15,7 @@ export interface CutSegment {
 }
 
 /**
+ * Null where the segment has no record of the range: older versions of keys are gone from it.
  * @param bytes the whole of `source`, checked already.
  * @param inLogId the log in whose directory it is to lie.
  * @throws StratalogError `segment_corrupt`.
@@ -25,28 +26,30 @@ export async function cutSegment(
   owner: SegmentOwner & { readonly engineId: string; readonly logName: string },
   range: { readonly from: number; readonly to: number; readonly clock: Clock },
   inLogId: number = owner.logId,
-): Promise<CutSegment> {
+): Promise<CutSegment | null> {
   const reading = SegmentReading.fromBytes(bytes, source, owner)
   const { facts } = reading
   const wanted = reading.blocks(
-    (block) => block.baseOffset < range.to && block.baseOffset + block.length > range.from,
+    (block) => block.baseOffset < range.to && blockEnd(block) > range.from,
   )
-  const batches: RecordBatch[] = []
-  for await (const batch of reading.read(wanted)) {
-    batches.push(
-      sliceRecordBatch(
-        batch,
-        Math.max(range.from, batch.baseOffset),
-        Math.min(range.to, endOffset(batch)),
-      ),
-    )
+  const rows: OffsetRows[] = []
+  for await (const read of reading.readRows(wanted)) {
+    const cut = cutRows(read, range.from, range.to)
+    if (cut !== null) rows.push(cut)
   }
+  if (rows.length === 0) return null
+  const { records, sparse } = writtenRows(rows, {
+    baseOffset: range.from,
+    endOffset: range.to,
+    latestTo: source.sparse?.latestTo ?? 0,
+  })
   const { engineId, logId, logName, partition } = owner
   const { timeColumn, keyColumn } = facts
   const { format } = facts
-  const header = { format, engineId, logId, logName, partition, timeColumn, keyColumn }
+  const place = { format, engineId, logId, logName, partition, timeColumn, keyColumn }
+  const header = { ...place, ...(sparse === undefined ? {} : { sparse }) }
   const pieces: Uint8Array[] = []
-  const steps = await segmentSteps(header, batches)
+  const steps = await segmentSteps(header, records)
   for (;;) {
     const step = steps.next()
     if (step.done !== true) {
@@ -83,5 +86,6 @@ function entryOf(
     statistics: facts.statistics,
     disk: { object, position: 0, length },
     object: null,
+    ...(facts.sparse === undefined ? {} : { sparse: facts.sparse }),
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Compact: neighbouring small segments become one, and aged Arrow segments become Parquet, on the tiers that they lie
- * on. Records keep their offsets, so readers, snapshots and replays see no difference.
+ * on; and what superseded records there are go (keep-latest.ts). Records keep their offsets, so readers, snapshots and
+ * replays see no difference.
  *
  * 1. read the segments and check them against the manifest: damage is not copied;
  * 2. encode their records as one segment, which takes the memory of one; write it to disk as a flush does, put it into
@@ -18,15 +19,17 @@ import type {
   PartitionState,
   SegmentEntry,
 } from '../format/manifest.ts'
-import type { RecordBatch } from '../format/record-batch.ts'
+import { recordsIn } from '../format/segment-entry.ts'
 import type { SegmentFormat } from '../format/segment.ts'
+import { type OffsetRows, pickRows, writtenRows } from '../format/sparse-rows.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import type { PagedOffsets } from '../log/paged-offsets.ts'
 import type { Partition } from '../log/partition.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
 import { commitLocal } from './commit.ts'
 import { asCommitted, hasSegment, notedIn } from './committed.ts'
 import { type Compacted, compactedIn } from './compacted.ts'
-import type { CompactionRun } from './compaction-plan.ts'
+import type { CompactionRun, DroppedRecords } from './compaction-plan.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { removeFiles } from './evict.ts'
 import { putBatches, writeToDisk } from './flush.ts'
@@ -49,17 +52,18 @@ export function compactSegments(
     if (!isWorthIt(segments, run) || !isOwn(context, log, partition, segments)) return []
     compacting.add(partition)
     try {
-      return await compactNow(context, log, partition, segments, run.format)
+      return await compactNow(context, log, partition, segments, run)
     } finally {
       compacting.delete(partition)
     }
   })
 }
 
-/** One segment alone is written again only in another format. */
-function isWorthIt(segments: readonly SegmentEntry[], { format }: CompactionRun): boolean {
+/** One segment alone is written again only in another format, or with fewer records. */
+function isWorthIt(segments: readonly SegmentEntry[], { format, drop }: CompactionRun): boolean {
   const [first] = segments
-  return segments.length > 1 || (first !== undefined && (format ?? first.format) !== first.format)
+  if (first === undefined) return false
+  return segments.length > 1 || drop !== undefined || (format ?? first.format) !== first.format
 }
 
 const compacting = new WeakSet<Partition>()
@@ -85,14 +89,14 @@ async function compactNow(
   log: LiveLog,
   partition: Partition,
   segments: readonly SegmentEntry[],
-  wanted: SegmentFormat | undefined,
+  { format: wanted, drop }: CompactionRun,
 ): Promise<readonly TierMove[]> {
   const [first] = segments
   const { disk: diskCopy, object: objectCopy } = present(first, 'a segment to compact')
   // What is Parquet stays so, whatever the log's policy says by now.
   const isParquet = segments.every(({ format }) => format === 'parquet')
-  const format = wanted ?? (isParquet ? 'parquet' : log.policy.segmentFormat)
-  const records = await recordsOf(context, log, partition, segments)
+  const format: SegmentFormat = wanted ?? (isParquet ? 'parquet' : log.policy.segmentFormat)
+  const records = await recordsOf(context, log, partition, segments, drop)
   const filling = { log, partition, format, ...records }
   let segment: SegmentEntry
   if (diskCopy === null) {
@@ -111,6 +115,10 @@ async function compactNow(
   await replaceHere(context, log, partition, segments, segment)
   context.metrics.count('stratalog_compacted_segments_total', segments.length)
   context.metrics.count('stratalog_compacted_bytes_total', segment.length)
+  if (drop !== undefined) {
+    const count = segments.reduce((sum, entry) => sum + recordsIn(entry), -recordsIn(segment))
+    context.metrics.count('stratalog_superseded_records_total', count, { log: log.name })
+  }
   const tier = segment.disk === null ? 'object' : 'disk'
   const { baseOffset: from, endOffset: to, length: bytes } = segment
   const place = { log: log.name, partition: partition.partition }
@@ -200,14 +208,16 @@ function replacingEdits(
   )
 }
 
-/** The records of the segments in order, and what the last one says of producers. */
+/** The records of the segments in order but for those that go, and what the last segment says of producers. */
 async function recordsOf(
   context: TieringContext,
   log: LiveLog,
   partition: Partition,
   segments: readonly SegmentEntry[],
-): Promise<Pick<Parameters<typeof writeToDisk>[1], 'records' | 'producers'>> {
-  const records: RecordBatch[] = []
+  drop: DroppedRecords | undefined,
+): Promise<Pick<Parameters<typeof writeToDisk>[1], 'records' | 'producers' | 'sparse'>> {
+  const kept: OffsetRows[] = []
+  let last: OffsetRows | null = null
   let producers: Parameters<typeof writeToDisk>[1]['producers']
   const owner = { logId: log.id, partition: partition.partition }
   for (const segment of segments) {
@@ -217,13 +227,43 @@ async function recordsOf(
         : await readVerified(present(context.disk, 'it lies on disk'), segment)
     const reading = SegmentReading.fromBytes(bytes, segment, owner)
     const { batches } = reading.facts
-    for await (const batch of reading.read([...batches.keys()])) {
-      records.push(batch)
+    for await (const rows of reading.readRows([...batches.keys()])) {
+      last = rows
+      const part = drop === undefined ? rows : rowsWithout(rows, drop.gone)
+      if (part !== null) kept.push(part)
       await context.clock.yield()
     }
     producers = reading.facts.producers
   }
-  return { records, producers }
+  const all = kept.length > 0 ? kept : [lastRow(present(last ?? undefined, 'a block'))]
+  const range = {
+    baseOffset: present(segments[0], 'a segment').baseOffset,
+    endOffset: present(segments.at(-1), 'a segment').endOffset,
+    latestTo: drop?.latestTo ?? Math.max(...segments.map(({ sparse }) => sparse?.latestTo ?? 0)),
+  }
+  return { ...writtenRows(all, range), producers }
+}
+
+/** The rows that stay; null where none does. */
+function rowsWithout(rows: OffsetRows, gone: PagedOffsets): OffsetRows | null {
+  const { batch, offsets } = rows
+  const { baseOffset, length } = batch
+  const ranges: number[] = []
+  let start = -1
+  for (let row = 0; row <= length; row++) {
+    const isKept = row < length && !gone.has(offsets?.[row] ?? baseOffset + row)
+    if (isKept && start === -1) start = row
+    if (isKept || start === -1) continue
+    ranges.push(start, row)
+    start = -1
+  }
+  if (ranges.length === 0) return null
+  return ranges[0] === 0 && ranges[1] === length ? rows : pickRows(rows, Int32Array.from(ranges))
+}
+
+function lastRow(rows: OffsetRows): OffsetRows {
+  const { length } = rows.batch
+  return pickRows(rows, Int32Array.of(length - 1, length))
 }
 
 async function upload(

@@ -7,6 +7,7 @@
 import { SEGMENT_BYTES_TARGET } from '../format/limits.ts'
 import type { SegmentEntry } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
+import type { PagedOffsets } from '../log/paged-offsets.ts'
 
 /** Which segments may become one. */
 export interface CompactionScope {
@@ -24,6 +25,14 @@ export interface CompactionRun {
   readonly to: number
   /** What it is written as; as the log's policy says when absent. */
   readonly format?: 'parquet'
+  /** Records that are left out. */
+  readonly drop?: DroppedRecords
+}
+
+export interface DroppedRecords {
+  readonly gone: PagedOffsets
+  /** Records below it were looked through for newer ones. */
+  readonly latestTo: number
 }
 
 /** Neighbours of one level that are merged, at least; also how many times a level is bigger than the one below. */

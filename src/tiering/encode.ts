@@ -3,7 +3,7 @@ import type { Location, SegmentEntry } from '../format/manifest.ts'
 import type { ProducerState } from '../format/producer.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { TermsRun } from '../format/segment-terms.ts'
-import type { EncodedSegment, SegmentFormat } from '../format/segment.ts'
+import type { EncodedSegment, SegmentFormat, SparseRange } from '../format/segment.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { TieringContext } from './context.ts'
 import type { PieceSink } from './segment-encoder.ts'
@@ -13,6 +13,8 @@ export interface EncodeOptions {
   readonly terms?: readonly TermsRun[] | undefined
   /** The log's when absent. */
   readonly format?: SegmentFormat | undefined
+  /** Where the batches have an offset column. */
+  readonly sparse?: SparseRange | undefined
 }
 
 export function encodeBatches(
@@ -22,12 +24,14 @@ export function encodeBatches(
   batches: readonly RecordBatch[],
   producers: readonly ProducerState[] | undefined,
   sink: PieceSink,
-  { terms = [], format = log.policy.segmentFormat }: EncodeOptions = {},
+  { terms = [], format = log.policy.segmentFormat, sparse }: EncodeOptions = {},
 ): Promise<EncodedSegment> {
   const { timeColumn, definition } = log
   const { keyColumn } = definition
   const place = { format, engineId, logId: log.id, logName: log.name, partition }
-  return encoder.encode({ ...place, timeColumn, keyColumn, producers, terms }, batches, sink)
+  const roles = { timeColumn, keyColumn, producers, terms }
+  const header = { ...place, ...roles, ...(sparse === undefined ? {} : { sparse }) }
+  return encoder.encode(header, batches, sink)
 }
 
 /** The manifest's entry for an encoded segment with one copy. */
@@ -52,6 +56,7 @@ export function segmentEntry(
     statistics: facts.statistics,
     disk: tier === 'disk' ? location : null,
     object: tier === 'object' ? location : null,
+    ...(facts.sparse === undefined ? {} : { sparse: facts.sparse }),
   }
 }
 

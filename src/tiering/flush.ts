@@ -11,7 +11,7 @@
  */
 import type { ManifestEdit, ManifestState, SegmentEntry } from '../format/manifest.ts'
 import { type RecordBatch, recordBatchBytes } from '../format/record-batch.ts'
-import type { EncodedSegment, SegmentFormat } from '../format/segment.ts'
+import type { EncodedSegment, SegmentFormat, SparseRange } from '../format/segment.ts'
 import { PACKED_FLUSH_BYTES_MAX } from '../format/limits.ts'
 import { type SegmentName, segmentDirectory, segmentPath, temporaryPath } from '../format/paths.ts'
 import { randomHex } from '../base/random.ts'
@@ -136,6 +136,8 @@ interface Filling {
   readonly producers: readonly ProducerState[] | undefined
   /** Of all records, of a log in RAM. */
   readonly terms?: readonly TermsRun[]
+  /** Where the records have an offset column. */
+  readonly sparse?: SparseRange
 }
 
 /** Writes a segment for each group, and names them in one commit. */
@@ -245,7 +247,7 @@ async function writeThrough(
   context: TieringContext,
   disk: DiskContext,
   temporary: string,
-  { log, partition, records, format, producers }: Filling,
+  { log, partition, records, format, producers, sparse }: Filling,
 ): Promise<SegmentEntry> {
   let encoded: EncodedSegment
   const file = await disk.fileSystem.create(temporary)
@@ -257,7 +259,7 @@ async function writeThrough(
       records,
       producers,
       (piece) => file.write(piece),
-      { format },
+      { format, sparse },
     )
     await file.sync()
   } finally {
@@ -325,7 +327,7 @@ export async function putBatches(context: TieringContext, filling: Filling): Pro
 
 async function encodeToBytes(
   context: TieringContext,
-  { log, partition, records, format, producers, terms }: Filling,
+  { log, partition, records, format, producers, terms, sparse }: Filling,
 ): Promise<{
   readonly encoded: EncodedSegment
   readonly name: SegmentName
@@ -336,7 +338,7 @@ async function encodeToBytes(
   const sink = async (piece: Uint8Array): Promise<void> => {
     pieces.push(piece)
   }
-  const made = { format, terms }
+  const made = { format, terms, sparse }
   const encoded = await encodeBatches(context, log, number, records, producers, sink, made)
   const { facts, sha256 } = encoded
   const { baseOffset, format: written } = facts

@@ -9,6 +9,7 @@
  */
 import type { SegmentEntry, StoragePolicy } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
+import { recordsIn } from '../format/segment-entry.ts'
 import {
   type CompactionRun,
   type CompactionScope,
@@ -24,6 +25,7 @@ import {
 } from './disk-pressure.ts'
 import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
 import { dueAt } from './due.ts'
+import { latestRunDue } from './latest-plan.ts'
 import { recallsDue, recallsOfRound } from './recalls.ts'
 
 /** A hot batch as the policy sees it. */
@@ -45,6 +47,10 @@ export interface PartitionFacts {
   /** Whether the archive's manifest still has segments before the partition's start. */
   readonly isArchiveBehind: boolean
   readonly compaction: CompactionScope
+  /** RAM has no records before it; left out with `lookedTo` where the log keeps all. */
+  readonly hotStart?: number
+  /** Where the last look for superseded records ended. */
+  readonly lookedTo?: number
   /** False without an archive, and while a commit to it may have been done that is not known of. */
   readonly isArchiveSure: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
@@ -78,6 +84,8 @@ export interface PartitionPlan {
   readonly dropDisk: readonly number[]
   /** Neighbouring segments that become one. */
   readonly compact: CompactionRun | null
+  /** Look for superseded records in aged segments. */
+  readonly keepLatest: boolean
   /** Base offsets of segments that get a disk copy from the archive. */
   readonly recall: readonly number[]
 }
@@ -101,6 +109,7 @@ export function planTiering(input: TieringInput): readonly PartitionPlan[] {
       plan.retireTo > 0 ||
       plan.retireArchived ||
       plan.compact !== null ||
+      plan.keepLatest ||
       plan.flush !== null ||
       plan.upload.length > 0 ||
       plan.dropHotTo > 0 ||
@@ -127,6 +136,7 @@ function planPartition(
     retireTo: mustAsk ? 0 : start,
     retireArchived: hasArchive && (facts.isArchiveBehind || mustAsk),
     compact: runToCompact(facts, now, disk),
+    keepLatest: isLatestDue(facts, disk),
     flush: isFlushDue(facts, now) ? flushTarget(facts, disk) : null,
     upload: hasArchive ? longer(uploadsDue(facts, now), early.upload) : [],
     dropHotTo: dropHotTo(facts, now),
@@ -152,6 +162,7 @@ function planForBudgets(
     dropHotTo: 0,
     dropDisk,
     compact: null,
+    keepLatest: false,
     recall: [],
   }
 }
@@ -198,8 +209,8 @@ export function pendingRecords(facts: PartitionFacts, now: number): number {
     records += Math.min(endOffset, owedEnd) - Math.max(baseOffset, flushedEnd)
   }
   for (const segment of segments.lacking('object'))
-    if (isUploadOwed(facts, segment)) records += segment.endOffset - segment.baseOffset
-  for (const { baseOffset, endOffset } of recallsDue(facts, now)) records += endOffset - baseOffset
+    if (isUploadOwed(facts, segment)) records += recordsIn(segment)
+  for (const segment of recallsDue(facts, now)) records += recordsIn(segment)
   return records
 }
 
@@ -253,6 +264,14 @@ function runToCompact(
     if (segment.disk !== null) bytes += segment.length
   }
   return bytes > 0 && (bytes > disk.roomBytes || disk.excessBytes > 0) ? null : run
+}
+
+/** A segment that is written again takes room on disk until the old one is gone. */
+function isLatestDue(facts: PartitionFacts, disk: DiskFacts | null): boolean {
+  const { policy, segments, compaction, hotStart, lookedTo = 0 } = facts
+  if (policy.keep !== 'latest' || policy.mode === 'memory' || hotStart === undefined) return false
+  if (disk !== null && disk.excessBytes > 0) return false
+  return latestRunDue({ segments, compaction, hotStart, lookedTo }) !== null
 }
 
 function runInMind(
@@ -403,7 +422,8 @@ function eachUpcoming(
   note('retire', retireDueAt(facts))
   if (policy.retentionBytes !== null && retireTo(facts, now) > 0) note('retire', now)
   if (policy.mode !== 'memory') {
-    note('compact', runToCompact(facts, now, disk) === null ? agedAt(facts, now) : now)
+    const isCompactDue = isLatestDue(facts, disk) || runToCompact(facts, now, disk) !== null
+    note('compact', isCompactDue ? now : agedAt(facts, now))
     const oldest = batches.find((batch) => batch.endOffset > flushedEnd)
     const after = policy.localDisk ? policy.diskAfter : (policy.archiveAfter ?? policy.diskAfter)
     if (oldest !== undefined) note('flush', dueAt(oldest.appendTimeMin, after, now))

@@ -9,6 +9,7 @@
  *    `collect.ts` removes them.
  */
 import { present } from '../base/assert.ts'
+import { recordsIn } from '../format/segment-entry.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { commitLocal } from './commit.ts'
@@ -53,10 +54,7 @@ async function retireNow(
     return [{ kind: 'start-moved', ...place, startOffset, retiredAt: null }]
   })
   const retired = partition.retireTo(startOffset)
-  const records = retired.reduce(
-    (sum, { baseOffset, endOffset }) => sum + endOffset - baseOffset,
-    0,
-  )
+  const records = retired.reduce((sum, segment) => sum + recordsIn(segment), 0)
   context.metrics.count('stratalog_retired_records_total', records, { log: log.name })
   context.logger.info('Records that are older, or more, than their log keeps are gone.', {
     log: log.name,

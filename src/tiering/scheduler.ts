@@ -23,6 +23,7 @@ import { dropDiskCopies } from './evict.ts'
 import { compactSegments, settleCompaction } from './compact.ts'
 import { compactableRuns } from './compaction-plan.ts'
 import { compactionScope, partitionFacts } from './facts.ts'
+import { keepLatest, keepLatestOnly } from './keep-latest.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
 import { hasLoosePacks, sweepPacks } from './loose-packs.ts'
@@ -167,8 +168,9 @@ export class TieringScheduler {
     const outcomes = await this.#runSteps('remote', steps, async ({ log, partition }, context) => {
       const moves: TierMove[] = []
       const scope = compactionScope(log, partition.partition, context.archive)
-      for (const run of compactableRuns(partition.segments, scope))
-        moves.push(...(await compactSegments(context, log, partition, run)))
+      const runs = compactableRuns(partition.segments, scope)
+      if (log.policy.keep === 'latest') return keepLatestOnly(context, log, partition, runs)
+      for (const run of runs) moves.push(...(await compactSegments(context, log, partition, run)))
       return moves
     })
     return { moved: movesOf(outcomes), pending: 0, failed: failuresOf(outcomes) }
@@ -365,6 +367,7 @@ export class TieringScheduler {
     if (plan.upload.length > 0) {
       moves.push(...(await uploadSegments(context, log, partition, plan.upload)))
     }
+    if (plan.keepLatest) moves.push(...(await keepLatest(context, log, partition)))
     if (plan.compact !== null) {
       moves.push(...(await compactSegments(context, log, partition, plan.compact)))
     }

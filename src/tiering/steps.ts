@@ -68,7 +68,7 @@ export function flushesToDisk({ log }: Step): boolean {
 export function hasPart(name: LaneName, plan: PartitionPlan): boolean {
   if (name === 'local') return plan.flush === 'disk' || plan.retireTo > 0
   const counts = [plan.upload, plan.dropDisk, plan.recall].map(({ length }) => length)
-  const isForced = plan.retireArchived || plan.compact !== null
+  const isForced = plan.retireArchived || plan.compact !== null || plan.keepLatest
   return plan.flush === 'object' || isForced || counts.some((count) => count > 0)
 }
 

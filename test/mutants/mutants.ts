@@ -375,4 +375,20 @@ export const MUTANTS: readonly Mutant[] = [
       '      const isMore = await this.#read(advancing)\n      if (taken !== null && isMore) await this.#give(cursor, taken)\n      if (isMore) queue.push(cursor)',
     killedBy: { harness: 'simulate', seed: 2 },
   },
+  {
+    name: 'superseded-behind-a-snapshot',
+    harm: 'A snapshot of a log that keeps the latest loses a key that was written again since.',
+    file: 'log/superseded-records.ts',
+    find: 'if (before !== NO_OFFSET && !this.#endsBetween(before, offset))',
+    replace: 'if (before !== NO_OFFSET)',
+    killedBy: { harness: 'test', file: 'test/unit/log/superseded-records.test.ts' },
+  },
+  {
+    name: 'tombstone-before-what-it-deletes',
+    harm: 'A tombstone goes before the records that it deletes, which come back.',
+    file: 'log/superseded-records.ts',
+    find: 'if (before === NO_OFFSET && isDeleted && ',
+    replace: 'if (isDeleted && ',
+    killedBy: { harness: 'test', file: 'test/unit/log/superseded-records.test.ts' },
+  },
 ]

@@ -20,6 +20,7 @@ import {
 import { MoreActions } from './more-actions.ts'
 import { produce } from './producers.ts'
 import type { Step } from './steps.ts'
+import { mayBeGone } from './superseded.ts'
 
 const ACTIONS = {
   append: 50,
@@ -369,6 +370,7 @@ export class Client {
     if (found === null) return
     const row = found.value
     if (row === null) {
+      if (mayBeGone(log, submission, offset)) return
       if (model.isRetired(log, submission, Infinity)) return
       throw new Violation('I1', `offset ${offset} of ${log.spec.name}/${partition} is not there`)
     }

@@ -17,6 +17,7 @@ import type { HeldLog } from './model.ts'
 import { Violation } from './violation.ts'
 import { DATA_DIR } from './ports.ts'
 import type { Setting } from './setting.ts'
+import { isSuperseded } from './superseded.ts'
 import type { World } from './world.ts'
 
 /** The scheduler tells the archive again within this, ms. */
@@ -158,8 +159,11 @@ export async function compareSnapshot(life: Life, archive: string, dice: Dice): 
     const { name: logName, ack } = log.spec
     // What waits for an archive that this directory has not is not shown.
     if (ack === 'object' || log.wasHidden) continue
-    const ids = new Set((await then.log(logName).read().toArray()).map((row) => Number(row['id'])))
-    const lost = required.find(({ id }) => !ids.has(id))
+    const rows = await then.log(logName).read().toArray()
+    const ids = new Set(rows.map((row) => Number(row['id'])))
+    const lost = required.find(
+      (submission) => !ids.has(submission.id) && !isSuperseded(log, submission, rows),
+    )
     if (lost !== undefined)
       throw new Violation('I1', `snapshot ${name} does not hold append ${lost.id} of ${logName}`)
     const foreign = [...ids].find((id) => !log.byId.has(id))

@@ -34,6 +34,8 @@ export async function finish(life: Life, setting: Setting, dice: Dice): Promise<
     throw new Violation('I12', `nothing is wrong, and tier moves fail: ${JSON.stringify(failed)}`)
   for (const log of model.logs) await lookAtLog(life, log, false)
   await checkDeleted(life, setting)
+  // What is compared stays as it is meanwhile.
+  if (model.logs.some(({ spec }) => spec.keepsLatest === true)) await db.tier.pause()
   if (setting.archive !== null) {
     await compareSnapshot(life, setting.archive, dice.fork('snapshot'))
     await compareReplays(life, setting.archive)

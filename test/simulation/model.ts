@@ -17,6 +17,7 @@ import {
   partitionOf,
 } from './records.ts'
 import { type WallTimes, mayBeRetired } from './retired.ts'
+import { isOutOfTurn, isSuperseded } from './superseded.ts'
 import { Violation } from './violation.ts'
 
 /** The append that the last row belongs to. */
@@ -200,12 +201,12 @@ export class Model {
   /** Holds rows, in offset order, against what was submitted. Returns the offset behind the last. */
   look(log: LogModel, rows: readonly Values[], look: Look): number {
     const { partition, from, isWhole, required } = look
+    const isSparse = log.spec.keepsLatest === true
     const seen = new Set<Submission>()
-    let next = from
-    let open: OpenAppend | null = null
+    let [next, open]: [number | null, OpenAppend | null] = [from, null]
     for (const row of rows) {
       const offset = Number(row['_offset'])
-      const isNext = next === null || offset === next || log.isGappy
+      const isNext = next === null || offset === next || log.isGappy || isSparse
       if (!isNext && !this.#isRetiredBetween(log, partition, next ?? 0, offset))
         throw new Violation(
           'I3',
@@ -213,12 +214,16 @@ export class Model {
         )
       const submission = this.#ownerOf(log, partition, offset, row)
       const index = Number(row['index'])
-      if (open !== null && open.submission === submission && index !== open.index + 1)
+      if (
+        open !== null &&
+        open.submission === submission &&
+        isOutOfTurn(index, open.index, isSparse)
+      )
         throw new Violation('I5', `${words(submission)} has record ${index} after ${open.index}`)
       if (open === null || open.submission !== submission) {
-        if (open !== null) assertEnded(open)
+        if (open !== null && !isSuperseded(log, open.submission, rows)) assertEnded(open)
         // A segment that was retired may have ended within an append.
-        const isCut = log.isRetained && open === null
+        const isCut = isSparse || (log.isRetained && open === null)
         if (isWhole && index !== 0 && !isCut)
           throw new Violation('I5', `${words(submission)} begins with record ${index}`)
         if (seen.has(submission)) throw new Violation('I4', `${words(submission)} is there twice`)
@@ -234,12 +239,13 @@ export class Model {
       if (!isStale) this.#checkTime(submission, index, Number(row['_time']))
       next = offset + 1
     }
-    if (isWhole && open !== null) assertEnded(open)
+    if (isWhole && open !== null && !isSuperseded(log, open.submission, rows)) assertEnded(open)
     this.counts.rowsRead += rows.length
     // Where nothing is shown, what is left may wait for the archive.
     const start = rows[0] === undefined ? Infinity : Number(rows[0]['_offset'])
     for (const submission of required) {
       if (seen.has(submission) || this.isRetired(log, submission, start)) continue
+      if (isSuperseded(log, submission, rows)) continue
       const { offset } = submission.place ?? { offset: null }
       throw new Violation(
         'I1',

@@ -15,6 +15,8 @@ export interface LogSpec {
   readonly storage: StorageOptions
   readonly ack: AckLevel
   readonly hasWal: boolean
+  /** Old versions of its keys may go; only of a log with keys. */
+  readonly keepsLatest?: boolean
   /** Levels that an append may ask for. */
   readonly levels: readonly AckLevel[]
 }
@@ -166,7 +168,15 @@ export function chooseAltered(dice: Dice, spec: LogSpec, hasArchive: boolean): L
   const kind = isDirect
     ? 'direct'
     : dice.weighted({ persistent: 3, hybrid: 4, 'without-wal': 2, memory: 1 })
-  return choosePolicy(dice, spec, kind, hasArchive)
+  return withKeep(choosePolicy(dice, spec, kind, hasArchive), spec.keepsLatest === true)
+}
+
+/** The spec of a log that keeps the latest, or all. */
+export function withKeep(spec: LogSpec, keepsLatest: boolean): LogSpec {
+  if (!keepsLatest) return spec
+  const { storage } = spec
+  const keep = storage.mode === 'memory' ? {} : ({ keep: 'latest' } as const)
+  return { ...spec, keepsLatest, storage: { ...storage, ...keep } }
 }
 
 type LogFacts = Pick<LogSpec, 'name' | 'partitions' | 'isKeyed' | 'isDeclared'>

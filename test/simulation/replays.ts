@@ -70,7 +70,7 @@ function archivedOffsets({ db }: Life): ArchivedOffsets {
   )
 }
 
-/** Logs of which the archive has records, none of which may be there that readers have not seen. */
+/** Logs of which the archive has all records, none of which may be there that readers have not seen. */
 function comparable({ model, db }: Life, before: ArchivedOffsets): readonly LogModel[] {
   return model.logs.filter(
     (log) =>
@@ -79,6 +79,7 @@ function comparable({ model, db }: Life, before: ArchivedOffsets): readonly LogM
       !log.isAway &&
       !log.isRetained &&
       !log.isGappy &&
+      log.spec.keepsLatest !== true &&
       !log.wasWithoutWal &&
       db.log(log.spec.name).describe().schema.length > 0 &&
       before.get(log.spec.name)?.some((offset) => offset > 0) === true,

@@ -2,7 +2,7 @@
 import type { Dice } from './dice.ts'
 import type { WalShape } from './ports.ts'
 import type { CrashPlan } from './process.ts'
-import { type LogSpec, chooseLogs } from './records.ts'
+import { type LogSpec, chooseLogs, withKeep } from './records.ts'
 import { STEPS, type Step } from './steps.ts'
 
 export interface Setting {
@@ -38,7 +38,9 @@ export function chooseSetting(dice: Dice): Setting {
   const fileBytesMin = dice.pick([4_096, 16_384, 262_144])
   return {
     archive,
-    specs: chooseLogs(dice, archive !== null),
+    specs: chooseLogs(dice, archive !== null).map((spec) =>
+      withKeep(spec, spec.isKeyed && dice.fork(`versions ${spec.name}`).chance(0.4)),
+    ),
     maxMemoryBytes: dice.chance(0.2) ? 4 * 1024 * 1024 : 64 * 1024 * 1024,
     shape: {
       ringBytes: dice.pick([4_096, 65_536, 1_048_576]),

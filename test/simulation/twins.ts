@@ -81,6 +81,11 @@ async function digest(world: World, setting: Setting, process: SimulatedProcess)
   const hash = createHash('sha256')
   for (const log of db.logs()) {
     hash.update(`${log.name}\n`)
+    // How far it came with letting go of old versions may differ.
+    if (setting.specs.some(({ name, keepsLatest }) => name === log.name && keepsLatest === true)) {
+      hash.update(await log.latestHash())
+      continue
+    }
     for await (const batch of log.read({ onGap: 'skip' })) {
       for (const row of batch.toRows()) hash.update(textOf(row))
     }

@@ -213,6 +213,7 @@ export function policyText(policy: StoragePolicy): string {
     after('off disk after', policy.diskTtl),
     policy.segmentFormat === 'parquet' ? 'as Parquet' : '',
     after('as Parquet after', policy.parquetAfter),
+    policy.keep === 'latest' ? 'keeps the latest of each key' : '',
     after('gone after', policy.retention),
     policy.retentionBytes === null
       ? ''

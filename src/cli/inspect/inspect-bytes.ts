@@ -8,8 +8,9 @@ import { decodePage } from '../../format/manifest-page.ts'
 import { encodeEdit } from '../../format/manifest-edit-json.ts'
 import { decodePackIndex } from '../../format/pack.ts'
 import { isPackPath, packPath, parsePath } from '../../format/paths.ts'
-import { decodeBlock, decodeDictionaries, parseSegmentTail } from '../../format/segment-reader.ts'
-import type { SegmentFacts } from '../../format/segment.ts'
+import { decodeDictionaries, decodeRows, parseSegmentTail } from '../../format/segment-reader.ts'
+import { recordsIn } from '../../format/segment-entry.ts'
+import { type BatchFacts, type SegmentFacts, blockEnd } from '../../format/segment.ts'
 import { inspectWal } from './inspect-wal.ts'
 import type { CommonFacts, Inspection, Problem } from './inspection.ts'
 
@@ -147,16 +148,18 @@ function inspectSegment(bytes: Uint8Array, common: CommonFacts): Inspection {
     )
   const { facts } = tail
   const problems = segmentProblems(bytes, facts)
-  const unreadable = problems.reduce((sum, { from = 0, to = 0 }) => sum + to - from, 0)
+  const isDamaged = ({ baseOffset }: BatchFacts): boolean =>
+    problems.some(({ from = 0, to = 0 }) => from <= baseOffset && baseOffset < to)
+  const unreadable = facts.batches.filter(isDamaged).reduce((sum, { length }) => sum + length, 0)
   const report = {
     kind: 'segment',
     ...common,
     ...withIsoTimes(facts),
     batches: facts.batches.map(withIsoTimes),
-    records: facts.endOffset - facts.baseOffset,
+    records: recordsIn(facts),
     compression: Math.round((facts.rawBytes / bytes.length) * 100) / 100,
     verified: problems.length === 0,
-    readableRecords: facts.endOffset - facts.baseOffset - unreadable,
+    readableRecords: recordsIn(facts) - unreadable,
     problems,
   }
   return { report, problems }
@@ -212,13 +215,13 @@ function segmentProblems(bytes: Uint8Array, facts: SegmentFacts): readonly Probl
     const { baseOffset: from, endOffset: to } = facts
     return [{ position: 0, reason: corruptReason(error), from, to }]
   }
-  return facts.batches.flatMap(({ position, baseOffset, length }, index) => {
+  return facts.batches.flatMap((block, index) => {
     try {
-      decodeBlock(facts, index, ({ start, end }) => bytes.subarray(start, end), dictionaries)
+      decodeRows(facts, index, ({ start, end }) => bytes.subarray(start, end), dictionaries)
       return []
     } catch (error) {
-      const to = baseOffset + length
-      return [{ position, reason: corruptReason(error), from: baseOffset, to }]
+      const { position, baseOffset: from } = block
+      return [{ position, reason: corruptReason(error), from, to: blockEnd(block) }]
     }
   })
 }
