@@ -71,7 +71,9 @@ export class ColdCache {
   }
 
   async close(): Promise<void> {
-    await (await this.#opening?.catch(() => null))?.dispose()
+    const open = await this.#opening?.catch(() => null)
+    await open?.parts.settle()
+    await open?.dispose()
   }
 
   async #open(): Promise<OpenCache> {
@@ -122,7 +124,7 @@ async function acquireParts(
       signal: given,
     })
   const object = { sha256, key, url: store.url, fetch }
-  const { files, requests, release } = await cache.acquire(object, parts, signal)
+  const { files, requests, release, discard } = await cache.acquire(object, parts, signal)
   const path = files[0]?.path ?? ''
-  return { path, files, isCached: requests === 0, requests, release }
+  return { path, files, isCached: requests === 0, requests, release, discard }
 }

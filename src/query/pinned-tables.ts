@@ -193,11 +193,12 @@ export class PinnedTables {
    */
   turnToFallback(error: StratalogError): boolean {
     const { path } = error.details
-    for (const [id, { files, path: own, release }] of this.#local) {
+    for (const [id, { files, path: own, release, discard }] of this.#local) {
       if (files === undefined || own !== path || damageOf(error, 0, 0) === null) continue
       this.#wholes.add(id)
       this.#files.delete(id)
       this.#local.delete(id)
+      discard?.()
       release()
       return true
     }

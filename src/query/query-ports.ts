@@ -20,6 +20,8 @@ export interface LocalSegment {
   readonly requests: number
   /** The file may go when every holder has released it. */
   readonly release: () => void
+  /** Of parts that turned out to be damaged: has them fetched again the next time. */
+  readonly discard?: () => void
 }
 
 /** What a query can need of a segment. */

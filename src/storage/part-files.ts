@@ -48,6 +48,8 @@ export interface HeldParts {
   readonly requests: number
   /** Lets the files go; they may be removed from then on. Harmless to call again. */
   readonly release: () => void
+  /** Has them fetched again by whoever wants their parts next: they are not what they were. */
+  readonly discard: () => void
 }
 
 interface Entry extends PartFile {
@@ -66,6 +68,7 @@ export class PartFiles {
   readonly #options: PartFilesOptions
   /** The least recently used first. */
   readonly #entries = new Set<Entry>()
+  readonly #fills = new Set<Promise<void>>()
   #usedBytes = 0
   #count = 0
   #removals: Promise<void> = Promise.resolve()
@@ -114,11 +117,18 @@ export class PartFiles {
       }
       for (const entry of used) this.#hold(entry)
       const release = this.#releaseOnce(used)
-      const results = await Promise.allSettled([...used].map((entry) => entry.ready))
+      const results = await settledOr(
+        signal,
+        [...used].map((entry) => entry.ready),
+        release,
+      )
       if (results.every(({ status }) => status === 'fulfilled')) {
         this.#evict()
         const files = [...used].map(({ path, places }): PartFile => ({ path, places }))
-        return { files, requests, release }
+        const discard = (): void => {
+          for (const entry of used) this.#drop(entry)
+        }
+        return { files, requests, release, discard }
       }
       release()
       // Another's fetch may have ended with that one's signal: then its parts are fetched again.
@@ -149,21 +159,24 @@ export class PartFiles {
     })
     const path = `${this.#options.directory}/${object.sha256}-${++this.#count}`
     const ready = this.#fill(path, object, fetches, signal)
+    this.#fills.add(ready)
     const entry: Entry = { sha256: object.sha256, path, places, bytes: position, pins: 0, ready }
     this.#entries.add(entry)
     this.#usedBytes += position
-    ready.catch(() => this.#drop(entry))
+    ready.catch(() => this.#drop(entry)).finally(() => this.#fills.delete(ready))
     return { entry, requests: fetches.length }
   }
 
-  /** Fetches some ahead of what is written. */
+  /** Fetches some ahead of what is written; where one fails, the others end. */
   async #fill(
     path: string,
     object: PartedObject,
     requests: readonly Request[],
-    signal: AbortSignal,
+    wanted: AbortSignal,
   ): Promise<void> {
     const file = await this.#options.fileSystem.create(path)
+    const failure = new AbortController()
+    const signal = AbortSignal.any([wanted, failure.signal])
     try {
       const ahead: Promise<readonly Uint8Array[]>[] = []
       const queue = requests.values()
@@ -181,6 +194,7 @@ export class PartFiles {
         start()
       }
     } finally {
+      failure.abort()
       await file.close()
     }
   }
@@ -196,7 +210,11 @@ export class PartFiles {
     return () => {
       if (!isHeld) return
       isHeld = false
-      for (const entry of entries) entry.pins--
+      for (const entry of entries) {
+        entry.pins--
+        // One that was dropped meanwhile stayed for whoever held it.
+        if (entry.pins === 0 && !this.#entries.has(entry)) this.#remove(entry)
+      }
       this.#evict()
     }
   }
@@ -211,14 +229,38 @@ export class PartFiles {
   #drop(entry: Entry): void {
     if (!this.#entries.delete(entry)) return
     this.#usedBytes -= entry.bytes
+    if (entry.pins === 0) this.#remove(entry)
+  }
+
+  #remove({ path }: Entry): void {
     this.#removals = this.#removals
-      .then(() => this.#options.fileSystem.remove(entry.path))
+      .then(() => this.#options.fileSystem.remove(path))
       .catch(() => {})
   }
 
-  /** Waits until what has to go is removed. */
+  /** Waits until nothing is written or removed any more. Whoever fetches has ended it. */
   async settle(): Promise<void> {
+    await Promise.allSettled([...this.#fills])
     await this.#removals
+  }
+}
+
+/** What became of all; rejects, and lets go of them, once the waiting is over by the signal. */
+async function settledOr(
+  signal: AbortSignal,
+  work: readonly Promise<void>[],
+  release: () => void,
+): Promise<readonly PromiseSettledResult<void>[]> {
+  const { promise: stopped, reject } = Promise.withResolvers<never>()
+  const stop = (): void => reject(signal.reason as Error)
+  signal.addEventListener('abort', stop)
+  try {
+    return await Promise.race([Promise.allSettled(work), stopped])
+  } catch (error) {
+    release()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }
 

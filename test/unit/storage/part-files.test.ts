@@ -6,7 +6,7 @@ import type { CachedPart } from '../../../src/storage/part-cache.ts'
 import { type HeldParts, PartFiles, type PartedObject } from '../../../src/storage/part-files.ts'
 import { eventually } from '../../support/eventually.ts'
 import { expectError } from '../../support/expect-error.ts'
-import { Origin, part } from '../../support/part-origin.ts'
+import { Origin, byteAt, part } from '../../support/part-origin.ts'
 
 const NEVER = new AbortController().signal
 
@@ -140,4 +140,57 @@ test('what an earlier process left is removed', async () => {
   await files.putIfAbsent('/columns/old', new Uint8Array(3))
   await open(files)
   expect(await files.list('/columns')).toEqual([])
+})
+
+test('who gives up waits for nobody, and whoever closes waits for what is being written', async () => {
+  const files = new MemoryFileSystem()
+  const origin = new Origin()
+  const cache = await open(files)
+  const slow = Promise.withResolvers<Uint8Array>()
+  origin.fault = () => slow.promise
+  const parts = [part(1, 0, 100)]
+  const one = cache.acquire(objectOf(origin, 1), parts, NEVER)
+  const second = new AbortController()
+  const two = cache.acquire(objectOf(origin, 1), parts, second.signal)
+  second.abort(new StratalogError('aborted', 'enough'))
+  await expectError(two, 'aborted')
+
+  let isSettled = false
+  const settled = cache.settle().then(() => (isSettled = true))
+  await Promise.resolve()
+  expect(isSettled).toBe(false)
+  slow.resolve(Uint8Array.from({ length: 100 }, (_, index) => byteAt(1, index)))
+  expect(await soundIn(files, await one, parts)).toEqual([true])
+  await settled
+})
+
+test('where one request fails the others of its file are ended', async () => {
+  const files = new MemoryFileSystem()
+  const origin = new Origin()
+  const cache = await open(files)
+  origin.fault = (bytes, fetch) =>
+    fetch === 0 ? Promise.reject(new StratalogError('store_unavailable', 'away')) : bytes
+  const parts = [part(1, 0, 100), part(1, 500_000, 500_100)]
+  await expectError(cache.acquire(objectOf(origin, 1), parts, NEVER), 'store_unavailable')
+  expect(origin.signals.map(({ aborted }) => aborted)).toEqual([true, true])
+  await cache.settle()
+  expect(await files.list('/columns')).toEqual([])
+  expect(cache.usedBytes).toBe(0)
+})
+
+test('parts that turned out to be damaged are fetched again, and stay for whoever holds them', async () => {
+  const files = new MemoryFileSystem()
+  const origin = new Origin()
+  const cache = await open(files)
+  const parts = [part(1, 0, 100)]
+  const held = await cache.acquire(objectOf(origin, 1), parts, NEVER)
+  held.discard()
+  const again = await cache.acquire(objectOf(origin, 1), parts, NEVER)
+  expect(again.requests).toBe(1)
+  await cache.settle()
+  expect(await files.list('/columns')).toHaveLength(2)
+  held.release()
+  await cache.settle()
+  expect(await soundIn(files, again, parts)).toEqual([true])
+  expect(await files.list('/columns')).toHaveLength(1)
 })
