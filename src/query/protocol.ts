@@ -168,6 +168,7 @@ export interface WorkerChannel extends Channel<FromWorker, ToWorker> {
   onExit(exited: (error: Error | null) => void): void
   /** Whether the worker keeps the process alive. */
   setActive(isActive: boolean): void
+  /** Resolves when a worker that said `closed` has ended, or ends one that runs in a process. */
   terminate(): Promise<void>
   /** Ends it at once, whatever DuckDB does; null where that would take this process with it. */
   readonly kill: (() => void) | null

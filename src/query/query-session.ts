@@ -18,6 +18,7 @@ import { bindParameters } from './bind-parameters.ts'
 import { codedQuery } from './coded-query.ts'
 import type { Database } from './database.ts'
 import { toColumnType } from './duckdb-types.ts'
+import { endResult } from './end-result.ts'
 import type {
   BoundTable,
   QueryParameters,
@@ -148,16 +149,16 @@ export class QuerySession {
    */
   async close(): Promise<void> {
     const connection = this.#connection
+    // A result that was not read to its end still has tasks that call into this thread: only a call that runs on
+    // another thread can wait for them. Disconnecting by itself would wait on this one, for ever.
+    if (connection !== null && this.#result !== null) await endResult(connection, this.#result)
+    this.#result = null
     this.#connection = null
     if (connection !== null) {
-      // A result that was not read to its end still has tasks that call into this thread: only a call that runs on
-      // another thread can wait for them. Disconnecting by itself would wait on this one, for ever.
-      connection.interrupt()
       await connection.run('ROLLBACK').catch(() => {})
       this.#prepared?.destroySync()
       connection.disconnectSync()
     }
-    this.#result = null
     for (const table of this.#tables.keys()) this.#scanTables.remove(this.#tableId(table))
   }
 
@@ -265,8 +266,12 @@ export class QuerySession {
       const again = await prepareReadOnly(connection, `EXPLAIN ANALYZE ${query}`, [
         StatementType.EXPLAIN,
       ])
-      bindParameters(again, this.#parameters)
-      await again.run()
+      try {
+        bindParameters(again, this.#parameters)
+        await again.run()
+      } finally {
+        again.destroySync()
+      }
     } catch (error) {
       return isStratalogError(error) ? error : withoutPlace(error)
     }

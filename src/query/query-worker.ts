@@ -99,6 +99,8 @@ export class QueryWorker {
       const timer = this.#clock.setTimer(CLOSE_TIMEOUT_MS, () => resolve(false))
       this.#onClosed = () => {
         timer.cancel()
+        // The exit may come before whoever waits here goes on.
+        this.#hasExited = true
         resolve(true)
       }
       this.#channel.setActive(true)

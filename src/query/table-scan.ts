@@ -148,6 +148,8 @@ export class ScanTables {
       },
     })
     connection.registerTableFunction(tableFunction)
+    // The database has its own: this one would keep the callbacks beyond its end.
+    tableFunction.destroySync()
   }
 }
 

@@ -19,6 +19,8 @@ const host = new QueryHost(
       if (message.kind !== 'closed') return
       Atomics.store(isClosed, 0, 1)
       Atomics.notify(isClosed, 0)
+      // Nothing else keeps this thread, so it ends now.
+      port.close()
     },
     onMessage: (receive) => port.on('message', (message: ToWorker) => receive(message)),
   },

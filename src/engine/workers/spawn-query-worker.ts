@@ -1,5 +1,7 @@
 import { Worker } from 'node:worker_threads'
+import { systemClock } from '../../base/clock.ts'
 import type { FromWorker, ToWorker, WorkerChannel } from '../../query/protocol.ts'
+import { endOfWorker } from './worker-end.ts'
 
 /**
  * Node waits for a worker inside a call into DuckDB before it ends, for as long as that takes. So a process that exits
@@ -28,18 +30,19 @@ export function spawnQueryWorker(): WorkerChannel {
   })
   if (running.size === 0) process.on('exit', closeAllAndWait)
   running.set(worker, isClosed)
-  worker.on('exit', () => {
-    running.delete(worker)
-    if (running.size === 0) process.off('exit', closeAllAndWait)
+  const exited = new Promise<void>((resolve) => {
+    worker.on('exit', () => {
+      running.delete(worker)
+      if (running.size === 0) process.off('exit', closeAllAndWait)
+      resolve()
+    })
   })
   return {
     post: (message, transfer) => worker.postMessage(message, transfer),
     onMessage: (receive) => worker.on('message', (message: FromWorker) => receive(message)),
     onExit: (exited) => worker.on('exit', () => exited(error)),
     setActive: (isActive) => (isActive ? worker.ref() : worker.unref()),
-    terminate: async () => {
-      await worker.terminate()
-    },
+    terminate: () => endOfWorker(worker, exited, systemClock),
     kill: null,
   }
 }

@@ -1,9 +1,11 @@
+import { existsSync, readdirSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import type { FromWorker, ToWorker } from '../../../src/query/protocol.ts'
 import { ColumnCache } from '../../../src/query/column-cache.ts'
 import { QueryHost } from '../../../src/query/query-host.ts'
 import { NodeSyncFileSystem } from '../../../src/storage/node-sync-file-system.ts'
+import { eventually } from '../../support/eventually.ts'
 
 interface Worker {
   readonly send: (message: ToWorker) => void
@@ -12,7 +14,7 @@ interface Worker {
 }
 
 /** A host in this thread, with DuckDB open or about to be. */
-function worker(): Worker {
+function worker(threads = 2): Worker {
   const kinds: FromWorker['kind'][] = []
   const waiters: (() => void)[] = []
   let receive: (message: ToWorker) => void = () => {}
@@ -32,7 +34,7 @@ function worker(): Worker {
     while (!kinds.includes(kind)) await new Promise<void>((resolve) => waiters.push(resolve))
     return kinds
   }
-  receive({ kind: 'open', options: { threads: 2, memoryBytesMax: 2 ** 28 } })
+  receive({ kind: 'open', options: { threads, memoryBytesMax: 2 ** 28 } })
   onTestFinished(async () => {
     receive({ kind: 'close' })
     await posted('closed')
@@ -40,8 +42,8 @@ function worker(): Worker {
   return { send: (message) => receive(message), posted }
 }
 
-function bind(query: number): ToWorker {
-  return { kind: 'bind', query, sql: 'SELECT 1', parameters: [], tables: [] }
+function bind(query: number, sql = 'SELECT 1'): ToWorker {
+  return { kind: 'bind', query, sql, parameters: [], tables: [] }
 }
 
 test('a query that came before DuckDB was open ends before the worker says that it is closed', async () => {
@@ -74,4 +76,45 @@ test('a worker that closes takes no more queries', async () => {
   send(bind(1))
   expect(await posted('failed')).toEqual(['failed'])
   expect(await posted('closed')).toEqual(['failed', 'closed'])
+})
+
+const TASKS = '/proc/self/task'
+
+// What outlives a closed database is torn down with its thread: in no order, and while others may call into it.
+describe.runIf(existsSync(TASKS))('a worker that says that it is closed', () => {
+  const threads = (): number => readdirSync(TASKS).length
+  const FAILS_LATE = "SELECT CASE WHEN range > 50000 THEN error('no') END FROM range(1000000)"
+
+  test.each([
+    ['was read to its end', 'SELECT * FROM range(10000)', 1e9, 'done'],
+    ['failed', "SELECT error('no')", 1e9, 'failed'],
+    ['failed after its first rows', FAILS_LATE, 1e9, 'failed'],
+    ['was read half way', 'SELECT * FROM range(10000000)', 5000, 'failed'],
+  ] as const)('has no thread of DuckDB left of a query that %s', async (_, sql, rowsMax, last) => {
+    const { send, posted } = worker(16)
+    send(bind(1, sql))
+    send({ kind: 'run', query: 1, sources: [], rowsMax, windowBytes: 1e9 })
+    await posted(last)
+    const open = threads()
+    send({ kind: 'close' })
+    await posted('closed')
+    await eventually(() => expect(threads()).toBeLessThanOrEqual(open - 10))
+  })
+})
+
+/** Those that other threads use to call into this one. */
+function asyncHandles(): number {
+  const { libuv } = process.report.getReport() as { libuv: readonly { readonly type: string }[] }
+  return libuv.filter(({ type }) => type === 'async').length
+}
+
+test('a closed database keeps no way to call into the thread', async () => {
+  const { send, posted } = worker()
+  send(bind(1))
+  await posted('planned')
+  const open = asyncHandles()
+  send({ kind: 'close' })
+  await posted('closed')
+  // One for each callback of the function that reads tables.
+  await eventually(() => expect(asyncHandles()).toBeLessThanOrEqual(open - 4))
 })
