@@ -53,7 +53,7 @@ const config: ViteUserConfig = defineConfig({
           ...shared,
           name: 'fast',
           include: ['test/unit/**/*.test.ts', 'test/contract/**/*.test.ts', 'test/tidy.test.ts'],
-          testTimeout: 20_000,
+          testTimeout: 60_000,
         },
       },
       {
