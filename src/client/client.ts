@@ -20,6 +20,7 @@ import { Appender } from './appender.ts'
 import { QueryRows } from './query-rows.ts'
 import { textOfTime } from './read-records.ts'
 import { RemoteLog } from './remote-log.ts'
+import { RemoteWindows, type StreamQueryOptions } from './remote-windows.ts'
 import type { Row } from './row-batch.ts'
 import { Transport, pathOf } from './transport.ts'
 
@@ -210,6 +211,22 @@ export class Client implements AsyncDisposable {
         signal: ending,
       })
     return QueryRows.of(open, signal)
+  }
+
+  /**
+   * Follows a log and gives the rows of its windows as they close, as `Stratalog.streamSql`; one that breaks off goes
+   * on behind the last row. It begins with the first row that is asked for.
+   * @throws StratalogError from the iteration: as `Stratalog.streamSql`, `queue_full`, `server_unavailable`.
+   * @example
+   * const sql = 'SELECT count(*) AS n FROM clicks GROUP BY TUMBLE(_time, INTERVAL 1 MINUTE)'
+   * for await (const row of db.streamSql(sql)) console.log(row)
+   */
+  streamSql(sql: string, options: StreamQueryOptions = {}): RemoteWindows {
+    this.#transport.assertOpen()
+    const late: unknown = options.late
+    if (typeof late === 'function')
+      throw new StratalogError('argument_invalid', `late is 'drop' or 'update' over HTTP.`)
+    return new RemoteWindows(this.#transport, sql, options)
   }
 
   /** Names this moment of all logs, or of some. @throws StratalogError as `Stratalog.snapshot`. */
