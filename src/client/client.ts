@@ -17,6 +17,7 @@ import type { EngineStatus } from '../engine/status.ts'
 import type { AppendResult } from '../log/live-log.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import { Appender } from './appender.ts'
+import { Jobs } from './jobs.ts'
 import { QueryRows } from './query-rows.ts'
 import { textOfTime } from './read-records.ts'
 import { RemoteLog } from './remote-log.ts'
@@ -80,11 +81,14 @@ function baseOf(url: string): string {
 /** A server as a program sees it. Cheap; nothing is held open between requests. */
 export class Client implements AsyncDisposable {
   readonly #transport: Transport
+  /** Restores, replays and drills that the server does. */
+  readonly jobs: Jobs
   readonly #appenders = new Map<string, Appender>()
 
   /** `connect` makes one. */
   constructor(transport: Transport) {
     this.#transport = transport
+    this.jobs = new Jobs(transport)
   }
 
   /** Creates a log. @throws StratalogError `log_exists`, `log_name_invalid`, `schema_invalid`, `config_invalid`. */

@@ -3,6 +3,13 @@
  * engine's; what runs is this folder and what it needs of `base`.
  */
 export { Client, type ConnectOptions, connect } from './client.ts'
+export {
+  Jobs,
+  type Job,
+  type JobProgress,
+  type JobWaitOptions,
+  type RestoreJobResult,
+} from './jobs.ts'
 export { RemoteLog } from './remote-log.ts'
 export { RowBatch, RowColumn, type Row } from './row-batch.ts'
 export { RowStream } from './row-stream.ts'
@@ -17,6 +24,7 @@ export type { CreateLogOptions } from '../engine/create-log.ts'
 export type { ForkOptions } from '../engine/fork-options.ts'
 export type { ConsumeOptions } from '../engine/shorthands.ts'
 export type { GetOptions } from '../engine/log.ts'
+export type { DrillJob, JobRequest, ReplayJob, RestoreJob } from '../engine/job-request.ts'
 export type { LatestOptions, LatestReadOptions } from '../engine/latest-log.ts'
 export type { LogDescription } from '../engine/log-description.ts'
 export type { MemoryMetrics } from '../engine/memory-metrics.ts'
