@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { duration, fraction, list, portNumber, positiveNumber } from './arguments.ts'
+import { duration, fraction, list, portNumber, positiveNumber, repeated } from './arguments.ts'
 import { addConfigFlags } from './config-flags.ts'
 import { command } from './define-command.ts'
 import type { Session } from './session.ts'
@@ -17,6 +17,7 @@ export function addServerCommands(program: Command, session: Session): void {
     .option('--port <n>', 'port to listen on; 0 takes a free one', portNumber, 8080)
     .option('--memory-only', 'records in RAM only, which is so without --data-dir too')
     .option('--allow-host <names>', 'names that requests may give as Host, besides localhost', list)
+    .option('--cors-origin <origin>', 'pages of it may use the server; may be repeated', repeated)
     .option('--tokens <file>', 'only who has a token of this file is answered; see token create')
   serving
     .option('--tls-cert <file>', 'certificate in PEM, for HTTPS; read again at SIGHUP')

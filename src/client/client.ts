@@ -17,9 +17,11 @@ import type { EngineStatus } from '../engine/status.ts'
 import type { AppendResult } from '../log/live-log.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import { Appender } from './appender.ts'
+import { Jobs } from './jobs.ts'
 import { QueryRows } from './query-rows.ts'
 import { textOfTime } from './read-records.ts'
 import { RemoteLog } from './remote-log.ts'
+import { RemoteWindows, type StreamQueryOptions } from './remote-windows.ts'
 import type { Row } from './row-batch.ts'
 import { Transport, pathOf } from './transport.ts'
 
@@ -79,11 +81,14 @@ function baseOf(url: string): string {
 /** A server as a program sees it. Cheap; nothing is held open between requests. */
 export class Client implements AsyncDisposable {
   readonly #transport: Transport
+  /** Restores, replays and drills that the server does. */
+  readonly jobs: Jobs
   readonly #appenders = new Map<string, Appender>()
 
   /** `connect` makes one. */
   constructor(transport: Transport) {
     this.#transport = transport
+    this.jobs = new Jobs(transport)
   }
 
   /** Creates a log. @throws StratalogError `log_exists`, `log_name_invalid`, `schema_invalid`, `config_invalid`. */
@@ -210,6 +215,22 @@ export class Client implements AsyncDisposable {
         signal: ending,
       })
     return QueryRows.of(open, signal)
+  }
+
+  /**
+   * Follows a log and gives the rows of its windows as they close, as `Stratalog.streamSql`; one that breaks off goes
+   * on behind the last row. It begins with the first row that is asked for.
+   * @throws StratalogError from the iteration: as `Stratalog.streamSql`, `queue_full`, `server_unavailable`.
+   * @example
+   * const sql = 'SELECT count(*) AS n FROM clicks GROUP BY TUMBLE(_time, INTERVAL 1 MINUTE)'
+   * for await (const row of db.streamSql(sql)) console.log(row)
+   */
+  streamSql(sql: string, options: StreamQueryOptions = {}): RemoteWindows {
+    this.#transport.assertOpen()
+    const late: unknown = options.late
+    if (typeof late === 'function')
+      throw new StratalogError('argument_invalid', `late is 'drop' or 'update' over HTTP.`)
+    return new RemoteWindows(this.#transport, sql, options)
   }
 
   /** Names this moment of all logs, or of some. @throws StratalogError as `Stratalog.snapshot`. */

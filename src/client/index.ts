@@ -3,11 +3,19 @@
  * engine's; what runs is this folder and what it needs of `base`.
  */
 export { Client, type ConnectOptions, connect } from './client.ts'
+export {
+  Jobs,
+  type Job,
+  type JobProgress,
+  type JobWaitOptions,
+  type RestoreJobResult,
+} from './jobs.ts'
 export { RemoteLog } from './remote-log.ts'
 export { RowBatch, RowColumn, type Row } from './row-batch.ts'
 export { RowStream } from './row-stream.ts'
 export { QueryRows } from './query-rows.ts'
-export type { RecordLog, RecordStore } from './record-store.ts'
+export { RemoteWindows, type StreamQueryOptions } from './remote-windows.ts'
+export type { RecordLog, RecordStore, WindowRows } from './record-store.ts'
 export { StratalogError, isStratalogError, type ErrorCode, type ErrorKind } from '../base/errors.ts'
 export type { AppendOptions } from '../engine/append-options.ts'
 export type { AlterLogOptions } from '../engine/alter-log.ts'
@@ -16,6 +24,7 @@ export type { CreateLogOptions } from '../engine/create-log.ts'
 export type { ForkOptions } from '../engine/fork-options.ts'
 export type { ConsumeOptions } from '../engine/shorthands.ts'
 export type { GetOptions } from '../engine/log.ts'
+export type { DrillJob, JobRequest, ReplayJob, RestoreJob } from '../engine/job-request.ts'
 export type { LatestOptions, LatestReadOptions } from '../engine/latest-log.ts'
 export type { LogDescription } from '../engine/log-description.ts'
 export type { MemoryMetrics } from '../engine/memory-metrics.ts'
@@ -29,4 +38,5 @@ export type { Producer } from '../format/producer.ts'
 export type { AppendResult } from '../log/live-log.ts'
 export type { OffsetGap } from '../log/view-reader.ts'
 export type { QueryParameter, QueryParameters } from '../query/protocol.ts'
+export type { StreamResumePoint } from '../query/stream/resume-point.ts'
 export type { QueryStats } from '../query/query-result.ts'

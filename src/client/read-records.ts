@@ -173,7 +173,7 @@ class Reading {
 }
 
 /** Whether an answer, or the way to one, broke; also where its server was told to stop. */
-function isBreak(error: unknown): boolean {
+export function isBreak(error: unknown): boolean {
   if (!isStratalogError(error)) return false
   return error.kind === 'unavailable' || error.kind === 'closed' || error.kind === 'aborted'
 }

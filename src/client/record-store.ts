@@ -18,6 +18,8 @@ import type { ColumnType, Field } from '../format/schema.ts'
 import type { AppendResult } from '../log/live-log.ts'
 import type { QueryParameters } from '../query/protocol.ts'
 import type { QueryStats } from '../query/query-result.ts'
+import type { StreamResumePoint } from '../query/stream/resume-point.ts'
+import type { StreamQueryOptions } from './remote-windows.ts'
 import type { Row } from './row-batch.ts'
 
 /** What the engine says at once, and a client when it was told: await it. */
@@ -55,6 +57,14 @@ export interface QueryAnswer extends AsyncIterable<Row>, AsyncDisposable {
   close(): Promise<void>
 }
 
+/** `WindowStream` and `RemoteWindows`. */
+export interface WindowRows extends AsyncIterable<Row>, AsyncDisposable {
+  readonly resumePoint: StreamResumePoint | null
+  readonly columns: readonly { readonly name: string; readonly type: string }[] | null
+  open(): Promise<void>
+  close(): Promise<void>
+}
+
 /** `Log` and `RemoteLog`. */
 export interface RecordLog {
   readonly name: string
@@ -87,6 +97,7 @@ export interface RecordStore extends AsyncDisposable {
   ): Promise<AppendResult>
   consume(name: string, from: number, limit: number, options?: ConsumeOptions): Promise<Row[]>
   query(sql: string, parameters?: QueryParameters, options?: QueryOptions): Promise<QueryAnswer>
+  streamSql(sql: string, options?: StreamQueryOptions): WindowRows
   snapshot(options?: SnapshotOptions): Promise<SnapshotDescription>
   snapshots(): Promise<readonly SnapshotDescription[]>
   deleteSnapshot(nameOrId: string): Promise<SnapshotDescription>

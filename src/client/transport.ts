@@ -60,6 +60,10 @@ export class Transport {
     return this.#options.random
   }
 
+  get timeoutMs(): number {
+    return this.#options.timeoutMs
+  }
+
   get retries(): number {
     return this.#options.retries
   }

@@ -20,6 +20,8 @@ export interface ExchangeOptions {
   readonly query: URLSearchParams
   readonly clock: Clock
   readonly bodies: BodyBudget
+  /** What the answer says, whatever it is. */
+  readonly answerHeaders: OutgoingHttpHeaders
   /** Fires when the server is asked to stop: what waits ends, what works goes on. */
   readonly stopping: AbortSignal
 }
@@ -52,10 +54,11 @@ export class Exchange {
   #gone: AbortSignal | null = null
   readonly #clock: Clock
   readonly #bodies: BodyBudget
+  readonly #answerHeaders: OutgoingHttpHeaders
   #parameters: Readonly<Record<string, string>> = {}
 
   constructor(options: ExchangeOptions) {
-    const { request, response, id, path, query, clock, bodies, stopping } = options
+    const { request, response, id, path, query, clock, bodies, answerHeaders, stopping } = options
     this.request = request
     this.response = response
     this.id = id
@@ -64,6 +67,7 @@ export class Exchange {
     this.stopping = stopping
     this.#clock = clock
     this.#bodies = bodies
+    this.#answerHeaders = answerHeaders
   }
 
   /** Fires when the client is gone before it has its answer. Made for those who ask: most requests end before that. */
@@ -142,6 +146,7 @@ export class Exchange {
   begin(status: number, headers: OutgoingHttpHeaders): void {
     this.response.writeHead(status, {
       ...SECURITY_HEADERS,
+      ...this.#answerHeaders,
       'x-request-id': this.id,
       ...(this.stopping.aborted ? { connection: 'close' } : {}),
       ...headers,

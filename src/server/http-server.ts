@@ -16,6 +16,7 @@ import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { type Random, randomHex } from '../base/random.ts'
+import { type CorsPolicy, PREFLIGHT_HEADERS } from './cors.ts'
 import { Exchange } from './exchange.ts'
 import type { HostList } from './host-list.ts'
 import { RequestProblem, problemOf } from './http-error.ts'
@@ -36,6 +37,7 @@ export interface HttpServerOptions {
   readonly createServer: (options: ServerOptions, listener: RequestListener) => Server
   readonly router: Router
   readonly hosts: HostList
+  readonly cors: CorsPolicy
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -131,7 +133,13 @@ export class HttpServer {
     })
     try {
       this.#options.hosts.assertAllowed(exchange.header('host'))
-      assertOrigin(exchange)
+      const { cors } = this.#options
+      if (isPreflight(exchange, cors)) {
+        // Of every path and before any token: a page can read why it is refused only of the request itself.
+        exchange.send(204, PREFLIGHT_HEADERS)
+        return
+      }
+      assertOrigin(exchange, cors)
       const route = this.#options.router.find(exchange)
       template = route.path
       await this.#options.authorize(exchange, route)
@@ -154,7 +162,7 @@ export class HttpServer {
   }
 
   #exchange(request: IncomingMessage, response: ServerResponse): Exchange {
-    const { clock } = this.#options
+    const { clock, cors } = this.#options
     const [path = '/', ...query] = (request.url ?? '/').split('?')
     return new Exchange({
       request,
@@ -164,6 +172,7 @@ export class HttpServer {
       query: new URLSearchParams(query.join('?')),
       clock,
       bodies: this.#bodies,
+      answerHeaders: cors.headersFor(request.headers.origin),
       stopping: this.#stopping.signal,
     })
   }
@@ -191,13 +200,24 @@ export class HttpServer {
   }
 }
 
+/** Whether a browser asks if a page of an origin that may use this server may send what it is about to send. */
+function isPreflight(exchange: Exchange, cors: CorsPolicy): boolean {
+  const origin = exchange.header('origin')
+  return (
+    exchange.method === 'OPTIONS' &&
+    exchange.header('access-control-request-method') !== undefined &&
+    origin !== undefined &&
+    cors.allows(origin)
+  )
+}
+
 /**
  * A page of another site can send what it cannot read the answer of; it says where it is from. Asking whether it may
  * is harmless. @throws RequestProblem `origin_refused`.
  */
-function assertOrigin(exchange: Exchange): void {
+function assertOrigin(exchange: Exchange, cors: CorsPolicy): void {
   const origin = exchange.header('origin')
-  if (origin === undefined || exchange.method === 'OPTIONS') return
+  if (origin === undefined || exchange.method === 'OPTIONS' || cors.allows(origin)) return
   if (/^https?:\/\/(.+)$/.exec(origin)?.[1] === exchange.header('host')) return
   throw new RequestProblem('origin_refused', 'Pages of other sites may not use this server.')
 }

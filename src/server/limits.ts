@@ -55,6 +55,9 @@ export const SSE_LIFE_MS = 60_000
 /** Continuous queries that run at a time: each keeps up to 64 MB of open windows, so 1 GB for all. */
 export const SQL_STREAMS_MAX = 16
 
+/** How long a browser keeps what it was told that pages may ask; Chromium keeps nothing longer. */
+export const CORS_MAX_AGE_S = 7_200
+
 /** The path of a stream, decoded. */
 export const STREAM_PATH_CHARS_MAX = 1_024
 

@@ -16,6 +16,7 @@ import { logRoutes } from './api/log-routes.ts'
 import { sqlRoutes } from './api/sql-routes.ts'
 import type { JobRules } from './jobs/job-places.ts'
 import { type DrillOptions, ServerJobs } from './jobs/server-jobs.ts'
+import type { CorsPolicy } from './cors.ts'
 import { healthRoutes } from './health-routes.ts'
 import { HostList, isLoopback } from './host-list.ts'
 import { HttpServer } from './http-server.ts'
@@ -35,6 +36,8 @@ export interface ServeOptions {
   readonly port: number
   /** Names that requests may give as their Host, besides addresses and `localhost`. */
   readonly allowedHosts: readonly string[]
+  /** Whose pages may use the server. */
+  readonly cors: CorsPolicy
   readonly places: EnginePlaces
   /** Requests a second of each client; null: without a limit. */
   readonly rateLimit: number | null
@@ -69,7 +72,7 @@ export async function startServer(
   options: ServeOptions,
   ports: ServePorts,
 ): Promise<RunningServer> {
-  const { host, port, allowedHosts, rateLimit } = options
+  const { host, port, allowedHosts, cors, rateLimit } = options
   const { clock, random, metrics, readTokens, tls } = ports
   const logger = ports.logger.child('server')
   const gate = readTokens === null ? null : new TokenGate(readTokens, clock)
@@ -88,6 +91,7 @@ export async function startServer(
     createServer: tls === null ? createServer : (...given) => tls.create(...given),
     router: new Router(routesOf(db, options.places, { lines, jobs }, { ...ports, logger })),
     hosts: new HostList([host, ...allowedHosts]),
+    cors,
     clock,
     random,
     logger,

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Stratalog } from '../../src/index.ts'
 import { type OpenStore, recordStoreContract } from './record-store.ts'
+import { windowRowsContract } from './window-rows.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'stratalog-test-'))
 const closers: (() => Promise<void>)[] = []
@@ -23,10 +24,9 @@ function shared(open: () => Promise<Stratalog>, isDurable: boolean): () => Promi
   }
 }
 
-recordStoreContract(
-  'an engine in RAM',
-  shared(() => Stratalog.memoryOnly({ logLevel: 'silent' }), false),
-)
+const inRam = shared(() => Stratalog.memoryOnly({ logLevel: 'silent' }), false)
+recordStoreContract('an engine in RAM', inRam)
+windowRowsContract('an engine in RAM', inRam)
 recordStoreContract(
   'an engine on a directory with an archive',
   shared(

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { afterAll } from 'vitest'
 import { type Client, connect } from '../../src/client/index.ts'
 import { type OpenStore, recordStoreContract } from '../contract/record-store.ts'
+import { windowRowsContract } from '../contract/window-rows.ts'
 import { TestServer } from '../support/server.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'stratalog-test-'))
@@ -29,7 +30,9 @@ function served(args: readonly string[], isDurable: boolean): () => Promise<Open
   }
 }
 
-recordStoreContract('a client of a server in RAM', served([], false))
+const inRam = served([], false)
+recordStoreContract('a client of a server in RAM', inRam)
+windowRowsContract('a client of a server in RAM', inRam)
 recordStoreContract(
   'a client of a server with a directory and an archive',
   served(['--data-dir', join(root, 'data'), '--archive', archive], true),

@@ -9,10 +9,11 @@ import type { StratalogOptions } from '../../engine/config.ts'
 import { resolvePorts } from '../../engine/ports.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
 import type { EnginePlaces } from '../../server/api/file-routes.ts'
+import { CorsPolicy } from '../../server/cors.ts'
 import { PrometheusMetrics } from '../../server/prometheus.ts'
 import { type ServeOptions, type ServePorts, startServer } from '../../server/serve.ts'
 import type { FlagValues } from '../config-flags.ts'
-import { readConfiguration } from '../read-configuration.ts'
+import { readServerConfiguration } from '../read-configuration.ts'
 import type { Session } from '../session.ts'
 import type { TlsFiles } from '../tls-files.ts'
 import { readTokenFile } from '../token-file.ts'
@@ -37,8 +38,10 @@ export interface ServeFlags extends FlagValues {
 
 export async function serve(session: Session, flags: ServeFlags): Promise<void> {
   // Clients are not to be trusted with this process.
-  const config = { queryIsolation: 'process' as const, ...readConfiguration(flags) }
+  const { config: given, corsOrigin = [] } = readServerConfiguration(flags)
+  const config = { queryIsolation: 'process' as const, ...given }
   assertPlace(config, flags)
+  const cors = CorsPolicy.of(corsOrigin, flags.tokens !== undefined)
   const drill = drillOf(config, flags)
   const tls = await tlsOf(flags)
   const { logger } = resolvePorts({ logLevel: 'info', ...config }, {})
@@ -55,6 +58,7 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
         host,
         port,
         allowedHosts,
+        cors,
         places: await placesOf(config),
         rateLimit,
         jobs: { ...rulesOf(flags), queryIsolation: config.queryIsolation },

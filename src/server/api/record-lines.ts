@@ -158,7 +158,7 @@ function readerOf(column: ColumnData): ValueReader {
   return columnReader(column)
 }
 
-function rowsOf(readers: readonly ValueReader[], length: number): unknown[][] {
+export function rowsOf(readers: readonly ValueReader[], length: number): unknown[][] {
   const rows: unknown[][] = []
   for (let row = 0; row < length; row++) {
     const values: unknown[] = []

@@ -1,5 +1,6 @@
 /** The Durable Streams protocol at `/v1/stream/…`; the streams are found when the first request comes. */
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
+import { PREFLIGHT_HEADERS } from '../cors.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Route, Scope } from '../router.ts'
 import { appendToStream } from './append-stream.ts'
@@ -151,13 +152,7 @@ function closedHeader(isClosed: boolean): Readonly<Record<string, string>> {
   return isClosed ? { [CLOSED]: 'true' } : {}
 }
 
-const REQUEST_HEADERS =
-  'authorization, content-type, if-none-match, stream-seq, stream-ttl, stream-expires-at, stream-closed, stream-forked-from, stream-fork-offset, stream-fork-sub-offset, producer-id, producer-epoch, producer-seq'
-
-/** Without an allowed origin it permits nothing: no page of another site reads this server. */
+/** The protocol answers it to every origin; one that is not allowed gets no permission with it. */
 function preflight(exchange: Exchange): void {
-  exchange.send(204, {
-    'access-control-allow-methods': 'GET, HEAD, PUT, POST, DELETE, OPTIONS',
-    'access-control-allow-headers': REQUEST_HEADERS,
-  })
+  exchange.send(204, PREFLIGHT_HEADERS)
 }

@@ -5,7 +5,7 @@ import { Command } from 'commander'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { StratalogError } from '../../../src/base/errors.ts'
 import { CONFIG_FLAG_PATHS, addConfigFlags } from '../../../src/cli/config-flags.ts'
-import { readConfiguration } from '../../../src/cli/read-configuration.ts'
+import { readConfiguration, readServerConfiguration } from '../../../src/cli/read-configuration.ts'
 import { validateOptions } from '../../../src/engine/config.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'stratalog-test-'))
@@ -89,6 +89,15 @@ describe('configuration from flags', () => {
       evictionPolicy: 'lru',
       defaults: { ttl: '1h' },
     })
+  })
+
+  test('what the file has for a server alone is passed over by other commands', () => {
+    const file = configFile('{"dataDir":"d","corsOrigin":"https://app.example.com"}')
+    expect(configOf('--config', file)).toEqual({ dataDir: 'd' })
+    const { config, corsOrigin } = readServerConfiguration({ config: file })
+    expect([config, corsOrigin]).toEqual([{ dataDir: 'd' }, 'https://app.example.com'])
+    const flag = ['https://other.example.com']
+    expect(readServerConfiguration({ config: file, corsOrigin: flag }).corsOrigin).toBe(flag)
   })
 
   test('every key of the configuration has a flag', () => {
