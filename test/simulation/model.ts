@@ -241,10 +241,14 @@ export class Model {
     }
     if (isWhole && open !== null && !isSuperseded(log, open.submission, rows)) assertEnded(open)
     this.counts.rowsRead += rows.length
-    // Where nothing is shown, what is left may wait for the archive.
-    const start = rows[0] === undefined ? Infinity : Number(rows[0]['_offset'])
+    // A reader takes a log part by part, so what is retired meanwhile may lie behind what it had. Where nothing comes
+    // behind, what is left may wait for the archive.
+    const startBehind = ({ place }: Submission): number =>
+      Number(
+        rows.find((row) => Number(row['_offset']) > (place?.offset ?? 0))?.['_offset'] ?? Infinity,
+      )
     for (const submission of required) {
-      if (seen.has(submission) || this.isRetired(log, submission, start)) continue
+      if (seen.has(submission) || this.isRetired(log, submission, startBehind(submission))) continue
       if (isSuperseded(log, submission, rows)) continue
       const { offset } = submission.place ?? { offset: null }
       throw new Violation(
