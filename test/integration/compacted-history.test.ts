@@ -1,7 +1,7 @@
 /** What goes on from a history that older versions of keys are gone from: a replay, a fork, a restore. */
 import { expect, test } from 'vitest'
 import { present } from '../../src/base/assert.ts'
-import { type Log, Stratalog, VirtualClock } from '../../src/index.ts'
+import { type Log, Stratalog, VirtualClock, restoreArchive } from '../../src/index.ts'
 import type { ReplayFromArchiveOptions, ResumePoint } from '../../src/index.ts'
 import { expectError } from '../support/expect-error.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -30,12 +30,11 @@ async function source(): Promise<Source> {
   return { root, archive, clock, db, log }
 }
 
-/** Lets all older versions of keys go. */
-async function compact({ db, clock }: Source): Promise<void> {
+/** Lets older versions of keys go that are half of their segment. */
+async function settled({ db, clock }: Source): Promise<void> {
   clock.advance(HOUR)
   await db.tier.resume()
   while ((await db.tier.run()).length > 0);
-  await db.tier.compact()
 }
 
 /** Three segments of ten; of the first all but the last record go, of the second the first half. */
@@ -99,7 +98,8 @@ test.each([
   const held = await numbersIn(behind.log('log'))
   await using exact = await open(dataDir === undefined ? undefined : `${dataDir}-exact`)
   const exactPoint = await stopped(exact, from.archive, picked, 2)
-  await compact(from)
+  await settled(from)
+  await from.db.tier.compact()
   expect(await numbersIn(from.log)).toHaveLength(16)
   await expectError(
     behind.replayFromArchive(from.archive, { ...picked, resumePoint }),
@@ -109,4 +109,45 @@ test.each([
   // One that has nothing from behind its point goes on.
   await exact.replayFromArchive(from.archive, { ...picked, resumePoint: exactPoint })
   expect(await exact.log('log').latestHash()).toBe(await from.log.latestHash())
+})
+
+test('a fork and a restore know producers as of where they end, where nothing is left before the offset', async () => {
+  const from = await source()
+  const { log, archive, root } = from
+  const append = (to: Log, sequence: number, keys: readonly string[]): ReturnType<Log['append']> =>
+    to.append(
+      keys.map((key, n) => ({ key, n })),
+      { producer: { producerId: 'p', epoch: 0, sequence } },
+    )
+  const own = ['a', 'b', 'c', 'd', 'e']
+  const rewritten = ['v', 'w', 'x', 'y', 'z']
+  {
+    await using db = from.db
+    await append(log, 0, own)
+    await db.tier.now()
+    await append(log, 1, rewritten)
+    await append(log, 2, rewritten)
+    await db.tier.now()
+    await append(log, 3, rewritten)
+    await db.tier.now()
+    await settled(from)
+    // Of the second segment only the last record is there.
+    const left = (await log.read().toArray()).map((row) => row['_offset'])
+    expect(left).toEqual([0, 1, 2, 3, 4, 14, 15, 16, 17, 18, 19])
+    await goesOn(await db.fork('log', 'fork', { atOffset: 10 }))
+  }
+  const dataDir = `${root}/restored`
+  const toOffsets = [{ log: 'log', partition: 0, offset: 10 }]
+  await restoreArchive({ archive, dataDir, logs: ['log'], toOffsets })
+  await using restored = await Stratalog.open({ dataDir })
+  await goesOn(restored.log('log'))
+
+  async function goesOn(cut: Log): Promise<void> {
+    expect(cut.range()).toMatchObject({ end: 5 })
+    expect(await cut.append({ key: 'other', n: 0 })).toMatchObject({ offset: 5 })
+    expect(await append(cut, 0, own)).toMatchObject({ offset: 0, isDuplicate: true })
+    // Its offsets are others' now, and it is not there.
+    expect(await append(cut, 1, rewritten)).toMatchObject({ offset: 6 })
+    expect(await cut.read().toArray()).toHaveLength(11)
+  }
 })
