@@ -4,7 +4,7 @@
  * Each record is there once, also after a replay that was killed and taken up again: the log itself says how far it is.
  * Where offsets stay as they are that is its next offset. A log with a lower tier has no holes, so when records are
  * picked by time or by a filter they move up; then it is the count of its records that says how many of the picked ones
- * it has, and the resume point from where on they are counted; where older versions of keys are gone since, that says
+ * it has, and the resume point from where on they are counted; where some are gone from the archive since, that says
  * nothing, and the replay is refused. Both need that nobody else appends meanwhile; who does ends the replay.
  */
 import { StratalogError } from '../base/errors.ts'
@@ -75,7 +75,7 @@ export function engineSink(
         if (!isDense) return { offset: nextOffset, records: nextOffset - startOffset, skip: 0 }
         const begin = { offset: replayed.startOffsets[partition] ?? 0, records: 0 }
         const start = startByCount(nextOffset, resumedAt?.[partition] ?? begin, begin)
-        assertCountable(definition.name, partition, start, compacted)
+        assertCountable(replayed, partition, start)
         return start
       })
     },
@@ -105,18 +105,16 @@ function startByCount(held: number, resumed: ReplayPosition, begin: ReplayPositi
 
 /** Where records went since, others would be skipped for them. @throws StratalogError `log_exists`. */
 function assertCountable(
-  name: string,
+  { definition, startOffsets, compacted }: ReplayLog,
   number: number,
   { offset, skip }: SinkStart,
-  compacted: ReplayLog['compacted'],
 ): void {
-  const isCountable = !compacted.some(
-    ({ partition, to }) => partition === number && to > offset && skip > 0,
-  )
-  if (isCountable) return
+  const isRetired = offset < (startOffsets[number] ?? 0)
+  const isCompacted = compacted.some(({ partition, to }) => partition === number && to > offset)
+  if (skip === 0 || (!isRetired && !isCompacted)) return
   throw logExists(
-    name,
-    `it has ${skip} records of partition ${number} from behind the resume point, and which ones cannot be counted, as older versions of keys are gone from the archive there. Replay into an empty target, or restore`,
+    definition.name,
+    `it has ${skip} records of partition ${number} from behind the resume point, and which ones cannot be counted, as records are gone from the archive there. Replay into an empty target, or restore`,
   )
 }
 

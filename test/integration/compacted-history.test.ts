@@ -1,4 +1,4 @@
-/** What goes on from a history that older versions of keys are gone from: a replay, a fork, a restore. */
+/** What goes on from a history that records are gone from since: a replay, a fork, a restore. */
 import { expect, test } from 'vitest'
 import { present } from '../../src/base/assert.ts'
 import { type Log, Stratalog, VirtualClock, restoreArchive } from '../../src/index.ts'
@@ -16,7 +16,7 @@ interface Source {
   readonly log: Log
 }
 
-async function source(): Promise<Source> {
+async function source(storage: object = { keep: 'latest' }): Promise<Source> {
   const root = await temporaryDirectory()
   const clock = new VirtualClock()
   const archive = `file://${root}/archive`
@@ -25,7 +25,7 @@ async function source(): Promise<Source> {
   const log = await db.createLog('log', {
     keyColumn: 'key',
     schema: { key: 'utf8', n: 'int32' },
-    storage: { keep: 'latest', memoryTtl: '1m', diskAfter: '1m', archiveAfter: '1m' },
+    storage: { memoryTtl: '1m', diskAfter: '1m', archiveAfter: '1m', ...storage },
   })
   return { root, archive, clock, db, log }
 }
@@ -109,6 +109,24 @@ test.each([
   // One that has nothing from behind its point goes on.
   await exact.replayFromArchive(from.archive, { ...picked, resumePoint: exactPoint })
   expect(await exact.log('log').latestHash()).toBe(await from.log.latestHash())
+})
+
+test('a resumed replay that records move up in is refused where retention took some behind the point', async () => {
+  const from = await source({ retention: '90m' })
+  await using _db = from.db
+  await filled(from)
+  await using target = await Stratalog.memoryOnly()
+  const picked = { filter: () => true }
+  const resumePoint = await stopped(target, from.archive, picked, 3)
+  from.clock.advance(2 * HOUR)
+  await from.log.append({ key: 'x', n: 30 })
+  await from.db.tier.now()
+  await settled(from)
+  expect(await numbersIn(from.log)).toEqual([30])
+  await expectError(
+    target.replayFromArchive(from.archive, { ...picked, resumePoint }),
+    'log_exists',
+  )
 })
 
 test('a fork and a restore know producers as of where they end, where nothing is left before the offset', async () => {
