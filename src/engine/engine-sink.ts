@@ -4,8 +4,8 @@
  * Each record is there once, also after a replay that was killed and taken up again: the log itself says how far it is.
  * Where offsets stay as they are that is its next offset. A log with a lower tier has no holes, so when records are
  * picked by time or by a filter they move up; then it is the count of its records that says how many of the picked ones
- * it has, and the resume point from where on they are counted. Both need that nobody else appends meanwhile; who does
- * ends the replay.
+ * it has, and the resume point from where on they are counted; where some are gone from the archive since, that says
+ * nothing, and the replay is refused. Both need that nobody else appends meanwhile; who does ends the replay.
  */
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
@@ -60,6 +60,7 @@ export function engineSink(
       const { name } = given.definition
       const definition = { ...given.definition, name: nameHere(name) }
       const replayed = { ...given, definition }
+      const { compacted } = given
       const isThere = engine.registry.has(parseLogName(definition.name))
       // In RAM the holes that times leave cost nothing; those that a filter leaves are many.
       const isDense =
@@ -68,13 +69,14 @@ export function engineSink(
         ? existingTarget(engine, replayed)
         : await createTarget(engine, replayed, isDense)
       const nextOffsets = log.partitions.map(({ nextOffset }) => nextOffset)
-      const { compacted } = given
       targets.set(definition.id, { log, name, isDense, compacted, nextOffsets })
       if (!isThere) return null
       return log.partitions.map(({ startOffset, nextOffset }, partition): SinkStart => {
         if (!isDense) return { offset: nextOffset, records: nextOffset - startOffset, skip: 0 }
         const begin = { offset: replayed.startOffsets[partition] ?? 0, records: 0 }
-        return startByCount(nextOffset, resumedAt?.[partition] ?? begin, begin)
+        const start = startByCount(nextOffset, resumedAt?.[partition] ?? begin, begin)
+        assertCountable(replayed, partition, start)
+        return start
       })
     },
     append: async (definition, partition, batch) => {
@@ -99,6 +101,21 @@ export function engineSink(
 function startByCount(held: number, resumed: ReplayPosition, begin: ReplayPosition): SinkStart {
   const start = resumed.records <= held ? resumed : begin
   return { ...start, skip: held - start.records }
+}
+
+/** Where records went since, others would be skipped for them. @throws StratalogError `log_exists`. */
+function assertCountable(
+  { definition, startOffsets, compacted }: ReplayLog,
+  number: number,
+  { offset, skip }: SinkStart,
+): void {
+  const isRetired = offset < (startOffsets[number] ?? 0)
+  const isCompacted = compacted.some(({ partition, to }) => partition === number && to > offset)
+  if (skip === 0 || (!isRetired && !isCompacted)) return
+  throw logExists(
+    definition.name,
+    `it has ${skip} records of partition ${number} from behind the resume point, and which ones cannot be counted, as records are gone from the archive there. Replay into an empty target, or restore`,
+  )
 }
 
 /** The log that an earlier replay made. @throws StratalogError `log_exists`. */

@@ -146,11 +146,10 @@ async function makeFork(
       const asked = Math.min(wanted[number] ?? 0, moments?.[number] ?? Infinity)
       // Who wants all of a log is not to get less of it without being told.
       if (partition.lost !== null && asked > partition.lost.from) throw partition.lost.error()
-      const end = Math.max(partition.startOffset, Math.min(asked, last))
-      const part = await sharedPart(fork, source, partition, own, end)
+      const wantedEnd = Math.max(partition.startOffset, Math.min(asked, last))
+      const { part, end } = await sharedPart(fork, source, partition, own, wantedEnd)
       partitions.push(part)
-      // Behind the last record that a sparse segment has before the end there is nothing to share.
-      ends.push(Math.min(end, part.segments.at(-1)?.endOffset ?? part.startOffset))
+      ends.push(end)
     }
     const { definition, schemas } = source
     const createdAt = engine.ports.clock.now()
@@ -189,26 +188,33 @@ async function endsAt(source: LiveLog, at: number): Promise<readonly number[]> {
   }
 }
 
-/** Of one partition, all below `end`. */
+/**
+ * Of one partition, all below `wantedEnd`, and where that ends: before it where older versions of keys are gone. New
+ * records get the offsets from there on, so producers are known as of there.
+ */
 async function sharedPart(
   fork: ForkPorts,
   source: LiveLog,
   { partition, startOffset, denseFrom, producers }: Partition,
   held: readonly SegmentEntry[],
-  end: number,
-): Promise<PartitionState> {
-  const segments = held.filter(({ endOffset }) => endOffset <= end)
-  const cut = held.find(({ baseOffset, endOffset }) => baseOffset < end && endOffset > end)
-  if (cut !== undefined) segments.push(...(await cutAt(fork, source, partition, cut, end)))
+  wantedEnd: number,
+): Promise<{ readonly part: PartitionState; readonly end: number }> {
+  const segments = held.filter(({ endOffset }) => endOffset <= wantedEnd)
+  const cut = held.find(
+    ({ baseOffset, endOffset }) => baseOffset < wantedEnd && endOffset > wantedEnd,
+  )
+  if (cut !== undefined) segments.push(...(await cutAt(fork, source, partition, cut, wantedEnd)))
+  const end = segments.at(-1)?.endOffset ?? startOffset
   const known = producersAsOf(producers.states(), end)
-  return {
-    startOffset: Math.min(startOffset, end),
+  const part = {
+    startOffset,
     segments: SegmentEntries.of(segments),
     ...(denseFrom === undefined ? {} : { denseFrom: Math.min(denseFrom, end) }),
     ...(known.length === 0
       ? {}
       : { producers: new Map(known.map((producer) => [producer.producerId, producer])) }),
   }
+  return { part, end }
 }
 
 /** The part of a segment before `end`, if any, in a file of its own. It says of itself whose it was. */

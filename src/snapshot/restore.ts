@@ -254,16 +254,22 @@ class RestoreRun {
       for (const schema of source.schemas)
         edits.push({ kind: 'schema-added', logId: definition.id, schema })
     }
+    const ends = new Map<PlannedLog, Map<number, number>>()
     for (const { log, partition, index } of all) {
       const segment = this.#entries[index]
       if (segment === null || segment === undefined) continue
       edits.push({ kind: 'segment-added', logId: log.source.definition.id, partition, segment })
+      ends.set(log, (ends.get(log) ?? new Map()).set(partition, segment.endOffset))
     }
-    for (const { source, bounds } of this.#plan.logs) {
+    for (const log of this.#plan.logs) {
+      const { source, bounds } = log
       for (const { partition, startOffset, endOffset } of bounds) {
         const { denseFrom } = source.partitions[partition] ?? {}
+        // Where new records come next: before `endOffset` where nothing is left of what was there.
+        let nextOffset = ends.get(log)?.get(partition) ?? startOffset
         if (denseFrom !== undefined && denseFrom > startOffset) {
           const offset = Math.min(denseFrom, Math.max(startOffset, endOffset))
+          nextOffset = Math.max(nextOffset, offset)
           edits.push({
             kind: 'offsets-dense-from',
             logId: source.definition.id,
@@ -272,7 +278,7 @@ class RestoreRun {
           })
         }
         const states = source.partitions[partition]?.producers?.values() ?? []
-        const producers = producersAsOf(states, endOffset)
+        const producers = producersAsOf(states, nextOffset)
         const noted = { kind: 'producers-noted', partition, producers, forgotten: [] } as const
         if (producers.length > 0) edits.push({ ...noted, logId: source.definition.id })
       }
