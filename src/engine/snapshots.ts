@@ -8,6 +8,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TierFailure, TierMove } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
+import { holdForSnapshot } from '../tiering/snapshot-ranges.ts'
 import type { TierTarget } from '../tiering/steps.ts'
 import { findSnapshot, snapshotNotFound } from '../log/archive-view.ts'
 import { lackOf } from '../snapshot/check.ts'
@@ -81,10 +82,26 @@ async function makeSnapshot(
   name: string,
   isNamed: boolean,
 ): Promise<SnapshotDescription> {
-  const { scheduler, ports, place } = source
+  const { ports } = source
   const request = { id: randomHex(ports.random, 8), name, time: ports.clock.now() }
   // The instant: every partition's end in one synchronous stretch.
   const pinned = logs.map(pin)
+  const releases = pinned.map(({ log, partitions }) => holdForSnapshot(log, partitions))
+  try {
+    return await makePinned(source, pinned, request, isNamed)
+  } finally {
+    for (const release of releases) release()
+  }
+}
+
+async function makePinned(
+  source: SnapshotSource,
+  pinned: readonly Pinned[],
+  request: { readonly id: string; readonly name: string; readonly time: number },
+  isNamed: boolean,
+): Promise<SnapshotDescription> {
+  const { scheduler, place } = source
+  const logs = pinned.map(({ log }) => log)
   if (place !== null) {
     if (scheduler !== null) await bringDown(scheduler, logs, 'disk', waitsInWal)
     const check = (): void => (isNamed ? assertThere(logs) : undefined)

@@ -237,17 +237,23 @@ export class ArchiveWriter {
     return edits
   }
 
-  /** Commits that `segment` stands in the place of several. @throws StratalogError `archive_diverged` of others. */
+  /**
+   * Commits that `segment` stands in the place of several.
+   * @param check is called right before the commit with the state that it meets. @throws what it throws.
+   * @throws StratalogError `archive_diverged` of others.
+   */
   commitReplaced(
     log: LiveLog,
     partition: number,
     segments: readonly SegmentEntry[],
     segment: SegmentEntry,
     round?: Round,
+    check: (state: ManifestState) => void = () => {},
   ): Promise<ManifestState> {
     return this.#commit(round, (state) => {
       // A commit that was answered with an error may have been done.
       if (hasSegment(state, log, partition, segment)) return []
+      check(state)
       const place = { logId: log.id, partition }
       const retiredAt = this.#clock.now()
       const copy = { ...segment, disk: null }

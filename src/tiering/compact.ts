@@ -29,7 +29,7 @@ import { SegmentReading } from '../log/segment-reading.ts'
 import { commitLocal } from './commit.ts'
 import { asCommitted, hasSegment, notedIn } from './committed.ts'
 import { type Compacted, compactedIn } from './compacted.ts'
-import type { CompactionRun, DroppedRecords } from './compaction-plan.ts'
+import { type CompactionRun, type DroppedRecords, LookOvertaken } from './compaction-plan.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { removeFiles } from './evict.ts'
 import { putBatches, writeToDisk } from './flush.ts'
@@ -53,6 +53,10 @@ export function compactSegments(
     compacting.add(partition)
     try {
       return await compactNow(context, log, partition, segments, run)
+    } catch (error) {
+      // What was written stays as after a crash; another look knows the snapshot.
+      if (error instanceof LookOvertaken) return []
+      throw error
     } finally {
       compacting.delete(partition)
     }
@@ -108,9 +112,18 @@ async function compactNow(
   if (segment.object !== null) {
     const archive = present(context.archive, 'an object copy is in an archive')
     const number = partition.partition
-    const state = await archive.commitReplaced(log, number, segments, segment, context.round)
+    const state = await archive.commitReplaced(
+      log,
+      number,
+      segments,
+      segment,
+      context.round,
+      drop?.check,
+    )
     areNamed(partition)
     segment = asCommitted(state, log, number, segment, 'object')
+  } else {
+    drop?.check(context.archive?.state ?? null)
   }
   await replaceHere(context, log, partition, segments, segment)
   context.metrics.count('stratalog_compacted_segments_total', segments.length)

@@ -5,7 +5,7 @@
  * the size of a full segment at most, and a full segment is not touched again.
  */
 import { SEGMENT_BYTES_TARGET } from '../format/limits.ts'
-import type { SegmentEntry } from '../format/manifest.ts'
+import type { ManifestState, SegmentEntry } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
 import type { PagedOffsets } from '../log/paged-offsets.ts'
 
@@ -33,7 +33,12 @@ export interface DroppedRecords {
   readonly gone: PagedOffsets
   /** Records below it were looked through for newer ones. */
   readonly latestTo: number
+  /** Right before the commit. @throws LookOvertaken when a snapshot holds what goes. */
+  readonly check: (archived: ManifestState | null) => void
 }
+
+/** A snapshot is there that a look for superseded records did not know of. */
+export class LookOvertaken extends Error {}
 
 /** Neighbours of one level that are merged, at least; also how many times a level is bigger than the one below. */
 const FAN_IN = 8

@@ -3,7 +3,7 @@ import { sharedEnd } from '../log/segment-origin.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import type { CompactionScope } from './compaction-plan.ts'
-import { lookedTo } from './latest-looks.ts'
+import { lastLook } from './latest-looks.ts'
 import type { PartitionFacts } from './policy.ts'
 
 interface FactsAround {
@@ -36,7 +36,7 @@ export function partitionFacts(
     isArchiveBehind: archive?.isBehind(log, partition.partition) ?? false,
     compaction: compactionScope(log, partition.partition, archive),
     ...(policy.keep === 'latest'
-      ? { hotStart: partition.hotStart, lookedTo: lookedTo(partition) }
+      ? { hotStart: partition.hotStart, look: lastLook(partition) }
       : {}),
     isArchiveSure: archive?.isSure ?? false,
     owedEnd: partition.owedEnd,

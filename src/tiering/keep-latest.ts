@@ -9,23 +9,24 @@
  * what went lies in the prefix, which nothing takes away but what takes the older ones first.
  */
 import { isStratalogError } from '../base/errors.ts'
-import type { ManifestState } from '../format/manifest.ts'
+import type { PartitionState, SnapshotPartition } from '../format/manifest.ts'
 import { endOffset as batchEnd, sliceRecordBatch } from '../format/record-batch.ts'
 import { TOMBSTONE_COLUMN, fieldIndex } from '../format/schema.ts'
 import { recordsIn } from '../format/segment-entry.ts'
 import { keyColumnOf } from '../log/latest-views.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { LogView } from '../log/log-view.ts'
-import type { PagedOffsets } from '../log/paged-offsets.ts'
 import type { Partition } from '../log/partition.ts'
 import { SupersededRecords } from '../log/superseded-records.ts'
 import { readPartition } from '../log/view-reader.ts'
 import { compactSegments } from './compact.ts'
-import type { CompactionRun } from './compaction-plan.ts'
+import { notedIn } from './committed.ts'
+import { type CompactionRun, type DroppedRecords, LookOvertaken } from './compaction-plan.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { compactionScope } from './facts.ts'
-import { lookedTo, noteLook } from './latest-looks.ts'
+import { lastLook, noteLook } from './latest-looks.ts'
 import { agedPrefix } from './latest-plan.ts'
+import { snapshotRanges } from './snapshot-ranges.ts'
 
 /** A segment is written again when at least this part of its records may go. */
 const GONE_SHARE_MIN = 0.5
@@ -34,12 +35,11 @@ const GONE_SHARE_MIN = 0.5
 const STRETCH_ROWS = 8_192
 
 /** What may go of the aged prefix of a partition. */
-interface Look {
-  readonly gone: PagedOffsets
-  /** All records before it were looked at: fewer than the prefix has where there are too many keys. */
-  readonly latestTo: number
-  /** Of the prefix. */
+interface Look extends DroppedRecords {
+  /** Of the prefix; behind `latestTo` where there are too many keys. */
   readonly end: number
+  /** A snapshot is there that it did not know of: no more goes, and the next round looks again. */
+  readonly isOvertaken: () => boolean
 }
 
 /** Looks through the aged prefix, writes again what is worth it, and returns that. */
@@ -51,7 +51,7 @@ export async function keepLatest(
   const look = await lookForSuperseded(context, log, partition)
   if (look === null) return []
   const moves = await writeAgain(context, log, partition, look, GONE_SHARE_MIN)
-  noteLook(partition, look.end)
+  note(partition, look)
   return moves
 }
 
@@ -67,8 +67,12 @@ export async function keepLatestOnly(
   for (const run of runs) moves.push(...(await compactWithout(context, log, partition, run, look)))
   if (look === null) return moves
   moves.push(...(await writeAgain(context, log, partition, look, 0)))
-  noteLook(partition, look.end)
+  note(partition, look)
   return moves
+}
+
+function note(partition: Partition, { latestTo, end, isOvertaken }: Look): void {
+  if (!isOvertaken()) noteLook(partition, { lookedTo: latestTo, triedTo: end })
 }
 
 /** Null where nothing is aged. */
@@ -80,7 +84,7 @@ async function lookForSuperseded(
   if (log.definition.keyColumn === null || log.schema === null) return null
   const { hotStart, segments, startOffset } = partition
   const compaction = compactionScope(log, partition.partition, context.archive)
-  const prefix = agedPrefix({ segments, compaction, hotStart, lookedTo: lookedTo(partition) })
+  const prefix = agedPrefix({ segments, compaction, hotStart, look: lastLook(partition) })
   if (prefix.end <= startOffset) return null
   return lookThrough(context, log, partition, prefix.end, prefix.lookedTo)
 }
@@ -97,7 +101,7 @@ async function writeAgain(
   for (const segment of partition.segments) {
     const { baseOffset: from, endOffset: to } = segment
     if (from < own) continue
-    if (to > look.latestTo) break
+    if (to > look.latestTo || look.isOvertaken()) break
     const records = recordsIn(segment)
     const count = look.gone.count(from, to)
     // One record stays in any case.
@@ -129,8 +133,10 @@ async function lookThrough(
   lookedBefore: number,
 ): Promise<Look> {
   const number = partition.partition
+  const archived = (await context.archive?.manifest())?.state ?? null
+  // From here to the view in one synchronous stretch: a snapshot that comes later ends behind all that is looked at.
   const { startOffset } = partition
-  const snapshots = await snapshotRanges(context, log, number)
+  const snapshots = snapshotRanges(context, log, number, archived)
   const view = log.view(new Map([[number, { start: startOffset, end }]]))
   try {
     const keyColumn = keyColumnOf(view)
@@ -139,20 +145,62 @@ async function lookThrough(
       type,
       snapshotEnds: snapshots.map((range) => range.endOffset),
       tombstones: {
-        // A snapshot may have older records of the key that the partition no longer has.
-        from: Math.max(
-          startOffset,
-          ...snapshots
-            .filter((range) => range.startOffset < startOffset)
-            .map((range) => range.endOffset),
-        ),
+        from: tombstonesFrom(startOffset, snapshots, archived && notedIn(archived, log, number)),
         to: lookedBefore,
       },
     })
     const latestTo = await readKeys(context, view, number, found, keyColumn)
-    return { gone: found.gone, latestTo: latestTo ?? end, end }
+    const sight = { startOffset, end, snapshots }
+    return {
+      gone: found.gone,
+      latestTo: latestTo ?? end,
+      end,
+      ...checking(context, log, number, sight),
+    }
   } finally {
     view.release()
+  }
+}
+
+/** Older records of a key, that the partition no longer has, may come back from the archive or a snapshot. */
+function tombstonesFrom(
+  startOffset: number,
+  snapshots: readonly SnapshotPartition[],
+  archived: PartitionState | null | undefined,
+): number {
+  // It is told of a new start later: until then a restore begins at its own.
+  if ((archived?.startOffset ?? startOffset) < startOffset) return Infinity
+  const older = snapshots.filter((range) => range.startOffset < startOffset)
+  return Math.max(startOffset, ...older.map((range) => range.endOffset))
+}
+
+interface Sight {
+  readonly startOffset: number
+  readonly end: number
+  readonly snapshots: readonly SnapshotPartition[]
+}
+
+/** A snapshot whose commit was answered with an error may come to be known after the look. */
+function checking(
+  context: TieringContext,
+  log: LiveLog,
+  number: number,
+  { startOffset, end, snapshots }: Sight,
+): Pick<Look, 'check' | 'isOvertaken'> {
+  const isOlder = (range: SnapshotPartition): boolean => range.startOffset < startOffset
+  const ends = new Set(snapshots.map((range) => range.endOffset))
+  const olderEnds = new Set(snapshots.filter(isOlder).map((range) => range.endOffset))
+  const isHarmless = (range: SnapshotPartition): boolean =>
+    (range.endOffset >= end || ends.has(range.endOffset)) &&
+    (!isOlder(range) || olderEnds.has(range.endOffset))
+  let isOvertaken = false
+  return {
+    isOvertaken: () => isOvertaken,
+    check: (archived) => {
+      const ranges = snapshotRanges(context, log, number, archived)
+      isOvertaken ||= !ranges.every(isHarmless)
+      if (isOvertaken) throw new LookOvertaken()
+    },
   }
 }
 
@@ -191,22 +239,4 @@ async function readKeys(
     }
   }
   return null
-}
-
-/** What snapshots hold of the partition. */
-async function snapshotRanges(
-  { disk, archive }: TieringContext,
-  { id }: LiveLog,
-  number: number,
-): Promise<readonly { readonly startOffset: number; readonly endOffset: number }[]> {
-  const states: ManifestState[] = []
-  if (disk !== null) states.push(disk.manifest.state)
-  if (archive !== null) states.push((await archive.manifest()).state)
-  return states.flatMap(({ snapshots }) =>
-    [...snapshots.values()].flatMap(({ logs }) =>
-      logs
-        .filter(({ logId }) => logId === id)
-        .flatMap(({ partitions }) => partitions.filter(({ partition }) => partition === number)),
-    ),
-  )
 }

@@ -1,16 +1,24 @@
 /**
- * Where the last look for superseded records of a partition ended, while the engine runs. Segments say it too, where
- * one was written again.
+ * How far partitions were looked through for superseded records, while the engine runs. Segments say it too, where one
+ * was written again.
  */
 import type { Partition } from '../log/partition.ts'
 
-const ends = new WeakMap<Partition, number>()
-
-/** 0 where there was none. */
-export function lookedTo(partition: Partition): number {
-  return ends.get(partition) ?? 0
+export interface LatestLook {
+  /** All records before it were looked at. */
+  readonly lookedTo: number
+  /** Where it was to end: behind `lookedTo` where there were too many keys. Another look would come no further. */
+  readonly triedTo: number
 }
 
-export function noteLook(partition: Partition, end: number): void {
-  ends.set(partition, end)
+const NO_LOOK: LatestLook = { lookedTo: 0, triedTo: 0 }
+
+const looks = new WeakMap<Partition, LatestLook>()
+
+export function lastLook(partition: Partition): LatestLook {
+  return looks.get(partition) ?? NO_LOOK
+}
+
+export function noteLook(partition: Partition, look: LatestLook): void {
+  looks.set(partition, look)
 }

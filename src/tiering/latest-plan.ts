@@ -6,21 +6,23 @@
 import { recordsIn } from '../format/segment-entry.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
 import type { CompactionScope } from './compaction-plan.ts'
+import type { LatestLook } from './latest-looks.ts'
 
 export interface LatestFacts {
   readonly segments: SegmentEntries
   readonly compaction: CompactionScope
   /** RAM has no records before it. */
   readonly hotStart: number
-  /** Where the last look ended, as far as is known beside the segments. */
-  readonly lookedTo?: number
+  /** The last look, as far as is known beside the segments. */
+  readonly look?: LatestLook
 }
 
 export interface AgedPrefix {
   readonly end: number
-  /** Records before the end of the last look, and behind it. */
+  /** Records before where the last look was to end, and behind that. */
   readonly looked: number
   readonly fresh: number
+  /** All records before it were looked at. */
   readonly lookedTo: number
 }
 
@@ -35,22 +37,23 @@ export function latestRunDue(facts: LatestFacts): number | null {
 
 /** The segments from the first on that RAM has nothing of, and that compaction may touch or at least read. */
 export function agedPrefix(facts: LatestFacts): AgedPrefix {
-  const { segments, compaction, hotStart, lookedTo = 0 } = facts
+  const { segments, compaction, hotStart, look = { lookedTo: 0, triedTo: 0 } } = facts
   const { onDisk, archived } = compaction
-  const key = `${onDisk} ${archived} ${hotStart} ${lookedTo}`
+  const key = `${onDisk} ${archived} ${hotStart} ${look.lookedTo} ${look.triedTo}`
   const last = known.get(segments)
   if (last?.key === key) return last.prefix
-  let upTo = lookedTo
-  for (const { sparse } of segments) upTo = Math.max(upTo, sparse?.latestTo ?? 0)
+  let { lookedTo } = look
+  for (const { sparse } of segments) lookedTo = Math.max(lookedTo, sparse?.latestTo ?? 0)
+  const triedTo = Math.max(look.triedTo, lookedTo)
   let [end, looked, fresh] = [0, 0, 0]
   for (const segment of segments) {
     const isAged = segment.endOffset <= hotStart && (segment.object === null ? onDisk : archived)
     if (!isAged) break
     end = segment.endOffset
-    if (end <= upTo) looked += recordsIn(segment)
+    if (end <= triedTo) looked += recordsIn(segment)
     else fresh += recordsIn(segment)
   }
-  const prefix = { end, looked, fresh, lookedTo: upTo }
+  const prefix = { end, looked, fresh, lookedTo }
   known.set(segments, { key, prefix })
   return prefix
 }

@@ -25,6 +25,7 @@ import {
 } from './disk-pressure.ts'
 import { type SegmentTotals, newestTime } from '../log/segment-list.ts'
 import { dueAt } from './due.ts'
+import type { LatestLook } from './latest-looks.ts'
 import { latestRunDue } from './latest-plan.ts'
 import { recallsDue, recallsOfRound } from './recalls.ts'
 
@@ -47,10 +48,10 @@ export interface PartitionFacts {
   /** Whether the archive's manifest still has segments before the partition's start. */
   readonly isArchiveBehind: boolean
   readonly compaction: CompactionScope
-  /** RAM has no records before it; left out with `lookedTo` where the log keeps all. */
+  /** RAM has no records before it; left out with `look` where the log keeps all. */
   readonly hotStart?: number
   /** Where the last look for superseded records ended. */
-  readonly lookedTo?: number
+  readonly look?: LatestLook
   /** False without an archive, and while a commit to it may have been done that is not known of. */
   readonly isArchiveSure: boolean
   /** Records below are due whatever their age: the log's policy was changed, and promises more of them now. */
@@ -268,10 +269,13 @@ function runToCompact(
 
 /** A segment that is written again takes room on disk until the old one is gone. */
 function isLatestDue(facts: PartitionFacts, disk: DiskFacts | null): boolean {
-  const { policy, segments, compaction, hotStart, lookedTo = 0 } = facts
+  const { policy, segments, compaction, hotStart, look } = facts
   if (policy.keep !== 'latest' || policy.mode === 'memory' || hotStart === undefined) return false
   if (disk !== null && disk.excessBytes > 0) return false
-  return latestRunDue({ segments, compaction, hotStart, lookedTo }) !== null
+  return (
+    latestRunDue({ segments, compaction, hotStart, ...(look === undefined ? {} : { look }) }) !==
+    null
+  )
 }
 
 function runInMind(

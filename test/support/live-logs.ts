@@ -2,10 +2,11 @@
 import { HYBRID_POLICY, logDefinition } from './manifests.ts'
 import { type OpenTestWalOptions, type TestWal, openTestWal } from './wal.ts'
 import { columnReader } from '../../src/format/column-values.ts'
-import type { LogDefinition, SegmentEntry, StoragePolicy } from '../../src/format/manifest.ts'
+import type { LogDefinition, SegmentEntry, StoragePolicy, Tier } from '../../src/format/manifest.ts'
 import type { RecordBatch } from '../../src/format/record-batch.ts'
 import type { Row } from '../../src/format/schema-inference.ts'
 import type { Schema } from '../../src/format/schema.ts'
+import type { Location } from '../../src/format/segment-entry.ts'
 import { AckQueue } from '../../src/log/ack-queue.ts'
 import type { AppendTerms } from '../../src/log/append-terms.ts'
 import { type AppendResult, LiveLog, type MemoryRoom } from '../../src/log/live-log.ts'
@@ -37,6 +38,9 @@ export class Surroundings {
   now: () => number = () => -Infinity
   onExpiring: (partition: Partition) => void = () => {}
   room: MemoryRoom | null = null
+  /** The bytes of a segment's copy; unset, segments are not read. */
+  copy: (tier: Tier, location: Location) => Promise<Uint8Array> = () =>
+    Promise.reject(new Error('segments of this log are not read'))
 
   constructor(wal: Wal | null = null) {
     this.wal = wal
@@ -76,11 +80,14 @@ export function liveLog(around: Surroundings, options: LiveLogOptions = {}): Liv
           pins: around.pins,
           now: () => around.now(),
           onExpiring: (expiring) => around.onExpiring(expiring),
-          segmentBytes: (_tier, _segment, { length }) => ({
-            length,
+          segmentBytes: (tier, _segment, location) => ({
+            length: location.length,
             path: null,
             position: 0,
-            read: () => Promise.reject(new Error('segments of this log are not read')),
+            read: async ({ start, end }) => {
+              const bytes = await around.copy(tier, location)
+              return bytes.subarray(location.position + start, location.position + end)
+            },
           }),
         },
       ),

@@ -80,6 +80,8 @@ export async function tieringBench({
   const walFiles = new MemorySyncFileSystem()
   const wal = memoryWal(walFiles)
   const around = new Surroundings(wal)
+  around.copy = (tier, { object }) =>
+    tier === 'disk' ? files.read(`${DATA_DIR}/${object}`) : objects.get(object)
   const logs: LiveLog[] = []
   let lastId = 0
   const steps: string[] = []

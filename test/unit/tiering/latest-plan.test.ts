@@ -18,9 +18,9 @@ const due = (given: Partial<Parameters<typeof latestRunDue>[0]>): number | null 
 
 test('a look is due at all that is aged, and after it once as many records came again', () => {
   expect(due({})).toBe(30)
-  expect(due({ lookedTo: 10 })).toBe(30)
-  expect(due({ lookedTo: 20 })).toBeNull()
-  expect(due({ lookedTo: 30 })).toBeNull()
+  expect(due({ look: { lookedTo: 10, triedTo: 10 } })).toBe(30)
+  expect(due({ look: { lookedTo: 20, triedTo: 20 } })).toBeNull()
+  expect(due({ look: { lookedTo: 30, triedTo: 30 } })).toBeNull()
   expect(due({ segments: SegmentEntries.empty })).toBeNull()
 })
 
