@@ -16,19 +16,23 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
 import { type LogRegistry, logExists } from './log-registry.ts'
+import type { SnapshotPlace } from './snapshot-place.ts'
+import { assertKeepsAll } from './snapshot-url.ts'
 
 export interface AttachPlaces {
   readonly manifest: ManifestStore
   readonly archive: ArchiveWriter
   readonly registry: LogRegistry
+  /** A `snapshotLocation` beside the archive; null without one. */
+  readonly place: SnapshotPlace | null
 }
 
 /**
- * @throws StratalogError `log_exists`, `log_not_found` with the names that could be attached, `log_name_invalid`, and
- * what disk and store throw.
+ * @throws StratalogError `log_exists`, `log_not_found` with the names that could be attached, `log_name_invalid`,
+ * `config_invalid` for one that keeps the latest beside a `snapshotLocation`, and what disk and store throw.
  */
 export async function attachLog(
-  { manifest, archive, registry }: AttachPlaces,
+  { manifest, archive, registry, place }: AttachPlaces,
   given: string,
 ): Promise<LiveLog> {
   const name = parseLogName(given)
@@ -37,6 +41,7 @@ export async function attachLog(
   let isUnknown = false
   try {
     const log = attachable(remote, manifest.state, name)
+    if (place !== null) assertKeepsAll([log], place.store.url)
     const { id } = log.definition
     try {
       await manifest.commit((state) => (state.logs.has(id) ? [] : [...attachEdits(log)]))

@@ -70,7 +70,8 @@ import { lowerTiersOf } from './lower-tiers-of.ts'
 import { openScrubber } from './open-scrubber.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
-import { type SnapshotPlace, openSnapshotPlace, snapshotUrl } from './snapshot-place.ts'
+import { type SnapshotPlace, openSnapshotPlace } from './snapshot-place.ts'
+import { assertKeepsAll, snapshotUrl } from './snapshot-url.ts'
 import { surroundingsOf } from './storage-policy.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { storageOf } from './system-storage.ts'
@@ -121,7 +122,7 @@ interface Places {
 
 /**
  * @throws StratalogError `directory_foreign`, `directory_in_use`, `file_not_found`, `format_unsupported`,
- * `archive_foreign`, `archive_diverged`, `corrupt` kinds.
+ * `archive_foreign`, `archive_diverged`, `config_invalid`, `corrupt` kinds.
  */
 export function openDirectoryEngine(
   options: StratalogOptions,
@@ -319,6 +320,8 @@ async function openPlaces(opening: Opening): Promise<Places> {
       }),
   })
   const pulled = await pull(archive, manifest.state, ports)
+  if (place !== null)
+    assertKeepsAll(applyEdits(manifest.state, pulled).logs.values(), place.store.url)
   isOpen = true
   return { directory, store, archive, pace, pulled, place, placed }
 }
@@ -329,6 +332,7 @@ async function openPlace(
 ): Promise<SnapshotPlace | null> {
   const url = snapshotUrl(options)
   if (url === null) return null
+  assertKeepsAll(directory.manifest.state.logs.values(), url)
   const place = await openSnapshotPlace(url, options, ports, writer, directory)
   closers.push(() => place.store.close())
   return place

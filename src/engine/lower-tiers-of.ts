@@ -31,7 +31,7 @@ export function lowerTiersOf(
       )
     },
     pausedSince: (logId) => pausedSince(manifest.state, logId),
-    attachments: attachmentsOf(context, scheduler, registry),
+    attachments: attachmentsOf(context, scheduler, registry, place),
     delete: async (log, assertWanted) => {
       const { deleteLog } = await import('../tiering/delete-log.ts')
       const forget = (isSure: boolean): void => registry.remove(log, isSure)
@@ -51,12 +51,13 @@ function attachmentsOf(
   context: TieringContext,
   scheduler: TieringScheduler,
   registry: LogRegistry,
+  place: SnapshotPlace | null,
 ): Attachments | null {
   const { archive, disk } = context
   if (archive === null || disk === null) return null
   const { manifest } = disk
   return {
-    attach: (name) => attachLog({ manifest, archive, registry }, name),
+    attach: (name) => attachLog({ manifest, archive, registry, place }, name),
     detach: (log) =>
       scheduler.exclusively(log, () =>
         detachLog(context, log, (isSure) => registry.remove(log, isSure)),

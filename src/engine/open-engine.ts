@@ -21,7 +21,7 @@ export async function openEngine(
     if (options.snapshotLocation === undefined || access === 'read')
       return openMemoryEngine(options, ports, access === 'read')
     const { openSnapshottedEngine } = await import('./snapshotted-engine.ts')
-    const { snapshotUrl } = await import('./snapshot-place.ts')
+    const { snapshotUrl } = await import('./snapshot-url.ts')
     return openSnapshottedEngine(snapshotUrl(options) ?? '', options, ports)
   }
   const { openDirectoryEngine } = await import('./directory-engine.ts')

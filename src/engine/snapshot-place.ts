@@ -11,7 +11,6 @@ import { IdRanges } from '../format/id-ranges.ts'
 import { decodeIdentity } from '../format/identity.ts'
 import type { ManifestState, Writer } from '../format/manifest.ts'
 import { IDENTITY_FILE } from '../format/paths.ts'
-import { parseArchiveUrl, parseSnapshotLocation } from '../storage/archive-url.ts'
 import type { OpenedObjectStore } from '../storage/open-object-store.ts'
 import { ArchiveWriter } from '../tiering/archive-writer.ts'
 import { openArchiveManifest } from './archive-connection.ts'
@@ -27,16 +26,6 @@ export interface SnapshotPlace {
   readonly engineId: string
   /** As it was when it was opened. */
   readonly state: ManifestState
-}
-
-/**
- * Where the configuration wants snapshots beside the archive; null where it wants them in it, or none.
- * A path is a directory.
- */
-export function snapshotUrl({ snapshotLocation, archive }: StratalogOptions): string | null {
-  if (snapshotLocation === undefined) return null
-  const { url } = parseSnapshotLocation(snapshotLocation)
-  return archive !== undefined && parseArchiveUrl(archive).url === url ? null : url
 }
 
 /**

@@ -3,11 +3,14 @@ import { tryParseBytes, tryParseDuration } from '../base/units.ts'
 import type { EvictionPolicy, StorageMode, StoragePolicy } from '../format/manifest.ts'
 import { type ConfigProblem, configError } from './config-error.ts'
 import type { StorageOptions, StratalogOptions } from './config.ts'
+import { snapshotUrl } from './snapshot-url.ts'
 
 /** What the engine around a log has, which decides defaults and what is possible. */
 export interface StorageSurroundings {
   readonly hasDataDir: boolean
   readonly hasArchive: boolean
+  /** Snapshots lie beside the archive. */
+  readonly hasSnapshotPlace: boolean
   readonly evictionPolicy: EvictionPolicy
   readonly evictionWatermark: number
 }
@@ -16,6 +19,7 @@ export function surroundingsOf(options: StratalogOptions): StorageSurroundings {
   return {
     hasDataDir: options.dataDir !== undefined,
     hasArchive: options.archive !== undefined,
+    hasSnapshotPlace: snapshotUrl(options) !== null,
     evictionPolicy: options.evictionPolicy ?? 'fifo',
     evictionWatermark: options.evictionWatermark ?? 0.9,
   }
@@ -149,6 +153,11 @@ function conflicts(
     }
     return problems
   }
+  if (policy.keep === 'latest' && around.hasSnapshotPlace)
+    problem(
+      'keep',
+      `'all' beside a snapshotLocation, where snapshots cannot keep old versions; leave that out and have an archive, where they can`,
+    )
   problems.push(...memoryOnlyProblems(given, policy.mode, path))
   if (!around.hasArchive) {
     if (given.archiveAfter !== undefined)

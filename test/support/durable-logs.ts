@@ -204,6 +204,7 @@ export async function openLife(machine: Machine, definition: LogDefinition): Pro
 const SURROUNDINGS: StorageSurroundings = {
   hasDataDir: true,
   hasArchive: true,
+  hasSnapshotPlace: false,
   evictionPolicy: 'fifo',
   evictionWatermark: 0.9,
 }

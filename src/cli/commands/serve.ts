@@ -95,7 +95,7 @@ async function placesOf(options: StratalogOptions): Promise<EnginePlaces> {
   let snapshots = archive
   if (options.snapshotLocation !== undefined) {
     // A start without a place of its own for them does not load it.
-    const { snapshotUrl } = await import('../../engine/snapshot-place.ts')
+    const { snapshotUrl } = await import('../../engine/snapshot-url.ts')
     snapshots = snapshotUrl(options) ?? archive
   }
   return {

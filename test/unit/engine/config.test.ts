@@ -11,6 +11,7 @@ import { type StorageSurroundings, resolvePolicy } from '../../../src/engine/sto
 const WITH_ALL: StorageSurroundings = {
   hasDataDir: true,
   hasArchive: true,
+  hasSnapshotPlace: false,
   evictionPolicy: 'fifo',
   evictionWatermark: 0.9,
 }

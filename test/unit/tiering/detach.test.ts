@@ -67,7 +67,7 @@ function registryOf(names: readonly string[] = []): {
 }
 
 function attach({ disk, archive }: Bench, registry: LogRegistry): Promise<unknown> {
-  return attachLog({ manifest: disk.manifest, archive, registry }, 'log-1')
+  return attachLog({ manifest: disk.manifest, archive, registry, place: null }, 'log-1')
 }
 
 describe('detach', () => {
