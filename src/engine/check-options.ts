@@ -1,6 +1,7 @@
 import { ARCHIVE_KEYS, DISK_KEYS } from './below-memory-keys.ts'
 import { type ConfigProblem, configError } from './config-error.ts'
 import { type StratalogOptions, optionProblems, withoutProblems } from './config.ts'
+import { snapshotUrl } from './snapshot-url.ts'
 import { policyProblems, surroundingsOf } from './storage-policy.ts'
 
 /**
@@ -44,7 +45,11 @@ function combinationProblems(
   problems.push(...snapshotProblems(options, hasArchive, isWrong))
   if (!hasDataDir) useless(DISK_KEYS, 'nothing without a dataDir')
   if (!hasArchive) useless(ARCHIVE_KEYS, 'nothing without an archive')
-  const around = { ...surroundingsOf(options), hasDataDir, hasArchive }
+  const around = {
+    ...surroundingsOf(options, snapshotUrl(options) !== null),
+    hasDataDir,
+    hasArchive,
+  }
   // What goes with a mode that nobody can tell is not known.
   if (isWrong('defaults.mode')) return problems
   return [...problems, ...policyProblems(options.defaults ?? {}, around, 'defaults')]

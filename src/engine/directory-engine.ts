@@ -232,7 +232,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   const queries = directoryQueries(opening, registry, store)
   closers.push(() => queries.close())
   closers.push(async () => governor.close())
-  const surroundings = surroundingsOf(options)
+  const surroundings = surroundingsOf(options, snapshotUrl(options) !== null)
   const lowerTiers = lowerTiersOf({ ...tiering, wal }, opened, registry, scrubber, places.place)
   return {
     ports,

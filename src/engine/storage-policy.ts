@@ -3,7 +3,6 @@ import { tryParseBytes, tryParseDuration } from '../base/units.ts'
 import type { EvictionPolicy, StorageMode, StoragePolicy } from '../format/manifest.ts'
 import { type ConfigProblem, configError } from './config-error.ts'
 import type { StorageOptions, StratalogOptions } from './config.ts'
-import { snapshotUrl } from './snapshot-url.ts'
 
 /** What the engine around a log has, which decides defaults and what is possible. */
 export interface StorageSurroundings {
@@ -15,11 +14,15 @@ export interface StorageSurroundings {
   readonly evictionWatermark: number
 }
 
-export function surroundingsOf(options: StratalogOptions): StorageSurroundings {
+/** @param hasSnapshotPlace of an engine with a data directory; one in RAM would load more to know. */
+export function surroundingsOf(
+  options: StratalogOptions,
+  hasSnapshotPlace = false,
+): StorageSurroundings {
   return {
     hasDataDir: options.dataDir !== undefined,
     hasArchive: options.archive !== undefined,
-    hasSnapshotPlace: snapshotUrl(options) !== null,
+    hasSnapshotPlace,
     evictionPolicy: options.evictionPolicy ?? 'fifo',
     evictionWatermark: options.evictionWatermark ?? 0.9,
   }
