@@ -457,12 +457,13 @@ export class Client {
   async #snapshot(): Promise<void> {
     const name = `s-${this.#life.process.number}-${this.#snapshots++}-${this.#dice.uint32()}`
     const held = heldLogs(this.#life)
+    const departures = new Map(held.map(({ log }) => [log, log.departures]))
     const made = await this.#settle(`snapshot ${name}`, this.#life.db.snapshot({ name }), [
       'engine_closed',
       'snapshot_exists',
     ])
-    // What was deleted meanwhile it may be without.
-    const left = held.filter(({ log }) => !log.isDeleting)
+    // What was deleted or detached meanwhile it may be without.
+    const left = held.filter(({ log }) => !log.isDeleting && log.departures === departures.get(log))
     if (made !== null) this.#life.model.snapshots.push({ name, held: left })
   }
 

@@ -150,10 +150,12 @@ async function compareLog(
   replayed: Stratalog,
 ): Promise<void> {
   const [all, others] = [await rowsOf(live, name), await rowsOf(replayed, name)]
-  const isRetained = model.logs.some((log) => log.spec.name === name && log.isRetained)
-  // One of both may have retired more; what both have is the same.
-  const one = isRetained ? behindStarts(all, others) : all
-  const other = isRetained ? behindStarts(others, all) : others
+  const known = model.logs.find((log) => log.spec.name === name)
+  const isRetained = known?.isRetained === true
+  // Of old versions of a key, and of what is retired, one of both may have more; what both have is the same.
+  const versionsOf = known?.spec.keepsLatest === true ? newestOfKeys : everyOne
+  const one = versionsOf(isRetained ? behindStarts(all, others) : all)
+  const other = versionsOf(isRetained ? behindStarts(others, all) : others)
   if (one.length !== other.length)
     throw new Violation(
       'I10',
@@ -166,6 +168,21 @@ async function compareLog(
         `${name}: ${textOf(row)} is replayed as ${textOf(other[index] ?? {})}`,
       )
   }
+}
+
+function everyOne(rows: readonly Values[]): readonly Values[] {
+  return rows
+}
+
+/** In the order of their offsets. */
+function newestOfKeys(rows: readonly Values[]): readonly Values[] {
+  const newest = new Map<unknown, Values>()
+  for (const row of rows) {
+    const { key } = row
+    newest.delete(key)
+    newest.set(key, row)
+  }
+  return [...newest.values()]
 }
 
 /** Of `rows` those behind the first of each partition in `others`. */
