@@ -21,7 +21,7 @@ import {
 } from '../snapshot/retention.ts'
 import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
 import { type PlaceContext, releaseUnheld, snapshotToPlace } from './place-snapshot.ts'
-import { type Pinned, pin, stillThere } from './pinned.ts'
+import { type Pinned, pin, stillThere, withoutTakenBack } from './pinned.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { EnginePorts } from './ports.ts'
 
@@ -105,7 +105,9 @@ async function makePinned(
   if (place !== null) {
     if (scheduler !== null) await bringDown(scheduler, logs, 'disk', waitsInWal)
     const check = (): void => (isNamed ? assertThere(logs) : undefined)
-    return describeSnapshot(await snapshotToPlace(place, pinned, request, check))
+    return describeSnapshot(
+      await snapshotToPlace(place, pinned.map(withoutTakenBack), request, check),
+    )
   }
   const tiers = present(scheduler, 'an engine with an archive tiers to it')
   const uploaded = await bringDown(tiers, logs, 'object')

@@ -75,8 +75,9 @@ export class Partition implements AckListener {
   #owedEnd = 0
   #denseFrom: number | undefined
 
-  // Moved by acknowledgements.
+  // Moved by acknowledgements, and by failures of the disk, after each of which `takenBack` has the end that was left.
   #durableEnd: number
+  readonly takenBack: number[] = []
   readonly #waiters = new Waiters()
 
   // Moved by tiering, after its manifest commits.
@@ -292,6 +293,7 @@ export class Partition implements AckListener {
     assert(!this.#isStaging && end <= this.#nextOffset, 'what is taken back was applied')
     this.#hot.takeBack(this.#durableEnd, end, lsn)
     this.producers.takeBack(end)
+    if (end < this.#nextOffset) this.takenBack.push(end)
     this.#nextOffset = end
   }
 
