@@ -26,15 +26,7 @@ export const TOLD_WITHIN_MS = 120_000
 /** What the logs that have no gaps hold now: a snapshot that is made of it has to hold as much. */
 export function heldLogs({ model }: Life): readonly HeldLog[] {
   return model.logs
-    .filter(
-      (log) =>
-        log.isCreated &&
-        !log.isDeleting &&
-        !log.isAway &&
-        !log.isRetained &&
-        !log.isGappy &&
-        !log.wasWithoutWal,
-    )
+    .filter((log) => log.holdsAll)
     .map((log) => ({
       log,
       required: log.partitions.flatMap((_, partition) => model.requiredIn(log, partition)),

@@ -79,6 +79,18 @@ export class LogModel {
     return this.#spec
   }
 
+  /** Whether it is there with every record that it acknowledged, save for old versions of keys. */
+  get holdsAll(): boolean {
+    return (
+      this.isCreated &&
+      !this.isDeleting &&
+      !this.isAway &&
+      !this.isRetained &&
+      !this.isGappy &&
+      !this.wasWithoutWal
+    )
+  }
+
   get isInMemory(): boolean {
     return this.spec.storage.mode === 'memory'
   }

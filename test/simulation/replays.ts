@@ -74,13 +74,8 @@ function archivedOffsets({ db }: Life): ArchivedOffsets {
 function comparable({ model, db }: Life, before: ArchivedOffsets): readonly LogModel[] {
   return model.logs.filter(
     (log) =>
-      log.isCreated &&
-      !log.isDeleting &&
-      !log.isAway &&
-      !log.isRetained &&
-      !log.isGappy &&
+      log.holdsAll &&
       log.spec.keepsLatest !== true &&
-      !log.wasWithoutWal &&
       db.log(log.spec.name).describe().schema.length > 0 &&
       before.get(log.spec.name)?.some((offset) => offset > 0) === true,
   )
