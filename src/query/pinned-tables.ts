@@ -7,6 +7,7 @@ import {
 import { recordsWithin } from '../format/segment-entry.ts'
 import { blockEnd } from '../format/segment.ts'
 import { batchKey } from './batch-key.ts'
+import { NarrowBatches } from './narrow-batches.ts'
 import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
 import { damageOf } from '../log/segment-damage.ts'
@@ -169,7 +170,9 @@ export class PinnedTables {
     await this.#fetch(needed, wanted, ports, signal)
     const sources = needed.map((pinned, table) => {
       const logId = this.#tables[table]?.view.definition.id ?? 0
-      return pinned.map((source) => this.#describe(logId, source))
+      const fields = wanted[table]?.fields
+      const narrow = fields === undefined ? null : new NarrowBatches(fields)
+      return pinned.map((source) => this.#describe(logId, source, narrow))
     })
     return [...sources, ...this.#information.map(informationSources)]
   }
@@ -285,13 +288,14 @@ export class PinnedTables {
     return isDamaged ? null : bytes.path
   }
 
-  #describe(logId: number, pinned: PinnedSource): ScanSource {
+  #describe(logId: number, pinned: PinnedSource, narrow: NarrowBatches | null): ScanSource {
     const { partition, source } = pinned
     const id = sourceId(logId, partition, source)
     const live = pinned.live === undefined ? {} : { live: pinned.live }
     if (source.tier === 'memory') {
       const key = source.isSealed === true ? { key: batchKey(source.batch) } : {}
-      return { kind: 'batch', id, partition, batch: source.batch, ...key, ...live }
+      const batch = narrow?.of(source.batch) ?? source.batch
+      return { kind: 'batch', id, partition, batch, ...key, ...live }
     }
     const { from, to, bytes } = source
     const own = this.#path(source)

@@ -13,7 +13,7 @@ import type { RecordBatch } from '../format/record-batch.ts'
 import type { ColumnType, Schema } from '../format/schema.ts'
 import type { OffsetBits } from '../log/offset-set.ts'
 import type { PartFile } from '../storage/part-files.ts'
-import type { PlannedScans } from './scan-bounds.ts'
+import type { PlannedScans, ScanBounds } from './scan-bounds.ts'
 import type { TableColumn } from './table-columns.ts'
 
 export type QueryParameter = null | boolean | number | bigint | string | Date | Uint8Array
@@ -35,6 +35,13 @@ export interface BoundTable {
   readonly form: 'table' | 'function'
   /** Records in the pinned view, for DuckDB's planner. */
   readonly recordCount: number
+  /** Of one with groups of records in place of them, which of the records count; only in a query worker. */
+  readonly grouping?: ScanGrouping
+}
+
+export interface ScanGrouping {
+  /** Those inside all of these do. */
+  readonly filter: ScanBounds
 }
 
 export interface BatchSource {

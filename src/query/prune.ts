@@ -62,6 +62,7 @@ export function columnRange(
       break
     case 'key':
     case 'code':
+    case 'partial':
     case 'latest':
       return null
   }

@@ -4,7 +4,8 @@ import { Database } from './database.ts'
 import type { Channel, FromWorker, ResultChunk, ToWorker, WorkerError } from './protocol.ts'
 import { QuerySession } from './query-session.ts'
 import { statementError } from './statement.ts'
-import { type ScanStores, ScanTables } from './table-scan.ts'
+import type { ScanStores } from './scan-table.ts'
+import { ScanTables } from './table-scan.ts'
 import { TextArenaPool } from './text-arena.ts'
 
 type BindMessage = Extract<ToWorker, { readonly kind: 'bind' }>

@@ -15,7 +15,7 @@ import { assert, present } from '../base/assert.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { ColumnType } from '../format/schema.ts'
 import { bindParameters } from './bind-parameters.ts'
-import { codedQuery } from './coded-query.ts'
+import { rewrittenQuery } from './rewritten-query.ts'
 import type { Database } from './database.ts'
 import { toColumnType } from './duckdb-types.ts'
 import { endResult } from './end-result.ts'
@@ -36,7 +36,8 @@ import {
 } from './scan-bounds.ts'
 import { type Statement, prepareReadOnly, readStatement } from './statement.ts'
 import { shownColumns } from './table-columns.ts'
-import { SCAN_FUNCTION, ScanReport, type ScanStores, type ScanTables } from './table-scan.ts'
+import { ScanReport, type ScanStores } from './scan-table.ts'
+import { SCAN_FUNCTION, type ScanTables } from './table-scan.ts'
 import { readVector } from './vector-reader.ts'
 
 export interface ResultHeader {
@@ -56,6 +57,9 @@ export class QuerySession {
   #connection: DuckDBConnection | null = null
   #tables: readonly BoundTable[] = []
   #bounds: readonly (readonly ScanBounds[] | null)[] = []
+  #filters: readonly (ScanBounds | null)[] = []
+  /** Of the result's columns, as the statement is written; null where only its execution tells. */
+  #names: readonly string[] | null = null
   #sources: readonly (readonly ScanSource[])[] = []
   #prepared: DuckDBPreparedStatement | null = null
   #result: DuckDBResult | null = null
@@ -87,9 +91,11 @@ export class QuerySession {
     const nonce = nonceFor(this.#sql)
     await this.#createViews(nonce, [])
     const prepared = await prepareReadOnly(connection, statement.query, [StatementType.SELECT])
+    this.#names = namesOf(prepared)
     prepared.destroySync()
     const scans = await this.#planScans(connection, statement, nonce)
     this.#bounds = scans.bounds
+    this.#filters = scans.filters
     return scans
   }
 
@@ -98,19 +104,21 @@ export class QuerySession {
     const connection = present(this.#connection, 'a bound query')
     const { isExplain } = present(this.#statement, 'a bound statement')
     this.#sources = sources
-    const coded = await this.#coded(connection)
+    const rewritten = await this.#rewritten(connection)
     // Readable names for those who read the plan; nothing is derived from it any more.
     await this.#createViews(isExplain ? null : nonceFor(this.#sql), this.#sources)
     this.#prepared =
-      coded === null
+      rewritten === null
         ? await this.#prepare(connection, this.#sql)
-        : await this.#prepare(connection, coded).catch(() => this.#prepare(connection, this.#sql))
+        : await this.#prepare(connection, rewritten).catch(() =>
+            this.#prepare(connection, this.#sql),
+          )
     bindParameters(this.#prepared, this.#parameters)
     this.#throwIfCancelled()
     const result = await this.#prepared.stream()
     this.#result = result
     this.#types = result.columnTypes()
-    const names = result.columnNames()
+    const names = (isExplain ? null : this.#names) ?? result.columnNames()
     return {
       columns: this.#types.map((type, index) => ({ name: names[index] ?? '', type: String(type) })),
       types: this.#types.map(toColumnType),
@@ -177,7 +185,7 @@ export class QuerySession {
     nonce: string | null,
     sources: readonly (readonly ScanSource[])[],
   ): Promise<void> {
-    for (const [number, { name, columns, form, recordCount }] of this.#tables.entries()) {
+    for (const [number, { name, columns, form, recordCount, grouping }] of this.#tables.entries()) {
       this.#throwIfCancelled()
       const columnNames = columns.map((column, index) =>
         nonce === null ? column.name : scanColumnName(number, index, nonce),
@@ -190,6 +198,7 @@ export class QuerySession {
         recordCount,
         sources: sources[number] ?? [],
         bounds: this.#bounds[number] ?? null,
+        grouping: grouping ?? null,
         // What an engine knows of itself is no record of a log.
         report: form === 'table' ? this.report : new ScanReport(),
       })
@@ -215,18 +224,22 @@ export class QuerySession {
     ])
   }
 
-  /** The statement in a form that groups by codes, whose tables are added to the query's; null where there is none. */
-  async #coded(connection: DuckDBConnection): Promise<string | null> {
+  /** The statement in a form that is faster, whose tables are added to the query's; null where there is none. */
+  async #rewritten(connection: DuckDBConnection): Promise<string | null> {
     const { query, isExecuted } = present(this.#statement, 'a bound statement')
     if (!isExecuted) return null
-    const [tables, sources] = [this.#tables, this.#sources]
+    const [tables, sources, filters] = [this.#tables, this.#sources, this.#filters]
     const nonce = nonceFor(this.#sql)
-    const coded = await codedQuery(connection, { sql: query, nonce, tables, sources }, this.#stores)
-    if (coded === null) return null
-    this.#tables = [...tables, ...coded.tables.map(({ table }) => table)]
-    this.#sources = [...sources, ...coded.tables.map(({ of }) => sources[of] ?? [])]
-    this.#bounds = [...this.#bounds, ...coded.tables.map(({ of }) => this.#bounds[of] ?? null)]
-    return this.#sql.slice(0, this.#sql.length - query.length) + coded.sql
+    const form = await rewrittenQuery(
+      connection,
+      { sql: query, nonce, tables, sources, filters, isNamed: this.#names !== null },
+      this.#stores,
+    )
+    if (form === null) return null
+    this.#tables = [...tables, ...form.tables.map(({ table }) => table)]
+    this.#sources = [...sources, ...form.tables.map(({ of }) => sources[of] ?? [])]
+    this.#bounds = [...this.#bounds, ...form.tables.map(({ of }) => this.#bounds[of] ?? null)]
+    return this.#sql.slice(0, this.#sql.length - query.length) + form.sql
   }
 
   async #planScans(
@@ -238,7 +251,7 @@ export class QuerySession {
     const columns = this.#tables.map((table) => table.columns)
     // To show a plan, nothing of any table is read.
     if (statement.isExplain && !statement.isExecuted)
-      return { bounds: columns.map(() => []), columns: columns.map(() => []) }
+      return { bounds: columns.map(() => []), columns: columns.map(() => []), filters: [] }
     const explain = await prepareReadOnly(connection, `EXPLAIN (FORMAT JSON) ${statement.query}`, [
       StatementType.EXPLAIN,
     ])
@@ -288,6 +301,12 @@ export class QuerySession {
   #throwIfCancelled(): void {
     if (this.#isCancelled) throw new StratalogError('aborted', 'The query was cancelled.')
   }
+}
+
+/** Before its parameters are given DuckDB may know neither types nor names of a statement's columns. */
+function namesOf(prepared: DuckDBPreparedStatement): readonly string[] | null {
+  if (prepared.parameterCount > 0) return null
+  return Array.from({ length: prepared.columnCount }, (_, index) => prepared.columnName(index))
 }
 
 /** The place that DuckDB shows is one in the text it was given, which here is not the caller's. */

@@ -19,6 +19,8 @@ export interface ColumnBounds {
   readonly column: number
   readonly min: BoundValue | null
   readonly max: BoundValue | null
+  /** Whether its ends may be outside: DuckDB prints BETWEEN for all pairs of comparisons. */
+  readonly isBetween?: true
 }
 
 /** One scan: it can only use rows inside all of these bounds. */
@@ -30,7 +32,18 @@ export interface PlannedScans {
   readonly bounds: readonly (readonly ScanBounds[] | null)[]
   /** The columns that any scan of the table gives, by their number; null where that is not known. */
   readonly columns: readonly (readonly number[] | null)[]
+  /** Of a table that is scanned once, what its one scan leaves out, where that is just what is outside of these. */
+  readonly filters: readonly (ScanBounds | null)[]
 }
+
+/** What is known of a filter. */
+export interface ScanFilter {
+  readonly bounds: ScanBounds
+  /** Whether every row inside the bounds passes, and no other. */
+  readonly isExact: boolean
+}
+
+const NO_FILTER: ScanFilter = { bounds: [], isExact: true }
 
 export function scanColumnName(table: number, column: number, nonce: string): string {
   return `${nonce}_${table}_${column}`
@@ -56,12 +69,17 @@ export function scansFromPlan(
   const isKnown = found.every((scan) => scan.table !== null && scan.table < tables.length)
   const scansOf = (table: number): readonly FoundScan[] | null =>
     isKnown ? found.filter((scan) => scan.table === table) : null
+  const filters = tables.map((columns, table) => {
+    const types = columns.map((column) => sqlColumnType(column.origin))
+    const filterOf = ({ filter }: FoundScan): ScanFilter =>
+      filter === null ? NO_FILTER : parseFilter(filter, `${nonce}_${table}_`, types)
+    return scansOf(table)?.map(filterOf) ?? null
+  })
   return {
-    bounds: tables.map((columns, table) => {
-      const types = columns.map((column) => sqlColumnType(column.origin))
-      const boundsOf = ({ filter }: FoundScan): ScanBounds =>
-        filter === null ? [] : parseFilter(filter, `${nonce}_${table}_`, types)
-      return scansOf(table)?.map(boundsOf) ?? null
+    bounds: filters.map((scans) => scans?.map(({ bounds }) => bounds) ?? null),
+    filters: filters.map((scans) => {
+      const [only, another] = scans ?? []
+      return only?.isExact === true && another === undefined ? only.bounds : null
     }),
     columns: tables.map((_, table) => {
       const given = scansOf(table)?.map(({ columns }) => columns)
@@ -133,10 +151,14 @@ export function parseFilter(
   text: string,
   prefix: string,
   types: readonly ColumnType[],
-): ScanBounds {
-  return conjuncts(text)
-    .map((part) => parseComparison(part, prefix, types))
-    .filter((bound) => bound !== null)
+): ScanFilter {
+  const parts = conjuncts(text).map((part) => parseComparison(part, prefix, types))
+  const bounds = parts.filter((bound) => bound !== null)
+  const isExact = ({ column, min, max, isBetween }: ColumnBounds): boolean =>
+    [min, max].every((value) =>
+      value === null ? isBetween !== true : isCount(value, types[column]),
+    )
+  return { bounds, isExact: bounds.length === parts.length && bounds.every(isExact) }
 }
 
 function conjuncts(text: string): readonly string[] {
@@ -205,18 +227,29 @@ function parseComparison(
   const column = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : -1
   const type = types[column]
   if (type === undefined || !isExactCast(type, groups['castType'])) return null
-  const literal = (group: string): BoundValue | null => parseLiteral(groups[group] ?? '', type)
-  if (groups['low'] !== undefined) return { column, min: literal('low'), max: literal('high') }
+  const isDouble = groups['castType'] === 'DOUBLE'
+  const literal = (group: string): BoundValue | null => {
+    const value = parseLiteral(groups[group] ?? '', type)
+    return isDouble && typeof value === 'bigint' ? exactDouble(Number(value)) : value
+  }
+  if (groups['low'] !== undefined)
+    return { column, min: literal('low'), max: literal('high'), isBetween: true }
   const value = literal('value')
   if (value === null) return null
   const operator = groups['operator'] ?? ''
   // Of whole numbers, what is less than one is at most the one before.
-  const isWhole = typeof value === 'bigint' && INTEGERS.test(type) && groups['cast'] === undefined
+  const isWhole = isCount(value, type)
   return {
     column,
     min: operator.startsWith('<') ? null : isWhole && operator === '>' ? value + 1n : value,
     max: operator.startsWith('>') ? null : isWhole && operator === '<' ? value - 1n : value,
   }
+}
+
+/** Whether a bound is a whole number of the units that the column counts, or of shorter ones. */
+function isCount(value: BoundValue, type: ColumnType | undefined): value is bigint {
+  if (typeof value !== 'bigint' || type === undefined) return false
+  return INTEGERS.test(type) || ['s', 'ms', 'us'].includes(timestampUnit(type) ?? '')
 }
 
 const INTEGERS = /^u?int(?:8|16|32|64)$/
@@ -225,7 +258,7 @@ const FLOATS = /^float(?:32|64)$/
 /** Whether a cast of a column keeps every value in place, so that bounds of the one are bounds of the other. */
 function isExactCast(type: ColumnType, cast: string | undefined): boolean {
   if (cast === undefined) return true
-  // To DOUBLE, integers beyond 2^53 are rounded; `parseNumber` takes no bound from out there.
+  // To DOUBLE, integers beyond 2^53 are rounded; `exactDouble` takes no bound from out there.
   if (INTEGERS.test(type))
     return /^(?:DOUBLE|INTEGER|BIGINT|HUGEINT|DECIMAL\(\d+,\d+\))$/.test(cast)
   if (FLOATS.test(type)) return cast === 'DOUBLE'
@@ -250,7 +283,10 @@ const EXACT_MAX = 2 ** 52
 /** Whole numbers of any size, fractions only where a double still holds them well. */
 function parseNumber(text: string): number | bigint | null {
   if (/^-?\d+$/.test(text)) return BigInt(text)
-  const value = Number(text)
+  return exactDouble(Number(text))
+}
+
+function exactDouble(value: number): number | null {
   return Math.abs(value) <= EXACT_MAX ? value : null
 }
 

@@ -12,6 +12,7 @@ import {
   timestampUnit,
 } from '../format/schema.ts'
 import { userFields } from '../format/schema-evolution.ts'
+import type { PartialKind } from './partial-kinds.ts'
 import type { TextCodes } from './text-codes.ts'
 
 /** Where a table's column comes from. `time` is the field in µs; `key` is the key column as text. */
@@ -24,6 +25,14 @@ export type ColumnOrigin =
   | { readonly kind: 'tier' }
   /** The field as codes; only in a query worker. */
   | { readonly kind: 'code'; readonly field: Field; readonly codes: TextCodes }
+  /** What is known of the values of groups of records; only in a query worker. */
+  | {
+      readonly kind: 'partial'
+      readonly partial: PartialKind
+      /** Null for the number of records. */
+      readonly of: Field | null
+      readonly type: ColumnType
+    }
   /** Whether the record is the newest of its key: what the table is filtered by, and nobody sees. */
   | { readonly kind: 'latest' }
 
@@ -131,6 +140,8 @@ export function sqlColumnType(origin: ColumnOrigin): ColumnType {
     case 'key':
     case 'tier':
       return 'utf8'
+    case 'partial':
+      return origin.type
     case 'latest':
       return 'bool'
   }

@@ -15,15 +15,11 @@ import {
 } from '@duckdb/node-api'
 import duckdb from '@duckdb/node-bindings'
 import { present } from '../base/assert.ts'
-import type { Tier } from '../format/manifest.ts'
 import type { Field } from '../format/schema.ts'
-import type { SyncFileSystem } from '../storage/file-system.ts'
-import type { ColumnCache } from './column-cache.ts'
 import { toDuckDBType } from './duckdb-types.ts'
-import type { ScanSource, TierReads } from './protocol.ts'
-import type { RemoteColumns } from './remote-columns.ts'
+import { GroupPass } from './group-pass.ts'
 import { type ScanBlock, scanBlocks } from './scan-blocks.ts'
-import type { ScanBounds } from './scan-bounds.ts'
+import type { ScanStores, ScanTable } from './scan-table.ts'
 import { type TableColumn, sqlColumnType } from './table-columns.ts'
 import type { TextArena, TextArenaPool } from './text-arena.ts'
 import { TextReferences } from './text-references.ts'
@@ -42,57 +38,17 @@ import {
 
 export const SCAN_FUNCTION = 'stratalog_scan'
 
-/** Where records come from that were not sent with their query. */
-export interface ScanStores {
-  readonly files: SyncFileSystem
-  readonly remote: RemoteColumns | null
-  /** Columns of segments that stay for later queries. */
-  readonly kept: ColumnCache
-}
-
-/** A table while its statement is planned and runs. */
-export interface ScanTable {
-  /** Of all tables of the query. */
-  readonly query: number
-  readonly columns: readonly TableColumn[]
-  /** By column: the names that DuckDB's plan shows. */
-  readonly columnNames: readonly string[]
-  readonly recordCount: number
-  readonly sources: readonly ScanSource[]
-  readonly bounds: readonly ScanBounds[] | null
-  readonly report: ScanReport
-}
-
-/** What the scans of one query tell beside their rows: what they read of each tier, and why one failed. */
-export class ScanReport {
-  /** DuckDB passes on only the message of what a scan throws; this is the whole error. */
-  error: unknown = null
-  // Records that several scans read count once.
-  readonly #recordsOfBlock = new Map<string, number>()
-  readonly #reads: Record<Tier, { records: number; bytes: number }> = {
-    memory: { records: 0, bytes: 0 },
-    disk: { records: 0, bytes: 0 },
-    object: { records: 0, bytes: 0 },
-  }
-
-  /** Says that a scan has now read `records` of a block, counted from its first. */
-  add(block: ScanBlock, records: number): void {
-    const known = this.#recordsOfBlock.get(block.id)
-    if (known === undefined) this.#reads[block.tier].bytes += block.bytes
-    if (known !== undefined && known >= records) return
-    this.#reads[block.tier].records += records - (known ?? 0)
-    this.#recordsOfBlock.set(block.id, records)
-  }
-
-  get reads(): Readonly<Record<Tier, TierReads>> {
-    return this.#reads
-  }
+/** One pass over a table: what one scan node of one execution reads. */
+interface TablePass {
+  /** Fills DuckDB's next chunk; an empty one says that there is no more. */
+  fill(output: DuckDBDataChunk, hold: ThreadHold): void
+  close(): void
 }
 
 /** The tables of the queries under way, by the parameter of the table function. */
 export class ScanTables {
   readonly #tables = new Map<string, ScanTable>()
-  readonly #scans = new Map<string, Set<Scan>>()
+  readonly #scans = new Map<string, Set<TablePass>>()
   readonly #stores: ScanStores
   readonly #arenas: TextArenaPool
   readonly #threads: number
@@ -135,21 +91,28 @@ export class ScanTables {
       initFunction: (info) => {
         const { id } = info.bindData as { id: string }
         const table = present(this.#tables.get(id), 'a bound table')
-        const scan = new Scan(table, info.getColumnIndexes(), this.#stores, this.#arenas)
+        const scan = this.#scan(table, info.getColumnIndexes())
         const scans = this.#scans.get(id) ?? new Set()
         this.#scans.set(id, scans.add(scan))
-        info.setMaxThreads(this.#threads)
+        info.setMaxThreads(table.grouping === null ? this.#threads : 1)
         info.setInitData(scan)
       },
       localInitFunction: (info) => info.setInitData(new ThreadHold()),
       mainFunction: (info, output) => {
-        const scan = info.initData as Scan
+        const scan = info.initData as TablePass
         scan.fill(output, info.localInitData as ThreadHold)
       },
     })
     connection.registerTableFunction(tableFunction)
     // The database has its own: this one would keep the callbacks beyond its end.
     tableFunction.destroySync()
+  }
+
+  #scan(table: ScanTable, columnIndexes: readonly number[]): TablePass {
+    const { grouping } = table
+    return grouping === null
+      ? new Scan(table, columnIndexes, this.#stores, this.#arenas)
+      : new GroupPass(table, grouping, columnIndexes, this.#stores, this.#arenas)
   }
 }
 
@@ -165,8 +128,8 @@ class ThreadHold {
   }
 }
 
-/** One pass over a table: what one scan node of one execution reads. All of DuckDB's threads share it. */
-class Scan {
+/** The records of a table. All of DuckDB's threads share it. */
+class Scan implements TablePass {
   readonly #table: ScanTable
   /** By position in the output chunk; undefined for a column that is none of the table's. */
   readonly #projected: readonly (TableColumn | undefined)[]
@@ -192,7 +155,6 @@ class Scan {
     this.#blocks = scanBlocks({ ...stores, query, sources, fields: this.#fields, columns, bounds })
   }
 
-  /** Fills DuckDB's next chunk; an empty one says that there is no more. */
   fill(output: DuckDBDataChunk, hold: ThreadHold): void {
     this.#holds.add(hold)
     try {
@@ -254,6 +216,7 @@ class Scan {
     if (origin.kind === 'offset') return offsetWriter(block.baseOffset, block.offsets)
     if (origin.kind === 'tier') return constantTextWriter(block.tier)
     if (origin.kind === 'latest') return liveWriter(block.live)
+    if (origin.kind === 'partial') return nullWriter
     const data = origin.field === null ? null : block.columns[this.#fields.indexOf(origin.field)]
     if (data === null || data === undefined) return nullWriter
     if (origin.kind === 'time') return microsWriter(data, this.#references)

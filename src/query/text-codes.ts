@@ -1,4 +1,5 @@
 /** One code for each text of a column, whatever the dictionaries of its batches and segments say. */
+import { isAscii } from 'node:buffer'
 import { present } from '../base/assert.ts'
 import type { ColumnData } from '../format/column.ts'
 
@@ -48,17 +49,34 @@ export class TextCodes {
 /** Null where bytes are no UTF-8, or DuckDB would take a text to end before it does. */
 function textsOf({ offsets, values, length }: ColumnData): readonly string[] | null {
   if (offsets === null || length > TEXT_CODES_MAX) return null
+  const [first, last] = [offsets[0] ?? 0, offsets[length] ?? 0]
+  // Copied, as what decodes takes no shared memory.
+  const bytes = Buffer.from(values.subarray(first, last))
+  if (bytes.includes(0)) return null
+  const textOf = isAscii(bytes) ? asciiTexts(bytes) : utf8Texts(bytes)
   const texts: string[] = []
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   for (let entry = 0; entry < length; entry++) {
-    const bytes = values.subarray(offsets[entry], offsets[entry + 1])
-    if (bytes.includes(0)) return null
+    const text = textOf((offsets[entry] ?? 0) - first, (offsets[entry + 1] ?? 0) - first)
+    if (text === null) return null
+    texts.push(text)
+  }
+  return texts
+}
+
+type TextOf = (start: number, end: number) => string | null
+
+function asciiTexts(bytes: Buffer): TextOf {
+  const all = bytes.toString('latin1')
+  return (start, end) => all.slice(start, end)
+}
+
+function utf8Texts(bytes: Buffer): TextOf {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  return (start, end) => {
     try {
-      // Copied, as a decoder takes no shared memory.
-      texts.push(decoder.decode(bytes.slice()))
+      return decoder.decode(bytes.subarray(start, end))
     } catch {
       return null
     }
   }
-  return texts
 }

@@ -30,11 +30,14 @@ export class HotColumns implements RemoteColumns {
   }
 
   columns(source: RemoteBatchSource, positions: readonly number[]): readonly ColumnData[] {
-    const { key, query } = source
+    const { key, query, schema } = source
+    // A batch comes with the columns of its query, so a place says nothing to another.
+    const nameOf = (position: number): string =>
+      `batch ${key}/${present(schema.fields[position], 'a field').name}`
     const found = new Map<number, ColumnData>()
     if (key !== undefined) {
       for (const position of positions) {
-        const column = this.#kept.take(nameOf(key, position), query)
+        const column = this.#kept.take(nameOf(position), query)
         if (column !== null) found.set(position, column)
       }
     }
@@ -42,7 +45,7 @@ export class HotColumns implements RemoteColumns {
     for (const [index, column] of this.#ask(source, wanted).entries()) {
       const position = present(wanted[index], 'a column that was asked for')
       found.set(position, column)
-      if (key !== undefined) this.#kept.keep(nameOf(key, position), column, query)
+      if (key !== undefined) this.#kept.keep(nameOf(position), column, query)
     }
     return positions.map((position) => present(found.get(position), 'a column'))
   }
@@ -65,8 +68,4 @@ export class HotColumns implements RemoteColumns {
     this.#pipe.read(bytes)
     return bytes
   }
-}
-
-function nameOf(key: number, position: number): string {
-  return `batch ${key}/${position}`
 }

@@ -127,7 +127,11 @@ test('a worker that dies stops the look for newest records before their views ar
   })
   const query = runner.query('SELECT * FROM "users$latest"')
   await settle()
-  workers[0]?.say({ kind: 'planned', query: 1, scans: { bounds: [[[]]], columns: [null] } })
+  workers[0]?.say({
+    kind: 'planned',
+    query: 1,
+    scans: { bounds: [[[]]], columns: [null], filters: [] },
+  })
   await settle()
   workers[0]?.exit(new Error('out of luck'))
   await expect(query).rejects.toMatchObject({ code: 'query_failed' })

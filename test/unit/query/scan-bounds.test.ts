@@ -18,20 +18,22 @@ const TYPES: readonly ColumnType[] = [
   'timestamp[ns]',
   'decimal(9,2)',
 ]
-const bounds = (filter: string): ScanBounds => parseFilter(filter, 'x_0_', TYPES)
+const bounds = (filter: string): ScanBounds => parseFilter(filter, 'x_0_', TYPES).bounds
 const NOON = BigInt(Date.UTC(2026, 0, 1, 12)) * 1000n
 
 test('a comparison with a constant bounds its column', () => {
   expect(bounds('(x_0_0 >= 5)')).toEqual([{ column: 0, min: 5n, max: null }])
   expect(bounds('(x_0_0 < -5)')).toEqual([{ column: 0, min: null, max: -6n }])
   expect(bounds('(x_0_0 = 5)')).toEqual([{ column: 0, min: 5n, max: 5n }])
-  expect(bounds('(x_0_0 BETWEEN 3 AND 5)')).toEqual([{ column: 0, min: 3n, max: 5n }])
+  expect(bounds('(x_0_0 BETWEEN 3 AND 5)')).toEqual([
+    { column: 0, min: 3n, max: 5n, isBetween: true },
+  ])
   expect(bounds('(x_0_1 > 3.5)')).toEqual([{ column: 1, min: 3.5, max: null }])
   expect(bounds("(x_0_2 = 'it''s AND (x_0_0 > 3)')")).toEqual([
     { column: 2, min: "it's AND (x_0_0 > 3)", max: "it's AND (x_0_0 > 3)" },
   ])
   expect(bounds("(x_0_3 > '2026-01-01 12:00:00'::TIMESTAMP)")).toEqual([
-    { column: 3, min: NOON, max: null },
+    { column: 3, min: NOON + 1n, max: null },
   ])
   expect(bounds("(x_0_3 <= '2026-01-01 12:00:00.5'::TIMESTAMP)")).toEqual([
     { column: 3, min: null, max: NOON + 500_000n },
@@ -40,7 +42,7 @@ test('a comparison with a constant bounds its column', () => {
     bounds(
       "(CAST(x_0_3 AS TIMESTAMP WITH TIME ZONE) > '2026-01-01 12:00:00+00'::TIMESTAMP WITH TIME ZONE)",
     ),
-  ).toEqual([{ column: 3, min: NOON, max: null }])
+  ).toEqual([{ column: 3, min: NOON + 1n, max: null }])
   expect(bounds("(x_0_4 >= '1970-01-11'::DATE)")).toEqual([{ column: 4, min: 10, max: null }])
 })
 
@@ -76,7 +78,7 @@ test('conditions joined by AND each count, and what is not understood bounds not
     expect(bounds(filter), filter).toEqual([])
   }
   expect(bounds("(x_0_1 BETWEEN 1.0 AND 'nan'::DOUBLE)")).toEqual([
-    { column: 1, min: 1, max: null },
+    { column: 1, min: 1, max: null, isBetween: true },
   ])
 })
 
@@ -121,6 +123,7 @@ test('a scan that cannot be told apart makes every bound unknown', () => {
   expect(scansFromPlan(JSON.stringify([plan]), [COLUMNS], 'scan0')).toEqual({
     bounds: [null],
     columns: [null],
+    filters: [null],
   })
 })
 

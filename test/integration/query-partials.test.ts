@@ -1,0 +1,210 @@
+/** Aggregates that scans make: the same as plain DuckDB makes of the same records, value by value and type by type. */
+import { DuckDBInstance } from '@duckdb/node-api'
+import { expect, onTestFinished, test } from 'vitest'
+import { type Random, randomFraction, seededRandom } from '../../src/base/random.ts'
+import { Stratalog } from '../../src/index.ts'
+import { ISOLATIONS } from '../support/query-logs.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+const RECORDS = 60_000
+const BATCH = 4_000
+const START = Date.UTC(2026, 0, 1)
+const KINDS = ['view', 'buy', '', 'Ärger', null, "O'Fallon"]
+const PLACES = ['Wien', 'Graz', 'Linz', null]
+
+const NUMBERS = [
+  ['small', 'int16', 'SMALLINT'],
+  ['amount', 'int32', 'INTEGER'],
+  ['count32', 'uint32', 'UINTEGER'],
+  ['wide', 'int64', 'BIGINT'],
+  ['price', 'float64', 'DOUBLE'],
+  ['short', 'float32', 'FLOAT'],
+] as const
+
+interface Sample {
+  readonly kind: string | null
+  readonly place: string | null
+  readonly small: number | null
+  readonly amount: number | null
+  readonly count32: number
+  readonly wide: bigint | null
+  readonly price: number | null
+  readonly short: number
+  readonly seen: Date | null
+  readonly ts: Date
+}
+
+/** Sums of its fractions are exact, in whatever order. */
+function sample(random: Random, index: number): Sample {
+  const whole = (size: number): number => Math.floor(randomFraction(random) * size)
+  const some = <Value>(value: Value): Value | null => (whole(5) === 0 ? null : value)
+  return {
+    kind: KINDS[whole(KINDS.length)] ?? null,
+    place: PLACES[whole(PLACES.length)] ?? null,
+    small: some(whole(60_000) - 30_000),
+    amount: some(whole(2 ** 32) - 2 ** 31),
+    count32: whole(2 ** 32),
+    wide: some(BigInt(whole(2 ** 40) - 2 ** 39) * 8191n),
+    price: some(whole(100_000) / 4 - 1000),
+    short: whole(1000) / 8,
+    seen: some(new Date(START + whole(1e9))),
+    ts: new Date(START + index * 10),
+  }
+}
+
+const samples = Array.from(
+  { length: RECORDS },
+  (
+    (random) => (_: unknown, index: number) =>
+      sample(random, index)
+  )(seededRandom(7)),
+)
+
+type Answer = (sql: string) => Promise<readonly unknown[]>
+
+/** Of all records, and the first `extra` of them again. */
+async function plainTable(extra = 0): Promise<Answer> {
+  const instance = await DuckDBInstance.create(':memory:')
+  const connection = await instance.connect()
+  onTestFinished(() => {
+    connection.disconnectSync()
+    instance.closeSync()
+  })
+  const columns = NUMBERS.map(([name, , type]) => `${name} ${type}`).join(', ')
+  await connection.run(
+    `CREATE TABLE events (kind VARCHAR, place VARCHAR, ${columns}, seen TIMESTAMP_MS, ts TIMESTAMP, _offset BIGINT)`,
+  )
+  const json = JSON.stringify([...samples, ...samples.slice(0, extra)], (_, value: unknown) =>
+    typeof value === 'bigint' ? Number(value) : value,
+  )
+  const types = [
+    `kind: 'VARCHAR', place: 'VARCHAR'`,
+    ...NUMBERS.map(([name, , type]) => `${name}: '${type}'`),
+    `seen: 'TIMESTAMP', ts: 'TIMESTAMP'`,
+  ].join(', ')
+  await connection.run(
+    `INSERT INTO events SELECT *, row_number() OVER () - 1 FROM
+     (SELECT unnest(from_json($1::JSON, '[{${types.replaceAll("'", '"').replaceAll(/(\w+):/g, '"$1":')}}]'), recursive := true))`,
+    [json],
+  )
+  return async (sql) => {
+    const reader = await connection.runAndReadAll(sql)
+    const heads = reader.columnNames().map((name, at) => [name, String(reader.columnType(at))])
+    return textsOf([heads, ...reader.getRowsJS()])
+  }
+}
+
+function textsOf(rows: readonly unknown[]): readonly unknown[] {
+  return rows.map((row) =>
+    JSON.stringify(row, (_, value: unknown) =>
+      typeof value === 'bigint' || typeof value === 'number' ? String(value) : value,
+    ),
+  )
+}
+
+async function filled(db: Stratalog, mode: 'memory' | 'hybrid'): Promise<void> {
+  const numbers = NUMBERS.map(([name, type]) => ({ name, type, nullable: true }))
+  const log = await db.createLog('events', {
+    timeColumn: 'ts',
+    storage: { mode },
+    schema: {
+      kind: 'utf8',
+      place: 'utf8',
+      ...Object.fromEntries(numbers.map(({ name, type }) => [name, type])),
+      seen: 'timestamp[ms]',
+      ts: 'timestamp[ms]',
+    },
+  })
+  for (let start = 0; start < RECORDS; start += BATCH)
+    await log.append(samples.slice(start, start + BATCH).map((record) => ({ ...record })))
+}
+
+function answerOf(db: Stratalog): Answer {
+  return async (sql) => {
+    const result = await db.query(sql)
+    const heads = result.columns.map(({ name, type }) => [name, type])
+    return textsOf([heads, ...(await result.toArray()).map((row) => Object.values(row))])
+  }
+}
+
+/** Whether the scan made the aggregates, by the names of the columns that it gives. */
+async function hasPartials(db: Stratalog, sql: string): Promise<boolean> {
+  const plan = await (await db.query(`EXPLAIN ANALYZE ${sql}`)).toArray()
+  return /scan\d+_(?:rows|values|sum|high|low|least|greatest)_/.test(JSON.stringify(plan))
+}
+
+const T1 = "TIMESTAMP '2026-01-01 00:00:30'"
+const T2 = "TIMESTAMP '2026-01-01 00:09:30.01'"
+
+const AGGREGATED = [
+  'SELECT count(*) FROM events',
+  'SELECT count(*), count(wide), sum(wide), min(wide), max(wide), avg(amount) FROM events',
+  'SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind',
+  'SELECT kind, count(*) AS n, round(avg(price), 4) AS mean FROM events GROUP BY kind ORDER BY kind',
+  'SELECT place, kind, sum(amount), avg(small), count(price) FROM events GROUP BY 1, 2 ORDER BY 1, 2',
+  'SELECT (max(ts) - min(ts))::VARCHAR AS span, min(seen), max(seen) FROM events',
+  'SELECT min(small), max(count32), min(price), max(short), sum(short), sum(count32) FROM events',
+  'SELECT kind, sum(price) / count(*) AS each FROM events e GROUP BY e.kind HAVING max(e.amount) > 5 ORDER BY each',
+  `SELECT count(*), sum(amount) FROM events WHERE ts >= ${T1} AND ts < ${T2}`,
+  `SELECT count(*), sum(amount) FROM events WHERE ts > ${T1} AND ts <= ${T2}`,
+  `SELECT count(*), sum(amount) FROM events WHERE ts BETWEEN ${T1} AND ${T2}`,
+  `SELECT place, count(*), max(wide) FROM events WHERE ${T1} <= ts GROUP BY place ORDER BY place`,
+  'SELECT kind, count(*) FROM events WHERE amount > -5 AND amount < 1000000000 GROUP BY kind ORDER BY 1',
+  'SELECT kind, count(*) FROM events WHERE wide >= -2048000000000 AND small < 100 GROUP BY kind ORDER BY 1',
+  'SELECT count(*) FROM events WHERE _offset > 99 AND _offset <= 59000',
+  "SELECT count(*), sum(price) FROM events WHERE seen >= TIMESTAMP '2026-01-05 12:00:00.000001'",
+  'SELECT n FROM (SELECT kind, count(*) AS n, sum(wide) AS total FROM events GROUP BY kind) ORDER BY n',
+  'SELECT a.kind, a.n, b.m FROM (SELECT kind, count(*) AS n FROM events GROUP BY kind) a JOIN (SELECT kind, sum(amount) AS m FROM events GROUP BY kind) b ON a.kind = b.kind ORDER BY a.kind',
+  'SELECT upper(kind), coalesce(sum(amount), 0) + 1 FROM events GROUP BY kind ORDER BY 1 NULLS FIRST LIMIT 3',
+  'SELECT count(kind), count(place) FROM events',
+  'SELECT kind, max(price) AS most FROM events GROUP BY kind ORDER BY 1',
+]
+
+const OTHERS = [
+  'SELECT count(DISTINCT amount) FROM events',
+  'SELECT kind, count(*) FILTER (amount > 5) FROM events GROUP BY kind ORDER BY kind',
+  'SELECT kind, string_agg(DISTINCT kind) FROM events GROUP BY kind ORDER BY kind',
+  'SELECT kind, list_sort(list(DISTINCT place)) FROM events GROUP BY kind ORDER BY kind',
+  'SELECT max(kind), min(place) FROM events',
+  'SELECT sum(amount + 1) FROM events',
+  'SELECT kind, quantile_cont(price, 0.5) FROM events GROUP BY kind ORDER BY kind',
+  'SELECT amount % 3 AS third, count(*) FROM events GROUP BY third ORDER BY third',
+  'SELECT avg(wide) FROM events',
+  'SELECT count(*) FROM events WHERE price > 17',
+  "SELECT count(*) FROM events WHERE kind = 'buy'",
+  'SELECT count(*) FROM events WHERE amount > 5 OR small > 5',
+  'SELECT count(*) FROM events WHERE amount > 5 AND amount > 100',
+  'SELECT count(*) FROM events WHERE amount > small',
+  'SELECT count(*) FROM events WHERE amount > 5 AND small IN (SELECT small FROM events WHERE small > 29990)',
+  'SELECT kind, max(price) AS price FROM events GROUP BY kind HAVING max(price) > 5 ORDER BY kind',
+  'SELECT kind, sum(count(*)) OVER (ORDER BY kind) AS running FROM events GROUP BY kind ORDER BY kind',
+]
+
+test.each(ISOLATIONS)('%s: scans in RAM make the aggregates', async (queryIsolation) => {
+  await using db = await Stratalog.memoryOnly({ queryIsolation })
+  await filled(db, 'memory')
+  const [ours, plain] = [answerOf(db), await plainTable()]
+
+  for (const sql of AGGREGATED) {
+    expect(await ours(sql), sql).toEqual(await plain(sql))
+    expect(await hasPartials(db, sql), sql).toBe(true)
+  }
+  for (const sql of OTHERS) {
+    expect(await ours(sql), sql).toEqual(await plain(sql))
+    expect(await hasPartials(db, sql), sql).toBe(false)
+  }
+})
+
+test('scans of segments and of RAM make parts of the same groups', async () => {
+  await using db = await Stratalog.open({ dataDir: await temporaryDirectory() })
+  await filled(db, 'hybrid')
+  await db.tier.now({ to: 'disk' })
+  const extra = 10
+  await db.log('events').append(samples.slice(0, extra).map((record) => ({ ...record })))
+  const [ours, plain] = [answerOf(db), await plainTable(extra)]
+
+  for (const sql of AGGREGATED) {
+    expect(await ours(sql), sql).toEqual(await plain(sql))
+    expect(await hasPartials(db, sql), sql).toBe(true)
+  }
+})
