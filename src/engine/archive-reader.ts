@@ -22,6 +22,7 @@ import {
   latestHash,
   latestStream,
 } from './latest-log.ts'
+import { loadQueries } from './load-queries.ts'
 import { type LogDescription, describeLog } from './log-description.ts'
 import { archivedLogFacts } from './log-facts.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
@@ -54,13 +55,12 @@ export class ArchiveReader {
     this.#parts = parts
     this.#ports = ports
     this.#latest = new LatestViews(ports)
-    this.#queries = new Queries(async () => {
-      const { openQueries } = await import('./open-queries.ts')
+    this.#queries = new Queries(() => {
       const viewOf = (name: string) => archive.view(archive.log(parseLogName(name)))
       const hasLog = (name: string) => archive.logs.some((log) => log.definition.name === name)
       const latest = this.#latest
       const logFacts = () => archivedLogFacts(archive)
-      return openQueries(
+      return loadQueries(
         { viewOf, hasLog, logFacts, latest, store: archive.store, dataDir: null },
         ports,
       )

@@ -48,6 +48,7 @@ import { recoverDirectoryWal } from './directory-recovery.ts'
 import type { Engine } from './engine.ts'
 import { cacheBudget } from './cache-budget.ts'
 import { ColdParts, passingParts } from './cold-parts.ts'
+import { loadQueries } from './load-queries.ts'
 import { commitLogTo } from './log-committer.ts'
 import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
@@ -473,16 +474,6 @@ function directoryQueries(
   registry: LogRegistry,
   store: OpenedObjectStore | null,
 ): Queries {
-  return new Queries(async () => {
-    const { openQueries } = await import('./open-queries.ts')
-    return openQueries(
-      {
-        ...registry.queried,
-        store,
-        dataDir: access === 'write' ? dataDir : null,
-      },
-      ports,
-      options,
-    )
-  })
+  const logs = { ...registry.queried, store, dataDir: access === 'write' ? dataDir : null }
+  return new Queries(() => loadQueries(logs, ports, options))
 }

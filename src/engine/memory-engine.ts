@@ -18,6 +18,7 @@ import { type Closers, closeAll } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
 import type { Engine } from './engine.ts'
 import { availableMemoryBytes, isDebug } from './environment.ts'
+import { loadQueries } from './load-queries.ts'
 import { LogRegistry } from './log-registry.ts'
 import { Policies } from './policies.ts'
 import type { EnginePorts } from './ports.ts'
@@ -107,10 +108,8 @@ export function openMemoryEngine(
     shortage: () => null,
   })
   closers.push(async () => registry.close())
-  const queries = new Queries(async () => {
-    const { openQueries } = await import('./open-queries.ts')
-    return openQueries({ ...registry.queried, store: null, dataDir: null }, ports, options)
-  })
+  const logs = { ...registry.queried, store: null, dataDir: null }
+  const queries = new Queries(() => loadQueries(logs, ports, options))
   closers.push(() => queries.close())
   closers.push(async () => governor.close())
   enforceBudget()

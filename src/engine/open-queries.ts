@@ -3,6 +3,7 @@ import { CACHE_COLUMNS_DIRECTORY, CACHE_DIRECTORY } from '../format/paths.ts'
 import type { LatestViews } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { LogFacts } from '../query/information-tables.ts'
+import type { WorkerChannel } from '../query/protocol.ts'
 import { DEFAULT_QUERY_LIMITS, QueryRunner } from '../query/query-runner.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -30,11 +31,14 @@ export interface QueriedLogs {
 /** The keys of the configuration that queries go by. */
 export type QuerySettings = Pick<StratalogOptions, 'maxCacheBytes' | 'queryIsolation'>
 
+/** `first` is a thread that was started for the first query, ahead of it. */
 export function openQueries(
   { viewOf, hasLog, logFacts, latest, store, dataDir }: QueriedLogs,
   { clock, logger, metrics }: EnginePorts,
-  { maxCacheBytes, queryIsolation: isolation = 'thread' }: QuerySettings = {},
+  { maxCacheBytes, queryIsolation: isolation = 'thread' }: QuerySettings,
+  first: WorkerChannel | null,
 ): QueryService {
+  let started = first
   const fileSystem = new NodeFileSystem()
   const cache = new ColdCache({
     fileSystem,
@@ -66,7 +70,13 @@ export function openQueries(
       // Those who know of snapshots say so with each query.
       snapshots: () => Promise.resolve([]),
       latestOf: (view, signal) => latest.select(view, signal),
-      spawn: isolation === 'thread' ? spawnQueryWorker : spawnQueryProcess,
+      spawn: (database) => {
+        const channel = started
+        started = null
+        return (
+          channel ?? (isolation === 'thread' ? spawnQueryWorker() : spawnQueryProcess(database))
+        )
+      },
       localSegment: (source, wanted, signal) => cache.acquire(source, wanted, signal),
     },
     { ...DEFAULT_QUERY_LIMITS, isolation },
@@ -75,6 +85,9 @@ export function openQueries(
     query: (sql, parameters, options) => runner.query(sql, parameters, options),
     close: async () => {
       await runner.close()
+      // One that no query came to.
+      started?.post({ kind: 'close' })
+      await started?.terminate()
       await cache.close()
     },
   }

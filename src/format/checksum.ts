@@ -4,14 +4,24 @@
  * SharedArrayBuffer.
  */
 import { createHash, hash, type Hash } from 'node:crypto'
-import { crc32c as nativeCrc32c } from '@node-rs/crc32'
+import { createRequire } from 'node:module'
+import type * as Crc32 from '@node-rs/crc32'
+
+/** Loaded with the first checksum, as what only appends and reads in RAM has none. */
+let nativeCrc32c: typeof Crc32.crc32c | null = null
+
+function loadCrc32c(): typeof Crc32.crc32c {
+  const library = createRequire(import.meta.url)('@node-rs/crc32') as typeof Crc32
+  nativeCrc32c = library.crc32c
+  return nativeCrc32c
+}
 
 /**
  * CRC-32C (Castagnoli) as an unsigned 32-bit number. `seed` is the checksum of the bytes before
  * these.
  */
 export function crc32c(bytes: Uint8Array, seed = 0): number {
-  return nativeCrc32c(bytes, seed)
+  return (nativeCrc32c ?? loadCrc32c())(bytes, seed)
 }
 
 /** Lowercase hex of the SHA-256 of `bytes`. */

@@ -13,7 +13,16 @@
  * end u32 = 0 | [content checksum u32]
  * ```
  */
-import { compressFrameSync, decompressFrameSync, uncompressSync } from 'lz4-napi'
+import { createRequire } from 'node:module'
+import type * as Lz4 from 'lz4-napi'
+
+/** Loaded with the first frame, as what only appends and reads in RAM has none. */
+let loaded: typeof Lz4 | null = null
+
+function library(): typeof Lz4 {
+  loaded ??= createRequire(import.meta.url)('lz4-napi') as typeof Lz4
+  return loaded
+}
 
 const MAGIC = 0x184d2204
 const VERSION_MASK = 0xc0
@@ -38,7 +47,7 @@ export class Lz4FrameError extends Error {
 
 /** One frame of independent blocks with a content checksum. */
 export function compressFrame(bytes: Uint8Array): Uint8Array {
-  return compressFrameSync(bufferOver(bytes), { contentChecksum: true })
+  return library().compressFrameSync(bufferOver(bytes), { contentChecksum: true })
 }
 
 interface FrameBlock {
@@ -85,7 +94,7 @@ export function decompressFrameBelow(bytes: Uint8Array, lengthMax: number): Uint
 
 function decodeWhole(bytes: Uint8Array): Uint8Array {
   try {
-    return decompressFrameSync(bufferOver(bytes))
+    return library().decompressFrameSync(bufferOver(bytes))
   } catch (error) {
     throw new Lz4FrameError(messageOf(error))
   }
@@ -121,7 +130,7 @@ function decodeBlock(bytes: Uint8Array, block: FrameBlock): Uint8Array {
   sized.set(bytes.subarray(block.start, block.end), 4)
   let decoded: Uint8Array
   try {
-    decoded = uncompressSync(sized)
+    decoded = library().uncompressSync(sized)
   } catch (error) {
     throw new Lz4FrameError(messageOf(error))
   }

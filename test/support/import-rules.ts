@@ -63,7 +63,8 @@ const BUILTIN_ENTRANCES: Readonly<Record<string, readonly string[]>> = {
   os: ['engine', 'cli'],
   v8: ['engine', 'cli'],
   process: ['engine', 'cli'],
-  module: ['engine', 'cli'],
+  // Of `format`, to load what is not JavaScript with its first use.
+  module: ['format', 'engine', 'cli'],
   http: ['storage', 'server', 'cli'],
   https: ['storage', 'server', 'cli'],
   tls: ['server'],

@@ -37,10 +37,12 @@ export function spawnQueryWorker(): WorkerChannel {
       resolve()
     })
   })
+  worker.unref()
   return {
     post: (message, transfer) => worker.postMessage(message, transfer),
     onMessage: (receive) => worker.on('message', (message: FromWorker) => receive(message)),
-    onExit: (exited) => worker.on('exit', () => exited(error)),
+    // It may have ended before anybody listened.
+    onExit: (listener) => void exited.then(() => listener(error)),
     setActive: (isActive) => (isActive ? worker.ref() : worker.unref()),
     terminate: () => endOfWorker(worker, exited, systemClock),
     kill: null,
