@@ -277,8 +277,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
   const { clock, logger } = ports
   const { archive: url, s3 } = options
   const store = url === undefined ? null : await openStore(opening, url, s3)
-  const { fileSystem, lockDirectory } = storage
-  const files = { dataDir, fileSystem: dataFiles, evidenceFiles: fileSystem, lockDirectory }
+  const files = { ...storage, dataDir, fileSystem: dataFiles, evidenceFiles: storage.fileSystem }
   const directory = await openDirectory(files, ports, access, writer, closers)
   const { archive: noted } = directory.manifest.state
   // Of a directory that was restored without its bytes: for reading, nothing is written there.

@@ -27,6 +27,8 @@ import { surroundingsOf } from './storage-policy.ts'
 
 /** Free slabs kept for reuse. */
 const FREE_SLAB_BYTES_MAX = 32 * 1024 * 1024
+/** Where the budget has room for them: what two flushes of segments of full size let go. */
+const IDLE_CHUNK_BYTES_MAX = 128 * 1024 * 1024
 
 /** The logs of an engine and the budget that they share. */
 export interface MemoryTier {
@@ -56,7 +58,11 @@ export function openMemoryTier(
   { clock, metrics }: EnginePorts,
   { segments, acks, relieve, shortage }: BelowMemory,
 ): MemoryTier {
-  const pool = new SlabPool({ freeBytesMax: FREE_SLAB_BYTES_MAX, poison: isDebug() })
+  const pool = new SlabPool({
+    freeBytesMax: FREE_SLAB_BYTES_MAX,
+    idleBytesMax: IDLE_CHUNK_BYTES_MAX,
+    poison: isDebug(),
+  })
   const logPorts: Late<LiveLogPorts> = { wal: null, acks, room: null }
   const registry = new LogRegistry(
     {

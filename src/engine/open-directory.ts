@@ -33,7 +33,10 @@ export interface OpenedDirectory {
 }
 
 /** Where the directory is, and what reaches it. */
-export interface DirectoryPlace extends Pick<StoragePorts, 'fileSystem' | 'lockDirectory'> {
+export interface DirectoryPlace extends Pick<
+  StoragePorts,
+  'fileSystem' | 'lockDirectory' | 'prepareWal'
+> {
   readonly dataDir: string
   /** What copies of damaged files are written with: when it fails, no epoch ends. */
   readonly evidenceFiles: FileSystem
@@ -41,7 +44,7 @@ export interface DirectoryPlace extends Pick<StoragePorts, 'fileSystem' | 'lockD
 
 /** @throws StratalogError `directory_foreign`, `directory_in_use`, `file_not_found`, `manifest_corrupt`. */
 export async function openDirectory(
-  { dataDir, fileSystem, evidenceFiles, lockDirectory }: DirectoryPlace,
+  { dataDir, fileSystem, evidenceFiles, lockDirectory, prepareWal }: DirectoryPlace,
   ports: EnginePorts,
   access: Access,
   writer: Writer,
@@ -69,6 +72,8 @@ export async function openDirectory(
     )
     closers.push(() => taken.release())
     lock = taken
+    const prepared = prepareWal()
+    closers.push(() => prepared.end())
     // Another process may have made the directory while this one waited for nothing but the lock.
     engineId = await readDirectoryIdentity(fileSystem, dataDir)
     if (engineId === null) {

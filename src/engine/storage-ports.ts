@@ -16,6 +16,12 @@ export interface ProcessName {
   readonly host: string
 }
 
+/** What was begun for the next WAL. */
+export interface PreparedWal {
+  /** Gives it up, unless a WAL has been started since. */
+  end(): Promise<void>
+}
+
 export interface StoragePorts {
   readonly processName: ProcessName
   readonly fileSystem: FileSystem
@@ -25,6 +31,8 @@ export interface StoragePorts {
   readonly syncFileSystem: SyncFileSystem
   /** Starts the writer of a WAL over the same files; everything recovered is durable when the promise resolves. */
   readonly startWal: (options: WalOptions) => Promise<Wal>
+  /** Begins what the next `startWal` would take long for. */
+  readonly prepareWal: () => PreparedWal
   readonly encoder: (clock: Clock) => SegmentEncoder
   /** Holds until it is released or the process ends. @throws StratalogError `directory_in_use`. */
   readonly lockDirectory: (

@@ -10,7 +10,7 @@ import { hostName, temporaryDirectory } from './host.ts'
 import type { EnginePorts } from './ports.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { spawnEncoder } from './workers/spawn-encoder.ts'
-import { spawnWalThread } from './workers/spawn-wal-thread.ts'
+import { WaitingWalThread, spawnWalThread } from './workers/spawn-wal-thread.ts'
 
 /** What the engine was given, else the machine's own. */
 export function storageOf({ storage }: Pick<EnginePorts, 'storage'>): StoragePorts {
@@ -19,12 +19,18 @@ export function storageOf({ storage }: Pick<EnginePorts, 'storage'>): StoragePor
 
 function systemStorage(): StoragePorts {
   const fileSystem = new NodeFileSystem()
+  let waiting: WaitingWalThread | null = null
   return {
     processName: { pid: processId(), host: hostName() },
     fileSystem,
     temporaryDirectory,
     syncFileSystem: new NodeSyncFileSystem(),
-    startWal: (options) => createThreadWal({ ...options, spawn: spawnWalThread }),
+    startWal: (options) => {
+      const spawn = waiting?.spawn ?? spawnWalThread
+      waiting = null
+      return createThreadWal({ ...options, spawn })
+    },
+    prepareWal: () => (waiting = new WaitingWalThread()),
     encoder: (clock) => new ThreadedEncoder(spawnEncoder, clock),
     lockDirectory,
     currentLockHolder,

@@ -7,7 +7,8 @@
  *      4  u32  row count
  *      8  u32  column count
  *     12  u32  zero
- *     16       per column, 8 bytes:  u32  bit 0: validity present; bits 1–7 zero; bits 8–31: null count
+ *     16       per column, 8 bytes:  u32  bit 0: validity present; bit 1: codes; bits 2–7 zero;
+ *                                         bits 8–31: null count
  *                                    u32  bytes of values; of a list, how many items; of a struct, 0
  *              per column:           validity, (rows + 7) / 8 bytes, when present; bits after the last row are 0
  *                                    offsets, (rows + 1) × int32 from 0, for utf8, json, binary and lists
@@ -16,7 +17,13 @@
  * A list is followed by the column of its items, a struct by the columns of its fields, in both places. Their null
  * counts are not written: 0 stands there.
  *
- * Dictionary columns are written plain: a frame is read alone, long after the dictionary is gone.
+ * A frame is read alone, long after the dictionary of a column in RAM is gone. So a column with one brings all of its
+ * words, where that is worth it (`wal-payload-codes.ts`), and is plain text elsewhere. With words, bit 1 of its first
+ * number is set, the second counts the words, 1 to 256, and after the validity come:
+ *
+ *                                    codes of the words, rows × u8; under a null, 0
+ *                                    offsets of the words, (words + 1) × int32 from 0
+ *                                    bytes of the words
  *
  * Schema: the schema as JSON, `{"id":…,"fields":[{"name":…,"type":…,"nullable":…}]}`. Rule: a frame
  * of a schema lies in the WAL before the first append that uses it, unless the manifest already has
@@ -28,7 +35,7 @@
  */
 import { assert, present } from '../base/assert.ts'
 import { StratalogError } from '../base/errors.ts'
-import { type ColumnData, bitmapBytes, countBits, isValidAt } from './column.ts'
+import { type ColumnData, bitmapBytes, countBits } from './column.ts'
 import { type Fail, JsonFields, parseJson } from './json-fields.ts'
 import { APPEND_BYTES_MAX, APPEND_ROWS_MAX, STORED_COLUMNS_MAX } from './limits.ts'
 import {
@@ -40,6 +47,16 @@ import {
   isColumnType,
   storedColumnCount,
 } from './schema.ts'
+import { padded, setUint32, writeBytes, writeOffsets, writePadding } from './wal-payload-bytes.ts'
+import {
+  CODED_WORDS_MAX,
+  codedBytes,
+  isCoded,
+  plainTextBytes,
+  plainTextBytesMax,
+  writeCoded,
+  writePlainText,
+} from './wal-payload-codes.ts'
 
 export interface AppendPayload {
   readonly schemaId: number
@@ -51,10 +68,9 @@ export interface AppendPayload {
 const HEADER_BYTES = 16
 const ENTRY_BYTES = 8
 const HAS_VALIDITY = 1
+const HAS_CODES = 2
+const UNKNOWN_FLAGS = 0xfc
 const NULL_COUNT_SHIFT = 8
-
-/** Below this many bytes a loop is quicker than making a view and copying it. */
-const LOOP_BYTES_MAX = 48
 
 // --- Writing -------------------------------------------------------------------------------------------------------
 
@@ -69,11 +85,37 @@ export function appendPayloadBytes(
   return bytes
 }
 
+/**
+ * What an append is limited by: bytes of the payload if every text stood for itself, as in a segment. Less where all of
+ * it is far below the limit.
+ */
+export function limitedPayloadBytes(
+  columns: readonly ColumnData[],
+  start: number,
+  end: number,
+  payloadBytes: number,
+): number {
+  let bytesMax = payloadBytes
+  for (const { dictionary } of columns)
+    if (dictionary !== null) bytesMax += plainTextBytesMax(dictionary, start, end)
+  if (bytesMax <= APPEND_BYTES_MAX) return payloadBytes
+  let bytes = HEADER_BYTES
+  for (const column of columns) bytes += columnPayloadBytes(column, start, end, true)
+  return bytes
+}
+
 /** With its entry, and with the columns inside. */
-function columnPayloadBytes(column: ColumnData, start: number, end: number): number {
+function columnPayloadBytes(
+  column: ColumnData,
+  start: number,
+  end: number,
+  isPlain = false,
+): number {
   const { kind } = columnLayout(column.type)
   let bytes = ENTRY_BYTES
   if (column.validity !== null) bytes += padded(bitmapBytes(end - start))
+  if (!isPlain && column.dictionary !== null && isCoded(column.dictionary, start, end))
+    return bytes + codedBytes(column.dictionary, start, end)
   if (kind === 'variable' || kind === 'list') bytes += padded((end - start + 1) * 4)
   if (column.children === undefined) return bytes + padded(valueBytes(column, start, end))
   const from = column.offsets === null ? start : (column.offsets[start] ?? 0)
@@ -134,6 +176,12 @@ function writeColumn(
     flags = HAS_VALIDITY | (nullCount << NULL_COUNT_SHIFT)
     at = writePadding(into, at + bitmapBytes(end - start))
   }
+  const { dictionary } = column
+  if (dictionary !== null && isCoded(dictionary, start, end)) {
+    setUint32(into, entry, flags | HAS_CODES)
+    setUint32(into, entry + 4, dictionary.length)
+    return writeCoded(into, at, column, dictionary, start, end)
+  }
   setUint32(into, entry, flags)
   if (children === undefined) {
     const bytes = valueBytes(column, start, end)
@@ -154,7 +202,7 @@ function writeColumn(
 
 /** Bytes of values in rows `[start, end)`, as written. */
 function valueBytes(column: ColumnData, start: number, end: number): number {
-  if (column.dictionary !== null) return dictionaryValueBytes(column, column.dictionary, start, end)
+  if (column.dictionary !== null) return plainTextBytes(column, column.dictionary, start, end)
   const layout = columnLayout(column.type)
   if (layout.kind === 'bits') return bitmapBytes(end - start)
   if (layout.kind === 'fixed') return (end - start) * layout.byteWidth
@@ -171,39 +219,20 @@ function writeValues(
   bytes: number,
 ): number {
   if (column.dictionary !== null)
-    return writePlain(into, position, column, column.dictionary, start, end)
+    return writePlainText(into, position, column, column.dictionary, start, end)
   const layout = columnLayout(column.type)
   if (layout.kind === 'bits') {
     writeBits(into, position, column.values, start, end)
     return writePadding(into, position + bytes)
   }
   if (layout.kind === 'fixed') {
-    copyBytes(into, position, column.values, start * layout.byteWidth, bytes)
+    writeBytes(into, position, column.values, start * layout.byteWidth, bytes)
     return writePadding(into, position + bytes)
   }
   const offsets = present(column.offsets, 'offsets of a variable column')
   const at = writeOffsets(into, position, offsets, start, end)
-  copyBytes(into, at, column.values, offsets[start] ?? 0, bytes)
+  writeBytes(into, at, column.values, offsets[start] ?? 0, bytes)
   return writePadding(into, at + bytes)
-}
-
-function writeOffsets(
-  into: Uint8Array,
-  position: number,
-  offsets: Int32Array,
-  start: number,
-  end: number,
-): number {
-  const count = end - start + 1
-  const base = offsets[start] ?? 0
-  if (count * 4 <= LOOP_BYTES_MAX) {
-    for (let row = 0; row < count; row++)
-      setUint32(into, position + row * 4, (offsets[start + row] ?? 0) - base)
-  } else {
-    const rebased = new Int32Array(into.buffer, into.byteOffset + position, count)
-    for (let row = 0; row < count; row++) rebased[row] = (offsets[start + row] ?? 0) - base
-  }
-  return writePadding(into, position + count * 4)
 }
 
 /** Bits `[start, end)` of a bitmap from bit 0 on; bits after the last are 0. */
@@ -218,7 +247,7 @@ function writeBits(
   const first = start >> 3
   const shift = start & 7
   if (shift === 0) {
-    copyBytes(into, position, bitmap, first, count)
+    writeBytes(into, position, bitmap, first, count)
   } else {
     for (let index = 0; index < count; index++) {
       const low = (bitmap[first + index] ?? 0) >> shift
@@ -227,92 +256,6 @@ function writeBits(
   }
   const spare = count * 8 - (end - start)
   if (spare > 0) into[position + count - 1] = (into[position + count - 1] ?? 0) & (0xff >> spare)
-}
-
-function dictionaryValueBytes(
-  column: ColumnData,
-  dictionary: ColumnData,
-  start: number,
-  end: number,
-): number {
-  const offsets = present(dictionary.offsets, 'offsets of a dictionary')
-  let bytes = 0
-  for (let row = start; row < end; row++) {
-    const code = codeAt(column, row)
-    if (code >= 0) bytes += (offsets[code + 1] ?? 0) - (offsets[code] ?? 0)
-  }
-  return bytes
-}
-
-function writePlain(
-  into: Uint8Array,
-  position: number,
-  column: ColumnData,
-  dictionary: ColumnData,
-  start: number,
-  end: number,
-): number {
-  const offsets = present(dictionary.offsets, 'offsets of a dictionary')
-  const values = writePadding(into, position + (end - start + 1) * 4)
-  let length = 0
-  setUint32(into, position, 0)
-  for (let row = start; row < end; row++) {
-    const code = codeAt(column, row)
-    if (code >= 0) {
-      const from = offsets[code] ?? 0
-      const bytes = (offsets[code + 1] ?? 0) - from
-      copyBytes(into, values + length, dictionary.values, from, bytes)
-      length += bytes
-    }
-    setUint32(into, position + (row - start + 1) * 4, length)
-  }
-  return writePadding(into, values + length)
-}
-
-/** The code of a row, -1 for a null: what lies under a null is no code. */
-function codeAt(column: ColumnData, row: number): number {
-  if (!isValidAt(column, row)) return -1
-  const { values } = column
-  if (values.length === column.length) return values[row] ?? 0
-  const at = row * 4
-  return (
-    (values[at] ?? 0) |
-    ((values[at + 1] ?? 0) << 8) |
-    ((values[at + 2] ?? 0) << 16) |
-    ((values[at + 3] ?? 0) << 24)
-  )
-}
-
-function copyBytes(
-  into: Uint8Array,
-  position: number,
-  from: Uint8Array,
-  start: number,
-  length: number,
-): void {
-  if (length > LOOP_BYTES_MAX) {
-    into.set(from.subarray(start, start + length), position)
-    return
-  }
-  for (let index = 0; index < length; index++) into[position + index] = from[start + index] ?? 0
-}
-
-/** Zeros up to the next multiple of 8, counted from where the payload starts, which is one. */
-function writePadding(into: Uint8Array, position: number): number {
-  const end = padded(position)
-  for (let at = position; at < end; at++) into[at] = 0
-  return end
-}
-
-function setUint32(into: Uint8Array, position: number, value: number): void {
-  into[position] = value
-  into[position + 1] = value >>> 8
-  into[position + 2] = value >>> 16
-  into[position + 3] = value >>> 24
-}
-
-function padded(bytes: number): number {
-  return bytes + (-bytes & 7)
 }
 
 // --- Reading -------------------------------------------------------------------------------------------------------
@@ -353,8 +296,8 @@ function readColumn(
   isInside: boolean,
 ): ColumnData {
   const { flags, size } = cursor.entry()
-  const hasValidity = (flags & 0xff) === HAS_VALIDITY
-  if (!hasValidity && flags !== 0) return corrupt(`column ${field.name} has unknown bits`)
+  const hasValidity = (flags & HAS_VALIDITY) !== 0
+  if ((flags & UNKNOWN_FLAGS) !== 0) return corrupt(`column ${field.name} has unknown bits`)
   const validity = hasValidity ? cursor.take(bitmapBytes(rows)) : null
   const nullCount = validity === null ? 0 : rows - countBits(validity, rows)
   if ((isInside ? 0 : nullCount) !== flags >>> NULL_COUNT_SHIFT)
@@ -366,6 +309,10 @@ function readColumn(
     nullCount,
     validity: nullCount === 0 ? null : validity,
     dictionary: null,
+  }
+  if ((flags & HAS_CODES) !== 0) {
+    if (isInside || field.type !== 'utf8') return corrupt(`column ${field.name} has codes`)
+    return { ...shape, offsets: null, ...readCodes(cursor, rows, size, field.name) }
   }
   const layout = columnLayout(field.type)
   if (layout.kind === 'variable' || layout.kind === 'list') {
@@ -382,6 +329,32 @@ function readColumn(
 }
 
 const NO_VALUES = new Uint8Array(0)
+
+function readCodes(
+  cursor: PayloadCursor,
+  rows: number,
+  words: number,
+  name: string,
+): Pick<ColumnData, 'values' | 'dictionary'> {
+  if (words > CODED_WORDS_MAX) return corrupt(`column ${name} counts ${words} words`)
+  const codes = cursor.take(rows)
+  let greatest = 0
+  for (let row = 0; row < rows; row++) greatest = Math.max(greatest, codes[row] ?? 0)
+  if (greatest >= words) return corrupt(`column ${name} has code ${greatest} of ${words} words`)
+  const offsets = takeOffsets(cursor, words)
+  const size = offsets[words] ?? 0
+  checkOffsets(offsets, size, name)
+  const dictionary = {
+    type: 'utf8',
+    length: words,
+    nullCount: 0,
+    validity: null,
+    offsets,
+    values: cursor.take(size),
+    dictionary: null,
+  } as const
+  return { values: codes, dictionary }
+}
 
 function readInside(
   cursor: PayloadCursor,
@@ -402,10 +375,14 @@ function fixedBytes(layout: ColumnLayout, rows: number): number {
 }
 
 function readOffsets(cursor: PayloadCursor, rows: number, size: number, name: string): Int32Array {
-  const bytes = cursor.take((rows + 1) * 4)
-  const offsets = new Int32Array(bytes.buffer, bytes.byteOffset, rows + 1)
+  const offsets = takeOffsets(cursor, rows)
   checkOffsets(offsets, size, name)
   return offsets
+}
+
+function takeOffsets(cursor: PayloadCursor, rows: number): Int32Array {
+  const bytes = cursor.take((rows + 1) * 4)
+  return new Int32Array(bytes.buffer, bytes.byteOffset, rows + 1)
 }
 
 function checkOffsets(offsets: Int32Array, size: number, name: string): void {

@@ -15,7 +15,7 @@ import type { AckLevel, LogDefinition, StoragePolicy } from '../format/manifest.
 import { type Producer, encodeProducer } from '../format/producer.ts'
 import { storedSchema } from '../format/schema-evolution.ts'
 import { type Schema, STAMPED_TIME_COLUMN } from '../format/schema.ts'
-import { appendPayloadBytes } from '../format/wal-payload.ts'
+import { appendPayloadBytes, limitedPayloadBytes } from '../format/wal-payload.ts'
 import type { AckQueue } from './ack-queue.ts'
 import type { AlteredPolicy } from './altered-policy.ts'
 import { type AppendInput, assertSize, inputLength, leastBytes } from './append-input.ts'
@@ -482,7 +482,7 @@ export class LiveLog {
     try {
       const payloadBytes = appendPayloadBytes(columns, start, end)
       const stamp = producer === undefined ? NO_STAMP : encodeProducer(producer)
-      const bytes = payloadBytes + stamp.length
+      const bytes = limitedPayloadBytes(columns, start, end, payloadBytes) + stamp.length
       if (bytes > APPEND_BYTES_MAX) throw appendTooLarge(bytes)
       if (staged.isNew) this.logSchema(schema, appendTime)
       const { logId, nextOffset: baseOffset } = partition

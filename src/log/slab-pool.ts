@@ -40,6 +40,11 @@ export class BudgetExceeded extends Error {
 export interface SlabPoolOptions {
   /** Chunks without a slab that are kept for reuse, in bytes; more are dropped. */
   readonly freeBytesMax: number
+  /**
+   * So many are kept where the limit has room for them and for what is handed out: what a flush lets go is wanted again
+   * soon, and memory that is new to the process costs a fault a page and a collection. Default: `freeBytesMax`.
+   */
+  readonly idleBytesMax?: number
   /** Debug: what comes back is overwritten, and callers check what costs time. */
   readonly poison: boolean
   /** The first `limit`; none when it is left out. */
@@ -247,7 +252,9 @@ export class SlabPool {
 
   #retireChunk(chunk: SlabChunk): void {
     this.#idleBytes += chunk.byteLength
-    if (this.#idleBytes > this.#options.freeBytesMax) this.#drop(chunk)
+    const { freeBytesMax, idleBytesMax = freeBytesMax } = this.#options
+    const within = Math.min(this.#limit - this.usedBytes, idleBytesMax)
+    if (this.#idleBytes > Math.max(freeBytesMax, within)) this.#drop(chunk)
   }
 
   #drop(chunk: SlabChunk): void {

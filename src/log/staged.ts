@@ -2,7 +2,7 @@
 import type { ColumnData } from '../format/column.ts'
 import { APPEND_BYTES_MAX } from '../format/limits.ts'
 import type { Schema } from '../format/schema.ts'
-import { appendPayloadBytes } from '../format/wal-payload.ts'
+import { appendPayloadBytes, limitedPayloadBytes } from '../format/wal-payload.ts'
 import type { HotBatch } from './hot-batch.ts'
 import type { Partition } from './partition.ts'
 import { appendTooLarge } from './row-appender.ts'
@@ -28,7 +28,8 @@ export function discardStaged(partition: Partition, { batch, isAdopted }: Staged
 /** What fits no WAL frame fits no block of a segment either; a log without a WAL would not be told otherwise. */
 export function assertStagedBytes(partition: Partition, staged: Staged): void {
   const { columns, start, end } = stagedColumns(staged)
-  const bytes = appendPayloadBytes(columns, start, end)
+  const payloadBytes = appendPayloadBytes(columns, start, end)
+  const bytes = limitedPayloadBytes(columns, start, end, payloadBytes)
   if (bytes <= APPEND_BYTES_MAX) return
   discardStaged(partition, staged)
   throw appendTooLarge(bytes)

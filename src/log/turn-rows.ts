@@ -17,8 +17,8 @@ import type { OpenFrame, Wal } from './wal.ts'
 const FRAME_ROWS_MAX = 256
 
 /**
- * Bytes that a batch may have with a record that goes this way. In a frame the words of dictionaries are written out,
- * so FRAME_ROWS_MAX rows of as many columns as there may be take up to a quarter of an append besides.
+ * Bytes that a batch may have with a record that goes this way. In a frame the words of dictionaries may be written
+ * out, so FRAME_ROWS_MAX rows of as many columns as there may be take up to a quarter of an append besides.
  */
 export const TURN_BYTES_MAX: number = APPEND_BYTES_MAX / 2
 

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { StratalogError } from '../../src/base/errors.ts'
-import { spawnWalThread } from '../../src/engine/workers/spawn-wal-thread.ts'
+import { WaitingWalThread, spawnWalThread } from '../../src/engine/workers/spawn-wal-thread.ts'
 import { type Wal, createThreadWal } from '../../src/log/wal.ts'
 import { NodeSyncFileSystem } from '../../src/storage/node-sync-file-system.ts'
 import { threadsSoak } from '../soak/threads.ts'
@@ -105,7 +105,31 @@ describe('the WAL on real threads', () => {
   })
 })
 
+describe('a thread that waits for its WAL', () => {
+  test('takes it, and then ends with it only', async () => {
+    const waiting = new WaitingWalThread()
+    const wal = await createThreadWal({ ...threadWalOptions(directory), spawn: waiting.spawn })
+    await waiting.end()
+    const end = appendPayload(wal, 0, testPayload(0, 100))
+    await wal.flush()
+    expect(wal.durableLsn).toBe(end)
+    await wal.close()
+  })
+
+  test('fails the WAL that it is told of when it has ended', async () => {
+    const waiting = new WaitingWalThread()
+    await waiting.end()
+    const options = { ...threadWalOptions(directory), spawn: waiting.spawn }
+    await expect(createThreadWal(options)).rejects.toMatchObject({ code: 'internal' })
+  })
+})
+
 describe('a process with a WAL', () => {
+  test('ends by itself while a thread waits that is told of no WAL', async () => {
+    const script = `new WaitingWalThread(); await wal.flush(); console.log('flushed')`
+    expect(await runScript(script)).toEqual({ code: 0, output: 'flushed\n' })
+  })
+
   test('ends by itself when nothing is pending, though the WAL is open', async () => {
     expect(await runScript(`await wal.flush(); console.log('flushed')`)).toEqual({
       code: 0,
@@ -132,7 +156,7 @@ async function runScript(body: string): Promise<{ code: number | null; output: s
     JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
   const script = `
     import { createThreadWal } from ${url('log/wal.ts')}
-    import { spawnWalThread } from ${url('engine/workers/spawn-wal-thread.ts')}
+    import { WaitingWalThread, spawnWalThread } from ${url('engine/workers/spawn-wal-thread.ts')}
     const wal = await createThreadWal({
       directory: ${JSON.stringify(join(directory, 'wal'))}, engineId: 'e', epoch: 1, spawn: spawnWalThread,
       recovered: { fromLsn: 0, durableLsn: 0, endLsn: 0 },

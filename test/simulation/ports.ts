@@ -56,6 +56,7 @@ export function simulatedPorts(
       watch.started()
       return wal
     },
+    prepareWal: () => ({ end: async () => {} }),
     encoder: inlineEncoder,
     lockDirectory: async (path, _holder, writerId) => {
       if (!world.tryLock(path, process)) {

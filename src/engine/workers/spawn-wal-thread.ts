@@ -8,18 +8,49 @@ const ENTRY = new URL(
   import.meta.url,
 )
 
-export const spawnWalThread: SpawnWalThread = (start, listener) => {
-  const worker = new Worker(ENTRY, { workerData: start, name: 'stratalog-wal', execArgv: [] })
-  let uncaught: Error | null = null
-  worker.on('message', listener.onMessage)
-  worker.on('error', (error) => {
-    uncaught = error
-  })
-  worker.on('exit', () => listener.onEnd(uncaught))
-  return {
-    setHoldsProcess: (holds) => {
-      if (holds) worker.ref()
-      else worker.unref()
-    },
+export const spawnWalThread: SpawnWalThread = (start, listener) =>
+  new WaitingWalThread().spawn(start, listener)
+
+/**
+ * A thread that loads what a WAL's writer runs on, and waits to be told of its WAL: loading takes longer than reading a
+ * WAL of some megabytes. It does not keep the process alive before it is told.
+ */
+export class WaitingWalThread {
+  readonly #worker = new Worker(ENTRY, { name: 'stratalog-wal', execArgv: [] })
+  #uncaught: Error | null = null
+  #hasEnded = false
+  #isTaken = false
+
+  constructor() {
+    this.#worker.unref()
+    this.#worker.on('error', (error: unknown) => {
+      this.#uncaught = error instanceof Error ? error : new Error(String(error))
+    })
+    this.#worker.on('exit', () => {
+      this.#hasEnded = true
+    })
+  }
+
+  /** Once. */
+  readonly spawn: SpawnWalThread = (start, listener) => {
+    const worker = this.#worker
+    this.#isTaken = true
+    worker.on('message', listener.onMessage)
+    const end = (): void => listener.onEnd(this.#uncaught)
+    if (this.#hasEnded) queueMicrotask(end)
+    else worker.on('exit', end)
+    worker.ref()
+    worker.postMessage(start)
+    return {
+      setHoldsProcess: (holds) => {
+        if (holds) worker.ref()
+        else worker.unref()
+      },
+    }
+  }
+
+  /** Ends it, unless it was told of a WAL: then it ends with that. */
+  async end(): Promise<void> {
+    if (!this.#isTaken) await this.#worker.terminate()
   }
 }

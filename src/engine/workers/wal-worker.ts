@@ -1,10 +1,10 @@
 /** The WAL thread's composition root: real files under the state machine of `log/wal-thread.ts`. */
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 import { present } from '../../base/assert.ts'
 import { type WalThreadStart, runWalThread } from '../../log/wal-thread.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
 
 const port = present(parentPort, 'the port of a worker')
-runWalThread(workerData as WalThreadStart, new NodeSyncFileSystem(), (message) =>
-  port.postMessage(message),
+port.once('message', (start: WalThreadStart) =>
+  runWalThread(start, new NodeSyncFileSystem(), (message) => port.postMessage(message)),
 )

@@ -17,9 +17,10 @@ type Value = Uint8Array | boolean | null
 interface TestColumn {
   readonly type: ColumnType
   readonly values: readonly Value[]
-  /** Bytes before the first value, and whether strings go through a dictionary. */
+  /** Bytes before the first value. */
   readonly lead: number
-  readonly isDictionary: boolean
+  /** Of what width the codes of strings are that go through a dictionary; null for those that do not. */
+  readonly codeBytes: 1 | 4 | null
 }
 
 const TYPES: readonly ColumnType[] = [
@@ -46,12 +47,15 @@ const anyColumn = (rows: number): fc.Arbitrary<TestColumn> =>
         ? fc.boolean()
         : layout.kind === 'fixed'
           ? fc.uint8Array({ minLength: width, maxLength: width })
-          : fc.uint8Array({ maxLength: 60 })
+          : fc.oneof(
+              fc.constantFrom('', 'a', 'bc').map((text) => new TextEncoder().encode(text)),
+              fc.uint8Array({ maxLength: 60 }),
+            )
     return fc.record({
       type: fc.constant(type),
       values: fc.array(fc.option(present, { freq: 4 }), { minLength: rows, maxLength: rows }),
       lead: fc.nat({ max: 9 }),
-      isDictionary: type === 'utf8' ? fc.boolean() : fc.constant(false),
+      codeBytes: type === 'utf8' ? fc.constantFrom(1, 4, null) : fc.constant(null),
     })
   })
 
@@ -89,7 +93,7 @@ describe('the payload of an append', () => {
       type: 'int64',
       values: [new Uint8Array(8).fill(3)],
       lead: 0,
-      isDictionary: false,
+      codeBytes: null,
     })
     const payload = encode([column], 0, 1)
     const decoded = decodeAppendPayload(payload, schemaOf([{ type: 'int64' }]))
@@ -116,7 +120,7 @@ describe('the payload of an append', () => {
       type: 'bool',
       values: [null, true, true, true, true],
       lead: 0,
-      isDictionary: false,
+      codeBytes: null,
     })
     const payload = encode([column], 1, 3)
     expect([...payload.slice(24)]).toEqual([0b11, 0, 0, 0, 0, 0, 0, 0, 0b11, 0, 0, 0, 0, 0, 0, 0])
@@ -127,7 +131,7 @@ describe('the payload of an append', () => {
       type: 'utf8',
       values: [new Uint8Array(100).fill(1), null],
       lead: 3,
-      isDictionary: false,
+      codeBytes: null,
     })
     const shared = new Uint8Array(new SharedArrayBuffer(1024))
     const end = writeAppendPayload(shared, 64, 5, [column], 0, 2)
@@ -162,7 +166,7 @@ describe('the payload of an append', () => {
 
   test('is refused with offsets that fall anywhere, also through the end of int32', () => {
     const values = ['a', 'b', '', 'c'].map((text) => new TextEncoder().encode(text))
-    const column = buildColumn({ type: 'utf8', values, lead: 0, isDictionary: false })
+    const column = buildColumn({ type: 'utf8', values, lead: 0, codeBytes: null })
     const bytes = new Uint8Array(appendPayloadBytes([column], 0, 4))
     writeAppendPayload(bytes, 0, 0, [column], 0, 4)
     const schema: Schema = { id: 0, fields: [{ name: 'text', type: 'utf8', nullable: true }] }
@@ -208,7 +212,7 @@ describe('the payload of an append', () => {
       type: 'int32',
       values: [new Uint8Array(4)],
       lead: 0,
-      isDictionary: false,
+      codeBytes: null,
     })
     expect(appendPayloadBytes([column, column], 0, 1)).toBe(16 + 2 * 8 + 2 * 8)
   })
@@ -254,15 +258,16 @@ function sample(): { payload: Uint8Array; schema: Schema } {
       type: 'utf8',
       values: [text('one'), null, text('three'), text('')],
       lead: 2,
-      isDictionary: false,
+      codeBytes: null,
     },
-    { type: 'bool', values: [true, false, null, true], lead: 0, isDictionary: false },
+    { type: 'bool', values: [true, false, null, true], lead: 0, codeBytes: null },
     {
       type: 'int32',
       values: [1, 2, 3, 4].map((value) => new Uint8Array([value, 0, 0, 0])),
       lead: 0,
-      isDictionary: false,
+      codeBytes: null,
     },
+    { type: 'utf8', values: [text('a'), text('b'), null, text('a')], lead: 1, codeBytes: 4 },
   ]
   return { payload: encode(columns.map(buildColumn), 0, 4), schema: schemaOf(columns) }
 }
@@ -302,21 +307,27 @@ function buildColumn(column: TestColumn): ColumnData {
       if (value instanceof Uint8Array) bytes.set(value, row * layout.byteWidth)
     return { ...shared, offsets: null, values: bytes, dictionary: null }
   }
-  if (!column.isDictionary) return { ...shared, ...variable(values, column.lead), dictionary: null }
-  const entries = values.filter((value) => value instanceof Uint8Array)
-  // Under a null lies a code that the dictionary just does not have.
-  const codes = new Int32Array(length).fill(entries.length)
-  let next = 0
-  for (const [row, value] of values.entries()) if (value !== null) codes[row] = next++
+  if (column.codeBytes === null)
+    return { ...shared, ...variable(values, column.lead), dictionary: null }
+  const words: Uint8Array[] = []
+  const codes = values.map((value) => {
+    if (!(value instanceof Uint8Array)) return -1
+    const known = words.findIndex((word) => Buffer.compare(word, value) === 0)
+    return known >= 0 ? known : words.push(value) - 1
+  })
   const dictionary = {
     type,
-    length: entries.length,
+    length: words.length,
     nullCount: 0,
     validity: null,
-    ...variable(entries, column.lead),
+    ...variable(words, column.lead),
     dictionary: null,
   }
-  return { ...shared, offsets: null, values: new Uint8Array(codes.buffer), dictionary }
+  // Under a null lies a code that the dictionary just does not have.
+  const given = codes.map((code) => (code < 0 ? words.length : code))
+  const bytes =
+    column.codeBytes === 1 ? Uint8Array.from(given) : new Uint8Array(Int32Array.from(given).buffer)
+  return { ...shared, offsets: null, values: bytes, dictionary }
 }
 
 function variable(
@@ -350,10 +361,15 @@ function readValues(column: ColumnData): Value[] {
     if (layout.kind === 'bits') return bit(column.values, row)
     if (layout.kind === 'fixed')
       return column.values.slice(row * layout.byteWidth, (row + 1) * layout.byteWidth)
-    const from = column.offsets?.[row] ?? -1
-    const to = column.offsets?.[row + 1] ?? -1
-    if (from < 0 || to < from || to > column.values.length)
-      throw new RangeError('an offset is out of bounds')
-    return column.values.slice(from, to)
+    if (column.dictionary !== null) return textAt(column.dictionary, column.values[row] ?? -1)
+    return textAt(column, row)
   })
+}
+
+function textAt(column: ColumnData, row: number): Uint8Array {
+  const from = column.offsets?.[row] ?? -1
+  const to = column.offsets?.[row + 1] ?? -1
+  if (from < 0 || to < from || to > column.values.length)
+    throw new RangeError('an offset is out of bounds')
+  return column.values.slice(from, to)
 }

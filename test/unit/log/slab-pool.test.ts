@@ -102,6 +102,24 @@ describe('chunks', () => {
     }
   })
 
+  test('without a slab are kept beyond that where the limit has room for them', () => {
+    for (const [maxBytes, idleBytesMax, kept] of [
+      [40, 25, [30, 30, 20]],
+      [40, 40, [30, 30, 30]],
+      [25, 40, [30, 20, 20]],
+      [5, 40, [30, 20, 10]],
+    ] as const) {
+      const sizes = { freeBytesMax: 10 * MIB, idleBytesMax: idleBytesMax * MIB }
+      const pool = newPool({ ...sizes, maxBytes: maxBytes * MIB, poison: false })
+      const slabs = pool.withoutLimit(() => [10, 10, 10].map((count) => pool.acquire(count * MIB)))
+      const reserved = slabs.map((slab) => {
+        pool.release(slab)
+        return pool.reservedBytes / MIB
+      })
+      expect(reserved).toEqual(kept)
+    }
+  })
+
   test('are joined again from the smallest pieces', () => {
     const pool = newPool({ poison: false })
     const slabs = Array.from({ length: 10_000 }, () => pool.acquire(64))

@@ -111,7 +111,7 @@ describe('one frame takes', () => {
   })
 })
 
-test('a frame takes no record that it would become too long with: its words are written out in full', async () => {
+test('a frame takes no record that it would become too long with, were its words written out in full', async () => {
   const files = new MemorySyncFileSystem()
   const it = recoverLog(files, { definition: DEFINITION, policy: DEFINITION.policy })
   const { log } = it
