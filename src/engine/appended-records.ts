@@ -10,6 +10,11 @@ import type { ColumnInput } from '../log/row-appender.ts'
 /** One record, many, an `apache-arrow` Table or RecordBatch, or columns in Arrow's layout. */
 export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
 
+/** Whether it may be a record, and is no list of them. */
+export function isOneRecord(records: unknown): records is object {
+  return typeof records === 'object' && records !== null && !Array.isArray(records)
+}
+
 /** @throws StratalogError `input_invalid`, `schema_invalid`, `record_invalid`. */
 export function toInput(records: Appendable): AppendInput {
   if (Array.isArray(records)) return { kind: 'rows', rows: records as readonly Row[] }
