@@ -71,15 +71,27 @@ const DECOMPRESS: Readonly<Record<string, Decompress>> = {
   zstd: promisify(zstdDecompress),
 }
 
-export async function readBody(
+/** @throws also at once. */
+export function readBody(
   request: IncomingMessage,
   budget: BodyBudget,
   bytesMax: number,
 ): Promise<Buffer> {
   assertLength(request, bytesMax)
   const decompress = decompressorOf(request.headers['content-encoding'])
+  return decompress === null
+    ? receive(request, budget, bytesMax)
+    : readCompressed(request, budget, bytesMax, decompress)
+}
+
+async function readCompressed(
+  request: IncomingMessage,
+  budget: BodyBudget,
+  bytesMax: number,
+  decompress: Decompress,
+): Promise<Buffer> {
   const received = await receive(request, budget, bytesMax)
-  if (decompress === null || received.length === 0) return received
+  if (received.length === 0) return received
   budget.take(received.length)
   try {
     return await budget.inTurn(() => {

@@ -53,7 +53,7 @@ export class Router {
     // A HEAD is a GET whose body is left out.
     const found = find(near, parts, method) ?? (method === 'HEAD' ? find(near, parts, 'GET') : null)
     if (found !== null) {
-      exchange.setParameters(parametersOf(found, parts))
+      exchange.setParameters(parametersOf(found, parts, exchange.path))
       return found.route
     }
     const matching = near.filter((compiled) => matches(compiled, parts))
@@ -100,13 +100,17 @@ function matches({ parts, rest }: CompiledRoute, given: readonly string[]): bool
 function parametersOf(
   { parts, rest }: CompiledRoute,
   given: readonly string[],
+  path: string,
 ): Readonly<Record<string, string>> {
   const found: Record<string, string> = {}
+  let position = 1
   for (let index = 0; index < parts.length; index++) {
     const part = parts[index] ?? ''
-    if (part.startsWith('{')) found[part.slice(1, -1)] = decoded(given[index] ?? '')
+    const text = given[index] ?? ''
+    if (part.startsWith('{')) found[part.slice(1, -1)] = decoded(text)
+    position += text.length + 1
   }
-  if (rest !== null) found[rest] = given.slice(parts.length).map(decoded).join('/')
+  if (rest !== null) found[rest] = decoded(path.slice(position))
   return found
 }
 
