@@ -1,7 +1,6 @@
 /** Bodies of requests: within limits, counted against one budget for all of them, decompressed within limits too. */
 import type { IncomingMessage } from 'node:http'
-import { promisify } from 'node:util'
-import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
+import { once } from '../base/once.ts'
 import { RequestProblem } from './http-error.ts'
 import { DECOMPRESSIONS_MAX } from './limits.ts'
 
@@ -64,12 +63,18 @@ export class BodyBudget {
 
 type Decompress = (bytes: Buffer, options: { readonly maxOutputLength: number }) => Promise<Buffer>
 
-const DECOMPRESS: Readonly<Record<string, Decompress>> = {
-  gzip: promisify(gunzip),
-  deflate: promisify(inflate),
-  br: promisify(brotliDecompress),
-  zstd: promisify(zstdDecompress),
-}
+/** Loaded with the first of them: no start waits for it. */
+const decompressors = once((): Readonly<Record<string, Decompress>> => {
+  const { promisify } = process.getBuiltinModule('node:util')
+  const { brotliDecompress, gunzip, inflate, zstdDecompress } =
+    process.getBuiltinModule('node:zlib')
+  return {
+    gzip: promisify(gunzip),
+    deflate: promisify(inflate),
+    br: promisify(brotliDecompress),
+    zstd: promisify(zstdDecompress),
+  }
+})
 
 /** @throws also at once. */
 export function readBody(
@@ -149,11 +154,12 @@ function decompressorOf(encoding: string | undefined): Decompress | null {
   if (encoding === undefined) return null
   const name = encoding.trim().toLowerCase()
   if (name === 'identity' || name === '') return null
-  const decompress = Object.hasOwn(DECOMPRESS, name) ? DECOMPRESS[name] : undefined
+  const known = decompressors()
+  const decompress = Object.hasOwn(known, name) ? known[name] : undefined
   if (decompress !== undefined) return decompress
   throw new RequestProblem(
     'media_type_unsupported',
-    `Content-Encoding is one of ${Object.keys(DECOMPRESS).join(', ')}.`,
+    `Content-Encoding is one of ${Object.keys(known).join(', ')}.`,
   )
 }
 

@@ -36,10 +36,8 @@ export class AppendGate {
   #begin<T>(section: () => Promise<T>): Promise<T> {
     const running = section()
     this.#running.add(running)
-    const done = (): void => {
-      this.#running.delete(running)
-    }
-    running.then(done, done)
+    const ended = (): boolean => this.#running.delete(running)
+    running.then(ended, ended)
     return running
   }
 
