@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { constant, type Benchmark, type Contender, type Scale } from './harness.ts'
+import { serverStart } from './server-start.ts'
 import { makeTempDirectory } from './temp-directory.ts'
 
 /** Processes for one measurement; the fastest counts, as a start is only ever slowed down. */
@@ -38,6 +39,7 @@ export const startup: Benchmark = {
       limit: constant(`${FLOOR_MS} ms`, FLOOR_MS),
       missing: [],
     }
+    yield await serverStart(built, starts)
   },
 }
 

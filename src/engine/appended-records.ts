@@ -1,6 +1,11 @@
 /** What an append is given, as the log takes it: rows or columns, checked as far as that needs no log. */
 import { StratalogError } from '../base/errors.ts'
-import { type ArrowInput, isArrowInput, readArrowInput } from '../format/arrow-input.ts'
+import {
+  ArrowColumns,
+  type ArrowInput,
+  isArrowInput,
+  readArrowInput,
+} from '../format/arrow-input.ts'
 import { columnProblem } from '../format/column-check.ts'
 import { type Row, assertRecord } from '../format/schema-inference.ts'
 import { SYSTEM_COLUMNS } from '../format/schema.ts'
@@ -20,7 +25,8 @@ export function toInput(records: Appendable): AppendInput {
   if (Array.isArray(records)) return { kind: 'rows', rows: records as readonly Row[] }
   assertRecord(records, 0)
   if (isColumnInput(records)) {
-    assertColumnInput(records)
+    if (!(records instanceof ArrowColumns)) assertColumnInput(records)
+    for (const { name } of records.fields) assertUserColumn(name)
     return {
       kind: 'columns',
       fields: records.fields,
@@ -73,7 +79,6 @@ function assertColumnInput({ fields, columns, length }: ColumnInput): void {
     )
   }
   for (const [index, { name, type }] of fields.entries()) {
-    assertUserColumn(name)
     const column = columns[index]
     const problem =
       column?.type !== type

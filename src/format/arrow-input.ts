@@ -14,11 +14,17 @@ import { concatColumns } from './column-concat.ts'
 import type { ColumnData } from './column.ts'
 import type { Field } from './schema.ts'
 
-/** Rows in our columns: `columns[i]` belongs to `fields[i]`. */
-export interface ArrowColumns {
+/** Rows in our columns: `columns[i]` belongs to `fields[i]`. Made here only, so that what is one needs no check again. */
+export class ArrowColumns {
   readonly fields: readonly Field[]
   readonly columns: readonly ColumnData[]
   readonly length: number
+
+  constructor(fields: readonly Field[], columns: readonly ColumnData[], length: number) {
+    this.fields = fields
+    this.columns = columns
+    this.length = length
+  }
 }
 
 /** A Table or a RecordBatch of apache-arrow, as far as it is looked at. */
@@ -45,7 +51,7 @@ export function readArrowInput(input: ArrowInput): ArrowColumns {
 /** Batches of the same columns as one. @throws StratalogError `input_invalid` where they have others. */
 export function joinArrowBatches(batches: readonly ArrowColumns[]): ArrowColumns {
   const first = batches[0]
-  if (first === undefined) return { fields: [], columns: [], length: 0 }
+  if (first === undefined) return new ArrowColumns([], [], 0)
   if (batches.length === 1) return first
   const names = first.fields.map((field) => `${field.name} ${field.type}`).join()
   for (const { fields } of batches) {
@@ -53,13 +59,13 @@ export function joinArrowBatches(batches: readonly ArrowColumns[]): ArrowColumns
       throw inputInvalid('The batches of a table have not the same columns.')
     }
   }
-  return {
-    fields: first.fields,
-    columns: first.columns.map((_, index) =>
+  return new ArrowColumns(
+    first.fields,
+    first.columns.map((_, index) =>
       concatColumns(batches.map((batch) => present(batch.columns[index], 'a column'))),
     ),
-    length: batches.reduce((sum, batch) => sum + batch.length, 0),
-  }
+    batches.reduce((sum, batch) => sum + batch.length, 0),
+  )
 }
 
 /** The same, batch by batch. */
@@ -98,7 +104,7 @@ function readBatch(batch: ArrowBatch): ArrowColumns {
     fields.push({ name: field.name, type: column.type, nullable: field.nullable })
     columns.push(column)
   }
-  return { fields, columns, length }
+  return new ArrowColumns(fields, columns, length)
 }
 
 /** Few names are compared with each other faster than they are put into a set. */
