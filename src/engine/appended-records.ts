@@ -17,7 +17,8 @@ export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
 
 /** Whether it may be a record, and is no list of them. */
 export function isOneRecord(records: unknown): records is object {
-  return typeof records === 'object' && records !== null && !Array.isArray(records)
+  if (typeof records !== 'object' || records === null) return false
+  return !Array.isArray(records) && !(records instanceof ArrowColumns)
 }
 
 /** @throws StratalogError `input_invalid`, `schema_invalid`, `record_invalid`. */
