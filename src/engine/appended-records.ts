@@ -1,11 +1,6 @@
 /** What an append is given, as the log takes it: rows or columns, checked as far as that needs no log. */
 import { StratalogError } from '../base/errors.ts'
-import {
-  ArrowColumns,
-  type ArrowInput,
-  isArrowInput,
-  readArrowInput,
-} from '../format/arrow-input.ts'
+import { type ArrowInput, areChecked, isArrowInput, readArrowInput } from '../format/arrow-input.ts'
 import { columnProblem } from '../format/column-check.ts'
 import { type Row, assertRecord } from '../format/schema-inference.ts'
 import { SYSTEM_COLUMNS } from '../format/schema.ts'
@@ -18,7 +13,7 @@ export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
 /** Whether it may be a record, and is no list of them. */
 export function isOneRecord(records: unknown): records is object {
   if (typeof records !== 'object' || records === null) return false
-  return !Array.isArray(records) && !(records instanceof ArrowColumns)
+  return !Array.isArray(records) && !areChecked(records)
 }
 
 /** @throws StratalogError `input_invalid`, `schema_invalid`, `record_invalid`. */
@@ -26,7 +21,7 @@ export function toInput(records: Appendable): AppendInput {
   if (Array.isArray(records)) return { kind: 'rows', rows: records as readonly Row[] }
   assertRecord(records, 0)
   if (isColumnInput(records)) {
-    if (!(records instanceof ArrowColumns)) assertColumnInput(records)
+    if (!areChecked(records)) assertColumnInput(records)
     for (const { name } of records.fields) assertUserColumn(name)
     return {
       kind: 'columns',

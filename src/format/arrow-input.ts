@@ -14,8 +14,14 @@ import { concatColumns } from './column-concat.ts'
 import type { ColumnData } from './column.ts'
 import type { Field } from './schema.ts'
 
-/** Rows in our columns: `columns[i]` belongs to `fields[i]`. Made here only, so that what is one needs no check again. */
-export class ArrowColumns {
+/** Rows in our columns: `columns[i]` belongs to `fields[i]`. */
+export interface ArrowColumns {
+  readonly fields: readonly Field[]
+  readonly columns: readonly ColumnData[]
+  readonly length: number
+}
+
+class CheckedColumns implements ArrowColumns {
   readonly fields: readonly Field[]
   readonly columns: readonly ColumnData[]
   readonly length: number
@@ -25,6 +31,11 @@ export class ArrowColumns {
     this.columns = columns
     this.length = length
   }
+}
+
+/** Whether columns were read here, so that they need no check again. */
+export function areChecked(columns: unknown): boolean {
+  return columns instanceof CheckedColumns
 }
 
 /** A Table or a RecordBatch of apache-arrow, as far as it is looked at. */
@@ -51,7 +62,7 @@ export function readArrowInput(input: ArrowInput): ArrowColumns {
 /** Batches of the same columns as one. @throws StratalogError `input_invalid` where they have others. */
 export function joinArrowBatches(batches: readonly ArrowColumns[]): ArrowColumns {
   const first = batches[0]
-  if (first === undefined) return new ArrowColumns([], [], 0)
+  if (first === undefined) return new CheckedColumns([], [], 0)
   if (batches.length === 1) return first
   const names = first.fields.map((field) => `${field.name} ${field.type}`).join()
   for (const { fields } of batches) {
@@ -59,7 +70,7 @@ export function joinArrowBatches(batches: readonly ArrowColumns[]): ArrowColumns
       throw inputInvalid('The batches of a table have not the same columns.')
     }
   }
-  return new ArrowColumns(
+  return new CheckedColumns(
     first.fields,
     first.columns.map((_, index) =>
       concatColumns(batches.map((batch) => present(batch.columns[index], 'a column'))),
@@ -104,7 +115,7 @@ function readBatch(batch: ArrowBatch): ArrowColumns {
     fields.push({ name: field.name, type: column.type, nullable: field.nullable })
     columns.push(column)
   }
-  return new ArrowColumns(fields, columns, length)
+  return new CheckedColumns(fields, columns, length)
 }
 
 /** Few names are compared with each other faster than they are put into a set. */
