@@ -3,6 +3,7 @@ import { symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { constant, type Benchmark, type Contender, type Scale } from './harness.ts'
+import { serverStart } from './server-start.ts'
 import { makeTempDirectory } from './temp-directory.ts'
 
 /** Processes for one measurement; the fastest counts, as a start is only ever slowed down. */
@@ -20,7 +21,7 @@ const BARE = 'const ms = performance.now(); const id = 1'
 export const startup: Benchmark = {
   name: 'startup',
   question:
-    'How long until a fresh process has its first record acknowledged, or its first answer by SQL?',
+    'How long until a fresh process, or server, has its first record acknowledged, or its first answer by SQL?',
   async *cases(scale) {
     await using directory = await makeTempDirectory()
     const built = join(directory.path, 'built')
@@ -54,6 +55,7 @@ export const startup: Benchmark = {
       limit: whole(BARE_DUCKDB, starts, DUCKDB),
       missing: [],
     }
+    yield await serverStart(built, starts)
   },
 }
 

@@ -59,7 +59,7 @@ export function localTarget(log: Log): AppendTarget {
     sizeOf: columnBytes,
     append: (records, options) =>
       log.append(
-        'fields' in records ? records : withFloats(records, log.describe().schema),
+        'fields' in records ? records : withFloats(records, () => log.describe().schema),
         options,
       ),
     describe: async () => log.describe(),

@@ -3,7 +3,6 @@
  * of every command that opens a directory, and a key of the file that `--config` names; a flag wins
  * over the file.
  */
-import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { StratalogError } from '../base/errors.ts'
 import { LOG_LEVELS } from '../base/logger.ts'
@@ -365,7 +364,7 @@ function readConfigFile(path: string): MutableConfig {
 function parseConfigFile(path: string): MutableConfig {
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    text = process.getBuiltinModule('node:fs').readFileSync(path, 'utf8')
   } catch (error) {
     throw new StratalogError(
       'file_not_found',

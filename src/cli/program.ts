@@ -24,13 +24,17 @@ import { type SetStatus, command } from './define-command.ts'
 import { addRangeFlags } from './record-flags.ts'
 import { addServerFlags } from './remote.ts'
 import type { Session } from './session.ts'
-import { addServerCommands } from './server-commands.ts'
+import { SERVER_COMMANDS, addServerCommands } from './server-commands.ts'
 import { addSnapshotCommands } from './snapshot-commands.ts'
 import { addSqlCommands } from './sql-commands.ts'
 
 const HELP_WIDTH_MAX = 110
 
-export function buildProgram(session: Session, setStatus: SetStatus): Command {
+/**
+ * All commands; for a command line that begins with one of the server's those alone, as defining a hundred others is a
+ * tenth of a start.
+ */
+export function buildProgram(session: Session, setStatus: SetStatus, first = ''): Command {
   const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
   const program = new Command('stratalog')
     .description(
@@ -41,6 +45,10 @@ export function buildProgram(session: Session, setStatus: SetStatus): Command {
     .configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 100, HELP_WIDTH_MAX) })
     // Errors are reported in one place, as text or as JSON.
     .configureOutput({ outputError: () => {}, writeErr: () => {} })
+  if (SERVER_COMMANDS.includes(first)) {
+    addServerCommands(program, session)
+    return program
+  }
   addDataCommands(program, session, setStatus)
   addLogCommands(program, session)
   addRecoveryCommands(program, session, setStatus)

@@ -1,6 +1,5 @@
 /** A running server as a command sees it: `--url`, with the token of `--token` or STRATALOG_TOKEN. */
 import type { IncomingMessage } from 'node:http'
-import process from 'node:process'
 import { type Command, Option } from 'commander'
 import { StratalogError } from '../base/errors.ts'
 import { errorOfProblem } from '../base/server-problem.ts'

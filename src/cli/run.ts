@@ -1,5 +1,4 @@
 /** Runs one command line from its arguments to its exit status: signals, errors, and nothing else. */
-import process from 'node:process'
 import { CommanderError } from 'commander'
 import { systemClock } from '../base/clock.ts'
 import { StratalogError, toStratalogError } from '../base/errors.ts'
@@ -17,9 +16,10 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   const stopListening = abortOnSignals(controller)
   let status = EXIT_DONE
   try {
-    const program = buildProgram(session, (failed) => {
+    const setStatus = (failed: number): void => {
       status = failed
-    })
+    }
+    const program = buildProgram(session, setStatus, args[0])
     await program.parseAsync(args, { from: 'user' })
     return status
   } catch (error) {

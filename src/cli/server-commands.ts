@@ -4,6 +4,8 @@ import { addConfigFlags } from './config-flags.ts'
 import { command } from './define-command.ts'
 import type { Session } from './session.ts'
 
+export const SERVER_COMMANDS: readonly string[] = ['serve', 'token']
+
 export function addServerCommands(program: Command, session: Session): void {
   program.commandsGroup('Server:')
   const serving = command(

@@ -4,8 +4,7 @@
  * When the reader of standard output goes away (`| head`), `outputClosed` becomes true, writes do nothing and
  * `onOutputClosed` is called once: a command then stops early and the process ends quietly with status 0.
  */
-import process from 'node:process'
-import { styleText } from 'node:util'
+import type { styleText } from 'node:util'
 
 export type Style = Parameters<typeof styleText>[0]
 
@@ -99,7 +98,7 @@ export class ProcessTerminal implements Terminal {
 
   style(format: Style, text: string, stream: 'output' | 'notes' = 'notes'): string {
     const target = stream === 'output' ? process.stdout : process.stderr
-    return styleText(format, text, { stream: target })
+    return process.getBuiltinModule('node:util').styleText(format, text, { stream: target })
   }
 
   /** Whether the error only means that nobody reads any more. */

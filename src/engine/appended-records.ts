@@ -1,6 +1,6 @@
 /** What an append is given, as the log takes it: rows or columns, checked as far as that needs no log. */
 import { StratalogError } from '../base/errors.ts'
-import { type ArrowInput, isArrowInput, readArrowInput } from '../format/arrow-input.ts'
+import { type ArrowInput, areChecked, isArrowInput, readArrowInput } from '../format/arrow-input.ts'
 import { columnProblem } from '../format/column-check.ts'
 import { type Row, assertRecord } from '../format/schema-inference.ts'
 import { SYSTEM_COLUMNS } from '../format/schema.ts'
@@ -10,12 +10,19 @@ import type { ColumnInput } from '../log/row-appender.ts'
 /** One record, many, an `apache-arrow` Table or RecordBatch, or columns in Arrow's layout. */
 export type Appendable = object | readonly object[] | ArrowInput | ColumnInput
 
+/** Whether it may be a record, and is no list of them. */
+export function isOneRecord(records: unknown): records is object {
+  if (typeof records !== 'object' || records === null) return false
+  return !Array.isArray(records) && !areChecked(records)
+}
+
 /** @throws StratalogError `input_invalid`, `schema_invalid`, `record_invalid`. */
 export function toInput(records: Appendable): AppendInput {
   if (Array.isArray(records)) return { kind: 'rows', rows: records as readonly Row[] }
   assertRecord(records, 0)
   if (isColumnInput(records)) {
-    assertColumnInput(records)
+    if (!areChecked(records)) assertColumnInput(records)
+    for (const { name } of records.fields) assertUserColumn(name)
     return {
       kind: 'columns',
       fields: records.fields,
@@ -68,7 +75,6 @@ function assertColumnInput({ fields, columns, length }: ColumnInput): void {
     )
   }
   for (const [index, { name, type }] of fields.entries()) {
-    assertUserColumn(name)
     const column = columns[index]
     const problem =
       column?.type !== type

@@ -1,6 +1,5 @@
 /** The one place that reads the process's environment: variables, its id, what memory it may use. */
 import { totalmem } from 'node:os'
-import process from 'node:process'
 
 export type EnvironmentVariables = Readonly<Record<string, string | undefined>>
 

@@ -25,16 +25,24 @@ export function parseJsonRecord(text: string): ParsedRecord {
  */
 export function withFloats(
   records: readonly JsonRecord[],
-  fields: readonly Field[],
+  fieldsOf: () => readonly Field[],
 ): readonly JsonRecord[] {
-  const names = fields.filter(({ type }) => type === 'float64').map(({ name }) => name)
+  if (!records.some(hasBigint)) return records
+  const names = fieldsOf()
+    .filter(({ type }) => type === 'float64')
+    .map(({ name }) => name)
   const isBigint = (record: JsonRecord, name: string): boolean =>
     typeof record[name] === 'bigint' && Object.hasOwn(record, name)
-  if (!records.some((record) => names.some((name) => isBigint(record, name)))) return records
   return records.map((record) => {
     const found = names.filter((name) => isBigint(record, name))
+    if (found.length === 0) return record
     return { ...record, ...Object.fromEntries(found.map((name) => [name, Number(record[name])])) }
   })
+}
+
+function hasBigint(record: JsonRecord): boolean {
+  for (const key in record) if (typeof record[key] === 'bigint') return true
+  return false
 }
 
 /** Whether a top-level integer may have lost digits; most records have none, and are parsed once. */

@@ -68,7 +68,8 @@ export class LogRegistry {
 
   /** @throws StratalogError `log_name_invalid`; `log_not_found`, with the nearest name there is. */
   get(name: string): LiveLog {
-    const log = this.#byName.get(parseLogName(name)) ?? null
+    // As a rule the name is as it is kept.
+    const log = this.#byName.get(name) ?? this.#byName.get(parseLogName(name)) ?? null
     if (log !== null) return log
     const nearest = nearestName(name, this.#names())
     const hint = nearest === null ? 'Create it with createLog.' : `Did you mean '${nearest}'?`

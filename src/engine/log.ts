@@ -16,7 +16,7 @@ import {
 import { type LatestViews, assertKeyed } from '../log/latest-views.ts'
 import type { AppendResult, LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
-import { type Appendable, adopted, toInput, withTimes } from './appended-records.ts'
+import { type Appendable, adopted, isOneRecord, toInput, withTimes } from './appended-records.ts'
 import { keysOf, partitionNeeded } from './append-keys.ts'
 import type { AppendMeter } from './append-meter.ts'
 import type { AsOf, RangesAsOf } from './as-of.ts'
@@ -319,16 +319,17 @@ export class Log {
     const log = this.#log
     const { policy, partitions } = log
     const partition = partitions[0]
-    if (partition === undefined || partitions.length > 1 || Array.isArray(records)) return null
+    const record: unknown = Array.isArray(records) && records.length === 1 ? records[0] : records
+    if (partition === undefined || partitions.length > 1 || !isOneRecord(record)) return null
     if (policy.ttl !== null || policy.priority !== 0) return null
     if (policy.ack === 'object' || !this.#ports.hasRoom(partition)) return null
     // A time that the engine gives to a record is exact.
     const isStamped = log.definition.timeColumn === null
     const time = isStamped ? this.#ports.now() : this.#ports.recently()
     const { meter } = this.#ports
-    if (meter === null) return log.appendRow(partition, records, policy.ack, time)
+    if (meter === null) return log.appendRow(partition, record, policy.ack, time)
     const measured = meter.begin(policy.ack, partition)
-    const appended = log.appendRow(partition, records, policy.ack, time)
+    const appended = log.appendRow(partition, record, policy.ack, time)
     return appended === null ? null : meter.row(appended, policy.ack, measured)
   }
 

@@ -21,6 +21,23 @@ export interface ArrowColumns {
   readonly length: number
 }
 
+class CheckedColumns implements ArrowColumns {
+  readonly fields: readonly Field[]
+  readonly columns: readonly ColumnData[]
+  readonly length: number
+
+  constructor(fields: readonly Field[], columns: readonly ColumnData[], length: number) {
+    this.fields = fields
+    this.columns = columns
+    this.length = length
+  }
+}
+
+/** Whether columns were read here, so that they need no check again. */
+export function areChecked(columns: unknown): boolean {
+  return columns instanceof CheckedColumns
+}
+
 /** A Table or a RecordBatch of apache-arrow, as far as it is looked at. */
 export type ArrowInput = ArrowBatch | { readonly batches: readonly ArrowBatch[] }
 
@@ -45,7 +62,7 @@ export function readArrowInput(input: ArrowInput): ArrowColumns {
 /** Batches of the same columns as one. @throws StratalogError `input_invalid` where they have others. */
 export function joinArrowBatches(batches: readonly ArrowColumns[]): ArrowColumns {
   const first = batches[0]
-  if (first === undefined) return { fields: [], columns: [], length: 0 }
+  if (first === undefined) return new CheckedColumns([], [], 0)
   if (batches.length === 1) return first
   const names = first.fields.map((field) => `${field.name} ${field.type}`).join()
   for (const { fields } of batches) {
@@ -53,13 +70,13 @@ export function joinArrowBatches(batches: readonly ArrowColumns[]): ArrowColumns
       throw inputInvalid('The batches of a table have not the same columns.')
     }
   }
-  return {
-    fields: first.fields,
-    columns: first.columns.map((_, index) =>
+  return new CheckedColumns(
+    first.fields,
+    first.columns.map((_, index) =>
       concatColumns(batches.map((batch) => present(batch.columns[index], 'a column'))),
     ),
-    length: batches.reduce((sum, batch) => sum + batch.length, 0),
-  }
+    batches.reduce((sum, batch) => sum + batch.length, 0),
+  )
 }
 
 /** The same, batch by batch. */
@@ -98,7 +115,7 @@ function readBatch(batch: ArrowBatch): ArrowColumns {
     fields.push({ name: field.name, type: column.type, nullable: field.nullable })
     columns.push(column)
   }
-  return { fields, columns, length }
+  return new CheckedColumns(fields, columns, length)
 }
 
 /** Few names are compared with each other faster than they are put into a set. */

@@ -5,7 +5,9 @@
  * Only what most programs write: uncompressed batches of plain columns and dictionaries of those. Of anything else, and
  * of anything that is not as it should be, this says nothing, and apache-arrow reads it or says what is wrong.
  */
+import { Buffer as BufferPlace } from 'apache-arrow/fb/buffer'
 import { DictionaryBatch } from 'apache-arrow/fb/dictionary-batch'
+import { FieldNode } from 'apache-arrow/fb/field-node'
 import { Message } from 'apache-arrow/fb/message'
 import { MessageHeader } from 'apache-arrow/fb/message-header'
 import { RecordBatch } from 'apache-arrow/fb/record-batch'
@@ -108,6 +110,7 @@ class StreamReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
   readonly #schema: ReadSchema
+  readonly #node = new FieldNode()
   /** By id: the dictionary so far, in its parts. */
   readonly #dictionaries = new Map<number, readonly ArrowData[]>()
 
@@ -170,12 +173,12 @@ class StreamReader {
     const buffers = new BufferPlaces(batch, body)
     const columns: ArrowData[] = []
     for (const [index, type] of types.entries()) {
-      const node = batch.nodes(index)
-      const length = Number(node?.length() ?? -1n)
+      const node = batch.nodes(index, this.#node)
+      const length = firstOf(node)
       if (!(length >= 0 && length < 2 ** 31)) return null
       const bitmap = buffers.next()
       // Where nothing is null a writer may leave anything there.
-      const nullBitmap = node?.nullCount() === 0n ? null : bitmap
+      const nullBitmap = secondOf(node) === 0 ? null : bitmap
       const valueOffsets = VARIABLE.has(type.typeId) ? buffers.next() : null
       const values = buffers.next()
       const column = { type, length, offset: 0, nullBitmap, valueOffsets, values }
@@ -190,10 +193,29 @@ class StreamReader {
   }
 }
 
+/** A struct of two 64-bit numbers in the metadata, which come without the bigints of its own readers. */
+type Pair = Pick<FieldNode, 'bb' | 'bb_pos'> | null
+
+/** -1 where there is none, or it is greater than any of this has. */
+function firstOf(pair: Pair): number {
+  return countAt(pair, 0)
+}
+
+function secondOf(pair: Pair): number {
+  return countAt(pair, 8)
+}
+
+function countAt(pair: Pair, at: number): number {
+  if (pair === null || pair.bb === null) return -1
+  const position = pair.bb_pos + at
+  return pair.bb.readInt32(position + 4) === 0 ? pair.bb.readUint32(position) : -1
+}
+
 /** The buffers of a batch in their order, each inside of its body. */
 class BufferPlaces {
   readonly #batch: RecordBatch
   readonly #body: Uint8Array
+  readonly #place = new BufferPlace()
   #next = 0
 
   constructor(batch: RecordBatch, body: Uint8Array) {
@@ -207,9 +229,9 @@ class BufferPlaces {
 
   /** @throws RangeError */
   next(): Uint8Array {
-    const place = this.#batch.buffers(this.#next++)
-    const position = Number(place?.offset() ?? -1n)
-    const length = Number(place?.length() ?? -1n)
+    const place = this.#batch.buffers(this.#next++, this.#place)
+    const position = firstOf(place)
+    const length = secondOf(place)
     if (!(position >= 0 && length >= 0 && position + length <= this.#body.length))
       throw new RangeError('a buffer lies outside of its message')
     return this.#body.subarray(position, position + length)

@@ -8,8 +8,8 @@
  * - `*` is any origin, and answers are the same for all. Only a server with tokens may have it: a page without a token
  *   gets nothing there, while a server without tokens would give every page that its user visits all that it has.
  */
-import type { OutgoingHttpHeaders } from 'node:http'
 import { type ConfigProblem, configError } from '../engine/config-error.ts'
+import type { AnswerHeaders } from './exchange.ts'
 import { CORS_MAX_AGE_S } from './limits.ts'
 
 /** What a page may send beside what browsers let through anyway: all that the routes read. */
@@ -53,7 +53,7 @@ const ANSWER_HEADERS = [
 ]
 
 /** What may be asked for, to whoever asks: without an allowed origin beside it, it permits nothing. */
-export const PREFLIGHT_HEADERS: OutgoingHttpHeaders = {
+export const PREFLIGHT_HEADERS: AnswerHeaders = {
   'access-control-allow-methods': 'GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS',
   'access-control-allow-headers': REQUEST_HEADERS.join(', '),
   'access-control-max-age': String(CORS_MAX_AGE_S),
@@ -62,13 +62,13 @@ export const PREFLIGHT_HEADERS: OutgoingHttpHeaders = {
 const ANY = '*'
 
 export class CorsPolicy {
-  readonly #answers: ReadonlyMap<string, OutgoingHttpHeaders>
-  readonly #otherwise: OutgoingHttpHeaders
+  readonly #answers: ReadonlyMap<string, AnswerHeaders>
+  readonly #otherwise: AnswerHeaders
 
   private constructor(origins: readonly string[]) {
     const isAny = origins.includes(ANY)
     const vary = isAny ? {} : { vary: 'Origin' }
-    const allowing = (origin: string): OutgoingHttpHeaders => ({
+    const allowing = (origin: string): AnswerHeaders => ({
       'access-control-allow-origin': origin,
       'access-control-expose-headers': ANSWER_HEADERS.join(', '),
       ...vary,
@@ -94,7 +94,7 @@ export class CorsPolicy {
   }
 
   /** What an answer says to a request with this `Origin`, or with none. */
-  headersFor(origin: string | undefined): OutgoingHttpHeaders {
+  headersFor(origin: string | undefined): AnswerHeaders {
     return (origin === undefined ? undefined : this.#answers.get(origin)) ?? this.#otherwise
   }
 }

@@ -1,29 +1,48 @@
 /** One request and its answer, as the routes see them. */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
 import { RequestProblem } from './http-error.ts'
 import { SLOW_READER_MS } from './limits.ts'
 import { type BodyBudget, readBody, withBody } from './request-body.ts'
 
-/** What every answer says to browsers. */
-const SECURITY_HEADERS: OutgoingHttpHeaders = {
-  'x-content-type-options': 'nosniff',
-  'cross-origin-resource-policy': 'same-origin',
-}
+/** What every answer says to browsers: names and values in turn. */
+const SECURITY_HEADERS = [
+  'x-content-type-options',
+  'nosniff',
+  'cross-origin-resource-policy',
+  'same-origin',
+]
 
 export interface ExchangeOptions {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly id: string
   readonly path: string
-  readonly query: URLSearchParams
+  /** What follows the question mark of the URL. */
+  readonly search: string
   readonly clock: Clock
   readonly bodies: BodyBudget
   /** What the answer says, whatever it is. */
-  readonly answerHeaders: OutgoingHttpHeaders
+  readonly answerHeaders: AnswerHeaders
   /** Fires when the server is asked to stop: what waits ends, what works goes on. */
   readonly stopping: AbortSignal
+}
+
+/** By name, in lower case; one that is undefined is left out. */
+export type AnswerHeaders = Readonly<Record<string, string | undefined>>
+
+const NO_HEADERS: AnswerHeaders = {}
+const JSON_HEADERS: AnswerHeaders = {
+  'content-type': 'application/json',
+  'cache-control': 'no-store',
+}
+
+function addHeaders(list: string[], headers: AnswerHeaders): void {
+  for (const name in headers) {
+    const value = headers[name]
+    if (value !== undefined) list.push(name, value)
+  }
 }
 
 /** A part of many streamed answers, whose bytes are made once. */
@@ -49,25 +68,35 @@ export class Exchange {
   readonly response: ServerResponse
   readonly id: string
   readonly path: string
-  readonly query: URLSearchParams
   readonly stopping: AbortSignal
+  readonly #search: string
+  #query: URLSearchParams | null = null
   #gone: AbortSignal | null = null
   readonly #clock: Clock
   readonly #bodies: BodyBudget
-  readonly #answerHeaders: OutgoingHttpHeaders
+  readonly #answerHeaders: AnswerHeaders
   #parameters: Readonly<Record<string, string>> = {}
 
   constructor(options: ExchangeOptions) {
-    const { request, response, id, path, query, clock, bodies, answerHeaders, stopping } = options
+    const { request, response, id, path, search, clock, bodies, answerHeaders, stopping } = options
     this.request = request
     this.response = response
     this.id = id
     this.path = path
-    this.query = query
+    this.#search = search
     this.stopping = stopping
     this.#clock = clock
     this.#bodies = bodies
     this.#answerHeaders = answerHeaders
+  }
+
+  get hasQuery(): boolean {
+    return this.#search !== ''
+  }
+
+  get query(): URLSearchParams {
+    this.#query ??= new URLSearchParams(this.#search)
+    return this.#query
   }
 
   /** Fires when the client is gone before it has its answer. Made for those who ask: most requests end before that. */
@@ -128,37 +157,38 @@ export class Exchange {
     throw new RequestProblem('request_invalid', 'The body is not a JSON object.')
   }
 
-  send(status: number, headers: OutgoingHttpHeaders = {}, body?: string | Uint8Array): void {
+  send(status: number, headers: AnswerHeaders = NO_HEADERS, body?: string | Uint8Array): void {
     const { response } = this
     if (response.destroyed || response.headersSent) return
     // 204 and 304 have no body and no length.
-    if (body !== undefined) {
-      this.begin(status, { ...headers, 'content-length': Buffer.byteLength(body) })
-      response.end(this.method === 'HEAD' ? undefined : body)
-      return
-    }
     const isBodyless = status === 204 || status === 304
-    this.begin(status, isBodyless ? headers : { ...headers, 'content-length': 0 })
-    response.end()
+    const length = body === undefined ? 0 : Buffer.byteLength(body)
+    this.#writeHead(status, headers, isBodyless && body === undefined ? null : length)
+    response.end(this.method === 'HEAD' ? undefined : body)
   }
 
-  /** The head of an answer that is written in parts; at once, as Node is slow with headers that are set one by one. */
-  begin(status: number, headers: OutgoingHttpHeaders): void {
-    this.response.writeHead(status, {
-      ...SECURITY_HEADERS,
-      ...this.#answerHeaders,
-      'x-request-id': this.id,
-      ...(this.stopping.aborted ? { connection: 'close' } : {}),
-      ...headers,
-    })
+  /** The head of an answer that is written in parts. */
+  begin(status: number, headers: AnswerHeaders): void {
+    this.#writeHead(status, headers, null)
   }
 
-  sendJson(status: number, document: unknown, headers: OutgoingHttpHeaders = {}): void {
-    this.send(
-      status,
-      { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
-      JSON.stringify(document),
-    )
+  /**
+   * All headers at once and as a list: Node is slow with headers that are set one by one, and objects that are made of
+   * others cost as much as the rest of a small answer.
+   */
+  #writeHead(status: number, headers: AnswerHeaders, length: number | null): void {
+    const list = [...SECURITY_HEADERS, 'x-request-id', this.id]
+    addHeaders(list, this.#answerHeaders)
+    addHeaders(list, headers)
+    if (length !== null) list.push('content-length', String(length))
+    if (this.stopping.aborted && headers['connection'] === undefined)
+      list.push('connection', 'close')
+    this.response.writeHead(status, list)
+  }
+
+  sendJson(status: number, document: unknown, headers: AnswerHeaders = NO_HEADERS): void {
+    const all = headers === NO_HEADERS ? JSON_HEADERS : { ...JSON_HEADERS, ...headers }
+    this.send(status, all, JSON.stringify(document))
   }
 
   /** Writes a part of a streamed answer; resolves when there is room for the next, false once the client is gone. */

@@ -9,6 +9,8 @@ const LOOPBACK_NAMES = ['localhost']
 
 export class HostList {
   readonly #names: ReadonlySet<string>
+  /** What was allowed last, as it was given: as a rule it comes again. */
+  #lastAllowed: string | null = null
 
   constructor(names: readonly string[]) {
     this.#names = new Set([...LOOPBACK_NAMES, ...names].map((name) => name.toLowerCase()))
@@ -16,8 +18,12 @@ export class HostList {
 
   /** @throws RequestProblem `host_refused`. */
   assertAllowed(host: string | undefined): void {
+    if (host !== undefined && host === this.#lastAllowed) return
     const name = nameOf(host ?? '')
-    if (name !== '' && (this.#names.has(name) || isIP(name) !== 0)) return
+    if (name !== '' && (this.#names.has(name) || isIP(name) !== 0)) {
+      this.#lastAllowed = host ?? null
+      return
+    }
     throw new RequestProblem(
       'host_refused',
       'This server does not answer to that Host; --allow-host names those that it answers to.',

@@ -29,8 +29,9 @@ import {
   KEEP_ALIVE_MS,
   REQUEST_TIMEOUT_MS,
 } from './limits.ts'
+import type { Admission } from './rate-limit.ts'
 import { BodyBudget } from './request-body.ts'
-import type { Route, Router } from './router.ts'
+import type { Router } from './router.ts'
 
 export interface HttpServerOptions {
   /** That of `node:http`, or one with TLS. */
@@ -41,8 +42,7 @@ export interface HttpServerOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
-  /** @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`, `rate_limited`. */
-  readonly authorize: (exchange: Exchange, route: Route) => Promise<void>
+  readonly authorize: Admission
   /** Is told of every answer. */
   readonly onAnswer: (route: string, status: number, elapsedMs: number) => void
 }
@@ -116,9 +116,9 @@ export class HttpServer {
     const exchange = this.#exchange(request, response)
     let template = ''
     // A socket that breaks is the end of its exchange and nothing else.
-    request.on('error', () => {})
-    response.on('error', () => {})
-    response.once('close', () => {
+    request.on('error', ignore)
+    response.on('error', ignore)
+    response.on('close', () => {
       if (this.#stopping.signal.aborted) void this.#closeIdle()
       const elapsedMs = clock.monotonic() - startedAt
       onAnswer(template, response.statusCode, elapsedMs)
@@ -142,7 +142,8 @@ export class HttpServer {
       assertOrigin(exchange, cors)
       const route = this.#options.router.find(exchange)
       template = route.path
-      await this.#options.authorize(exchange, route)
+      const admitted = this.#options.authorize(exchange, route)
+      if (admitted !== null) await admitted
       await route.run(exchange)
     } catch (error) {
       this.#fail(exchange, error)
@@ -163,13 +164,14 @@ export class HttpServer {
 
   #exchange(request: IncomingMessage, response: ServerResponse): Exchange {
     const { clock, cors } = this.#options
-    const [path = '/', ...query] = (request.url ?? '/').split('?')
+    const url = request.url ?? '/'
+    const mark = url.indexOf('?')
     return new Exchange({
       request,
       response,
       id: this.#requestId(),
-      path,
-      query: new URLSearchParams(query.join('?')),
+      path: mark < 0 ? url : url.slice(0, mark),
+      search: mark < 0 ? '' : url.slice(mark + 1),
       clock,
       bodies: this.#bodies,
       answerHeaders: cors.headersFor(request.headers.origin),
@@ -200,11 +202,13 @@ export class HttpServer {
   }
 }
 
+function ignore(): void {}
+
 /** Whether a browser asks if a page of an origin that may use this server may send what it is about to send. */
 function isPreflight(exchange: Exchange, cors: CorsPolicy): boolean {
+  if (exchange.method !== 'OPTIONS') return false
   const origin = exchange.header('origin')
   return (
-    exchange.method === 'OPTIONS' &&
     exchange.header('access-control-request-method') !== undefined &&
     origin !== undefined &&
     cors.allows(origin)

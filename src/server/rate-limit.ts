@@ -54,14 +54,17 @@ export class RateLimit {
 }
 
 /**
+ * Lets a request in; null: it is in at once.
+ * @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`, `rate_limited`.
+ */
+export type Admission = (exchange: Exchange, route: Route) => Promise<void> | null
+
+/**
  * Lets a request in: by its token, then by the rate of whose it is. Who has no token that holds is counted by address,
  * or else made-up tokens would each have a bucket of their own.
  */
-export function admission(
-  gate: TokenGate | null,
-  limit: RateLimit | null,
-): (exchange: Exchange, route: Route) => Promise<void> {
-  return async (exchange, route) => {
+export function admission(gate: TokenGate | null, limit: RateLimit | null): Admission {
+  const admit = async (exchange: Exchange, route: Route): Promise<void> => {
     const tokenId = async (): Promise<string | null> =>
       gate === null ? null : gate.authorize(exchange, route)
     if (limit === null || route.isUnlimited === true) {
@@ -78,6 +81,7 @@ export function admission(
     }
     limit.take(id === null ? network : `token ${id}`)
   }
+  return gate === null && limit === null ? () => null : admit
 }
 
 /** Who has an address: of IPv6 the first 64 bits, as one customer has all of what follows. */

@@ -1,7 +1,6 @@
 /** Bodies of requests: within limits, counted against one budget for all of them, decompressed within limits too. */
 import type { IncomingMessage } from 'node:http'
-import { promisify } from 'node:util'
-import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
+import { once } from '../base/once.ts'
 import { RequestProblem } from './http-error.ts'
 import { DECOMPRESSIONS_MAX } from './limits.ts'
 
@@ -64,22 +63,40 @@ export class BodyBudget {
 
 type Decompress = (bytes: Buffer, options: { readonly maxOutputLength: number }) => Promise<Buffer>
 
-const DECOMPRESS: Readonly<Record<string, Decompress>> = {
-  gzip: promisify(gunzip),
-  deflate: promisify(inflate),
-  br: promisify(brotliDecompress),
-  zstd: promisify(zstdDecompress),
-}
+/** Loaded with the first of them: no start waits for it. */
+const decompressors = once((): Readonly<Record<string, Decompress>> => {
+  const { promisify } = process.getBuiltinModule('node:util')
+  const { brotliDecompress, gunzip, inflate, zstdDecompress } =
+    process.getBuiltinModule('node:zlib')
+  return {
+    gzip: promisify(gunzip),
+    deflate: promisify(inflate),
+    br: promisify(brotliDecompress),
+    zstd: promisify(zstdDecompress),
+  }
+})
 
-export async function readBody(
+/** @throws also at once. */
+export function readBody(
   request: IncomingMessage,
   budget: BodyBudget,
   bytesMax: number,
 ): Promise<Buffer> {
   assertLength(request, bytesMax)
   const decompress = decompressorOf(request.headers['content-encoding'])
+  return decompress === null
+    ? receive(request, budget, bytesMax)
+    : readCompressed(request, budget, bytesMax, decompress)
+}
+
+async function readCompressed(
+  request: IncomingMessage,
+  budget: BodyBudget,
+  bytesMax: number,
+  decompress: Decompress,
+): Promise<Buffer> {
   const received = await receive(request, budget, bytesMax)
-  if (decompress === null || received.length === 0) return received
+  if (received.length === 0) return received
   budget.take(received.length)
   try {
     return await budget.inTurn(() => {
@@ -104,28 +121,22 @@ export async function withBody<T>(
   use: (body: Buffer) => Promise<T>,
 ): Promise<T> {
   const declared = assertLength(request, bytesMax)
-  const isKept = declared > CHUNK_BYTES && declared <= KEPT_BYTES_MAX
-  if (!isKept || decompressorOf(request.headers['content-encoding']) !== null)
-    return counted(await readBody(request, budget, bytesMax), budget, use)
-  const buffer = budget.takeBuffer(declared)
+  const isPlain = decompressorOf(request.headers['content-encoding']) === null
+  const isKept = isPlain && declared > CHUNK_BYTES && declared <= KEPT_BYTES_MAX
+  const buffer = isKept ? budget.takeBuffer(declared) : null
   try {
-    return await counted(await receive(request, budget, bytesMax, buffer), budget, use)
+    const body = isPlain
+      ? await receive(request, budget, bytesMax, buffer)
+      : await readBody(request, budget, bytesMax)
+    // It counts for as long as it is in use.
+    budget.take(body.length)
+    try {
+      return await use(body)
+    } finally {
+      budget.giveBack(body.length)
+    }
   } finally {
-    budget.giveBackBuffer(buffer)
-  }
-}
-
-/** A body counts for as long as it is in use. */
-async function counted<T>(
-  body: Buffer,
-  budget: BodyBudget,
-  use: (body: Buffer) => Promise<T>,
-): Promise<T> {
-  budget.take(body.length)
-  try {
-    return await use(body)
-  } finally {
-    budget.giveBack(body.length)
+    if (buffer !== null) budget.giveBackBuffer(buffer)
   }
 }
 
@@ -140,50 +151,59 @@ function assertLength(request: IncomingMessage, bytesMax: number): number {
 }
 
 function decompressorOf(encoding: string | undefined): Decompress | null {
-  const name = (encoding ?? 'identity').trim().toLowerCase()
+  if (encoding === undefined) return null
+  const name = encoding.trim().toLowerCase()
   if (name === 'identity' || name === '') return null
-  const decompress = Object.hasOwn(DECOMPRESS, name) ? DECOMPRESS[name] : undefined
+  const known = decompressors()
+  const decompress = Object.hasOwn(known, name) ? known[name] : undefined
   if (decompress !== undefined) return decompress
   throw new RequestProblem(
     'media_type_unsupported',
-    `Content-Encoding is one of ${Object.keys(DECOMPRESS).join(', ')}.`,
+    `Content-Encoding is one of ${Object.keys(known).join(', ')}.`,
   )
 }
 
-async function receive(
+/** Iterating over the request, and taking listeners off again, costs as much as all else of a small one. */
+function receive(
   request: IncomingMessage,
   budget: BodyBudget,
   bytesMax: number,
   into: Buffer | null = null,
 ): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  // Iterating over the request costs as much as all else of a small one.
-  const { promise: isWhole, resolve, reject } = Promise.withResolvers<boolean>()
-  const ended = (): void => resolve(true)
-  const broken = (): void => resolve(false)
-  const take = (chunk: Buffer): void => {
-    try {
-      budget.take(chunk.length)
-      const position = bytes
-      bytes += chunk.length
-      if (bytes > bytesMax) throw tooLarge(bytesMax)
-      if (into === null) chunks.push(chunk)
-      else into.set(chunk, position)
-    } catch (error) {
-      reject(error)
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    /** What comes after that is let go by. */
+    let isOver = false
+    const end = (error: Error | null): void => {
+      if (isOver) return
+      isOver = true
+      budget.giveBack(bytes)
+      if (error !== null) reject(error)
+      else if (into !== null) resolve(into.subarray(0, bytes))
+      else resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
     }
-  }
-  request.on('data', take).on('end', ended).on('error', broken).on('close', broken)
-  try {
-    if (!(await isWhole)) throw brokenOff()
-  } finally {
-    // What else comes is let go by.
-    request.off('data', take).off('end', ended).off('error', broken).off('close', broken)
-    budget.giveBack(bytes)
-  }
-  if (into !== null) return into.subarray(0, bytes)
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
+    const take = (chunk: Buffer): void => {
+      if (isOver) return
+      try {
+        budget.take(chunk.length)
+        const position = bytes
+        bytes += chunk.length
+        if (bytes > bytesMax) throw tooLarge(bytesMax)
+        if (into === null) chunks.push(chunk)
+        else into.set(chunk, position)
+      } catch (error) {
+        end(error as Error)
+      }
+    }
+    request.on('data', take)
+    request.on('end', () => end(null))
+    // After an error too.
+    request.on('close', () => {
+      if (!isOver) end(brokenOff())
+    })
+    if (request.closed) end(brokenOff())
+  })
 }
 
 function brokenOff(): RequestProblem {

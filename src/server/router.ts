@@ -49,15 +49,14 @@ export class Router {
   find(exchange: Exchange): Route {
     const parts = exchange.path.split('/').slice(1)
     const near = this.#compiled.get(beginOf(exchange.path)) ?? []
-    const matching = near.filter((compiled) => matches(compiled, parts))
-    const asked = (method: string): CompiledRoute | undefined =>
-      matching.find(({ route }) => route.method === method)
+    const { method } = exchange
     // A HEAD is a GET whose body is left out.
-    const found = asked(exchange.method) ?? (exchange.method === 'HEAD' ? asked('GET') : undefined)
-    if (found !== undefined) {
-      exchange.setParameters(parametersOf(found, parts))
+    const found = find(near, parts, method) ?? (method === 'HEAD' ? find(near, parts, 'GET') : null)
+    if (found !== null) {
+      exchange.setParameters(parametersOf(found, parts, exchange.path))
       return found.route
     }
+    const matching = near.filter((compiled) => matches(compiled, parts))
     if (matching.length === 0)
       throw new RequestProblem('route_not_found', 'There is nothing at this path.')
     const allowed = matching.map(({ route }) => route.method)
@@ -72,6 +71,16 @@ function beginOf(path: string): string {
   return end > 0 ? path.slice(0, end) : path
 }
 
+function find(
+  routes: readonly CompiledRoute[],
+  parts: readonly string[],
+  method: string,
+): CompiledRoute | null {
+  for (const compiled of routes)
+    if (compiled.route.method === method && matches(compiled, parts)) return compiled
+  return null
+}
+
 function compile(route: Route): CompiledRoute {
   const parts = route.path.split('/').slice(1)
   const last = parts.at(-1) ?? ''
@@ -81,20 +90,27 @@ function compile(route: Route): CompiledRoute {
 
 function matches({ parts, rest }: CompiledRoute, given: readonly string[]): boolean {
   if (rest === null ? given.length !== parts.length : given.length <= parts.length) return false
-  return parts.every((part, index) =>
-    part.startsWith('{') ? given[index] !== '' : part === given[index],
-  )
+  for (let index = 0; index < parts.length; index++) {
+    const part = parts[index] ?? ''
+    if (part.startsWith('{') ? given[index] === '' : part !== given[index]) return false
+  }
+  return true
 }
 
 function parametersOf(
   { parts, rest }: CompiledRoute,
   given: readonly string[],
+  path: string,
 ): Readonly<Record<string, string>> {
   const found: Record<string, string> = {}
-  for (const [index, part] of parts.entries()) {
-    if (part.startsWith('{')) found[part.slice(1, -1)] = decoded(given[index] ?? '')
+  let position = 1
+  for (let index = 0; index < parts.length; index++) {
+    const part = parts[index] ?? ''
+    const text = given[index] ?? ''
+    if (part.startsWith('{')) found[part.slice(1, -1)] = decoded(text)
+    position += text.length + 1
   }
-  if (rest !== null) found[rest] = given.slice(parts.length).map(decoded).join('/')
+  if (rest !== null) found[rest] = decoded(path.slice(position))
   return found
 }
 

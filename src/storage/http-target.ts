@@ -6,7 +6,6 @@
  * - Its name is resolved once, and what is connected to is that address: a name that is answered otherwise later leads
  *   nowhere else. A host of the list must not lead into a private network, nor to this machine, unless that is allowed.
  */
-import { lookup } from 'node:dns/promises'
 import { BlockList, isIP } from 'node:net'
 import { StratalogError } from '../base/errors.ts'
 
@@ -29,7 +28,7 @@ export type ResolveHost = (host: string) => Promise<readonly { address: string; 
 export async function resolveHttpTarget(
   text: string,
   { hosts, allowPrivate }: HttpRules,
-  resolve: ResolveHost = (host) => lookup(host, { all: true }),
+  resolve: ResolveHost = lookUp,
 ): Promise<HttpTarget> {
   const url = parseUrl(text)
   const host = hostOf(url)
@@ -87,6 +86,10 @@ async function resolved(url: URL, host: string, resolve: ResolveHost): Promise<r
     })
   }
 }
+
+/** The module is loaded with the first name: no start waits for it. */
+const lookUp: ResolveHost = (host) =>
+  process.getBuiltinModule('node:dns/promises').lookup(host, { all: true })
 
 function refused(url: URL, reason: string): StratalogError {
   return new StratalogError('url_invalid', `${url.origin} may not be reached: ${reason}.`, {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { buildProgram } from '../../src/cli/program.ts'
+import { SERVER_COMMANDS } from '../../src/cli/server-commands.ts'
 import { runShellExamples, shellExamples } from '../support/shell-examples.ts'
 
 const blocks = shellExamples('docs/cli.md')
@@ -25,6 +26,18 @@ test('every command has an example', () => {
   const examples = blocks.join('\n')
   expect(commands.length).toBeGreaterThan(30)
   expect(commands.filter((path) => !examples.includes(`stratalog ${path} `))).toEqual([])
+})
+
+test('the commands of the server are the same where no others are defined', () => {
+  const session = { terminal: {}, signal: new AbortController().signal, json: false }
+  const all = buildProgram(session as never, () => {})
+  for (const first of SERVER_COMMANDS) {
+    const few = buildProgram(session as never, () => {}, first)
+    expect(few.commands.map((one) => one.name())).toEqual(SERVER_COMMANDS)
+    const helpOf = (program: Command): string | undefined =>
+      program.commands.find((one) => one.name() === first)?.helpInformation()
+    expect(helpOf(few)).toBe(helpOf(all))
+  }
 })
 
 /** `read`, `tier now`: the commands that do something. */

@@ -12,7 +12,10 @@ const PACK_TIMEOUT_MS = 300_000
 const folder = mkdtempSync(join(tmpdir(), 'stratalog-package-'))
 /** npm and the installed bin start the same Node 24 that runs this test. */
 const PATH = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`
-const env = { ...process.env, PATH, npm_config_loglevel: 'error' }
+const env: NodeJS.ProcessEnv = { ...process.env, PATH, npm_config_loglevel: 'error' }
+// The runner of these tests has a place of its own for what is compiled.
+delete env['NODE_COMPILE_CACHE']
+delete env['NODE_DISABLE_COMPILE_CACHE']
 
 function run(command: string, args: readonly string[], cwd: string): string {
   return execFileSync(command, [...args], { cwd, env, encoding: 'utf8' })
@@ -49,10 +52,11 @@ describe('the installed package', () => {
     expect(files).toContain('index.d.ts')
   })
 
-  test('starts its command', () => {
+  test('starts its command, and keeps what was compiled for the next start', () => {
     expect(run(join(folder, 'node_modules/.bin/stratalog'), ['--help'], folder)).toContain(
       'stratalog',
     )
+    expect(readdirSync(join(folder, 'node_modules/stratalog/dist/compiled'))).not.toEqual([])
   })
 
   test('can be imported, keeps records in memory and answers SQL', () => {

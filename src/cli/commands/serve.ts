@@ -1,7 +1,6 @@
 /**
  * `serve`: an engine behind HTTP until a signal ends it. The one line on standard output says that it takes requests.
  */
-import process from 'node:process'
 import { StratalogError } from '../../base/errors.ts'
 import { parseDuration } from '../../base/units.ts'
 import { systemRandom } from '../../base/random.ts'
@@ -16,7 +15,6 @@ import type { FlagValues } from '../config-flags.ts'
 import { readServerConfiguration } from '../read-configuration.ts'
 import type { Session } from '../session.ts'
 import type { TlsFiles } from '../tls-files.ts'
-import { readTokenFile } from '../token-file.ts'
 
 export interface ServeFlags extends FlagValues {
   readonly host: string
@@ -51,7 +49,7 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
   try {
     const { host, port, allowHost: allowedHosts = [], tokens, rateLimit = null } = flags
     const isDurable = config.dataDir !== undefined
-    const readTokens = tokens === undefined ? null : () => readTokenFile(tokens)
+    const readTokens = tokens === undefined ? null : await tokenReader(tokens)
     const server = await startServer(
       db,
       {
@@ -88,6 +86,11 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
   } finally {
     await db.close()
   }
+}
+
+async function tokenReader(path: string): Promise<() => Promise<string>> {
+  const { readTokenFile } = await import('../token-file.ts')
+  return () => readTokenFile(path)
 }
 
 async function placesOf(options: StratalogOptions): Promise<EnginePlaces> {

@@ -13,7 +13,7 @@ import { jsonMessages } from '../streams/json-messages.ts'
 /** What is known of the records, and who parses many of them. */
 export interface ParseHints {
   /** The columns of the log; none where it has none yet. */
-  readonly fields: readonly Field[]
+  readonly fieldsOf: () => readonly Field[]
   readonly lines: LineParser
 }
 
@@ -24,16 +24,17 @@ export interface ParsedBody {
   readonly release?: () => void
 }
 
-type Parse = (body: Buffer, hints: ParseHints) => Promise<ParsedBody>
+/** What can be said at once is no promise: one costs as much as the rest of a small append. */
+type Parse = (body: Buffer, hints: ParseHints) => ParsedBody | Promise<ParsedBody>
 
 const PARSERS: Readonly<Record<string, Parse>> = {
-  'application/json': async (body, { fields }) => ({
-    records: withFloats(parseJson(body), fields),
+  'application/json': (body, { fieldsOf }) => ({
+    records: withFloats(parseJson(body), fieldsOf),
   }),
   'application/x-ndjson': parseLines,
   'application/ndjson': parseLines,
-  'application/vnd.stratalog.records+ndjson': async (body, { fields }) => ({
-    records: parseTagged(body, fields),
+  'application/vnd.stratalog.records+ndjson': (body, { fieldsOf }) => ({
+    records: parseTagged(body, fieldsOf),
   }),
   'application/vnd.apache.arrow.stream': parseArrow,
   'application/vnd.apache.arrow.file': parseArrow,
@@ -44,7 +45,7 @@ export function parseAppend(
   body: Buffer,
   contentType: string,
   hints: ParseHints,
-): Promise<ParsedBody> {
+): ParsedBody | Promise<ParsedBody> {
   const parse = Object.hasOwn(PARSERS, contentType) ? PARSERS[contentType] : undefined
   if (parse === undefined) {
     throw new RequestProblem(
@@ -63,17 +64,17 @@ function parseJson(body: Buffer): readonly JsonRecord[] {
 }
 
 /** What the thread cannot parse, or refuses, is parsed here, and said what is wrong with. */
-async function parseLines(body: Buffer, { fields, lines }: ParseHints): Promise<ParsedBody> {
-  const parsed = await lines.parse(body, fields)
+async function parseLines(body: Buffer, { fieldsOf, lines }: ParseHints): Promise<ParsedBody> {
+  const parsed = await lines.parse(body, fieldsOf())
   if (parsed !== null) return parsed
   const records = parseTexts(linesOf(body), (index) => `line ${index}`)
-  return { records: withFloats(records, fields) }
+  return { records: withFloats(records, fieldsOf) }
 }
 
 /** Lines of the client of this package, which tags what JSON has no word for, every bigint among it. */
-function parseTagged(body: Buffer, fields: readonly Field[]): readonly JsonRecord[] {
+function parseTagged(body: Buffer, fieldsOf: () => readonly Field[]): readonly JsonRecord[] {
   const records = parseTexts(linesOf(body), (index) => `line ${index}`)
-  return withFloats(records, fields).map((record, index) => {
+  return withFloats(records, fieldsOf).map((record, index) => {
     const made = fromWire(record)
     if (isRecord(made)) return made
     throw new RequestProblem('request_invalid', `The line ${index} is not an object.`)

@@ -9,13 +9,14 @@ import type { ReadOptions } from '../../engine/read-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
 import type { AckLevel } from '../../format/manifest.ts'
+import type { AppendResult } from '../../log/live-log.ts'
 import type { Exchange } from '../exchange.ts'
 import { RequestProblem } from '../http-error.ts'
 import type { Route } from '../router.ts'
 import { contentTypeOf, producerOf } from '../streams/stream-headers.ts'
 import { OWN_LOGS_PREFIX } from '../streams/stream-names.ts'
 import { mediaType } from '../streams/stream.ts'
-import { parseAppend } from './append-input.ts'
+import { type ParsedBody, parseAppend } from './append-input.ts'
 import {
   assertKnownKeys,
   assertKnownParameters,
@@ -177,23 +178,30 @@ async function appendRecords(exchange: Exchange, log: Log, lines: LineParser): P
   const options = appendOptions(exchange)
   const contentType = mediaType(contentTypeOf(exchange) ?? '')
   // An append has copied what it was given by the time that it is acknowledged.
-  const range = await exchange.withBody(VALUE_BYTES_MAX, async (body) => {
-    const hints = { fields: log.describe().schema, lines }
-    const parsed = await parseAppend(body, contentType, hints)
-    try {
-      return await log.append(parsed.records, options)
-    } finally {
-      parsed.release?.()
-    }
+  const range = await exchange.withBody(VALUE_BYTES_MAX, (body) => {
+    const hints = { fieldsOf: () => log.describe().schema, lines }
+    const parsed = parseAppend(body, contentType, hints)
+    return parsed instanceof Promise
+      ? parsed.then((records) => appendParsed(log, records, options))
+      : appendParsed(log, parsed, options)
   })
   exchange.sendJson(200, range)
 }
 
+function appendParsed(
+  log: Log,
+  { records, release }: ParsedBody,
+  options: AppendOptions | undefined,
+): Promise<AppendResult> {
+  const appended = log.append(records, options)
+  return release === undefined ? appended : appended.finally(release)
+}
+
 function appendOptions(exchange: Exchange): AppendOptions | undefined {
-  const { query } = exchange
   const producer = producerOf(exchange) ?? undefined
   // Most appends ask for nothing, and those are the quickest.
-  if (query.size === 0 && producer === undefined) return undefined
+  if (!exchange.hasQuery && producer === undefined) return undefined
+  const { query } = exchange
   assertKnownParameters(query, ['partition', 'expectedOffset', 'ack', 'ttl', 'priority'])
   const ack = ACK_LEVELS.find((level) => level === query.get('ack'))
   if (ack === undefined && query.has('ack'))

@@ -11,16 +11,8 @@ export class AppendGate {
     return this.#alone
   }
 
-  async shared<T>(section: () => Promise<T>): Promise<T> {
-    while (this.#alone !== null) await this.#alone
-    const running = section()
-    const settled = running.catch(() => {})
-    this.#running.add(settled)
-    try {
-      return await running
-    } finally {
-      this.#running.delete(settled)
-    }
+  shared<T>(section: () => Promise<T>): Promise<T> {
+    return this.#alone === null ? this.#begin(section) : this.#beginLater(section, this.#alone)
   }
 
   async exclusive<T>(section: () => Promise<T>): Promise<T> {
@@ -28,7 +20,7 @@ export class AppendGate {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#alone = promise
     try {
-      await Promise.all(this.#running)
+      await Promise.allSettled(this.#running)
       return await section()
     } finally {
       this.#alone = null
@@ -38,6 +30,20 @@ export class AppendGate {
 
   /** Resolves once what is under way now is over. */
   async settled(): Promise<void> {
-    await Promise.all(this.#running)
+    await Promise.allSettled(this.#running)
+  }
+
+  #begin<T>(section: () => Promise<T>): Promise<T> {
+    const running = section()
+    this.#running.add(running)
+    const ended = (): boolean => this.#running.delete(running)
+    running.then(ended, ended)
+    return running
+  }
+
+  async #beginLater<T>(section: () => Promise<T>, alone: Promise<void>): Promise<T> {
+    await alone
+    while (this.#alone !== null) await this.#alone
+    return this.#begin(section)
   }
 }

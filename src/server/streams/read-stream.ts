@@ -1,6 +1,5 @@
 /** Reads of a stream: what is there, what comes next (long poll), and what comes from now on (event stream). */
-import type { OutgoingHttpHeaders } from 'node:http'
-import type { Exchange } from '../exchange.ts'
+import type { AnswerHeaders, Exchange } from '../exchange.ts'
 import { RequestProblem } from '../http-error.ts'
 import { LONG_POLL_MS } from '../limits.ts'
 import { type LivePorts, sendEvents } from './live-stream.ts'
@@ -94,12 +93,7 @@ function sendTail(exchange: Exchange, stream: Stream): void {
   )
 }
 
-function sendChunk(
-  exchange: Exchange,
-  stream: Stream,
-  chunk: Chunk,
-  headers: OutgoingHttpHeaders,
-): void {
+function sendChunk(exchange: Exchange, stream: Stream, chunk: Chunk, headers: AnswerHeaders): void {
   const isClosed = isEnd(stream, chunk.next)
   const start = exchange.query.get('offset') ?? '-1'
   const etag = `"${stream.identity.id}:${start}:${chunk.next}${isClosed ? ':c' : ''}"`
@@ -117,7 +111,7 @@ function isKnown(given: string | undefined, etag: string): boolean {
   return given.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag)
 }
 
-function placeHeaders({ next, isUpToDate }: Chunk, isClosed: boolean): OutgoingHttpHeaders {
+function placeHeaders({ next, isUpToDate }: Chunk, isClosed: boolean): AnswerHeaders {
   return {
     [NEXT_OFFSET]: offsetToken(next),
     ...(isUpToDate ? { [UP_TO_DATE]: 'true' } : {}),

@@ -1,5 +1,4 @@
 /** Names: of streams as paths, and of the logs that they are. */
-import { createHash } from 'node:crypto'
 import { isLogName } from '../../base/log-name.ts'
 import { RequestProblem } from '../http-error.ts'
 import { STREAM_PATH_CHARS_MAX } from '../limits.ts'
@@ -53,5 +52,7 @@ export function freeLogName(path: string, isTaken: (name: string) => boolean): s
 }
 
 function digestOf(path: string): string {
+  // Loaded with the first that needs it: no start waits for it.
+  const { createHash } = process.getBuiltinModule('node:crypto')
   return createHash('sha256').update(path).digest('hex').slice(0, 12)
 }

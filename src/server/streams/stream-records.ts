@@ -5,7 +5,7 @@ import type { ColumnInput } from '../../log/row-appender.ts'
 import { StratalogError, isStratalogError } from '../../base/errors.ts'
 import { columnReader } from '../../format/column-values.ts'
 import type { ColumnData } from '../../format/column.ts'
-import type { ColumnType } from '../../format/schema.ts'
+import type { ColumnType, Field } from '../../format/schema.ts'
 import { RequestProblem } from '../http-error.ts'
 import { STREAM_CHUNK_BYTES } from '../limits.ts'
 import { jsonMessages } from './json-messages.ts'
@@ -22,6 +22,12 @@ export function messagesOf(body: Buffer, isJson: boolean): readonly Uint8Array[]
   return isJson ? jsonMessages(body).map((text) => Buffer.from(text)) : [body]
 }
 
+/** What a message is in the log. */
+const MESSAGE_FIELDS: Readonly<Record<'json' | 'binary', readonly Field[]>> = {
+  json: [{ name: 'value', type: 'json', nullable: true }],
+  binary: [{ name: 'data', type: 'binary', nullable: true }],
+}
+
 export interface AppendExtras {
   readonly seq?: string
   readonly producer?: ProducerStamp
@@ -33,19 +39,20 @@ export function appendMessages(
   messages: readonly Uint8Array[],
   { seq, producer }: AppendExtras = {},
 ): Promise<AppendResult> {
-  const name = isJson ? 'value' : 'data'
-  const type = isJson ? 'json' : 'binary'
   const { length } = messages
-  const fields: { name: string; type: ColumnType; nullable: boolean }[] = [
-    { name, type, nullable: true },
-  ]
+  const [only] = messages
+  // One record by itself goes the shortest way.
+  if (!isJson && length === 1 && seq === undefined && producer === undefined)
+    return log.append({ data: only })
+  const type = isJson ? 'json' : 'binary'
+  let fields = MESSAGE_FIELDS[type]
   const columns = [variableColumn(type, messages)]
   if (seq !== undefined) {
-    fields.push({ name: SEQUENCE_COLUMN, type: 'utf8', nullable: true })
+    fields = [...fields, { name: SEQUENCE_COLUMN, type: 'utf8', nullable: true }]
     columns.push(variableColumn('utf8', Array<Uint8Array>(length).fill(Buffer.from(seq))))
   }
   const input: ColumnInput = { fields, columns, length }
-  return log.append(input, producer === undefined ? {} : { producer })
+  return log.append(input, producer === undefined ? undefined : { producer })
 }
 
 function variableColumn(type: ColumnType, values: readonly Uint8Array[]): ColumnData {

@@ -220,15 +220,18 @@ export class StreamRegistry {
 
   /** Whether that very log is there. */
   #isThere({ name, id }: Log): boolean {
-    return this.#hasLog(name) && this.#db.log(name).id === id
+    return this.#logOf(name)?.id === id
   }
 
   #hasLog(name: string): boolean {
+    return this.#logOf(name) !== null
+  }
+
+  #logOf(name: string): Log | null {
     try {
-      this.#db.log(name)
-      return true
+      return this.#db.log(name)
     } catch (error) {
-      if (isStratalogError(error) && error.code === 'log_not_found') return false
+      if (isStratalogError(error) && error.code === 'log_not_found') return null
       throw error
     }
   }

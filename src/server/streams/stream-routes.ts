@@ -27,28 +27,33 @@ export function streamRoutes(
   { clock, random }: StreamRegistryPorts,
 ): readonly Route[] {
   let opening: Promise<StreamRegistry> | null = null
-  const registry = (): Promise<StreamRegistry> => {
-    opening ??= open()
-    // A start that failed is tried again by the next request.
-    opening.catch(() => {
+  let registry: StreamRegistry | null = null
+  const opened = async (): Promise<StreamRegistry> => {
+    try {
+      opening ??= open()
+      registry = await opening
+      return registry
+    } catch (error) {
+      // A start that failed is tried again by the next request.
       opening = null
-    })
-    return opening
+      throw error
+    }
   }
   const route = (
     method: Route['method'],
     scope: Scope,
     summary: string,
-    run: (exchange: Exchange, streams: StreamRegistry) => Promise<void> | void,
+    run: (exchange: Exchange, streams: StreamRegistry, path: string) => Promise<void> | void,
   ): Route => ({
     method,
     path: PATH,
     scope,
     summary,
     logOf: (exchange) => logNameStart(pathOf(exchange)),
-    run: async (exchange) => {
-      pathOf(exchange)
-      return run(exchange, await registry())
+    run: (exchange) => {
+      const path = pathOf(exchange)
+      if (registry !== null) return run(exchange, registry, path)
+      return opened().then((streams) => run(exchange, streams, path))
     },
   })
   const live = (streams: StreamRegistry): LivePorts => ({
@@ -66,11 +71,11 @@ export function streamRoutes(
       'GET',
       'read',
       'Read a stream: what is there, the next to come, or all that comes.',
-      (exchange, streams) => readStream(exchange, streams.get(pathOf(exchange)), live(streams)),
+      (exchange, streams, path) => readStream(exchange, streams.get(path), live(streams)),
     ),
     route('HEAD', 'read', 'Where a stream ends, and what it is.', describe),
-    route('DELETE', 'admin', 'Delete a stream.', async (exchange, streams) => {
-      await streams.delete(pathOf(exchange))
+    route('DELETE', 'admin', 'Delete a stream.', async (exchange, streams, path) => {
+      await streams.delete(path)
       exchange.send(204)
     }),
     {
@@ -93,10 +98,13 @@ function sourceOf(exchange: Exchange): string | null {
   return forkedFrom === null ? null : logNameStart(forkedFrom)
 }
 
-async function createStream(exchange: Exchange, streams: StreamRegistry): Promise<void> {
+async function createStream(
+  exchange: Exchange,
+  streams: StreamRegistry,
+  path: string,
+): Promise<void> {
   const asked = configOf(exchange)
   const body = await exchange.body(VALUE_BYTES_MAX)
-  const path = pathOf(exchange)
   const { stream, isNew } = await streams.create(path, asked, body, asksToClose(exchange))
   exchange.send(isNew ? 201 : 200, {
     'content-type': stream.identity.contentType,
@@ -111,10 +119,10 @@ function urlOf(exchange: Exchange): string {
   return `${scheme}://${exchange.header('host') ?? ''}${exchange.path}`
 }
 
-async function append(exchange: Exchange, streams: StreamRegistry): Promise<void> {
+async function append(exchange: Exchange, streams: StreamRegistry, path: string): Promise<void> {
   const producer = producerOf(exchange)
   const body = await exchange.body(VALUE_BYTES_MAX)
-  const stream = streams.get(pathOf(exchange))
+  const stream = streams.get(path)
   const close = asksToClose(exchange)
   const answer = await appendToStream(streams, stream, {
     contentType: contentTypeOf(exchange),
@@ -127,14 +135,14 @@ async function append(exchange: Exchange, streams: StreamRegistry): Promise<void
   const isApplied = producer !== null && !answer.isDuplicate && body.length > 0
   exchange.send(isApplied ? 200 : 204, {
     [NEXT_OFFSET]: offsetToken(answer.offset),
-    ...closedHeader(answer.isClosed),
-    ...(producer === null ? {} : { 'producer-epoch': String(producer.epoch) }),
-    ...(answer.sequence === null ? {} : { 'producer-seq': String(answer.sequence) }),
+    [CLOSED]: answer.isClosed ? 'true' : undefined,
+    'producer-epoch': producer === null ? undefined : String(producer.epoch),
+    'producer-seq': answer.sequence === null ? undefined : String(answer.sequence),
   })
 }
 
-function describe(exchange: Exchange, streams: StreamRegistry): void {
-  const stream = streams.get(pathOf(exchange))
+function describe(exchange: Exchange, streams: StreamRegistry, path: string): void {
+  const stream = streams.get(path)
   const { id, contentType, ttlSeconds, expiresAt } = stream.identity
   const { tail, isClosed } = stream
   exchange.send(200, {

@@ -15,7 +15,7 @@ async function parsed(...lines: readonly string[]): Promise<unknown> {
   })
   const type = 'application/vnd.stratalog.records+ndjson'
   const body = Buffer.from(lines.join('\n'))
-  return (await parseAppend(body, type, { fields: FIELDS, lines: lineParser })).records
+  return (await parseAppend(body, type, { fieldsOf: () => FIELDS, lines: lineParser })).records
 }
 
 test('whole floats beyond 2^53 are numbers for a column of floats', async () => {
