@@ -1,7 +1,7 @@
 /** A server from its spawn to its first acknowledged append: ours as it is built, and a bare one of `node:http`. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, symlink } from 'node:fs/promises'
+import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { BenchmarkCase, Contender } from './harness.ts'
@@ -29,9 +29,11 @@ const BARE = `
 
 const RECORD = '{"id":1,"event":"view"}'
 
-/** The server in `built`, whose first start, which keeps what V8 compiled, does not count. */
+/**
+ * The server in `built`, which finds the packages it needs beside it. Its first start, which keeps what V8 compiled, does
+ * not count.
+ */
 export async function serverStart(built: string, starts: number): Promise<BenchmarkCase> {
-  await symlink(join(repositoryRoot, 'node_modules'), join(built, '../node_modules'))
   await copyFile(join(repositoryRoot, 'package.json'), join(built, '../package.json'))
   const flags = ['--memory-only', '--port', '0', '--log-level', 'silent']
   const ours = [join(built, 'cli/main.js'), 'serve', ...flags]
