@@ -3,13 +3,14 @@
  * that answers everybody does not stand still for somebody's megabytes. The thread may say that it cannot, or end: then
  * whoever asked parses by itself.
  */
+import { copyBytes } from '../format/copy-bytes.ts'
 import type { Field } from '../format/schema.ts'
 import type { ColumnInput } from '../log/row-appender.ts'
 import type { FromParser, ToParser } from './parse-thread.ts'
 
 /** A running parsing thread, seen from the main thread. */
 export interface ParserChannel {
-  post(message: ToParser, transfer: readonly ArrayBuffer[]): void
+  post(message: ToParser): void
   onMessage(receive: (message: FromParser) => void): void
   onExit(exited: () => void): void
   /** Whether the thread keeps the process alive. */
@@ -37,8 +38,8 @@ export interface ParsedLines {
 export class LineParser {
   readonly #spawn: () => ParserChannel
   readonly #waiting = new Map<number, (parsed: ParsedLines | null) => void>()
-  #returned: ArrayBuffer[] = []
-  readonly #kept: ArrayBuffer[] = []
+  #returned: SharedArrayBuffer[] = []
+  readonly #kept: SharedArrayBuffer[] = []
   #channel: ParserChannel | null = null
   #nextId = 1
   #endings = 0
@@ -59,14 +60,14 @@ export class LineParser {
       return null
     const channel = (this.#channel ??= this.#start())
     const buffer = this.#bufferOf(length)
-    new Uint8Array(buffer).set(bytes)
+    copyBytes(new Uint8Array(buffer), 0, bytes)
     const id = this.#nextId++
     const returned = this.#returned
     this.#returned = []
     return new Promise((resolve) => {
       this.#waiting.set(id, resolve)
       if (this.#waiting.size === 1) channel.setActive(true)
-      channel.post({ id, buffer, length, fields, returned }, [buffer, ...returned])
+      channel.post({ id, buffer, length, fields, returned })
     })
   }
 
@@ -100,9 +101,9 @@ export class LineParser {
     return channel
   }
 
-  #bufferOf(length: number): ArrayBuffer {
+  #bufferOf(length: number): SharedArrayBuffer {
     const at = this.#kept.findIndex(({ byteLength }) => byteLength >= length)
     const [kept] = at === -1 ? [] : this.#kept.splice(at, 1)
-    return kept ?? new ArrayBuffer(Math.ceil(length * 1.25))
+    return kept ?? new SharedArrayBuffer(Math.ceil(length * 1.25))
   }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { columnsOfLines } from '../../../src/engine/columns-of-lines.ts'
+import { ColumnsOfLines } from '../../../src/engine/columns-of-lines.ts'
 import { LineParser, type ParserChannel } from '../../../src/engine/line-parser.ts'
 import { type FromParser, ParseThread, type ToParser } from '../../../src/engine/parse-thread.ts'
 import { Stratalog } from '../../../src/engine/stratalog.ts'
@@ -49,14 +49,14 @@ describe('lines as columns', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(RECORD, { minLength: 1, maxLength: 40 }), async (records) => {
         const lines = linesOf(records)
-        const parsed = columnsOfLines(new Uint8Array(lines), FIELDS, HEAP_BUFFERS)
-        expect(parsed?.records.length).toBe(records.length)
+        const parsed = new ColumnsOfLines(FIELDS).parse(new Uint8Array(lines), HEAP_BUFFERS)
+        expect(parsed?.length).toBe(records.length)
         const rows = lines
           .toString()
           .trimEnd()
           .split('\n')
           .map((line) => JSON.parse(line) as object)
-        expect(await stored((log) => log.append(parsed?.records ?? {}))).toEqual(
+        expect(await stored((log) => log.append(parsed ?? {}))).toEqual(
           await stored((log) => log.append(rows)),
         )
       }),
@@ -66,8 +66,8 @@ describe('lines as columns', () => {
 
   test('are none where a line needs a closer look', () => {
     const parse = (text: string | Buffer): unknown =>
-      columnsOfLines(new Uint8Array(Buffer.from(text)), FIELDS, HEAP_BUFFERS)
-    expect(parse('\n \r\n{"count":1}\n\n')).toMatchObject({ records: { length: 1 } })
+      new ColumnsOfLines(FIELDS).parse(new Uint8Array(Buffer.from(text)), HEAP_BUFFERS)
+    expect(parse('\n \r\n{"count":1}\n\n')).toMatchObject({ length: 1 })
     for (const text of [
       '',
       '\n\n',
@@ -94,8 +94,7 @@ class Loop {
   readonly spawn = (): ParserChannel => {
     this.started++
     return {
-      post: (message, transfer) =>
-        this.posted.push(structuredClone(message, { transfer: [...transfer] })),
+      post: (message) => this.posted.push(structuredClone(message)),
       onMessage: (receive) => {
         this.#receive = receive
       },
@@ -110,9 +109,7 @@ class Loop {
   }
   exit: () => void = () => {}
   #receive: (message: FromParser) => void = () => {}
-  readonly #thread = new ParseThread((message, transfer) =>
-    this.#receive(structuredClone(message, { transfer: [...transfer] })),
-  )
+  readonly #thread = new ParseThread((message) => this.#receive(structuredClone(message)))
 
   deliver(): void {
     for (const message of this.posted.splice(0)) this.#thread.receive(message)
