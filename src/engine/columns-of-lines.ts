@@ -11,6 +11,12 @@ import type { Field } from '../format/schema.ts'
 import type { ColumnInput } from '../log/row-appender.ts'
 import { type JsonRecord, parseJsonRecord } from './json-record.ts'
 
+export interface LineColumns {
+  readonly records: ColumnInput
+  /** Blank ones too. */
+  readonly lineCount: number
+}
+
 /** For lines of one schema, after one another. */
 export class ColumnsOfLines {
   readonly #fields: readonly Field[]
@@ -26,10 +32,10 @@ export class ColumnsOfLines {
   }
 
   /**
-   * The columns of the lines in `bytes`, which are at the beginning of their buffer, and used up. Null where a line
-   * needs a closer look, as it is no record of just these fields, and where there is none.
+   * The columns of the lines in `bytes`, which are at the beginning of their buffer. Null where a line needs a closer
+   * look, as it is no record of just these fields, and where there is none.
    */
-  parse(bytes: Uint8Array, source: BufferSource): ColumnInput | null {
+  parse(bytes: Uint8Array, source: BufferSource): LineColumns | null {
     const writer = this.#writer
     if (writer === null || !isUtf8(bytes)) return null
     const fields = this.#fields
@@ -37,59 +43,67 @@ export class ColumnsOfLines {
       createColumnBuilder(type, source, this.#sizes[index]),
     )
     const scanner = this.#scanner
-    const isTaken =
+    const lineCount =
       scanner === null
         ? writeAll(writer, builders, bytes)
         : scanAll(scanner, writer, builders, bytes)
     const length = builders[0]?.length ?? 0
-    if (!isTaken || length === 0) return null
+    if (lineCount === 0 || length === 0) return null
     this.#sizes = builders.map((builder) => builder.size())
-    return { fields, columns: builders.map((builder) => builder.slice(0, length)), length }
+    const columns = builders.map((builder) => builder.slice(0, length))
+    return { records: { fields, columns, length }, lineCount }
   }
 }
 
+/** How many lines there are; 0 where one needs a closer look. */
 function scanAll(
   scanner: LineScanner,
   writer: RowWriter,
   builders: readonly ColumnBuilder[],
   bytes: Uint8Array,
-): boolean {
+): number {
   scanner.open(bytes)
   try {
-    for (let position = 0; position < bytes.length;) {
+    let blanks = 0
+    let position = 0
+    while (position < bytes.length) {
       position = scanner.scan(builders, position)
+      if (position === bytes.length) break
       const newline = bytes.indexOf(NEWLINE, position)
       const end = newline === -1 ? bytes.length : newline
       const line = textOf(bytes, position, end)
-      if (!isBlank(line)) {
+      if (isBlank(line)) blanks++
+      else {
         const parsed = parseJsonRecord(line)
-        if (!('record' in parsed) || !writer.writeRow(builders, parsed.record)) return false
+        if (!('record' in parsed) || !writer.writeRow(builders, parsed.record)) return 0
       }
       position = end + 1
     }
-    return true
+    return (builders[0]?.length ?? 0) + blanks
   } finally {
     scanner.close()
   }
 }
 
+/** The same without a scanner. */
 function writeAll(
   writer: RowWriter,
   builders: readonly ColumnBuilder[],
   bytes: Uint8Array,
-): boolean {
+): number {
   const rows: JsonRecord[] = []
-  for (const line of textOf(bytes, 0, bytes.length).split('\n')) {
+  const lines = textOf(bytes, 0, bytes.length).split('\n')
+  for (const line of lines) {
     if (isBlank(line)) continue
     const parsed = parseJsonRecord(line)
-    if (!('record' in parsed)) return false
+    if (!('record' in parsed)) return 0
     rows.push(parsed.record)
   }
   for (let start = 0; start < rows.length; start += WRITTEN_ROWS_MAX) {
     const end = Math.min(start + WRITTEN_ROWS_MAX, rows.length)
-    if (!writer.writeRows(builders, rows, start, end)) return false
+    if (!writer.writeRows(builders, rows, start, end)) return 0
   }
-  return true
+  return bytes.at(-1) === NEWLINE ? lines.length - 1 : lines.length
 }
 
 function isBlank(line: string): boolean {

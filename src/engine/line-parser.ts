@@ -31,6 +31,8 @@ const ENDINGS_MAX = 3
 
 export interface ParsedLines {
   readonly records: ColumnInput
+  /** Blank ones too. */
+  readonly lineCount: number
   /** To be called when the columns were copied, which are of no more use then. */
   readonly release: () => void
 }
@@ -50,17 +52,25 @@ export class LineParser {
   }
 
   /**
-   * The lines as columns of `fields`. Null where they are not worth a thread, or a line needs a closer look. The bytes
+   * The lines, which lie in parts behind one another, as columns of `fields`. Null where they are not worth a thread, or a line needs a closer look. The bytes
    * are the caller's again when this returns.
    */
-  parse(bytes: Uint8Array, fields: readonly Field[]): Promise<ParsedLines | null> | null {
-    const { length } = bytes
+  parse(
+    parts: readonly Uint8Array[],
+    fields: readonly Field[],
+  ): Promise<ParsedLines | null> | null {
+    const length = parts.reduce((sum, part) => sum + part.length, 0)
     if (length < THREAD_BYTES_MIN || length > THREAD_BYTES_MAX || fields.length === 0) return null
     if (this.#isClosed || this.#waiting.size >= WAITING_MAX || this.#endings >= ENDINGS_MAX)
       return null
     const channel = (this.#channel ??= this.#start())
     const buffer = this.#bufferOf(length)
-    copyBytes(new Uint8Array(buffer), 0, bytes)
+    const bytes = new Uint8Array(buffer)
+    let position = 0
+    for (const part of parts) {
+      copyBytes(bytes, position, part)
+      position += part.length
+    }
     const id = this.#nextId++
     const returned = this.#returned
     this.#returned = []
@@ -80,13 +90,13 @@ export class LineParser {
 
   #start(): ParserChannel {
     const channel = this.#spawn()
-    channel.onMessage(({ id, buffer, records, buffers }) => {
+    channel.onMessage(({ id, buffer, records, lineCount, buffers }) => {
       if (this.#kept.length < KEPT_MAX && buffer.byteLength <= KEPT_BYTES_MAX)
         this.#kept.push(buffer)
       const release = (): void => {
         this.#returned.push(...buffers)
       }
-      this.#waiting.get(id)?.(records && { records, release })
+      this.#waiting.get(id)?.(records && { records, lineCount, release })
       this.#waiting.delete(id)
       if (this.#waiting.size === 0) channel.setActive(false)
     })

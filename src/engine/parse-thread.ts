@@ -28,10 +28,12 @@ export interface FromParser {
   readonly buffer: SharedArrayBuffer
   /** Null where a line needs a closer look. */
   readonly records: ColumnInput | null
+  readonly lineCount: number
   /** Those that the columns lie in. */
   readonly buffers: readonly SharedArrayBuffer[]
 }
 
+const NO_RECORDS = { records: null, lineCount: 0 }
 /** Shapes that are kept. */
 const SHAPES_MAX = 64
 
@@ -46,10 +48,11 @@ export class ParseThread {
 
   receive({ id, buffer, length, fields, returned }: ToParser): void {
     for (const each of returned) this.#source.add(each)
-    const records = this.#shapeOf(fields).parse(new Uint8Array(buffer, 0, length), this.#source)
+    const bytes = new Uint8Array(buffer, 0, length)
+    const { records, lineCount } = this.#shapeOf(fields).parse(bytes, this.#source) ?? NO_RECORDS
     const buffers = this.#source.takeLent()
     if (records === null) for (const each of buffers) this.#source.add(each)
-    this.#post({ id, buffer, records, buffers: records === null ? [] : buffers })
+    this.#post({ id, buffer, records, lineCount, buffers: records === null ? [] : buffers })
   }
 
   #shapeOf(fields: readonly Field[]): ColumnsOfLines {

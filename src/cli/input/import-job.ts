@@ -220,7 +220,8 @@ export class ImportJob {
       isKnown = fields.length > 0
       return fields
     }
-    for await (const { block, columns } of this.#ahead.parse(splitLines(input.bytes()), fieldsOf)) {
+    const blocks = splitLines(input.passingBytes())
+    for await (const { block, columns } of this.#ahead.parse(blocks, fieldsOf)) {
       const { importer, target } = await this.#open({})
       if (columns === null) {
         const rows = await this.#parseBlock(input.name, 0, block, (text) =>
@@ -230,6 +231,7 @@ export class ImportJob {
         // They may have brought columns.
         isKnown = false
       } else {
+        block.pass(columns.lineCount)
         await importer.addColumns(columns.records)
         void importer.flush().then(columns.release, columns.release)
       }

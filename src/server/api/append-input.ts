@@ -64,7 +64,7 @@ function parseJson(body: Buffer): readonly JsonRecord[] {
 
 /** What the thread cannot parse, or refuses, is parsed here, and said what is wrong with. */
 async function parseLines(body: Buffer, { fields, lines }: ParseHints): Promise<ParsedBody> {
-  const parsed = await lines.parse(body, fields)
+  const parsed = await lines.parse([body], fields)
   if (parsed !== null) return parsed
   const records = parseTexts(linesOf(body), (index) => `line ${index}`)
   return { records: withFloats(records, fields) }

@@ -53,7 +53,7 @@ function valuesOf(columns: readonly ColumnData[]): Columns {
 
 const quick = (bytes: Uint8Array, fields: readonly Field[]): Columns => {
   const parsed = new ColumnsOfLines(fields).parse(new Uint8Array(bytes), HEAP_BUFFERS)
-  return parsed === null ? null : valuesOf(parsed.columns)
+  return parsed === null ? null : valuesOf(parsed.records.columns)
 }
 
 /** By `JSON.parse`, a line after the other, and what rows are written with. */
