@@ -31,8 +31,11 @@ export class AheadParser {
   ): AsyncGenerator<ParsedBlock, void, undefined> {
     const ahead: Array<Promise<ParsedBlock>> = []
     for await (const block of blocks) {
-      ahead.push(this.#parse(block, await fieldsOf()))
-      const next = ahead.length > AHEAD ? ahead.shift() : undefined
+      const fields = await fieldsOf()
+      ahead.push(this.#parse(block, fields))
+      // The first block says what the columns are.
+      const isAhead = ahead.length > (fields.length === 0 ? 0 : AHEAD)
+      const next = isAhead ? ahead.shift() : undefined
       if (next !== undefined) yield await next
     }
     for (const next of ahead) yield await next
