@@ -88,6 +88,7 @@ export function lineScanner(fields: readonly Field[]): LineScanner | null {
 export class LineScanner {
   readonly #kinds: readonly Kind[]
   readonly #keys: readonly Uint8Array[]
+  readonly #keyLengths: Int32Array
   readonly #isNullable: readonly boolean[]
   /** By column and row of the stretch, where texts lie; of columns of texts only. */
   readonly #starts: readonly Int32Array[]
@@ -111,6 +112,7 @@ export class LineScanner {
   constructor(fields: readonly Field[]) {
     this.#kinds = fields.map(({ type }) => KINDS[type] ?? CELL)
     this.#keys = fields.map(({ name }) => new Uint8Array(Buffer.from(`"${name}"`)))
+    this.#keyLengths = Int32Array.from(this.#keys, ({ length }) => length)
     this.#isNullable = fields.map(({ nullable }) => nullable)
     const places = (): Int32Array[] =>
       this.#kinds.map((kind) => new Int32Array(kind === TEXT ? STRETCH_ROWS : 0))
@@ -150,7 +152,10 @@ export class LineScanner {
       let rows = 0
       while (rows < STRETCH_ROWS && position < end) {
         const next = this.#scanLine(position, rows, base + rows)
-        if (next === ODD) break
+        if (next === ODD) {
+          this.#escaped.length = 0
+          break
+        }
         position = next
         rows++
       }
@@ -177,7 +182,6 @@ export class LineScanner {
     const line = ++this.#line
     let count = 0
     let index = -1
-    this.#escaped.length = 0
     let at = this.#skipSpace(from)
     if (bytes[at] !== OPENING_BRACE) return ODD
     at = this.#skipSpace(at + 1)
@@ -188,21 +192,23 @@ export class LineScanner {
         if (index === ODD || seenIn[index] === line) return ODD
         seenIn[index] = line
         count++
-        at = this.#skipSpace(at + (this.#keys[index]?.length ?? 0))
+        at += this.#keyLengths[index] ?? 0
+        if (bytes[at] !== COLON) at = this.#skipSpace(at)
         if (bytes[at] !== COLON) return ODD
-        at = this.#scanValue(this.#skipSpace(at + 1), index, row, cell)
+        if ((bytes[++at] ?? 0) <= SPACE) at = this.#skipSpace(at)
+        at = this.#scanValue(at, index, row, cell)
         if (at === ODD) return ODD
-        at = this.#skipSpace(at)
+        if ((bytes[at] ?? 0) <= SPACE) at = this.#skipSpace(at)
         const after = bytes[at++]
         if (after === CLOSING_BRACE) break
         if (after !== COMMA) return ODD
-        at = this.#skipSpace(at)
+        if ((bytes[at] ?? 0) <= SPACE) at = this.#skipSpace(at)
       }
     }
     at = this.#skipSpace(at)
     if (bytes[at] !== NEWLINE) return ODD
     if (count < this.#keys.length && !this.#setAbsent(line, row, cell)) return ODD
-    for (const column of this.#escaped) this.#unescape(column, row)
+    if (this.#escaped.length > 0) this.#unescapeAll(row)
     return at + 1
   }
 
@@ -303,6 +309,11 @@ export class LineScanner {
     if (starts === undefined || ends === undefined) return
     starts[row] = start
     ends[row] = end
+  }
+
+  #unescapeAll(row: number): void {
+    for (const column of this.#escaped) this.#unescape(column, row)
+    this.#escaped.length = 0
   }
 
   /** Writes a text over itself, in a copy of the bytes: places in these are places in those. */
