@@ -91,8 +91,8 @@ class CountedBytes implements AsyncIterable<Uint8Array> {
 }
 
 /**
- * The bytes of a file, into the same few buffers again and again: V8 collects all its garbage for every few megabytes of
- * fresh ones. One chunk is read ahead.
+ * The bytes of a file, read into the same few buffers again and again: V8 collects all its garbage for every few
+ * megabytes of fresh ones. One chunk is read ahead.
  */
 async function* rereadBytes(
   name: string,
