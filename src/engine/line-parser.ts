@@ -52,8 +52,8 @@ export class LineParser {
   }
 
   /**
-   * The lines, which lie in parts behind one another, as columns of `fields`. Null where they are not worth a thread, or
-   * a line needs a closer look. The bytes are the caller's again when this returns.
+   * The lines, which lie in parts behind one another, as columns of `fields`. Null where they are not worth a thread,
+   * or a line needs a closer look. The bytes are the caller's again when this returns.
    */
   parse(
     parts: readonly Uint8Array[],
