@@ -2,7 +2,6 @@
 import { StratalogError } from '../base/errors.ts'
 import { columnBytes } from '../format/column.ts'
 import { flattenColumn } from '../format/column-concat.ts'
-import { encodeIpcStream } from '../format/arrow-output.ts'
 import type { ColumnData } from '../format/column.ts'
 import { APPEND_BYTES_MAX, VALUE_BYTES_MAX } from '../format/limits.ts'
 import type { AckLevel } from '../format/manifest.ts'
@@ -78,12 +77,12 @@ export function remoteTarget(
     inFlightMax: 1,
     appendBytesMax: VALUE_BYTES_MAX,
     sizeOf: (column) => columnBytes(flattenColumn(column)),
-    append: (records, { partition, ack, producer }) =>
-      remote.json<AppendResult>(`${logPath(name)}/records`, {
+    append: async (records, { partition, ack, producer }) =>
+      await remote.json<AppendResult>(`${logPath(name)}/records`, {
         method: 'POST',
         parameters: { partition, ack },
         ...(producer === undefined ? {} : { headers: producerHeaders(producer) }),
-        records: 'fields' in records ? columnBody(records) : rowBody(records),
+        records: 'fields' in records ? await columnBody(records) : rowBody(records),
       }),
     describe: async () => descriptionOf(await remoteLog(remote, name)),
   }
@@ -113,7 +112,8 @@ function rowBody(records: readonly JsonRecord[]): Body {
   )
 }
 
-function columnBody({ fields, columns, length }: ColumnRecords): Body {
+async function columnBody({ fields, columns, length }: ColumnRecords): Promise<Body> {
+  const { encodeIpcStream } = await import('../format/arrow-output.ts')
   const bytes = Buffer.concat([...encodeIpcStream(fields, [{ columns, length }])])
   return { contentType: 'application/vnd.apache.arrow.stream', bytes }
 }

@@ -6,7 +6,7 @@
  */
 import type { ColumnData } from './column.ts'
 import type { BufferSource } from './growing-column.ts'
-import { VariableValues } from './variable-values.ts'
+import { type TextPlaces, VariableValues } from './variable-values.ts'
 
 const WORDS_MAX = 256
 export const WORD_BYTES_MAX: number = 64
@@ -74,6 +74,24 @@ export class GrowingDictionary {
     this.#texts.push(kept)
     this.#codes.set(kept, code)
     return code
+  }
+
+  /** The code of a text among places, which may be new in a column of `rows` so far; NO_CODE as `add` says. */
+  codeAt({ bytes, starts, ends }: TextPlaces, index: number, rows: number): number {
+    const start = starts[index] ?? 0
+    const end = ends[index] ?? 0
+    const slot = slotAt(bytes, start, end)
+    const code = this.#slots[slot] ?? NO_CODE
+    if (code >= 0 && this.#words.isAt(code, bytes, start, end)) return code
+    if (end - start > WORD_BYTES_MAX) return NO_CODE
+    const text = Buffer.from(
+      bytes.buffer as ArrayBuffer,
+      bytes.byteOffset + start,
+      end - start,
+    ).toString()
+    const found = this.codeOf(text) ?? this.add(text, rows)
+    if (found >= 0) this.#slots[slot] = found
+    return found
   }
 
   /**
@@ -159,4 +177,10 @@ function slotOf(text: string): number {
   const { length } = text
   if (length === 0) return 0
   return (length * 31 + text.charCodeAt(0) * 7 + text.charCodeAt(length - 1)) & (SLOTS - 1)
+}
+
+/** The same of a text of ASCII as bytes. */
+function slotAt(bytes: Uint8Array, start: number, end: number): number {
+  if (start === end) return 0
+  return ((end - start) * 31 + (bytes[start] ?? 0) * 7 + (bytes[end - 1] ?? 0)) & (SLOTS - 1)
 }

@@ -18,7 +18,7 @@ import {
 } from './growing-column.ts'
 import { GrowingDictionary, ILL_FORMED, NO_CODE, WORD_BYTES_MAX } from './growing-dictionary.ts'
 import { VALUE_BYTES_MAX } from './limits.ts'
-import { type CodedRows, VariableValues } from './variable-values.ts'
+import { type CodedRows, type TextPlaces, VariableValues } from './variable-values.ts'
 
 /** A column of so many rows has decided how it is kept. */
 const DECIDED_ROWS = 64
@@ -115,6 +115,18 @@ export class TextBuilder implements ColumnBuilder {
     return true
   }
 
+  /** Appends `count` texts, the first of those places, whose rows are reserved and which are well-formed. */
+  pushPlaces(places: TextPlaces, count: number): void {
+    if (count === 0) return
+    if (this.#isUndecided && this.length + count >= DECIDED_ROWS) {
+      const texts = textsAt(places, Math.min(count, DECIDED_ROWS))
+      this.#decide(texts, texts.length)
+    }
+    const done = this.#dictionary === null ? 0 : this.#codePlaces(this.#dictionary, places, count)
+    if (done < count) this.#plain.pushPlaces(places, done, count)
+    this.length += count
+  }
+
   append(column: ColumnData): void {
     assert(column.type === this.type, 'a column is appended to one of its type')
     const count = column.length
@@ -187,6 +199,22 @@ export class TextBuilder implements ColumnBuilder {
       const code = dictionary.codeOf(text) ?? dictionary.add(text, base + index)
       if (code === ILL_FORMED) return ILL_FORMED
       if (code === NO_CODE) {
+        this.#toPlain(dictionary, base + index)
+        return index
+      }
+      codes[base + index] = code
+    }
+    return count
+  }
+
+  /** As `#pushCodes`. */
+  #codePlaces(dictionary: GrowingDictionary, places: TextPlaces, count: number): number {
+    this.#reserveCodes(count)
+    const codes = this.#codes
+    const base = this.length
+    for (let index = 0; index < count; index++) {
+      const code = dictionary.codeAt(places, index, base + index)
+      if (code < 0) {
         this.#toPlain(dictionary, base + index)
         return index
       }
@@ -342,6 +370,11 @@ function textsOf(column: ColumnData, step: number): string[] {
     texts.push(isValid ? bytes.toString('utf8', offsets?.[row] ?? 0, offsets?.[row + 1] ?? 0) : '')
   }
   return texts
+}
+
+function textsAt({ bytes, starts, ends }: TextPlaces, count: number): string[] {
+  const source = Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength)
+  return Array.from({ length: count }, (_, row) => source.toString('utf8', starts[row], ends[row]))
 }
 
 /** Whether texts are short, and no more than half of them distinct. */

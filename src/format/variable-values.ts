@@ -34,6 +34,16 @@ const LOOPED_CHARS_MAX = 24
  */
 const SLACK_BYTES = 4
 
+/** Fewer bytes are copied faster one by one than by a native call. */
+const SET_BYTES_MIN = 48
+
+/** Texts that lie in `bytes` as UTF-8. */
+export interface TextPlaces {
+  readonly bytes: Uint8Array
+  readonly starts: Int32Array
+  readonly ends: Int32Array
+}
+
 export class VariableValues {
   length = 0
   readonly #source: BufferSource
@@ -119,6 +129,27 @@ export class VariableValues {
     return 'ok'
   }
 
+  /** Appends texts `[from, to)` of those places. */
+  pushPlaces({ bytes: source, starts, ends }: TextPlaces, from: number, to: number): void {
+    const { stride, byteCount } = placeLengths(starts, ends, from, to)
+    this.reserve(to - from, byteCount)
+    const own = this.#offsets ?? this.#offsetsFor(stride, to - from)
+    const bytes = this.#bytes
+    const base = this.length + 1 - from
+    let end = this.byteLength
+    for (let row = from; row < to; row++) {
+      const last = ends[row] ?? 0
+      let at = starts[row] ?? 0
+      if (last - at >= SET_BYTES_MIN) {
+        bytes.set(source.subarray(at, last), end)
+        end += last - at
+      } else while (at < last) bytes[end++] = source[at++] ?? 0
+      if (own !== null) own[base + row] = end
+    }
+    this.length += to - from
+    this.byteLength = end
+  }
+
   /** Appends `count` values that `offsets` divide `values` into. */
   append(offsets: Int32Array, values: Uint8Array, count: number): void {
     if (count === 0) return
@@ -199,6 +230,15 @@ export class VariableValues {
 
   textOf(row: number): string {
     return this.#native().toString('utf8', this.#startOf(row), this.#startOf(row + 1))
+  }
+
+  /** Whether the value in a row is these bytes. */
+  isAt(row: number, source: Uint8Array, start: number, end: number): boolean {
+    const bytes = this.#bytes
+    let at = this.#startOf(row)
+    if (this.#startOf(row + 1) - at !== end - start) return false
+    for (let from = start; from < end; from++, at++) if (bytes[at] !== source[from]) return false
+    return true
   }
 
   #startOf(row: number): number {
@@ -342,6 +382,22 @@ function wordLengths(
     byteCount += length
     if (row === from) stride = length
     else if (length !== stride) stride = MIXED
+  }
+  return { stride, byteCount }
+}
+
+function placeLengths(
+  starts: Int32Array,
+  ends: Int32Array,
+  from: number,
+  to: number,
+): { readonly stride: number; readonly byteCount: number } {
+  let stride = from < to ? (ends[from] ?? 0) - (starts[from] ?? 0) : MIXED
+  let byteCount = 0
+  for (let row = from; row < to; row++) {
+    const length = (ends[row] ?? 0) - (starts[row] ?? 0)
+    byteCount += length
+    if (length !== stride) stride = MIXED
   }
   return { stride, byteCount }
 }

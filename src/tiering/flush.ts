@@ -336,7 +336,7 @@ async function encodeToBytes(
   const pieces: Uint8Array[] = []
   const number = partition.partition
   const sink = async (piece: Uint8Array): Promise<void> => {
-    pieces.push(piece)
+    pieces.push(Uint8Array.from(piece))
   }
   const made = { format, terms, sparse }
   const encoded = await encodeBatches(context, log, number, records, producers, sink, made)

@@ -7,7 +7,7 @@ import type { RecordBatch } from '../format/record-batch.ts'
 import { segmentSteps } from '../format/segment-steps.ts'
 import type { EncodedSegment, SegmentHeader } from '../format/segment.ts'
 
-/** Where the bytes go as they come. */
+/** Where the bytes go as they come; they hold until the promise settles. */
 export type PieceSink = (piece: Uint8Array) => Promise<void>
 
 export interface SegmentEncoder {

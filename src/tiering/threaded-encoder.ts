@@ -122,7 +122,8 @@ export class ThreadedEncoder implements SegmentEncoder {
     if (encoding.failure !== null) return
     try {
       await encoding.sink(piece)
-      channel.post({ kind: 'taken', id })
+      const buffer = piece.buffer instanceof SharedArrayBuffer ? piece.buffer : null
+      channel.post({ kind: 'taken', id, buffer })
     } catch (error) {
       encoding.failure = { error }
       channel.post({ kind: 'stop', id })

@@ -72,6 +72,33 @@ test('floats that are whole and great come back from NDJSON as they went there',
   })
 })
 
+test('rejects keep their line numbers behind megabytes of lines that are read the quick way', async () => {
+  const data = place.fresh()
+  const bad = new Map([
+    [5_000, '{"n":5000,}'],
+    [7_501, '{"n":'],
+    [9_000, '{"n":{}}'],
+  ])
+  const pad = 'x'.repeat(900)
+  const lines = Array.from({ length: 9_001 }, (_, index) =>
+    index % 1_000 === 3 ? '' : (bad.get(index + 1) ?? `{"n":${index + 1},"pad":"${pad}"}`),
+  )
+  const file = place.file('long.ndjson', lines.join('\n'))
+  const rejects = join(place.root, 'long.rejects')
+  const flags = ['--log', 'long', '--rejects', rejects, file]
+  const taken = lines.flatMap((line, index) =>
+    line === '' || bad.has(index + 1) ? [] : [index + 1],
+  )
+  expect(await runJson<Imported>(['import', ...data, ...flags])).toMatchObject({
+    records: taken.length,
+    rejected: 3,
+  })
+  const numbers = jsonLines(readFileSync(rejects, 'utf8')).map((reject) => reject['line'])
+  expect(numbers).toEqual([...bad.keys()])
+  const { stdout } = await runCli(['read', ...data, '--log', 'long', '--columns', 'n'])
+  expect(jsonLines(stdout).map(({ n }) => n)).toEqual(taken)
+})
+
 /** Kills an import again and again once it has noted that it is further than before. */
 async function killed(args: readonly string[], notes: string, times: number): Promise<number> {
   let kills = 0

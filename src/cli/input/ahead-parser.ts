@@ -2,9 +2,11 @@
  * Has blocks of lines parsed on a thread of its own, a block ahead of whoever takes them. A block that the thread
  * cannot make columns of comes without them; so do all behind the first few, where lines are never what it can.
  */
+import { assert } from '../../base/assert.ts'
 import { LineParser, type ParsedLines } from '../../engine/line-parser.ts'
 import { spawnParser } from '../../engine/workers/spawn-parser.ts'
 import type { Field } from '../../format/schema.ts'
+import { PASSING_CHUNKS } from './input-file.ts'
 import type { LineBlock } from './lines.ts'
 
 export interface ParsedBlock {
@@ -14,6 +16,7 @@ export interface ParsedBlock {
 
 /** Blocks that are with the thread, or wait for it. */
 const AHEAD = 2
+assert(AHEAD < PASSING_CHUNKS, 'the bytes of a block hold until its turn')
 /** Misses in a row that are enough. */
 const MISSES_MAX = 4
 
@@ -28,8 +31,11 @@ export class AheadParser {
   ): AsyncGenerator<ParsedBlock, void, undefined> {
     const ahead: Array<Promise<ParsedBlock>> = []
     for await (const block of blocks) {
-      ahead.push(this.#parse(block, await fieldsOf()))
-      const next = ahead.length > AHEAD ? ahead.shift() : undefined
+      const fields = await fieldsOf()
+      ahead.push(this.#parse(block, fields))
+      // The first block says what the columns are.
+      const isAhead = ahead.length > (fields.length === 0 ? 0 : AHEAD)
+      const next = isAhead ? ahead.shift() : undefined
       if (next !== undefined) yield await next
     }
     for (const next of ahead) yield await next
@@ -40,9 +46,9 @@ export class AheadParser {
   }
 
   async #parse(block: LineBlock, fields: readonly Field[]): Promise<ParsedBlock> {
-    const { bytes } = block
+    const { parts } = block
     const asked =
-      bytes === null || this.#misses >= MISSES_MAX ? null : this.#parser.parse(bytes, fields)
+      parts === null || this.#misses >= MISSES_MAX ? null : this.#parser.parse(parts, fields)
     if (asked === null) return { block, columns: null }
     const columns = await asked
     this.#misses = columns === null ? this.#misses + 1 : 0

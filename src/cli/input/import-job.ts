@@ -3,8 +3,6 @@ import { stat } from 'node:fs/promises'
 import { StratalogError, toStratalogError } from '../../base/errors.ts'
 import { formatCount } from '../../base/units.ts'
 import type { AckLevel } from '../../format/manifest.ts'
-import { parseArrowIpc } from '../../format/arrow-ipc.ts'
-import { scanFile } from '../../query/file-scan.ts'
 import type { Field } from '../../format/schema.ts'
 import { AheadParser } from './ahead-parser.ts'
 import type { LogDescription } from '../../engine/log-description.ts'
@@ -191,7 +189,8 @@ export class ImportJob {
       case 'arrow':
         return await this.#readColumns(await parseArrow(input), tell)
       case 'csv':
-      case 'parquet':
+      case 'parquet': {
+        const { scanFile } = await import('../../query/file-scan.ts')
         return await input.withPath((path) =>
           this.#readColumns(
             scanFile(path, {
@@ -202,6 +201,7 @@ export class ImportJob {
             tell,
           ),
         )
+      }
     }
   }
 
@@ -220,7 +220,8 @@ export class ImportJob {
       isKnown = fields.length > 0
       return fields
     }
-    for await (const { block, columns } of this.#ahead.parse(splitLines(input.bytes()), fieldsOf)) {
+    const blocks = splitLines(input.passingBytes())
+    for await (const { block, columns } of this.#ahead.parse(blocks, fieldsOf)) {
       const { importer, target } = await this.#open({})
       if (columns === null) {
         const rows = await this.#parseBlock(input.name, 0, block, (text) =>
@@ -230,6 +231,7 @@ export class ImportJob {
         // They may have brought columns.
         isKnown = false
       } else {
+        block.pass(columns.lineCount)
         await importer.addColumns(columns.records)
         void importer.flush().then(columns.release, columns.release)
       }
@@ -311,6 +313,7 @@ export class ImportJob {
     const importer = new LogImporter(target, this.#rejects, {
       batchRecords: this.#flags.batchRecords ?? BATCH_RECORDS,
       signal: this.#session.signal,
+      clock: this.#session.clock,
       ...(this.#notes === null ? {} : await noted(this.#notes, target)),
     })
     this.#opened = { target, importer }
@@ -352,8 +355,9 @@ function parseAccessLine(text: string): ParsedRecord {
     : { record: { ...record } }
 }
 
-async function parseArrow(input: InputFile): ReturnType<typeof parseArrowIpc> {
+async function parseArrow(input: InputFile): Promise<readonly ColumnRecords[]> {
   const bytes = await wholeInput(input)
+  const { parseArrowIpc } = await import('../../format/arrow-ipc.ts')
   try {
     return await parseArrowIpc(bytes)
   } catch (error) {

@@ -7,12 +7,15 @@ import process from 'node:process'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { present } from '../../base/assert.ts'
 import { StratalogError, isStratalogError } from '../../base/errors.ts'
 
 /** Enough of a file to know its format by. */
 const HEAD_BYTES = 64 * 1024
 
 const READ_BYTES = 1024 * 1024
+
+export const PASSING_CHUNKS = 4
 
 export type Compression = 'gzip' | 'zstd'
 
@@ -28,6 +31,8 @@ export interface InputFile {
   bytesRead(): number
   /** All bytes after decompression; once. */
   bytes(): AsyncIterable<Uint8Array>
+  /** The same, but a chunk holds only until so many others as `PASSING_CHUNKS` were asked for. */
+  passingBytes(): AsyncIterable<Uint8Array>
   /** Runs with a path that holds all bytes after decompression: the file itself, or a copy that is removed after. */
   withPath<T>(use: (path: string) => Promise<T>): Promise<T>
   close(): void
@@ -35,7 +40,7 @@ export interface InputFile {
 
 /** @throws StratalogError `file_not_found`, `input_invalid`. */
 export async function openInput(name: string): Promise<InputFile> {
-  const length = name === '-' ? null : await fileLength(name)
+  const file = name === '-' ? null : await fileFacts(name)
   const stored: Readable =
     name === '-' ? process.stdin : createReadStream(name, { highWaterMark: READ_BYTES })
   const counted = new CountedBytes(stored)
@@ -44,16 +49,25 @@ export async function openInput(name: string): Promise<InputFile> {
   const plain =
     compression === null ? raw : new PeekedBytes(guarded(name, decompressed(raw, compression)))
   const head = await plain.peek(HEAD_BYTES)
+  const closing = new AbortController()
+  const isReadAgain = file?.isRegular === true && compression === null
   return {
     name,
-    length,
+    length: file?.length ?? null,
     compression,
     head,
     bytesRead: () => counted.count,
     bytes: () => plain,
+    passingBytes: () => {
+      if (!isReadAgain) return plain
+      stored.destroy()
+      counted.count = 0
+      return guarded(name, rereadBytes(name, counted, closing.signal))
+    },
     withPath: (use) => (name !== '-' && compression === null ? use(name) : withCopy(plain, use)),
     close: () => {
       stored.destroy()
+      closing.abort()
     },
   }
 }
@@ -73,6 +87,35 @@ class CountedBytes implements AsyncIterable<Uint8Array> {
       this.count += bytes.length
       yield bytes
     }
+  }
+}
+
+/**
+ * The bytes of a file, read into the same few buffers again and again: V8 collects all its garbage for every few
+ * megabytes of fresh ones. One chunk is read ahead.
+ */
+async function* rereadBytes(
+  name: string,
+  counted: CountedBytes,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  await using file = await open(name)
+  const buffers = Array.from({ length: PASSING_CHUNKS + 1 }, () => new Uint8Array(READ_BYTES))
+  const read = async (turn: number): Promise<Uint8Array> => {
+    const buffer = present(buffers[turn % buffers.length], 'a buffer')
+    const { bytesRead } = await file.read(buffer, 0, READ_BYTES)
+    return buffer.subarray(0, bytesRead)
+  }
+  let ahead = read(0)
+  for (let turn = 1; ; turn++) {
+    const chunk = await ahead
+    signal.throwIfAborted()
+    if (chunk.length === 0) return
+    counted.count += chunk.length
+    ahead = read(turn)
+    // It is awaited next.
+    ahead.catch(() => {})
+    yield chunk
   }
 }
 
@@ -104,7 +147,9 @@ class PeekedBytes implements AsyncIterable<Uint8Array> {
   }
 }
 
-async function fileLength(path: string): Promise<number> {
+async function fileFacts(
+  path: string,
+): Promise<{ readonly length: number; readonly isRegular: boolean }> {
   const found = await stat(path).catch((error: unknown) => {
     throw new StratalogError('file_not_found', `There is no file ${path}.`, {
       cause: error,
@@ -120,7 +165,7 @@ async function fileLength(path: string): Promise<number> {
     throw unreadable(path, error)
   })
   await file.close()
-  return found.size
+  return { length: found.size, isRegular: found.isFile() }
 }
 
 function compressionOf(start: Uint8Array): Compression | null {

@@ -1,5 +1,6 @@
 /**
- * Splits a byte stream into lines, many at a time. A line that is too long or not UTF-8 comes as a bad line with its
+ * Splits a byte stream into lines, many at a time. Of a chunk only what is behind its last newline is copied; the rest
+ * of it must hold for as long as its block is in use. A line that is too long or not UTF-8 comes as a bad line with its
  * number; the bytes of one that is too long are never held whole. Blank lines are left out but counted.
  */
 import { isUtf8 } from 'node:buffer'
@@ -28,15 +29,28 @@ interface SplitLines {
   readonly bad: readonly BadLine[]
 }
 
-/** Lines that follow one another; they are split when somebody asks for them. */
+/**
+ * Lines that follow one another; they are split when somebody asks for them. Blocks are turned to in their order, and
+ * each is either asked for its lines or said how many it has, as the next ones are numbered from there.
+ */
 export class LineBlock {
-  /** Their bytes; null where a line is too long to be held. */
-  readonly bytes: Uint8Array | null
+  /** Their bytes, in parts; null where a line is too long to be held. */
+  readonly parts: readonly Uint8Array[] | null
+  readonly #numbers: LineNumbers
   readonly #split: () => SplitLines
 
-  constructor(bytes: Uint8Array | null, split: () => SplitLines) {
-    this.bytes = bytes
-    this.#split = once(split)
+  constructor(
+    parts: readonly Uint8Array[] | null,
+    numbers: LineNumbers,
+    split: (first: number) => SplitBlock,
+  ) {
+    this.parts = parts
+    this.#numbers = numbers
+    this.#split = once(() => {
+      const { count, ...found } = split(numbers.next)
+      numbers.next += count
+      return found
+    })
   }
 
   get lines(): readonly Line[] {
@@ -46,6 +60,21 @@ export class LineBlock {
   get bad(): readonly BadLine[] {
     return this.#split().bad
   }
+
+  /** Nobody will ask for the lines, of which there are `count`. */
+  pass(count: number): void {
+    this.#numbers.next += count
+  }
+}
+
+interface LineNumbers {
+  /** Of the first line of the block that comes next. */
+  next: number
+}
+
+interface SplitBlock extends SplitLines {
+  /** Blank ones too. */
+  readonly count: number
 }
 
 export interface SplitOptions {
@@ -72,7 +101,7 @@ class LineSplitter {
   /** Bytes after the last newline, and how many there are in all. */
   #rest: Buffer[] = []
   #restBytes = 0
-  #number = 1
+  readonly #numbers: LineNumbers = { next: 1 }
 
   constructor(lineBytesMax: number) {
     this.#lineBytesMax = lineBytesMax
@@ -100,33 +129,36 @@ class LineSplitter {
 
   /** The rest, with the first line of `whole` if it has one, is one line that may be too long; others follow. */
   #longBlock(whole: Buffer, first: number): LineBlock {
-    const [lines, bad]: [Line[], BadLine[]] = [[], []]
     this.#keep(whole.subarray(0, Math.max(first - 1, 0)))
-    takeRest(this.#number++, this.#rest, this.#restBytes, this.#lineBytesMax, { lines, bad })
+    const [rest, restBytes, lineBytesMax] = [this.#rest, this.#restBytes, this.#lineBytesMax]
     this.#rest = []
     this.#restBytes = 0
-    const others = whole.subarray(first)
-    const split = splitBlock(others, this.#number, this.#lineBytesMax)
-    this.#number += countNewlines(others)
-    return new LineBlock(null, () => ({
-      lines: [...lines, ...split.lines],
-      bad: [...bad, ...split.bad],
-    }))
+    return new LineBlock(null, this.#numbers, (number) => {
+      const found: Found = { lines: [], bad: [] }
+      takeRest(number, rest, restBytes, lineBytesMax, found)
+      const others = splitBlock(whole.subarray(first), number + 1, lineBytesMax)
+      return {
+        lines: [...found.lines, ...others.lines],
+        bad: [...found.bad, ...others.bad],
+        count: 1 + others.count,
+      }
+    })
   }
 
   #block(whole: Buffer): LineBlock {
-    const bytes = this.#rest.length === 0 ? whole : Buffer.concat([...this.#rest, whole])
+    const parts = [...this.#rest, whole]
+    const lineBytesMax = this.#lineBytesMax
     this.#rest = []
     this.#restBytes = 0
-    const number = this.#number
-    this.#number += countNewlines(bytes)
-    return new LineBlock(bytes, () => splitBlock(bytes, number, this.#lineBytesMax))
+    return new LineBlock(parts, this.#numbers, (number) =>
+      splitBlock(parts.length === 1 ? whole : Buffer.concat(parts), number, lineBytesMax),
+    )
   }
 
   /** Once a line is too long, only its length goes on counting. */
   #keep(part: Buffer): void {
     if (part.length === 0) return
-    if (this.#restBytes + part.length <= this.#lineBytesMax) this.#rest.push(part)
+    if (this.#restBytes + part.length <= this.#lineBytesMax) this.#rest.push(Buffer.from(part))
     this.#restBytes += part.length
   }
 }
@@ -134,39 +166,33 @@ class LineSplitter {
 const NO_BYTES = Buffer.alloc(0)
 const BLANK = /^\s*$/
 
-function countNewlines(bytes: Buffer): number {
-  let count = 0
-  for (let at = bytes.indexOf(NEWLINE); at !== -1; at = bytes.indexOf(NEWLINE, at + 1)) count++
-  return count
-}
-
 interface Found {
   readonly lines: Line[]
   readonly bad: BadLine[]
 }
 
 /** Whole lines, each with its newline, the first of which has that number. */
-function splitBlock(block: Buffer, first: number, lineBytesMax: number): SplitLines {
+function splitBlock(block: Buffer, first: number, lineBytesMax: number): SplitBlock {
   const found: Found = { lines: [], bad: [] }
-  if (block.length > lineBytesMax || !isUtf8(block)) {
-    splitOneByOne(block, first, lineBytesMax, found)
-    return found
-  }
+  if (block.length > lineBytesMax || !isUtf8(block))
+    return { ...found, count: splitOneByOne(block, first, lineBytesMax, found) }
   const texts = withoutMark(block.toString('utf8'), first).split('\n')
   for (let index = 0; index < texts.length - 1; index++) {
     const text = texts[index] ?? ''
     if (!BLANK.test(text)) found.lines.push({ number: first + index, text })
   }
-  return found
+  return { ...found, count: texts.length - 1 }
 }
 
-function splitOneByOne(block: Buffer, first: number, lineBytesMax: number, found: Found): void {
+/** Returns how many there were. */
+function splitOneByOne(block: Buffer, first: number, lineBytesMax: number, found: Found): number {
   let number = first
   for (let start = 0; start < block.length;) {
     const end = block.indexOf(NEWLINE, start)
     takeRest(number++, [block.subarray(start, end)], end - start, lineBytesMax, found)
     start = end + 1
   }
+  return number - first
 }
 
 function takeRest(

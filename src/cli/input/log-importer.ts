@@ -1,7 +1,9 @@
 /**
- * Appends what an import reads, in order, one append at a time while the next is being parsed. An append is applied
+ * Appends what an import reads, in order, while the next is being parsed: rows one append at a time, columns a few at a
+ * time, so that they share a sync. An append is applied
  * whole or not at all: a record that the log refuses is taken out and rejected, and the rest of its append goes on.
  */
+import type { Clock } from '../../base/clock.ts'
 import { isStratalogError } from '../../base/errors.ts'
 import { sliceColumn } from '../../format/column.ts'
 import { APPEND_ROWS_MAX } from '../../format/limits.ts'
@@ -29,10 +31,14 @@ export interface AppendedRange {
 export interface ImporterOptions {
   readonly batchRecords: number
   readonly signal: AbortSignal
+  readonly clock: Clock
   readonly ack?: AckLevel
   /** Where it is noted how far the import is, where it is. */
   readonly notes?: ImportNotes
 }
+
+/** Appends of columns that are under way at once. */
+const BESIDE_MAX = 4
 
 /** Codes of errors that are the fault of a record, not of the log or the machine. */
 const RECORD_FAULTS: ReadonlySet<string> = new Set([
@@ -49,7 +55,10 @@ export class LogImporter {
   readonly #options: ImporterOptions
   readonly #ranges = new Map<number, { from: number; to: number }>()
   #records = 0
+  /** Settles with all that was begun. */
   #pending: Promise<void> = Promise.resolve()
+  readonly #beside = new Set<Promise<void>>()
+  #hasFailed = false
 
   constructor(target: AppendTarget, rejects: Rejects, options: ImporterOptions) {
     this.#target = target
@@ -84,7 +93,7 @@ export class LogImporter {
         const end = Math.min(records.length, start + rowsMax)
         const columns = records.columns.map((column) => sliceColumn(column, start, end))
         const part = { fields: records.fields, columns, length: end - start }
-        await this.#enqueue(() => this.#appendColumns(part, options))
+        await this.#enqueueBeside(() => this.#appendColumns(part, options))
       }
     }
   }
@@ -110,6 +119,29 @@ export class LogImporter {
     this.#pending = append()
     // It is awaited before the next one, where its failure counts.
     this.#pending.catch(() => {})
+  }
+
+  /** Starts the next append beside those before it, none of which was refused. */
+  async #enqueueBeside(append: () => Promise<void>): Promise<void> {
+    const { notes, signal, clock } = this.#options
+    const besideMax = notes === undefined ? Math.min(BESIDE_MAX, this.#target.inFlightMax) : 1
+    if (besideMax === 1) return await this.#enqueue(append)
+    while (this.#beside.size >= besideMax) await Promise.race(this.#beside)
+    if (this.#hasFailed) return await this.#pending
+    signal.throwIfAborted()
+    const appended = append()
+    const ended = appended
+      .catch(() => {
+        this.#hasFailed = true
+      })
+      .then(() => {
+        this.#beside.delete(ended)
+      })
+    this.#beside.add(ended)
+    this.#pending = settled([this.#pending, appended])
+    this.#pending.catch(() => {})
+    // The log refuses an append before it waits for anything, so one turn tells.
+    await clock.yield()
   }
 
   async #appendRows(rows: readonly SourceRecord[]): Promise<void> {
@@ -173,6 +205,12 @@ export class LogImporter {
     if (range === undefined) this.#ranges.set(done.partition, { from: done.offset, to: end })
     else range.to = end
   }
+}
+
+/** Rejects as the first of them does, but no sooner than all have settled. */
+async function settled(promises: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(promises)
+  await Promise.all(promises)
 }
 
 /** `Record 0, column "a": expected …. Nothing of this append was applied.` without what a reject knows by itself. */

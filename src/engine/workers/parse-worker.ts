@@ -4,5 +4,5 @@ import { present } from '../../base/assert.ts'
 import { ParseThread, type ToParser } from '../parse-thread.ts'
 
 const port = present(parentPort, 'the port to the thread that started this worker')
-const thread = new ParseThread((message, transfer) => port.postMessage(message, transfer))
+const thread = new ParseThread((message) => port.postMessage(message))
 port.on('message', (message: ToParser) => thread.receive(message))

@@ -14,7 +14,7 @@ export function spawnParser(): ParserChannel {
   // Its end says all that whoever waits has to know.
   worker.on('error', () => {})
   return {
-    post: (message, transfer) => worker.postMessage(message, transfer),
+    post: (message) => worker.postMessage(message),
     onMessage: (receive) => worker.on('message', (message: FromParser) => receive(message)),
     onExit: (exited) => worker.on('exit', () => exited()),
     setActive: (isActive) => (isActive ? worker.ref() : worker.unref()),

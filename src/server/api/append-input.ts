@@ -65,7 +65,7 @@ function parseJson(body: Buffer): readonly JsonRecord[] {
 
 /** What the thread cannot parse, or refuses, is parsed here, and said what is wrong with. */
 async function parseLines(body: Buffer, { fieldsOf, lines }: ParseHints): Promise<ParsedBody> {
-  const parsed = await lines.parse(body, fieldsOf())
+  const parsed = await lines.parse([body], fieldsOf())
   if (parsed !== null) return parsed
   const records = parseTexts(linesOf(body), (index) => `line ${index}`)
   return { records: withFloats(records, fieldsOf) }

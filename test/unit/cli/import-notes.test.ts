@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { systemClock } from '../../../src/base/clock.ts'
 import { StratalogError } from '../../../src/base/errors.ts'
 import { seededRandom } from '../../../src/base/random.ts'
 import type { AppendTarget } from '../../../src/cli/append-target.ts'
@@ -49,7 +50,8 @@ const rows: readonly SourceRecord[] = numbers.map((n, index) => ({
 
 async function importRest(path: string, { target }: FakeLog): Promise<void> {
   const notes = await ImportNotes.open(path, 'l', inputs, seededRandom(1))
-  const options = { batchRecords: 6, signal: new AbortController().signal, notes }
+  const { signal } = new AbortController()
+  const options = { batchRecords: 6, signal, clock: systemClock, notes }
   const importer = new LogImporter(target, new Rejects(null), options)
   const { again, next } = restOfRows(
     rows.filter(({ line }) => line >= notes.unfinished.from),

@@ -78,4 +78,19 @@ describe('splitting lines', () => {
       })
     }
   })
+
+  test('goes on counting behind a block whose lines nobody asks for', async () => {
+    const bytes = (async function* () {
+      for (const chunk of ['a\n\nb', '\nc\n', '\nd\n']) yield Buffer.from(chunk)
+    })()
+    const found: unknown[] = []
+    for await (const block of splitLines(bytes)) {
+      if (Buffer.concat(block.parts ?? []).toString() === 'b\nc\n') block.pass(2)
+      else found.push(...block.lines)
+    }
+    expect(found).toEqual([
+      { number: 1, text: 'a' },
+      { number: 6, text: 'd' },
+    ])
+  })
 })

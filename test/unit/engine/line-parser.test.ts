@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { columnsOfLines } from '../../../src/engine/columns-of-lines.ts'
+import { ColumnsOfLines } from '../../../src/engine/columns-of-lines.ts'
 import { LineParser, type ParserChannel } from '../../../src/engine/line-parser.ts'
 import { type FromParser, ParseThread, type ToParser } from '../../../src/engine/parse-thread.ts'
 import { Stratalog } from '../../../src/engine/stratalog.ts'
@@ -49,7 +49,7 @@ describe('lines as columns', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(RECORD, { minLength: 1, maxLength: 40 }), async (records) => {
         const lines = linesOf(records)
-        const parsed = columnsOfLines(new Uint8Array(lines), FIELDS, HEAP_BUFFERS)
+        const parsed = new ColumnsOfLines(FIELDS).parse(new Uint8Array(lines), HEAP_BUFFERS)
         expect(parsed?.records.length).toBe(records.length)
         const rows = lines
           .toString()
@@ -66,8 +66,8 @@ describe('lines as columns', () => {
 
   test('are none where a line needs a closer look', () => {
     const parse = (text: string | Buffer): unknown =>
-      columnsOfLines(new Uint8Array(Buffer.from(text)), FIELDS, HEAP_BUFFERS)
-    expect(parse('\n \r\n{"count":1}\n\n')).toMatchObject({ records: { length: 1 } })
+      new ColumnsOfLines(FIELDS).parse(new Uint8Array(Buffer.from(text)), HEAP_BUFFERS)
+    expect(parse('\n \r\n{"count":1}\n\n')).toMatchObject({ records: { length: 1 }, lineCount: 4 })
     for (const text of [
       '',
       '\n\n',
@@ -94,8 +94,7 @@ class Loop {
   readonly spawn = (): ParserChannel => {
     this.started++
     return {
-      post: (message, transfer) =>
-        this.posted.push(structuredClone(message, { transfer: [...transfer] })),
+      post: (message) => this.posted.push(structuredClone(message)),
       onMessage: (receive) => {
         this.#receive = receive
       },
@@ -110,9 +109,7 @@ class Loop {
   }
   exit: () => void = () => {}
   #receive: (message: FromParser) => void = () => {}
-  readonly #thread = new ParseThread((message, transfer) =>
-    this.#receive(structuredClone(message, { transfer: [...transfer] })),
-  )
+  readonly #thread = new ParseThread((message) => this.#receive(structuredClone(message)))
 
   deliver(): void {
     for (const message of this.posted.splice(0)) this.#thread.receive(message)
@@ -127,8 +124,8 @@ describe('the parsing thread', () => {
   test('is told of what is worth it, holds the process while it works, and uses buffers again', async () => {
     const loop = new Loop()
     const parser = new LineParser(loop.spawn)
-    expect(parser.parse(linesOf([{ count: 1 }]), FIELDS)).toBeNull()
-    expect(parser.parse(MANY, [])).toBeNull()
+    expect(parser.parse([linesOf([{ count: 1 }])], FIELDS)).toBeNull()
+    expect(parser.parse([MANY], [])).toBeNull()
     expect(loop.started).toBe(0)
     const rows = MANY.toString()
       .trim()
@@ -136,7 +133,7 @@ describe('the parsing thread', () => {
       .map((line) => JSON.parse(line) as object)
     const expected = await stored((log) => log.append(rows))
     for (let turn = 0; turn < 3; turn++) {
-      const parsed = parser.parse(MANY, FIELDS)
+      const parsed = parser.parse([MANY], FIELDS)
       expect(loop.isActive).toBe(true)
       const sizes = loop.posted[0]?.returned.map(({ byteLength }) => byteLength) ?? []
       if (turn === 0) expect(sizes).toEqual([])
@@ -154,27 +151,27 @@ describe('the parsing thread', () => {
     const loop = new Loop()
     const parser = new LineParser(loop.spawn)
     for (let turn = 1; turn <= 3; turn++) {
-      const waiting = [parser.parse(MANY, FIELDS), parser.parse(MANY, FIELDS)]
+      const waiting = [parser.parse([MANY], FIELDS), parser.parse([MANY], FIELDS)]
       expect(loop.started).toBe(turn)
       loop.posted.length = 0
       loop.exit()
       expect(await Promise.all(waiting.map(async (each) => await each))).toEqual([null, null])
     }
-    expect(parser.parse(MANY, FIELDS)).toBeNull()
+    expect(parser.parse([MANY], FIELDS)).toBeNull()
   })
 
   test('is a thread, and gives up on lines that it cannot make columns of', async () => {
     const parser = new LineParser(spawnParser)
     try {
       const [good, bad] = await Promise.all([
-        parser.parse(MANY, FIELDS),
-        parser.parse(Buffer.concat([MANY, Buffer.from('oops')]), FIELDS),
+        parser.parse([MANY], FIELDS),
+        parser.parse([MANY, Buffer.from('oops')], FIELDS),
       ])
       expect(good?.records.length).toBe(2_000)
       expect(bad).toBeNull()
     } finally {
       await parser.close()
     }
-    expect(parser.parse(MANY, FIELDS)).toBeNull()
+    expect(parser.parse([MANY], FIELDS)).toBeNull()
   })
 })

@@ -1,5 +1,6 @@
 /** Segments that another thread encodes are those this thread would have; a thread that ends ends nothing else. */
 import { expect, test } from 'vitest'
+import { systemClock } from '../../../src/base/clock.ts'
 import { StratalogError } from '../../../src/base/errors.ts'
 import { VirtualClock } from '../../../src/base/virtual-clock.ts'
 import type { RecordBatch } from '../../../src/format/record-batch.ts'
@@ -87,7 +88,9 @@ async function bytesOf(
 ): Promise<{ bytes: Buffer; segment: unknown }> {
   const pieces: Uint8Array[] = []
   const segment = await encoder.encode({ ...HEADER, format }, batches, async (piece) => {
-    pieces.push(piece)
+    // The bytes hold until this sink is done, and no longer.
+    await systemClock.yield()
+    pieces.push(Uint8Array.from(piece))
   })
   return { bytes: Buffer.concat(pieces), segment }
 }
