@@ -262,7 +262,9 @@ export class MemoryGovernor {
       if (!isDone && isMemoryOnly && pinned === 0) this.#unfinished = survey
     }
     if (this.usedBytes + bytes > maxBytes) this.#expiry.dropAll(0)
-    if (hasFlushable && this.usedBytes >= high) this.#startRelief()
+    // An append that is wider than what lies between the watermark and the budget has no room below it either.
+    const isShort = this.usedBytes >= high || this.usedBytes + bytes > maxBytes
+    if (hasFlushable && isShort) this.#startRelief()
     if (this.usedBytes < usedBytes) return
     this.#idleBytes = this.usedBytes
     this.#idleUntil = clock.monotonic() + IDLE_MS
