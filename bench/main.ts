@@ -19,6 +19,7 @@ import { readMemory } from './read-memory.bench.ts'
 import { recovery } from './recovery.bench.ts'
 import { requests } from './requests.bench.ts'
 import { restoreLazy } from './restore-lazy.bench.ts'
+import { restoreMemory } from './restore-memory.bench.ts'
 import { restoreBench } from './restore.bench.ts'
 import { snapshot } from './snapshot.bench.ts'
 import { sqlCold } from './sql-cold.bench.ts'
@@ -48,6 +49,7 @@ const benchmarks: readonly Benchmark[] = [
   sqlLatest,
   streamSql,
   restoreLazy,
+  restoreMemory,
   http,
   durableStreams,
   snapshot,

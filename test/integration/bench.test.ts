@@ -30,6 +30,7 @@ import { readMemory } from '../../bench/read-memory.bench.ts'
 import { recovery } from '../../bench/recovery.bench.ts'
 import { requests } from '../../bench/requests.bench.ts'
 import { restoreLazy } from '../../bench/restore-lazy.bench.ts'
+import { restoreMemory } from '../../bench/restore-memory.bench.ts'
 import { restoreBench } from '../../bench/restore.bench.ts'
 import { snapshot } from '../../bench/snapshot.bench.ts'
 import { sqlCold } from '../../bench/sql-cold.bench.ts'
@@ -64,6 +65,7 @@ describe('each benchmark runs tiny, reads back what it stored and compares itsel
     sqlLatest,
     streamSql,
     restoreLazy,
+    restoreMemory,
     http,
     durableStreams,
     snapshot,
