@@ -2,7 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { NotedArchive } from '../format/manifest.ts'
 import { type Archive, type ArchiveBytes, openArchive } from '../log/archive-view.ts'
-import type { OpenedObjectStore } from '../storage/open-object-store.ts'
+import type { OpenObjectStoreOptions, OpenedObjectStore } from '../storage/open-object-store.ts'
 import type { MissingObject } from '../log/segment-damage.ts'
 import { unnamedObjects } from '../replay/archive-audit.ts'
 import { type ColdParts, passingParts } from './cold-parts.ts'
@@ -11,15 +11,28 @@ import type { EnginePorts } from './ports.ts'
 import { storageOf } from './system-storage.ts'
 import { lookAgain } from './verify/look-again.ts'
 
+type Patience = Pick<OpenObjectStoreOptions, 'retryPolicy' | 'circuitPolicy'>
+
+/**
+ * For long work that somebody waits for: a throttled store makes it slow and does not end it. Its several requests at
+ * once would open a circuit before any of them is out of tries.
+ */
+export const PATIENT: Patience = {
+  retryPolicy: { isPatient: true },
+  circuitPolicy: { failuresMax: Infinity },
+}
+
 /** @throws StratalogError `url_invalid`, `config_invalid`. */
 export function openArchiveStore(
   url: string,
   s3: S3Options | undefined,
   ports: EnginePorts,
+  patience: Patience = {},
 ): Promise<OpenedObjectStore> {
   const { clock, random, metrics, logger } = ports
   return storageOf(ports).openObjectStore(url, {
     ...(s3 === undefined ? {} : { s3 }),
+    ...patience,
     clock,
     random,
     metrics,
@@ -41,7 +54,7 @@ export function notedSettings(
 }
 
 /**
- * Opens an archive for reading; whoever does closes its store.
+ * Opens an archive for reading, with patience unless it is for `parts`; whoever does closes its store.
  * @throws StratalogError `archive_not_found`, `url_invalid`, `manifest_corrupt`, and what the store throws.
  */
 export async function connectArchive(
@@ -50,7 +63,7 @@ export async function connectArchive(
   ports: EnginePorts,
   parts?: ColdParts,
 ): Promise<Archive> {
-  const store = await openArchiveStore(url, s3, ports)
+  const store = await openArchiveStore(url, s3, ports, parts === undefined ? PATIENT : {})
   try {
     if (parts === undefined) return await openArchive(store, { logger: ports.logger })
     const bytesOf: ArchiveBytes = ({ sha256 }, location) => parts.bytes(store, sha256, location)

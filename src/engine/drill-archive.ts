@@ -9,7 +9,7 @@ import type { QueryIsolation } from '../query/query-runner.ts'
 import { plannedRecords, planRestore } from '../snapshot/plan-restore.ts'
 import { samplePlan } from '../snapshot/sample-plan.ts'
 import { restore } from '../snapshot/restore.ts'
-import { openArchiveStore } from './archive-store.ts'
+import { PATIENT, openArchiveStore } from './archive-store.ts'
 import type { S3Options } from './config.ts'
 import type { Engine } from './engine.ts'
 import { openEngine } from './open-engine.ts'
@@ -53,7 +53,7 @@ export async function runDrill(
   const live =
     typeof against === 'string' ? await openEngine({ dataDir: against }, given, 'read') : null
   const views = live === null ? [] : [...live.registry.all()].map((log) => log.view())
-  const store = await openArchiveStore(options.archive, options.s3, ports)
+  const store = await openArchiveStore(options.archive, options.s3, ports, PATIENT)
   try {
     return await drill(
       {

@@ -8,9 +8,10 @@ import { parseTime } from '../base/units.ts'
 import { assertExpected } from '../log/append-terms.ts'
 import type { LogView } from '../log/log-view.ts'
 import { type ReplayProgress, replay } from '../replay/replay.ts'
+import type { ReplayReport } from '../replay/report.ts'
 import type { ReplaySink } from '../replay/sink.ts'
 import { type PlannedLog, planRestore } from '../snapshot/plan-restore.ts'
-import type { RestoreResult } from '../snapshot/restore.ts'
+import type { RestoreLimit, RestoreResult } from '../snapshot/restore.ts'
 import { connectArchive } from './archive-store.ts'
 import type { Engine } from './engine.ts'
 import { type ReplayTarget, engineSink } from './engine-sink.ts'
@@ -57,6 +58,7 @@ export async function restoreLogs(
       records: report.records,
       elapsedMs: Math.round(clock.monotonic() - startedMs),
       verified: report.missing.length + report.corrupt.length === 0,
+      limitedBy: limitOf(report),
       missing: report.missing,
       corrupt: report.corrupt,
       gaps: report.logs.flatMap((log) => log.gaps.map((gap) => ({ log: log.name, ...gap }))),
@@ -64,6 +66,11 @@ export async function restoreLogs(
   } finally {
     await archive.store.close()
   }
+}
+
+/** The engine is what writes to the disk here. */
+function limitOf({ limitedBy }: ReplayReport): RestoreLimit | null {
+  return limitedBy === 'sink' || limitedBy === 'pace' ? 'disk' : limitedBy
 }
 
 function viewOf({ name }: PlannedLog, view: LogView): LogView {

@@ -14,6 +14,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { throwIfAborted } from '../base/errors.ts'
+import { SpentTime } from '../base/spent-time.ts'
 import { type RecordBatch, endOffset } from '../format/record-batch.ts'
 import type { LogView, SegmentSource } from '../log/log-view.ts'
 import { DamageList, type SegmentDamage } from '../log/segment-damage.ts'
@@ -102,7 +103,7 @@ class ReplayRun {
   readonly #tallies = new Map<string, LogTally>()
   readonly #damages = new DamageList()
   readonly #knownDamages = new Set<string>()
-  readonly #spentMs: Record<ReplayLimit, number> = { store: 0, codec: 0, sink: 0, pace: 0 }
+  readonly #spent: SpentTime<ReplayLimit>
   #startedMs = 0
   #records = 0
   #bytes = 0
@@ -124,6 +125,7 @@ class ReplayRun {
     this.#sink = sink
     this.#options = options
     this.#clock = clock
+    this.#spent = new SpentTime(clock)
     this.#heldBytesMax = heldBytesMax
     this.#pace = pace
     this.#meter = new ReadMeter(clock)
@@ -136,7 +138,7 @@ class ReplayRun {
     for (const [index, view] of this.#views.entries()) await this.#begin(view, index)
     this.#recordsTotal = this.#cursors().reduce((sum, cursor) => sum + cursor.total, 0)
     await this.#merge()
-    await this.#timed('sink', () => this.#sink.end())
+    await this.#spent.during('sink', () => this.#sink.end())
     const elapsedMs = Math.round(this.#elapsedMs())
     const logs: ReplayedLog[] = []
     for (const { tally } of this.#logs) logs.push(tally.result(await this.#latestHash(tally)))
@@ -151,7 +153,7 @@ class ReplayRun {
       logs,
       missing: this.#damages.missing,
       corrupt: this.#damages.corrupt,
-      limitedBy: this.#limitedBy(),
+      limitedBy: this.#records === 0 ? null : this.#spent.most,
       resumePoint: this.#resumePoint(),
     }
   }
@@ -194,7 +196,7 @@ class ReplayRun {
       const calledMs = this.#clock.monotonic()
       const advancing = cursor.advance()
       advancing.catch(() => {})
-      this.#spentMs.codec += this.#clock.monotonic() - calledMs
+      this.#spent.add('codec', this.#clock.monotonic() - calledMs)
       if (taken !== null) await this.#give(cursor, taken)
       if (await this.#read(advancing)) queue.push(cursor)
       else await this.#finish(cursor)
@@ -226,13 +228,13 @@ class ReplayRun {
     const { passed } = cursor
     const delayMs = this.#pace.delayBefore(time, this.#clock.monotonic())
     if (delayMs > 0)
-      await this.#timed('pace', () => this.#clock.sleep(delayMs, this.#options.signal))
+      await this.#spent.during('pace', () => this.#clock.sleep(delayMs, this.#options.signal))
     const tally = this.#tallies.get(cursor.view.definition.name)
     for (const run of this.#runs(cursor, batch)) {
       const wanted = cursor.withoutSkipped(run)
       if (wanted === null) continue
       await this.#step(cursor, wanted, time)
-      await this.#timed('sink', () =>
+      await this.#spent.during('sink', () =>
         this.#sink.append(cursor.view.definition, cursor.partition, wanted),
       )
       tally?.add(cursor.partition, wanted)
@@ -266,7 +268,7 @@ class ReplayRun {
       records: length,
       time,
     }
-    await this.#timed('pace', () => step(next))
+    await this.#spent.during('pace', () => step(next))
     throwIfAborted(this.#options.signal)
   }
 
@@ -367,12 +369,6 @@ class ReplayRun {
     }
   }
 
-  #limitedBy(): ReplayLimit | null {
-    if (this.#records === 0) return null
-    const spent = Object.entries(this.#spentMs) as [ReplayLimit, number][]
-    return spent.reduce((most, next) => (next[1] > most[1] ? next : most))[0]
-  }
-
   #elapsedMs(): number {
     return this.#clock.monotonic() - this.#startedMs
   }
@@ -383,18 +379,9 @@ class ReplayRun {
     const isMore = await advancing
     const endedMs = this.#clock.monotonic()
     const readMs = Math.min(Math.max(this.#meter.lastReadMs, startedMs), endedMs)
-    this.#spentMs.store += readMs - startedMs
-    this.#spentMs.codec += endedMs - readMs
+    this.#spent.add('store', readMs - startedMs)
+    this.#spent.add('codec', endedMs - readMs)
     return isMore
-  }
-
-  async #timed<T>(what: ReplayLimit, work: () => Promise<T>): Promise<T> {
-    const startedMs = this.#clock.monotonic()
-    try {
-      return await work()
-    } finally {
-      this.#spentMs[what] += this.#clock.monotonic() - startedMs
-    }
   }
 }
 

@@ -7,16 +7,27 @@
  * part becomes another engine, and nothing would keep the archive from collecting what only that one still needs.
  */
 import { throwIfAborted } from '../base/errors.ts'
+import { SpentTime } from '../base/spent-time.ts'
 import { IdRanges } from '../format/id-ranges.ts'
 import { LogMap } from '../format/log-map.ts'
 import type { LogState, ManifestState, NotedArchive } from '../format/manifest.ts'
 import { SEGMENTS_DIRECTORY } from '../format/paths.ts'
 import { beginManifest } from '../log/manifest-copy.ts'
-import { manifestFilesInDirectory, manifestFilesInStore } from '../log/manifest-files.ts'
+import {
+  type ManifestFiles,
+  manifestFilesInDirectory,
+  manifestFilesInStore,
+} from '../log/manifest-files.ts'
 import { DamageList } from '../log/segment-damage.ts'
 import { type PlannedSegment, type RestorePlan, plannedRecords } from './plan-restore.ts'
 import { RestoreDirectory } from './restore-directory.ts'
-import { type RestoreOptions, type RestoreResult, type RestoreTarget, gapsOf } from './restore.ts'
+import {
+  type RestoreLimit,
+  type RestoreOptions,
+  type RestoreResult,
+  type RestoreTarget,
+  gapsOf,
+} from './restore.ts'
 
 /** Up to so many segments are looked for in a listing of the archive: ten requests. */
 export const LOOKED_FOR_MAX = 10_000
@@ -34,13 +45,14 @@ export async function restoreLazily(
   await directory.begin(plan, true)
   throwIfAborted(signal)
   const { archive } = plan
+  const spent = new SpentTime<RestoreLimit>(clock)
   await beginManifest(
-    manifestFilesInDirectory(fileSystem, dataDir),
-    manifestFilesInStore(archive.store),
+    timed(manifestFilesInDirectory(fileSystem, dataDir), 'disk', spent),
+    timed(manifestFilesInStore(archive.store), 'store', spent),
     beginningOf(archive.state, noted),
     { writer, time: clock.now() },
   )
-  const damages = await lookForObjects(plan, signal)
+  const damages = await spent.during('store', () => lookForObjects(plan, signal))
   await directory.finish(archive.state.engineId)
   const records = [...plannedRecords(plan).values()].reduce((sum, count) => sum + count, 0)
   return {
@@ -50,9 +62,22 @@ export async function restoreLazily(
     records,
     elapsedMs: Math.round(clock.monotonic() - startedMs),
     verified: false,
+    limitedBy: spent.most,
     missing: damages.missing,
     corrupt: damages.corrupt,
     gaps: plan.logs.flatMap(gapsOf),
+  }
+}
+
+function timed(
+  files: ManifestFiles,
+  what: RestoreLimit,
+  spent: SpentTime<RestoreLimit>,
+): ManifestFiles {
+  return {
+    ...files,
+    read: (file) => spent.during(what, () => files.read(file)),
+    putIfAbsent: (file, bytes) => spent.during(what, () => files.putIfAbsent(file, bytes)),
   }
 }
 

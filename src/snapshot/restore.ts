@@ -12,6 +12,7 @@
 import type { Clock } from '../base/clock.ts'
 import { throwIfAborted } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
+import { SpentTime } from '../base/spent-time.ts'
 import type { ManifestEdit, SegmentEntry, Writer } from '../format/manifest.ts'
 import { producersAsOf } from '../format/producer.ts'
 import { segmentPath } from '../format/paths.ts'
@@ -53,6 +54,9 @@ export interface RestoreOptions {
   readonly onProgress?: ((progress: RestoreProgress) => void) | undefined
 }
 
+/** What a restore spends time on: `codec` is checking bytes, and cutting a segment. */
+export type RestoreLimit = 'store' | 'codec' | 'disk'
+
 /** Field by field what `restore --json` prints, and the engine's id. */
 export interface RestoreResult {
   readonly plan: RestoreSummary
@@ -63,6 +67,8 @@ export interface RestoreResult {
   readonly elapsedMs: number
   /** Whether every planned segment was there with the length, checksum and row count that the manifest says. */
   readonly verified: boolean
+  /** What most time was spent on; null where there was nothing to do. */
+  readonly limitedBy: RestoreLimit | null
   readonly missing: readonly MissingObject[]
   readonly corrupt: readonly CorruptObject[]
   /** Offsets that the plan names and no segment of the archive holds. */
@@ -93,6 +99,7 @@ export async function restore(
     records: run.records,
     elapsedMs: Math.round(target.clock.monotonic() - startedMs),
     verified: run.damages.isEmpty,
+    limitedBy: run.spent.most,
     missing: run.damages.missing,
     corrupt: run.damages.corrupt,
     gaps: plan.logs.flatMap(gapsOf),
@@ -106,6 +113,7 @@ interface RestoredSegment extends PlannedSegment {
 
 class RestoreRun {
   readonly damages = new DamageList()
+  readonly spent: SpentTime<RestoreLimit>
   records = 0
   #segments = 0
   #bytes = 0
@@ -124,6 +132,7 @@ class RestoreRun {
     this.#plan = plan
     this.#target = target
     this.#options = options
+    this.spent = new SpentTime(target.clock)
     this.#directory = new RestoreDirectory(target.fileSystem, target.dataDir)
     this.#isSame = plan.isWhole && target.isDetached !== true
     this.#engineId = this.#isSame ? plan.archive.state.engineId : target.newEngineId
@@ -186,16 +195,18 @@ class RestoreRun {
     const fetched = await this.#fetch(segment)
     if (fetched instanceof Uint8Array) {
       if (isAll) {
-        await this.#directory.write(path, fetched)
+        await this.#write(path, fetched)
         return whole
       }
       // It goes on saying whose it was, and lies with those of its log.
       const writer = ownerOf(definition, partition, entry)
       const cutOwner = { ...writer, engineId: this.#engineId, logName: log.name }
       const { clock } = this.#target
-      const cut = await cutSegment(fetched, entry, cutOwner, { from, to, clock }, owner.logId)
+      const cut = await this.spent.during('codec', () =>
+        cutSegment(fetched, entry, cutOwner, { from, to, clock }, owner.logId),
+      )
       if (cut === null) return null
-      await this.#directory.write(cut.entry.disk?.object ?? '', cut.bytes)
+      await this.#write(cut.entry.disk?.object ?? '', cut.bytes)
       return cut.entry
     }
     // All of it is left out, however small the damage: what is left out is what is reported.
@@ -220,14 +231,20 @@ class RestoreRun {
       }
     }
     try {
-      const bytes = await fetchWhole(this.#plan.archive.store, object, this.#options.signal)
+      const bytes = await this.spent.during('store', () =>
+        fetchWhole(this.#plan.archive.store, object, this.#options.signal),
+      )
       const owner = ownerOf(log.source.definition, partition, entry)
-      return (await checkSegment(bytes, entry, owner)) ?? bytes
+      return (await this.spent.during('codec', () => checkSegment(bytes, entry, owner))) ?? bytes
     } catch (error) {
       const damage = damageOf(error, baseOffset, endOffset)
       if (damage === null) throw error
       return damage
     }
+  }
+
+  #write(path: string, bytes: Uint8Array): Promise<void> {
+    return this.spent.during('disk', () => this.#directory.write(path, bytes))
   }
 
   /** Commits everything at once, unless an earlier run of the same restore did. */

@@ -27,6 +27,7 @@ import type {
   SignalOption,
   UnfinishedPut,
 } from './object-store.ts'
+import { httpStatusOf } from './s3-errors.ts'
 import { isCircuitOpen, storeUnavailable } from './store-errors.ts'
 
 export interface RetryPolicy {
@@ -39,6 +40,8 @@ export interface RetryPolicy {
    * No retry begins later than this after the first try began; a listing has it anew for each step.
    */
   readonly deadlineMs: number
+  /** Whether a store that says that it is busy (429, 503) is asked up to the deadline; such answers are no tries. */
+  readonly isPatient: boolean
 }
 
 /** A body that comes back wrong this often is wrong in the store. */
@@ -49,6 +52,7 @@ export const RETRY_POLICY: RetryPolicy = {
   delayMinMs: 100,
   delayMaxMs: 10_000,
   deadlineMs: 120_000,
+  isPatient: false,
 }
 
 export interface RetryingObjectStoreOptions {
@@ -169,13 +173,14 @@ export class RetryingObjectStore implements ObjectStore {
 
   async #retry<T>(operation: string, options: SignalOption, attempt: () => Promise<T>): Promise<T> {
     const startedAt = this.#clock.monotonic()
-    for (let tries = 1; ; tries++) {
+    let tries = 1
+    for (let answers = 1; ; answers++) {
       throwIfAborted(options.signal)
       try {
         return await attempt()
       } catch (error) {
         if (!this.#isWorthRetry(operation, tries, error)) throw error
-        const delayMs = this.#delayMs(tries)
+        const delayMs = this.#delayMs(answers)
         if (this.#clock.monotonic() - startedAt + delayMs > this.#policy.deadlineMs) throw error
         this.#logger.warn('object store: trying again', {
           operation,
@@ -184,14 +189,23 @@ export class RetryingObjectStore implements ObjectStore {
           error: error.message,
         })
         await this.#wait(delayMs, options.signal)
+        if (!this.#isWaitedFor(error)) tries++
       }
     }
   }
 
   #isWorthRetry(operation: string, tries: number, error: unknown): error is StratalogError {
-    if (!isStratalogError(error) || tries >= this.#policy.triesMax) return false
+    if (!isStratalogError(error)) return false
+    if (this.#isWaitedFor(error)) return true
+    if (tries >= this.#policy.triesMax) return false
     if (operation === 'get' && error.code === 'object_corrupt') return tries < CORRUPT_TRIES_MAX
     return error.code === 'store_unavailable' && !isCircuitOpen(error)
+  }
+
+  #isWaitedFor(error: StratalogError): boolean {
+    if (!this.#policy.isPatient || error.code !== 'store_unavailable') return false
+    const status = httpStatusOf(error.cause)
+    return status === 429 || status === 503
   }
 
   #delayMs(tries: number): number {

@@ -145,12 +145,14 @@ async function showResult(session: Session, result: RestoreResult): Promise<void
   }
 }
 
-function resultText({ records, elapsedMs, plan, verified, isLazy }: RestoreResult): string {
+function resultText(result: RestoreResult): string {
+  const { records, elapsedMs, plan, verified, isLazy, limitedBy } = result
   const done = `${formatCount(records)} records in ${formatDuration(elapsedMs)}`
   if (isLazy)
     return `${done}: ${planText(plan)}, still in the archive; what is read is fetched, and an open engine fills the disk`
   const rate = formatBytes((plan.bytes / Math.max(1, elapsedMs)) * 1000)
-  return `${done} (${rate}/s): ${planText(plan)}; ${verified ? 'every segment verified' : 'NOT whole'}`
+  const limit = limitedBy === null ? '' : `; most of the time was spent on: ${limitedBy}`
+  return `${done} (${rate}/s): ${planText(plan)}; ${verified ? 'every segment verified' : 'NOT whole'}${limit}`
 }
 
 function forecastText(forecast: RestoreForecast): string {

@@ -8,7 +8,7 @@ import { snapshotSegments } from '../../snapshot/check.ts'
 import { NodeFileSystem } from '../../storage/node-file-system.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
 import type { OpenedObjectStore } from '../../storage/open-object-store.ts'
-import { openArchiveStore } from '../archive-store.ts'
+import { PATIENT, openArchiveStore } from '../archive-store.ts'
 import { type EnginePorts, resolvePorts } from '../ports.ts'
 import {
   type ArchivePlace,
@@ -55,7 +55,7 @@ export async function runVerify(
     )
   }
   const startedAt = ports.clock.monotonic()
-  const store = archive === undefined ? null : await openArchiveStore(archive, s3, ports)
+  const store = archive === undefined ? null : await openArchiveStore(archive, s3, ports, PATIENT)
   try {
     const run = new VerifyRun(options, store, ports.clock, scope)
     await run.run()

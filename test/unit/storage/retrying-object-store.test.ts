@@ -10,6 +10,7 @@ import {
   RetryingObjectStore,
   type RetryPolicy,
 } from '../../../src/storage/retrying-object-store.ts'
+import { s3Error } from '../../../src/storage/s3-errors.ts'
 import { expectError } from '../../support/expect-error.ts'
 import { faultsAt, FaultyObjectStore, type FaultScript } from '../../support/faulty-object-store.ts'
 
@@ -230,3 +231,49 @@ describe('when to stop', () => {
     expect(faulty.calls).toHaveLength(1)
   })
 })
+
+describe('a store that says that it is busy', () => {
+  /** How many requests come until the error is thrown, and when that is. */
+  async function asked(
+    status: number,
+    isPatient: boolean,
+  ): Promise<{ readonly calls: number; readonly atMs: number }> {
+    const { store, clock, faulty } = rig(() => null, new AnsweringStore(status), { isPatient })
+    await expectError(store.get('a'), 'store_unavailable')
+    return { calls: faulty.calls.length, atMs: clock.monotonic() }
+  }
+
+  test.each([429, 503])(
+    'is waited for up to the deadline by who is patient: %i',
+    async (status) => {
+      const { calls, atMs } = await asked(status, true)
+      expect(calls).toBeGreaterThan(8)
+      expect(atMs).toBeGreaterThan(100_000)
+      expect(atMs).toBeLessThanOrEqual(120_000)
+      expect(await asked(status, false)).toMatchObject({ calls: 8 })
+    },
+  )
+
+  test('is told from one that fails, for which there are so many tries', async () => {
+    expect(await asked(500, true)).toMatchObject({ calls: 8 })
+  })
+})
+
+/** Every get is answered with an HTTP status. */
+class AnsweringStore extends MemoryObjectStore {
+  readonly #status: number
+
+  constructor(status: number) {
+    super()
+    this.#status = status
+  }
+
+  override get(key: string): Promise<Uint8Array> {
+    const answer = Object.assign(new Error('scripted'), {
+      name: 'SlowDown',
+      $metadata: { httpStatusCode: this.#status },
+    })
+    const { url } = this
+    return Promise.reject(s3Error(answer, { url, bucket: 'b', key, endpoint: null }))
+  }
+}
