@@ -31,6 +31,7 @@ import type { TieringContext } from '../tiering/context.ts'
 import { putBatches } from '../tiering/flush.ts'
 import { groupForSegments } from '../tiering/segment-groups.ts'
 import { memoryParts } from '../tiering/memory-parts.ts'
+import { PieceRoom } from '../tiering/piece-room.ts'
 import { type Pinned, stillThere } from './pinned.ts'
 
 /** Runs of terms after which a segment ends with its batch: they are in its footer. */
@@ -245,13 +246,21 @@ async function putMemory(
 ): Promise<readonly SegmentEntry[]> {
   const parts = await memoryParts(sources, context.clock)
   const segments: SegmentEntry[] = []
+  const room = new PieceRoom()
   for (const group of groupForSegments(parts, cutsByTerms(parts, terms))) {
     const records = group.map(({ batch }) => batch)
     const [first] = group
     const end = group.at(-1)?.endOffset ?? 0
     const runs = runsWithin(terms, first?.baseOffset ?? 0, end)
     segments.push(
-      await putBatches(context, { log, partition, records, producers: undefined, terms: runs }),
+      await putBatches(context, {
+        log,
+        partition,
+        records,
+        producers: undefined,
+        terms: runs,
+        room,
+      }),
     )
     // What was evicted meanwhile goes now: all of it at once, at the end, would hold up appends.
     release(end)

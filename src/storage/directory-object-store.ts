@@ -17,6 +17,7 @@
  */
 import { createHash } from 'node:crypto'
 import { isStratalogError, StratalogError, throwIfAborted } from '../base/errors.ts'
+import { freeBytes } from '../base/free-bytes.ts'
 import type { Random } from '../base/random.ts'
 import type { FileSystem } from './file-system.ts'
 import { checkObjectKey, compareKeys, isObjectKey } from './object-key.ts'
@@ -35,8 +36,8 @@ import { probeConditionalPut } from './probe.ts'
 import { objectExists, objectNotFound, rangeOutside, storeUnavailable } from './store-errors.ts'
 import { isTemporaryName, writeTemporary } from './temporary-name.ts'
 
-/** Bytes read at once to checksum a file: bounds memory, amortises the call. */
-const CHECKSUM_READ_BYTES = 1024 * 1024
+/** Bytes read at once to checksum a file: hashing them holds up nobody, and they amortise the call. */
+const CHECKSUM_READ_BYTES = 512 * 1024
 
 export interface DirectoryObjectStoreOptions {
   readonly url: string
@@ -126,9 +127,10 @@ export class DirectoryObjectStore implements ObjectStore {
         const hash = createHash('sha256')
         for (let position = 0; position < file.length; position += CHECKSUM_READ_BYTES) {
           throwIfAborted(options.signal)
-          hash.update(
-            await file.read(position, Math.min(CHECKSUM_READ_BYTES, file.length - position)),
-          )
+          const length = Math.min(CHECKSUM_READ_BYTES, file.length - position)
+          const bytes = await file.read(position, length)
+          hash.update(bytes)
+          freeBytes(bytes)
         }
         return { length: file.length, sha256: hash.digest('hex') }
       } finally {

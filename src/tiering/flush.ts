@@ -16,7 +16,6 @@ import { PACKED_FLUSH_BYTES_MAX } from '../format/limits.ts'
 import { type SegmentName, segmentDirectory, segmentPath, temporaryPath } from '../format/paths.ts'
 import { randomHex } from '../base/random.ts'
 import { StratalogError } from '../base/errors.ts'
-import { joinInTurns } from '../base/in-turns.ts'
 import { present } from '../base/assert.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { HotBatch } from '../log/hot-batch.ts'
@@ -32,6 +31,7 @@ import { flushRoom } from './disk-pressure.ts'
 import { encodeBatches, segmentEntry } from './encode.ts'
 import { areNamed, putSegments, writeSegment } from './packs.ts'
 import { oneAtATime } from './one-at-a-time.ts'
+import { PieceRoom } from './piece-room.ts'
 import { type SegmentPart, groupForSegments } from './segment-groups.ts'
 
 /** Flushes every record the partition holds when called, or what the disk has room for; holes between them stay. */
@@ -138,6 +138,8 @@ interface Filling {
   readonly terms?: readonly TermsRun[]
   /** Where the records have an offset column. */
   readonly sparse?: SparseRange
+  /** Of segments that are put one after the other. */
+  readonly room?: PieceRoom
 }
 
 /** Writes a segment for each group, and names them in one commit. */
@@ -327,23 +329,22 @@ export async function putBatches(context: TieringContext, filling: Filling): Pro
 
 async function encodeToBytes(
   context: TieringContext,
-  { log, partition, records, format, producers, terms, sparse }: Filling,
+  { log, partition, records, format, producers, terms, sparse, room = new PieceRoom() }: Filling,
 ): Promise<{
   readonly encoded: EncodedSegment
   readonly name: SegmentName
   readonly bytes: Uint8Array
 }> {
-  const pieces: Uint8Array[] = []
   const number = partition.partition
-  const sink = async (piece: Uint8Array): Promise<void> => {
-    pieces.push(Uint8Array.from(piece))
-  }
+  const rawBytes = records.reduce((sum, batch) => sum + recordBatchBytes(batch), 0)
+  const joined = room.joined(rawBytes, context.clock)
+  const sink = (piece: Uint8Array): Promise<void> => joined.add(piece)
   const made = { format, terms, sparse }
   const encoded = await encodeBatches(context, log, number, records, producers, sink, made)
   const { facts, sha256 } = encoded
   const { baseOffset, format: written } = facts
   const name = { logId: log.id, partition: number, baseOffset, sha256, format: written }
-  return { encoded, name, bytes: await joinInTurns(pieces, context.clock) }
+  return { encoded, name, bytes: joined.bytes() }
 }
 
 function commitSegments(
