@@ -265,6 +265,7 @@ describe('the command', () => {
       'sql-latest',
       'stream-sql',
       'restore-lazy',
+      'restore-memory',
       'http',
       'durable-streams',
       'snapshot',
