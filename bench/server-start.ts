@@ -29,10 +29,7 @@ const BARE = `
 
 const RECORD = '{"id":1,"event":"view"}'
 
-/**
- * The server in `built`, which finds the packages it needs beside it. Its first start, which keeps what V8 compiled, does
- * not count.
- */
+/** The server in `built`, beside its packages. Its first start, which keeps what V8 compiled, does not count. */
 export async function serverStart(built: string, starts: number): Promise<BenchmarkCase> {
   await copyFile(join(repositoryRoot, 'package.json'), join(built, '../package.json'))
   const flags = ['--memory-only', '--port', '0', '--log-level', 'silent']
