@@ -246,16 +246,21 @@ function countOf(sources: readonly ScanSource[]): number {
   return count
 }
 
+/** The same in every instance. */
+let templates: RewriteTemplates | null = null
+
 async function treesOf(
   connection: DuckDBConnection,
   sql: string,
 ): Promise<{ readonly own: TreeNode; readonly templates: RewriteTemplates }> {
-  const reader = await connection.runAndReadAll(
-    'SELECT json_serialize_sql($1::VARCHAR), json_serialize_sql($2::VARCHAR)',
-    [sql, TEMPLATES_SQL],
-  )
-  const [own, templates] = (reader.getRows()[0] ?? []).map((json) => parseTree(String(json)))
-  return { own: own ?? {}, templates: rewriteTemplates(templates ?? {}) }
+  const own = await treeOf(connection, sql)
+  templates ??= rewriteTemplates(await treeOf(connection, TEMPLATES_SQL))
+  return { own, templates }
+}
+
+async function treeOf(connection: DuckDBConnection, sql: string): Promise<TreeNode> {
+  const reader = await connection.runAndReadAll('SELECT json_serialize_sql($1::VARCHAR)', [sql])
+  return parseTree(String(reader.getRows()[0]?.[0]))
 }
 
 /** A statement as text; null where DuckDB would read that text as another statement. */

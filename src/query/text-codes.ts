@@ -1,6 +1,6 @@
 /** One code for each text of a column, whatever the dictionaries of its batches and segments say. */
 import { isAscii } from 'node:buffer'
-import { present } from '../base/assert.ts'
+import { assert, present } from '../base/assert.ts'
 import type { ColumnData } from '../format/column.ts'
 
 /** More texts than this are better grouped as texts: DuckDB's table for small numbers ends below. */
@@ -21,28 +21,27 @@ export class TextCodes {
     if (this.#translations.has(dictionary)) return true
     const texts = textsOf(dictionary)
     if (texts === null) return false
-    for (const text of texts) {
-      if (!this.#codes.has(text)) this.#codes.set(text, this.#codes.size)
+    const translation = new Uint8Array(texts.length)
+    for (let entry = 0; entry < texts.length; entry++) {
+      const text = texts[entry] ?? ''
+      let code = this.#codes.get(text)
+      if (code === undefined) {
+        code = this.#codes.size
+        if (code === TEXT_CODES_MAX) return false
+        this.#codes.set(text, code)
+      }
+      translation[entry] = code
     }
-    if (this.#codes.size > TEXT_CODES_MAX) return false
-    this.#translate(dictionary, texts)
+    this.#translations.set(dictionary, translation)
     return true
   }
 
-  /** The code of each entry of a dictionary whose texts were added. */
+  /** The code of each entry of a dictionary; of one that was not added, all its texts were. */
   translation(dictionary: ColumnData): Uint8Array {
-    return (
-      this.#translations.get(dictionary) ??
-      this.#translate(dictionary, present(textsOf(dictionary), 'the texts of a dictionary'))
-    )
-  }
-
-  #translate(dictionary: ColumnData, texts: readonly string[]): Uint8Array {
-    const translation = Uint8Array.from(texts, (text) =>
-      present(this.#codes.get(text), 'the code of a text'),
-    )
-    this.#translations.set(dictionary, translation)
-    return translation
+    const known = this.#translations.get(dictionary)
+    if (known !== undefined) return known
+    assert(this.add(dictionary), 'a dictionary whose texts are known')
+    return present(this.#translations.get(dictionary), 'the codes of a dictionary')
   }
 }
 
