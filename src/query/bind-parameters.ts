@@ -29,8 +29,22 @@ export function bindParameters(
   }
 }
 
-function parameterOf(parameters: QueryParameters, index: number, name: string): QueryParameter {
-  if (Array.isArray(parameters)) return (parameters as readonly QueryParameter[])[index - 1] ?? null
+/** The same for a statement made of another one: by place, the names of those of the other's placeholders it has. */
+export function bindKnownParameters(
+  statement: DuckDBPreparedStatement,
+  parameters: QueryParameters,
+  placeholders: readonly string[],
+): void {
+  for (let index = 1; index <= statement.parameterCount; index++) {
+    // Those without a name are called by their place.
+    const name = placeholders[index - 1] ?? ''
+    const own = Array.isArray(parameters) ? name : statement.parameterName(index)
+    bindOne(statement, index, own, parameterOf(parameters, Number(name), own))
+  }
+}
+
+function parameterOf(parameters: QueryParameters, place: number, name: string): QueryParameter {
+  if (Array.isArray(parameters)) return (parameters as readonly QueryParameter[])[place - 1] ?? null
   const named = parameters as Readonly<Record<string, QueryParameter>>
   if (Object.hasOwn(named, name)) return named[name] ?? null
   throw new StratalogError('query_invalid', `The query's parameter $${name} was not given.`, {

@@ -14,8 +14,8 @@ import {
 import { assert, present } from '../base/assert.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { ColumnType } from '../format/schema.ts'
-import { bindParameters } from './bind-parameters.ts'
-import { rewrittenQuery } from './rewritten-query.ts'
+import { bindKnownParameters, bindParameters } from './bind-parameters.ts'
+import { type RewrittenQuery, columnNames, rewrittenQuery } from './rewritten-query.ts'
 import type { Database } from './database.ts'
 import { toColumnType } from './duckdb-types.ts'
 import { endResult } from './end-result.ts'
@@ -44,6 +44,8 @@ export interface ResultHeader {
   readonly columns: readonly ResultColumn[]
   readonly types: readonly ColumnType[]
 }
+
+type RewrittenForm = Pick<RewrittenQuery, 'sql' | 'placeholders'>
 
 export class QuerySession {
   readonly report: ScanReport = new ScanReport()
@@ -91,7 +93,7 @@ export class QuerySession {
     const nonce = nonceFor(this.#sql)
     await this.#createViews(nonce, [])
     const prepared = await prepareReadOnly(connection, statement.query, [StatementType.SELECT])
-    this.#names = namesOf(prepared)
+    this.#names = columnNames(prepared)
     prepared.destroySync()
     const scans = await this.#planScans(connection, statement, nonce)
     this.#bounds = scans.bounds
@@ -107,13 +109,7 @@ export class QuerySession {
     const rewritten = await this.#rewritten(connection)
     // Readable names for those who read the plan; nothing is derived from it any more.
     await this.#createViews(isExplain ? null : nonceFor(this.#sql), this.#sources)
-    this.#prepared =
-      rewritten === null
-        ? await this.#prepare(connection, this.#sql)
-        : await this.#prepare(connection, rewritten).catch(() =>
-            this.#prepare(connection, this.#sql),
-          )
-    bindParameters(this.#prepared, this.#parameters)
+    this.#prepared = await this.#prepareForm(connection, rewritten)
     this.#throwIfCancelled()
     const result = await this.#prepared.stream()
     this.#result = result
@@ -217,6 +213,23 @@ export class QuerySession {
     }
   }
 
+  /** The statement to run, with its parameters: in its rewritten form where there is one that DuckDB takes. */
+  async #prepareForm(
+    connection: DuckDBConnection,
+    rewritten: RewrittenForm | null,
+  ): Promise<DuckDBPreparedStatement> {
+    if (rewritten !== null) {
+      const form = await this.#prepare(connection, rewritten.sql).catch(() => null)
+      if (form !== null) {
+        bindKnownParameters(form, this.#parameters, rewritten.placeholders)
+        return form
+      }
+    }
+    const prepared = await this.#prepare(connection, this.#sql)
+    bindParameters(prepared, this.#parameters)
+    return prepared
+  }
+
   #prepare(connection: DuckDBConnection, sql: string): Promise<DuckDBPreparedStatement> {
     const { isExplain } = present(this.#statement, 'a bound statement')
     return prepareReadOnly(connection, sql, [
@@ -225,21 +238,23 @@ export class QuerySession {
   }
 
   /** The statement in a form that is faster, whose tables are added to the query's; null where there is none. */
-  async #rewritten(connection: DuckDBConnection): Promise<string | null> {
+  async #rewritten(connection: DuckDBConnection): Promise<RewrittenForm | null> {
     const { query, isExecuted } = present(this.#statement, 'a bound statement')
     if (!isExecuted) return null
     const [tables, sources, filters] = [this.#tables, this.#sources, this.#filters]
     const nonce = nonceFor(this.#sql)
     const form = await rewrittenQuery(
       connection,
-      { sql: query, nonce, tables, sources, filters, isNamed: this.#names !== null },
+      { sql: query, nonce, tables, sources, filters, names: this.#names },
       this.#stores,
     )
     if (form === null) return null
+    this.#names = form.names
     this.#tables = [...tables, ...form.tables.map(({ table }) => table)]
     this.#sources = [...sources, ...form.tables.map(({ of }) => sources[of] ?? [])]
     this.#bounds = [...this.#bounds, ...form.tables.map(({ of }) => this.#bounds[of] ?? null)]
-    return this.#sql.slice(0, this.#sql.length - query.length) + form.sql
+    const sql = this.#sql.slice(0, this.#sql.length - query.length) + form.sql
+    return { sql, placeholders: form.placeholders }
   }
 
   async #planScans(
@@ -301,12 +316,6 @@ export class QuerySession {
   #throwIfCancelled(): void {
     if (this.#isCancelled) throw new StratalogError('aborted', 'The query was cancelled.')
   }
-}
-
-/** Before its parameters are given DuckDB may know neither types nor names of a statement's columns. */
-function namesOf(prepared: DuckDBPreparedStatement): readonly string[] | null {
-  if (prepared.parameterCount > 0) return null
-  return Array.from({ length: prepared.columnCount }, (_, index) => prepared.columnName(index))
 }
 
 /** The place that DuckDB shows is one in the text it was given, which here is not the caller's. */

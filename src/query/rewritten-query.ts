@@ -1,5 +1,5 @@
 /** A query's second form, which groups by codes or asks scans for groups; see group-codes.ts and group-partials.ts. */
-import type { DuckDBConnection } from '@duckdb/node-api'
+import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api'
 import type { ColumnData } from '../format/column.ts'
 import { type Field, fieldIndex } from '../format/schema.ts'
 import { type RewrittenStatement, type RewrittenTable, withGroupCodes } from './group-codes.ts'
@@ -10,7 +10,16 @@ import type { ColumnBounds, ScanBounds } from './scan-bounds.ts'
 import { SegmentFile } from './segment-file.ts'
 import { isFilterable } from './row-filter.ts'
 import type { GroupableTable } from './select-scope.ts'
-import { type TreeNode, parseTree, treeText } from './sql-tree.ts'
+import {
+  type TreeNode,
+  listAt,
+  nodeAt,
+  nodesOf,
+  parseTree,
+  replaceNodes,
+  textAt,
+  treeText,
+} from './sql-tree.ts'
 import type { TableColumn } from './table-columns.ts'
 import type { ScanStores } from './scan-table.ts'
 import { TextCodes } from './text-codes.ts'
@@ -25,13 +34,17 @@ export interface GroupableQuery {
   readonly sources: readonly (readonly ScanSource[])[]
   /** By table number; see `PlannedScans`. */
   readonly filters: readonly (ScanBounds | null)[]
-  /** Whether the names of the result's columns are known, whatever the rewritten statement calls them. */
-  readonly isNamed: boolean
+  /** Of the result's columns; null where the statement's parameters keep DuckDB from knowing them. */
+  readonly names: readonly string[] | null
 }
 
 export interface RewrittenQuery {
   readonly sql: string
   readonly tables: readonly DerivedTable[]
+  /** Of the result's columns, whatever the statement calls them; null where it calls them right. */
+  readonly names: readonly string[] | null
+  /** Of the statement's parameters, those that the rewritten one still has, by their new places. */
+  readonly placeholders: readonly string[]
 }
 
 /** A table of the rewritten statement. */
@@ -66,12 +79,14 @@ export async function rewrittenQuery(
   if (known.length === 0) return null
   try {
     const { own, templates } = await treesOf(connection, query.sql)
-    const form = (hasPartials: boolean): RewrittenStatement | null =>
-      withGroupCodes(own, known, templates, { hasPartials, isNamed: query.isNamed })
-    return (
-      (await formOf(connection, query, form(true), stores)) ??
-      (await formOf(connection, query, form(false), stores))
-    )
+    const names = query.names ?? (await namesOf(connection, own))
+    for (const hasPartials of [true, false]) {
+      const options = { hasPartials, isNamed: names !== null }
+      const statement = withGroupCodes(own, known, templates, options)
+      const form = await formOf(connection, query, statement, stores)
+      if (form !== null) return { ...form, names }
+    }
+    return null
   } catch {
     return null
   }
@@ -84,7 +99,7 @@ async function formOf(
   query: GroupableQuery,
   statement: RewrittenStatement | null,
   stores: ScanStores,
-): Promise<RewrittenQuery | null> {
+): Promise<Omit<RewrittenQuery, 'names'> | null> {
   if (statement === null) return null
   const tables: DerivedTable[] = []
   for (const rewritten of statement.tables) {
@@ -92,8 +107,24 @@ async function formOf(
     if (table === null) return null
     tables.push({ of: rewritten.of.number, table })
   }
-  const sql = await printed(connection, statement.tree)
-  return sql === null ? null : { sql, tables }
+  const placeholders = placeholdersIn(statement.tree)
+  const sql = await printed(connection, renumbered(statement.tree, placeholders))
+  return sql === null ? null : { sql, tables, placeholders }
+}
+
+function placeholdersIn(tree: TreeNode): readonly string[] {
+  const parameters = [...nodesOf(tree)].filter((node) => textAt(node, 'class') === 'PARAMETER')
+  return [...new Set(parameters.map((node) => textAt(node, 'identifier')))]
+}
+
+/** With the placeholders that are called by their place called so again: DuckDB takes no number beyond their count. */
+function renumbered(tree: TreeNode, placeholders: readonly string[]): TreeNode {
+  return replaceNodes(tree, (node) => {
+    if (textAt(node, 'class') !== 'PARAMETER') return null
+    const name = textAt(node, 'identifier')
+    const identifier = /^\d+$/.test(name) ? String(placeholders.indexOf(name) + 1) : name
+    return { ...node, identifier }
+  })
 }
 
 function groupableTable(
@@ -263,6 +294,31 @@ async function treeOf(connection: DuckDBConnection, sql: string): Promise<TreeNo
   return parseTree(String(reader.getRows()[0]?.[0]))
 }
 
+/** Of the result's columns, which are the same without the WHERE; null where there are parameters elsewhere too. */
+async function namesOf(
+  connection: DuckDBConnection,
+  tree: TreeNode,
+): Promise<readonly string[] | null> {
+  const [statement] = listAt(tree, 'statements')
+  const node = nodeAt(statement ?? {}, 'node')
+  if (textAt(node ?? {}, 'type') !== 'SELECT_NODE') return null
+  const open = { ...tree, statements: [{ ...statement, node: { ...node, where_clause: null } }] }
+  const sql = await printed(connection, open)
+  if (sql === null) return null
+  const prepared = await connection.prepare(sql)
+  try {
+    return columnNames(prepared)
+  } finally {
+    prepared.destroySync()
+  }
+}
+
+/** Before parameters are given DuckDB may know neither types nor names of a statement's columns. */
+export function columnNames(prepared: DuckDBPreparedStatement): readonly string[] | null {
+  if (prepared.parameterCount > 0) return null
+  return Array.from({ length: prepared.columnCount }, (_, index) => prepared.columnName(index))
+}
+
 /** A statement as text; null where DuckDB would read that text as another statement. */
 async function printed(connection: DuckDBConnection, tree: TreeNode): Promise<string | null> {
   const reader = await connection.runAndReadAll(
@@ -270,5 +326,12 @@ async function printed(connection: DuckDBConnection, tree: TreeNode): Promise<st
     [JSON.stringify(tree)],
   )
   const [sql, again] = reader.getRows()[0] ?? []
-  return treeText(parseTree(String(again))) === treeText(tree) ? String(sql) : null
+  const isSame = statementText(parseTree(String(again))) === statementText(tree)
+  return isSame ? String(sql) : null
+}
+
+/** Without the list of its parameters, which may be fewer than those of the statement that a tree was made of. */
+function statementText(tree: TreeNode): string {
+  const statements = listAt(tree, 'statements').map((item) => ({ ...item, named_param_map: [] }))
+  return treeText({ ...tree, statements })
 }

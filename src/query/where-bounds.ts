@@ -95,12 +95,16 @@ function columnIn(node: TreeNode | null, scope: SelectScope): string | null {
     : scope.columnOf(node)
 }
 
-/** The same for every record. A parameter would be one too many for a statement without its WHERE. */
+/** The same for every record. */
 function isConstant(node: TreeNode | null): boolean {
   if (node === null) return false
   for (const inner of nodesOf(node)) {
     const kind = textAt(inner, 'class')
-    if (kind === 'FUNCTION' ? !isPlainFunction(inner) : !['', 'CAST', 'CONSTANT'].includes(kind))
+    if (
+      kind === 'FUNCTION'
+        ? !isPlainFunction(inner)
+        : !['', 'CAST', 'CONSTANT', 'PARAMETER'].includes(kind)
+    )
       return false
   }
   return true

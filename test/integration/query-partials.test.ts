@@ -1,5 +1,5 @@
 /** Aggregates that scans make: the same as plain DuckDB makes of the same records, value by value and type by type. */
-import { DuckDBInstance } from '@duckdb/node-api'
+import { DuckDBInstance, timestampValue } from '@duckdb/node-api'
 import { expect, onTestFinished, test } from 'vitest'
 import { type Random, randomFraction, seededRandom } from '../../src/base/random.ts'
 import { Stratalog } from '../../src/index.ts'
@@ -60,7 +60,9 @@ const samples = Array.from(
   )(seededRandom(7)),
 )
 
-type Answer = (sql: string) => Promise<readonly unknown[]>
+type Parameters = readonly (string | number | Date)[]
+
+type Answer = (sql: string, parameters?: Parameters) => Promise<readonly unknown[]>
 
 /** Of all records, and the first `extra` of them again. */
 async function plainTable(extra = 0): Promise<Answer> {
@@ -87,8 +89,11 @@ async function plainTable(extra = 0): Promise<Answer> {
      (SELECT unnest(from_json($1::JSON, '[{${types.replaceAll("'", '"').replaceAll(/(\w+):/g, '"$1":')}}]'), recursive := true))`,
     [json],
   )
-  return async (sql) => {
-    const reader = await connection.runAndReadAll(sql)
+  return async (sql, parameters = []) => {
+    const values = parameters.map((value) =>
+      value instanceof Date ? timestampValue(BigInt(value.getTime()) * 1000n) : value,
+    )
+    const reader = await connection.runAndReadAll(sql, values)
     const heads = reader.columnNames().map((name, at) => [name, String(reader.columnType(at))])
     return textsOf([heads, ...reader.getRowsJS()])
   }
@@ -120,16 +125,20 @@ async function filled(db: Stratalog, mode: 'memory' | 'hybrid'): Promise<void> {
 }
 
 function answerOf(db: Stratalog): Answer {
-  return async (sql) => {
-    const result = await db.query(sql)
+  return async (sql, parameters = []) => {
+    const result = await db.query(sql, parameters)
     const heads = result.columns.map(({ name, type }) => [name, type])
     return textsOf([heads, ...(await result.toArray()).map((row) => Object.values(row))])
   }
 }
 
 /** Whether the scan made the aggregates, by the names of the columns that it gives. */
-async function hasPartials(db: Stratalog, sql: string): Promise<boolean> {
-  const plan = await (await db.query(`EXPLAIN ANALYZE ${sql}`)).toArray()
+async function hasPartials(
+  db: Stratalog,
+  sql: string,
+  parameters: Parameters = [],
+): Promise<boolean> {
+  const plan = await (await db.query(`EXPLAIN ANALYZE ${sql}`, parameters)).toArray()
   return /scan\d+_(?:rows|values|sum|high|low|least|greatest)_/.test(JSON.stringify(plan))
 }
 
@@ -158,6 +167,25 @@ const AGGREGATED = [
   'SELECT upper(kind), coalesce(sum(amount), 0) + 1 FROM events GROUP BY kind ORDER BY 1 NULLS FIRST LIMIT 3',
   'SELECT count(kind), count(place) FROM events',
   'SELECT kind, max(price) AS most FROM events GROUP BY kind ORDER BY 1',
+]
+
+const SINCE = new Date(START + 3000)
+const UNTIL = new Date(START + 590_000)
+
+const WITH_PARAMETERS: readonly (readonly [string, Parameters])[] = [
+  ['SELECT count(*), sum(amount) FROM events WHERE ts >= ? AND ts < ?', [SINCE, UNTIL]],
+  [
+    'SELECT kind, count(*) AS n FROM events WHERE ts BETWEEN $1 AND $2 GROUP BY 1 ORDER BY 1',
+    [SINCE, UNTIL],
+  ],
+  [
+    'SELECT kind, max(wide) AS most FROM events WHERE ts < $2 AND amount > $1 GROUP BY kind HAVING count(*) > $3 ORDER BY 1',
+    [-5, UNTIL, 100],
+  ],
+  [
+    'SELECT kind, sum(amount) + $2 AS more FROM events WHERE small >= $1 GROUP BY kind ORDER BY 1',
+    [5, 7],
+  ],
 ]
 
 const OTHERS = [
@@ -189,6 +217,17 @@ test.each(ISOLATIONS)('%s: scans in RAM make the aggregates', async (queryIsolat
     expect(await ours(sql), sql).toEqual(await plain(sql))
     expect(await hasPartials(db, sql), sql).toBe(true)
   }
+  for (const [sql, parameters] of WITH_PARAMETERS) {
+    expect(await ours(sql, parameters), sql).toEqual(await plain(sql, parameters))
+    expect(await hasPartials(db, sql, parameters), sql).toBe(true)
+  }
+  const named = await db.query(
+    'SELECT count(*) AS n, $more + 1 AS one FROM events WHERE ts >= $since AND amount > $least',
+    { since: SINCE, more: 7, least: 0 },
+  )
+  const counted = 'SELECT count(*) AS n FROM events WHERE ts >= $1 AND amount > $2'
+  const [, expected] = await plain(counted, [SINCE, 0])
+  expect(textsOf((await named.toArray()).map(({ n }) => [n]))).toEqual([expected])
   for (const sql of OTHERS) {
     expect(await ours(sql), sql).toEqual(await plain(sql))
     expect(await hasPartials(db, sql), sql).toBe(false)
