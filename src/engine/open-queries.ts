@@ -85,9 +85,11 @@ export function openQueries(
     query: (sql, parameters, options) => runner.query(sql, parameters, options),
     close: async () => {
       await runner.close()
-      // One that no query came to.
+      // One that no query came to; it keeps this process until it has ended.
+      started?.setActive(true)
       started?.post({ kind: 'close' })
       await started?.terminate()
+      started = null
       await cache.close()
     },
   }

@@ -144,10 +144,10 @@ function partialSelect(
   const name = table.rewrittenName(number)
   const rewritten = scope.rewritten(name, form.replacement, isNamed)
   if (rewritten === null) return null
-  const { texts, partials, ends } = form
+  const { texts, partials, ends, where } = form
   return {
     // The scan has passed over what the statement leaves out.
-    node: { ...rewritten, where_clause: null },
+    node: { ...rewritten, where_clause: where },
     table: { of: table, name, texts, partials, ends },
   }
 }

@@ -6,7 +6,7 @@
  *
  *     SELECT event, count(*), avg(price) FROM events GROUP BY event HAVING max(price) > 5
  *     SELECT CAST(code AS VARCHAR) AS event, sum(rows), sum(price_sum) / sum(price_values)
- *       FROM partials AS events GROUP BY code HAVING max(price_max) > 5
+ *       FROM partials AS events WHERE rows > 0 GROUP BY code HAVING max(price_max) > 5
  *
  * A WHERE goes to the scan where it only compares columns with constants, and the plan shows that nothing else is left
  * of it.
@@ -26,6 +26,8 @@ export interface Partial {
 export interface PartialForm {
   readonly texts: ReadonlySet<string>
   readonly partials: readonly Partial[]
+  /** In place of the statement's own. */
+  readonly where: TreeNode | null
   /** By column that the scan leaves records out by; null where it gives all. */
   readonly ends: OpenEnds | null
   readonly replacement: (node: TreeNode) => TreeNode | null
@@ -43,12 +45,15 @@ export function withPartials(scope: SelectScope, templates: RewriteTemplates): P
   if (ends === null || !isUnderstood(outsideWhere(node), scope, texts, aggregates)) return null
   // Without groups, what asks for no aggregate asks for the records.
   if (partials.size === 0) return null
+  // A scan may have nothing to tell for a while. Without groups that adds nothing; with them it would be one.
+  const where = texts.size === 0 ? null : templates.anyOf(aggregates.rows())
   const columns = [...partials.values()].map(({ column }) => column)
   if (scope.isAmbiguous(new Set([...texts, ...columns.filter((column) => column !== '')])))
     return null
   return {
     texts,
     partials: [...partials.values()],
+    where,
     ends: nodeAt(node, 'where_clause') === null ? null : ends,
     replacement: (inner) => {
       const text = scope.columnOf(inner)
@@ -103,6 +108,11 @@ class Aggregates {
       default:
         return null
     }
+  }
+
+  /** The number of records, whether it is asked for or not. */
+  rows(): TreeNode {
+    return this.#partial('rows', '')
   }
 
   #partial(kind: PartialKind, column: string): TreeNode {

@@ -1,13 +1,16 @@
 /**
  * The groups of a table's records, of which group-partials.ts tells. A record's group is a number made of the codes of
- * its texts; what is known of the groups are arrays by that number. They are given on each time that some hundred
- * thousand records have been passed, so that a query can be ended in between, and sums stay exact.
+ * its texts; what is known of the groups are arrays by that number.
+ *
+ * Some ten thousand records are passed at a time, so that a query can be ended, and others go on, in between. After some
+ * hundred thousand the groups are given on, so that sums stay exact; until then a row of no records is.
  */
 import { present } from '../base/assert.ts'
 import { type ColumnData, codesOf, isValidAt } from '../format/column.ts'
 import type { Field } from '../format/schema.ts'
-import { type GroupTotals, totalsOf } from './group-totals.ts'
+import { type GroupTotals, ValueTotals, totalsOf } from './group-totals.ts'
 import { RowFilter } from './row-filter.ts'
+import { RowList } from './row-list.ts'
 import { type ScanBlock, scanBlocks } from './scan-blocks.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import type { ScanStores, ScanTable } from './scan-table.ts'
@@ -29,31 +32,36 @@ interface GroupedText {
   readonly size: number
 }
 
-/** A column of what is known of groups. */
-interface GroupedValues {
-  readonly column: TableColumn
-  /** Null for the number of records. */
-  readonly field: Field | null
-  readonly totals: GroupTotals
+/** What is known of a column's values in each group. */
+interface GroupedField {
+  readonly field: Field
+  readonly values: ValueTotals
+  readonly totals: readonly { readonly column: TableColumn; readonly totals: GroupTotals }[]
 }
 
+/** Values of one turn, of all columns together: a few ms. */
+const VALUES_PER_TURN = 200_000
 /** Of sums of 32 bits, so many stay below 2^53 by far. */
 const RECORDS_PER_CHUNK = 250_000
 
 export class GroupScan {
   readonly #texts: readonly GroupedText[]
-  readonly #values: readonly GroupedValues[]
   readonly #fields: readonly Field[]
-  readonly #filter: RowFilter | null
+  readonly #grouped: readonly GroupedField[]
+  /** Those that tell the number of records. */
+  readonly #counted: readonly TableColumn[]
+  readonly #filter: RowFilter
   readonly #table: ScanTable
   readonly #blocks: Generator<ScanBlock, void, undefined>
-  /** How many there may be. The number after the last is the group of what the filter leaves out. */
+  /** How many groups there may be. */
   readonly #size: number
-  /** Records of each group. */
-  readonly #rows: Float64Array
-  /** The same of one block. */
-  readonly #blockRows: Float64Array
-  #groups = new Uint16Array(0)
+  readonly #records: ValueTotals
+  readonly #rows: RowList
+  readonly #validRows: RowList
+  #block: ScanBlock | null = null
+  /** The first row of the block that was not passed yet. */
+  #row = 0
+  #passed = 0
 
   /** Of what is known of groups, only the columns in `projected` are made. */
   constructor(
@@ -71,131 +79,172 @@ export class GroupScan {
       return [{ column, field, codes, size: codes.texts.length + 1 }]
     })
     this.#size = this.#texts.reduce((size, text) => size * text.size, 1)
-    this.#values = columns.flatMap((column) => {
-      const { origin } = column
-      if (origin.kind !== 'partial' || !projected.includes(column)) return []
-      return [{ column, field: origin.of, totals: totalsOf(origin, this.#size) }]
-    })
-    this.#filter = filter.length === 0 ? null : new RowFilter(filter, columns)
-    const valueFields = this.#values.flatMap(({ field }) => field ?? [])
-    const textFields = this.#texts.map(({ field }) => field)
-    this.#fields = [...new Set([...textFields, ...valueFields, ...(this.#filter?.fields ?? [])])]
-    this.#rows = new Float64Array(this.#size + 1)
-    this.#blockRows = new Float64Array(this.#size + 1)
+    const partials = columns.filter(
+      (column) => column.origin.kind === 'partial' && projected.includes(column),
+    )
+    this.#counted = partials.filter(({ origin }) => origin.kind === 'partial' && origin.of === null)
+    this.#grouped = groupedFields(partials, this.#size)
+    this.#filter = new RowFilter(filter, columns)
+    const fields = [
+      ...this.#texts.map(({ field }) => field),
+      ...this.#grouped.map(({ field }) => field),
+      ...this.#filter.fields,
+    ]
+    this.#fields = [...new Set(fields)]
+    this.#records = new ValueTotals(this.#size)
+    const rowsMax = Math.ceil(VALUES_PER_TURN / Math.max(1, fields.length))
+    this.#rows = new RowList(rowsMax)
+    this.#validRows = new RowList(rowsMax)
     this.#blocks = scanBlocks({ ...stores, query, sources, fields: this.#fields, columns, bounds })
   }
 
   /** Null after the last. */
   next(): GroupChunk | null {
-    for (;;) {
-      let passed = 0
-      while (passed < RECORDS_PER_CHUNK) {
-        const next = this.#blocks.next()
-        if (next.done === true) break
-        this.#add(next.value)
-        passed += next.value.end - next.value.start
+    let turn = this.#rows.capacity
+    while (turn > 0 && this.#passed < RECORDS_PER_CHUNK) {
+      const block = this.#currentBlock()
+      if (block === null) {
+        const isLast = this.#passed === 0
+        this.#passed = 0
+        return isLast ? null : this.#chunk(this.#seenGroups())
       }
-      if (passed === 0) return null
-      const chunk = this.#chunk()
-      // Where the filter left out all of them, an empty chunk would say that there is no more.
-      if (chunk.length > 0) return chunk
+      const count = Math.min(turn, block.end - this.#row)
+      this.#add(block, this.#row, count)
+      this.#row += count
+      this.#passed += count
+      turn -= count
+      this.#table.report.add(block, this.#row - block.start)
     }
+    if (this.#passed < RECORDS_PER_CHUNK) return this.#nothing()
+    this.#passed = 0
+    const groups = this.#seenGroups()
+    return groups.length === 0 ? this.#nothing() : this.#chunk(groups)
   }
 
   close(): void {
     this.#blocks.return()
   }
 
-  #add(block: ScanBlock): void {
-    const count = block.end - block.start
-    if (this.#groups.length < count) this.#groups = new Uint16Array(count)
-    const groups = this.#groups.subarray(0, count)
-    this.#numberGroups(block, groups)
+  #currentBlock(): ScanBlock | null {
+    while (this.#block === null || this.#row === this.#block.end) {
+      const next = this.#blocks.next()
+      if (next.done === true) return null
+      this.#block = next.value
+      this.#row = next.value.start
+    }
+    return this.#block
+  }
+
+  #add(block: ScanBlock, start: number, count: number): void {
     const dataOf = (field: Field): ColumnData | null =>
       block.columns[this.#fields.indexOf(field)] ?? null
-    this.#filter?.apply(block, dataOf, groups, this.#size)
-    const rows = this.#blockRows
-    if (this.#size === 1 && this.#filter === null) rows[0] = count
-    else {
-      rows.fill(0)
-      for (let row = 0; row < count; row++) {
-        const group = groups[row] ?? 0
-        rows[group] = (rows[group] ?? 0) + 1
-      }
+    const rows = this.#rows
+    rows.fill(start, count)
+    this.#filter.apply(block, dataOf, rows)
+    if (rows.count === 0) return
+    this.#numberGroups(rows, dataOf)
+    this.#records.add(rows)
+    for (const { field, values, totals } of this.#grouped) {
+      const data = dataOf(field)
+      if (data === null) continue
+      const own = data.validity === null ? rows : this.#validRows
+      if (own !== rows) own.takeValid(rows, data.validity)
+      values.add(own)
+      for (const each of totals) each.totals.add(data, own)
     }
-    addTo(this.#rows, rows)
-    for (const { field, totals } of this.#values) {
-      const data = field === null ? null : dataOf(field)
-      if (field === null || data !== null) totals.add(data, block.start, groups, rows)
-    }
-    this.#table.report.add(block, count)
   }
 
-  /** The group of each record of a block, before any is left out. */
-  #numberGroups(block: ScanBlock, groups: Uint16Array): void {
-    // What an earlier block's filter left out is still marked.
-    if (this.#texts.length === 0 && this.#filter !== null) groups.fill(0)
+  #numberGroups(rows: RowList, dataOf: (field: Field) => ColumnData | null): void {
+    if (this.#texts.length === 0) rows.groups.fill(0, 0, rows.count)
     for (const [place, { field, codes, size }] of this.#texts.entries()) {
-      const data = block.columns[this.#fields.indexOf(field)] ?? null
-      if (data === null) addNulls(groups, place === 0, size)
-      else addCodes(data, codes, block.start, groups, place === 0 ? 0 : size, size - 1)
+      const factor = place === 0 ? 0 : size
+      addCodes(dataOf(field), codes, rows, factor, size - 1)
     }
   }
 
-  #chunk(): GroupChunk {
-    const numbers: number[] = []
+  #seenGroups(): readonly number[] {
+    const groups: number[] = []
     for (let group = 0; group < this.#size; group++)
-      if ((this.#rows[group] ?? 0) > 0) numbers.push(group)
-    this.#rows.fill(0)
+      if ((this.#records.counts[group] ?? 0) > 0) groups.push(group)
+    return groups
+  }
+
+  /** A row of no records, which the statement passes over: an empty chunk would say that there is no more. */
+  #nothing(): GroupChunk {
+    const columns = new Map(this.#counted.map((column) => [column, NO_RECORDS]))
+    return { length: 1, columns }
+  }
+
+  /** What is known of some groups; begins anew. */
+  #chunk(groups: readonly number[]): GroupChunk {
     const columns = new Map<TableColumn, ColumnData>()
-    let rest = numbers
+    let rest = groups
     for (const { column, size } of this.#texts.toReversed()) {
       columns.set(
         column,
         codeColumn(
-          rest.map((number) => number % size),
+          rest.map((group) => group % size),
           size - 1,
         ),
       )
-      rest = rest.map((number) => Math.floor(number / size))
+      rest = rest.map((group) => Math.floor(group / size))
     }
-    for (const { column, totals } of this.#values) columns.set(column, totals.take(numbers))
-    return { length: numbers.length, columns }
+    for (const column of this.#counted) columns.set(column, this.#records.take(groups))
+    for (const { values, totals } of this.#grouped) {
+      for (const each of totals) columns.set(each.column, each.totals.take(groups, values))
+      values.reset()
+    }
+    this.#records.reset()
+    return { length: groups.length, columns }
   }
 }
 
-function addTo(sums: Float64Array, values: Float64Array): void {
-  for (let index = 0; index < sums.length; index++)
-    sums[index] = (sums[index] ?? 0) + (values[index] ?? 0)
+const NO_RECORDS: ColumnData = {
+  type: 'int64',
+  length: 1,
+  nullCount: 0,
+  validity: null,
+  offsets: null,
+  values: new Uint8Array(8),
+  dictionary: null,
+}
+
+/** Fields are told apart by identity, and one may be two columns' (`ts` and `_time`). */
+function groupedFields(partials: readonly TableColumn[], size: number): readonly GroupedField[] {
+  const fields = new Map<Field, GroupedField['totals'][number][]>()
+  for (const column of partials) {
+    const { origin } = column
+    if (origin.kind !== 'partial' || origin.of === null) continue
+    const known = fields.get(origin.of) ?? []
+    fields.set(origin.of, known)
+    known.push({ column, totals: totalsOf(origin, size) })
+  }
+  return [...fields].map(([field, totals]) => ({ field, totals, values: new ValueTotals(size) }))
 }
 
 /** Makes each group `group × factor + code` of its row's text; `ofNull` is the code of none. */
 function addCodes(
-  data: ColumnData,
+  data: ColumnData | null,
   codes: TextCodes,
-  start: number,
-  groups: Uint16Array,
+  { rows, groups, count }: RowList,
   factor: number,
   ofNull: number,
 ): void {
-  const own = codesOf(data)
-  const translation = codes.translation(present(data.dictionary, 'a dictionary'))
-  const count = groups.length
-  if (data.validity === null && factor === 0) {
-    for (let row = 0; row < count; row++) groups[row] = translation[own[start + row] ?? 0] ?? 0
+  if (data === null) {
+    for (let at = 0; at < count; at++) groups[at] = (groups[at] ?? 0) * factor + ofNull
     return
   }
-  for (let row = 0; row < count; row++) {
-    const code = isValidAt(data, start + row) ? (translation[own[start + row] ?? 0] ?? 0) : ofNull
-    groups[row] = factor === 0 ? code : (groups[row] ?? 0) * factor + code
+  const own = codesOf(data)
+  const translation = codes.translation(present(data.dictionary, 'a dictionary'))
+  if (data.validity === null && factor === 0) {
+    for (let at = 0; at < count; at++) groups[at] = translation[own[rows[at] ?? 0] ?? 0] ?? 0
+    return
   }
-}
-
-function addNulls(groups: Uint16Array, isFirst: boolean, size: number): void {
-  if (isFirst) groups.fill(size - 1)
-  else
-    for (let row = 0; row < groups.length; row++)
-      groups[row] = (groups[row] ?? 0) * size + (size - 1)
+  for (let at = 0; at < count; at++) {
+    const row = rows[at] ?? 0
+    const code = isValidAt(data, row) ? (translation[own[row] ?? 0] ?? 0) : ofNull
+    groups[at] = (groups[at] ?? 0) * factor + code
+  }
 }
 
 /** Codes of a byte, of which `ofNull` is none. */

@@ -1,20 +1,18 @@
 /** What a scan tells of the values of each group; see `PartialKind`. */
 import { assert } from '../base/assert.ts'
-import { type ColumnData, bitmapBytes, int32View, isValidAt } from '../format/column.ts'
+import { type ColumnData, bitmapBytes, int32View } from '../format/column.ts'
 import { elementsOf } from '../format/column-elements.ts'
 import { type ColumnType, columnLayout } from '../format/schema.ts'
 import type { PartialKind } from './partial-kinds.ts'
+import type { RowList } from './row-list.ts'
 import type { ColumnOrigin } from './table-columns.ts'
 
-/** Of the groups `[0, size)`; a row of group `size` is left out. */
+/** Of the groups `[0, size)`. */
 export interface GroupTotals {
-  /**
-   * Adds the rows from `start` on, of which `groups` tells the group of each. `rows` is the number of rows by group.
-   * `column` is null for what is no column's.
-   */
-  add(column: ColumnData | null, start: number, groups: Uint16Array, rows: Float64Array): void
-  /** What is known of some groups, a row each; begins anew. */
-  take(groups: readonly number[]): ColumnData
+  /** Adds rows that have a value. */
+  add(column: ColumnData, rows: RowList): void
+  /** What is known of some groups, a row each; begins anew. Null where `values` counted none. */
+  take(groups: readonly number[], values: ValueTotals): ColumnData
 }
 
 export function totalsOf(
@@ -24,9 +22,8 @@ export function totalsOf(
   const own = of?.type ?? 'int64'
   switch (partial) {
     case 'rows':
-      return new RowTotals(size)
     case 'values':
-      return new ValueTotals(size)
+      return new Counts()
     case 'sum':
       return new SumTotals(size, type)
     case 'high':
@@ -43,140 +40,120 @@ function isWide(type: ColumnType): boolean {
   return type === 'int64' || type.startsWith('timestamp[')
 }
 
-class RowTotals implements GroupTotals {
-  readonly #counts: Float64Array
-
-  constructor(size: number) {
-    this.#counts = new Float64Array(size + 1)
-  }
-
-  add(_column: ColumnData | null, _start: number, _groups: Uint16Array, rows: Float64Array): void {
-    addRows(this.#counts, rows)
-  }
-
-  take(groups: readonly number[]): ColumnData {
-    return taken(this.#counts, groups, 'int64', null)
-  }
-}
-
-/** Rows that have a value. */
-class ValueTotals implements GroupTotals {
+/** How many rows each group has. */
+export class ValueTotals {
   readonly counts: Float64Array
 
   constructor(size: number) {
-    this.counts = new Float64Array(size + 1)
+    this.counts = new Float64Array(size)
   }
 
-  add(column: ColumnData | null, start: number, groups: Uint16Array, rows: Float64Array): void {
-    if (column === null) return
-    if (column.validity === null) {
-      addRows(this.counts, rows)
+  add({ groups, count }: RowList): void {
+    const { counts } = this
+    // What is grouped by nothing is one group.
+    if (counts.length === 1) {
+      counts[0] = (counts[0] ?? 0) + count
       return
     }
-    const { counts } = this
-    for (let row = 0; row < groups.length; row++) {
-      if (!isValidAt(column, start + row)) continue
-      const group = groups[row] ?? 0
+    for (let at = 0; at < count; at++) {
+      const group = groups[at] ?? 0
       counts[group] = (counts[group] ?? 0) + 1
     }
   }
 
   take(groups: readonly number[]): ColumnData {
-    return taken(this.counts, groups, 'int64', null)
+    return columnOf(this.counts, groups, 'int64', null)
+  }
+
+  reset(): void {
+    this.counts.fill(0)
+  }
+}
+
+/** The number of values, which others need as well. */
+class Counts implements GroupTotals {
+  add(): void {}
+
+  take(groups: readonly number[], values: ValueTotals): ColumnData {
+    return values.take(groups)
   }
 }
 
 class SumTotals implements GroupTotals {
   readonly #sums: Float64Array
-  readonly #values: ValueTotals
   readonly #type: ColumnType
 
   constructor(size: number, type: ColumnType) {
-    this.#sums = new Float64Array(size + 1)
-    this.#values = new ValueTotals(size)
+    this.#sums = new Float64Array(size)
     this.#type = type
   }
 
-  add(column: ColumnData | null, start: number, groups: Uint16Array, rows: Float64Array): void {
-    if (column === null) return
-    this.#values.add(column, start, groups, rows)
+  add(column: ColumnData, { rows, groups, count }: RowList): void {
     const sums = this.#sums
     const elements = numbersOf(column)
-    if (column.validity === null) {
-      for (let row = 0; row < groups.length; row++) {
-        const group = groups[row] ?? 0
-        sums[group] = (sums[group] ?? 0) + (elements[start + row] ?? 0)
-      }
-      return
-    }
-    for (let row = 0; row < groups.length; row++) {
-      if (!isValidAt(column, start + row)) continue
-      const group = groups[row] ?? 0
-      sums[group] = (sums[group] ?? 0) + (elements[start + row] ?? 0)
+    for (let at = 0; at < count; at++) {
+      const group = groups[at] ?? 0
+      sums[group] = (sums[group] ?? 0) + (elements[rows[at] ?? 0] ?? 0)
     }
   }
 
-  take(groups: readonly number[]): ColumnData {
-    return taken(this.#sums, groups, this.#type, this.#values.counts)
+  take(groups: readonly number[], { counts }: ValueTotals): ColumnData {
+    const column = columnOf(this.#sums, groups, this.#type, counts)
+    this.#sums.fill(0)
+    return column
   }
 }
 
 /** Sums of the upper or the lower halves of integers of 64 bits. */
 class HalfTotals implements GroupTotals {
   readonly #sums: Float64Array
-  readonly #values: ValueTotals
-  readonly #half: 0 | 1
+  readonly #isHigh: boolean
 
   constructor(size: number, half: 'high' | 'low') {
-    this.#sums = new Float64Array(size + 1)
-    this.#values = new ValueTotals(size)
-    this.#half = half === 'high' ? 1 : 0
+    this.#sums = new Float64Array(size)
+    this.#isHigh = half === 'high'
   }
 
-  add(column: ColumnData | null, start: number, groups: Uint16Array, rows: Float64Array): void {
-    if (column === null) return
-    this.#values.add(column, start, groups, rows)
+  add(column: ColumnData, { rows, groups, count }: RowList): void {
     const sums = this.#sums
     const halves = int32View(column.values)
-    const half = this.#half
-    for (let row = 0; row < groups.length; row++) {
-      if (!isValidAt(column, start + row)) continue
-      const group = groups[row] ?? 0
-      const value = halves[(start + row) * 2 + half] ?? 0
+    const half = this.#isHigh ? 1 : 0
+    for (let at = 0; at < count; at++) {
+      const group = groups[at] ?? 0
+      const value = halves[(rows[at] ?? 0) * 2 + half] ?? 0
       sums[group] = (sums[group] ?? 0) + (half === 1 ? value : value >>> 0)
     }
   }
 
-  take(groups: readonly number[]): ColumnData {
-    return taken(this.#sums, groups, 'int64', this.#values.counts)
+  take(groups: readonly number[], { counts }: ValueTotals): ColumnData {
+    const column = columnOf(this.#sums, groups, 'int64', counts)
+    this.#sums.fill(0)
+    return column
   }
 }
 
 /** The least or the greatest of numbers; NaN is greater than any, as in DuckDB. */
 class Extremes implements GroupTotals {
   readonly #extremes: Float64Array
-  readonly #values: ValueTotals
   readonly #isLeast: boolean
   readonly #type: ColumnType
 
   constructor(size: number, kind: PartialKind, type: ColumnType) {
     this.#isLeast = kind === 'least'
-    this.#extremes = new Float64Array(size + 1).fill(this.#isLeast ? NaN : -Infinity)
-    this.#values = new ValueTotals(size)
+    this.#extremes = new Float64Array(size)
     this.#type = type
+    this.#reset()
   }
 
-  add(column: ColumnData | null, start: number, groups: Uint16Array, rows: Float64Array): void {
-    if (column === null) return
-    this.#values.add(column, start, groups, rows)
+  add(column: ColumnData, { rows, groups, count }: RowList): void {
     const extremes = this.#extremes
     const isLeast = this.#isLeast
     const elements = numbersOf(column)
-    for (let row = 0; row < groups.length; row++) {
-      if (!isValidAt(column, start + row)) continue
-      const group = groups[row] ?? 0
-      const value = elements[start + row] ?? 0
+    for (let at = 0; at < count; at++) {
+      const group = groups[at] ?? 0
+      const value = elements[rows[at] ?? 0] ?? 0
       const known = extremes[group] ?? 0
+      // The first values are NaN and minus infinity, which any value of their side replaces.
       const isBeyond = isLeast
         ? value < known || Number.isNaN(known)
         : value > known || Number.isNaN(value)
@@ -184,39 +161,39 @@ class Extremes implements GroupTotals {
     }
   }
 
-  take(groups: readonly number[]): ColumnData {
-    const column = taken(this.#extremes, groups, this.#type, this.#values.counts)
-    this.#extremes.fill(this.#isLeast ? NaN : -Infinity)
+  take(groups: readonly number[], { counts }: ValueTotals): ColumnData {
+    const column = columnOf(this.#extremes, groups, this.#type, counts)
+    this.#reset()
     return column
+  }
+
+  #reset(): void {
+    this.#extremes.fill(this.#isLeast ? NaN : -Infinity)
   }
 }
 
 /** The same of counts of 64 bits, which are compared by their halves. */
 class WideExtremes implements GroupTotals {
   readonly #halves: Int32Array
-  readonly #values: ValueTotals
   readonly #seen: Uint8Array
   readonly #isLeast: boolean
   readonly #type: ColumnType
 
   constructor(size: number, kind: PartialKind, type: ColumnType) {
-    this.#halves = new Int32Array((size + 1) * 2)
-    this.#values = new ValueTotals(size)
-    this.#seen = new Uint8Array(size + 1)
+    this.#halves = new Int32Array(size * 2)
+    this.#seen = new Uint8Array(size)
     this.#isLeast = kind === 'least'
     this.#type = type
   }
 
-  add(column: ColumnData | null, start: number, groups: Uint16Array, rows: Float64Array): void {
-    if (column === null) return
-    this.#values.add(column, start, groups, rows)
+  add(column: ColumnData, { rows, groups, count }: RowList): void {
     const [known, seen, isLeast] = [this.#halves, this.#seen, this.#isLeast]
     const halves = int32View(column.values)
-    for (let row = 0; row < groups.length; row++) {
-      if (!isValidAt(column, start + row)) continue
-      const group = groups[row] ?? 0
-      const low = halves[(start + row) * 2] ?? 0
-      const high = halves[(start + row) * 2 + 1] ?? 0
+    for (let at = 0; at < count; at++) {
+      const group = groups[at] ?? 0
+      const row = rows[at] ?? 0
+      const low = halves[row * 2] ?? 0
+      const high = halves[row * 2 + 1] ?? 0
       const knownHigh = known[group * 2 + 1] ?? 0
       const isSame = high === knownHigh
       const isLess = isSame ? low >>> 0 < (known[group * 2] ?? 0) >>> 0 : high < knownHigh
@@ -227,24 +204,19 @@ class WideExtremes implements GroupTotals {
     }
   }
 
-  take(groups: readonly number[]): ColumnData {
+  take(groups: readonly number[], { counts }: ValueTotals): ColumnData {
     const values = new Int32Array(groups.length * 2)
     for (const [row, group] of groups.entries())
       values.set(this.#halves.subarray(group * 2, group * 2 + 2), row * 2)
     this.#seen.fill(0)
-    return withValues(new Uint8Array(values.buffer), groups, this.#type, this.#values.counts)
+    return withValues(new Uint8Array(values.buffer), groups, this.#type, counts)
   }
 }
 
-function addRows(counts: Float64Array, rows: Float64Array): void {
-  for (let group = 0; group < counts.length; group++)
-    counts[group] = (counts[group] ?? 0) + (rows[group] ?? 0)
-}
+type Numbers = Exclude<ReturnType<typeof elementsOf>, BigInt64Array | BigUint64Array | null>
 
 /** The values of a column of numbers that doubles hold. */
-function numbersOf(
-  column: ColumnData,
-): Exclude<ReturnType<typeof elementsOf>, BigInt64Array | BigUint64Array | null> {
+function numbersOf(column: ColumnData): Numbers {
   const elements = elementsOf(column)
   assert(
     elements !== null && !(elements instanceof BigInt64Array || elements instanceof BigUint64Array),
@@ -253,8 +225,8 @@ function numbersOf(
   return elements
 }
 
-/** The numbers of some groups as a column; all of them are zero again. */
-function taken(
+/** The numbers of some groups as a column. */
+function columnOf(
   numbers: Float64Array,
   groups: readonly number[],
   type: ColumnType,
@@ -267,15 +239,15 @@ function taken(
   const elements = elementsOf(column)
   assert(elements !== null, 'a type with elements')
   for (const [row, group] of groups.entries()) {
-    const number = numbers[group] ?? 0
+    // What has no value may be no number that a bigint can be.
+    const number = counts?.[group] === 0 ? 0 : (numbers[group] ?? 0)
     if (elements instanceof BigInt64Array) elements[row] = BigInt(number)
     else if (!(elements instanceof BigUint64Array)) elements[row] = number
   }
-  numbers.fill(0)
   return column
 }
 
-/** Null where a group has no values; `counts` are zero again. */
+/** Null where a group has no values. */
 function withValues(
   values: Uint8Array,
   groups: readonly number[],
@@ -289,7 +261,6 @@ function withValues(
     if (counts !== null && counts[group] === 0) nullCount++
     else validity[row >> 3] = (validity[row >> 3] ?? 0) | (1 << (row & 7))
   }
-  counts?.fill(0)
   return {
     type,
     length,

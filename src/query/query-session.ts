@@ -109,9 +109,7 @@ export class QuerySession {
     const rewritten = await this.#rewritten(connection)
     // Readable names for those who read the plan; nothing is derived from it any more.
     await this.#createViews(isExplain ? null : nonceFor(this.#sql), this.#sources)
-    this.#prepared = await this.#prepareForm(connection, rewritten)
-    this.#throwIfCancelled()
-    const result = await this.#prepared.stream()
+    const result = await this.#start(connection, rewritten)
     this.#result = result
     this.#types = result.columnTypes()
     const names = (isExplain ? null : this.#names) ?? result.columnNames()
@@ -213,21 +211,34 @@ export class QuerySession {
     }
   }
 
-  /** The statement to run, with its parameters: in its rewritten form where there is one that DuckDB takes. */
-  async #prepareForm(
+  /**
+   * Runs the statement, in its rewritten form where there is one. What fails of that is run again as it was written, so
+   * that the error is about what the caller wrote.
+   */
+  async #start(
     connection: DuckDBConnection,
     rewritten: RewrittenForm | null,
-  ): Promise<DuckDBPreparedStatement> {
+  ): Promise<DuckDBResult> {
     if (rewritten !== null) {
-      const form = await this.#prepare(connection, rewritten.sql).catch(() => null)
-      if (form !== null) {
-        bindKnownParameters(form, this.#parameters, rewritten.placeholders)
-        return form
+      const { sql, placeholders } = rewritten
+      try {
+        this.#prepared = await this.#prepare(connection, sql)
+        bindKnownParameters(this.#prepared, this.#parameters, placeholders)
+        this.#throwIfCancelled()
+        return await this.#prepared.stream()
+      } catch (error) {
+        this.#throwIfCancelled()
+        if (this.report.error !== null) throw error
+        this.#prepared?.destroySync()
+        await connection.run('ROLLBACK')
+        await connection.run('BEGIN TRANSACTION')
+        await this.#createViews(nonceFor(this.#sql), this.#sources)
       }
     }
-    const prepared = await this.#prepare(connection, this.#sql)
-    bindParameters(prepared, this.#parameters)
-    return prepared
+    this.#prepared = await this.#prepare(connection, this.#sql)
+    bindParameters(this.#prepared, this.#parameters)
+    this.#throwIfCancelled()
+    return this.#prepared.stream()
   }
 
   #prepare(connection: DuckDBConnection, sql: string): Promise<DuckDBPreparedStatement> {

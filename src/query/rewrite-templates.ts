@@ -14,13 +14,15 @@ export interface RewriteTemplates {
   readonly meanOf: Expression
   readonly leastOf: Expression
   readonly greatestOf: Expression
+  /** Whether a number of records is above none. */
+  readonly anyOf: Expression
 }
 
 const OPERANDS = ['a', 'b']
 
 /** What `rewriteTemplates` takes the tree of. Without records there is no number of them, which is none. */
 export const TEMPLATES_SQL = `SELECT CAST(a AS VARCHAR), coalesce(CAST(sum(a) AS BIGINT), 0), sum(a),
-  sum(a) * CAST(4294967296 AS HUGEINT) + sum(b), CAST(sum(a) AS DOUBLE) / CAST(sum(b) AS DOUBLE), min(a), max(a)`
+  sum(a) * CAST(4294967296 AS HUGEINT) + sum(b), CAST(sum(a) AS DOUBLE) / CAST(sum(b) AS DOUBLE), min(a), max(a), a > 0`
 
 export function rewriteTemplates(tree: TreeNode): RewriteTemplates {
   const select = nodeAt(listAt(tree, 'statements')[0] ?? {}, 'node') ?? {}
@@ -42,5 +44,6 @@ export function rewriteTemplates(tree: TreeNode): RewriteTemplates {
     meanOf: template(4),
     leastOf: template(5),
     greatestOf: template(6),
+    anyOf: template(7),
   }
 }

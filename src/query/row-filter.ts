@@ -3,6 +3,7 @@ import { present } from '../base/assert.ts'
 import { type ColumnData, int32View, isValidAt } from '../format/column.ts'
 import { elementsOf } from '../format/column-elements.ts'
 import { type Field, TIMESTAMP_UNITS_PER_SECOND, timestampUnit } from '../format/schema.ts'
+import type { RowList } from './row-list.ts'
 import type { ScanBlock } from './scan-blocks.ts'
 import type { ColumnBounds, ScanBounds } from './scan-bounds.ts'
 import type { ColumnOrigin, TableColumn } from './table-columns.ts'
@@ -32,25 +33,20 @@ export class RowFilter {
     )
   }
 
-  /** Gives the rows of a block that are left out the group `leftOut`. */
-  apply(
-    block: ScanBlock,
-    dataOf: (field: Field) => ColumnData | null,
-    groups: Uint16Array,
-    leftOut: number,
-  ): void {
+  /** Takes the rows of a block that are left out of the list. */
+  apply(block: ScanBlock, dataOf: (field: Field) => ColumnData | null, list: RowList): void {
     for (const { origin, min, max } of this.#bounds) {
       if (origin.kind === 'partition') {
         const number = BigInt(block.partition)
-        if ((min !== null && number < min) || (max !== null && number > max)) groups.fill(leftOut)
+        if ((min !== null && number < min) || (max !== null && number > max)) list.count = 0
       } else if (origin.kind === 'offset') {
-        filterOffsets(block, numberOf(min, -Infinity), numberOf(max, Infinity), groups, leftOut)
+        filterOffsets(block, numberOf(min, -Infinity), numberOf(max, Infinity), list)
       } else if (origin.kind === 'field' || origin.kind === 'time') {
         const data = dataOf(origin.field)
         // No value passes no comparison.
-        if (data === null) groups.fill(leftOut)
-        else if (isWide(data)) filterWide(data, block.start, min, max, groups, leftOut)
-        else filterNumbers(data, block.start, min, max, groups, leftOut)
+        if (data === null) list.count = 0
+        else if (isWide(data)) filterWide(data, min, max, list)
+        else filterNumbers(data, min, max, list)
       }
     }
   }
@@ -90,32 +86,39 @@ function isWide({ type }: ColumnData): boolean {
 }
 
 function filterOffsets(
-  { baseOffset, offsets, start }: ScanBlock,
+  { baseOffset, offsets }: ScanBlock,
   min: number,
   max: number,
-  groups: Uint16Array,
-  leftOut: number,
+  list: RowList,
 ): void {
-  for (let row = 0; row < groups.length; row++) {
-    const offset = offsets?.[start + row] ?? baseOffset + start + row
-    if (offset < min || offset > max) groups[row] = leftOut
+  const { rows, count } = list
+  let kept = 0
+  for (let at = 0; at < count; at++) {
+    const row = rows[at] ?? 0
+    const offset = offsets?.[row] ?? baseOffset + row
+    rows[kept] = row
+    if (offset >= min && offset <= max) kept++
   }
+  list.count = kept
 }
 
 function filterNumbers(
   data: ColumnData,
-  start: number,
   min: bigint | null,
   max: bigint | null,
-  groups: Uint16Array,
-  leftOut: number,
+  list: RowList,
 ): void {
   const elements = elementsOf(data)
   const [least, greatest] = [numberOf(min, -Infinity), numberOf(max, Infinity)]
-  for (let row = 0; row < groups.length; row++) {
-    const value = Number(elements?.[start + row] ?? 0)
-    if (value < least || value > greatest || !isValidAt(data, start + row)) groups[row] = leftOut
+  const { rows, count } = list
+  let kept = 0
+  for (let at = 0; at < count; at++) {
+    const row = rows[at] ?? 0
+    const value = Number(elements?.[row] ?? 0)
+    rows[kept] = row
+    if (value >= least && value <= greatest && isValidAt(data, row)) kept++
   }
+  list.count = kept
 }
 
 const INT64_MIN = -(2n ** 63n)
@@ -123,34 +126,29 @@ const INT64_MAX = 2n ** 63n - 1n
 const UINT64_MAX = 2n ** 64n - 1n
 
 /** By halves, as bigints are slow. */
-function filterWide(
-  data: ColumnData,
-  start: number,
-  min: bigint | null,
-  max: bigint | null,
-  groups: Uint16Array,
-  leftOut: number,
-): void {
+function filterWide(data: ColumnData, min: bigint | null, max: bigint | null, list: RowList): void {
   const isSigned = data.type !== 'uint64'
   const [lowest, highest] = isSigned ? [INT64_MIN, INT64_MAX] : [0n, UINT64_MAX]
   if ((min !== null && min > highest) || (max !== null && max < lowest)) {
-    groups.fill(leftOut)
+    list.count = 0
     return
   }
   const least = min === null || min < lowest ? lowest : min
   const greatest = max === null || max > highest ? highest : max
   const [leastHigh, leastLow] = [Number(least >> 32n), Number(BigInt.asUintN(32, least))]
-  const [greatestHigh, greatestLow] = [
-    Number(greatest >> 32n),
-    Number(BigInt.asUintN(32, greatest)),
-  ]
+  const [mostHigh, mostLow] = [Number(greatest >> 32n), Number(BigInt.asUintN(32, greatest))]
   const halves = int32View(data.values)
-  for (let row = 0; row < groups.length; row++) {
-    const low = (halves[(start + row) * 2] ?? 0) >>> 0
-    const half = halves[(start + row) * 2 + 1] ?? 0
+  const { rows, count } = list
+  let kept = 0
+  for (let at = 0; at < count; at++) {
+    const row = rows[at] ?? 0
+    const low = (halves[row * 2] ?? 0) >>> 0
+    const half = halves[row * 2 + 1] ?? 0
     const high = isSigned ? half : half >>> 0
     const isBelow = high === leastHigh ? low < leastLow : high < leastHigh
-    const isAbove = high === greatestHigh ? low > greatestLow : high > greatestHigh
-    if (isBelow || isAbove || !isValidAt(data, start + row)) groups[row] = leftOut
+    const isAbove = high === mostHigh ? low > mostLow : high > mostHigh
+    rows[kept] = row
+    if (!isBelow && !isAbove && isValidAt(data, row)) kept++
   }
+  list.count = kept
 }

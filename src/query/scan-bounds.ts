@@ -153,12 +153,11 @@ export function parseFilter(
   types: readonly ColumnType[],
 ): ScanFilter {
   const parts = conjuncts(text).map((part) => parseComparison(part, prefix, types))
-  const bounds = parts.filter((bound) => bound !== null)
-  const isExact = ({ column, min, max, isBetween }: ColumnBounds): boolean =>
-    [min, max].every((value) =>
-      value === null ? isBetween !== true : isCount(value, types[column]),
-    )
-  return { bounds, isExact: bounds.length === parts.length && bounds.every(isExact) }
+  const known = parts.filter((part) => part !== null)
+  return {
+    bounds: known.map(({ bound }) => bound),
+    isExact: known.length === parts.length && known.every(({ isExact }) => isExact),
+  }
 }
 
 function conjuncts(text: string): readonly string[] {
@@ -220,7 +219,7 @@ function parseComparison(
   text: string,
   prefix: string,
   types: readonly ColumnType[],
-): ColumnBounds | null {
+): { readonly bound: ColumnBounds; readonly isExact: boolean } | null {
   const groups = (BETWEEN.exec(text) ?? COMPARISON.exec(text))?.groups
   if (groups === undefined) return null
   const name = groups['column'] ?? groups['cast'] ?? ''
@@ -232,28 +231,41 @@ function parseComparison(
     const value = parseLiteral(groups[group] ?? '', type)
     return isDouble && typeof value === 'bigint' ? exactDouble(Number(value)) : value
   }
-  if (groups['low'] !== undefined)
-    return { column, min: literal('low'), max: literal('high'), isBetween: true }
+  const isSafe = isSafeCast(type, groups['castType'])
+  if (groups['low'] !== undefined) {
+    const [min, max] = [literal('low'), literal('high')]
+    const isExact = isSafe && isCount(min, type) && isCount(max, type)
+    return { bound: { column, min, max, isBetween: true }, isExact }
+  }
   const value = literal('value')
   if (value === null) return null
   const operator = groups['operator'] ?? ''
   // Of whole numbers, what is less than one is at most the one before.
   const isWhole = isCount(value, type)
-  return {
+  const bound = {
     column,
     min: operator.startsWith('<') ? null : isWhole && operator === '>' ? value + 1n : value,
     max: operator.startsWith('>') ? null : isWhole && operator === '<' ? value - 1n : value,
   }
+  return { bound, isExact: isSafe && isWhole }
 }
 
 /** Whether a bound is a whole number of the units that the column counts, or of shorter ones. */
-function isCount(value: BoundValue, type: ColumnType | undefined): value is bigint {
-  if (typeof value !== 'bigint' || type === undefined) return false
+function isCount(value: BoundValue | null, type: ColumnType): value is bigint {
+  if (typeof value !== 'bigint') return false
   return INTEGERS.test(type) || ['s', 'ms', 'us'].includes(timestampUnit(type) ?? '')
 }
 
 const INTEGERS = /^u?int(?:8|16|32|64)$/
 const FLOATS = /^float(?:32|64)$/
+
+/** Whether no value of the type is refused by a cast: what a statement fails by must not be left out of it. */
+function isSafeCast(type: ColumnType, cast: string | undefined): boolean {
+  if (cast === undefined) return true
+  if (timestampUnit(type) !== null) return type !== 'timestamp[s]'
+  if (cast === 'HUGEINT') return true
+  return cast === 'BIGINT' ? type !== 'uint64' : cast === 'INTEGER' && /^u?int(?:8|16)$/.test(type)
+}
 
 /** Whether a cast of a column keeps every value in place, so that bounds of the one are bounds of the other. */
 function isExactCast(type: ColumnType, cast: string | undefined): boolean {

@@ -65,7 +65,7 @@ export class SelectScope {
 
   /**
    * The SELECT from the table `name`, with every expression outside of WHERE for which there is a replacement. Null
-   * where DuckDB would call a column of its result something else, unless `isNamed`: it names expressions by their text.
+   * where DuckDB would call a column of its result something else, unless `isNamed`: their names are their text.
    */
   rewritten(
     name: string,

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
+import { QUERY_WORKER_CLOSED } from '../../src/engine/workers/query-worker-state.ts'
 import type { FromWorker, ToWorker } from '../../src/query/protocol.ts'
 
 const ENTRY = new URL('../../src/engine/workers/query-worker.ts', import.meta.url)
@@ -9,8 +10,8 @@ const ENTRY = new URL('../../src/engine/workers/query-worker.ts', import.meta.ur
 test.each(['read to its end', 'read half way', 'failed', 'none'])(
   'a query worker that is told to close ends by itself, after a query that was: %s',
   async (how) => {
-    const isClosed = new Int32Array(new SharedArrayBuffer(4))
-    const worker = new Worker(ENTRY, { workerData: { isClosed }, execArgv: [] })
+    const state = new Int32Array(new SharedArrayBuffer(4))
+    const worker = new Worker(ENTRY, { workerData: { state }, execArgv: [] })
     const exit = once(worker, 'exit')
     const kinds: FromWorker['kind'][] = []
     const send = (message: ToWorker): void => worker.postMessage(message)
@@ -34,6 +35,6 @@ test.each(['read to its end', 'read half way', 'failed', 'none'])(
     // 1 is what a thread that is terminated ends with.
     expect(await exit).toEqual([0])
     expect(kinds.at(-1)).toBe('closed')
-    expect(Atomics.load(isClosed, 0)).toBe(1)
+    expect(Atomics.load(state, 0)).toBe(QUERY_WORKER_CLOSED)
   },
 )

@@ -7,18 +7,23 @@ import type { ToWorker } from '../../query/protocol.ts'
 import { QueryHost } from '../../query/query-host.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
 import { KEPT_BYTES_MAX } from './process-memory.ts'
+import { QUERY_WORKER_CLOSED, QUERY_WORKER_RUNNING } from './query-worker-state.ts'
 
 const port = present(parentPort, 'the port to the thread that started this worker')
-/** Tells the thread that started this worker, even while that one is blocked, that DuckDB is at rest for good. */
-const isClosed = (workerData as { readonly isClosed: Int32Array }).isClosed
+const { state } = workerData as { readonly state: Int32Array }
+
+/** Tells the thread that started this worker, even while that one is blocked. */
+function setState(value: number): void {
+  Atomics.store(state, 0, value)
+  Atomics.notify(state, 0)
+}
 
 const host = new QueryHost(
   {
     post: (message, transfer) => {
       port.postMessage(message, transfer)
       if (message.kind !== 'closed') return
-      Atomics.store(isClosed, 0, 1)
-      Atomics.notify(isClosed, 0)
+      setState(QUERY_WORKER_CLOSED)
       // Nothing else keeps this thread, so it ends now.
       port.close()
     },
@@ -26,6 +31,8 @@ const host = new QueryHost(
   },
   { files: new NodeSyncFileSystem(), remote: null, kept: new ColumnCache(KEPT_BYTES_MAX) },
 )
+
+setState(QUERY_WORKER_RUNNING)
 
 const INTERRUPT_INTERVAL_MS = 50
 

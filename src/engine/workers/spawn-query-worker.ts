@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { systemClock } from '../../base/clock.ts'
 import type { FromWorker, ToWorker, WorkerChannel } from '../../query/protocol.ts'
+import { QUERY_WORKER_LOADING, QUERY_WORKER_RUNNING } from './query-worker-state.ts'
 import { endOfWorker } from './worker-end.ts'
 
 /**
@@ -10,17 +11,20 @@ import { endOfWorker } from './worker-end.ts'
 const EXIT_ATTEMPTS = 4
 const EXIT_ATTEMPT_MS = 50
 
-/** The workers of this process, each with its sign that DuckDB is at rest for good. */
+/** One that is still loading DuckDB hears nothing, and would take the process with it: that ends soon. */
+const LOADING_MS_MAX = 5_000
+
+/** The workers of this process, each with its state. */
 const running = new Map<Worker, Int32Array>()
 
 /** Starts a query worker. It does not keep the process alive until `setActive` says so. */
 export function spawnQueryWorker(): WorkerChannel {
   // From source the entry is TypeScript, from dist JavaScript, like this file.
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const isClosed = new Int32Array(new SharedArrayBuffer(4))
+  const state = new Int32Array(new SharedArrayBuffer(4))
   const worker = new Worker(new URL(`query-worker.${extension}`, import.meta.url), {
     name: 'query',
-    workerData: { isClosed },
+    workerData: { state },
     // Some flags of the process, such as --input-type, keep a worker from starting.
     execArgv: [],
   })
@@ -29,7 +33,7 @@ export function spawnQueryWorker(): WorkerChannel {
     error = cause instanceof Error ? cause : new Error(String(cause))
   })
   if (running.size === 0) process.on('exit', closeAllAndWait)
-  running.set(worker, isClosed)
+  running.set(worker, state)
   const exited = new Promise<void>((resolve) => {
     worker.on('exit', () => {
       running.delete(worker)
@@ -52,9 +56,10 @@ export function spawnQueryWorker(): WorkerChannel {
 /** Blocks this thread, which has nothing left to do. Repeats, as an interrupt between two calls into DuckDB is lost. */
 function closeAllAndWait(): void {
   const close: ToWorker = { kind: 'close' }
+  for (const state of running.values()) Atomics.wait(state, 0, QUERY_WORKER_LOADING, LOADING_MS_MAX)
   for (let attempt = 0; attempt < EXIT_ATTEMPTS; attempt++) {
-    const open = [...running].filter(([, isClosed]) => Atomics.load(isClosed, 0) === 0)
+    const open = [...running].filter(([, state]) => Atomics.load(state, 0) === QUERY_WORKER_RUNNING)
     for (const [worker] of open) worker.postMessage(close)
-    for (const [, isClosed] of open) Atomics.wait(isClosed, 0, 0, EXIT_ATTEMPT_MS)
+    for (const [, state] of open) Atomics.wait(state, 0, QUERY_WORKER_RUNNING, EXIT_ATTEMPT_MS)
   }
 }
