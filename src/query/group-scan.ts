@@ -2,8 +2,8 @@
  * The groups of a table's records, of which group-partials.ts tells. A record's group is a number made of the codes of
  * its texts; what is known of the groups are arrays by that number.
  *
- * Some ten thousand records are passed at a time, so that a query can be ended, and others go on, in between. After some
- * hundred thousand the groups are given on, so that sums stay exact; until then a row of no records is.
+ * Some ten thousand records are passed at a time, so that a query can be ended, and others go on, in between. After
+ * some hundred thousand the groups are given on, so that sums stay exact; until then a row of no records is.
  */
 import { present } from '../base/assert.ts'
 import { type ColumnData, codesOf, isValidAt } from '../format/column.ts'
