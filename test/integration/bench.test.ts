@@ -278,7 +278,7 @@ describe('the command', () => {
     const { status, stdout, stderr } = run('no-such')
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toContain(
-      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-hot, sql-cold, sql-latest, stream-sql, restore-lazy, http, durable-streams, snapshot, import',
+      'append-memory, read-memory, point-memory, memory-footprint, startup, append-durable, recovery, ack-beside, tiering, manifest, cold-read, requests, restore, sql-hot, sql-cold, sql-latest, stream-sql, restore-lazy, restore-memory, http, durable-streams, snapshot, import',
     )
   })
 
