@@ -11,6 +11,7 @@ import type { Field } from '../format/schema.ts'
 import { type GroupTotals, ValueTotals, totalsOf } from './group-totals.ts'
 import { RowFilter } from './row-filter.ts'
 import { RowList } from './row-list.ts'
+import { RowRange } from './row-range.ts'
 import { type ScanBlock, scanBlocks } from './scan-blocks.ts'
 import type { ScanBounds } from './scan-bounds.ts'
 import type { ScanStores, ScanTable } from './scan-table.ts'
@@ -38,6 +39,8 @@ interface GroupedField {
   readonly values: ValueTotals
   readonly totals: readonly { readonly column: TableColumn; readonly totals: GroupTotals }[]
 }
+
+type DataOf = (field: Field) => ColumnData | null
 
 /** Values of one turn, of all columns together: a few ms. */
 const VALUES_PER_TURN = 200_000
@@ -136,8 +139,53 @@ export class GroupScan {
   }
 
   #add(block: ScanBlock, start: number, count: number): void {
-    const dataOf = (field: Field): ColumnData | null =>
-      block.columns[this.#fields.indexOf(field)] ?? null
+    const dataOf: DataOf = (field) => block.columns[this.#fields.indexOf(field)] ?? null
+    const range = this.#rangeOf(dataOf, start, count)
+    if (range !== null) this.#addRange(range, dataOf)
+    else this.#addRows(block, dataOf, start, count)
+  }
+
+  /** Null where some of the rows may not count, or their groups are not the codes of one text. */
+  #rangeOf(dataOf: DataOf, start: number, count: number): RowRange | null {
+    if (!this.#filter.isEmpty || this.#texts.length > 1) return null
+    const [text] = this.#texts
+    if (text === undefined) return new RowRange(start, start + count)
+    const data = dataOf(text.field)
+    if (data === null || data.validity !== null) return null
+    const groups = text.codes.translation(present(data.dictionary, 'a dictionary'))
+    return new RowRange(start, start + count, codesOf(data), groups)
+  }
+
+  #addRange(range: RowRange, dataOf: DataOf): void {
+    this.#records.addRange(range)
+    let rows: RowList | null = null
+    for (const { field, values, totals } of this.#grouped) {
+      const data = dataOf(field)
+      if (data === null) continue
+      if (data.validity === null) values.addRange(range)
+      else {
+        rows ??= this.#listOf(range, dataOf)
+        this.#validRows.takeValid(rows, data.validity)
+        values.add(this.#validRows)
+      }
+      for (const each of totals) {
+        if (data.validity === null && each.totals.addRange !== null)
+          each.totals.addRange(data, range)
+        else {
+          rows ??= this.#listOf(range, dataOf)
+          each.totals.add(data, data.validity === null ? rows : this.#validRows)
+        }
+      }
+    }
+  }
+
+  #listOf({ start, end }: RowRange, dataOf: DataOf): RowList {
+    this.#rows.fill(start, end - start)
+    this.#numberGroups(this.#rows, dataOf)
+    return this.#rows
+  }
+
+  #addRows(block: ScanBlock, dataOf: DataOf, start: number, count: number): void {
     const rows = this.#rows
     rows.fill(start, count)
     this.#filter.apply(block, dataOf, rows)
@@ -154,7 +202,7 @@ export class GroupScan {
     }
   }
 
-  #numberGroups(rows: RowList, dataOf: (field: Field) => ColumnData | null): void {
+  #numberGroups(rows: RowList, dataOf: DataOf): void {
     if (this.#texts.length === 0) rows.groups.fill(0, 0, rows.count)
     for (const [place, { field, codes, size }] of this.#texts.entries()) {
       const factor = place === 0 ? 0 : size

@@ -5,12 +5,15 @@ import { elementsOf } from '../format/column-elements.ts'
 import { type ColumnType, columnLayout } from '../format/schema.ts'
 import type { PartialKind } from './partial-kinds.ts'
 import type { RowList } from './row-list.ts'
+import type { Numbers, RowRange } from './row-range.ts'
 import type { ColumnOrigin } from './table-columns.ts'
 
 /** Of the groups `[0, size)`. */
 export interface GroupTotals {
   /** Adds rows that have a value. */
   add(column: ColumnData, rows: RowList): void
+  /** Adds rows all of which have a value; null where it needs a list of them. */
+  readonly addRange: ((column: ColumnData, range: RowRange) => void) | null
   /** What is known of some groups, a row each; begins anew. Null where `values` counted none. */
   take(groups: readonly number[], values: ValueTotals): ColumnData
 }
@@ -61,6 +64,10 @@ export class ValueTotals {
     }
   }
 
+  addRange(range: RowRange): void {
+    range.addCounts(this.counts)
+  }
+
   take(groups: readonly number[]): ColumnData {
     return columnOf(this.counts, groups, 'int64', null)
   }
@@ -73,6 +80,8 @@ export class ValueTotals {
 /** The number of values, which others need as well. */
 class Counts implements GroupTotals {
   add(): void {}
+
+  readonly addRange = (): void => {}
 
   take(groups: readonly number[], values: ValueTotals): ColumnData {
     return values.take(groups)
@@ -97,6 +106,10 @@ class SumTotals implements GroupTotals {
     }
   }
 
+  readonly addRange = (column: ColumnData, range: RowRange): void => {
+    range.addSums(numbersOf(column), this.#sums)
+  }
+
   take(groups: readonly number[], { counts }: ValueTotals): ColumnData {
     const column = columnOf(this.#sums, groups, this.#type, counts)
     this.#sums.fill(0)
@@ -106,6 +119,7 @@ class SumTotals implements GroupTotals {
 
 /** Sums of the upper or the lower halves of integers of 64 bits. */
 class HalfTotals implements GroupTotals {
+  readonly addRange = null
   readonly #sums: Float64Array
   readonly #isHigh: boolean
 
@@ -134,6 +148,7 @@ class HalfTotals implements GroupTotals {
 
 /** The least or the greatest of numbers; NaN is greater than any, as in DuckDB. */
 class Extremes implements GroupTotals {
+  readonly addRange = null
   readonly #extremes: Float64Array
   readonly #isLeast: boolean
   readonly #type: ColumnType
@@ -174,6 +189,7 @@ class Extremes implements GroupTotals {
 
 /** The same of counts of 64 bits, which are compared by their halves. */
 class WideExtremes implements GroupTotals {
+  readonly addRange = null
   readonly #halves: Int32Array
   readonly #seen: Uint8Array
   readonly #isLeast: boolean
@@ -212,8 +228,6 @@ class WideExtremes implements GroupTotals {
     return withValues(new Uint8Array(values.buffer), groups, this.#type, counts)
   }
 }
-
-type Numbers = Exclude<ReturnType<typeof elementsOf>, BigInt64Array | BigUint64Array | null>
 
 /** The values of a column of numbers that doubles hold. */
 function numbersOf(column: ColumnData): Numbers {

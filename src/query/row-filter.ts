@@ -33,6 +33,11 @@ export class RowFilter {
     )
   }
 
+  /** Whether no row is left out. */
+  get isEmpty(): boolean {
+    return this.#bounds.length === 0
+  }
+
   /** Takes the rows of a block that are left out of the list. */
   apply(block: ScanBlock, dataOf: (field: Field) => ColumnData | null, list: RowList): void {
     for (const { origin, min, max } of this.#bounds) {
