@@ -15,7 +15,7 @@ import {
 } from './sql-questions.ts'
 import { makeTempDirectory } from './temp-directory.ts'
 
-const COUNTS: Readonly<Record<Scale, number>> = { full: 1_000_000, quick: 200_000, tiny: 2_500 }
+const COUNTS: Readonly<Record<Scale, number>> = { full: 5_000_000, quick: 200_000, tiny: 2_500 }
 
 const AGAINST_PARQUET: Target = { floor: 1 / 3, goal: 1 / 1.5 }
 const AGAINST_POLARS: Target = { floor: 1 / 1.5, goal: 1 }

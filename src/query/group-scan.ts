@@ -5,8 +5,7 @@
  * Some ten thousand records are passed at a time, so that a query can be ended, and others go on, in between. After
  * some hundred thousand the groups are given on, so that sums stay exact; until then a row of no records is.
  */
-import { present } from '../base/assert.ts'
-import { type ColumnData, codesOf, isValidAt } from '../format/column.ts'
+import { type ColumnData, isValidAt } from '../format/column.ts'
 import type { Field } from '../format/schema.ts'
 import { type GroupTotals, ValueTotals, totalsOf } from './group-totals.ts'
 import { RowFilter } from './row-filter.ts'
@@ -152,8 +151,8 @@ export class GroupScan {
     if (text === undefined) return new RowRange(start, start + count)
     const data = dataOf(text.field)
     if (data === null || data.validity !== null) return null
-    const groups = text.codes.translation(present(data.dictionary, 'a dictionary'))
-    return new RowRange(start, start + count, codesOf(data), groups)
+    const { codes, translation } = text.codes.rowsOf(data)
+    return new RowRange(start, start + count, codes, translation)
   }
 
   #addRange(range: RowRange, dataOf: DataOf): void {
@@ -273,7 +272,7 @@ function groupedFields(partials: readonly TableColumn[], size: number): readonly
 /** Makes each group `group × factor + code` of its row's text; `ofNull` is the code of none. */
 function addCodes(
   data: ColumnData | null,
-  codes: TextCodes,
+  texts: TextCodes,
   { rows, groups, count }: RowList,
   factor: number,
   ofNull: number,
@@ -282,8 +281,7 @@ function addCodes(
     for (let at = 0; at < count; at++) groups[at] = (groups[at] ?? 0) * factor + ofNull
     return
   }
-  const own = codesOf(data)
-  const translation = codes.translation(present(data.dictionary, 'a dictionary'))
+  const { codes: own, translation } = texts.rowsOf(data)
   if (data.validity === null && factor === 0) {
     for (let at = 0; at < count; at++) groups[at] = translation[own[rows[at] ?? 0] ?? 0] ?? 0
     return

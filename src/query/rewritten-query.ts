@@ -1,5 +1,6 @@
 /** A query's second form, which groups by codes or asks scans for groups; see group-codes.ts and group-partials.ts. */
 import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api'
+import { present } from '../base/assert.ts'
 import type { ColumnData } from '../format/column.ts'
 import { type Field, fieldIndex } from '../format/schema.ts'
 import { type RewrittenStatement, type RewrittenTable, withGroupCodes } from './group-codes.ts'
@@ -22,7 +23,7 @@ import {
 } from './sql-tree.ts'
 import type { TableColumn } from './table-columns.ts'
 import type { ScanStores } from './scan-table.ts'
-import { TextCodes } from './text-codes.ts'
+import { PLAIN_ROWS_MAX, TextCodes } from './text-codes.ts'
 import type { OpenEnds } from './where-bounds.ts'
 
 export interface GroupableQuery {
@@ -227,37 +228,46 @@ function codesOfSources(
 ): TextCodes | null {
   const codes = new TextCodes()
   for (const source of sources) {
-    const dictionary = dictionaryOf(source, field, stores)
-    if (dictionary === 'none' || (dictionary !== 'no field' && !codes.add(dictionary))) return null
+    const columns = textsOf(source, field, stores)
+    if (columns === null || !columns.every((column) => codes.add(column))) return null
   }
   return codes
 }
 
-function dictionaryOf(
+/** What has the texts of a field: dictionaries, or small columns themselves. Null where they are not to be had so. */
+function textsOf(
   source: ScanSource,
   field: Field,
   stores: ScanStores,
-): ColumnData | 'none' | 'no field' {
-  if (source.kind === 'segment') return segmentDictionary(source, field, stores)
+): readonly ColumnData[] | null {
+  if (source.kind === 'segment') return segmentTexts(source, field, stores)
   const schema = source.kind === 'batch' ? source.batch.schema : source.schema
   const position = fieldIndex(schema, field.name)
-  if (position === -1) return 'no field'
+  if (position === -1) return []
   const column =
     source.kind === 'batch'
       ? source.batch.columns[position]
       : stores.remote?.columns(source, [position])[0]
-  return column?.type === 'utf8' ? (column.dictionary ?? 'none') : 'none'
+  return column?.type === 'utf8' ? [column.dictionary ?? column] : null
 }
 
-function segmentDictionary(
+function segmentTexts(
   source: SegmentFileSource,
   field: Field,
   { files }: ScanStores,
-): ColumnData | 'none' | 'no field' {
+): readonly ColumnData[] | null {
   const file = SegmentFile.open(files, source)
   try {
-    const position = fieldIndex(file.facts.schema, field.name)
-    return position === -1 ? 'no field' : (file.dictionary(position) ?? 'none')
+    const { schema, batches } = file.facts
+    const position = fieldIndex(schema, field.name)
+    if (position === -1) return []
+    const dictionary = file.dictionary(position)
+    if (dictionary !== null) return [dictionary]
+    const count = batches.reduce((sum, { length }) => sum + length, 0)
+    if (schema.fields[position]?.type !== 'utf8' || count > PLAIN_ROWS_MAX) return null
+    return batches.map((_, index) =>
+      present(file.readBlock(index, [position]).batch.columns[0], 'a column'),
+    )
   } finally {
     file.close()
   }

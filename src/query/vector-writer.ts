@@ -3,11 +3,9 @@
  * a short loop where they do not.
  */
 import duckdb from '@duckdb/node-bindings'
-import { present } from '../base/assert.ts'
 import {
   type ColumnData,
   bitmapBytes,
-  codesOf,
   int32View,
   isValidAt,
   sliceBitmap,
@@ -105,10 +103,9 @@ function decimalWriter(values: Uint8Array, width: number): PieceWriter {
   }
 }
 
-/** A text column as one-byte codes of an ENUM. It has a dictionary, whose texts were added. */
-export function codeWriter(column: ColumnData, codes: TextCodes): VectorWriter {
-  const own = codesOf(column)
-  const translation = codes.translation(present(column.dictionary, 'a dictionary'))
+/** A text column as one-byte codes of an ENUM. Its texts were added. */
+export function codeWriter(column: ColumnData, texts: TextCodes): VectorWriter {
+  const { codes: own, translation } = texts.rowsOf(column)
   // What lies under a null may be no code at all.
   const isSame = column.validity === null && translation.every((code, index) => code === index)
   return withValidity(column, (vector, start, count) => {

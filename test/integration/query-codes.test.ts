@@ -110,3 +110,31 @@ test('groups of records in segments and in RAM are formed by one set of codes', 
   )
   expect(last).toBe('[{"event":"only in RAM","n":"1"}]')
 })
+
+test('a few records after a restart, whose texts are kept without a dictionary, do not end the use of codes', async () => {
+  const plain = await plainTable()
+  const dataDir = await temporaryDirectory()
+  const before = await filled(await Stratalog.open({ dataDir }), 'persistent')
+  await before.tier.now({ to: 'disk' })
+  await before.close()
+  await using db = await Stratalog.open({ dataDir })
+  const added = [{ ...record(0), event: 'on disk' }, { amount: 1 }, record(1)]
+  const log = db.log('events')
+  await log.append(added)
+  await db.tier.now({ to: 'disk' })
+  await log.append({ ...record(0), event: 'only in RAM' })
+  const grouped = present(STATEMENTS[0], 'a statement')
+  const coded =
+    'SELECT event, count(DISTINCT amount) AS n FROM events GROUP BY event ORDER BY event'
+
+  for (const sql of [grouped, coded]) {
+    const old = sql.replace('GROUP', `WHERE _offset < ${RECORDS} GROUP`)
+    expect(await answer(db, old)).toBe(await plain(sql))
+    expect(await planOf(db, sql)).toMatch(/GROUP BY scan\d+_code_/)
+  }
+  const counts = 'SELECT event, count(*) AS n FROM events GROUP BY event'
+  expect(await answer(db, `${counts} ORDER BY n, event LIMIT 2`)).toBe(
+    '[{"event":"on disk","n":"1"},{"event":"only in RAM","n":"1"}]',
+  )
+  expect(await answer(db, `SELECT sum(n) AS n FROM (${counts})`)).toBe(`[{"n":"${RECORDS + 4}"}]`)
+})
