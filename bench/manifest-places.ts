@@ -185,6 +185,10 @@ function countedFiles(
 ): ManifestFiles {
   return {
     location: files.location,
+    newest() {
+      counted.operations++
+      return files.newest()
+    },
     list(after) {
       counted.operations++
       return files.list(after)

@@ -7,6 +7,7 @@
  *
  *     stratalog.json                                             who made the directory (format/identity.ts)
  *     restoring.json                                             what is being restored here, until it is whole
+ *     newest.NNNNNNNNNNNN                                        an empty file; the manifest has come to commit N
  *     lock                                                       held by the process that writes
  *     manifest/NNNNNNNNNNNN.edit                                 commit number N, 12 digits, from 1
  *     manifest/NNNNNNNNNNNN.base                                 the whole state after commit N
@@ -40,6 +41,7 @@ import type { SegmentFormat } from './segment.ts'
 
 export const IDENTITY_FILE = 'stratalog.json'
 export const RESTORING_FILE = 'restoring.json'
+const NEWEST_FILE = 'newest'
 export const LOCK_FILE = 'lock'
 /** The lease on the lock file, where there are no kernel locks. */
 export const LEASE_DIRECTORY = 'lock.lock'
@@ -89,6 +91,7 @@ export interface SegmentName {
 export type ParsedPath =
   | { readonly kind: 'identity' }
   | { readonly kind: 'restoring' }
+  | { readonly kind: 'newest'; readonly number: number }
   | { readonly kind: 'lock' }
   | { readonly kind: 'manifest'; readonly file: ManifestFileName }
   | { readonly kind: 'wal'; readonly startLsn: number }
@@ -106,6 +109,11 @@ export function manifestPath(file: ManifestFileName): string {
     return `${PAGES_DIRECTORY}/${file.sha256}.page`
   }
   return `${MANIFEST_DIRECTORY}/${digits(file.number, COMMIT_DIGITS)}.${file.kind === 'commit' ? 'edit' : 'base'}`
+}
+
+/** The file that says, by its name, that the manifest has come to commit `number`. */
+export function newestPath(number: number): string {
+  return `${NEWEST_FILE}.${digits(number, COMMIT_DIGITS)}`
 }
 
 /** The key after which, in byte order, every manifest file with a number above `number` comes, and none other. */
@@ -167,6 +175,8 @@ export function parsePath(path: string): ParsedPath | null {
   if (path === IDENTITY_FILE) return { kind: 'identity' }
   if (path === RESTORING_FILE) return { kind: 'restoring' }
   if (path === LOCK_FILE || path === LEASE_DIRECTORY) return { kind: 'lock' }
+  const newest = NEWEST_PATTERN.exec(path)?.[1]
+  if (newest !== undefined) return { kind: 'newest', number: Number(newest) }
   const slash = path.indexOf('/')
   const rest = path.slice(slash + 1)
   switch (path.slice(0, Math.max(slash, 0))) {
@@ -202,6 +212,7 @@ export function parsePath(path: string): ParsedPath | null {
   }
 }
 
+const NEWEST_PATTERN = /^newest\.(\d{12})$/
 const PAGE_PATTERN = /^([0-9a-f]{64})\.page$/
 
 /** A name inside the manifest directory; null when it is none of ours. */

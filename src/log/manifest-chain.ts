@@ -51,6 +51,23 @@ const PARALLEL_READS = 16
 
 /** @throws StratalogError `manifest_corrupt`, `format_unsupported`, and what the files throw. */
 export async function loadManifest(files: ManifestFiles, logger: Logger): Promise<LoadedManifest> {
+  const newest = await files.newest()
+  const loaded = await loadFiles(files, logger)
+  const { number } = loaded.position
+  if (number < newest) throw lostEnd(files.location, number, newest)
+  return loaded
+}
+
+function lostEnd(location: string, number: number, newest: number): StratalogError {
+  const file = `${location}/${manifestPath(commitFile(number + 1))}`
+  return new StratalogError(
+    'manifest_corrupt',
+    `${location} has lost the end of its manifest: it ends with commit ${number}, and there was commit ${newest}. Nothing was touched; bring the missing files back from where they went, or restore the archive into a new directory.`,
+    { details: { file, reason: `commits ${number + 1} to ${newest} are missing` } },
+  )
+}
+
+async function loadFiles(files: ManifestFiles, logger: Logger): Promise<LoadedManifest> {
   const end = await numberNearEnd(files)
   for (let back = 2 * MANIFEST_COMMITS_PER_BASE; ; back *= 2) {
     const after = Math.max(0, end - back)

@@ -11,6 +11,7 @@ import {
   manifestPath,
   manifestPathAfter,
   parseManifestFileName,
+  newestPath,
   parsePath,
 } from '../format/paths.ts'
 import type { FileSystem } from '../storage/file-system.ts'
@@ -25,6 +26,11 @@ export interface ManifestFiles {
   read(file: ManifestFileName): Promise<Uint8Array | null>
   /** Durably writes the file and returns true; returns false when the name is taken, durably too. */
   putIfAbsent(file: ManifestFileName, bytes: Uint8Array): Promise<boolean>
+  /**
+   * The number of a commit that the manifest has come to; it has newer ones, or this is the newest. 0 where nothing
+   * says. To be asked before the names are listed.
+   */
+  newest(): Promise<number>
   /** Durably removes a base, or removes a page; one that is not there is not an error. */
   remove(file: ManifestFileName): Promise<void>
 }
@@ -34,8 +40,10 @@ export function manifestFilesInDirectory(fileSystem: FileSystem, dataDir: string
   const directoryOf = ({ kind }: ManifestFileName): string =>
     kind === 'page' ? `${dataDir}/${PAGES_DIRECTORY}` : directory
   const made = new Set<string>()
+  const mark = new NewestMark(fileSystem, dataDir)
   return {
     location: dataDir,
+    newest: () => mark.read(),
     async *list(after) {
       const names = await orWhen('file_not_found', [], () => fileSystem.list(directory))
       for (const name of names) {
@@ -51,6 +59,7 @@ export function manifestFilesInDirectory(fileSystem: FileSystem, dataDir: string
       made.add(place)
       try {
         await fileSystem.putIfAbsent(`${dataDir}/${manifestPath(file)}`, bytes)
+        if (file.kind === 'commit') await mark.write(file.number)
         return true
       } catch (error) {
         if (!isStratalogError(error) || error.code !== 'file_exists') throw error
@@ -66,9 +75,51 @@ export function manifestFilesInDirectory(fileSystem: FileSystem, dataDir: string
   }
 }
 
+/**
+ * An empty file beside the manifest whose name has the number of the newest commit: a manifest that has lost its end
+ * looks like one that was never longer. It gets its name after the commit is durable and is not synced by itself, so
+ * what it says may be old and is never too much. Nothing depends on it: where it cannot be written, less is noticed.
+ */
+class NewestMark {
+  readonly #fileSystem: FileSystem
+  readonly #dataDir: string
+  /** Where it is; null where there is none; undefined until somebody looked. */
+  #path: string | null | undefined = undefined
+
+  constructor(fileSystem: FileSystem, dataDir: string) {
+    this.#fileSystem = fileSystem
+    this.#dataDir = dataDir
+  }
+
+  async read(): Promise<number> {
+    const names = await orWhen('file_not_found', [], () => this.#fileSystem.list(this.#dataDir))
+    const numbers = names.flatMap((name) => {
+      const parsed = parsePath(name)
+      return parsed?.kind === 'newest' ? [parsed.number] : []
+    })
+    const newest = Math.max(0, ...numbers)
+    this.#path = newest === 0 ? null : `${this.#dataDir}/${newestPath(newest)}`
+    return newest
+  }
+
+  async write(number: number): Promise<void> {
+    const path = `${this.#dataDir}/${newestPath(number)}`
+    try {
+      if (this.#path === undefined) await this.read()
+      if (this.#path === null || this.#path === undefined)
+        await (await this.#fileSystem.create(path)).close()
+      else await this.#fileSystem.rename(this.#path, path)
+      this.#path = path
+    } catch {
+      this.#path = undefined
+    }
+  }
+}
+
 export function manifestFilesInStore(store: ObjectStore): ManifestFiles {
   return {
     location: store.url,
+    newest: async () => 0,
     async *list(after) {
       const options = after === 0 ? {} : { after: manifestPathAfter(after) }
       for await (const { key } of store.list(`${MANIFEST_DIRECTORY}/`, options)) {

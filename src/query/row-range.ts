@@ -2,8 +2,8 @@
  * Rows that follow one another in a block, all of which count, in groups that are the codes of one text: the usual
  * case, which needs no list of rows.
  *
- * Totals are kept by the codes of the block's own dictionary and put together at its end. Rows next to each other go
- * to totals of their own, four in turn: a processor waits for a sum that it has just written before it adds to it again.
+ * Totals are kept by the codes of the block's own dictionary and put together at its end. Rows next to each other go to
+ * totals of their own, four in turn: a processor waits for a sum that it has just written before it adds to it.
  */
 import type { ElementArray } from '../format/column-elements.ts'
 

@@ -27,8 +27,12 @@ async function ids(db: Stratalog, name: string): Promise<unknown[]> {
   return (await db.log(name).read().toArray()).map((row) => row['id'])
 }
 
-/** Removes commits from the newest back to the one that contains `text`, and that too. */
+/**
+ * Removes commits from the newest back to the one that contains `text`, and that too; and what says how many there
+ * were.
+ */
 async function loseBackTo(folder: string, text: string): Promise<void> {
+  await loseMark(`${folder}/..`)
   const names = (await readdir(folder)).filter((name) => name.endsWith('.edit')).toSorted()
   for (const name of names.toReversed()) {
     const content = await readFile(`${folder}/${name}`, 'utf8')
@@ -36,6 +40,52 @@ async function loseBackTo(folder: string, text: string): Promise<void> {
     if (content.includes(text)) return
   }
 }
+
+async function loseMark(directory: string): Promise<void> {
+  for (const name of await readdir(directory))
+    if (name.startsWith('newest.')) await rm(`${directory}/${name}`)
+}
+
+test('a manifest that has lost its newest commits is refused, not taken for that of an earlier time', async () => {
+  const { root, dataDir } = await place()
+  const db = await Stratalog.open({ dataDir })
+  const kept = await db.createLog('kept')
+  const deleted = await db.createLog('deleted')
+  for (const log of [kept, deleted]) await log.append(rows(0, 5))
+  await db.deleteLog('deleted')
+  await db.createLog('late')
+  await db.alterLog('kept', { storage: { retention: '10d' } })
+  await db.close()
+  await cp(dataDir, `${root}/whole`, { recursive: true })
+  const names = (await readdir(`${dataDir}/manifest`)).filter((name) => name.endsWith('.edit'))
+  for (const name of names.toSorted().toReversed()) {
+    await rm(`${dataDir}/manifest/${name}`)
+    for (const access of ['open', 'openReadOnly'] as const) {
+      const error = await expectError(Stratalog[access]({ dataDir }), 'manifest_corrupt')
+      expect(error.message).toContain(`there was commit ${names.length}`)
+    }
+    const { problems } = await verifyFiles({ dataDir })
+    expect(problems[0]).toMatchObject({ where: `${dataDir}/manifest`, readable: false })
+  }
+  // Put back, all is there: nothing was claimed or written meanwhile.
+  await cp(`${root}/whole`, dataDir, { recursive: true })
+  await using again = await Stratalog.open({ dataDir })
+  expect(again.logs().map(({ name }) => name)).toEqual(['kept', 'late'])
+  expect(await ids(again, 'kept')).toHaveLength(5)
+})
+
+test('a directory opens as ever without the file that says how far its manifest has come', async () => {
+  const { dataDir } = await place()
+  for (let life = 0; life < 3; life++) {
+    const db = await Stratalog.open({ dataDir })
+    await db.createLog(`log-${life}`)
+    await db.close()
+    const marks = (await readdir(dataDir)).filter((name) => name.startsWith('newest.'))
+    expect(marks).toHaveLength(1)
+    if (life === 1) await loseMark(dataDir)
+  }
+  expect((await verifyFiles({ dataDir })).problems).toEqual([])
+})
 
 test('a WAL that was cut short after a clean close is damage, and no torn tail', async () => {
   const { dataDir } = await place()

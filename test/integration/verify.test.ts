@@ -25,8 +25,8 @@ beforeAll(async () => {
   await db.snapshot({ name: 'first' })
   await log.append(rows(FLUSHED, FLUSHED))
   await db.tier.now({ to: 'disk' })
-  for (let from = 2 * FLUSHED; from < 2 * FLUSHED + LOGGED; from += 10)
-    await log.append(rows(from, 10))
+  for (let from = 2 * FLUSHED, sequence = 0; from < 2 * FLUSHED + LOGGED; from += 10, sequence++)
+    await log.append(rows(from, 10), { producer: { producerId: 'importer', epoch: 0, sequence } })
   await db.close()
 })
 

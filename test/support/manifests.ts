@@ -196,6 +196,7 @@ export class MemoryManifestFiles implements ManifestFiles {
   readonly faults: PutFault[] = []
   reads: number = 0
   lists: number = 0
+  readonly newest = async (): Promise<number> => 0
   /** Called before a put takes its name: a rival can come first. */
   beforePut: () => Promise<void> = async () => {}
 

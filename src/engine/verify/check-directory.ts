@@ -253,7 +253,7 @@ async function checkNames(
       findings.note(where, 'temporary', 'An unfinished file; the next writer removes it.')
     } else if (parsed === null) {
       findings.note(where, 'foreign', 'Not a file of Stratalog; it is not looked at.')
-    } else if (parsed.kind === 'lock' || parsed.kind === 'cache-part') {
+    } else if (['lock', 'newest', 'cache-part'].includes(parsed.kind)) {
       // Whoever reads a part verifies it then, by what its segment says.
       findings.looked(length)
     } else if (parsed.kind === 'quarantine') {

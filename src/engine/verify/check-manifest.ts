@@ -13,7 +13,12 @@ import {
   decodeCommit,
   manifestFileHash,
 } from '../../format/manifest-codec.ts'
-import { type ManifestFileName, manifestPath, parsePath } from '../../format/paths.ts'
+import {
+  MANIFEST_DIRECTORY,
+  type ManifestFileName,
+  manifestPath,
+  parsePath,
+} from '../../format/paths.ts'
 import { readPages } from '../../log/manifest-base.ts'
 import { type ManifestPosition, loadManifest } from '../../log/manifest-chain.ts'
 import type { ManifestFiles } from '../../log/manifest-files.ts'
@@ -25,12 +30,19 @@ export async function checkManifest(
   findings: Findings,
   signal: AbortSignal | undefined,
 ): Promise<ManifestPosition | null> {
+  const newest = await files.newest()
   const names = await listAll(files)
   const walk = new ManifestWalk(files, findings)
   for (let number = 1; number <= names.last; number++) {
     throwIfAborted(signal)
     await walk.commit(number)
     if (names.bases.has(number)) await walk.base(number)
+  }
+  if (names.last < newest) {
+    const where = `${files.location}/${MANIFEST_DIRECTORY}`
+    const reason = `The manifest ends with commit ${names.last}, and there was commit ${newest}.`
+    findings.file(where, names.last === 0 ? 'missing' : 'stale', reason, false)
+    if (names.last === 0) return null
   }
   const position = walk.position ?? (await loadOrNull(files))
   walk.report(position !== null)

@@ -2,6 +2,7 @@
 import { type StratalogError, isStratalogError } from '../../base/errors.ts'
 import type { IdRanges } from '../../format/id-ranges.ts'
 import { type ManifestState, goneLogIds } from '../../format/manifest.ts'
+import { decodeProducer } from '../../format/producer.ts'
 import type { Schema } from '../../format/schema.ts'
 import type { WalFrame } from '../../format/wal-frame.ts'
 import {
@@ -131,7 +132,9 @@ function applyRecords(log: LogContents, frame: WalFrame, payload: Uint8Array): s
     return `Offset ${next} comes next, and the WAL goes on at ${frame.baseOffset}.`
   const schema = log.schemas[appendPayloadSchemaId(payload)]
   if (schema === undefined) return `Schema ${appendPayloadSchemaId(payload)} is not known.`
-  decodeAppendPayload(payload, schema)
+  const rowBytes = payload.length - frame.producerBytes
+  decodeAppendPayload(payload.subarray(0, rowBytes), schema)
+  if (frame.producerBytes > 0) decodeProducer(payload.subarray(rowBytes))
   log.next[frame.partition] = end
   return null
 }

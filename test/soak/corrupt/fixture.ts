@@ -87,6 +87,7 @@ export async function buildFixture(root: string): Promise<Fixture> {
 class Builder {
   readonly #life: number
   readonly counts: Record<string, number> = {}
+  readonly #sequences: Record<string, number> = {}
 
   constructor(life: number) {
     this.#life = life
@@ -98,8 +99,11 @@ class Builder {
     const rows = Array.from({ length: count }, (_, index) =>
       recordAt(key, from + index, this.#life),
     )
-    await log.append(rows, { partition })
+    const sequence = this.#sequences[key] ?? 0
+    const producer = { producerId: 'life', epoch: this.#life, sequence }
+    await log.append(rows, { partition, producer })
     this.counts[key] = from + count
+    this.#sequences[key] = sequence + 1
   }
 }
 

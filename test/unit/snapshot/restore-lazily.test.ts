@@ -99,7 +99,13 @@ describe('a restore without the bytes', () => {
     expect(state).toMatchObject({ engineId: FIXTURE_ENGINE_ID, archive: NOTED, epoch: 1 })
     const partitions = [...state.logs.values()].flatMap((log) => log.partitions)
     expect(partitions.map(({ retired }) => retired)).toEqual([undefined, undefined, undefined])
-    expect(await files.list('data')).toEqual(['manifest', 'pages', 'stratalog.json', 'tmp'])
+    expect(await files.list('data')).toEqual([
+      'manifest',
+      'newest.000000000001',
+      'pages',
+      'stratalog.json',
+      'tmp',
+    ])
   })
 
   test('has a manifest that goes on from there', async () => {

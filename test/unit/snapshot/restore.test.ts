@@ -105,7 +105,7 @@ describe('a restore', () => {
     })
     expect(await hashes(fileSystem)).toEqual({ a: fixture.hash(a), b: fixture.hash(b) })
     const names = await fileSystem.list('data')
-    expect(names).toEqual(['manifest', 'segments', 'stratalog.json', 'tmp'])
+    expect(names).toEqual(['manifest', 'newest.000000000001', 'segments', 'stratalog.json', 'tmp'])
     expect(decodeIdentity(await fileSystem.read('data/stratalog.json'), '').engineId).toBe(
       FIXTURE_ENGINE_ID,
     )
