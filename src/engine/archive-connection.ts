@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
+import { sha256Hex } from '../format/checksum.ts'
 import { decodeIdentity, encodeIdentity } from '../format/identity.ts'
 import {
   type LogDefinition,
@@ -15,10 +16,11 @@ import {
 } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
-import { IDENTITY_FILE } from '../format/paths.ts'
+import { IDENTITY_FILE, segmentPath } from '../format/paths.ts'
 import { manifestFilesInStore } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
 import { producerEdits } from '../log/producer-table.ts'
+import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { compactedIn } from '../tiering/compacted.ts'
 
@@ -109,7 +111,32 @@ export function assertNothingNew(local: ManifestState, archive: ManifestState): 
 
 const NOTHING: PartitionState = { startOffset: 0, segments: SegmentEntries.empty }
 
-/** Compactions whose local commit a crash swallowed. Their segments lie in the archive only, until they are fetched. */
+/**
+ * Edits of `pullFromArchive` that know the files of compactions whose local commit a crash swallowed: each was durable
+ * before the archive had it, and takes the place of files that records are to be kept in.
+ */
+export async function withDiskCopies(
+  edits: readonly ManifestEdit[],
+  fileSystem: FileSystem,
+  dataDir: string,
+): Promise<readonly ManifestEdit[]> {
+  const known: ManifestEdit[] = []
+  for (const edit of edits) {
+    if (edit.kind !== 'segments-replaced' || edit.segment.disk !== null) known.push(edit)
+    else {
+      const { logId, partition, segment } = edit
+      const object = segmentPath({ ...segment, logId, partition })
+      const path = `${dataDir}/${object}`
+      const isThere = (await fileSystem.stat(path))?.length === segment.length
+      const isWhole = isThere && sha256Hex(await fileSystem.read(path)) === segment.sha256
+      const disk = isWhole ? { object, position: 0, length: segment.length } : null
+      known.push({ ...edit, segment: { ...segment, disk } })
+    }
+  }
+  return known
+}
+
+/** Compactions whose local commit a crash swallowed. Their segments lie in the archive only, unless their file is there. */
 function pullReplaced(local: ManifestState, archive: ManifestState): readonly ManifestEdit[] {
   const edits: ManifestEdit[] = []
   for (const [logId, { partitions }] of local.logs) {

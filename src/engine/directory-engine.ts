@@ -17,7 +17,7 @@ import { randomHex } from '../base/random.ts'
 import { parseBytes } from '../base/units.ts'
 import { WAL_BYTES_MAX } from '../format/limits.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
-import type { ManifestEdit, ManifestState, Writer } from '../format/manifest.ts'
+import type { ManifestEdit, Writer } from '../format/manifest.ts'
 import { CACHE_PARTS_DIRECTORY, LOCK_FILE, type SegmentName } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import type { ArchiveBytes } from '../log/archive-view.ts'
@@ -39,7 +39,12 @@ import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
 import { notedSettings, openArchiveStore } from './archive-store.ts'
-import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
+import {
+  assertNothingNew,
+  openArchiveManifest,
+  pullFromArchive,
+  withDiskCopies,
+} from './archive-connection.ts'
 import { archiveUse } from './archive-use.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { S3Options, StratalogOptions } from './config.ts'
@@ -319,7 +324,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
         },
       }),
   })
-  const pulled = await pull(archive, manifest.state, ports)
+  const pulled = await pull(archive, directory, ports)
   if (place !== null)
     assertKeepsAll(applyEdits(manifest.state, pulled).logs.values(), place.store.url)
   isOpen = true
@@ -351,12 +356,12 @@ async function openStore(
 /** A store that is away costs lag, not the start; anything else that is wrong with it is said now. */
 async function pull(
   archive: ArchiveWriter,
-  local: ManifestState,
+  { manifest, fileSystem, dataDir }: OpenedDirectory,
   ports: EnginePorts,
 ): Promise<readonly ManifestEdit[]> {
   try {
     const remote = await archive.manifest()
-    return pullFromArchive(local, remote.state)
+    return await withDiskCopies(pullFromArchive(manifest.state, remote.state), fileSystem, dataDir)
   } catch (error) {
     if (!isStratalogError(error) || error.code !== 'store_unavailable') throw error
     ports.logger.warn('The archive cannot be reached; uploads wait until it can.', {

@@ -391,4 +391,20 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (isDeleted && ',
     killedBy: { harness: 'test', file: 'test/unit/log/superseded-records.test.ts' },
   },
+  {
+    name: 'snapshot-of-unapplied-rows',
+    harm: 'A snapshot names offsets that no segment holds.',
+    file: 'snapshot/create.ts',
+    find: 'unheld(state, startOffset, endOffset)',
+    replace: 'unheld(state, startOffset, startOffset)',
+    killedBy: { harness: 'test', file: 'test/unit/snapshot/restore.test.ts' },
+  },
+  {
+    name: 'replay-skips-a-gap',
+    harm: 'A replay goes on behind a gap and does not say that there is one.',
+    file: 'replay/report.ts',
+    find: '    this.#gaps.push(gap)',
+    replace: '    this.#gaps.concat(gap)',
+    killedBy: { harness: 'test', file: 'test/unit/replay/replay.test.ts' },
+  },
 ]

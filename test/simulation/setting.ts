@@ -77,13 +77,25 @@ export function isRare(step: Step | null): boolean {
   return step !== null && RARE_STEPS.includes(step)
 }
 
+/** Steps that most lives do not come to, or whose few calls most deaths miss, as often as they need it. */
+const SCARCE_STEPS: readonly Step[] = ['compact', 'compact', 'checkpoint', 'create log']
+const SCARCE_ARCHIVE_STEPS: readonly Step[] = [
+  ...(['collect', 'collect', 'collect', 'compact', 'checkpoint', 'create log'] as const),
+  ...(['upload', 'cold read'] as const),
+]
+
 export function chooseCrash(dice: Dice, setting: Setting, life: number): CrashPlan | null {
   const plan = chooseCommonCrash(dice, setting)
-  if (!setting.deletesLogs) return plan
-  const own = dice.fork(`deletion ${life}`)
-  if (!own.chance(0.3)) return plan
-  const death = own.pick(['kill', 'power'] as const)
-  return { death, call: own.magnitude(12), step: 'delete log' }
+  const deletion = dice.fork(`deletion ${life}`)
+  if (setting.deletesLogs && deletion.chance(0.3)) {
+    const death = deletion.pick(['kill', 'power'] as const)
+    return { death, call: deletion.magnitude(12), step: 'delete log' }
+  }
+  const scarce = dice.fork(`scarce ${life}`)
+  if (!scarce.chance(0.25)) return plan
+  const death = scarce.pick(['kill', 'power'] as const)
+  const step = scarce.pick(setting.archive === null ? SCARCE_STEPS : SCARCE_ARCHIVE_STEPS)
+  return { death, call: scarce.int(1, 4), step }
 }
 
 function chooseCommonCrash(dice: Dice, { archive }: Setting): CrashPlan | null {

@@ -29,8 +29,12 @@ export interface LifeEnd {
   readonly stderr: string
 }
 
-/** System calls that change what is on disk: a kill before each of them leaves each state that there is. */
+/**
+ * System calls that change what is on disk: a kill before each of them leaves each state that there is. A file that
+ * `openat` makes is the state before its first `write`, of which there are others too, to pipes.
+ */
 export const CHANGING_CALLS = [
+  'write',
   'pwrite64',
   'fdatasync',
   'fsync',
