@@ -6,7 +6,9 @@
 import { fileURLToPath } from 'node:url'
 import { env } from 'node:process'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
-import { MUTANT_VARIABLE, mutantNamed, mutate } from './mutants/mutate.ts'
+import type { Vite, VitestPluginContext } from 'vitest/node'
+import { MUTANT_VARIABLE, isChanged, mutantNamed, mutate } from './mutants/mutate.ts'
+import type { Mutant } from './mutants/mutants.ts'
 import { LongFirst } from './support/long-first.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -20,20 +22,22 @@ env['NODE_COMPILE_CACHE'] ??= `${root}node_modules/.cache/node`
 /** With a mutant in the environment the tests see the source with it (mutants/mutate.ts). */
 const planted = env[MUTANT_VARIABLE]
 const mutant = planted === undefined ? null : mutantNamed(planted)
-const plugins =
-  mutant === null
-    ? []
-    : [
-        {
-          name: 'mutant',
-          enforce: 'pre' as const,
-          transform: (source: string, id: string) => mutate(mutant, id, source),
-        },
-      ]
+const plugins = mutant === null ? [] : [planting(mutant)]
+
+/** What it changes is never cached; all else is as it is without it, and so shares that cache. */
+function planting(one: Mutant): Vite.Plugin {
+  return {
+    name: 'mutant',
+    enforce: 'pre',
+    api: { vitest: { ignoreFsModuleCache: true } },
+    configureVitest: ({ defineCacheKeyGenerator }: VitestPluginContext) =>
+      defineCacheKeyGenerator(({ id }) => (isChanged(one, id) ? false : null)),
+    transform: (source: string, id: string) => mutate(one, id, source),
+  }
+}
 
 const shared = {
   pool: 'forks' as const,
-  fsModuleCache: mutant === null,
   globalSetup: ['test/support/require-node.ts'],
 }
 
@@ -42,8 +46,6 @@ const config: ViteUserConfig = defineConfig({
   test: {
     maxWorkers: 2,
     sequence: { sequencer: LongFirst },
-    // What is cached is the source without the mutant.
-    fsModuleCache: mutant === null,
     reporters: ['default', './test/support/count-reporter.ts'],
     projects: [
       {
