@@ -10,6 +10,7 @@ import type { Vite, VitestPluginContext } from 'vitest/node'
 import { MUTANT_VARIABLE, isChanged, mutantNamed, mutate } from './mutants/mutate.ts'
 import type { Mutant } from './mutants/mutants.ts'
 import { LongFirst } from './support/long-first.ts'
+import { STARTS_THREADS, besideThreads } from './support/program.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -36,6 +37,16 @@ function planting(one: Mutant): Vite.Plugin {
   }
 }
 
+/** Threads of an engine start from what is built too; what the tests call themselves stays the source. */
+const builtThreads: Vite.Plugin = {
+  name: 'built-threads',
+  enforce: 'pre',
+  configureVitest: ({ defineCacheKeyGenerator }: VitestPluginContext) =>
+    defineCacheKeyGenerator(({ id }) => (STARTS_THREADS.test(id) ? besideThreads() : null)),
+  transform: (source: string, id: string) =>
+    STARTS_THREADS.test(id) ? source.replaceAll('import.meta.url', besideThreads()) : source,
+}
+
 const shared = {
   pool: 'forks' as const,
   globalSetup: ['test/support/require-node.ts'],
@@ -60,7 +71,7 @@ const config: ViteUserConfig = defineConfig({
       },
       {
         root,
-        plugins,
+        plugins: [...plugins, builtThreads],
         test: {
           ...shared,
           name: 'integration',
@@ -70,7 +81,11 @@ const config: ViteUserConfig = defineConfig({
             'test/golden/**/*.test.ts',
             'test/docs.test.ts',
           ],
-          globalSetup: [...shared.globalSetup, 'test/support/minio-global.ts'],
+          globalSetup: [
+            ...shared.globalSetup,
+            'test/support/build-global.ts',
+            'test/support/minio-global.ts',
+          ],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
