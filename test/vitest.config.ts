@@ -4,6 +4,7 @@
  * Forks, not threads: DuckDB, the WAL worker and process-wide locks want a process of their own.
  */
 import { fileURLToPath } from 'node:url'
+import { availableParallelism } from 'node:os'
 import { env } from 'node:process'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import type { Vite, VitestPluginContext } from 'vitest/node'
@@ -47,6 +48,12 @@ const builtThreads: Vite.Plugin = {
     STARTS_THREADS.test(id) ? source.replaceAll('import.meta.url', besideThreads()) : source,
 }
 
+/**
+ * A file waits for a third of its time, for syncs, children and timers, or keeps two processes busy and waits for them:
+ * on two cores three files leave neither idle.
+ */
+const WORKERS = Math.min(Math.max(availableParallelism(), 3), 4)
+
 const shared = {
   pool: 'forks' as const,
   globalSetup: ['test/support/require-node.ts'],
@@ -55,7 +62,7 @@ const shared = {
 const config: ViteUserConfig = defineConfig({
   root,
   test: {
-    maxWorkers: 2,
+    maxWorkers: WORKERS,
     sequence: { sequencer: LongFirst },
     reporters: ['default', './test/support/count-reporter.ts'],
     projects: [
