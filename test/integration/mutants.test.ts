@@ -34,7 +34,10 @@ function run(mutant: string, killer: Killer): Promise<Ended> {
 function argumentsOf(killer: Killer): readonly string[] {
   if (killer.harness === 'test') {
     const vitest = join(repositoryRoot, 'node_modules/vitest/vitest.mjs')
-    return [vitest, 'run', '--config', 'test/vitest.config.ts', killer.file]
+    const project = killer.file.startsWith('test/unit/') ? 'fast' : 'integration'
+    // The first test that fails is enough.
+    const options = ['--config', 'test/vitest.config.ts', '--project', project, '--bail', '1']
+    return [vitest, 'run', ...options, killer.file]
   }
   const hook = join(repositoryRoot, 'test/mutants/hook.ts')
   const seed = ['--seeds', '1', '--seed', String(killer.seed)]

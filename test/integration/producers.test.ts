@@ -3,13 +3,13 @@ import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import process from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { type Log, Stratalog, restoreArchive } from '../../src/index.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { PRODUCER_ID_BYTES_MAX } from '../../src/format/limits.ts'
 import { expectError } from '../support/expect-error.ts'
 import { producerRows } from '../support/producer-rows.ts'
+import { programAt } from '../support/program.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const stamp = (sequence: number, producerId = 'web-1', epoch = 0) => ({
@@ -186,7 +186,7 @@ async function live(
   const child = spawn(
     process.execPath,
     [
-      fileURLToPath(new URL('../support/producer-child.ts', import.meta.url)),
+      programAt('test/support/producer-child.ts'),
       `${root}/data`,
       `file://${root}/archive`,
       String(first),

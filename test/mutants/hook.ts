@@ -4,14 +4,14 @@
  */
 import { registerHooks } from 'node:module'
 import { env } from 'node:process'
-import { MUTANT_VARIABLE, mutantNamed, mutate } from './mutate.ts'
+import { MUTANT_VARIABLE, isChanged, mutantNamed, mutate } from './mutate.ts'
 
 const mutant = mutantNamed(env[MUTANT_VARIABLE] ?? '')
 
 registerHooks({
   load(url, context, nextLoad) {
     const loaded = nextLoad(url, context)
-    if (!url.endsWith(`/src/${mutant.file}`)) return loaded
+    if (!isChanged(mutant, url)) return loaded
     const source = Buffer.from((loaded.source ?? '') as Uint8Array).toString()
     return { ...loaded, source: mutate(mutant, url, source) }
   },

@@ -11,6 +11,11 @@ export function mutantNamed(name: string): Mutant {
   return mutant
 }
 
+/** Whether a file, by its path or URL, is the one that a mutant changes. */
+export function isChanged(mutant: Mutant, path: string): boolean {
+  return path.endsWith(`/src/${mutant.file}`)
+}
+
 /**
  * The text of a source file with the mutant in it; as it was when the mutant is of another file.
  *
@@ -18,7 +23,7 @@ export function mutantNamed(name: string): Mutant {
  * @throws Error when the text to replace is not there exactly once: the code moved on, and the mutant has to follow.
  */
 export function mutate(mutant: Mutant, path: string, source: string): string {
-  if (!path.endsWith(`/src/${mutant.file}`)) return source
+  if (!isChanged(mutant, path)) return source
   const parts = source.split(mutant.find)
   if (parts.length === 2) return parts.join(mutant.replace)
   throw new Error(

@@ -1,6 +1,6 @@
-/** Runs the real command line from source, as a child process. */
+/** Runs the real command line, as a child process. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
-import { join } from 'node:path'
+import { programAt } from './program.ts'
 import { repositoryRoot } from './repository.ts'
 
 export interface CliResult {
@@ -18,7 +18,7 @@ export interface CliOptions {
   readonly cwd?: string
 }
 
-export const cliEntry: string = join(repositoryRoot, 'src/cli/main.ts')
+export const cliEntry: string = programAt('src/cli/main.ts')
 
 /** A command that runs on, for tests that talk to it. */
 export function spawnCli(

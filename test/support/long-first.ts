@@ -4,14 +4,28 @@
  */
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
-/** The longest first; beside the sweep, which keeps two processes busy, the one that mostly waits. */
+/**
+ * The longest first. Beside the sweep, which keeps two processes busy, those that mostly wait; the seeds, which keep
+ * two more busy, when the first of these is done.
+ */
 const LONG = [
   'soak-corrupt.test.ts',
   'server-conformance.test.ts',
+  'kill.test.ts',
   'simulation.test.ts',
   'mutants.test.ts',
-  'kill.test.ts',
   'server-fuzz.test.ts',
+  'bench.test.ts',
+  'machine-lost.test.ts',
+  'demo.test.ts',
+  'soak-load.test.ts',
+  'producers.test.ts',
+  'restore-lazily.test.ts',
+  'package.test.ts',
+  'wal-threads.test.ts',
+  'soak-memory.test.ts',
+  'restore-memory.test.ts',
+  'cli-docs.test.ts',
 ]
 
 export class LongFirst extends BaseSequencer {

@@ -5,10 +5,11 @@ import { QUERY_WORKER_LOADING, QUERY_WORKER_RUNNING } from './query-worker-state
 import { endOfWorker } from './worker-end.ts'
 
 /**
- * Node waits for a worker inside a call into DuckDB before it ends, for as long as that takes. So a process that exits
- * in the middle of a query first has the query interrupted, and gives that this long.
+ * Node waits for a worker inside a call into DuckDB before it ends, for as long as that takes, and one that it ends
+ * between two calls takes the process with it (SIGABRT). So a process that exits in the middle of a query first has the
+ * query interrupted, and gives that this long: some ms, and seconds on a machine that does much else.
  */
-const EXIT_ATTEMPTS = 4
+const EXIT_ATTEMPTS = 100
 const EXIT_ATTEMPT_MS = 50
 
 /** One that is still loading DuckDB hears nothing, and would take the process with it: that ends soon. */

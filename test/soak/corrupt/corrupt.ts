@@ -48,8 +48,6 @@ export interface CorruptReport extends Record<Wrong, number> {
 }
 
 const PROCESSES = 2
-/** Cases that a set of processes is started for. */
-const CASES_AT_ONCE = 200
 const VIOLATIONS_MAX = 200
 
 export async function corruptSoak(options: CorruptOptions): Promise<CorruptReport> {
@@ -60,16 +58,15 @@ export async function corruptSoak(options: CorruptOptions): Promise<CorruptRepor
     const tally = new Tally(fixture, options)
     const { samples, seed: firstSeed, timeMs = Infinity } = options
     const isOver = timeLimit(timeMs)
-    for (let tried = 0; tried < samples && !isOver(); tried += CASES_AT_ONCE) {
-      const length = Math.min(CASES_AT_ONCE, samples - tried)
-      const seeds = Array.from({ length }, (_, index) => firstSeed + tried + index)
-      await runPool(seeds, {
-        root: `${root}/fixture`,
-        scratch: `${root}/scratch`,
-        processes: options.processes ?? PROCESSES,
-        onOutcome: (seed, outcome) => tally.add(seed, outcome),
-      })
+    const seeds = function* (): Iterable<number> {
+      for (let tried = 0; tried < samples && !isOver(); tried++) yield firstSeed + tried
     }
+    await runPool(seeds(), {
+      root: `${root}/fixture`,
+      scratch: `${root}/scratch`,
+      processes: options.processes ?? PROCESSES,
+      onOutcome: (seed, outcome) => tally.add(seed, outcome),
+    })
     return tally.report(Math.round(systemClock.monotonic() - startedAt))
   } finally {
     await rm(root, { recursive: true, force: true })

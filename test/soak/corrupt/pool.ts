@@ -3,11 +3,11 @@
  * replaced; a process per case would cost more than the case.
  */
 import { type ChildProcess, fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../../src/base/clock.ts'
+import { programAt } from '../../support/program.ts'
 import type { Observation } from './observe.ts'
 
-const CHILD = fileURLToPath(new URL('./corrupt-child.ts', import.meta.url))
+const CHILD = programAt('test/soak/corrupt/corrupt-child.ts')
 /** A case takes some ten ms; this is for a machine that does much else. */
 const CASE_MS_MAX = 30_000
 const HEAP_MB = 256

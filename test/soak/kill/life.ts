@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { env } from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../../src/base/clock.ts'
+import { programAt } from '../../support/program.ts'
 import type { SenderStart } from './sent-record.ts'
 
-const CHILD = fileURLToPath(new URL('kill-child.ts', import.meta.url))
+const CHILD = programAt('test/soak/kill/kill-child.ts')
 /** A life that neither ends nor is killed by then hangs. */
 const HANGS_AFTER_MS = 120_000
 

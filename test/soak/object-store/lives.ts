@@ -17,7 +17,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { env, execPath } from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../../src/base/clock.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { noMetrics } from '../../../src/base/metrics.ts'
@@ -27,11 +26,12 @@ import { NodeFileSystem } from '../../../src/storage/node-file-system.ts'
 import { createBucketIfMissing } from '../../../src/storage/open-object-store.ts'
 import type { ArchiveChildOptions } from '../../support/archive-child.ts'
 import type { MinioSettings } from '../../support/minio.ts'
+import { programAt } from '../../support/program.ts'
 import type { ProxiedCall, Toxic, ToxicProxy } from '../../support/toxic-proxy.ts'
 import type { Damage } from '../report.ts'
 import { OPERATIONS, TOXICS } from './toxics.ts'
 
-const CHILD = fileURLToPath(new URL('../../support/archive-child.ts', import.meta.url))
+const CHILD = programAt('test/support/archive-child.ts')
 /** Lives of one directory and one bucket, after which they are checked. */
 const LIVES = 4
 /** A life ends after so many lines of its journal; where none come, after so long. */
