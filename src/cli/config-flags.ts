@@ -216,6 +216,16 @@ const POLICY_FLAGS: readonly ConfigFlag[] = [
   },
   { path: 'defaults.wal', flags: '--no-wal', text: 'no write-ahead log' },
   {
+    path: 'defaults.memoryFirst',
+    flags: '--no-memory-first',
+    text: 'RAM holds only what is not on disk yet',
+  },
+  {
+    path: 'defaults.diskFallback',
+    flags: '--no-disk-fallback',
+    text: 'full RAM flushes nothing before its time',
+  },
+  {
     path: 'defaults.ack',
     flags: '--ack <level>',
     text: 'when an append is done',

@@ -5,10 +5,12 @@ import { type StorageSurroundings, resolvePolicy } from './storage-policy.ts'
 
 /** What a mode keeps of the policy that a log had in the same mode. */
 const OWN_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
-  memory: ['ttl', 'priority', 'maxMemoryBytes', 'evictionPolicy'],
+  memory: ['ttl', 'priority', 'maxMemoryBytes', 'evictionWatermark', 'evictionPolicy'],
   persistent: [
     'memoryTtl',
     'diskAfter',
+    'memoryFirst',
+    'diskFallback',
     'retention',
     'retentionBytes',
     'segmentFormat',
@@ -30,6 +32,8 @@ const OWN_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>>
     'keep',
     'ack',
     'wal',
+    'memoryFirst',
+    'diskFallback',
     'evictionPolicy',
   ],
 }
@@ -38,6 +42,8 @@ const OWN_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>>
 const TIER_KEYS: readonly (keyof StorageOptions)[] = [
   'memoryTtl',
   'diskAfter',
+  'memoryFirst',
+  'diskFallback',
   'retention',
   'retentionBytes',
   'segmentFormat',
@@ -76,8 +82,14 @@ function keptKeys(
   changes: StorageChanges,
   mode: StorageMode | undefined,
 ): readonly (keyof StorageOptions)[] {
-  if (mode !== current.mode)
-    return mode === 'memory' || current.mode === 'memory' ? SHARED_KEYS : TIER_KEYS
+  const isMemory = mode === 'memory' || current.mode === 'memory'
+  const keys = mode === current.mode ? OWN_KEYS[mode] : isMemory ? SHARED_KEYS : TIER_KEYS
   const hasOtherWal = changes.wal !== undefined && changes.wal !== current.wal
-  return OWN_KEYS[mode].filter((key) => key !== 'ack' || !hasOtherWal)
+  // Of records that RAM holds first these say how long; of others they are 0.
+  const hasOtherFirst =
+    changes.memoryFirst !== undefined && (changes.memoryFirst ?? true) !== current.memoryFirst
+  return keys.filter((key) => {
+    if (key === 'ack') return !hasOtherWal
+    return !hasOtherFirst || (key !== 'memoryTtl' && key !== 'diskAfter')
+  })
 }

@@ -136,7 +136,7 @@ export async function withDiskCopies(
   return known
 }
 
-/** Compactions whose local commit a crash swallowed. Their segments lie in the archive only, unless their file is there. */
+/** Compactions whose local commit a crash swallowed. */
 function pullReplaced(local: ManifestState, archive: ManifestState): readonly ManifestEdit[] {
   const edits: ManifestEdit[] = []
   for (const [logId, { partitions }] of local.logs) {

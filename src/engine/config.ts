@@ -41,12 +41,18 @@ export interface StorageOptions {
   readonly keep?: 'all' | 'latest'
   readonly ack?: AckLevel
   readonly wal?: boolean
+  /** `false`: RAM holds only what is not on disk yet; `memoryTtl` and `diskAfter` are 0. Default `true`. */
+  readonly memoryFirst?: boolean
+  /** `false`: when RAM is full, nothing of the log is flushed before its time; appends wait. Default `true`. */
+  readonly diskFallback?: boolean
   /** Mode `memory`: a record is gone this long after its append. Default: it stays until it is evicted. */
   readonly ttl?: Duration
   /** Mode `memory`, under `priority`: a whole number from −1000 to 1000; higher ones stay longer. Default 0. */
   readonly priority?: number
   /** Mode `memory`: what the log's batches may take of RAM. Default: the engine's budget alone counts. */
   readonly maxMemoryBytes?: ByteSize
+  /** Mode `memory`: reclaiming starts at this fraction of that budget. Default: the engine's. */
+  readonly evictionWatermark?: number
   /** Mode `memory`: what gives way when RAM is full. Default: the engine's. */
   readonly evictionPolicy?: EvictionPolicy
 }
@@ -178,9 +184,12 @@ const storageEntries = {
   keep: v.optional(oneOf(['all', 'latest'])),
   ack: v.optional(oneOf(['memory', 'disk', 'object'])),
   wal: v.optional(flag),
+  memoryFirst: v.optional(flag),
+  diskFallback: v.optional(flag),
   ttl: v.optional(positiveDuration),
   priority: v.optional(priority),
   maxMemoryBytes: v.optional(positiveByteSize),
+  evictionWatermark: v.optional(fraction),
   evictionPolicy: v.optional(evictionPolicy),
 }
 const storageSchema = v.strictObject(storageEntries)

@@ -61,10 +61,12 @@ export function policyProblems(
 
 /** Which of the engine's defaults mean something in a mode; the rest do not reach a log that chose that mode. */
 const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOptions)[]>> = {
-  memory: ['ttl', 'priority', 'maxMemoryBytes', 'evictionPolicy'],
+  memory: ['ttl', 'priority', 'maxMemoryBytes', 'evictionWatermark', 'evictionPolicy'],
   persistent: [
     'memoryTtl',
     'diskAfter',
+    'memoryFirst',
+    'diskFallback',
     'retention',
     'retentionBytes',
     'segmentFormat',
@@ -85,6 +87,8 @@ const INHERITED_KEYS: Readonly<Record<StorageMode, readonly (keyof StorageOption
     'keep',
     'ack',
     'wal',
+    'memoryFirst',
+    'diskFallback',
     'evictionPolicy',
   ],
 }
@@ -105,27 +109,30 @@ function defaultMode(around: StorageSurroundings): StorageMode {
 
 function withDefaults(given: StorageOptions, around: StorageSurroundings): StoragePolicy {
   const mode = given.mode ?? defaultMode(around)
-  const memoryTtl = ms(given.memoryTtl) ?? HOUR_MS
+  const memoryFirst = given.memoryFirst ?? true
+  const localDisk = given.localDisk ?? true
+  const memoryTtl = ms(given.memoryTtl) ?? (memoryFirst ? HOUR_MS : 0)
+  const archiveAfter = memoryFirst || localDisk ? 15 * MINUTE_MS : 0
   const tiersToArchive = mode === 'hybrid' && around.hasArchive
   const wal = given.wal ?? mode !== 'memory'
   return {
     mode,
     memoryTtl,
     diskAfter: ms(given.diskAfter) ?? Math.min(5 * MINUTE_MS, memoryTtl),
-    archiveAfter: ms(given.archiveAfter) ?? (tiersToArchive ? 15 * MINUTE_MS : null),
+    archiveAfter: ms(given.archiveAfter) ?? (tiersToArchive ? archiveAfter : null),
     diskTtl: ms(given.diskTtl) ?? (tiersToArchive ? DAY_MS : null),
-    localDisk: given.localDisk ?? true,
+    localDisk,
     retention: ms(given.retention),
     retentionBytes: given.retentionBytes === undefined ? null : tryParseBytes(given.retentionBytes),
     ack: given.ack ?? (wal ? 'disk' : 'memory'),
     wal,
-    memoryFirst: true,
-    diskFallback: true,
+    memoryFirst,
+    diskFallback: given.diskFallback ?? true,
     ttl: ms(given.ttl),
     priority: given.priority ?? 0,
     maxMemoryBytes: given.maxMemoryBytes === undefined ? null : tryParseBytes(given.maxMemoryBytes),
     evictionPolicy: given.evictionPolicy ?? around.evictionPolicy,
-    evictionWatermark: around.evictionWatermark,
+    evictionWatermark: given.evictionWatermark ?? around.evictionWatermark,
     segmentFormat: given.segmentFormat ?? 'arrow',
     parquetAfter: ms(given.parquetAfter),
     keep: given.keep ?? 'all',
@@ -181,6 +188,10 @@ function conflicts(
     if (policy.ack === 'object' && around.hasArchive)
       problem('ack', `'memory' or 'disk' in mode 'persistent'; mode 'hybrid' has an archive`)
   }
+  if (!policy.memoryFirst) {
+    for (const key of ['memoryTtl', 'diskAfter'] as const)
+      if (policy[key] > 0) problem(key, '0, or nothing, when memoryFirst is false')
+  }
   if (!policy.wal && policy.ack === 'disk') problem('ack', `'memory' or 'object' when wal is false`)
   if (!policy.wal && policy.diskAfter > policy.memoryTtl) {
     problem('diskAfter', `at most memoryTtl (${policy.memoryTtl} ms) when wal is false`)
@@ -207,14 +218,23 @@ const LOWER_TIER_KEYS = [
   'segmentFormat',
   'parquetAfter',
   'keep',
+  'memoryFirst',
+  'diskFallback',
 ] as const
-const NO_LOWER_TIER: StorageOptions = { localDisk: true, segmentFormat: 'arrow', keep: 'all' }
+const NO_LOWER_TIER: StorageOptions = {
+  localDisk: true,
+  segmentFormat: 'arrow',
+  keep: 'all',
+  memoryFirst: true,
+  diskFallback: true,
+}
 
 /** Keys that mean something only where RAM holds the only copy, with what does their work elsewhere. */
 const MEMORY_KEYS = {
   ttl: 'memoryTtl and diskTtl say when copies go',
   priority: 'nothing is evicted from its only copy',
   maxMemoryBytes: `the engine's maxMemoryBytes and memoryTtl bound what is in RAM`,
+  evictionWatermark: `the engine's evictionWatermark says when RAM is full`,
 } as const
 
 function memoryOnlyProblems(
@@ -222,7 +242,7 @@ function memoryOnlyProblems(
   mode: StorageMode,
   path: string,
 ): readonly ConfigProblem[] {
-  return (['ttl', 'priority', 'maxMemoryBytes'] as const).flatMap((key) =>
+  return (['ttl', 'priority', 'maxMemoryBytes', 'evictionWatermark'] as const).flatMap((key) =>
     given[key] === undefined
       ? []
       : [

@@ -201,7 +201,7 @@ export class TieringScheduler {
    */
   async relieve(): Promise<void> {
     if (this.#isClosed) return
-    const steps = stepsOf(this.#context.logs())
+    const steps = stepsOf(this.#context.logs()).filter(({ log }) => log.policy.diskFallback)
     const { local, remote } = this.#lanes
     const mayFlush = (lane: Lane) => (step: Step) =>
       step.partition.nextOffset > step.partition.flushedEnd && !lane.isBackingOff(step.partition)

@@ -107,8 +107,9 @@ describe('configuration from flags', () => {
       ...knownKeys({ s3: { unknown: 1 } }).map((key) => `s3.${key}`),
       ...knownKeys({ defaults: { unknown: 1 } }).map((key) => `defaults.${key}`),
     ].filter((path) => !nested.has(path.split('.').at(-1) ?? ''))
-    // One flag sets the eviction policy of the engine, which is that of its logs.
-    const flags = new Set([...CONFIG_FLAG_PATHS, 'defaults.evictionPolicy'])
+    // One flag sets them for the engine, which is for its logs.
+    const both = ['defaults.evictionPolicy', 'defaults.evictionWatermark']
+    const flags = new Set([...CONFIG_FLAG_PATHS, ...both])
     expect(paths.length).toBeGreaterThan(10)
     expect(paths.filter((path) => !flags.has(path))).toEqual([])
   })
