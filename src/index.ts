@@ -30,7 +30,7 @@ export type {
 export type { PlanRestoreOptions, RestoreArchiveOptions } from './engine/restore-archive.ts'
 export type { DrillArchiveOptions, DrillCheckOptions } from './engine/drill-archive.ts'
 export type { DrillReport } from './replay/drill-report.ts'
-export type { LiveSide } from './replay/live-side.ts'
+export type { LiveEngine, LiveSide } from './replay/live-side.ts'
 export type { RestoreForecast } from './snapshot/forecast-restore.ts'
 export type { RestoreSummary } from './snapshot/plan-restore.ts'
 export type { RestoreProgress, RestoreResult } from './snapshot/restore.ts'

@@ -241,6 +241,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   const surroundings = surroundingsOf(options, snapshotUrl(options) !== null)
   const lowerTiers = lowerTiersOf({ ...tiering, wal }, opened, registry, scrubber, places.place)
   return {
+    engineId: directory.engineId === '' ? null : directory.engineId,
     ports,
     registry,
     governor,

@@ -3,7 +3,7 @@ import { type Archive, openArchive } from '../log/archive-view.ts'
 import { randomHex } from '../base/random.ts'
 import { type DrillEngine, type DrillScratch, drill } from '../replay/drill.ts'
 import type { DrillReport } from '../replay/drill-report.ts'
-import { type LiveSide, liveSide } from '../replay/live-side.ts'
+import { type LiveEngine, liveSide } from '../replay/live-side.ts'
 import type { ReplayProgress } from '../replay/replay.ts'
 import type { QueryIsolation } from '../query/query-runner.ts'
 import { plannedRecords, planRestore } from '../snapshot/plan-restore.ts'
@@ -30,7 +30,7 @@ export interface DrillArchiveOptions {
    * The data directory of the engine that writes the archive, which may be running, or what it is at this point. Left
    * out, RPO is not measured.
    */
-  readonly against?: string | readonly LiveSide[]
+  readonly against?: string | LiveEngine
   readonly checks?: readonly DrillCheckOptions[]
   /** Where the SQL of checks runs, as of the configuration's key. Default `thread`. */
   readonly queryIsolation?: QueryIsolation
@@ -53,13 +53,14 @@ export async function runDrill(
   const live =
     typeof against === 'string' ? await openEngine({ dataDir: against }, given, 'read') : null
   const views = live === null ? [] : [...live.registry.all()].map((log) => log.view())
+  const pinned = live && { engineId: live.engineId, logs: views.map(liveSide) }
   const store = await openArchiveStore(options.archive, options.s3, ports, PATIENT)
   try {
     return await drill(
       {
         open: () => openArchive(store, { logger: ports.logger }),
         scratch: () => openScratch(ports, sample, queryIsolation),
-        against: typeof against === 'string' ? views.map(liveSide) : (against ?? null),
+        against: pinned ?? (typeof against === 'string' ? null : (against ?? null)),
         ...(checks === undefined ? {} : { checks }),
       },
       { signal, onProgress },

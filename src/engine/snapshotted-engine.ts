@@ -82,6 +82,7 @@ async function assemble(
   let { nextLogId } = place.state
   return {
     ...engine,
+    engineId: place.engineId,
     snapshots: keepSnapshots(source, options, closers),
     commitLog: async (make) => make(nextLogId++),
     deleteLog: (log, assertWanted) =>
