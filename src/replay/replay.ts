@@ -16,7 +16,7 @@ import type { Clock } from '../base/clock.ts'
 import { throwIfAborted } from '../base/errors.ts'
 import { SpentTime } from '../base/spent-time.ts'
 import { type RecordBatch, endOffset } from '../format/record-batch.ts'
-import type { LogView, SegmentSource } from '../log/log-view.ts'
+import type { LogView, PartitionView, SegmentSource } from '../log/log-view.ts'
 import { DamageList, type SegmentDamage } from '../log/segment-damage.ts'
 import { type PartitionReadOptions, readableRange } from '../log/view-reader.ts'
 import { MERGE_ROWS_MAX, ReplayCursor, type TakenBatch } from './cursor.ts'
@@ -231,7 +231,7 @@ class ReplayRun {
       await this.#spent.during('pace', () => this.#clock.sleep(delayMs, this.#options.signal))
     const tally = this.#tallies.get(cursor.view.definition.name)
     for (const run of this.#runs(cursor, batch)) {
-      const wanted = cursor.withoutSkipped(run)
+      const wanted = cursor.withoutHeld(run)
       if (wanted === null) continue
       await this.#step(cursor, wanted, time)
       await this.#spent.during('sink', () =>
@@ -282,14 +282,23 @@ class ReplayRun {
     const watched = this.#meter.watch(view)
     return watched.partitions.map((partition, position) => {
       const start = starts?.[position] ?? resumedAt?.[position]
+      const { heldTo, heldBetween } = starts?.[position] ?? { heldTo: 0, heldBetween: 0 }
+      if (start !== undefined) this.#tellRetired(tally, partition, Math.max(start.offset, heldTo))
       const options = this.#readOptions(tally, partition.partition, start?.offset)
       return new ReplayCursor(watched, partition, options, {
         order: index * PARTITIONS_MAX + position,
         rowsMax: this.#rowsMax(),
-        skip: starts?.[position]?.skip ?? 0,
+        heldTo,
+        heldBetween,
         records: start?.records ?? 0,
       })
     })
+  }
+
+  /** What went from the archive between two replays was in neither. */
+  #tellRetired(tally: LogTally, { partition, startOffset }: PartitionView, reached: number): void {
+    const to = Math.min(startOffset, this.#options.to ?? Infinity)
+    if (reached < to) tally.addGap({ partition, from: reached, to, cause: 'retired' })
   }
 
   #rowsMax(): number {
