@@ -1,3 +1,4 @@
+import { StratalogError } from '../base/errors.ts'
 import type { LogView } from '../log/log-view.ts'
 import { type Archive, openArchive } from '../log/archive-view.ts'
 import { randomHex } from '../base/random.ts'
@@ -10,6 +11,17 @@ import { plannedRecords, planRestore } from '../snapshot/plan-restore.ts'
 import { samplePlan } from '../snapshot/sample-plan.ts'
 import { restore } from '../snapshot/restore.ts'
 import { PATIENT, openArchiveStore } from './archive-store.ts'
+import {
+  FUNCTION,
+  LOOKED_AT_LATER,
+  OBJECT,
+  type OptionKind,
+  SIGNAL,
+  TEXT,
+  assertOptions,
+  assertText,
+  oneOf,
+} from './check-arguments.ts'
 import type { S3Options } from './config.ts'
 import type { Engine } from './engine.ts'
 import { openEngine } from './open-engine.ts'
@@ -40,6 +52,33 @@ export interface DrillArchiveOptions {
   readonly onProgress?: (progress: ReplayProgress) => void
 }
 
+const KINDS: Readonly<Record<keyof DrillArchiveOptions, OptionKind>> = {
+  ...{ archive: TEXT, s3: OBJECT, queryIsolation: oneOf('thread', 'process') },
+  against: {
+    expected: 'a data directory, or a live engine at one point',
+    fits: (value) => TEXT.fits(value) || OBJECT.fits(value),
+  },
+  checks: { expected: 'an array of { sql, expected }', fits: (value) => Array.isArray(value) },
+  sample: LOOKED_AT_LATER,
+  ...{ signal: SIGNAL, onProgress: FUNCTION },
+}
+
+const CHECK_KINDS: Readonly<Record<keyof DrillCheckOptions, OptionKind>> = {
+  sql: TEXT,
+  expected: LOOKED_AT_LATER,
+}
+
+/** @throws StratalogError `argument_invalid`. */
+function assertDrillOptions(options: DrillArchiveOptions): void {
+  assertOptions(options, KINDS, 'drillArchive')
+  for (const check of options.checks ?? []) {
+    assertOptions(check, CHECK_KINDS, 'a check')
+    assertText(check.sql, 'sql of a check')
+    if (check.expected === undefined)
+      throw new StratalogError('argument_invalid', 'A check has expected rows.')
+  }
+}
+
 /** Rows of a check's answer, all of which are in the report. */
 const CHECK_ROWS_MAX = 100_000
 
@@ -48,6 +87,7 @@ export async function runDrill(
   options: DrillArchiveOptions,
   given: Partial<EnginePorts>,
 ): Promise<DrillReport> {
+  assertDrillOptions(options)
   const ports = resolvePorts({}, given)
   const { against, checks, sample = 1, queryIsolation = 'thread', signal, onProgress } = options
   const live =

@@ -36,21 +36,18 @@ import { type LogDescription, describeLog } from './log-description.ts'
 import { type ReadOptions, assertReadOptions } from './read-options.ts'
 import { type ReadableLog, RecordStream } from './record-stream.ts'
 import type { RecordRow } from './batch.ts'
+import {
+  type GetOptions,
+  type HotOptions,
+  NOTHING_ASKED,
+  partitionAsked,
+  partitionOfGet,
+} from './hot-options.ts'
 import { readHotRow, readHotValue } from './hot-reader.ts'
+import { assertSignal } from './check-arguments.ts'
 import { readableLog } from './readable-log.ts'
 
 const NO_OPTIONS: AppendOptions = {}
-const NOTHING_ASKED: GetOptions = {}
-
-export interface HotOptions {
-  /** Default: 0. */
-  readonly partition?: number
-}
-
-export interface GetOptions extends HotOptions {
-  /** As of `ReadOptions`. */
-  readonly columns?: readonly string[]
-}
 
 /** What a log needs of the engine around it. */
 export interface LogPorts {
@@ -165,22 +162,23 @@ export class Log {
   }
 
   /** The offsets that can be read now: from the first that is kept to the next that is given. */
-  range({ partition = 0 }: HotOptions = NOTHING_ASKED): Range {
+  range(options: HotOptions = NOTHING_ASKED): Range {
     this.#assertOpen()
-    const { startOffset, readableEnd } = this.#log.partition(partition)
+    const { startOffset, readableEnd } = this.#log.partition(partitionAsked(options, 'range'))
     return { start: startOffset, end: readableEnd }
   }
 
   /** Resolves when the record at `offset` can be read, when the signal fires, and when the log or the engine ends. */
   arrival(offset: number, signal: AbortSignal, options: HotOptions = NOTHING_ASKED): Promise<void> {
     this.#assertOpen()
-    return this.#log.partition(options.partition ?? 0).waitFor(offset, signal)
+    assertSignal(signal)
+    return this.#log.partition(partitionAsked(options, 'arrival')).waitFor(offset, signal)
   }
 
   /** The epoch and the newest sequence that are remembered of a producer; null for one that is not. */
-  producer(producerId: string, { partition = 0 }: HotOptions = NOTHING_ASKED): Producer | null {
+  producer(producerId: string, options: HotOptions = NOTHING_ASKED): Producer | null {
     this.#assertOpen()
-    return this.#log.partition(partition).producers.newest(producerId)
+    return this.#log.partition(partitionAsked(options, 'producer')).producers.newest(producerId)
   }
 
   /** Reads records in offset order across every tier. See ReadOptions. */
@@ -211,7 +209,7 @@ export class Log {
   get(offset: number, options: GetOptions = NOTHING_ASKED): Promise<RecordRow | null> {
     try {
       this.#assertOpen()
-      const partition = this.#log.partition(options.partition ?? 0)
+      const partition = this.#log.partition(partitionOfGet(options))
       const row = readHotRow(this.#log, partition, offset, options.columns ?? null)
       return row === undefined ? this.#getBelow(offset, partition, options) : Promise.resolve(row)
     } catch (error) {
@@ -231,7 +229,7 @@ export class Log {
   getHot(offset: number, column: string, options?: HotOptions): unknown
   getHot(offset: number, column?: string, options: HotOptions = NOTHING_ASKED): unknown {
     this.#assertOpen()
-    const partition = this.#log.partition(options.partition ?? 0)
+    const partition = this.#log.partition(partitionAsked(options, 'getHot'))
     return column === undefined
       ? readHotRow(this.#log, partition, offset, null)
       : readHotValue(this.#log, partition, offset, column)

@@ -1,6 +1,15 @@
 import { StratalogError } from '../base/errors.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
+import type { QueryParameters } from '../query/protocol.ts'
 import type { AsOf } from './as-of.ts'
+import {
+  LOOKED_AT_LATER,
+  type OptionKind,
+  SIGNAL,
+  assertObject,
+  assertOptions,
+  assertText,
+} from './check-arguments.ts'
 import type { QueryOptions as RunnerOptions } from '../query/query-runner.ts'
 
 export interface QueryOptions {
@@ -13,18 +22,23 @@ export interface QueryOptions {
   readonly asOf?: AsOf
 }
 
-const KNOWN_KEYS = ['signal', 'timeout', 'maxRows', 'asOf']
+const KINDS: Readonly<Record<keyof QueryOptions, OptionKind>> = {
+  signal: SIGNAL,
+  timeout: LOOKED_AT_LATER,
+  maxRows: LOOKED_AT_LATER,
+  asOf: LOOKED_AT_LATER,
+}
 
 /** @throws StratalogError `argument_invalid` for an unknown key, or a value that is none of its kind. */
-export function runnerOptions(options: QueryOptions): RunnerOptions {
+export function runnerOptions(
+  sql: string,
+  parameters: QueryParameters,
+  options: QueryOptions,
+): RunnerOptions {
+  assertText(sql, 'The statement of a query')
+  assertObject(parameters, 'The parameters of a query are an array, or an object by name')
+  assertOptions(options, KINDS, 'query')
   const { signal, timeout, maxRows } = options
-  for (const key of Object.keys(options)) {
-    if (KNOWN_KEYS.includes(key)) continue
-    throw new StratalogError(
-      'argument_invalid',
-      `A query has no option '${key}'; it has ${KNOWN_KEYS.join(', ')}.`,
-    )
-  }
   if (maxRows !== undefined && !(Number.isSafeInteger(maxRows) && maxRows >= 0)) {
     throw new StratalogError(
       'argument_invalid',

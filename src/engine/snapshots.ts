@@ -19,6 +19,7 @@ import {
   dueSnapshots,
   isAutomatic,
 } from '../snapshot/retention.ts'
+import { type OptionKind, SOME_NAMES, TEXT, assertOptions } from './check-arguments.ts'
 import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
 import { type PlaceContext, releaseUnheld, snapshotToPlace } from './place-snapshot.ts'
 import { type Pinned, pin, stillThere, withoutTakenBack } from './pinned.ts'
@@ -31,6 +32,8 @@ export interface SnapshotOptions {
   /** Default: every log. */
   readonly logs?: readonly string[]
 }
+
+const KINDS: Readonly<Record<keyof SnapshotOptions, OptionKind>> = { name: TEXT, logs: SOME_NAMES }
 
 /** What of an engine a snapshot is made of. */
 export interface SnapshotSource {
@@ -60,6 +63,7 @@ export async function createSnapshot(
   source: SnapshotSource,
   options: SnapshotOptions,
 ): Promise<SnapshotDescription> {
+  assertOptions(options, KINDS, 'snapshot')
   const { registry, ports } = source
   const logs =
     options.logs === undefined

@@ -13,6 +13,7 @@ import type { RangesAsOf } from './as-of.ts'
 import type { AppendOptions } from './append-options.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
 import type { RecordRow } from './batch.ts'
+import { assertObject, assertSignal } from './check-arguments.ts'
 import { configError } from './config-error.ts'
 import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
@@ -26,7 +27,10 @@ import { openEngine } from './open-engine.ts'
 import { type SnapshotKeeper, noPlaceForSnapshot } from './snapshot-keeper.ts'
 import type { EnginePorts } from './ports.ts'
 import { type QueryOptions, runnerOptions } from './query-options.ts'
-import type { ReplayFromArchiveOptions } from './replay-archive.ts'
+import {
+  type ReplayFromArchiveOptions,
+  assertReplayOptions,
+} from './replay-from-archive-options.ts'
 import { type ConsumeOptions, FirstUse, consumeRecords, produceExpiring } from './shorthands.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import type { SnapshotOptions } from './snapshots.ts'
@@ -34,7 +38,7 @@ import type { FollowDirectory } from './open-stream.ts'
 import type { StreamSqlOptions } from './stream-options.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
-import type { ForkOptions } from './fork-options.ts'
+import { type ForkOptions, assertForkOptions } from './fork-options.ts'
 
 /** Types say so too, but a configuration may come from elsewhere. @throws StratalogError `config_invalid` */
 function assertInMemory(options: StratalogOptions): void {
@@ -200,6 +204,7 @@ export class Stratalog {
    */
   async fork(log: string, as: string, options: ForkOptions = {}): Promise<Log> {
     this.#assertWritable()
+    assertForkOptions(options)
     const { lowerTiers } = this.#engine
     if (lowerTiers === null)
       throw new StratalogError('argument_invalid', 'A fork shares files, and this engine has none.')
@@ -273,7 +278,7 @@ export class Stratalog {
     options: QueryOptions = {},
   ): Promise<QueryResult> {
     this.#assertOpen()
-    const running = runnerOptions(options)
+    const running = runnerOptions(sql, parameters, options)
     const { asOf, signal } = options
     const { registry, queries } = this.#engine
     const listSnapshots = (): Promise<readonly SnapshotDescription[]> => this.snapshots()
@@ -296,6 +301,8 @@ export class Stratalog {
    */
   streamSql(sql: string, options: StreamSqlOptions = {}): WindowStream {
     this.#assertOpen()
+    assertObject(options, 'The options of streamSql are an object')
+    if (options.signal !== undefined) assertSignal(options.signal)
     const assertOpen = (): void => this.#assertOpen()
     const source = { engine: this.#engine, assertOpen, follow: this.#follow }
     return new WindowStream(async (signal) => {
@@ -338,6 +345,8 @@ export class Stratalog {
     url: string,
     options: ReplayFromArchiveOptions = {},
   ): Promise<ReplayReport> {
+    this.#assertOpen()
+    assertReplayOptions(options)
     if (options.into === undefined) this.#assertWritable()
     const { replayFromArchive } = await import('./replay-archive.ts')
     return replayFromArchive(this.#engine, url, options)

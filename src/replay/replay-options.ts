@@ -53,7 +53,7 @@ export interface ReplayOptions {
 
 /** Before anything is read. @throws StratalogError `argument_invalid`. */
 export function checkReplayOptions(options: ReplayOptions): void {
-  const { from, to, since, until, speed, step, stepRecords } = options
+  const { from, to, since, until, speed, step, stepRecords, resumePoint } = options
   for (const [name, value] of Object.entries({ from, to, stepRecords })) {
     if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue
     throw invalid(`${name} is a whole number, 0 or more; got ${String(value)}.`)
@@ -64,9 +64,27 @@ export function checkReplayOptions(options: ReplayOptions): void {
     throw invalid(
       `since (${new Date(since).toISOString()}) is after until (${new Date(until).toISOString()}).`,
     )
+  if (resumePoint !== undefined && !isResumePoint(resumePoint))
+    throw invalid('resumePoint is none of a replay: take it from a report, or from its progress.')
   if (stepRecords === 0) throw invalid('stepRecords is 1 or more.')
   if ((speed === 'stepped') !== (step !== undefined))
     throw invalid(`speed 'stepped' and a function step belong together.`)
+}
+
+/** Whether it may be one: it comes from outside. */
+export function isResumePoint(value: unknown): value is ResumePoint {
+  const { logs } = (value ?? {}) as { logs?: unknown }
+  return (
+    Array.isArray(logs) &&
+    logs.every((log: { name?: unknown; partitions?: unknown } | null) => {
+      if (typeof log?.name !== 'string' || !Array.isArray(log.partitions)) return false
+      return log.partitions.every((entry: Readonly<Record<string, unknown>> | null) =>
+        [entry?.['partition'], entry?.['offset'], entry?.['records']].every(
+          (count) => Number.isSafeInteger(count) && Number(count) >= 0,
+        ),
+      )
+    })
+  )
 }
 
 /** Offsets say nothing of several partitions. @throws StratalogError `argument_invalid`. */

@@ -2,12 +2,8 @@
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { resolvePorts } from '../../engine/ports.ts'
-import {
-  type ReplayFromArchiveOptions,
-  batchSink,
-  replayArchive,
-  replayToEndpoint,
-} from '../../engine/replay-archive.ts'
+import { batchSink, replayArchive, replayToEndpoint } from '../../engine/replay-archive.ts'
+import type { ReplayFromArchiveOptions } from '../../engine/replay-from-archive-options.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
 import type { ReplayReport } from '../../replay/report.ts'
 import { replayOutput } from '../output/replay-output.ts'
