@@ -7,7 +7,7 @@
  */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
-import { decodeIdentity } from '../format/identity.ts'
+import { type Identity, decodeIdentity } from '../format/identity.ts'
 import type {
   Location,
   LogState,
@@ -50,8 +50,10 @@ export async function openArchive(
     manifestFilesInStore(store),
     options.logger ?? silentLogger,
   )
+  const identity = await identityOf(store)
+  if (identity?.kind === 'directory') throw directoryFound(store, identity, position.state)
   if (position.number === 0) throw await notFound(store)
-  await checkIdentity(store, position.state)
+  checkIdentity(store, identity, position.state)
   return new Archive(store, position.number, position.state, options.bytesOf)
 }
 
@@ -188,21 +190,40 @@ export function wholePartition(state: PartitionState, partition: number): Partit
   return { partition, startOffset, endOffset: segments.at(-1)?.endOffset ?? startOffset }
 }
 
-/** A lost identity is no loss of data; one of something else means that two things lie in one place. */
-async function checkIdentity(store: ObjectStore, state: ManifestState): Promise<void> {
-  let bytes: Uint8Array
+/** Null where there is none: a lost identity is no loss of data. */
+async function identityOf(store: ObjectStore): Promise<Identity | null> {
   try {
-    bytes = await store.get(IDENTITY_FILE)
+    return decodeIdentity(await store.get(IDENTITY_FILE), store.url)
   } catch (error) {
-    if (isStratalogError(error) && error.code === 'object_not_found') return
+    if (isStratalogError(error) && error.code === 'object_not_found') return null
     throw error
   }
-  const identity = decodeIdentity(bytes, store.url)
-  if (identity.kind === 'archive' && identity.engineId === state.engineId) return
+}
+
+function directoryFound(
+  { url }: ObjectStore,
+  { engineId }: Identity,
+  { archive }: ManifestState,
+): StratalogError {
+  const noted = archive === undefined ? 'the URL of its archive' : archive.url
+  return new StratalogError(
+    'archive_not_found',
+    `${url} is the data directory of engine ${engineId}, and no archive. Name it as dataDir (--data-dir), or name ${noted} here.`,
+    { details: { url, engineId, found: 'directory' } },
+  )
+}
+
+/** One of something else means that two things lie in one place. */
+function checkIdentity(
+  { url }: ObjectStore,
+  identity: Identity | null,
+  { engineId }: ManifestState,
+): void {
+  if (identity === null || identity.engineId === engineId) return
   throw new StratalogError(
     'archive_not_found',
-    `${store.url} is in ${IDENTITY_FILE} a ${identity.kind} of engine ${identity.engineId}, and in its manifest one of ${state.engineId}.`,
-    { details: { url: store.url, identity, engineId: state.engineId } },
+    `${url} is an archive of engine ${identity.engineId} by its ${IDENTITY_FILE}, and of engine ${engineId} by its manifest: files of two archives lie in one place. Bring back those that belong together, or name another place.`,
+    { details: { url, identity, engineId } },
   )
 }
 

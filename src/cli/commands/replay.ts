@@ -6,6 +6,7 @@ import { batchSink, replayArchive, replayToEndpoint } from '../../engine/replay-
 import type { ReplayFromArchiveOptions } from '../../engine/replay-from-archive-options.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
 import type { ReplayReport } from '../../replay/report.ts'
+import type { ReplaySink } from '../../replay/sink.ts'
 import { replayOutput } from '../output/replay-output.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { renderTable } from '../output/table.ts'
@@ -109,7 +110,14 @@ async function replayInto(
     )
   if (into === '-') {
     const output = replayOutput(format, session)
-    const report = await replayArchive(archive, batchSink(output.take), options, ports)
+    const sink: ReplaySink = {
+      ...batchSink(output.take),
+      begin: async ({ definition }) => {
+        output.begin(definition.name)
+        return null
+      },
+    }
+    const report = await replayArchive(archive, sink, options, ports)
     await output.end()
     return report
   }
