@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { StratalogError } from '../base/errors.ts'
 import { replaceFile } from './replace-file.ts'
-import { isResumePoint } from '../replay/replay-options.ts'
+import { isResumePoint } from '../replay/resume-point.ts'
 import type { ResumePoint } from '../replay/report.ts'
 
 const WRITE_EVERY_MS = 1_000

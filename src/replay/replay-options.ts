@@ -3,6 +3,7 @@ import { StratalogError } from '../base/errors.ts'
 import type { ReplaySpeed } from './pace.ts'
 import type { RecordFilter } from './record-filter.ts'
 import type { ResumePoint } from './report.ts'
+import { isResumePoint } from './resume-point.ts'
 
 export interface ReplayProgress {
   readonly records: number
@@ -69,22 +70,6 @@ export function checkReplayOptions(options: ReplayOptions): void {
   if (stepRecords === 0) throw invalid('stepRecords is 1 or more.')
   if ((speed === 'stepped') !== (step !== undefined))
     throw invalid(`speed 'stepped' and a function step belong together.`)
-}
-
-/** Whether it may be one: it comes from outside. */
-export function isResumePoint(value: unknown): value is ResumePoint {
-  const { logs } = (value ?? {}) as { logs?: unknown }
-  return (
-    Array.isArray(logs) &&
-    logs.every((log: { name?: unknown; partitions?: unknown } | null) => {
-      if (typeof log?.name !== 'string' || !Array.isArray(log.partitions)) return false
-      return log.partitions.every((entry: Readonly<Record<string, unknown>> | null) =>
-        [entry?.['partition'], entry?.['offset'], entry?.['records']].every(
-          (count) => Number.isSafeInteger(count) && Number(count) >= 0,
-        ),
-      )
-    })
-  )
 }
 
 /** Offsets say nothing of several partitions. @throws StratalogError `argument_invalid`. */

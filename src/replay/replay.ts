@@ -31,6 +31,7 @@ import {
   checkPartitionCount,
   checkReplayOptions,
 } from './replay-options.ts'
+import { leftOutBefore, resumePointOf } from './resume-point.ts'
 import {
   LogTally,
   type ReplayLimit,
@@ -282,6 +283,7 @@ class ReplayRun {
     const watched = this.#meter.watch(view)
     return watched.partitions.map((partition, position) => {
       const start = starts?.[position] ?? resumedAt?.[position]
+      if (start !== undefined) this.#recall(tally, partition.partition, start.offset)
       const { heldTo, heldBetween } = starts?.[position] ?? { heldTo: 0, heldBetween: 0 }
       if (start !== undefined) this.#tellRetired(tally, partition, Math.max(start.offset, heldTo))
       const options = this.#readOptions(tally, partition.partition, start?.offset)
@@ -293,6 +295,16 @@ class ReplayRun {
         records: start?.records ?? 0,
       })
     })
+  }
+
+  /** What the replays that went before left out. */
+  #recall(tally: LogTally, partition: number, offset: number): void {
+    const { resumePoint } = this.#options
+    if (resumePoint === undefined) return
+    const before = leftOutBefore(resumePoint, tally.view.definition.name, partition, offset)
+    for (const gap of before.gaps) tally.addGap(gap)
+    this.#damages.missing.push(...before.missing)
+    this.#damages.corrupt.push(...before.corrupt)
   }
 
   /** What went from the archive between two replays was in neither. */
@@ -370,12 +382,14 @@ class ReplayRun {
   }
 
   #resumePoint(): ResumePoint {
-    return {
-      logs: this.#logs.map(({ tally, cursors }) => ({
+    return resumePointOf(
+      this.#logs.map(({ tally, cursors }) => ({
         name: tally.view.definition.name,
         partitions: cursors.map(({ partition, position }) => ({ partition, ...position })),
+        gaps: tally.gaps,
       })),
-    }
+      this.#damages,
+    )
   }
 
   #elapsedMs(): number {

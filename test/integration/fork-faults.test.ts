@@ -143,19 +143,19 @@ async function meeting(
   second: () => Promise<unknown>,
 ): Promise<readonly PromiseSettledResult<unknown>[] | null> {
   let calls = 0
-  let other: Promise<unknown> | null = null
+  const others: Promise<unknown>[] = []
   scene.before = async () => {
     if (calls++ !== call) return
-    other = second()
+    const other = second()
     other.catch(() => {})
+    others.push(other)
     // As far as it comes while this call waits.
     await new Promise(setImmediate)
   }
   const [one] = await Promise.allSettled([first()])
   scene.before = async () => {}
-  if (other === null) return null
-  const [two] = await Promise.allSettled([other])
-  return [one, two]
+  if (others.length === 0) return null
+  return [one, ...(await Promise.allSettled(others))]
 }
 
 test.each(['fork', 'deletion'] as const)(
@@ -179,7 +179,7 @@ test.each(['fork', 'deletion'] as const)(
       expect(deletion).toMatchObject({ status: 'fulfilled' })
       outcomes.push(fork?.status ?? '')
       if (fork?.status === 'rejected') {
-        const { reason } = fork as PromiseRejectedResult
+        const { reason } = fork
         expect(reason).toBeInstanceOf(StratalogError)
         expect(['log_deleted', 'log_not_found']).toContain((reason as StratalogError).code)
         // The name is free, and nothing of it is left.

@@ -167,6 +167,42 @@ describe.each(Object.entries(open))('a replay with a filter into %s', (_, target
   })
 })
 
+test('what a replay that was stopped met, and has no report of, is in that of the one that goes on', async () => {
+  const { archive, files } = await source()
+  missing(files[0] ?? '')
+  damaged(files[1] ?? '')
+  damaged(files[4] ?? '')
+  const given: number[] = []
+  const options = {
+    into: (_log: string, batch: { readonly length: number }): void => void given.push(batch.length),
+  }
+  await using db = await Stratalog.memoryOnly()
+  const points = await stopped(db, archive, 2, options)
+  const point = JSON.parse(JSON.stringify(points[1])) as ResumePoint
+  const lost = { log: 'log', partition: 0 }
+  expect(point).toMatchObject({
+    logs: [{ name: 'log', partitions: [{ offset: 400, records: 200 }] }],
+    missing: [{ ...lost, from: 0, to: 100 }],
+    corrupt: [{ ...lost, from: 100, to: 200 }],
+  })
+  const report = await resumed(db, archive, point, options)
+  expect(given).toEqual([100, 100, 100])
+  expect(report.missing).toMatchObject([{ ...lost, from: 0, to: 100 }])
+  expect(report.corrupt).toMatchObject([
+    { ...lost, from: 100, to: 200 },
+    { ...lost, from: 400, to: 500 },
+  ])
+  for (const wrong of [
+    { missing: 5 },
+    { corrupt: [{}] },
+    { logs: [{ ...point.logs[0], gaps: [1] }] },
+  ])
+    await expectError(
+      resumed(db, archive, { ...point, ...(wrong as object) }, options),
+      'argument_invalid',
+    )
+})
+
 test.each<[string, Partial<StratalogOptions>]>([
   ['a WAL', {}],
   ['a WAL and the level `memory`', { defaults: { ack: 'memory' } }],

@@ -376,6 +376,22 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: { harness: 'simulate', seed: 2 },
   },
   {
+    name: 'drill-against-anybody',
+    harm: 'A drill holds an archive against another engine, whose logs have the same numbers.',
+    file: 'replay/drill.ts',
+    find: '  return engineId !== archive.state.engineId\n',
+    replace: '  return false\n',
+    killedBy: { harness: 'test', file: 'test/unit/replay/drill.test.ts' },
+  },
+  {
+    name: 'replay-counts-what-it-has',
+    harm: 'A replay whose records move up goes on by their count, past records that are sound.',
+    file: 'engine/engine-sink.ts',
+    find: '  const mark = markAtEnd(partition)\n',
+    replace: '  const mark = { heldTo: resumed.offset + records - resumed.records }\n',
+    killedBy: { harness: 'test', file: 'test/integration/replay-resume.test.ts' },
+  },
+  {
     name: 'superseded-behind-a-snapshot',
     harm: 'A snapshot of a log that keeps the latest loses a key that was written again since.',
     file: 'log/superseded-records.ts',
