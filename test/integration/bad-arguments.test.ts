@@ -450,7 +450,12 @@ describe('of what is done with archives are refused by name:', () => {
   })
 
   test('an engine that is opened', async () => {
-    for (const open of [Stratalog.open, Stratalog.memoryOnly, Stratalog.openReadOnly])
+    const opening: readonly Call[] = [
+      (options) => Stratalog.open(options),
+      (options) => Stratalog.memoryOnly(options),
+      (options) => Stratalog.openReadOnly(options),
+    ]
+    for (const open of opening)
       await expectRefused(open, [
         [null, /an object/, 'config_invalid'],
         ['./data', /an object/, 'config_invalid'],
