@@ -121,5 +121,6 @@ function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function'
   if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : 'an array'
   if (typeof value === 'object' && value !== null) return 'an object'
-  return String(value as number | bigint | boolean | symbol | null)
+  const plain = value as number | bigint | boolean | symbol | null
+  return String(plain)
 }
