@@ -364,7 +364,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '      since,\n      until,\n      signal,\n      readAhead: READ_AHEAD,',
     replace:
       '      since,\n      until: until === undefined ? until : until + 1,\n      signal,\n      readAhead: READ_AHEAD,',
-    killedBy: { harness: 'simulate', seed: 2 },
+    killedBy: { harness: 'simulate', seed: 4 },
   },
   {
     name: 'replay-without-its-last-batch',
