@@ -58,6 +58,7 @@ import { commitLogTo } from './log-committer.ts'
 import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
 import {
+  type LostInSnapshot,
   type PlacedLog,
   assertRestorable,
   loadLogs,
@@ -224,7 +225,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   )
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
-  if (places.place !== null) await loadLogs(places.place, places.placed, memory, ports)
+  const lost = await loadPlaced(opening, places, memory)
   tiering.diskBudget.hold(bytesOnDisk(registry.all()))
   const opened = new TieringScheduler({ ...tiering, wal }, tierLimitsOf(options))
   // Who reads beside a writer moves nothing: not on time, not for want of RAM, and not at closing.
@@ -254,7 +255,7 @@ async function assemble(opening: Opening): Promise<Engine> {
       scheduler: access === 'read' ? null : opened,
       ports,
       tiering: { ...tiering, wal },
-      lost: opening.damaged?.objects ?? new Set(),
+      lost,
     }),
     archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
@@ -275,6 +276,17 @@ async function assemble(opening: Opening): Promise<Engine> {
     failure: () => disk?.refusal ?? null,
     close: () => closeAll(closers, ports.logger),
   }
+}
+
+async function loadPlaced(
+  { damaged, ports }: Opening,
+  { place, placed }: Places,
+  memory: MemoryTier,
+): Promise<readonly LostInSnapshot[]> {
+  if (place === null) return []
+  const lost = await loadLogs(place, placed, memory, ports)
+  for (const key of damaged?.objects ?? []) place.archive.damaged.add(key)
+  return lost
 }
 
 /** Steps 1 to 4. */

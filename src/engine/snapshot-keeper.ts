@@ -1,5 +1,6 @@
 /** Who makes snapshots for an engine, and where they lie: in its archive, or at a `snapshotLocation` of their own. */
 import { StratalogError } from '../base/errors.ts'
+import type { ScrubProblem } from '../tiering/scrub-report.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import type { SnapshotScheduleStatus } from './snapshot-schedule.ts'
 import type { SnapshotOptions } from './snapshots.ts'
@@ -12,6 +13,8 @@ export interface SnapshotKeeper {
   readonly list: () => Promise<readonly SnapshotDescription[]>
   /** Of the snapshots that the engine makes by itself; null where it makes none. */
   readonly status: () => SnapshotScheduleStatus | null
+  /** Records of logs in RAM that did not come back when the engine was opened, as every copy of them is damaged. */
+  readonly lost: () => readonly ScrubProblem[]
 }
 
 export function noPlaceForSnapshot(): StratalogError {

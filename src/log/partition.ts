@@ -28,7 +28,7 @@ import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
 import { HotBatches } from './hot-batches.ts'
-import { type PinnedView, addHotSources, gapsWithin, releaseBelow } from './hot-sources.ts'
+import { type PinnedView, addHotSources, gapsWithin, liveRow, releaseBelow } from './hot-sources.ts'
 import type { Lease } from './log-view.ts'
 import { type TermsTest, expiredRows } from './batch-runs.ts'
 import type { LostRecords } from './lost-records.ts'
@@ -309,10 +309,14 @@ export class Partition implements AckListener {
     this.#waiters.wake()
   }
 
-  /** Recovery of a log that was without a WAL: what begins at `offset` comes next, and nothing before it is missed. */
-  continueAt(offset: number): void {
-    if (this.#segments.all.length === 0 && this.#hot.first === undefined) this.#startOffset = offset
-    this.skipTo(offset)
+  /**
+   * Recovery of a log that was without a WAL: what begins at `offset` comes next. Nothing before it is missed where
+   * nothing was there, and nothing was skipped.
+   */
+  continueAt(offset: number, cause: GapCause = 'missing'): void {
+    const isEmpty = this.#segments.all.length === 0 && this.#hot.first === undefined
+    if (isEmpty && this.#startOffset === this.#nextOffset) this.#startOffset = offset
+    this.skipTo(offset, cause)
   }
 
   /** The log's policy changed. What readers saw they still see; offsets from here on may be dense from now on. */
@@ -453,13 +457,8 @@ export class Partition implements AckListener {
   find(offset: number): { readonly batch: HotBatch; readonly row: number } | null {
     if (offset >= this.visibleEnd || offset < this.#firstOffset) return null
     const batch = this.#hot.at(offset)
-    const row = batch?.rowAt(offset) ?? -1
+    const row = batch === undefined ? -1 : liveRow(batch, offset, this)
     if (batch === undefined || row < 0) return null
-    if (batch.expiresMin < Infinity) {
-      const now = this.expiryTime
-      if (batch.expiresMin <= now && batch.liveRanges(offset, offset + 1, now).length === 0)
-        return null
-    }
     batch.touch(this.logMemory.nextStamp())
     return { batch, row }
   }
