@@ -79,6 +79,8 @@ export class ArchiveReader {
     const ports = resolvePorts({}, givenPorts)
     const { connectArchiveParts } = await import('./archive-store.ts')
     const { archive, parts } = await connectArchiveParts(url, options.s3, ports)
+    const { expireArchived } = await import('./load-terms.ts')
+    await expireArchived(archive, () => ports.clock.now())
     return new ArchiveReader(archive, parts, ports)
   }
 

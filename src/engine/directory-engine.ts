@@ -67,6 +67,7 @@ import {
   type DamagedSnapshots,
   withSoundSnapshots,
 } from './load-snapshot.ts'
+import { loadColdTerms } from './load-terms.ts'
 import { keptSnapshots } from './keep-snapshots.ts'
 import { type MemoryTier, openMemoryTier } from './memory-engine.ts'
 import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './open-directory.ts'
@@ -192,8 +193,9 @@ async function assemble(opening: Opening): Promise<Engine> {
     store === null || parts === null
       ? null
       : (segment, location) => parts.bytes(store, segment.sha256, location)
+  const segments = segmentPorts(opening, archiveBytes, pins)
   const memory = openMemoryTier(options, ports, {
-    segments: segmentPorts(opening, archiveBytes, pins),
+    segments,
     acks,
     relieve: async () => scheduler?.relieve(),
     shortage: () => diskShortage(tiering),
@@ -225,6 +227,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   )
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
+  await loadColdTerms(registry.all(), segments)
   const lost = await loadPlaced(opening, places, memory)
   tiering.diskBudget.hold(bytesOnDisk(registry.all()))
   const opened = new TieringScheduler({ ...tiering, wal }, tierLimitsOf(options))

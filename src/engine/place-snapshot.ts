@@ -29,13 +29,10 @@ import { collectArchive } from '../tiering/collect.ts'
 import { notedIn } from '../tiering/committed.ts'
 import type { TieringContext } from '../tiering/context.ts'
 import { putBatches } from '../tiering/flush.ts'
-import { groupForSegments } from '../tiering/segment-groups.ts'
+import { cutsByTerms, groupForSegments } from '../tiering/segment-groups.ts'
 import { memoryParts } from '../tiering/memory-parts.ts'
 import { PieceRoom } from '../tiering/piece-room.ts'
 import { type Pinned, stillThere } from './pinned.ts'
-
-/** Runs of terms after which a segment ends with its batch: they are in its footer. */
-const SEGMENT_TERMS_TARGET = 65_536
 
 /** A partition at the instant of the snapshot. */
 interface PinnedPartition {
@@ -288,25 +285,6 @@ async function putMemory(
     release(end)
   }
   return segments
-}
-
-/** Where a segment ends because its terms would become too many. */
-function cutsByTerms(
-  parts: readonly { readonly baseOffset: number; readonly endOffset: number }[],
-  terms: readonly OffsetTerms[],
-): ReadonlySet<number> {
-  const cuts = new Set<number>()
-  if (terms.length === 0) return cuts
-  let runs = 0
-  for (const { baseOffset, endOffset: end } of parts) {
-    const own = runsWithin(terms, baseOffset, end).length
-    if (runs + own > SEGMENT_TERMS_TARGET) {
-      cuts.add(baseOffset)
-      runs = 0
-    }
-    runs += own
-  }
-  return cuts
 }
 
 /** The bytes of a segment as they are, or what of it is wanted, if anything; checked before they count as a copy. */

@@ -55,6 +55,14 @@ export class HotBatches {
     this.#batches.pop()?.drop()
   }
 
+  /** Forgets rows of the open one that were not committed, and it with them where it has no others. */
+  discardStaged(): void {
+    const { last } = this
+    if (last === undefined || last.isSealed) return
+    last.rollback()
+    if (last.length === 0) this.dropEmpty()
+  }
+
   /** The last batch has `count` records more. */
   grew(count: number): void {
     this.#records += count

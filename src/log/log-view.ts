@@ -70,7 +70,10 @@ export interface SegmentSource {
   readonly bytes: SegmentBytes
   /** Another copy of the same segment, read from where this one is damaged on. */
   readonly fallback?: SegmentFallback
-  /** There for records that a damaged WAL has lost: there are no bytes, and who wants them is told so. */
+  /**
+   * There for records that a damaged WAL has lost, and where nobody can tell whether they have expired: there are no
+   * bytes, and who wants them is told so.
+   */
   readonly lost?: LostSource
 }
 

@@ -24,6 +24,7 @@ import type { ProducerState } from '../format/producer.ts'
 import type { Schema } from '../format/schema.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
 import type { AckListener } from './ack-queue.ts'
+import type { ColdTerms } from './cold-terms.ts'
 import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
@@ -86,6 +87,8 @@ export class Partition implements AckListener {
   readonly #segments: SegmentList
   /** What a damaged WAL has lost, behind all that is there. Set by recovery. */
   lost: LostRecords | null = null
+  /** When records in its segments expire; null where none does. Set when the engine is opened. */
+  coldTerms: ColdTerms | null = null
   lastError: string | null = null
 
   constructor(options: PartitionOptions, ack: AckLevel, ports: PartitionPorts) {
@@ -264,10 +267,7 @@ export class Partition implements AckListener {
 
   /** Forgets rows that were staged in the open batch, and the batch with them when they were to be its first. */
   discardStaged(): void {
-    const { last } = this.#hot
-    if (last === undefined || last.isSealed) return
-    last.rollback()
-    if (last.length === 0) this.#hot.dropEmpty()
+    this.#hot.discardStaged()
   }
 
   /** Runs after a batch committed `count` rows. Without a WAL the rows are as durable as they get. */
@@ -428,7 +428,7 @@ export class Partition implements AckListener {
     const wanted = intersectRanges(range, visible) ?? { start: visible.end, end: visible.end }
     const leases: Lease[] = []
     const below = { start: wanted.start, end: Math.min(wanted.end, this.hotStart) }
-    const sources = segmentSources(this.#ports, this.segments, below, leases)
+    const sources = segmentSources(this.#ports, this, this.#gaps, below, leases)
     if (wanted.start < wanted.end) {
       const now = this.#hot.expiresMin < Infinity ? this.expiryTime : -Infinity
       const held = { hot: this.#hot, gaps: this.#gaps, lost: this.lost }
