@@ -135,6 +135,7 @@ export class ArchiveReader {
         viewOf: (name, ranges) => archive.view(archive.log(parseLogName(name)), boundsOf(ranges)),
         logFacts: () => archivedLogFacts(archive),
         listSnapshots,
+        heldOf: async () => null,
       },
       signal,
     )
@@ -199,7 +200,7 @@ export class ArchiveLog {
       const ranges = await this.#rangesAsOf(asOf, options.signal)
       const viewOf = (partition: number, startOffset: number, endOffset: number): LogView =>
         archive.view(this.#state, [{ partition, startOffset, endOffset }])
-      return readableAsOf({ ...log, viewOf }, ranges)
+      return readableAsOf({ ...log, viewOf }, { ranges, held: null })
     })
   }
 

@@ -12,6 +12,7 @@
 import { present } from '../base/assert.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
+import type { Range } from '../base/range.ts'
 import { parseTime } from '../base/units.ts'
 import type { LogOrigin, PartitionState, SegmentEntry } from '../format/manifest.ts'
 import { segmentDirectory } from '../format/paths.ts'
@@ -28,6 +29,7 @@ import { fetchVerified } from '../tiering/recall.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import { readVerified } from '../tiering/upload.ts'
 import type { ForkEngine, ForkOptions } from './fork-options.ts'
+import type { HeldBySnapshots } from './held-by-snapshot.ts'
 import { logExists } from './log-registry.ts'
 
 /** What a fork is made with. */
@@ -56,7 +58,7 @@ export async function forkLog(
   const logName = parseLogName(name)
   if (!registry.reserve(logName)) throw logExists(logName)
   try {
-    const wanted = await wantedEnds(fork, source, options)
+    const wanted = await wantedOf(fork, source, options)
     await flush(fork, source)
     const log = await makeFork(fork, source, logName, wanted, options)
     await tellArchive(fork, log)
@@ -67,12 +69,18 @@ export async function forkLog(
   }
 }
 
-/** By partition; what is visible now where nothing else is asked for. */
-async function wantedEnds(
+/** By partition: where a fork ends, and what the snapshot has that it is of. */
+interface Wanted {
+  readonly ends: readonly number[]
+  readonly pinned: readonly (Range | null)[] | null
+}
+
+/** What is visible now where nothing else is asked for. */
+async function wantedOf(
   { engine }: ForkPorts,
   source: LiveLog,
   { atOffset, at, snapshot }: ForkOptions,
-): Promise<readonly number[]> {
+): Promise<Wanted> {
   if ([atOffset, at, snapshot].filter((given) => given !== undefined).length > 1)
     throw invalid('Give one of atOffset, at and snapshot: each says where the fork begins.', {})
   const visible = source.partitions.map(({ readableEnd }) => readableEnd)
@@ -91,9 +99,9 @@ async function wantedEnds(
         startOffset: start,
         endOffset: end,
       })
-    return [atOffset]
+    return { ends: [atOffset], pinned: null }
   }
-  if (snapshot === undefined) return visible
+  if (snapshot === undefined) return { ends: visible, pinned: null }
   const found = (await engine.snapshots?.list())?.findLast(
     ({ name, id }) => name === snapshot || id === snapshot,
   )
@@ -104,10 +112,13 @@ async function wantedEnds(
       `There is no snapshot '${snapshot}' that holds log '${source.name}'.`,
       { details: { snapshot, log: source.name } },
     )
-  return visible.map((end, partition) => {
-    const pinned = held.partitions.find((part) => part.partition === partition)
-    return Math.min(end, pinned?.endOffset ?? 0)
+  const pinned = visible.map((end, partition) => {
+    const part = held.partitions.find((candidate) => candidate.partition === partition)
+    return part === undefined
+      ? null
+      : { start: part.startOffset, end: Math.min(end, part.endOffset) }
   })
+  return { ends: pinned.map((part) => part?.end ?? 0), pinned }
 }
 
 async function flush({ scheduler }: ForkPorts, source: LiveLog): Promise<void> {
@@ -126,12 +137,18 @@ async function makeFork(
   fork: ForkPorts,
   source: LiveLog,
   name: string,
-  wanted: readonly number[],
-  { at }: ForkOptions,
+  wanted: Wanted,
+  { at, snapshot = '' }: ForkOptions,
 ): Promise<LiveLog> {
   const { engine, context } = fork
   if (source.closed !== null) throw source.closed
-  const held = source.partitions.map(({ segments }) => [...segments])
+  const known = wanted.pinned === null ? null : await engine.snapshots?.held(source.definition)
+  const archived = known?.store === context.archive?.store ? known : null
+  const letGo = letGoOf(source, wanted, archived ?? null, snapshot)
+  const held = source.partitions.map(({ partition, segments }) => [
+    ...(letGo[partition] ?? []),
+    ...segments,
+  ])
   const pinned = held.flat().flatMap(({ disk, object }) => [disk?.object, object?.object])
   const files = pinned.filter((file) => file !== undefined)
   for (const file of files) context.pins.pin(file)
@@ -142,12 +159,14 @@ async function makeFork(
     for (const partition of source.partitions) {
       const number = partition.partition
       const own = held[number] ?? []
-      const last = own.at(-1)?.endOffset ?? partition.startOffset
-      const asked = Math.min(wanted[number] ?? 0, moments?.[number] ?? Infinity)
+      const startOffset = letGo[number]?.at(0)?.baseOffset ?? partition.startOffset
+      const last = own.at(-1)?.endOffset ?? startOffset
+      const asked = Math.min(wanted.ends[number] ?? 0, moments?.[number] ?? Infinity)
       // Who wants all of a log is not to get less of it without being told.
       if (partition.lost !== null && asked > partition.lost.from) throw partition.lost.error()
-      const wantedEnd = Math.max(partition.startOffset, Math.min(asked, last))
-      const { part, end } = await sharedPart(fork, source, partition, own, wantedEnd)
+      const wantedEnd = Math.max(startOffset, Math.min(asked, last))
+      const range = { start: startOffset, end: wantedEnd }
+      const { part, end } = await sharedPart(fork, source, partition, own, range)
       partitions.push(part)
       ends.push(end)
     }
@@ -165,6 +184,44 @@ async function makeFork(
   } finally {
     for (const file of files) context.pins.unpin(file)
   }
+}
+
+/**
+ * By partition: segments that the snapshot holds and the log has let go of. They lie in the archive for as long as a
+ * log or a snapshot names them.
+ * @throws StratalogError `offset_gap` where something of the snapshot cannot be shared.
+ */
+function letGoOf(
+  source: LiveLog,
+  { pinned }: Wanted,
+  archived: HeldBySnapshots | null,
+  snapshot: string,
+): readonly (readonly SegmentEntry[])[] {
+  return source.partitions.map(({ partition, firstOffset, denseFrom = 0 }) => {
+    const part = pinned?.[partition] ?? null
+    const range = { start: part?.start ?? 0, end: Math.min(part?.end ?? 0, firstOffset) }
+    if (range.start >= range.end) return []
+    const segments = archived?.segments(partition, range) ?? []
+    let next = Math.max(range.start, denseFrom)
+    for (const { baseOffset, endOffset } of segments)
+      if (baseOffset <= next) next = Math.max(next, endOffset)
+    if (next < range.end)
+      throw notShared(source, partition, { start: next, end: range.end }, snapshot)
+    return segments.map((segment) => ({ ...segment, disk: null }))
+  })
+}
+
+function notShared(
+  { name }: LiveLog,
+  partition: number,
+  { start: from, end: to }: Range,
+  snapshot: string,
+): StratalogError {
+  return new StratalogError(
+    'offset_gap',
+    `Log '${name}', partition ${partition} has let go of offsets [${from}, ${to}) since snapshot '${snapshot}' was made, so a fork cannot share them. Restore the log from the snapshot under another name: that copies them.`,
+    { details: { log: name, partition, from, to, snapshot } },
+  )
 }
 
 /** What the source shares itself lies before what it wrote. */
@@ -189,15 +246,15 @@ async function endsAt(source: LiveLog, at: number): Promise<readonly number[]> {
 }
 
 /**
- * Of one partition, all below `wantedEnd`, and where that ends: before it where older versions of keys are gone. New
+ * Of one partition, all of `wanted`, and where that ends: before it where older versions of keys are gone. New
  * records get the offsets from there on, so producers are known as of there.
  */
 async function sharedPart(
   fork: ForkPorts,
   source: LiveLog,
-  { partition, startOffset, denseFrom, producers }: Partition,
+  { partition, denseFrom, producers }: Partition,
   held: readonly SegmentEntry[],
-  wantedEnd: number,
+  { start: startOffset, end: wantedEnd }: Range,
 ): Promise<{ readonly part: PartitionState; readonly end: number }> {
   const segments = held.filter(({ endOffset }) => endOffset <= wantedEnd)
   const cut = held.find(

@@ -3,6 +3,7 @@ import type { Closers } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TieringContext } from '../tiering/context.ts'
+import { heldBySnapshots } from './held-by-snapshot.ts'
 import type { LostInSnapshot } from './load-snapshot.ts'
 import type { SnapshotKeeper } from './snapshot-keeper.ts'
 import type { SnapshotPlace } from './snapshot-place.ts'
@@ -33,6 +34,7 @@ export function keepSnapshots(
     create: (wanted) => createSnapshot(source, wanted),
     delete: (nameOrId) => deleteSnapshot(source, nameOrId),
     list: () => listSnapshots(source.archive),
+    held: (log) => heldBySnapshots(source.archive, log, () => source.ports.clock.now()),
     status: () => schedule?.status ?? null,
     lost: () =>
       lost.flatMap(({ logId, problem }) => (source.registry.byId.has(logId) ? [problem] : [])),

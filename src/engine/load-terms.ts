@@ -1,5 +1,5 @@
 /** Finds out when records of logs in RAM expire that lie in segments, of an engine that is opened and of an archive. */
-import type { LogDefinition, SegmentEntry } from '../format/manifest.ts'
+import type { LogDefinition, LogState, SegmentEntry } from '../format/manifest.ts'
 import type { Archive } from '../log/archive-view.ts'
 import { ColdTerms } from '../log/cold-terms.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -55,10 +55,14 @@ async function termsOfFirst(
   return []
 }
 
-/** From here on views of the archive leave out what is over by `now`. */
-export async function expireArchived(archive: Archive, now: () => number): Promise<void> {
+/** From here on views of these logs of the archive leave out what is over by `now`. */
+export async function expireArchived(
+  archive: Archive,
+  now: () => number,
+  logs: readonly LogState[] = archive.logs,
+): Promise<void> {
   const terms = new Map<string, ColdTerms>()
-  for (const { definition, partitions } of archive.logs) {
+  for (const { definition, partitions } of logs) {
     if (!mayExpire(definition)) continue
     for (const [partition, { segments, retired = [] }] of partitions.entries()) {
       // Snapshots show what is retired.

@@ -19,7 +19,7 @@ import type { Partition } from '../log/partition.ts'
 import { type Appendable, adopted, isOneRecord, toInput, withTimes } from './appended-records.ts'
 import { keysOf, partitionNeeded } from './append-keys.ts'
 import type { AppendMeter } from './append-meter.ts'
-import type { AsOf, RangesAsOf } from './as-of.ts'
+import type { AsOf, HeldOf, LogAsOf } from './as-of.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import { type AppendOptions, checkedAppendOptions } from './append-options.ts'
 import type { BatchStream } from './batch-stream.ts'
@@ -69,6 +69,7 @@ export interface LogPorts {
   readonly hasArchive: boolean
   readonly latest: LatestViews
   readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
+  readonly heldOf: HeldOf
   readonly assertOpen: () => void
   /** @throws StratalogError `writer_fenced`. */
   readonly assertWriter: () => void
@@ -198,7 +199,7 @@ export class Log {
     const log = readableLog(this.#log, () => this.#assertOpen())
     return new RecordStream(log, options, async () => {
       const { readableAsOf } = await import('./as-of.ts')
-      return readableAsOf(log, await this.#rangesAsOf(asOf, options.signal))
+      return readableAsOf(log, await this.#asOf(asOf, options.signal))
     })
   }
 
@@ -277,22 +278,19 @@ export class Log {
       latest,
       pin: async ({ asOf, signal }) => {
         this.#assertOpen()
-        const ranges = asOf === undefined ? undefined : await this.#rangesAsOf(asOf, signal)
-        return log.view(ranges)
+        if (asOf === undefined) return log.view()
+        const found = await this.#asOf(asOf, signal)
+        const { viewAsOf } = await import('./as-of.ts')
+        this.#assertOpen()
+        return viewAsOf(found, log.view(found.ranges))
       },
     }
   }
 
-  async #rangesAsOf(asOf: AsOf, signal: AbortSignal | undefined): Promise<RangesAsOf> {
-    const { rangesAsOf, resolveMoment } = await import('./as-of.ts')
-    const moment = await resolveMoment(asOf, this.#ports.listSnapshots)
-    this.#assertOpen()
-    const view = this.#log.view()
-    try {
-      return await rangesAsOf(moment, view, signal)
-    } finally {
-      view.release()
-    }
+  async #asOf(asOf: AsOf, signal: AbortSignal | undefined): Promise<LogAsOf> {
+    const { liveLogAsOf } = await import('./as-of.ts')
+    const moments = { ...this.#ports, assertOpen: () => this.#assertOpen() }
+    return liveLogAsOf(this.#log, asOf, moments, signal)
   }
 
   async #getBelow(

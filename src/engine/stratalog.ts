@@ -90,6 +90,7 @@ export class Stratalog {
       hasArchive: engine.surroundings.hasArchive,
       latest: engine.registry.latest,
       listSnapshots: () => this.snapshots(),
+      heldOf: async (log) => engine.snapshots?.held(log) ?? null,
       assertOpen: () => this.#assertOpen(),
       assertWriter: engine.assertWriter,
       readOnly: engine.isReadOnly,
@@ -286,7 +287,9 @@ export class Stratalog {
       return queries.query(sql, parameters, { ...running, snapshots: listSnapshots })
     const { stateAsOf } = await import('./query-as-of.ts')
     const viewOf = (name: string, ranges?: RangesAsOf): LogView => registry.get(name).view(ranges)
-    const state = await stateAsOf(sql, asOf, { ...registry.queried, viewOf, listSnapshots }, signal)
+    const { heldOf } = this.#logPorts
+    const logs = { ...registry.queried, viewOf, listSnapshots, heldOf }
+    const state = await stateAsOf(sql, asOf, logs, signal)
     return queries.query(sql, parameters, { ...running, ...state })
   }
 

@@ -23,7 +23,7 @@ export class ColdTerms {
   #expiresMin = Infinity
   /** Segments whose copies could not be reached; with why. */
   #unknown: ReadonlyMap<SegmentEntry, StratalogError> = new Map()
-  #loading: Promise<void> | null = null
+  #isLearning = false
 
   private constructor(load: LoadTerms) {
     this.#load = load
@@ -54,9 +54,7 @@ export class ColdTerms {
     if (this.#unknown.size === 0) return null
     for (const [segment, cause] of this.#unknown) {
       if (segment.endOffset <= baseOffset || segment.baseOffset >= endOffset) continue
-      this.#loading ??= this.#learn([...this.#unknown.keys()]).finally(() => {
-        this.#loading = null
-      })
+      void this.#learnAgain()
       return new StratalogError(
         'store_unavailable',
         `Offsets ${baseOffset} to ${endOffset} may have expired, and what says so cannot be read now: ${cause.message} Try again.`,
@@ -64,6 +62,16 @@ export class ColdTerms {
       )
     }
     return null
+  }
+
+  async #learnAgain(): Promise<void> {
+    if (this.#isLearning) return
+    this.#isLearning = true
+    try {
+      await this.#learn([...this.#unknown.keys()])
+    } finally {
+      this.#isLearning = false
+    }
   }
 
   async #learn(segments: readonly SegmentEntry[]): Promise<void> {
