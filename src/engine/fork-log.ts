@@ -2,7 +2,8 @@
  * Fork: a new log that shares all data of another up to an offset. Nothing is copied but the one segment of a partition
  * that the offset cuts.
  *
- * 1. what the source has in RAM is flushed, so that all that is shared lies in segments;
+ * 1. what the source has in RAM is flushed, so that all that is shared lies in segments; a log of mode `memory` shares
+ *    its RAM instead (fork-memory.ts);
  * 2. their files and objects are pinned, and the cut segment is written; (a crash here leaves a file that no manifest
  *    names)
  * 3. one commit makes the log with all of its segments, and it is live: from here on whoever drops a file or an object
@@ -14,12 +15,11 @@ import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
 import type { Range } from '../base/range.ts'
 import { parseTime } from '../base/units.ts'
-import type { LogOrigin, PartitionState, SegmentEntry } from '../format/manifest.ts'
+import type { PartitionState, SegmentEntry } from '../format/manifest.ts'
 import { segmentDirectory } from '../format/paths.ts'
 import { producersAsOf } from '../format/producer.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import { offsetAtMoment } from '../log/offset-at-moment.ts'
 import type { Partition } from '../log/partition.ts'
 import { ownerOf } from '../log/segment-origin.ts'
 import { cutSegment } from '../snapshot/segment-cut.ts'
@@ -28,6 +28,8 @@ import { writeFile } from '../tiering/packs.ts'
 import { fetchVerified } from '../tiering/recall.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import { readVerified } from '../tiering/upload.ts'
+import { forkMemory, wantedInRam } from './fork-memory.ts'
+import { type Wanted, endsAt, notShared, originsOf, wantedOf } from './fork-moment.ts'
 import type { ForkEngine, ForkOptions } from './fork-options.ts'
 import type { HeldBySnapshots } from './held-by-snapshot.ts'
 import { logExists } from './log-registry.ts'
@@ -49,17 +51,16 @@ export async function forkLog(
 ): Promise<LiveLog> {
   const { registry } = fork.engine
   const source = registry.get(sourceName)
-  if (source.policy.mode === 'memory') {
-    throw invalid(
-      `Log '${sourceName}' is in RAM only and has no segments that a fork could share.`,
-      { log: sourceName },
-    )
-  }
+  const isInRam = source.policy.mode === 'memory'
   const logName = parseLogName(name)
   if (!registry.reserve(logName)) throw logExists(logName)
   try {
-    const wanted = await wantedOf(fork, source, options)
-    await flush(fork, source)
+    const wanted = isInRam
+      ? await wantedInRam(fork.engine, source, options)
+      : await wantedOf(fork.engine, source, options)
+    // Of a log that had a WAL, what is not durable may be taken back, and its offsets given to others.
+    if (!isInRam) await flush(fork, source)
+    else if (source.usesWal) await fork.context.wal?.flush()
     const log = await makeFork(fork, source, logName, wanted, options)
     await tellArchive(fork, log)
     return log
@@ -67,58 +68,6 @@ export async function forkLog(
     registry.release(logName)
     throw error
   }
-}
-
-/** By partition: where a fork ends, and what the snapshot has that it is of. */
-interface Wanted {
-  readonly ends: readonly number[]
-  readonly pinned: readonly (Range | null)[] | null
-}
-
-/** What is visible now where nothing else is asked for. */
-async function wantedOf(
-  { engine }: ForkPorts,
-  source: LiveLog,
-  { atOffset, at, snapshot }: ForkOptions,
-): Promise<Wanted> {
-  if ([atOffset, at, snapshot].filter((given) => given !== undefined).length > 1)
-    throw invalid('Give one of atOffset, at and snapshot: each says where the fork begins.', {})
-  const visible = source.partitions.map(({ readableEnd }) => readableEnd)
-  if (atOffset !== undefined) {
-    const [end = 0] = visible
-    const start = source.partitions[0]?.startOffset ?? 0
-    if (visible.length > 1)
-      throw invalid(
-        `Log '${source.name}' has ${visible.length} partitions, and an offset names one. Give a time or a snapshot.`,
-        { log: source.name, partitions: visible.length },
-      )
-    if (!Number.isSafeInteger(atOffset) || atOffset < start || atOffset > end)
-      throw invalid(`Log '${source.name}' has offsets ${start} to ${end}; ${atOffset} is none.`, {
-        log: source.name,
-        atOffset,
-        startOffset: start,
-        endOffset: end,
-      })
-    return { ends: [atOffset], pinned: null }
-  }
-  if (snapshot === undefined) return { ends: visible, pinned: null }
-  const found = (await engine.snapshots?.list())?.findLast(
-    ({ name, id }) => name === snapshot || id === snapshot,
-  )
-  const held = found?.logs.find(({ id }) => id === source.id)
-  if (held === undefined)
-    throw new StratalogError(
-      'snapshot_not_found',
-      `There is no snapshot '${snapshot}' that holds log '${source.name}'.`,
-      { details: { snapshot, log: source.name } },
-    )
-  const pinned = visible.map((end, partition) => {
-    const part = held.partitions.find((candidate) => candidate.partition === partition)
-    return part === undefined
-      ? null
-      : { start: part.startOffset, end: Math.min(end, part.endOffset) }
-  })
-  return { ends: pinned.map((part) => part?.end ?? 0), pinned }
 }
 
 async function flush({ scheduler }: ForkPorts, source: LiveLog): Promise<void> {
@@ -170,6 +119,8 @@ async function makeFork(
       partitions.push(part)
       ends.push(end)
     }
+    if (source.policy.mode === 'memory')
+      return await forkMemory(engine, source, name, wanted, { parts: partitions, ends })
     const { definition, schemas } = source
     const createdAt = engine.ports.clock.now()
     const origins = originsOf(source, ends)
@@ -209,40 +160,6 @@ function letGoOf(
       throw notShared(source, partition, { start: next, end: range.end }, snapshot)
     return segments.map((segment) => ({ ...segment, disk: null }))
   })
-}
-
-function notShared(
-  { name }: LiveLog,
-  partition: number,
-  { start: from, end: to }: Range,
-  snapshot: string,
-): StratalogError {
-  return new StratalogError(
-    'offset_gap',
-    `Log '${name}', partition ${partition} has let go of offsets [${from}, ${to}) since snapshot '${snapshot}' was made, so a fork cannot share them. Restore the log from the snapshot under another name: that copies them.`,
-    { details: { log: name, partition, from, to, snapshot } },
-  )
-}
-
-/** What the source shares itself lies before what it wrote. */
-function originsOf({ definition }: LiveLog, ends: readonly number[]): readonly LogOrigin[] {
-  const clipped = (definition.origins ?? []).map(({ logId, endOffsets }) => ({
-    logId,
-    endOffsets: endOffsets.map((end, partition) => Math.min(end, ends[partition] ?? 0)),
-  }))
-  return [...clipped, { logId: definition.id, endOffsets: ends }]
-}
-
-/** By partition; what had been appended by then. */
-async function endsAt(source: LiveLog, at: number): Promise<readonly number[]> {
-  const view = source.view()
-  try {
-    return await Promise.all(
-      view.partitions.map(({ partition }) => offsetAtMoment(view, partition, at)),
-    )
-  } finally {
-    view.release()
-  }
 }
 
 /**
@@ -306,8 +223,4 @@ async function tellArchive({ context }: ForkPorts, log: LiveLog): Promise<void> 
       reason: error.message,
     })
   }
-}
-
-function invalid(message: string, details: Readonly<Record<string, unknown>>): StratalogError {
-  return new StratalogError('argument_invalid', message, { details })
 }

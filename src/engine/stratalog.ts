@@ -198,8 +198,9 @@ export class Stratalog {
   /**
    * Makes a log that shares all data of another up to an offset, a moment or a snapshot, and is independent of it from
    * there on. Nothing is copied but the one segment of a partition that is cut; both keep what they need of the rest.
-   * @throws StratalogError `log_not_found`, `log_exists`, `snapshot_not_found`, `argument_invalid` of a log in RAM and
-   * for an offset that the log does not have; what the disk throws.
+   * @throws StratalogError `log_not_found`, `log_exists`, `snapshot_not_found`, `argument_invalid`
+   * for an offset that the log does not have, `offset_gap` where a snapshot holds what cannot be shared; what the disk
+   * throws.
    * @example
    * const before = await db.fork('orders', 'orders-before', { at: '2026-01-31T14:05:00Z' })
    */
@@ -207,9 +208,11 @@ export class Stratalog {
     this.#assertWritable()
     assertForkOptions(options)
     const { lowerTiers } = this.#engine
-    if (lowerTiers === null)
-      throw new StratalogError('argument_invalid', 'A fork shares files, and this engine has none.')
-    return new Log(await lowerTiers.fork(this.#engine, log, as, options), this.#logPorts)
+    const forked =
+      lowerTiers === null
+        ? (await import('./fork-memory.ts')).forkInRam(this.#engine, log, as, options)
+        : lowerTiers.fork(this.#engine, log, as, options)
+    return new Log(await forked, this.#logPorts)
   }
 
   /** A log that exists. @throws StratalogError `log_not_found`. */

@@ -124,19 +124,6 @@ export function gapsWithin(
   return gaps
 }
 
-/** The row of a record that is there and has not expired; else below 0. */
-export function liveRow(
-  batch: HotBatch,
-  offset: number,
-  partition: { readonly expiryTime: number },
-): number {
-  const row = batch.rowAt(offset)
-  if (row < 0 || batch.expiresMin === Infinity) return row
-  const now = partition.expiryTime
-  if (batch.expiresMin > now) return row
-  return batch.liveRanges(offset, offset + 1, now).length === 0 ? -1 : row
-}
-
 /** A reader is told of records that expired in a batch as of those that were reclaimed. */
 function noteExpired(gaps: GapHistory, batch: HotBatch, now: number): void {
   if (batch.expiresMin > now) return

@@ -29,7 +29,7 @@ import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
 import { HotBatches } from './hot-batches.ts'
-import { type PinnedView, addHotSources, gapsWithin, liveRow, releaseBelow } from './hot-sources.ts'
+import { type PinnedView, addHotSources, gapsWithin, releaseBelow } from './hot-sources.ts'
 import type { Lease } from './log-view.ts'
 import { type TermsTest, expiredRows } from './batch-runs.ts'
 import type { LostRecords } from './lost-records.ts'
@@ -183,6 +183,9 @@ export class Partition implements AckListener {
   get producers(): ProducerTable {
     return (this.#producers ??= new ProducerTable([]))
   }
+  set producers(table: ProducerTable) {
+    this.#producers = table
+  }
   get producerStates(): readonly ProducerState[] {
     return this.#producers?.states() ?? []
   }
@@ -205,14 +208,9 @@ export class Partition implements AckListener {
 
   /** The batch that takes the next append: the open one, or a new one when it is full or of another schema. */
   openBatch(schema: Schema): HotBatch {
-    const last = this.#hot.last
-    if (last !== undefined && !last.isSealed) {
-      const isDense = last.endOffset === this.#nextOffset
-      const isFull = last.isFull || last.bytes * BATCHES_MIN > this.#memory.limit
-      if (last.schema.id === schema.id && !isFull && isDense) return last
-      if (last.length > 0) last.seal()
-      else this.#hot.dropEmpty()
-    }
+    const open = this.#hot.open(schema, this.#nextOffset, this.#memory.limit / BATCHES_MIN)
+    if (open !== null) return open
+    const { last } = this.#hot
     const previous = last?.isSealed === true ? last : null
     const batch = new HotBatch(schema, this.#nextOffset, this.#timeColumn, this.#memory, previous)
     batch.touch(this.logMemory.nextStamp())
@@ -253,8 +251,12 @@ export class Partition implements AckListener {
    * partition's. @throws BudgetExceeded
    */
   adopt(schema: Schema, columns: readonly ColumnData[], facts: AppendFacts): HotBatch {
-    const memory = this.#memory
-    return HotBatch.adopt(schema, this.#nextOffset, this.#timeColumn, memory, columns, facts)
+    return HotBatch.adopt(schema, this.#nextOffset, this.#timeColumn, this.#memory, columns, facts)
+  }
+
+  /** As `adopt`, of the records of another log's batch before `end`, where they lie. */
+  share(batch: HotBatch, end: number): HotBatch {
+    return HotBatch.sharing(batch, end, this.#timeColumn, this.#memory)
   }
 
   addAdopted(batch: HotBatch): void {
@@ -263,6 +265,11 @@ export class Partition implements AckListener {
     this.sealOpenBatch()
     batch.touch(this.logMemory.nextStamp())
     this.#hot.push(batch)
+  }
+
+  /** Of a new fork: why its source has none of these offsets. */
+  noteGaps(gaps: readonly CausedGap[]): void {
+    for (const { start, end, cause } of gaps) this.#gaps.add(start, end, cause)
   }
 
   /** Forgets rows that were staged in the open batch, and the batch with them when they were to be its first. */
@@ -359,10 +366,8 @@ export class Partition implements AckListener {
 
   /** `segment` stands in the place of `replaced`, which it holds the records of. */
   replaceSegments(replaced: readonly SegmentEntry[], segment: SegmentEntry): void {
-    assert(
-      replaced.every((entry) => this.hasSegment(entry)),
-      'what is replaced is there',
-    )
+    const isThere = replaced.every((entry) => this.hasSegment(entry))
+    assert(isThere, 'what is replaced is there')
     this.#segments.replace(replaced, segment, this.#startOffset)
   }
 
@@ -456,11 +461,7 @@ export class Partition implements AckListener {
   /** The batch in RAM and the row of a visible record that has not expired; else null. Counts as reading it. */
   find(offset: number): { readonly batch: HotBatch; readonly row: number } | null {
     if (offset >= this.visibleEnd || offset < this.#firstOffset) return null
-    const batch = this.#hot.at(offset)
-    const row = batch === undefined ? -1 : liveRow(batch, offset, this)
-    if (batch === undefined || row < 0) return null
-    batch.touch(this.logMemory.nextStamp())
-    return { batch, row }
+    return this.#hot.find(offset, this)
   }
 
   /** The offsets below `nextOffset` that nothing holds, in order, with why. */
