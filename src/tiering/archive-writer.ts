@@ -140,7 +140,8 @@ export class ArchiveWriter {
       const isThere = error instanceof StratalogError && error.code === 'object_exists'
       if (!isThere) throw error
     }
-    if (!isProvenLater || stored !== sha256) await this.verify(key, bytes.length, sha256)
+    if (isProvenLater && stored === sha256) return
+    await this.verify(key, bytes.length, sha256)
     this.damaged.delete(key)
   }
 
