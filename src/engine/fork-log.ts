@@ -21,7 +21,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import { offsetAtMoment } from '../log/offset-at-moment.ts'
 import type { Partition } from '../log/partition.ts'
 import { ownerOf } from '../log/segment-origin.ts'
-import { cutSegment } from '../snapshot/segment-cut.ts'
+import { cutSegment } from '../log/segment-cut.ts'
 import type { DiskContext, TieringContext } from '../tiering/context.ts'
 import { writeFile } from '../tiering/packs.ts'
 import { fetchVerified } from '../tiering/recall.ts'
@@ -225,7 +225,7 @@ async function cutAt(
   segment: SegmentEntry,
   end: number,
 ): Promise<readonly SegmentEntry[]> {
-  const store = context.archive?.store ?? context.source ?? null
+  const store = context.archive?.store ?? context.source?.store ?? null
   const bytes =
     segment.disk === null && store !== null
       ? await fetchVerified(store, segment)

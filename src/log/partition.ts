@@ -424,7 +424,7 @@ export class Partition implements AckListener {
     const wanted = intersectRanges(range, visible) ?? { start: visible.end, end: visible.end }
     const leases: Lease[] = []
     const below = { start: wanted.start, end: Math.min(wanted.end, this.hotStart) }
-    const sources = segmentSources(this.#ports, this.segments, below, leases)
+    const sources = segmentSources(this.#ports, this, this.segments, below, leases)
     if (wanted.start < wanted.end) {
       const now = this.#hot.expiresMin < Infinity ? this.expiryTime : -Infinity
       const held = { hot: this.#hot, gaps: this.#gaps, lost: this.lost }

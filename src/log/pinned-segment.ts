@@ -14,9 +14,23 @@ export interface SegmentPorts {
     segment: SegmentEntry,
     location: Location,
   ) => SegmentBytes
+  /** As of `SegmentSource.successor`; null where nobody else changes the archive. */
+  readonly successor?: SuccessorLookup | null
   /** The archive's copy, for when the disk's is damaged; null where there is no archive to read from. */
   readonly fallback?: (segment: SegmentEntry, location: Location) => SegmentFallback | null
 }
+
+/** Whose segment it is in the directory: the log that names it, and its partition. */
+export interface SegmentPlace {
+  readonly logId: number
+  readonly partition: number
+}
+
+/** What holds a segment's records in the archive by now, and its bytes. @throws StratalogError `object_not_found`. */
+export type SuccessorLookup = (
+  place: SegmentPlace,
+  segment: SegmentEntry,
+) => Promise<{ readonly segment: SegmentEntry; readonly bytes: SegmentBytes } | null>
 
 /** A segment in a view: its disk copy or else its object copy. A view of many segments reads few: bytes come late. */
 class StoredSource implements SegmentSource {
@@ -25,11 +39,18 @@ class StoredSource implements SegmentSource {
   readonly from: number
   readonly to: number
   readonly fallback?: SegmentFallback
+  readonly successor?: () => Promise<SegmentSource | null>
   readonly #ports: SegmentPorts
   readonly #location: Location
   #bytes: SegmentBytes | null = null
 
-  constructor(ports: SegmentPorts, segment: SegmentEntry, part: Range, pinned: string[]) {
+  constructor(
+    ports: SegmentPorts,
+    place: SegmentPlace,
+    segment: SegmentEntry,
+    part: Range,
+    pinned: string[],
+  ) {
     const { disk, object } = segment
     this.tier = disk === null ? 'object' : 'disk'
     this.segment = segment
@@ -39,6 +60,9 @@ class StoredSource implements SegmentSource {
     this.#location = present(disk ?? object ?? undefined, 'a segment has a copy')
     if (disk !== null) pinned.push(disk.object)
     if (object !== null) pinned.push(object.object)
+    const { successor } = ports
+    if (object !== null && successor !== undefined && successor !== null)
+      this.successor = () => succeeding(successor, place, segment, part)
     if (disk === null || object === null) return
     const fallback = ports.fallback?.(segment, object) ?? null
     if (fallback !== null) this.fallback = fallback
@@ -47,6 +71,16 @@ class StoredSource implements SegmentSource {
   get bytes(): SegmentBytes {
     return (this.#bytes ??= this.#ports.segmentBytes(this.tier, this.segment, this.#location))
   }
+}
+
+async function succeeding(
+  lookup: SuccessorLookup,
+  place: SegmentPlace,
+  segment: SegmentEntry,
+  { start: from, end: to }: Range,
+): Promise<SegmentSource | null> {
+  const found = await lookup(place, segment)
+  return found === null ? null : { tier: 'object', ...found, from, to }
 }
 
 /** The offset below which every record has an object copy. */
@@ -60,6 +94,7 @@ export function archivedPrefixEnd(segments: SegmentEntries, startOffset: number)
 /** Pins every copy of what of the segments, which are in order, lies in `wanted`. */
 export function segmentSources(
   ports: SegmentPorts,
+  place: SegmentPlace,
   segments: SegmentEntries,
   wanted: Range,
   leases: Lease[],
@@ -69,7 +104,7 @@ export function segmentSources(
   for (const segment of segments.from(wanted.start)) {
     const part = intersectRanges({ start: segment.baseOffset, end: segment.endOffset }, wanted)
     if (part === null) break
-    sources.push(new StoredSource(ports, segment, part, pinned))
+    sources.push(new StoredSource(ports, place, segment, part, pinned))
   }
   for (const file of pinned) ports.pins.pin(file)
   leases.push({ release: () => pinned.forEach((file) => ports.pins.unpin(file)) })
