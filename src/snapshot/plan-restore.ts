@@ -55,6 +55,8 @@ export interface RestorePlan {
   readonly archive: Archive
   /** Whether it is everything that the archive holds, under the same names. */
   readonly isWhole: boolean
+  /** What was asked for, as JSON takes it: a snapshot by its id. */
+  readonly selected: unknown
   readonly logs: readonly PlannedLog[]
   readonly summary: RestoreSummary
 }
@@ -91,7 +93,16 @@ export async function planRestore(
   const segments = logs.flatMap((log) => log.segments)
   const bytes = segments.reduce((sum, segment) => sum + segment.entry.length, 0)
   const summary = { logs: logs.length, segments: segments.length, bytes, requests: segments.length }
-  return { archive, isWhole: isWhole(archive, logs), logs, summary }
+  const selected = selectedOf(archive, selection)
+  return { archive, isWhole: isWhole(archive, logs), selected, logs, summary }
+}
+
+function selectedOf(
+  archive: Archive,
+  { snapshot, at, toOffsets, logs, rename }: RestoreSelection,
+): unknown {
+  const id = snapshot === undefined ? undefined : archive.snapshot(snapshot).id
+  return { snapshot: id, at, toOffsets, logs, rename }
 }
 
 /** Records that a plan brings back, by the archive's name of their log. */
