@@ -19,6 +19,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ReplayLog, ReplayPosition, ReplaySink, SinkStart } from '../replay/sink.ts'
 import { appendable } from './appendable.ts'
+import { CompactedBatches } from './compacted-batches.ts'
 import type { Engine } from './engine.ts'
 import { isMarked, markAtEnd, nextMark } from './replay-mark.ts'
 
@@ -35,6 +36,8 @@ export interface ReplayTarget {
   readonly compacted: ReplayLog['compacted']
   /** By partition: where the replay itself has come to. */
   readonly nextOffsets: number[]
+  /** By partition: what goes around the WAL. */
+  readonly holey: readonly CompactedBatches[]
 }
 
 export interface EngineSink extends ReplaySink {
@@ -70,7 +73,8 @@ export function engineSink(
         ? existingTarget(engine, replayed)
         : await createTarget(engine, replayed, isDense)
       const nextOffsets = log.partitions.map(({ nextOffset }) => nextOffset)
-      targets.set(definition.id, { log, name, isDense, compacted, nextOffsets })
+      const holey = holeyPartitions(engine, log, compacted, isDense, nextOffsets)
+      targets.set(definition.id, { log, name, isDense, compacted, nextOffsets, holey })
       if (!isThere) return null
       return log.partitions.map(({ startOffset, nextOffset }, partition): SinkStart => {
         if (!isDense) {
@@ -86,7 +90,11 @@ export function engineSink(
       if (target === undefined) return
       for (const piece of appendable(batch)) await appendBatch(engine, target, partition, piece)
     },
-    end: async () => {},
+    damaged: ({ id }, partition, from, to) =>
+      targets.get(id)?.holey[partition]?.lose({ start: from, end: to }),
+    end: async () => {
+      for (const { holey } of targets.values()) for (const partition of holey) await partition.end()
+    },
     latestHash: async ({ id }, signal) => {
       const view = targets.get(id)?.log.view() ?? null
       if (view === null) return null
@@ -191,9 +199,28 @@ async function createTarget(
   }
 }
 
+/** None where nothing is left out, or where holes cost nothing. */
+function holeyPartitions(
+  { lowerTiers }: Engine,
+  log: LiveLog,
+  compacted: ReplayLog['compacted'],
+  isDense: boolean,
+  nextOffsets: number[],
+): readonly CompactedBatches[] {
+  if (isDense || lowerTiers === null || log.policy.mode === 'memory' || compacted.length === 0)
+    return []
+  return log.partitions.map((partition) => {
+    const ranges = compacted.filter((range) => range.partition === partition.partition)
+    return new CompactedBatches(ranges, async (rows, range) => {
+      await lowerTiers.writeHistory(log, partition, rows, range)
+      nextOffsets[partition.partition] = range.endOffset
+    })
+  })
+}
+
 async function appendBatch(
   engine: Engine,
-  { log, name, isDense, compacted, nextOffsets }: ReplayTarget,
+  { log, name, isDense, compacted, nextOffsets, holey }: ReplayTarget,
   number: number,
   batch: RecordBatch,
 ): Promise<void> {
@@ -201,6 +228,8 @@ async function appendBatch(
   if (admitted !== null) await admitted
   const partition = log.partition(number)
   assertExpected(log.definition, partition, nextOffsets[number])
+  const now = engine.ports.clock.now()
+  if ((await holey[number]?.take(batch, partition.nextOffset, now)) === true) return
   if (!isDense && batch.baseOffset > partition.nextOffset) {
     if (log.policy.mode !== 'memory') {
       throw new StratalogError(

@@ -32,6 +32,10 @@ export function lowerTiersOf(
     },
     pausedSince: (logId) => pausedSince(manifest.state, logId),
     attachments: attachmentsOf(context, scheduler, registry, place),
+    writeHistory: async (log, partition, rows, range) => {
+      const { writeHistory } = await import('../tiering/write-history.ts')
+      await writeHistory(context, log, partition, rows, range)
+    },
     delete: async (log, assertWanted) => {
       const { deleteLog } = await import('../tiering/delete-log.ts')
       const forget = (isSure: boolean): void => registry.remove(log, isSure)

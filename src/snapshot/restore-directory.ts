@@ -13,9 +13,10 @@
  * Where the archive has moved on since, the restore goes on as of now: segments that are still wanted are kept, so that
  * what is there in the end is of one instant. Before, what the earlier plan left is cleared away:
  *
- * 1. `restoring.json` says that this is under way; 2. the manifest goes, if there was one already; 3. files of segments
- *    go that are wanted no more; 4. `restoring.json` says what is being restored now. Killed in between, 2 to 4 are done
- *    again.
+ * 1. `restoring.json` says that this is under way;
+ * 2. the manifest goes, if there was one already;
+ * 3. files of segments go that are wanted no more;
+ * 4. `restoring.json` says what is being restored now. Killed in between, 2 to 4 are done again.
  */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { sha256Hex } from '../format/checksum.ts'
