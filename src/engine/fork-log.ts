@@ -17,6 +17,7 @@ import type { LogOrigin, PartitionState, SegmentEntry } from '../format/manifest
 import { segmentDirectory } from '../format/paths.ts'
 import { producersAsOf } from '../format/producer.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
+import { type StateEnd, lackingAt, momentCompacted } from '../log/compacted-moment.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import { offsetAtMoment } from '../log/offset-at-moment.ts'
 import type { Partition } from '../log/partition.ts'
@@ -147,6 +148,10 @@ async function makeFork(
       // Who wants all of a log is not to get less of it without being told.
       if (partition.lost !== null && asked > partition.lost.from) throw partition.lost.error()
       const wantedEnd = Math.max(partition.startOffset, Math.min(asked, last))
+      const lacking = at !== undefined ? lackingAt(own, wantedEnd) : null
+      const place = { log: source.name, partition: number, endOffset: wantedEnd }
+      if (lacking !== null && !(await isSnapshotEnd(fork, source, place)))
+        throw momentCompacted(place, lacking)
       const { part, end } = await sharedPart(fork, source, partition, own, wantedEnd)
       partitions.push(part)
       ends.push(end)
@@ -165,6 +170,20 @@ async function makeFork(
   } finally {
     for (const file of files) context.pins.unpin(file)
   }
+}
+
+/** Whether a snapshot that holds the log ends there: compaction keeps what that one has. */
+async function isSnapshotEnd(
+  { engine }: ForkPorts,
+  source: LiveLog,
+  { partition, endOffset }: StateEnd,
+): Promise<boolean> {
+  const snapshots = (await engine.snapshots?.list()) ?? []
+  return snapshots.some(({ logs }) =>
+    logs
+      .find(({ id }) => id === source.id)
+      ?.partitions.some((held) => held.partition === partition && held.endOffset === endOffset),
+  )
 }
 
 /** What the source shares itself lies before what it wrote. */

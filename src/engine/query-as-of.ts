@@ -4,7 +4,14 @@ import type { LogView } from '../log/log-view.ts'
 import { type LogFacts, namesLogFacts } from '../query/information-tables.ts'
 import { sqlWords, tableLogs } from '../query/pinned-tables.ts'
 import type { QueriedState } from '../query/query-runner.ts'
-import { type AsOf, type Moment, type RangesAsOf, rangesAsOf, resolveMoment } from './as-of.ts'
+import {
+  type AsOf,
+  type Moment,
+  type RangesAsOf,
+  offsetsAsOf,
+  rangesAsOf,
+  resolveMoment,
+} from './as-of.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import { logFactsAsOf } from './log-facts.ts'
 
@@ -29,17 +36,18 @@ export async function stateAsOf(
 ): Promise<QueriedState> {
   const { hasLog, viewOf, listSnapshots } = logs
   const moment = await resolveMoment(asOf, listSnapshots)
-  const rangesOf = async (name: string): Promise<RangesAsOf> => {
+  const rangesOf = async (name: string, find = rangesAsOf): Promise<RangesAsOf> => {
     const view = viewOf(name)
     try {
-      return await rangesAsOf(moment, view, signal)
+      return await find(moment, view, signal)
     } finally {
       view.release()
     }
   }
   const ranges = new Map<string, RangesAsOf>()
   for (const name of tableLogs(sql, hasLog)) ranges.set(name, await rangesOf(name))
-  const shown = namesLogFacts(sqlWords(sql)) ? await rangesOfAll(moment, logs, rangesOf) : null
+  const offsetsOf = (name: string): Promise<RangesAsOf> => rangesOf(name, offsetsAsOf)
+  const shown = namesLogFacts(sqlWords(sql)) ? await rangesOfAll(moment, logs, offsetsOf) : null
   const until = moment.kind === 'time' ? moment.at : Date.parse(moment.snapshot.time)
   return {
     viewOf: (name) => viewOf(name, ranges.get(name) ?? new Map()),

@@ -159,7 +159,9 @@ class ReplayRun {
     }
   }
 
-  async #latestHash({ view }: LogTally): Promise<string | null> {
+  async #latestHash(tally: LogTally): Promise<string | null> {
+    if (!tally.isStateTold(this.#options.until)) return null
+    const { view } = tally
     return (await this.#sink.latestHash?.(view.definition, this.#options.signal)) ?? null
   }
 

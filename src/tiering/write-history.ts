@@ -1,6 +1,6 @@
 /**
- * History that comes to a log from elsewhere and leaves offsets out, as older versions of keys are gone from it: a log
- * with a lower tier has no holes in RAM, nor in its WAL, so such records go straight into a segment, which can be sparse.
+ * History that comes to a log from elsewhere and leaves offsets out, as older versions of keys are gone from it. A log
+ * with a lower tier has no holes in RAM, nor in its WAL: such records go straight into a segment, which may be sparse.
  *
  * 1. what RAM has of the partition is flushed, so that segments end where the new one begins;
  * 2. the file is written as by a flush; (a crash here leaves a file that no manifest names; the next open removes it)
