@@ -45,7 +45,8 @@ export interface EngineSink extends ReplaySink {
 }
 
 /**
- * `nameHere` says what a log is called in the engine.
+ * `nameHere` says what a log is called in the engine. `isHidden`: the caller has reserved the names, and publishes the
+ * logs itself.
  *
  * Logs get the engine's default policy, but in RAM they refuse rather than evict: a replay that does not fit says so.
  * @throws from its calls StratalogError `log_exists` before anything is appended, `memory_full`, `offset_gap` where a
@@ -55,6 +56,7 @@ export function engineSink(
   engine: Engine,
   pickedBy: PickedBy,
   nameHere: (name: string) => string = (name) => name,
+  isHidden = false,
 ): EngineSink {
   const targets = new Map<number, ReplayTarget>()
   return {
@@ -71,7 +73,7 @@ export function engineSink(
         pickedBy === 'filter' || (pickedBy === 'time' && engine.surroundings.hasDataDir)
       const log = isThere
         ? existingTarget(engine, replayed)
-        : await createTarget(engine, replayed, isDense)
+        : await createTarget(engine, replayed, isDense, isHidden)
       const nextOffsets = log.partitions.map(({ nextOffset }) => nextOffset)
       const holey = holeyPartitions(engine, log, compacted, isDense, nextOffsets)
       targets.set(definition.id, { log, name, isDense, compacted, nextOffsets, holey })
@@ -177,12 +179,14 @@ async function createTarget(
   engine: Engine,
   replayed: ReplayLog,
   isDense: boolean,
+  isHidden: boolean,
 ): Promise<LiveLog> {
   const { definition, schemas, startOffsets } = replayed
   const storage = engine.surroundings.hasDataDir ? {} : { evictionPolicy: 'reject' as const }
   const policy = engine.policies.resolveFor(storage, definition.keyColumn)
   const { name } = definition
-  if (!engine.registry.reserve(name)) throw logExists(name, 'it is being made right now')
+  if (!isHidden && !engine.registry.reserve(name))
+    throw logExists(name, 'it is being made right now')
   try {
     const state = await engine.commitLog((id) => ({
       definition: { ...definition, id, policy, createdAt: engine.ports.clock.now() },
@@ -192,9 +196,9 @@ async function createTarget(
         segments: SegmentEntries.empty,
       })),
     }))
-    return engine.registry.add(state)
+    return isHidden ? engine.registry.make(state) : engine.registry.add(state)
   } catch (error) {
-    engine.registry.release(name)
+    if (!isHidden) engine.registry.release(name)
     throw error
   }
 }
