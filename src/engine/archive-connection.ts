@@ -79,7 +79,9 @@ export function pullFromArchive(
   archive: ManifestState,
 ): readonly ManifestEdit[] {
   const edits = [...pullStarts(local, archive)]
-  edits.push(...pullReplaced(applyEdits(local, edits), archive))
+  edits.push(...pullReplaced(applyEdits(local, edits), archive, compactedIn))
+  if (local.archive !== undefined)
+    edits.push(...pullReplaced(applyEdits(local, edits), archive, movedIn))
   for (const [logId, log] of applyEdits(local, edits).logs) {
     const remote = archive.logs.get(logId)
     if (isDeletedLog(archive, logId)) throw deletedThere(log.definition)
@@ -159,15 +161,17 @@ function pullStarts(local: ManifestState, archive: ManifestState): readonly Mani
  * then: what they replaced may be collected by now. Their segments lie in the archive only, until they are fetched,
  * unless their file is there.
  */
-function pullReplaced(local: ManifestState, archive: ManifestState): readonly ManifestEdit[] {
+function pullReplaced(
+  local: ManifestState,
+  archive: ManifestState,
+  find: typeof compactedIn,
+): readonly ManifestEdit[] {
   const edits: ManifestEdit[] = []
   for (const [logId, { partitions }] of local.logs) {
     for (const [partition, own] of partitions.entries()) {
       const known = archive.logs.get(logId)?.partitions[partition]
       if (known === undefined) continue
-      const isNoted = local.archive !== undefined
-      const found = isNoted ? movedIn(known, own.segments) : compactedIn(known, own.segments)
-      for (const { segment } of found)
+      for (const { segment } of find(known, own.segments))
         edits.push({ kind: 'segments-replaced', logId, partition, segment, retiredAt: null })
     }
   }

@@ -29,6 +29,7 @@ import {
   RESTORING_FILE,
   SEGMENTS_DIRECTORY,
   TEMPORARY_DIRECTORY,
+  parsePath,
   segmentPath,
   temporaryPath,
 } from '../format/paths.ts'
@@ -115,6 +116,10 @@ export class RestoreDirectory {
   /** Takes away what is of an earlier plan only. */
   async #clear(marker: RestoringMarker, plan: RestorePlan): Promise<void> {
     await this.#replaceMarker(encodeMarker(marker))
+    // What says how far the manifest came goes before it: it may say less, never more.
+    for (const name of await this.#names())
+      if (parsePath(name)?.kind === 'newest') await this.#fileSystem.remove(this.#path(name))
+    await this.#fileSystem.syncDirectory(this.#dataDir)
     await this.#fileSystem.removeDirectory(this.#path(MANIFEST_DIRECTORY))
     await this.#fileSystem.syncDirectory(this.#dataDir)
     const wanted = new Set<string>()

@@ -21,7 +21,7 @@ async function appendEach(log: Log, records: readonly { key: string; n: number }
   for (const record of records) await log.append(record)
 }
 
-/** Two partitions. Of each the first segments hold few records, those behind are whole, and some begin within a hole. */
+/** Two partitions. Of each the first segments hold few records, and those behind are whole. */
 async function compacted(): Promise<Compacted> {
   const root = await temporaryDirectory()
   const clock = new VirtualClock()
