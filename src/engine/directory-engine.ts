@@ -251,7 +251,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     registry,
     governor,
     lowerTiers,
-    deleteLog: (log, assertWanted) => lowerTiers.delete(log, assertWanted),
+    deleteLog: (log) => lowerTiers.delete(log),
     snapshots: keptSnapshots(options, closers, {
       archive,
       place: places.place,

@@ -36,11 +36,11 @@ export function lowerTiersOf(
       const { writeHistory } = await import('../tiering/write-history.ts')
       await writeHistory(context, log, partition, rows, range)
     },
-    delete: async (log, assertWanted) => {
+    delete: async (log) => {
       const { deleteLog } = await import('../tiering/delete-log.ts')
       const forget = (isSure: boolean): void => registry.remove(log, isSure)
       await scheduler.exclusively(log, () =>
-        deleteLog(context, place?.archive ?? null, log, { forget, assertWanted }),
+        deleteLog(context, place?.archive ?? null, log, forget),
       )
     },
     fork: async (engine, source, name, options) => {

@@ -34,7 +34,7 @@ export interface LowerTiers {
     range: SparseRange,
   ) => Promise<void>
   /** See `Engine.deleteLog`. */
-  readonly delete: (log: LiveLog, assertWanted?: () => void) => Promise<void>
+  readonly delete: (log: LiveLog) => Promise<void>
   /** See `Stratalog.fork`. */
   readonly fork: (
     engine: ForkEngine,
