@@ -1,6 +1,8 @@
 /** Parts of archived segments on local disk, for reads by offset and time. The first of them makes the directory. */
 import type { Logger } from '../base/logger.ts'
+import type { ByteSize } from '../base/units.ts'
 import type { Location } from '../format/manifest.ts'
+import { CACHE_PARTS_DIRECTORY } from '../format/paths.ts'
 import type { SegmentBytes } from '../log/log-view.ts'
 import { readParts } from '../log/read-parts.ts'
 import { bytesInStore } from '../log/segment-copies.ts'
@@ -25,6 +27,22 @@ export interface ColdPartsOptions {
 interface OpenParts {
   readonly cache: PartCache
   readonly dispose: () => Promise<void>
+}
+
+/** In the cache of a data directory that is written. */
+export function directoryParts(
+  { fileSystem }: Pick<StoragePorts, 'fileSystem'>,
+  dataDir: string,
+  maxBytes: ByteSize | undefined,
+  logger: Logger,
+): ColdParts {
+  const path = `${dataDir}/${CACHE_PARTS_DIRECTORY}`
+  return new ColdParts({
+    fileSystem,
+    logger,
+    bytesMax: cacheBudget(maxBytes).parts,
+    directory: async () => ({ path, dispose: async () => {} }),
+  })
 }
 
 /** In a directory that goes away at closing. */

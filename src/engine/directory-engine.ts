@@ -18,7 +18,7 @@ import { parseBytes } from '../base/units.ts'
 import { WAL_BYTES_MAX } from '../format/limits.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import type { ManifestEdit, Writer } from '../format/manifest.ts'
-import { CACHE_PARTS_DIRECTORY, LOCK_FILE, type SegmentName } from '../format/paths.ts'
+import { LOCK_FILE, type SegmentName } from '../format/paths.ts'
 import { AckQueue } from '../log/ack-queue.ts'
 import type { ArchiveBytes } from '../log/archive-view.ts'
 import { DiskHealth } from '../log/disk-health.ts'
@@ -52,8 +52,7 @@ import type { S3Options, StratalogOptions } from './config.ts'
 import { removeOrphans } from './data-directory.ts'
 import { recoverDirectoryWal } from './directory-recovery.ts'
 import type { Engine } from './engine.ts'
-import { cacheBudget } from './cache-budget.ts'
-import { ColdParts, passingParts } from './cold-parts.ts'
+import { type ColdParts, directoryParts, passingParts } from './cold-parts.ts'
 import { loadQueries } from './load-queries.ts'
 import { commitLogTo } from './log-committer.ts'
 import { leaseGuard } from './lease-guard.ts'
@@ -190,7 +189,13 @@ async function assemble(opening: Opening): Promise<Engine> {
   const acks = new AckQueue<Partition>()
   const disk = access === 'write' ? new DiskHealth(ports) : null
   let scheduler: TieringScheduler | null = null
-  const parts = store === null ? null : openColdParts(opening)
+  const logs = ports.logger.child('segments')
+  const openParts = (): ColdParts =>
+    access === 'write'
+      ? directoryParts(storage, dataDir, options.maxCacheBytes, logs)
+      : passingParts(storage, logs)
+  const parts = store === null ? null : openParts()
+  if (parts !== null) closers.push(() => parts.close())
   const archiveBytes: ArchiveBytes | null =
     store === null || parts === null
       ? null
@@ -391,23 +396,6 @@ async function pull(
     })
     return []
   }
-}
-
-/** Archived segments, read through parts of them on disk: in the directory, or in a passing one for who only reads. */
-function openColdParts({ options, dataDir, ports, access, storage, closers }: Opening): ColdParts {
-  const logger = ports.logger.child('segments')
-  const path = `${dataDir}/${CACHE_PARTS_DIRECTORY}`
-  const parts =
-    access === 'write'
-      ? new ColdParts({
-          fileSystem: storage.fileSystem,
-          logger,
-          bytesMax: cacheBudget(options.maxCacheBytes).parts,
-          directory: async () => ({ path, dispose: async () => {} }),
-        })
-      : passingParts(storage, logger)
-  closers.push(() => parts.close())
-  return parts
 }
 
 function segmentPorts(

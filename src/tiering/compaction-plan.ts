@@ -15,6 +15,8 @@ export interface CompactionScope {
   readonly onDisk: boolean
   /** Those that have one: there is an archive to put another into. */
   readonly archived: boolean
+  /** What has no object copy gets one in time. */
+  readonly archives?: boolean
   /** Segments before are shared with other logs and stay as they are; 0 when left out. */
   readonly from?: number
 }

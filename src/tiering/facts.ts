@@ -61,5 +61,5 @@ export function compactionScope(
   const from = sharedEnd(definition, partition)
   return archive === null
     ? { onDisk: policy.archiveAfter === null, archived: false, from }
-    : { onDisk: archive.isSure, archived: true, from }
+    : { onDisk: archive.isSure, archived: true, archives: policy.archiveAfter !== null, from }
 }

@@ -35,18 +35,24 @@ export function latestRunDue(facts: LatestFacts): number | null {
   return isOwn && fresh > 0 && fresh >= looked ? end : null
 }
 
-/** The segments from the first on that RAM has nothing of, and that compaction may touch or at least read. */
+/**
+ * The segments from the first on that RAM has nothing of, and that compaction may touch or at least read. No version in
+ * the archive goes for a newer one that only the disk has: losing the machine then would lose the key.
+ */
 export function agedPrefix(facts: LatestFacts): AgedPrefix {
   const { segments, compaction, hotStart, look = { lookedTo: 0, triedTo: 0 } } = facts
-  const { onDisk, archived } = compaction
-  const key = `${onDisk} ${archived} ${hotStart} ${look.lookedTo} ${look.triedTo}`
+  const { onDisk, archived, archives = false } = compaction
+  const key = `${onDisk} ${archived} ${archives} ${hotStart} ${look.lookedTo} ${look.triedTo}`
   const last = known.get(segments)
   if (last?.key === key) return last.prefix
   let { lookedTo } = look
   for (const { sparse } of segments) lookedTo = Math.max(lookedTo, sparse?.latestTo ?? 0)
   const triedTo = Math.max(look.triedTo, lookedTo)
   let [end, looked, fresh] = [0, 0, 0]
+  let hasObject = false
   for (const segment of segments) {
+    if (archives && hasObject && segment.object === null) break
+    hasObject ||= segment.object !== null
     const isAged = segment.endOffset <= hotStart && (segment.object === null ? onDisk : archived)
     if (!isAged) break
     end = segment.endOffset

@@ -39,6 +39,16 @@ test('what RAM still has, and what may not be compacted, ends the prefix', () =>
   expect(due({ segments: mixed })).toBeNull()
 })
 
+test('what the archive has goes for nothing that only the disk has, where that is archived in time', () => {
+  const object = { object: 'key', position: 0, length: 32 }
+  const mixed = segments({ object }, { object }, {})
+  const compaction = { onDisk: true, archived: true }
+  expect(due({ segments: mixed, compaction: { ...compaction, archives: true } })).toBe(20)
+  expect(due({ segments: mixed, compaction })).toBe(30)
+  const onDisk = segments({}, {}, {})
+  expect(due({ segments: onDisk, compaction: { ...compaction, archives: true } })).toBe(30)
+})
+
 test('segments that a fork shares are read, and none is due for them alone', () => {
   expect(due({ compaction: { ...ON_DISK, from: 20 } })).toBe(30)
   expect(due({ compaction: { ...ON_DISK, from: 30 } })).toBeNull()
