@@ -2,9 +2,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
-import { RequestProblem } from './http-error.ts'
+import { type Problem, RequestProblem, problemOf } from './http-error.ts'
 import { SLOW_READER_MS } from './limits.ts'
 import { type BodyBudget, readBody, withBody } from './request-body.ts'
+import { ALL_RIGHTS, type Rights } from './rights.ts'
 
 /** What every answer says to browsers: names and values in turn. */
 const SECURITY_HEADERS = [
@@ -76,6 +77,8 @@ export class Exchange {
   readonly #bodies: BodyBudget
   readonly #answerHeaders: AnswerHeaders
   #parameters: Readonly<Record<string, string>> = {}
+  /** Of whoever sent it; set before its route runs. */
+  rights: Rights = ALL_RIGHTS
 
   constructor(options: ExchangeOptions) {
     const { request, response, id, path, search, clock, bodies, answerHeaders, stopping } = options
@@ -120,6 +123,11 @@ export class Exchange {
 
   setParameters(parameters: Readonly<Record<string, string>>): void {
     this.#parameters = parameters
+  }
+
+  /** An error as whoever sent the request is told of it. */
+  problemOf(error: unknown): Problem {
+    return problemOf(error, this.id, this.rights)
   }
 
   get method(): string {

@@ -19,7 +19,7 @@ import { type Random, randomHex } from '../base/random.ts'
 import { type CorsPolicy, PREFLIGHT_HEADERS } from './cors.ts'
 import { Exchange } from './exchange.ts'
 import type { HostList } from './host-list.ts'
-import { RequestProblem, problemOf } from './http-error.ts'
+import { RequestProblem } from './http-error.ts'
 import {
   BODIES_BYTES_MAX,
   CONNECTIONS_MAX,
@@ -181,7 +181,7 @@ export class HttpServer {
 
   #fail(exchange: Exchange, error: unknown): void {
     const { response, method, id } = exchange
-    const { status, headers, body } = problemOf(error, id)
+    const { status, headers, body } = exchange.problemOf(error)
     if (status >= 500 && !(error instanceof RequestProblem)) {
       this.#options.logger.error('a request failed', {
         requestId: id,

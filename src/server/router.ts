@@ -4,11 +4,9 @@
  */
 import type { Exchange } from './exchange.ts'
 import { RequestProblem } from './http-error.ts'
+import type { Scope } from './rights.ts'
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE' | 'OPTIONS'
-
-/** What a token allows. */
-export type Scope = 'read' | 'append' | 'sql' | 'admin'
 
 export interface Route {
   readonly method: Method

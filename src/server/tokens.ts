@@ -9,18 +9,14 @@ import { once } from '../base/once.ts'
 import { secretBytes } from '../base/random.ts'
 import type { Exchange } from './exchange.ts'
 import { RequestProblem } from './http-error.ts'
-import type { Route, Scope } from './router.ts'
+import { type Rights, SCOPES, type Scope } from './rights.ts'
+import type { Route } from './router.ts'
 
-export const SCOPES: readonly Scope[] = ['read', 'append', 'sql', 'admin']
-
-export interface StoredToken {
+export interface StoredToken extends Rights {
   readonly id: string
   readonly name: string
   /** SHA-256 of the secret, in hex. */
   readonly digest: string
-  readonly scopes: readonly Scope[]
-  /** What the names of its logs begin with; the empty text is all of them, and the engine itself. */
-  readonly logs: string
   /** ISO 8601. */
   readonly createdAt: string
   /** ISO 8601; null: never. */
@@ -109,7 +105,7 @@ export class TokenGate {
   }
 
   /**
-   * The id of the token; null where none is needed.
+   * The id of the token, whose rights the exchange has then; null where none is needed.
    * @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`.
    */
   async authorize(exchange: Exchange, { scope, logOf, readsOf }: Route): Promise<string | null> {
@@ -124,6 +120,7 @@ export class TokenGate {
     const token = this.#tokenOf(exchange.header('authorization'))
     const log = logOf?.(exchange) ?? null
     const read = readsOf?.(exchange) ?? null
+    exchange.rights = token
     assertAllows(token, scope, log)
     if (read !== null) assertAllows(token, 'read', read)
     return token.id
