@@ -72,7 +72,8 @@ export class Exchange {
   readonly stopping: AbortSignal
   readonly #search: string
   #query: URLSearchParams | null = null
-  #gone: AbortSignal | null = null
+  #gone: AbortController | null = null
+  #isRevoked = false
   readonly #clock: Clock
   readonly #bodies: BodyBudget
   readonly #answerHeaders: AnswerHeaders
@@ -102,9 +103,9 @@ export class Exchange {
     return this.#query
   }
 
-  /** Fires when the client is gone before it has its answer. Made for those who ask: most requests end before that. */
+  /** Fires when the client is gone before it has its answer, or is not to have it. Made for those who ask: most requests end before that. */
   get gone(): AbortSignal {
-    if (this.#gone !== null) return this.#gone
+    if (this.#gone !== null) return this.#gone.signal
     const { response } = this
     const controller = new AbortController()
     const ended = (): void => {
@@ -112,8 +113,9 @@ export class Exchange {
     }
     if (response.closed) ended()
     else response.once('close', ended)
-    this.#gone = controller.signal
-    return this.#gone
+    this.#gone = controller
+    if (this.#isRevoked) controller.abort()
+    return controller.signal
   }
 
   /** The parts of the path that the route names. */
@@ -165,6 +167,30 @@ export class Exchange {
     throw new RequestProblem('request_invalid', 'The body is not a JSON object.')
   }
 
+  /** What is wrong, in place of an answer. */
+  sendProblem(error: unknown): void {
+    const { status, headers, body } = this.problemOf(error)
+    const type = 'application/problem+json'
+    const all = { 'content-type': type, 'cache-control': 'no-store', ...headers }
+    this.send(status, all, JSON.stringify(body))
+  }
+
+  /**
+   * Ends the answer, as who asked may not have it any more: with the problem where nothing is out yet, and else it
+   * breaks off. For its route the client is gone.
+   */
+  revoke(problem: RequestProblem): void {
+    this.#isRevoked = true
+    if (this.response.headersSent) this.cut()
+    else this.sendProblem(problem)
+    this.#gone?.abort()
+  }
+
+  /** Whether it was ended by `revoke`, so that what its route comes to is of no interest. */
+  get isRevoked(): boolean {
+    return this.#isRevoked
+  }
+
   send(status: number, headers: AnswerHeaders = NO_HEADERS, body?: string | Uint8Array): void {
     const { response } = this
     if (response.destroyed || response.headersSent) return
@@ -202,7 +228,7 @@ export class Exchange {
   /** Writes a part of a streamed answer; resolves when there is room for the next, false once the client is gone. */
   async write(chunk: string | Uint8Array): Promise<boolean> {
     const { response } = this
-    if (response.destroyed) return false
+    if (response.destroyed || response.writableEnded) return false
     return response.write(chunk) || this.#drained(response)
   }
 

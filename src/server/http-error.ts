@@ -43,6 +43,7 @@ export const REQUEST_PROBLEMS = {
   server_busy: 503,
   server_stopping: 503,
   not_ready: 503,
+  tokens_unreadable: 503,
 } as const
 
 export type RequestProblemCode = keyof typeof REQUEST_PROBLEMS

@@ -181,7 +181,8 @@ export class HttpServer {
 
   #fail(exchange: Exchange, error: unknown): void {
     const { response, method, id } = exchange
-    const { status, headers, body } = exchange.problemOf(error)
+    if (exchange.isRevoked) return
+    const { status } = exchange.problemOf(error)
     if (status >= 500 && !(error instanceof RequestProblem)) {
       this.#options.logger.error('a request failed', {
         requestId: id,
@@ -194,11 +195,7 @@ export class HttpServer {
       exchange.cut()
       return
     }
-    exchange.send(
-      status,
-      { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headers },
-      JSON.stringify(body),
-    )
+    exchange.sendProblem(error)
   }
 }
 

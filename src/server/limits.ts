@@ -31,6 +31,9 @@ export const RATE_BURST_SECONDS = 2
 /** Clients whose rate is remembered: about 2 MB. */
 export const RATE_CLIENTS_MAX = 10_000
 
+/** How old may be what is known of the file of tokens: so soon a token that is revoked ends. */
+export const TOKENS_FRESH_MS = 1_000
+
 /** A reader that takes nothing for this long is cut off: what it does not take is held for it. */
 export const SLOW_READER_MS = 30_000
 

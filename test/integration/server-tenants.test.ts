@@ -1,8 +1,8 @@
 /** Tokens for logs by prefix: what they are told of others, what of their own they can do, and how soon they end. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { runJson } from '../support/cli.ts'
 import { TestServer } from '../support/server.ts'
 
@@ -81,5 +81,113 @@ describe('a token for logs by prefix', () => {
     expect(log).toContain("Did you mean 'shopx.payroll'?")
     const moment = '/v1/logs/shop.orders/records?asOf=nope'
     expect(await (await call(owner, 'GET', moment)).text()).toContain('before-the-merger')
+  })
+})
+
+describe('a token that ends', () => {
+  const LIVE = JSON.stringify({
+    sql: "SELECT count(*) AS n FROM feed GROUP BY TUMBLE(_time, INTERVAL '1 second')",
+  })
+  const READS = [
+    ['live NDJSON', 'GET', '/v1/logs/feed/records?live=true'],
+    ['live rows', 'GET', '/v1/logs/feed/records?live=true&format=rows'],
+    ['live CSV', 'GET', '/v1/logs/feed/records?live=true&format=csv'],
+    ['an event stream', 'GET', '/v1/stream/quiet?offset=-1&live=sse'],
+    ['a long poll', 'GET', '/v1/stream/quiet?offset=now&live=long-poll'],
+    ['a continuous query', 'POST', '/v1/sql/stream', LIVE],
+  ] as const
+
+  /** How a read ends: with its status where it was refused whole, or as broken off. */
+  async function endOf(answer: Promise<Response>): Promise<number | 'ended' | 'broken'> {
+    const { status, body } = await answer
+    if (status !== 200 || body === null) return status
+    try {
+      for await (const _part of body);
+      return 'ended'
+    } catch {
+      return 'broken'
+    }
+  }
+
+  test.each([
+    ['is revoked', ({ id }: Created) => runJson(['token', 'revoke', id, '--tokens', file])],
+    ['expires', ({ id }: Created) => expire(id)],
+  ])('as it %s ends the reads that it has open', async (why, end) => {
+    await call(owner, 'POST', '/v1/logs', { name: 'feed', schema: { at: 'timestamp[ms]' } })
+    await call(owner, 'PUT', '/v1/stream/quiet')
+    const reader = await create(`reader that ${why}`, 'read,sql')
+    const headers = { authorization: `Bearer ${reader.token}` }
+    await vi.waitUntil(async () => (await server.fetch('/v1/status', { headers })).ok)
+    const answers = READS.map(([, method, path, body = null]) =>
+      server.fetch(path, { method, headers, body }),
+    )
+    const own = new AbortController()
+    const stays = await server.fetch('/v1/logs/feed/records?live=true', {
+      headers: { authorization: `Bearer ${owner}` },
+      signal: own.signal,
+    })
+    // All are there but the long poll, which says nothing before its end.
+    await Promise.all(answers.filter((_, index) => READS[index]?.[0] !== 'a long poll'))
+    await end(reader)
+    const found = await Promise.all(answers.map(endOf))
+    expect(found).toEqual(['broken', 'broken', 'broken', 'broken', 401, 'broken'])
+    // Of another token nothing ended.
+    await call(owner, 'POST', '/v1/logs/feed/records', { at: 1 })
+    const part = await stays.body?.getReader().read()
+    expect(Buffer.from(part?.value ?? []).toString()).toContain('_offset')
+    own.abort()
+  })
+
+  /** The file as it is when that time has come. */
+  function expire(id: string): void {
+    const tokens = JSON.parse(readFileSync(file, 'utf8')) as { tokens: { id: string }[] }
+    const expiresAt = '2020-01-01T00:00:00.000Z'
+    const changed = tokens.tokens.map((token) =>
+      token.id === id ? { ...token, expiresAt } : token,
+    )
+    writeFileSync(`${file}.new`, JSON.stringify({ ...tokens, tokens: changed }))
+    renameSync(`${file}.new`, file)
+  }
+})
+
+describe('a file of tokens that cannot be read', () => {
+  test.each([
+    ['missing', () => rmSync(file)],
+    ['damaged', () => writeFileSync(file, '{"format":"stratalog-tokens","tok')],
+  ])('as it is %s lets nobody in, and says no more to anybody than that', async (_how, harm) => {
+    const text = readFileSync(file, 'utf8')
+    const logged = (): number => server.stderr.split('the tokens cannot be read').length - 1
+    const before = logged()
+    harm()
+    try {
+      for (const headers of [
+        {},
+        { authorization: 'Bearer x' },
+        { authorization: `Bearer ${owner}` },
+      ]) {
+        const answer = await vi.waitUntil(
+          async () => {
+            const given = await server.fetch('/v1/status', { headers })
+            return given.ok || given.status === 401 ? null : given
+          },
+          { timeout: 20_000 },
+        )
+        const body = await answer.text()
+        expect(answer.status).toBe(503)
+        expect(answer.headers.get('retry-after')).toBe('1')
+        expect(body).toContain('"code":"tokens_unreadable"')
+        expect(body).not.toMatch(/json|tmp|details/)
+      }
+      expect((await server.fetch('/healthz')).status).toBe(200)
+      // Looked at again, and not said again.
+      await vi.waitUntil(() => logged() === before + 1)
+    } finally {
+      writeFileSync(`${file}.new`, text)
+      renameSync(`${file}.new`, file)
+    }
+    await vi.waitUntil(async () => (await call(owner, 'GET', '/v1/status')).status === 200, {
+      timeout: 20_000,
+    })
+    expect(logged()).toBe(before + 1)
   })
 })
