@@ -5,7 +5,7 @@ import type { Clock } from '../base/clock.ts'
 import { type Problem, RequestProblem, problemOf } from './http-error.ts'
 import { SLOW_READER_MS } from './limits.ts'
 import { type BodyBudget, readBody, withBody } from './request-body.ts'
-import { ALL_RIGHTS, type Rights } from './rights.ts'
+import { ALL_RIGHTS, type Rights, type Scope, allows } from './rights.ts'
 
 /** What every answer says to browsers: names and values in turn. */
 const SECURITY_HEADERS = [
@@ -125,6 +125,12 @@ export class Exchange {
 
   setParameters(parameters: Readonly<Record<string, string>>): void {
     this.#parameters = parameters
+  }
+
+  /** `log` is null for what is about the whole engine. @throws RequestProblem `scope_missing`. */
+  assertAllowed(scope: Scope, log: string | null): void {
+    if (allows(this.rights, scope, log)) return
+    throw new RequestProblem('scope_missing', `The token does not allow '${scope}' here.`)
   }
 
   /** An error as whoever sent the request is told of it. */

@@ -11,5 +11,10 @@ export interface Rights {
   readonly scopes: readonly Scope[]
 }
 
+/** `log` is null for what is about the whole engine; the log need not be there. */
+export function allows({ logs, scopes }: Rights, scope: Scope, log: string | null): boolean {
+  return (logs === '' || log?.startsWith(logs) === true) && scopes.includes(scope)
+}
+
 /** Of everybody, where no token is needed. */
 export const ALL_RIGHTS: Rights = { logs: '', scopes: SCOPES }

@@ -15,6 +15,8 @@ export interface Route {
   readonly scope: Scope | null
   /** The log that the request is about; null: the whole engine, which needs a token for all logs. */
   readonly logOf?: (exchange: Exchange) => string | null
+  /** Which logs it is about it finds out by itself, and asks whether they are the token's: a body names them, or none. */
+  readonly asksItself?: true
   /** Another log that the request reads; null: none. */
   readonly readsOf?: (exchange: Exchange) => string | null
   /** It is answered however much a client asks. */

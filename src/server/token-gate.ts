@@ -11,7 +11,6 @@ import type { Logger } from '../base/logger.ts'
 import type { Exchange } from './exchange.ts'
 import { RequestProblem } from './http-error.ts'
 import { TOKENS_FRESH_MS } from './limits.ts'
-import type { Scope } from './rights.ts'
 import type { Route } from './router.ts'
 import { type StoredToken, TOKEN_PATTERN, decodeTokens, digestOf, isSame } from './tokens.ts'
 
@@ -50,16 +49,16 @@ export class TokenGate {
    * @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`, `tokens_unreadable`.
    */
   async authorize(exchange: Exchange, route: Route): Promise<string | null> {
-    const { scope, logOf, readsOf } = route
+    const { scope, logOf, readsOf, asksItself } = route
     if (scope === null) return null
     if (this.#clock.monotonic() - this.#readAt >= TOKENS_FRESH_MS) await this.#refresh()
     if (this.#failure !== null) throw unreadable()
     const token = this.#tokenOf(exchange.header('authorization'))
-    const log = logOf?.(exchange) ?? null
+    const log = asksItself === true ? token.logs : (logOf?.(exchange) ?? null)
     const read = readsOf?.(exchange) ?? null
     exchange.rights = token
-    assertAllows(token, scope, log)
-    if (read !== null) assertAllows(token, 'read', read)
+    exchange.assertAllowed(scope, log)
+    if (read !== null) exchange.assertAllowed('read', read)
     if (isRead(route)) this.#watch(exchange, token)
     return token.id
   }
@@ -148,13 +147,6 @@ export class TokenGate {
 /** What changes nothing, and so can end at any time. */
 function isRead({ method, scope }: Route): boolean {
   return method === 'GET' || method === 'HEAD' || scope === 'read' || scope === 'sql'
-}
-
-/** `log` is null for what is about the whole engine. @throws RequestProblem `scope_missing`. */
-function assertAllows({ logs, scopes }: StoredToken, scope: Scope, log: string | null): void {
-  const isOfLog = logs === '' || log?.startsWith(logs) === true
-  if (isOfLog && scopes.includes(scope)) return
-  throw new RequestProblem('scope_missing', `The token does not allow '${scope}' here.`)
 }
 
 function invalid(): RequestProblem {

@@ -76,6 +76,39 @@ describe('a token for logs by prefix', () => {
     expect(await said('/v1/logs/shop.payroll')).toEqual(await said('/v1/logs/shop.nothing-near'))
   })
 
+  test('creates, forks and lists logs of its own, and no others', async () => {
+    const namesOf = async (token: string, query = ''): Promise<unknown> => {
+      const answer = await call(token, 'GET', `/v1/logs${query}`)
+      const { logs, next } = (await answer.json()) as { logs: { name: string }[]; next: unknown }
+      return { names: logs.map(({ name }) => name), next }
+    }
+    const fork = '/v1/logs/shop.orders/fork'
+    const asked = [
+      ['/v1/logs', { name: 'shop.b' }, 201],
+      ['/v1/logs', { name: 'shopx.b' }, 403],
+      ['/v1/logs', { name: 'shop' }, 403],
+      ['/v1/logs', {}, 400],
+      [fork, { as: 'shop.f' }, 201],
+      [fork, { as: 'other' }, 403],
+      ['/v1/logs/shopx.payroll/fork', { as: 'shop.g' }, 403],
+    ] as const
+    for (const [path, body, status] of asked)
+      expect((await call(shop, 'POST', path, body)).status, JSON.stringify(body)).toBe(status)
+    expect(await namesOf(shop)).toEqual({ names: ['shop.b', 'shop.f', 'shop.orders'], next: null })
+    expect(await namesOf(shop, '?limit=1&after=shop.b')).toEqual({
+      names: ['shop.f'],
+      next: 'shop.f',
+    })
+    const all = ['shop.b', 'shop.f', 'shop.orders', 'shopx.payroll']
+    expect(await namesOf(owner)).toMatchObject({ names: expect.arrayContaining(all) })
+    const reader = (await create('shop-reader', 'read', '--logs', 'shop.')).token
+    await vi.waitUntil(async () => (await call(reader, 'GET', '/v1/logs')).ok)
+    expect((await call(reader, 'POST', '/v1/logs', { name: 'shop.c' })).status).toBe(403)
+    expect((await call(reader, 'POST', fork, { as: 'shop.c' })).status).toBe(403)
+    for (const path of ['/v1/logs?limit=0', '/v1/jobs?limit=0'])
+      expect((await call(owner, 'GET', path)).status, path).toBe(400)
+  })
+
   test('is what names are kept from: one for all logs is helped with them', async () => {
     const log = await (await call(owner, 'GET', '/v1/logs/shop.payroll/records')).text()
     expect(log).toContain("Did you mean 'shopx.payroll'?")
