@@ -117,6 +117,23 @@ describe('the Grafana dashboard', () => {
     expect(found).toEqual([])
   })
 
+  test('is of metrics that docs/metrics.md lists, all that there are, with kinds and labels', async () => {
+    const listed = new Map<string, string>()
+    for (const row of readText('docs/metrics.md').split('\n')) {
+      const [, names = '', kind = '', labels = ''] = row.split('|').map((cell) => cell.trim())
+      const words = [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label)
+      for (const [, name = ''] of names.matchAll(/`(stratalog_\w+)`/g))
+        listed.set(name, [kind, ...words.sort()].join(' '))
+    }
+    const metrics = [...(await exposed())].map(([name, { kind, labels }]) => {
+      const words = [...labels].filter((label) => label !== '').sort()
+      // Of the process prom-client knows the labels.
+      const isOurs = !/^stratalog_(process|nodejs)_/.test(name)
+      return [name, isOurs ? [kind, ...words].join(' ') : listed.get(name)] as const
+    })
+    expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(metrics))
+  })
+
   test('has panels that each ask for something, and that are told apart', () => {
     expect(panels.length).toBeGreaterThan(20)
     for (const { title, targets = [] } of panels) expect(targets.length, title).toBeGreaterThan(0)
