@@ -1,6 +1,6 @@
 /**
- * Who is let in: by the file of tokens as it is now, which is read at most once a second. So soon a new token works, and
- * a revoked one ends, with the reads that it has open.
+ * Who is let in: by the file of tokens as it is now, which is read at most once a second. So soon a new token works,
+ * and a revoked one ends, with the reads that it has open.
  *
  * A file that cannot be read lets nobody in. What it said before would do for most, but who took the file away may have
  * done it to end every token in it.
