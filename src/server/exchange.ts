@@ -19,6 +19,8 @@ export interface ExchangeOptions {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly id: string
+  /** Whom the request is for, with a port where it has one. */
+  readonly host: string | undefined
   readonly path: string
   /** What follows the question mark of the URL. */
   readonly search: string
@@ -68,6 +70,7 @@ export class Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly id: string
+  readonly host: string | undefined
   readonly path: string
   readonly stopping: AbortSignal
   readonly #search: string
@@ -82,10 +85,12 @@ export class Exchange {
   rights: Rights = ALL_RIGHTS
 
   constructor(options: ExchangeOptions) {
-    const { request, response, id, path, search, clock, bodies, answerHeaders, stopping } = options
+    const { request, response, id, host, path, search } = options
+    const { clock, bodies, answerHeaders, stopping } = options
     this.request = request
     this.response = response
     this.id = id
+    this.host = host
     this.path = path
     this.#search = search
     this.stopping = stopping

@@ -22,6 +22,9 @@ export const HEADERS_TIMEOUT_MS = 15_000
 /** A whole request, body and all. */
 export const REQUEST_TIMEOUT_MS = 120_000
 
+/** How often heads and bodies that take longer are looked for: the two above are exact to this. */
+export const TIMEOUT_CHECK_MS = 1_000
+
 /** A connection on which nothing is asked is kept this long; longer than what proxies wait between two requests. */
 export const KEEP_ALIVE_MS = 65_000
 

@@ -117,7 +117,7 @@ async function createStream(
 
 function urlOf(exchange: Exchange): string {
   const scheme = 'encrypted' in exchange.request.socket ? 'https' : 'http'
-  return `${scheme}://${exchange.header('host') ?? ''}${exchange.path}`
+  return `${scheme}://${exchange.host ?? ''}${exchange.path}`
 }
 
 async function append(exchange: Exchange, streams: StreamRegistry, path: string): Promise<void> {
