@@ -1,5 +1,6 @@
 /** The Grafana dashboard asks for what `/metrics` has, by names, kinds and labels: held to the code. */
 import { describe, expect, test } from 'vitest'
+import { DRAIN_MS } from '../../../src/server/limits.ts'
 import { PrometheusMetrics } from '../../../src/server/prometheus.ts'
 import { filesBelow, readText } from '../../support/repository.ts'
 
@@ -147,6 +148,15 @@ describe('the Grafana dashboard', () => {
     const images = [...compose.matchAll(/^ +image: (.+)$/gm)].map(([, image = '']) => image)
     expect(images.length).toBeGreaterThan(3)
     for (const image of images) expect(image).toMatch(/^[\w/-]+:[\w.-]*\d+[\w.-]*$/)
+  })
+
+  test('watches a server that has time to end, says whether it is ready, and comes back', () => {
+    const [, service = ''] = readText('docker/compose.yaml').split('\n  server:\n')
+    const server = service.split(/\n {2}\w/)[0] ?? ''
+    const graceSeconds = Number(/^ {4}stop_grace_period: (\d+)s$/m.exec(server)?.[1])
+    expect(graceSeconds * 1_000).toBeGreaterThan(2 * DRAIN_MS)
+    expect(server).toMatch(/^ {4}restart: unless-stopped$/m)
+    expect(server).toMatch(/^ {4}healthcheck:\n[^#]*\/readyz/m)
   })
 
   test.each([
