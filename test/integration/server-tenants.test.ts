@@ -35,10 +35,11 @@ function call(token: string, method: string, path: string, body?: object): Promi
 beforeAll(async () => {
   owner = (await create('owner', 'read,append,sql,admin')).token
   shop = (await create('shop', 'read,append,sql,admin', '--logs', 'shop.')).token
-  server = await TestServer.start([
-    ...['--tokens', file, '--data-dir', join(root, 'data')],
-    ...['--snapshot-location', join(root, 'snapshots')],
-  ])
+  // All that a flag says a file can say too.
+  const config = join(root, 'config.json')
+  const place = { dataDir: join(root, 'data'), snapshotLocation: join(root, 'snapshots') }
+  writeFileSync(config, JSON.stringify({ ...place, tokens: file, host: '0.0.0.0', port: 1 }))
+  server = await TestServer.start(['--config', config])
   for (const name of ['shop.orders', 'shopx.payroll'])
     await call(owner, 'POST', '/v1/logs', { name })
   await call(owner, 'POST', '/v1/logs/shop.orders/records', { n: 1 })
