@@ -358,8 +358,8 @@ function flagValue(flag: ConfigFlag, values: FlagValues): unknown {
 type MutableConfig = Record<string, unknown>
 
 /**
- * `maxMemory` is short for `maxMemoryBytes`, as the flag is. A policy key may stand at the top of the file or, as in the API, under `defaults`; one that is a key of the engine
- * as well is the engine's there.
+ * `maxMemory` is short for `maxMemoryBytes`, as the flag is. A policy key may stand at the top of the file or, as in
+ * the API, under `defaults`; one that is a key of the engine as well is the engine's there.
  */
 function readConfigFile(path: string): MutableConfig {
   const config = parseConfigFile(path)

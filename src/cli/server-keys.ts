@@ -1,4 +1,4 @@
-/** What `serve` takes beside the keys of the engine: as flags, and as keys of the same names in the file of `--config`. */
+/** What `serve` takes beside the keys of the engine: flags, and keys of the same names in the file of `--config`. */
 import { tryParseDuration } from '../base/units.ts'
 import type { ConfigProblem } from '../engine/config-error.ts'
 

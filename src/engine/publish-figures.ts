@@ -2,7 +2,7 @@
 import { archiveUse, setDiskGauges, waitingSince } from './status.ts'
 import { type Stratalog, engineOf } from './stratalog.ts'
 
-/** Sets the gauges of RAM, of the disk, of the archive, and of how long the oldest records have waited for their next copy. */
+/** Sets the gauges of RAM, disk and archive, and of how long the oldest records have waited for their next copy. */
 export function publishFigures(db: Stratalog): void {
   db.memoryMetrics()
   const engine = engineOf(db)

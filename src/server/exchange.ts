@@ -108,7 +108,10 @@ export class Exchange {
     return this.#query
   }
 
-  /** Fires when the client is gone before it has its answer, or is not to have it. Made for those who ask: most requests end before that. */
+  /**
+   * Fires when the client is gone before it has its answer, or is not to have it. Made for those who ask: most requests
+   * end before that.
+   */
   get gone(): AbortSignal {
     if (this.#gone !== null) return this.#gone.signal
     const { response } = this

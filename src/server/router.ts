@@ -15,7 +15,7 @@ export interface Route {
   readonly scope: Scope | null
   /** The log that the request is about; null: the whole engine, which needs a token for all logs. */
   readonly logOf?: (exchange: Exchange) => string | null
-  /** Which logs it is about it finds out by itself, and asks whether they are the token's: a body names them, or none. */
+  /** It asks by itself whether the logs that it is about are the token's: a body names them, or they are listed. */
   readonly asksItself?: true
   /** Another log that the request reads; null: none. */
   readonly readsOf?: (exchange: Exchange) => string | null

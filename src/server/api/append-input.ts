@@ -42,8 +42,8 @@ const PARSERS: Readonly<Record<string, Parse>> = {
 }
 
 /**
- * @throws RequestProblem `media_type_unsupported`, `request_invalid`; StratalogError `record_invalid`, and for Arrow data
- * that is none.
+ * @throws RequestProblem `media_type_unsupported`, `request_invalid`; StratalogError `record_invalid`, and for Arrow
+ * data that is none.
  */
 export function parseAppend(
   body: Buffer,
