@@ -21,5 +21,5 @@ export function readServerConfiguration(values: FlagValues): {
   const { server, rest } = splitServerKeys(givenConfiguration(values), values)
   const problems = [...serverProblems(server), ...optionProblems(rest)]
   if (problems.length > 0) throw configError(problems)
-  return { config: rest as StratalogOptions, server: server as ServerKeys }
+  return { config: rest, server }
 }

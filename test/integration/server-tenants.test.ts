@@ -145,7 +145,7 @@ describe('a token that ends', () => {
 
   test.each([
     ['is revoked', ({ id }: Created) => runJson(['token', 'revoke', id, '--tokens', file])],
-    ['expires', ({ id }: Created) => expire(id)],
+    ['expires', async ({ id }: Created) => expire(id)],
   ])('as it %s ends the reads that it has open', async (why, end) => {
     await call(owner, 'POST', '/v1/logs', { name: 'feed', schema: { at: 'timestamp[ms]' } })
     await call(owner, 'PUT', '/v1/stream/quiet')

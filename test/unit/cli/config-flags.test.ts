@@ -148,7 +148,7 @@ describe('configuration from flags', () => {
     } catch (error) {
       message = (error as StratalogError).message
     }
-    const named = [...message.matchAll(/^ {2}(\w+): expected/gm)].map(([, key]) => key)
+    const named = [...message.matchAll(/^ {2}(\w+): expected/gm)].map(([, key = '']) => key)
     expect(named.toSorted()).toEqual(['dataDir', ...Object.keys(keys)].toSorted())
     const both = configFile('{"maxMemory":"1GB","maxMemoryBytes":"1GB"}')
     expect(() => configOf('--config', both)).toThrow(/maxMemory: expected nothing beside/)

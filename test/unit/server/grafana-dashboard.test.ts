@@ -122,7 +122,7 @@ describe('the Grafana dashboard', () => {
     const listed = new Map<string, string>()
     for (const row of readText('docs/metrics.md').split('\n')) {
       const [, names = '', kind = '', labels = ''] = row.split('|').map((cell) => cell.trim())
-      const words = [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label)
+      const words = [...labels.matchAll(/`(\w+)`/g)].map(([, label = '']) => label)
       for (const [, name = ''] of names.matchAll(/`(stratalog_\w+)`/g))
         listed.set(name, [kind, ...words.sort()].join(' '))
     }
