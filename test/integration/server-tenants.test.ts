@@ -110,6 +110,22 @@ describe('a token for logs by prefix', () => {
       expect((await call(owner, 'GET', path)).status, path).toBe(400)
   })
 
+  test('and one for all are told no place of a snapshot', async () => {
+    for (const [method, path] of [
+      ['GET', '/v1/snapshots/none/diff/none'],
+      ['DELETE', '/v1/snapshots/none'],
+      ['POST', '/v1/snapshots/none/verify'],
+    ] as const) {
+      const answer = await call(owner, method, path)
+      const text = await answer.text()
+      expect([answer.status, text], path).toEqual([
+        404,
+        expect.stringContaining('before-the-merger'),
+      ])
+      expect(text, path).not.toContain(root)
+    }
+  })
+
   test('is what names are kept from: one for all logs is helped with them', async () => {
     const log = await (await call(owner, 'GET', '/v1/logs/shop.payroll/records')).text()
     expect(log).toContain("Did you mean 'shopx.payroll'?")
