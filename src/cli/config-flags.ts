@@ -6,6 +6,7 @@
 import { type Command, Option } from 'commander'
 import { StratalogError } from '../base/errors.ts'
 import { LOG_LEVELS } from '../base/logger.ts'
+import { configError } from '../engine/config-error.ts'
 import {
   byteSize,
   duration,
@@ -357,11 +358,12 @@ function flagValue(flag: ConfigFlag, values: FlagValues): unknown {
 type MutableConfig = Record<string, unknown>
 
 /**
- * A policy key may stand at the top of the file or, as in the API, under `defaults`; one that is a key of the engine
- * as well is the engine's there.
+ * `maxMemory` is short for `maxMemoryBytes`, as the flag is. A policy key may stand at the top of the file or, as in
+ * the API, under `defaults`; one that is a key of the engine as well is the engine's there.
  */
 function readConfigFile(path: string): MutableConfig {
   const config = parseConfigFile(path)
+  takeShortBudget(config)
   for (const { path: key } of POLICY_FLAGS) {
     const name = key.replace('defaults.', '')
     if (name === key || name === 'maxMemoryBytes' || !Object.hasOwn(config, name)) continue
@@ -369,6 +371,18 @@ function readConfigFile(path: string): MutableConfig {
     delete config[name]
   }
   return config
+}
+
+/** @throws StratalogError `config_invalid` for a budget that is given under both of its names. */
+function takeShortBudget(config: MutableConfig): void {
+  const { maxMemory, maxMemoryBytes } = config
+  if (maxMemory === undefined) return
+  if (maxMemoryBytes !== undefined) {
+    const allowed = 'nothing beside maxMemoryBytes, which it is short for'
+    throw configError([{ path: 'maxMemory', given: maxMemory, allowed }])
+  }
+  config['maxMemoryBytes'] = maxMemory
+  delete config['maxMemory']
 }
 
 function parseConfigFile(path: string): MutableConfig {

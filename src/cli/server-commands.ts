@@ -15,8 +15,8 @@ export function addServerCommands(program: Command, session: Session): void {
     'serve --memory-only --max-memory 4GB',
     'serve --data-dir data --archive s3://bucket/prefix --port 8080',
   )
-    .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option('--port <n>', 'port to listen on; 0 takes a free one', portNumber, 8080)
+    .option('--host <address>', 'address to listen on; 127.0.0.1 without it')
+    .option('--port <n>', 'port to listen on; 0 takes a free one; 8080 without it', portNumber)
     .option('--memory-only', 'records in RAM only, which is so without --data-dir too')
     .option('--allow-host <names>', 'names that requests may give as Host, besides localhost', list)
     .option('--cors-origin <origin>', 'pages of it may use the server; may be repeated', repeated)

@@ -3,7 +3,13 @@ import type { Field } from '../format/schema.ts'
 
 export type JsonRecord = Readonly<Record<string, unknown>>
 
-export type ParsedRecord = { readonly record: JsonRecord } | { readonly reason: string }
+export type ParsedRecord = { readonly record: JsonRecord } | Refusal
+
+export interface Refusal {
+  readonly reason: string
+  /** The column whose value is why, of what is a record. */
+  readonly column?: string
+}
 
 export function parseJsonRecord(text: string): ParsedRecord {
   let value: unknown
@@ -16,12 +22,41 @@ export function parseJsonRecord(text: string): ParsedRecord {
     return { reason: `not an object but ${typeName(value)}` }
   if (Array.isArray(value)) return { reason: 'not an object but an array' }
   const record = value as JsonRecord
+  const column = columnBeyondNumbers(record)
+  if (column !== null) return { reason: `a number beyond ±1.8e308 in '${column}'`, column }
   return { record: hasInexactInteger(record) ? withExactIntegers(text) : record }
+}
+
+/** The column with a number, at any depth, that is none of those there are: JSON.parse makes an infinity of it. */
+function columnBeyondNumbers(record: JsonRecord): string | null {
+  // Of all that a record of JSON inherits nothing can be enumerated.
+  for (const key in record) {
+    const value = record[key]
+    const isBeyond = typeof value === 'object' ? hasInfinity(value) : isInfinite(value)
+    if (isBeyond) return key
+  }
+  return null
+}
+
+/** Without recursion: JSON nests deeper than a stack is. */
+function hasInfinity(nested: object | null): boolean {
+  const left: unknown[] = [nested]
+  while (left.length > 0) {
+    const value = left.pop()
+    if (isInfinite(value)) return true
+    if (typeof value === 'object' && value !== null)
+      for (const inner of Object.values(value)) left.push(inner)
+  }
+  return false
+}
+
+function isInfinite(value: unknown): boolean {
+  return value === Infinity || value === -Infinity
 }
 
 /**
  * JSON writes a float that is whole without a point, so one beyond 2^53 was read as a bigint: for a column of floats it
- * is a number again.
+ * is a number again. One with digits that no float has stays a bigint, which such a column refuses from rows too.
  */
 export function withFloats(
   records: readonly JsonRecord[],
@@ -31,13 +66,21 @@ export function withFloats(
   const names = fieldsOf()
     .filter(({ type }) => type === 'float64')
     .map(({ name }) => name)
-  const isBigint = (record: JsonRecord, name: string): boolean =>
-    typeof record[name] === 'bigint' && Object.hasOwn(record, name)
   return records.map((record) => {
-    const found = names.filter((name) => isBigint(record, name))
+    const found = names.filter((name) => Object.hasOwn(record, name) && isFloat(record[name]))
     if (found.length === 0) return record
     return { ...record, ...Object.fromEntries(found.map((name) => [name, Number(record[name])])) }
   })
+}
+
+/** Whether a float is that number, or is written so: with its first 17 digits and zeros. */
+function isFloat(value: unknown): boolean {
+  if (typeof value !== 'bigint') return false
+  const float = Number(value)
+  if (!Number.isFinite(float)) return false
+  const [digits = '', exponent = ''] = float.toExponential().split('e')
+  const written = digits.replace('.', '').padEnd(Number(exponent) + digits.indexOf('-') + 2, '0')
+  return written === String(value) || BigInt(float) === value
 }
 
 function hasBigint(record: JsonRecord): boolean {
@@ -47,7 +90,6 @@ function hasBigint(record: JsonRecord): boolean {
 
 /** Whether a top-level integer may have lost digits; most records have none, and are parsed once. */
 function hasInexactInteger(record: JsonRecord): boolean {
-  // Of all that a record of JSON inherits nothing can be enumerated.
   for (const key in record) {
     const value = record[key]
     if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value))

@@ -1,11 +1,13 @@
 /** Figures that cost a look at every partition, so that nobody sets them while they change: for who reads them now. */
-import { setDiskGauges, waitingSince } from './status.ts'
+import { archiveUse, setDiskGauges, waitingSince } from './status.ts'
 import { type Stratalog, engineOf } from './stratalog.ts'
 
-/** Sets the gauges of RAM, of the disk, and of how long the oldest records have waited for their next copy. */
+/** Sets the gauges of RAM, disk and archive, and of how long the oldest records have waited for their next copy. */
 export function publishFigures(db: Stratalog): void {
   db.memoryMetrics()
-  const { diskBudget, registry, ports } = engineOf(db)
+  const engine = engineOf(db)
+  archiveUse(engine)
+  const { diskBudget, registry, ports } = engine
   const { clock, metrics } = ports
   if (diskBudget !== null) setDiskGauges(metrics, diskBudget)
   const now = clock.now()

@@ -179,7 +179,7 @@ export async function deleteSnapshot(
     const found = findSnapshot(state, nameOrId)
     // A commit that was answered with an error, and tried again, may have been done.
     if (found === null && deleted !== null) return []
-    if (found === null) throw snapshotNotFound(archive.store.url, state, nameOrId)
+    if (found === null) throw snapshotNotFound(state, nameOrId)
     deleted = found
     return [{ kind: 'snapshot-deleted', id: found.id }]
   })

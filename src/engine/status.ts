@@ -171,7 +171,7 @@ export function engineStatus(engine: Engine): EngineStatus {
     snapshots: engine.snapshots?.status() ?? null,
     paused: pausedStatus(ALL_LOGS, around),
     scrub: scrubber?.status ?? null,
-    archive: archiveUse(engine, logs),
+    archive: archiveUse(engine),
     restore: isFilling ? restoreStatus(engine.registry.all(), now) : null,
     logs,
   }
@@ -223,14 +223,16 @@ export function archiveStatus(archive: Archive): EngineStatus {
 }
 
 /** The same figures go to the metrics port. */
-function archiveUse(
-  { archiveUse: use, ports: { metrics } }: Engine,
-  logs: readonly LogStatus[],
-): ArchiveStatus | null {
+export function archiveUse({
+  archiveUse: use,
+  registry,
+  ports: { metrics },
+}: Engine): ArchiveStatus | null {
   if (use === null) return null
   let storedBytes = 0
-  for (const { partitions } of logs)
-    for (const { tiers } of partitions) storedBytes += tiers.object.bytes
+  for (const { partitions } of registry.all())
+    for (const { segments } of partitions)
+      for (const { length } of segments.having('object')) storedBytes += length
   const requests = use.requests()
   const cost = use.estimateCost(storedBytes)
   metrics.gauge('stratalog_archive_stored_bytes', storedBytes)

@@ -122,7 +122,7 @@ export class Archive {
   /** By id, or by name, of which the newest counts. @throws StratalogError `snapshot_not_found`. */
   snapshot(nameOrId: string): Snapshot {
     const snapshot = findSnapshot(this.state, nameOrId)
-    if (snapshot === null) throw snapshotNotFound(this.url, this.state, nameOrId)
+    if (snapshot === null) throw snapshotNotFound(this.state, nameOrId)
     return snapshot
   }
 
@@ -153,15 +153,11 @@ export function findSnapshot({ snapshots }: ManifestState, nameOrId: string): Sn
   return snapshots.get(nameOrId) ?? named ?? null
 }
 
-export function snapshotNotFound(
-  url: string,
-  { snapshots }: ManifestState,
-  nameOrId: string,
-): StratalogError {
+export function snapshotNotFound({ snapshots }: ManifestState, nameOrId: string): StratalogError {
   const names = [...snapshots.values()].map(({ name }) => name)
   return new StratalogError(
     'snapshot_not_found',
-    `${url} holds no snapshot '${nameOrId}'; it holds ${listed(names)}.`,
+    `There is no snapshot '${nameOrId}' in the archive; it holds ${listed(names)}.`,
     { details: { snapshot: nameOrId, snapshots: names } },
   )
 }

@@ -2,9 +2,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Writable } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
-import { RequestProblem } from './http-error.ts'
+import { type Problem, RequestProblem, problemOf } from './http-error.ts'
 import { SLOW_READER_MS } from './limits.ts'
 import { type BodyBudget, readBody, withBody } from './request-body.ts'
+import { ALL_RIGHTS, type Rights, type Scope, allows } from './rights.ts'
 
 /** What every answer says to browsers: names and values in turn. */
 const SECURITY_HEADERS = [
@@ -18,6 +19,8 @@ export interface ExchangeOptions {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly id: string
+  /** Whom the request is for, with a port where it has one. */
+  readonly host: string | undefined
   readonly path: string
   /** What follows the question mark of the URL. */
   readonly search: string
@@ -67,21 +70,27 @@ export class Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly id: string
+  readonly host: string | undefined
   readonly path: string
   readonly stopping: AbortSignal
   readonly #search: string
   #query: URLSearchParams | null = null
-  #gone: AbortSignal | null = null
+  #gone: AbortController | null = null
+  #isRevoked = false
   readonly #clock: Clock
   readonly #bodies: BodyBudget
   readonly #answerHeaders: AnswerHeaders
   #parameters: Readonly<Record<string, string>> = {}
+  /** Of whoever sent it; set before its route runs. */
+  rights: Rights = ALL_RIGHTS
 
   constructor(options: ExchangeOptions) {
-    const { request, response, id, path, search, clock, bodies, answerHeaders, stopping } = options
+    const { request, response, id, host, path, search } = options
+    const { clock, bodies, answerHeaders, stopping } = options
     this.request = request
     this.response = response
     this.id = id
+    this.host = host
     this.path = path
     this.#search = search
     this.stopping = stopping
@@ -99,9 +108,12 @@ export class Exchange {
     return this.#query
   }
 
-  /** Fires when the client is gone before it has its answer. Made for those who ask: most requests end before that. */
+  /**
+   * Fires when the client is gone before it has its answer, or is not to have it. Made for those who ask: most requests
+   * end before that.
+   */
   get gone(): AbortSignal {
-    if (this.#gone !== null) return this.#gone
+    if (this.#gone !== null) return this.#gone.signal
     const { response } = this
     const controller = new AbortController()
     const ended = (): void => {
@@ -109,8 +121,9 @@ export class Exchange {
     }
     if (response.closed) ended()
     else response.once('close', ended)
-    this.#gone = controller.signal
-    return this.#gone
+    this.#gone = controller
+    if (this.#isRevoked) controller.abort()
+    return controller.signal
   }
 
   /** The parts of the path that the route names. */
@@ -120,6 +133,17 @@ export class Exchange {
 
   setParameters(parameters: Readonly<Record<string, string>>): void {
     this.#parameters = parameters
+  }
+
+  /** `log` is null for what is about the whole engine. @throws RequestProblem `scope_missing`. */
+  assertAllowed(scope: Scope, log: string | null): void {
+    if (allows(this.rights, scope, log)) return
+    throw new RequestProblem('scope_missing', `The token does not allow '${scope}' here.`)
+  }
+
+  /** An error as whoever sent the request is told of it. */
+  problemOf(error: unknown): Problem {
+    return problemOf(error, this.id, this.rights)
   }
 
   get method(): string {
@@ -155,6 +179,30 @@ export class Exchange {
     if (typeof value === 'object' && value !== null && !Array.isArray(value))
       return value as Readonly<Record<string, unknown>>
     throw new RequestProblem('request_invalid', 'The body is not a JSON object.')
+  }
+
+  /** What is wrong, in place of an answer. */
+  sendProblem(error: unknown): void {
+    const { status, headers, body } = this.problemOf(error)
+    const type = 'application/problem+json'
+    const all = { 'content-type': type, 'cache-control': 'no-store', ...headers }
+    this.send(status, all, JSON.stringify(body))
+  }
+
+  /**
+   * Ends the answer, as who asked may not have it any more: with the problem where nothing is out yet, and else it
+   * breaks off. For its route the client is gone.
+   */
+  revoke(problem: RequestProblem): void {
+    this.#isRevoked = true
+    if (this.response.headersSent) this.cut()
+    else this.sendProblem(problem)
+    this.#gone?.abort()
+  }
+
+  /** Whether it was ended by `revoke`, so that what its route comes to is of no interest. */
+  get isRevoked(): boolean {
+    return this.#isRevoked
   }
 
   send(status: number, headers: AnswerHeaders = NO_HEADERS, body?: string | Uint8Array): void {
@@ -194,7 +242,7 @@ export class Exchange {
   /** Writes a part of a streamed answer; resolves when there is room for the next, false once the client is gone. */
   async write(chunk: string | Uint8Array): Promise<boolean> {
     const { response } = this
-    if (response.destroyed) return false
+    if (response.destroyed || response.writableEnded) return false
     return response.write(chunk) || this.#drained(response)
   }
 

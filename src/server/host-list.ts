@@ -31,13 +31,13 @@ export class HostList {
   }
 }
 
-/** The name of a host without its port; an IPv6 address without its brackets. */
+/** The name of a host without its port and the dot that may end it; an IPv6 address without its brackets. */
 function nameOf(host: string): string {
   const bracketed = /^\[([^\]]*)\](?::\d+)?$/.exec(host)
   if (bracketed !== null) return bracketed[1] ?? ''
   const [name = '', port, ...rest] = host.split(':')
   if (rest.length > 0 || (port !== undefined && !/^\d*$/.test(port))) return ''
-  return name.toLowerCase()
+  return name.toLowerCase().replace(/\.$/, '')
 }
 
 /** Whether an address is of this machine only. */

@@ -2,7 +2,13 @@
  * Errors as HTTP answers: one exhaustive table from kinds to statuses, and the failures that only HTTP has. The body is
  * `application/problem+json`; it never holds a stack, a path of the machine or the text of a statement.
  */
-import { type ErrorKind, type StratalogError, toStratalogError } from '../base/errors.ts'
+import {
+  type ErrorCode,
+  type ErrorKind,
+  type StratalogError,
+  toStratalogError,
+} from '../base/errors.ts'
+import type { Rights } from './rights.ts'
 
 /** A kind without a status does not compile. */
 export const STATUS_OF_KIND: Readonly<Record<ErrorKind, number>> = {
@@ -37,6 +43,7 @@ export const REQUEST_PROBLEMS = {
   server_busy: 503,
   server_stopping: 503,
   not_ready: 503,
+  tokens_unreadable: 503,
 } as const
 
 export type RequestProblemCode = keyof typeof REQUEST_PROBLEMS
@@ -72,10 +79,20 @@ const PUBLIC_MESSAGES: Readonly<Record<string, string>> = {
   closed: 'The server is stopping.',
 }
 
+/**
+ * The engine helps whoever mistyped a name with the nearest log and with all snapshots. Who may not list all of these
+ * is told the same whatever there is: a name that is left out only where it is another's says that there is one.
+ */
+const WITHOUT_NAMES: Readonly<Partial<Record<ErrorCode, string>>> = {
+  log_not_found: 'There is no such log, or there was none at that moment.',
+  snapshot_not_found: 'There is no such snapshot.',
+}
+
 /** Seconds after which a request that was refused for load is worth another try. */
 const RETRY_AFTER = '1'
 
-export function problemOf(thrown: unknown, requestId: string): Problem {
+/** `rights` are of whom it is told. */
+export function problemOf(thrown: unknown, requestId: string, rights: Rights): Problem {
   if (thrown instanceof RequestProblem) {
     const { code, message, headers } = thrown
     const status = REQUEST_PROBLEMS[code]
@@ -89,8 +106,9 @@ export function problemOf(thrown: unknown, requestId: string): Problem {
   const error = toStratalogError(thrown)
   const { kind, code } = error
   const status = STATUS_OF_KIND[kind]
-  const isPrivate = PRIVATE_KINDS.includes(kind)
-  const detail = isPrivate ? (PUBLIC_MESSAGES[kind] ?? '') : publicText(error)
+  const reduced = rights.logs === '' ? undefined : WITHOUT_NAMES[code]
+  const isPrivate = PRIVATE_KINDS.includes(kind) || reduced !== undefined
+  const detail = reduced ?? (isPrivate ? (PUBLIC_MESSAGES[kind] ?? '') : publicText(error))
   return {
     status,
     headers: status === 429 || status === 503 ? { 'retry-after': RETRY_AFTER } : {},

@@ -19,7 +19,7 @@ import { type Random, randomHex } from '../base/random.ts'
 import { type CorsPolicy, PREFLIGHT_HEADERS } from './cors.ts'
 import { Exchange } from './exchange.ts'
 import type { HostList } from './host-list.ts'
-import { RequestProblem, problemOf } from './http-error.ts'
+import { RequestProblem } from './http-error.ts'
 import {
   BODIES_BYTES_MAX,
   CONNECTIONS_MAX,
@@ -28,9 +28,11 @@ import {
   HEADER_BYTES_MAX,
   KEEP_ALIVE_MS,
   REQUEST_TIMEOUT_MS,
+  TIMEOUT_CHECK_MS,
 } from './limits.ts'
 import type { Admission } from './rate-limit.ts'
 import { BodyBudget } from './request-body.ts'
+import { assertSingle, targetOf } from './request-head.ts'
 import type { Router } from './router.ts'
 
 export interface HttpServerOptions {
@@ -64,6 +66,7 @@ export class HttpServer {
         headersTimeout: HEADERS_TIMEOUT_MS,
         requestTimeout: REQUEST_TIMEOUT_MS,
         keepAliveTimeout: KEEP_ALIVE_MS,
+        connectionsCheckingInterval: TIMEOUT_CHECK_MS,
         // A missing Host is answered as any other that is not allowed.
         requireHostHeader: false,
       },
@@ -74,9 +77,10 @@ export class HttpServer {
       // Only who speaks HTTP is answered in it: TLS that fails has no words that the other side could read.
       if (!/^(HPE|ERR_HTTP)_/.test(error.code ?? '')) socket.destroy()
       if (socket.destroyed || !socket.writable) return
-      const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
-      const reason = status === 431 ? 'Request Header Fields Too Large' : 'Bad Request'
-      socket.end(`HTTP/1.1 ${status} ${reason}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+      const status = STATUS_OF_BROKEN_HEADS[error.code ?? ''] ?? '400 Bad Request'
+      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+      // Who is slow may never end its side.
+      if (status.startsWith('408')) socket.once('finish', () => socket.destroy())
     })
   }
 
@@ -132,7 +136,8 @@ export class HttpServer {
       })
     })
     try {
-      this.#options.hosts.assertAllowed(exchange.header('host'))
+      assertSingle(request.rawHeaders)
+      this.#options.hosts.assertAllowed(exchange.host)
       const { cors } = this.#options
       if (isPreflight(exchange, cors)) {
         // Of every path and before any token: a page can read why it is refused only of the request itself.
@@ -164,14 +169,14 @@ export class HttpServer {
 
   #exchange(request: IncomingMessage, response: ServerResponse): Exchange {
     const { clock, cors } = this.#options
-    const url = request.url ?? '/'
-    const mark = url.indexOf('?')
+    const { host, path, search } = targetOf(request.url ?? '/')
     return new Exchange({
       request,
       response,
       id: this.#requestId(),
-      path: mark < 0 ? url : url.slice(0, mark),
-      search: mark < 0 ? '' : url.slice(mark + 1),
+      host: host ?? request.headers.host,
+      path,
+      search,
       clock,
       bodies: this.#bodies,
       answerHeaders: cors.headersFor(request.headers.origin),
@@ -181,7 +186,8 @@ export class HttpServer {
 
   #fail(exchange: Exchange, error: unknown): void {
     const { response, method, id } = exchange
-    const { status, headers, body } = problemOf(error, id)
+    if (exchange.isRevoked) return
+    const { status } = exchange.problemOf(error)
     if (status >= 500 && !(error instanceof RequestProblem)) {
       this.#options.logger.error('a request failed', {
         requestId: id,
@@ -194,12 +200,13 @@ export class HttpServer {
       exchange.cut()
       return
     }
-    exchange.send(
-      status,
-      { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headers },
-      JSON.stringify(body),
-    )
+    exchange.sendProblem(error)
   }
+}
+
+const STATUS_OF_BROKEN_HEADS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
 function ignore(): void {}
@@ -222,6 +229,6 @@ function isPreflight(exchange: Exchange, cors: CorsPolicy): boolean {
 function assertOrigin(exchange: Exchange, cors: CorsPolicy): void {
   const origin = exchange.header('origin')
   if (origin === undefined || exchange.method === 'OPTIONS' || cors.allows(origin)) return
-  if (/^https?:\/\/(.+)$/.exec(origin)?.[1] === exchange.header('host')) return
+  if (/^https?:\/\/(.+)$/.exec(origin)?.[1] === exchange.host) return
   throw new RequestProblem('origin_refused', 'Pages of other sites may not use this server.')
 }

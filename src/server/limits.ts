@@ -22,6 +22,9 @@ export const HEADERS_TIMEOUT_MS = 15_000
 /** A whole request, body and all. */
 export const REQUEST_TIMEOUT_MS = 120_000
 
+/** How often heads and bodies that take longer are looked for: the two above are exact to this. */
+export const TIMEOUT_CHECK_MS = 1_000
+
 /** A connection on which nothing is asked is kept this long; longer than what proxies wait between two requests. */
 export const KEEP_ALIVE_MS = 65_000
 
@@ -30,6 +33,9 @@ export const RATE_BURST_SECONDS = 2
 
 /** Clients whose rate is remembered: about 2 MB. */
 export const RATE_CLIENTS_MAX = 10_000
+
+/** How old may be what is known of the file of tokens: so soon a token that is revoked ends. */
+export const TOKENS_FRESH_MS = 1_000
 
 /** A reader that takes nothing for this long is cut off: what it does not take is held for it. */
 export const SLOW_READER_MS = 30_000

@@ -11,7 +11,7 @@ import type { Exchange } from './exchange.ts'
 import { RequestProblem } from './http-error.ts'
 import { RATE_BURST_SECONDS, RATE_CLIENTS_MAX } from './limits.ts'
 import type { Route } from './router.ts'
-import type { TokenGate } from './tokens.ts'
+import type { TokenGate } from './token-gate.ts'
 
 export class RateLimit {
   readonly #clock: Clock
@@ -55,7 +55,7 @@ export class RateLimit {
 
 /**
  * Lets a request in; null: it is in at once.
- * @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`, `rate_limited`.
+ * @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`, `tokens_unreadable`, `rate_limited`.
  */
 export type Admission = (exchange: Exchange, route: Route) => Promise<void> | null
 

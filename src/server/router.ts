@@ -4,11 +4,9 @@
  */
 import type { Exchange } from './exchange.ts'
 import { RequestProblem } from './http-error.ts'
+import type { Scope } from './rights.ts'
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE' | 'OPTIONS'
-
-/** What a token allows. */
-export type Scope = 'read' | 'append' | 'sql' | 'admin'
 
 export interface Route {
   readonly method: Method
@@ -17,6 +15,8 @@ export interface Route {
   readonly scope: Scope | null
   /** The log that the request is about; null: the whole engine, which needs a token for all logs. */
   readonly logOf?: (exchange: Exchange) => string | null
+  /** It asks by itself whether the logs that it is about are the token's: a body names them, or they are listed. */
+  readonly asksItself?: true
   /** Another log that the request reads; null: none. */
   readonly readsOf?: (exchange: Exchange) => string | null
   /** It is answered however much a client asks. */

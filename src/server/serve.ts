@@ -27,7 +27,7 @@ import { type Route, Router } from './router.ts'
 import { StreamRegistry } from './streams/stream-registry.ts'
 import { streamRoutes } from './streams/stream-routes.ts'
 import type { TlsListener } from './tls.ts'
-import { TokenGate } from './tokens.ts'
+import { TokenGate } from './token-gate.ts'
 
 export interface ServeOptions {
   readonly host: string
@@ -74,15 +74,14 @@ export async function startServer(
   const { host, port, allowedHosts, cors, rateLimit } = options
   const { clock, random, metrics, readTokens, tls } = ports
   const logger = ports.logger.child('server')
-  const gate = readTokens === null ? null : new TokenGate(readTokens, clock)
-  if (gate === null && !isLoopback(host)) {
+  if (readTokens === null && !isLoopback(host)) {
     throw new StratalogError(
       'argument_invalid',
       `${host} can be reached from other machines, and there is no token: make one with 'stratalog token create' and give its file as --tokens, or listen on 127.0.0.1.`,
       { details: { host } },
     )
   }
-  await gate?.refresh()
+  const gate = readTokens === null ? null : await TokenGate.open(readTokens, clock, logger)
   await removeUnfinishedRestores(db)
   const lines = new LineParser(spawnParser)
   const jobs = new ServerJobs(db, options, { ...ports, logger })

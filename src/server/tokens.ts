@@ -1,26 +1,17 @@
 /**
  * Tokens: who may do what with which logs. A token is `stl_<id>_<secret>`; the file of tokens has a digest of the
- * secret, which has enough random bits that one pass of SHA-256 is as good as many. The file is read once a second:
- * so soon a new token works, and a revoked one ends.
+ * secret, which has enough random bits that one pass of SHA-256 is as good as many.
  */
-import type { Clock } from '../base/clock.ts'
 import { StratalogError } from '../base/errors.ts'
 import { once } from '../base/once.ts'
 import { secretBytes } from '../base/random.ts'
-import type { Exchange } from './exchange.ts'
-import { RequestProblem } from './http-error.ts'
-import type { Route, Scope } from './router.ts'
+import { type Rights, SCOPES, type Scope } from './rights.ts'
 
-export const SCOPES: readonly Scope[] = ['read', 'append', 'sql', 'admin']
-
-export interface StoredToken {
+export interface StoredToken extends Rights {
   readonly id: string
   readonly name: string
   /** SHA-256 of the secret, in hex. */
   readonly digest: string
-  readonly scopes: readonly Scope[]
-  /** What the names of its logs begin with; the empty text is all of them, and the engine itself. */
-  readonly logs: string
   /** ISO 8601. */
   readonly createdAt: string
   /** ISO 8601; null: never. */
@@ -31,9 +22,8 @@ export interface StoredToken {
 const crypto = once(() => process.getBuiltinModule('node:crypto'))
 
 const FORMAT_VERSION = 1
-const TOKEN_PATTERN = /^stl_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/
+export const TOKEN_PATTERN: RegExp = /^stl_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/
 const SECRET_BYTES = 32
-const FRESH_MS = 1_000
 
 export interface TokenTerms {
   readonly name: string
@@ -87,86 +77,13 @@ function notTokens(): StratalogError {
   return new StratalogError('config_invalid', 'The file of tokens is not one.')
 }
 
-/** What a server asks of the tokens that there are now. */
-export class TokenGate {
-  readonly #read: () => Promise<string>
-  readonly #clock: Clock
-  #tokens: ReadonlyMap<string, StoredToken> = new Map()
-  #readAt = -Infinity
-  #reading: Promise<void> | null = null
-
-  /** `read` gives the file of tokens as it is now. */
-  constructor(read: () => Promise<string>, clock: Clock) {
-    this.#read = read
-    this.#clock = clock
-  }
-
-  /** @throws StratalogError `config_invalid`, and what reading the file throws. */
-  async refresh(): Promise<void> {
-    const tokens = decodeTokens(await this.#read())
-    this.#tokens = new Map(tokens.map((token) => [token.id, token]))
-    this.#readAt = this.#clock.monotonic()
-  }
-
-  /**
-   * The id of the token; null where none is needed.
-   * @throws RequestProblem `token_missing`, `token_invalid`, `scope_missing`.
-   */
-  async authorize(exchange: Exchange, { scope, logOf, readsOf }: Route): Promise<string | null> {
-    if (scope === null) return null
-    if (this.#clock.monotonic() - this.#readAt >= FRESH_MS) {
-      // Where the file cannot be read, nobody is let in by what it said before.
-      this.#reading ??= this.refresh().finally(() => {
-        this.#reading = null
-      })
-      await this.#reading
-    }
-    const token = this.#tokenOf(exchange.header('authorization'))
-    const log = logOf?.(exchange) ?? null
-    const read = readsOf?.(exchange) ?? null
-    assertAllows(token, scope, log)
-    if (read !== null) assertAllows(token, 'read', read)
-    return token.id
-  }
-
-  #tokenOf(header: string | undefined): StoredToken {
-    if (header === undefined) {
-      throw new RequestProblem('token_missing', 'A token is needed: Authorization: Bearer …', {
-        'www-authenticate': 'Bearer',
-      })
-    }
-    const given = /^Bearer +(\S+)$/i.exec(header)?.[1] ?? ''
-    const [, id = '', secret = ''] = TOKEN_PATTERN.exec(given) ?? []
-    const token = this.#tokens.get(id)
-    // Compared whether there is such a token or not, so that both take as long.
-    const isRight = isSame(digestOf(secret), token?.digest ?? digestOf(''))
-    const isOver =
-      token?.expiresAt !== null &&
-      token !== undefined &&
-      Date.parse(token.expiresAt) <= this.#clock.now()
-    if (token !== undefined && isRight && secret !== '' && !isOver) return token
-    throw new RequestProblem(
-      'token_invalid',
-      'The token is not known, has expired or was revoked.',
-      {
-        'www-authenticate': 'Bearer error="invalid_token"',
-      },
-    )
-  }
-}
-
-/** `log` is null for what is about the whole engine. @throws RequestProblem `scope_missing`. */
-function assertAllows({ logs, scopes }: StoredToken, scope: Scope, log: string | null): void {
-  const isOfLog = logs === '' || log?.startsWith(logs) === true
-  if (isOfLog && scopes.includes(scope)) return
-  throw new RequestProblem('scope_missing', `The token does not allow '${scope}' here.`)
-}
-
-function digestOf(secret: string): string {
+/** Of a secret, as the file has it. */
+export function digestOf(secret: string): string {
   return crypto().createHash('sha256').update(secret).digest('hex')
 }
 
-function isSame(a: string, b: string): boolean {
+/** Takes as long for any two of one length. */
+export function isSame(a: string, b: string): boolean {
   const left = Buffer.from(a)
   const right = Buffer.from(b)
   return left.length === right.length && crypto().timingSafeEqual(left, right)

@@ -228,6 +228,25 @@ describe('records', () => {
     expect(rows.map(({ n }) => n)).toEqual([...values, ...values])
   })
 
+  test('with numbers that no column holds are refused, and change no column', async () => {
+    await sent('POST', '/v1/logs', { name: 'huge', schema: { a: 'int32', b: 'float64' } })
+    const json = { 'content-type': 'application/json' }
+    const refused = async (text: string, headers: Record<string, string>): Promise<unknown> => {
+      const answer = await append('huge', text, headers)
+      const { code } = (await answer.json()) as { code: string }
+      return [answer.status, code]
+    }
+    for (const headers of [json, NDJSON]) {
+      expect(await refused('{"a":1e400}', headers)).toEqual([400, 'record_invalid'])
+      expect(await refused('{"b":-1e400}', headers)).toEqual([400, 'record_invalid'])
+      const digits = '{"b":123456789012345678901234567890}'
+      expect(await refused(digits, headers)).toEqual([400, 'schema_mismatch'])
+    }
+    const log = await server.json<{ schema: { type: string }[] }>('/v1/logs/huge')
+    expect(log.schema.map(({ type }) => type)).toEqual(['int32', 'float64'])
+    expect(await server.json('/v1/logs/huge/records?format=json')).toEqual([])
+  })
+
   test('are all refused when one of them is', async () => {
     await sent('POST', '/v1/logs', { name: 'strict', schema: { n: 'int64' } })
     const cases: [string, Record<string, string>, number][] = [

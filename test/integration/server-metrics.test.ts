@@ -1,6 +1,7 @@
 /** What a real server says at `/metrics` of appends at each level, of syncs and of queries. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CliPlace } from '../support/cli-place.ts'
+import { readText } from '../support/repository.ts'
 import { TestServer } from '../support/server.ts'
 
 const place = new CliPlace()
@@ -63,4 +64,33 @@ test('counts appends by level, syncs, and queries by outcome', async () => {
   expect(metrics.get('stratalog_query_ms_count')).toBe(3)
   expect(metrics.get('stratalog_query_rows_total')).toBe(39 + 2)
   expect(metrics.get('stratalog_queries{state="running"}')).toBe(0)
+})
+
+test('has what lies in the archive and what it costs, without a look at the status', async () => {
+  await post('/v1/logs', { name: 'kept' }, 201)
+  let seen = 0
+  for (const count of [1, 2]) {
+    await post('/v1/logs/kept/records?ack=object', rows(count))
+    const metrics = await scrape()
+    const [bytes, cost] = ['stored_bytes', 'usd_per_month{of="storage"}'].map(
+      (name) => metrics.get(`stratalog_archive_${name}`) ?? 0,
+    )
+    expect(bytes).toBeGreaterThan(seen)
+    expect(cost).toBeGreaterThan(0)
+    seen = Number(bytes)
+    for (const name of ['used_bytes', 'parts{found="disk"}', 'parts{found="archive"}'])
+      expect(metrics.get(`stratalog_archive_cache_${name}`), name).toBeDefined()
+  }
+})
+test('has no metric that docs/metrics.md does not name, with its kind', async () => {
+  await post('/v1/jobs', { kind: 'drill' }, 202)
+  const page = readText('docs/metrics.md')
+  const text = await (await server.fetch('/metrics')).text()
+  const found = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)]
+  expect(found.length).toBeGreaterThan(50)
+  const unnamed = found.filter(([, name, kind]) => {
+    const line = page.split('\n').find((row) => row.includes(`\`${name}\``))
+    return line?.split('|')[2]?.trim() !== kind
+  })
+  expect(unnamed.map(([line]) => line)).toEqual([])
 })

@@ -96,7 +96,6 @@ describe('with tokens', () => {
       '/v1/stream/other',
       '/v1/stream/a/shop.x',
       '/v1/status',
-      '/v1/logs',
       '/metrics',
       '/v1/snapshots',
     ])

@@ -62,9 +62,17 @@ describe('a server in memory', () => {
   })
 
   test('answers to addresses, localhost and the names that it was given, and to no other Host', async () => {
-    const hosts = ['localhost:1', '127.0.0.1', '[::1]:80', 'logs.example', 'LOGS.example:99']
+    const hosts = [
+      'localhost:1',
+      'localhost.',
+      'localhost.:80',
+      '127.0.0.1',
+      '[::1]:80',
+      'logs.example',
+      'LOGS.example:99',
+    ]
     for (const host of hosts) expect(await statusFor(server.url, host), host).toBe(200)
-    for (const host of ['evil.example', 'logs.example.evil', 'a:b:c'])
+    for (const host of ['localhost..', '.', 'evil.example', 'logs.example.evil', 'a:b:c'])
       expect(await statusFor(server.url, host), host).toBe(421)
   })
 
@@ -75,6 +83,36 @@ describe('a server in memory', () => {
     const hostless = 'GET /healthz HTTP/1.0\r\n\r\n'
     expect(await answerTo(server.url, hostless)).toMatch(/^HTTP\/1.1 421 /)
     expect((await server.fetch('/healthz')).status).toBe(200)
+  })
+
+  test('takes no second Host, Authorization or Content-Type', async () => {
+    const end = 'connection: close\r\n\r\n'
+    const get = 'GET /healthz HTTP/1.1\r\n'
+    for (const twice of [
+      'host: localhost\r\nHOST: localhost\r\n',
+      'host: localhost\r\nauthorization: Bearer a\r\nAuthorization: Bearer b\r\n',
+      'host: localhost\r\ncontent-type: text/csv\r\ncontent-type: text/csv\r\n',
+    ])
+      expect(await answerTo(server.url, `${get}${twice}${end}`), twice).toMatch(/^HTTP\/1.1 400 /)
+    const once = 'host: localhost\r\nx-abcdefghij: 1\r\nx-abcdefghij: 2\r\n'
+    expect(await answerTo(server.url, `${get}${once}${end}`)).toMatch(/^HTTP\/1.1 200 /)
+  })
+
+  test('takes a whole URL as its target, whose host counts', async () => {
+    const asked = (target: string, host: string): Promise<string> =>
+      answerTo(server.url, `GET ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`)
+    for (const [target, host, status] of [
+      [`${server.url}/v1/logs?limit=1`, 'localhost', 200],
+      ['HTTP://LOCALHOST:1/healthz', 'localhost', 200],
+      ['http://localhost/healthz', 'evil.example', 200],
+      ['http://evil.example/healthz', 'localhost', 421],
+      ['http://localhost@evil.example/healthz', 'localhost', 421],
+      ['http:///healthz', 'localhost', 421],
+      ['http://localhost', 'localhost', 404],
+      ['http://localhost?limit=1', 'localhost', 404],
+      ['ftp://localhost/healthz', 'localhost', 404],
+    ] as const)
+      expect(await asked(target, host), target).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
   })
 
   test('refuses a body that is too big before it is sent, and one that inflates too far', async () => {

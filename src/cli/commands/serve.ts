@@ -13,41 +13,24 @@ import { PrometheusMetrics } from '../../server/prometheus.ts'
 import { type ServeOptions, type ServePorts, startServer } from '../../server/serve.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { readServerConfiguration } from '../read-configuration.ts'
+import type { ServerKeys } from '../server-keys.ts'
 import type { Session } from '../session.ts'
 import type { TlsFiles } from '../tls-files.ts'
 
-export interface ServeFlags extends FlagValues {
-  readonly host: string
-  readonly port: number
-  readonly memoryOnly?: true
-  readonly allowHost?: readonly string[]
-  readonly tokens?: string
-  readonly rateLimit?: number
-  readonly tlsCert?: string
-  readonly tlsKey?: string
-  readonly jobArchives?: readonly string[]
-  readonly jobDir?: string
-  readonly jobHosts?: readonly string[]
-  readonly jobPrivateHosts?: true
-  readonly drillInterval?: string | number
-  readonly drillSample?: number
-  readonly drillReports?: string
-}
-
-export async function serve(session: Session, flags: ServeFlags): Promise<void> {
+export async function serve(session: Session, flags: FlagValues): Promise<void> {
   // Clients are not to be trusted with this process.
-  const { config: given, corsOrigin = [] } = readServerConfiguration(flags)
+  const { config: given, server: keys } = readServerConfiguration(flags)
   const config = { queryIsolation: 'process' as const, ...given }
-  assertPlace(config, flags)
-  const cors = CorsPolicy.of(corsOrigin, flags.tokens !== undefined)
-  const drill = drillOf(config, flags)
-  const tls = await tlsOf(flags)
+  assertPlace(config, keys)
+  const { host = '127.0.0.1', port = 8080, tokens, rateLimit = null, corsOrigin = [] } = keys
+  const cors = CorsPolicy.of(corsOrigin, tokens !== undefined)
+  const drill = drillOf(config, keys)
+  const tls = await tlsOf(keys)
   const { logger } = resolvePorts({ logLevel: 'info', ...config }, {})
   const { clock } = session
   const metrics = new PrometheusMetrics()
   const db = await Stratalog.open(config, { logger, clock, metrics })
   try {
-    const { host, port, allowHost: allowedHosts = [], tokens, rateLimit = null } = flags
     const isDurable = config.dataDir !== undefined
     const readTokens = tokens === undefined ? null : await tokenReader(tokens)
     const server = await startServer(
@@ -55,11 +38,11 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
       {
         host,
         port,
-        allowedHosts,
+        allowedHosts: listOf(keys.allowHost),
         cors,
         places: await placesOf(config),
         rateLimit,
-        jobs: { ...rulesOf(flags), queryIsolation: config.queryIsolation },
+        jobs: { ...rulesOf(keys), queryIsolation: config.queryIsolation },
         drill,
       },
       {
@@ -69,7 +52,7 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
         metrics,
         readTokens,
         tls: tls?.listener ?? null,
-        saveDrillPage: pagesOf(flags),
+        saveDrillPage: pagesOf(keys),
       },
     )
     const stopRenewing = tls?.renewOnHangup(logger)
@@ -77,7 +60,7 @@ export async function serve(session: Session, flags: ServeFlags): Promise<void> 
     await session.terminal.write(
       `${JSON.stringify({ event: 'listening', url, pid: process.pid })}\n`,
     )
-    if (!isDurable && flags.memoryOnly !== true)
+    if (!isDurable && keys.memoryOnly !== true)
       logger.info('without --data-dir records are in memory only', {})
     await signalled(session.signal)
     logger.info('stopping', {})
@@ -110,7 +93,7 @@ async function placesOf(options: StratalogOptions): Promise<EnginePlaces> {
 }
 
 /** @throws StratalogError `argument_invalid` for flags that contradict one another. */
-function assertPlace({ dataDir, archive }: StratalogOptions, { memoryOnly }: ServeFlags): void {
+function assertPlace({ dataDir, archive }: StratalogOptions, { memoryOnly }: ServerKeys): void {
   if (memoryOnly === true && (dataDir !== undefined || archive !== undefined)) {
     throw new StratalogError(
       'argument_invalid',
@@ -119,15 +102,24 @@ function assertPlace({ dataDir, archive }: StratalogOptions, { memoryOnly }: Ser
   }
 }
 
-function rulesOf(flags: ServeFlags): Omit<ServeOptions['jobs'], 'queryIsolation'> {
-  const { jobArchives: archives = [], jobDir, jobHosts: hosts = [], jobPrivateHosts } = flags
-  return { archives, folder: jobDir ?? null, hosts, allowPrivate: jobPrivateHosts === true }
+function rulesOf(keys: ServerKeys): Omit<ServeOptions['jobs'], 'queryIsolation'> {
+  const { jobArchives, jobDir, jobHosts, jobPrivateHosts } = keys
+  return {
+    archives: listOf(jobArchives),
+    folder: jobDir ?? null,
+    hosts: listOf(jobHosts),
+    allowPrivate: jobPrivateHosts === true,
+  }
+}
+
+function listOf(given: string | readonly string[] | undefined): readonly string[] {
+  return typeof given === 'string' ? [given] : (given ?? [])
 }
 
 /** @throws StratalogError `argument_invalid`. */
 function drillOf(
   { archive, snapshotLocation }: StratalogOptions,
-  { drillInterval, drillSample, drillReports }: ServeFlags,
+  { drillInterval, drillSample, drillReports }: ServerKeys,
 ): ServeOptions['drill'] {
   if (drillInterval === undefined) {
     if (drillSample === undefined && drillReports === undefined) return null
@@ -153,7 +145,7 @@ function drillOf(
 /** A drill after a drill without a pause would be all that the server does. */
 const DRILL_INTERVAL_MIN_MS = 1_000
 
-function pagesOf({ drillReports }: ServeFlags): ServePorts['saveDrillPage'] {
+function pagesOf({ drillReports }: ServerKeys): ServePorts['saveDrillPage'] {
   if (drillReports === undefined) return null
   return async (endedAt, page) => {
     const { saveDrillPage } = await import('../drill-pages.ts')
@@ -162,7 +154,7 @@ function pagesOf({ drillReports }: ServeFlags): ServePorts['saveDrillPage'] {
 }
 
 /** @throws StratalogError `argument_invalid`, and those of the files. */
-async function tlsOf({ tlsCert: cert, tlsKey: key }: ServeFlags): Promise<TlsFiles | null> {
+async function tlsOf({ tlsCert: cert, tlsKey: key }: ServerKeys): Promise<TlsFiles | null> {
   if (cert === undefined && key === undefined) return null
   if (cert === undefined || key === undefined) {
     throw new StratalogError(

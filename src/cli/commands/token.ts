@@ -1,8 +1,8 @@
 /** `token create|list|revoke`: who may use a server, and for what. */
 import { StratalogError, isStratalogError } from '../../base/errors.ts'
 import { type Duration, parseDuration } from '../../base/units.ts'
-import type { Scope } from '../../server/router.ts'
-import { SCOPES, type StoredToken, mintToken } from '../../server/tokens.ts'
+import { SCOPES, type Scope } from '../../server/rights.ts'
+import { type StoredToken, mintToken } from '../../server/tokens.ts'
 import { renderTable } from '../output/table.ts'
 import { type Session, note, writeDocument } from '../session.ts'
 import { storedTokens, writeTokenFile } from '../token-file.ts'

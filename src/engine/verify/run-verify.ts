@@ -149,7 +149,7 @@ class VerifyRun {
     nameOrId: string,
   ): Promise<void> {
     const snapshot = findSnapshot(state, nameOrId)
-    if (snapshot === null) throw snapshotNotFound(archive.store.url, state, nameOrId)
+    if (snapshot === null) throw snapshotNotFound(state, nameOrId)
     const segments = [...snapshotSegments(state, snapshot)]
     this.#bytesTotal = segments.reduce((sum, { segment }) => sum + segment.length, 0)
     await checkSnapshotObjects(archive, state, snapshot, this.#findings, this.#copies)

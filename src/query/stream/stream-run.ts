@@ -195,9 +195,9 @@ export class StreamRun {
       partition = this.#nextPartition(ends)
     }
     const { counts } = this.#progress
-    const labels = { log: this.#log.name }
-    metrics.count('stratalog_stream_records_total', counts.records - records, labels)
-    metrics.count('stratalog_stream_late_total', counts.late - late, labels)
+    const log = this.#log.name
+    metrics.count('stratalog_stream_records_total', counts.records - records, { log })
+    metrics.count('stratalog_stream_late_total', counts.late - late, { log })
     return hasRead
   }
 

@@ -1,5 +1,6 @@
 /** Bodies of appends: JSON, NDJSON and Arrow IPC, as what a log takes. */
 import { isUtf8 } from 'node:buffer'
+import { StratalogError } from '../../base/errors.ts'
 import { once } from '../../base/once.ts'
 import { fromWire } from '../../base/wire-value.ts'
 import type { Appendable } from '../../engine/appended-records.ts'
@@ -40,7 +41,10 @@ const PARSERS: Readonly<Record<string, Parse>> = {
   'application/vnd.apache.arrow.file': parseArrow,
 }
 
-/** @throws RequestProblem `media_type_unsupported`, `request_invalid`; StratalogError for Arrow data that is none. */
+/**
+ * @throws RequestProblem `media_type_unsupported`, `request_invalid`; StratalogError `record_invalid`, and for Arrow
+ * data that is none.
+ */
 export function parseAppend(
   body: Buffer,
   contentType: string,
@@ -109,10 +113,13 @@ function parseTexts(
   return texts.map((text, index) => {
     const parsed = parseJsonRecord(text)
     if ('record' in parsed) return parsed.record
-    throw new RequestProblem(
-      'request_invalid',
-      `The ${nameOf(index)} is ${reasonOf(parsed.reason)}.`,
-    )
+    const { reason, column } = parsed
+    if (column !== undefined) {
+      throw new StratalogError('record_invalid', `The ${nameOf(index)} has ${reason}.`, {
+        details: { record: index, column },
+      })
+    }
+    throw new RequestProblem('request_invalid', `The ${nameOf(index)} is ${reasonOf(reason)}.`)
   })
 }
 

@@ -12,6 +12,7 @@ import type { AckLevel } from '../../format/manifest.ts'
 import type { AppendResult } from '../../log/live-log.ts'
 import type { Exchange } from '../exchange.ts'
 import { RequestProblem } from '../http-error.ts'
+import { allows } from '../rights.ts'
 import type { Route } from '../router.ts'
 import { contentTypeOf, producerOf } from '../streams/stream-headers.ts'
 import { OWN_LOGS_PREFIX } from '../streams/stream-names.ts'
@@ -23,6 +24,7 @@ import {
   flagParameter,
   given,
   listParameter,
+  pageParameter,
   timeParameter,
   wholeParameter,
 } from './parameters.ts'
@@ -40,6 +42,7 @@ export function logRoutes(db: Stratalog, lines: LineParser): readonly Route[] {
       method: 'GET',
       path: '/v1/logs',
       scope: 'read',
+      asksItself: true,
       summary: 'All logs, by name; the next page is after the last name of this one.',
       run: (exchange) => listLogs(exchange, db),
     },
@@ -47,6 +50,7 @@ export function logRoutes(db: Stratalog, lines: LineParser): readonly Route[] {
       method: 'POST',
       path: '/v1/logs',
       scope: 'admin',
+      asksItself: true,
       summary: 'Create a log.',
       run: (exchange) => createLog(exchange, db),
     },
@@ -83,6 +87,7 @@ export function logRoutes(db: Stratalog, lines: LineParser): readonly Route[] {
       },
     },
     {
+      ...one,
       method: 'POST',
       path: '/v1/logs/{log}/fork',
       scope: 'admin',
@@ -130,15 +135,16 @@ function described(log: Log): object {
   return { ...description, ranges }
 }
 
+/** Those that the token is for. */
 function listLogs(exchange: Exchange, db: Stratalog): void {
-  const { query } = exchange
+  const { query, rights } = exchange
   assertKnownParameters(query, ['limit', 'after'])
-  const limit = Math.min(wholeParameter(query, 'limit') ?? PAGE_MAX, PAGE_MAX)
+  const limit = pageParameter(query, PAGE_MAX)
   const after = query.get('after') ?? ''
   const names = db
     .logs()
     .map(({ name }) => name)
-    .filter((name) => name > after)
+    .filter((name) => name > after && allows(rights, 'read', name))
     .sort()
   const page = names.slice(0, limit)
   exchange.sendJson(200, {
@@ -150,6 +156,7 @@ function listLogs(exchange: Exchange, db: Stratalog): void {
 async function createLog(exchange: Exchange, db: Stratalog): Promise<void> {
   const { name, ...options } = await exchange.jsonBody(VALUE_BYTES_MAX)
   if (typeof name !== 'string') throw new RequestProblem('request_invalid', 'name is text.')
+  exchange.assertAllowed('admin', name)
   assertNotOwn(name)
   const log = await db.createLog(name, options)
   exchange.sendJson(201, described(log), { location: `/v1/logs/${log.name}` })
@@ -160,6 +167,7 @@ async function forkLog(exchange: Exchange, db: Stratalog): Promise<void> {
   assertKnownKeys(body, ['as', 'atOffset', 'at', 'snapshot'])
   const { as, ...options } = body
   if (typeof as !== 'string') throw new RequestProblem('request_invalid', 'as is text.')
+  exchange.assertAllowed('admin', as)
   assertNotOwn(as)
   const fork = await db.fork(exchange.parameters['log'] ?? '', as, options)
   exchange.sendJson(201, described(fork), { location: `/v1/logs/${fork.name}` })

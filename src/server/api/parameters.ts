@@ -29,6 +29,13 @@ export function wholeParameter(query: URLSearchParams, name: string): number | u
   throw new RequestProblem('request_invalid', `${name} is a whole number.`)
 }
 
+/** How many a page has: what is asked for, and `most` at most. */
+export function pageParameter(query: URLSearchParams, most: number): number {
+  const limit = wholeParameter(query, 'limit') ?? most
+  if (limit > 0) return Math.min(limit, most)
+  throw new RequestProblem('request_invalid', 'limit is a whole number above 0.')
+}
+
 /** A time as ISO 8601, or as ms. */
 export function timeParameter(query: URLSearchParams, name: string): string | number | undefined {
   const text = query.get(name) ?? undefined

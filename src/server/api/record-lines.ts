@@ -20,7 +20,7 @@ import type { OffsetGap } from '../../log/view-reader.ts'
 import type { QueryResult } from '../../query/query-result.ts'
 import { valueReader } from '../../query/result-values.ts'
 import type { Exchange } from '../exchange.ts'
-import { RequestProblem, problemOf } from '../http-error.ts'
+import { RequestProblem } from '../http-error.ts'
 import { MEDIA_TYPES } from './record-answer.ts'
 
 type ValueReader = (row: number) => unknown
@@ -134,7 +134,7 @@ class Lines {
       await run()
     } catch (error) {
       if (!this.#isBegun) throw error
-      const { body } = problemOf(error, this.#exchange.id)
+      const { body } = this.#exchange.problemOf(error)
       await this.write({ error: body })
     }
     this.#exchange.response.end()

@@ -18,7 +18,7 @@ import { toNdjson } from '../../query/ndjson.ts'
 import { valueReader } from '../../query/result-values.ts'
 import type { WindowStream } from '../../query/stream/window-stream.ts'
 import type { Exchange } from '../exchange.ts'
-import { type Problem, RequestProblem, problemOf } from '../http-error.ts'
+import { type Problem, RequestProblem } from '../http-error.ts'
 import { SQL_STREAMS_MAX, SSE_KEEP_ALIVE_MS } from '../limits.ts'
 import { assertKnownKeys, assertKnownParameters, given } from './parameters.ts'
 import { MEDIA_TYPES } from './record-answer.ts'
@@ -205,7 +205,7 @@ class Answer {
       const isOver = !this.#exchange.stopping.aborted
       await this.#write(isOver ? this.#lines.end() : this.#lines.resume())
     } catch (error) {
-      const line = this.#lines.failure(problemOf(error, this.#exchange.id))
+      const line = this.#lines.failure(this.#exchange.problemOf(error))
       if (line === null) throw error
       await this.#write(line)
     } finally {

@@ -9,6 +9,7 @@ import { StratalogError, toStratalogError } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { Metrics } from '../../base/metrics.ts'
 import { RequestProblem, problemOf } from '../http-error.ts'
+import { ALL_RIGHTS } from '../rights.ts'
 import {
   DRAIN_MS,
   JOBS_KEPT_MAX,
@@ -224,7 +225,7 @@ export class JobList {
     const { id, terms } = job
     job.state = state
     job.endedAt = clock.now()
-    job.problem = error === null ? null : problemOf(error, id).body
+    job.problem = error === null ? null : problemOf(error, id, ALL_RIGHTS).body
     metrics.count('stratalog_jobs_total', 1, { kind: terms.kind, state })
     const fields = { requestId: id, kind: terms.kind, state }
     if (error === null) logger.info('a job is done', fields)

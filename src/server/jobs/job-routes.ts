@@ -4,7 +4,7 @@ import type { Exchange } from '../exchange.ts'
 import { RequestProblem } from '../http-error.ts'
 import { JOB_BODY_BYTES_MAX, LONG_POLL_MS } from '../limits.ts'
 import type { Route } from '../router.ts'
-import { assertKnownParameters, wholeParameter } from '../api/parameters.ts'
+import { assertKnownParameters, pageParameter } from '../api/parameters.ts'
 import type { JobList } from './job-list.ts'
 import type { JobWorks } from './job-work.ts'
 
@@ -58,7 +58,7 @@ export function jobRoutes(jobs: JobList, works: JobWorks): readonly Route[] {
 function listJobs(exchange: Exchange, jobs: JobList): void {
   const { query } = exchange
   assertKnownParameters(query, ['limit', 'after'])
-  const limit = Math.min(wholeParameter(query, 'limit') ?? PAGE_MAX, PAGE_MAX)
+  const limit = pageParameter(query, PAGE_MAX)
   // One more says whether there is another page.
   const found = jobs.list(limit + 1, query.get('after'))
   const page = found.slice(0, limit)

@@ -2,7 +2,8 @@
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
 import { PREFLIGHT_HEADERS } from '../cors.ts'
 import type { Exchange } from '../exchange.ts'
-import type { Route, Scope } from '../router.ts'
+import type { Scope } from '../rights.ts'
+import type { Route } from '../router.ts'
 import { appendToStream } from './append-stream.ts'
 import type { LivePorts } from './live-stream.ts'
 import { readStream } from './read-stream.ts'
@@ -116,7 +117,7 @@ async function createStream(
 
 function urlOf(exchange: Exchange): string {
   const scheme = 'encrypted' in exchange.request.socket ? 'https' : 'http'
-  return `${scheme}://${exchange.header('host') ?? ''}${exchange.path}`
+  return `${scheme}://${exchange.host ?? ''}${exchange.path}`
 }
 
 async function append(exchange: Exchange, streams: StreamRegistry, path: string): Promise<void> {

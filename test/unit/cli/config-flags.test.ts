@@ -6,7 +6,11 @@ import { afterAll, describe, expect, test } from 'vitest'
 import type { StratalogError } from '../../../src/base/errors.ts'
 import { CONFIG_FLAG_PATHS, addConfigFlags } from '../../../src/cli/config-flags.ts'
 import { readConfiguration, readServerConfiguration } from '../../../src/cli/read-configuration.ts'
+import { addServerCommands } from '../../../src/cli/server-commands.ts'
+import { SERVER_KEYS } from '../../../src/cli/server-keys.ts'
+import type { Session } from '../../../src/cli/session.ts'
 import { validateOptions } from '../../../src/engine/config.ts'
+import { readText } from '../../support/repository.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'stratalog-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -94,10 +98,60 @@ describe('configuration from flags', () => {
   test('what the file has for a server alone is passed over by other commands', () => {
     const file = configFile('{"dataDir":"d","corsOrigin":"https://app.example.com"}')
     expect(configOf('--config', file)).toEqual({ dataDir: 'd' })
-    const { config, corsOrigin } = readServerConfiguration({ config: file })
-    expect([config, corsOrigin]).toEqual([{ dataDir: 'd' }, 'https://app.example.com'])
+    const { config, server } = readServerConfiguration({ config: file })
+    expect([config, server]).toEqual([{ dataDir: 'd' }, { corsOrigin: 'https://app.example.com' }])
     const flag = ['https://other.example.com']
-    expect(readServerConfiguration({ config: file, corsOrigin: flag }).corsOrigin).toBe(flag)
+    const given = readServerConfiguration({ config: file, corsOrigin: flag })
+    expect(given.server.corsOrigin).toBe(flag)
+  })
+
+  test('every flag of a server is a key of the file, which a flag wins over', () => {
+    const program = new Command()
+    addServerCommands(program, {} as Session)
+    const serving = program.commands.find((known) => known.name() === 'serve')
+    const ofEngine = addConfigFlags(new Command()).options.map((option) => option.attributeName())
+    const own = (serving?.options ?? []).map((option) => option.attributeName())
+    const flags = own.filter((name) => name !== 'json' && !ofEngine.includes(name))
+    expect(flags.toSorted()).toEqual(SERVER_KEYS.toSorted())
+    const keys = {
+      ...{ host: '::1', port: 0, memoryOnly: false, allowHost: ['a', 'b'], tokens: 't' },
+      ...{ rateLimit: 5, tlsCert: 'c', tlsKey: 'k', jobArchives: 'file:///a', jobDir: 'd' },
+      ...{ jobHosts: ['h'], jobPrivateHosts: true, drillInterval: '1d', drillSample: 0.1 },
+      ...{ drillReports: 'r', corsOrigin: 'https://app.example.com' },
+    }
+    expect(Object.keys(keys).toSorted()).toEqual(SERVER_KEYS.toSorted())
+    const file = configFile(JSON.stringify({ ...keys, maxMemory: '1GB' }))
+    expect(readServerConfiguration({ config: file })).toEqual({
+      config: { maxMemoryBytes: '1GB' },
+      server: keys,
+    })
+    expect(configOf('--config', file)).toEqual({ maxMemoryBytes: '1GB' })
+    const flagsGiven = { config: file, port: 9, memoryOnly: true, maxMemory: '2GB' }
+    expect(readServerConfiguration(flagsGiven)).toEqual({
+      config: { maxMemoryBytes: '2GB' },
+      server: { ...keys, port: 9, memoryOnly: true },
+    })
+    const page = readText('docs/configuration.md')
+    for (const key of [...SERVER_KEYS, 'maxMemory']) expect(page).toContain(`\`${key}\``)
+  })
+
+  test('a file with wrong values for a server is refused with every problem', () => {
+    const keys = {
+      ...{ host: '', port: 70_000, memoryOnly: 'yes', allowHost: [1], tokens: false },
+      ...{ rateLimit: 0.5, tlsCert: 1, tlsKey: 1, jobArchives: {}, jobDir: '', jobHosts: [''] },
+      ...{ jobPrivateHosts: 1, drillInterval: 'soon', drillSample: 2, drillReports: null },
+    }
+    const file = configFile(JSON.stringify({ ...keys, dataDir: 7 }))
+    let message = ''
+    try {
+      readServerConfiguration({ config: file })
+    } catch (error) {
+      message = (error as StratalogError).message
+    }
+    const named = [...message.matchAll(/^ {2}(\w+): expected/gm)].map(([, key = '']) => key)
+    expect(named.toSorted()).toEqual(['dataDir', ...Object.keys(keys)].toSorted())
+    const both = configFile('{"maxMemory":"1GB","maxMemoryBytes":"1GB"}')
+    expect(() => configOf('--config', both)).toThrow(/maxMemory: expected nothing beside/)
   })
 
   test('every key of the configuration has a flag', () => {

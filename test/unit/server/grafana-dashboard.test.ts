@@ -1,5 +1,6 @@
 /** The Grafana dashboard asks for what `/metrics` has, by names, kinds and labels: held to the code. */
 import { describe, expect, test } from 'vitest'
+import { DRAIN_MS } from '../../../src/server/limits.ts'
 import { PrometheusMetrics } from '../../../src/server/prometheus.ts'
 import { filesBelow, readText } from '../../support/repository.ts'
 
@@ -117,6 +118,23 @@ describe('the Grafana dashboard', () => {
     expect(found).toEqual([])
   })
 
+  test('is of metrics that docs/metrics.md lists, all that there are, with kinds and labels', async () => {
+    const listed = new Map<string, string>()
+    for (const row of readText('docs/metrics.md').split('\n')) {
+      const [, names = '', kind = '', labels = ''] = row.split('|').map((cell) => cell.trim())
+      const words = [...labels.matchAll(/`(\w+)`/g)].map(([, label = '']) => label)
+      for (const [, name = ''] of names.matchAll(/`(stratalog_\w+)`/g))
+        listed.set(name, [kind, ...words.sort()].join(' '))
+    }
+    const metrics = [...(await exposed())].map(([name, { kind, labels }]) => {
+      const words = [...labels].filter((label) => label !== '').sort()
+      // Of the process prom-client knows the labels.
+      const isOurs = !/^stratalog_(process|nodejs)_/.test(name)
+      return [name, isOurs ? [kind, ...words].join(' ') : listed.get(name)] as const
+    })
+    expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(metrics))
+  })
+
   test('has panels that each ask for something, and that are told apart', () => {
     expect(panels.length).toBeGreaterThan(20)
     for (const { title, targets = [] } of panels) expect(targets.length, title).toBeGreaterThan(0)
@@ -130,6 +148,15 @@ describe('the Grafana dashboard', () => {
     const images = [...compose.matchAll(/^ +image: (.+)$/gm)].map(([, image = '']) => image)
     expect(images.length).toBeGreaterThan(3)
     for (const image of images) expect(image).toMatch(/^[\w/-]+:[\w.-]*\d+[\w.-]*$/)
+  })
+
+  test('watches a server that has time to end, says whether it is ready, and comes back', () => {
+    const [, service = ''] = readText('docker/compose.yaml').split('\n  server:\n')
+    const server = service.split(/\n {2}\w/)[0] ?? ''
+    const graceSeconds = Number(/^ {4}stop_grace_period: (\d+)s$/m.exec(server)?.[1])
+    expect(graceSeconds * 1_000).toBeGreaterThan(2 * DRAIN_MS)
+    expect(server).toMatch(/^ {4}restart: unless-stopped$/m)
+    expect(server).toMatch(/^ {4}healthcheck:\n[^#]*\/readyz/m)
   })
 
   test.each([

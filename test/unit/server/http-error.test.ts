@@ -6,6 +6,7 @@ import {
   STATUS_OF_KIND,
   problemOf,
 } from '../../../src/server/http-error.ts'
+import { ALL_RIGHTS } from '../../../src/server/rights.ts'
 import { readText } from '../../support/repository.ts'
 
 describe('errors over HTTP', () => {
@@ -30,7 +31,7 @@ describe('errors over HTTP', () => {
     const error = new StratalogError('memory_full', 'RAM is full.', {
       details: { bytes: 2n ** 60n },
     })
-    expect(problemOf(error, 'r1')).toEqual({
+    expect(problemOf(error, 'r1', ALL_RIGHTS)).toEqual({
       status: 429,
       headers: { 'retry-after': '1' },
       body: {
@@ -49,15 +50,18 @@ describe('errors over HTTP', () => {
     const secret = '/var/lib/secret'
     for (const code of ['internal', 'segment_corrupt', 'disk_failed', 'engine_closed'] as const) {
       const error = new StratalogError(code, `In ${secret}.`, { details: { path: secret } })
-      expect(JSON.stringify(problemOf(error, 'r'))).not.toContain(secret)
+      expect(JSON.stringify(problemOf(error, 'r', ALL_RIGHTS))).not.toContain(secret)
     }
-    expect(JSON.stringify(problemOf(new TypeError(secret), 'r'))).not.toContain(secret)
+    expect(JSON.stringify(problemOf(new TypeError(secret), 'r', ALL_RIGHTS))).not.toContain(secret)
     const query = new StratalogError('query_invalid', `No such column.\nLINE 1: SELECT ${secret}`)
-    expect(problemOf(query, 'r').body['detail']).toBe('No such column.')
+    expect(problemOf(query, 'r', ALL_RIGHTS).body['detail']).toBe('No such column.')
   })
 
   test('of a request keep the headers that belong to them', () => {
     const problem = new RequestProblem('method_not_allowed', 'No.', { allow: 'GET' })
-    expect(problemOf(problem, 'r')).toMatchObject({ status: 405, headers: { allow: 'GET' } })
+    expect(problemOf(problem, 'r', ALL_RIGHTS)).toMatchObject({
+      status: 405,
+      headers: { allow: 'GET' },
+    })
   })
 })
