@@ -6,6 +6,7 @@ import type { Duration } from '../base/units.ts'
 import { toWire } from '../base/wire-value.ts'
 import type { AlterLogOptions } from '../engine/alter-log.ts'
 import type { AppendOptions } from '../engine/append-options.ts'
+import { assertOptions, assertStatement } from '../engine/check-arguments.ts'
 import type { CreateLogOptions } from '../engine/create-log.ts'
 import type { SnapshotDescription } from '../engine/describe-snapshot.ts'
 import type { ForkOptions } from '../engine/fork-options.ts'
@@ -16,6 +17,7 @@ import type { SnapshotOptions } from '../engine/snapshots.ts'
 import type { EngineStatus } from '../engine/status.ts'
 import type { AppendResult } from '../log/live-log.ts'
 import type { QueryParameters } from '../query/protocol.ts'
+import { checkedParameters } from '../query/query-parameters.ts'
 import { Appender } from './appender.ts'
 import { Jobs } from './jobs.ts'
 import { QueryRows } from './query-rows.ts'
@@ -197,11 +199,13 @@ export class Client implements AsyncDisposable {
     options: QueryOptions = {},
   ): Promise<QueryRows> {
     this.#transport.assertOpen()
+    assertStatement(sql)
+    assertOptions(options, 'query')
     const { signal, asOf, ...rest } = options
     throwIfAborted(signal)
     const body = {
       sql,
-      parameters: toWire(parameters),
+      parameters: toWire(checkedParameters(parameters)),
       ...rest,
       ...(asOf === undefined ? {} : { asOf: textOfTime(asOf) }),
     }
@@ -227,6 +231,7 @@ export class Client implements AsyncDisposable {
    */
   streamSql(sql: string, options: StreamQueryOptions = {}): RemoteWindows {
     this.#transport.assertOpen()
+    assertOptions(options, 'streamSql')
     const late: unknown = options.late
     if (typeof late === 'function')
       throw new StratalogError('argument_invalid', `late is 'drop' or 'update' over HTTP.`)

@@ -115,7 +115,7 @@ export class ArchiveReader {
     parameters: QueryParameters = [],
     options: QueryOptions = {},
   ): Promise<QueryResult> {
-    const running = runnerOptions(options)
+    const running = runnerOptions(sql, options)
     const { asOf, signal } = options
     const listSnapshots = async (): Promise<readonly SnapshotDescription[]> => this.snapshots()
     if (asOf === undefined)

@@ -10,12 +10,7 @@ export function assertKnownKeys(
   known: Readonly<Record<string, true>>,
   call: string,
 ): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new StratalogError(
-      'argument_invalid',
-      `The options of ${call} are an object; got ${String(options)}.`,
-    )
-  }
+  assertOptions(options, call)
   for (const key in options) {
     if (Object.hasOwn(known, key)) continue
     throw new StratalogError(
@@ -27,7 +22,27 @@ export function assertKnownKeys(
 }
 
 /** @throws StratalogError `argument_invalid` */
+export function assertOptions(options: { readonly signal?: AbortSignal }, call: string): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new StratalogError(
+      'argument_invalid',
+      `The options of ${call} are an object; got ${String(options)}.`,
+    )
+  }
+  if (options.signal !== undefined) assertSignal(options.signal)
+}
+
+/** @throws StratalogError `argument_invalid` */
 export function assertSignal(signal: AbortSignal): void {
   if (signal instanceof AbortSignal) return
   throw new StratalogError('argument_invalid', 'signal is an AbortSignal.')
+}
+
+/** @throws StratalogError `argument_invalid` */
+export function assertStatement(sql: string): void {
+  if (typeof sql === 'string') return
+  throw new StratalogError(
+    'argument_invalid',
+    `sql is the text of a statement; got ${String(sql)}.`,
+  )
 }

@@ -1,6 +1,7 @@
 import { StratalogError } from '../base/errors.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
 import type { AsOf } from './as-of.ts'
+import { assertKnownKeys, assertStatement } from './check-arguments.ts'
 import type { QueryOptions as RunnerOptions } from '../query/query-runner.ts'
 
 export interface QueryOptions {
@@ -13,18 +14,18 @@ export interface QueryOptions {
   readonly asOf?: AsOf
 }
 
-const KNOWN_KEYS = ['signal', 'timeout', 'maxRows', 'asOf']
+const KEYS: Readonly<Record<keyof QueryOptions, true>> = {
+  signal: true,
+  timeout: true,
+  maxRows: true,
+  asOf: true,
+}
 
-/** @throws StratalogError `argument_invalid` for an unknown key, or a value that is none of its kind. */
-export function runnerOptions(options: QueryOptions): RunnerOptions {
+/** @throws StratalogError `argument_invalid` for no text, an unknown option, or a value that is none of its kind. */
+export function runnerOptions(sql: string, options: QueryOptions): RunnerOptions {
+  assertStatement(sql)
+  assertKnownKeys(options, KEYS, 'query')
   const { signal, timeout, maxRows } = options
-  for (const key of Object.keys(options)) {
-    if (KNOWN_KEYS.includes(key)) continue
-    throw new StratalogError(
-      'argument_invalid',
-      `A query has no option '${key}'; it has ${KNOWN_KEYS.join(', ')}.`,
-    )
-  }
   if (maxRows !== undefined && !(Number.isSafeInteger(maxRows) && maxRows >= 0)) {
     throw new StratalogError(
       'argument_invalid',

@@ -13,6 +13,7 @@ import type { RangesAsOf } from './as-of.ts'
 import type { AppendOptions } from './append-options.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
 import type { RecordRow } from './batch.ts'
+import { assertOptions } from './check-arguments.ts'
 import { configError } from './config-error.ts'
 import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
@@ -273,7 +274,7 @@ export class Stratalog {
     options: QueryOptions = {},
   ): Promise<QueryResult> {
     this.#assertOpen()
-    const running = runnerOptions(options)
+    const running = runnerOptions(sql, options)
     const { asOf, signal } = options
     const { registry, queries } = this.#engine
     const listSnapshots = (): Promise<readonly SnapshotDescription[]> => this.snapshots()
@@ -296,6 +297,7 @@ export class Stratalog {
    */
   streamSql(sql: string, options: StreamSqlOptions = {}): WindowStream {
     this.#assertOpen()
+    assertOptions(options, 'streamSql')
     const assertOpen = (): void => this.#assertOpen()
     const source = { engine: this.#engine, assertOpen, follow: this.#follow }
     return new WindowStream(async (signal) => {

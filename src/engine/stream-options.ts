@@ -8,9 +8,10 @@ import {
   parseTime,
 } from '../base/units.ts'
 import type { QueryParameters } from '../query/protocol.ts'
+import { checkedParameters } from '../query/query-parameters.ts'
 import { type StreamResumePoint, checkResumePoint } from '../query/stream/resume-point.ts'
 import type { LateOutput, StreamRequest } from '../query/stream/stream-ports.ts'
-import { assertKnownKeys, assertSignal } from './check-arguments.ts'
+import { assertKnownKeys, assertSignal, assertStatement } from './check-arguments.ts'
 
 export interface StreamSqlOptions {
   /** Of the statement's placeholders. */
@@ -59,14 +60,14 @@ const KEYS: Readonly<Record<keyof StreamSqlOptions, true>> = {
   signal: true,
 }
 
-/** @throws StratalogError `argument_invalid`. */
+/** @throws StratalogError `argument_invalid`, `query_invalid` for a parameter. */
 export function streamRequest(
   sql: string,
   options: StreamSqlOptions,
   signal: AbortSignal,
 ): StreamRequest {
   assertKnownKeys(options, KEYS, 'streamSql')
-  if (typeof sql !== 'string') throw invalid(`sql is the text of a statement; got ${String(sql)}.`)
+  assertStatement(sql)
   if (options.signal !== undefined) assertSignal(options.signal)
   const {
     late = 'drop',
@@ -88,7 +89,7 @@ export function streamRequest(
     throw invalid(`from is an offset or 'now'; got ${String(from)}.`)
   return {
     sql,
-    parameters: options.parameters ?? [],
+    parameters: checkedParameters(options.parameters === undefined ? [] : options.parameters),
     latenessMs: parseDuration(options.lateness ?? 0, 'lateness'),
     late,
     emit,

@@ -87,8 +87,8 @@ export class QueryExecution implements QueryListener, ResultSource {
   }
 
   async start(slots: QuerySlots, openWorker: () => QueryWorker): Promise<QueryResult> {
-    this.#watch()
     try {
+      this.#watch()
       await this.#takeSlot(slots)
       this.#worker = openWorker()
       this.#id = this.#worker.add(this)
@@ -260,8 +260,9 @@ export class QueryExecution implements QueryListener, ResultSource {
 
   #post(message: ToWorker): void {
     if (this.#isEnded || this.#worker === null) return
-    this.#isPosted = true
+    // What cannot be sent throws, and the worker has never heard of the query.
     this.#worker.post(message)
+    this.#isPosted = true
   }
 
   #postCancel(sent = 0): void {

@@ -8,6 +8,7 @@
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
 import type { DatabaseOptions, QueryParameters } from './protocol.ts'
 import { setQueryGauges } from './query-meter.ts'
+import { checkedParameters } from './query-parameters.ts'
 import type { QueryPorts } from './query-ports.ts'
 import type { QueryResult } from './query-result.ts'
 import { QueryExecution } from './query-execution.ts'
@@ -68,8 +69,8 @@ export class QueryRunner {
   /**
    * Runs one statement that reads. Resolves when its columns are known; rows follow as they are read.
    *
-   * @throws StratalogError `query_invalid`, `query_forbidden`, `log_not_found`, `query_limit`, `queue_full`, `aborted`,
-   * `timeout`, `engine_closed`, and what reading a segment can throw.
+   * @throws StratalogError `query_invalid`, `query_forbidden`, `argument_invalid`, `log_not_found`, `query_limit`,
+   * `queue_full`, `aborted`, `timeout`, `engine_closed`, and what reading a segment can throw.
    */
   async query(
     sql: string,
@@ -85,7 +86,7 @@ export class QueryRunner {
       { ...ports, viewOf, logFacts, snapshots },
       {
         sql,
-        parameters,
+        parameters: checkedParameters(parameters),
         damaged: this.#damaged,
         rowsMax: options.maxRows ?? Infinity,
         timeoutMs: options.timeoutMs ?? this.#limits.timeoutMs,

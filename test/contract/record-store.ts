@@ -378,6 +378,13 @@ export function recordStoreContract(of: string, open: () => Promise<OpenStore>):
       )
       await expectCode('partition_not_found', () => log.append({ n: 1 }, { partition: 7 }))
       await expectCode('query_invalid', () => db.query('SELECT nothing'))
+      await expectCode('query_invalid', () => db.query('SELECT $1', [(() => 1) as never]))
+      await expectCode('query_invalid', () => db.query('SELECT 1\0'))
+      await expectCode('query_invalid', () => db.query(';'))
+      await expectCode('argument_invalid', () => db.query(5 as never))
+      await expectCode('argument_invalid', () => db.query('SELECT $1', null as never))
+      await expectCode('argument_invalid', () => db.query('SELECT 1', [], null as never))
+      await expectCode('argument_invalid', () => db.query('SELECT 1', [], { signal: 5 as never }))
       await expectCode('query_forbidden', () => db.query("SELECT * FROM read_csv('x')"))
       await expectCode('query_limit', async () =>
         (await db.query('SELECT * FROM range(1000)', [], { maxRows: 10 })).toArray(),
