@@ -1,5 +1,5 @@
 import { StratalogError } from '../base/errors.ts'
-import { type Duration, parseDuration } from '../base/units.ts'
+import { type ByteSize, type Duration, parseBytes, parseDuration } from '../base/units.ts'
 import type { AsOf } from './as-of.ts'
 import { assertKnownKeys, assertStatement } from './check-arguments.ts'
 import type { QueryOptions as RunnerOptions } from '../query/query-runner.ts'
@@ -10,6 +10,11 @@ export interface QueryOptions {
   readonly timeout?: Duration
   /** More rows than this end the query with `query_limit`. */
   readonly maxRows?: number
+  /**
+   * More bytes of rows than this, in Arrow's layout, end the query with `query_limit`. Default none for rows that are
+   * read as they come, `1GB` for those that are collected.
+   */
+  readonly maxBytes?: ByteSize
   /** Every log as it was at a snapshot, by name or id, or at a time. */
   readonly asOf?: AsOf
 }
@@ -18,6 +23,7 @@ const KEYS: Readonly<Record<keyof QueryOptions, true>> = {
   signal: true,
   timeout: true,
   maxRows: true,
+  maxBytes: true,
   asOf: true,
 }
 
@@ -25,7 +31,7 @@ const KEYS: Readonly<Record<keyof QueryOptions, true>> = {
 export function runnerOptions(sql: string, options: QueryOptions): RunnerOptions {
   assertStatement(sql)
   assertKnownKeys(options, KEYS, 'query')
-  const { signal, timeout, maxRows } = options
+  const { signal, timeout, maxRows, maxBytes } = options
   if (maxRows !== undefined && !(Number.isSafeInteger(maxRows) && maxRows >= 0)) {
     throw new StratalogError(
       'argument_invalid',
@@ -36,5 +42,6 @@ export function runnerOptions(sql: string, options: QueryOptions): RunnerOptions
     ...(signal === undefined ? {} : { signal }),
     ...(timeout === undefined ? {} : { timeoutMs: parseDuration(timeout, 'timeout') }),
     ...(maxRows === undefined ? {} : { maxRows }),
+    ...(maxBytes === undefined ? {} : { maxBytes: parseBytes(maxBytes, 'maxBytes') }),
   }
 }

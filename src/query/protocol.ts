@@ -7,7 +7,7 @@
  * what it was lent. Main may say `cancel` at any time, also after the end.
  */
 import type { ErrorCode } from '../base/errors.ts'
-import type { ColumnData } from '../format/column.ts'
+import { type ColumnData, columnBytes } from '../format/column.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { ColumnType, Schema } from '../format/schema.ts'
@@ -106,6 +106,7 @@ export type ToWorker =
       /** By table number. */
       readonly sources: readonly (readonly ScanSource[])[]
       readonly rowsMax: number
+      readonly bytesMax: number
       readonly windowBytes: number
     }
   | { readonly kind: 'consumed'; readonly query: number; readonly bytes: number }
@@ -121,6 +122,11 @@ export interface ResultColumn {
 export interface ResultChunk {
   readonly length: number
   readonly columns: readonly ColumnData[]
+}
+
+/** What a limit on a result's bytes counts. */
+export function chunkBytes({ columns }: ResultChunk): number {
+  return columns.reduce((sum, column) => sum + columnBytes(column), 0)
 }
 
 /** What was read of one tier; a record that several scans of the query read counts once. */

@@ -1,7 +1,14 @@
 /** The worker's side of every query: takes main's messages, runs sessions, answers. It lives as long as its worker. */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { Database } from './database.ts'
-import type { Channel, FromWorker, ResultChunk, ToWorker, WorkerError } from './protocol.ts'
+import {
+  type Channel,
+  type FromWorker,
+  type ResultChunk,
+  type ToWorker,
+  type WorkerError,
+  chunkBytes,
+} from './protocol.ts'
 import { QuerySession } from './query-session.ts'
 import { statementError } from './statement.ts'
 import type { ScanStores } from './scan-table.ts'
@@ -115,12 +122,14 @@ export class QueryHost {
     const { session } = query
     const header = await session.run(message.sources)
     this.#channel.post({ kind: 'header', query: message.query, ...header })
-    let rowCount = 0
+    let [rowCount, byteCount] = [0, 0]
     for (;;) {
       const chunk = await session.next()
       if (chunk === null) break
       rowCount += chunk.length
       if (rowCount > message.rowsMax) throw tooManyRows(message.rowsMax)
+      byteCount += chunkBytes(chunk)
+      if (byteCount > message.bytesMax) throw tooManyBytes(message.bytesMax)
       await this.#send(query, message, chunk)
     }
     await this.#end(message.query, query, null)
@@ -212,5 +221,13 @@ function tooManyRows(rowsMax: number): StratalogError {
     {
       details: { maxRows: rowsMax },
     },
+  )
+}
+
+function tooManyBytes(bytesMax: number): StratalogError {
+  return new StratalogError(
+    'query_limit',
+    `The query has more than ${bytesMax} bytes of rows, the limit it was given.`,
+    { details: { maxBytes: bytesMax } },
   )
 }

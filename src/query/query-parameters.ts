@@ -24,19 +24,11 @@ export function checkedParameters(given: unknown): QueryParameters {
 }
 
 function checkedParameter(name: string, value: unknown): QueryParameter {
-  switch (typeof value) {
-    case 'undefined':
-      return null
-    case 'boolean':
-    case 'number':
-    case 'string':
-      return value
-    case 'bigint':
-      if (isInt128(value)) return value
-      break
-    case 'object':
-      if (value === null || isValue(value)) return value
-  }
+  if (value === undefined || value === null) return null
+  if (typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string')
+    return value
+  if (typeof value === 'bigint' && isInt128(value)) return value
+  if (typeof value === 'object' && isValue(value)) return value
   throw new StratalogError(
     'query_invalid',
     `The query's parameter $${name} is none of null, boolean, number, bigint of 128 bits, text, Date and bytes.`,

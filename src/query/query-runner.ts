@@ -45,6 +45,8 @@ export interface QueryOptions extends QueriedState {
   readonly timeoutMs?: number
   /** More rows than this end the query with `query_limit`. */
   readonly maxRows?: number
+  /** The same of the bytes that the rows take in Arrow's layout; absent, what is collected has the limit of that. */
+  readonly maxBytes?: number
 }
 
 export class QueryRunner {
@@ -89,6 +91,7 @@ export class QueryRunner {
         parameters: checkedParameters(parameters),
         damaged: this.#damaged,
         rowsMax: options.maxRows ?? Infinity,
+        bytesMax: options.maxBytes ?? null,
         timeoutMs: options.timeoutMs ?? this.#limits.timeoutMs,
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       },

@@ -389,6 +389,9 @@ export function recordStoreContract(of: string, open: () => Promise<OpenStore>):
       await expectCode('query_limit', async () =>
         (await db.query('SELECT * FROM range(1000)', [], { maxRows: 10 })).toArray(),
       )
+      await expectCode('query_limit', async () =>
+        (await db.query('SELECT * FROM range(1000)', [], { maxBytes: 100 })).toArray(),
+      )
       const fired = { signal: AbortSignal.abort() }
       await expectCode('aborted', () => log.append({ n: 1 }, fired))
       await expectCode('aborted', async () => log.read(fired).toArray())

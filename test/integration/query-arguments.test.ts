@@ -87,8 +87,8 @@ describe.each(ISOLATIONS)('%s', (isolation) => {
 
 test('arguments that are none of their kind are refused', async () => {
   const db = await engine()
-  for (const sql of [5, null, undefined, {}])
-    await expectError(db.query(sql as unknown as string), 'argument_invalid')
+  for (const sql of [5, null, undefined, {}] as unknown as string[])
+    await expectError(db.query(sql), 'argument_invalid')
   for (const parameters of [null, 5, 'abc', new Set([1]), new Map([['a', 1]])]) {
     await expectError(
       db.query('SELECT $1 AS v', parameters as unknown as QueryParameters),
@@ -109,6 +109,23 @@ test('arguments that are none of their kind are refused', async () => {
       firstWindow(db, WINDOWS, options as unknown as StreamSqlOptions),
       'argument_invalid',
     )
+})
+
+test('a table that a log does not have is answered with those that it has', async () => {
+  const db = await engine()
+  for (const table of ['o$foo', 'o$', 'o$latest$hot', 'O$Foo']) {
+    const error = await expectError(db.query(`SELECT * FROM "${table}"`), 'query_invalid')
+    expect(error.message).toMatch(
+      /^Log 'o' has no table '.*'; its tables are o, "o\$hot", "o\$cold"/,
+    )
+    expect(error.message).not.toMatch(/latest"/)
+    expect(error.details).toEqual({ log: 'o', table })
+  }
+  const keyed = await db.createLog('keyed', { keyColumn: 'k', schema: { k: 'utf8' } })
+  const error = await expectError(db.query(`SELECT * FROM "${keyed.name}$last"`), 'query_invalid')
+  expect(error.message).toMatch(/"keyed\$latest"/)
+  const unknown = await expectError(db.query('SELECT * FROM "keyd$foo"'), 'log_not_found')
+  expect(unknown.details).toMatchObject({ log: 'keyd', nearest: 'keyed' })
 })
 
 test('whole numbers are compared whole, also where a double rounds its neighbours', async () => {

@@ -18,6 +18,9 @@ import { streamSql } from './sql-stream.ts'
 /** Rows of an answer as one JSON document; the other formats come as they are made, without a limit of this kind. */
 const JSON_ROWS_MAX = 100_000
 
+/** And their bytes in Arrow's layout: the document is one text, and V8 holds none of more than 512 MiB. */
+const JSON_BYTES_MAX = 128 * 1024 ** 2
+
 export function sqlRoutes(db: Stratalog, clock: Clock): readonly Route[] {
   const running = { count: 0 }
   return [
@@ -42,13 +45,20 @@ async function runQuery(exchange: Exchange, db: Stratalog): Promise<void> {
   assertKnownParameters(exchange.query, ['format'])
   const format = formatOf(exchange, 'json')
   const body = await exchange.jsonBody(VALUE_BYTES_MAX)
-  assertKnownKeys(body, ['sql', 'parameters', 'timeout', 'maxRows', 'asOf'])
-  const { sql, parameters = [], timeout, maxRows, asOf } = body
+  assertKnownKeys(body, ['sql', 'parameters', 'timeout', 'maxRows', 'maxBytes', 'asOf'])
+  const { sql, parameters = [], timeout, maxRows, maxBytes, asOf } = body
   if (typeof sql !== 'string') throw new RequestProblem('request_invalid', 'sql is text.')
   if (typeof parameters !== 'object' || parameters === null)
     throw new RequestProblem('request_invalid', 'parameters is an array, or an object by name.')
   const rowsMax = maxRows ?? (format === 'json' ? JSON_ROWS_MAX : undefined)
-  const options = given({ timeout, maxRows: rowsMax, asOf, signal: exchange.gone }) as QueryOptions
+  const bytesMax = maxBytes ?? (format === 'json' ? JSON_BYTES_MAX : undefined)
+  const options = given({
+    timeout,
+    maxRows: rowsMax,
+    maxBytes: bytesMax,
+    asOf,
+    signal: exchange.gone,
+  }) as QueryOptions
   // The client of this package tags what JSON has no word for.
   const values = format === 'rows' ? fromWire(parameters) : parameters
   await using result = await db.query(sql, values as QueryParameters, options)
