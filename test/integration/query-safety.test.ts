@@ -331,3 +331,15 @@ test.each(ISOLATIONS)(
 function sourceUrl(path: string): string {
   return pathToFileURL(join(repositoryRoot, 'src', path)).href
 }
+
+test('a cast fails by a value also where no row of its segment can pass the filter', async () => {
+  const schema = sampleSchema({ v: 'uint64', _time: 'timestamp[ms]' })
+  const records = [3_000_000_000n, 4_000_000_000n].map((v) => ({ v, _time: new Date(0) }))
+  const batches = [sampleBatch(schema, records)]
+  const directory = await temporaryDirectory()
+  const log = await sampleLog(directory, 'far', [[{ tier: 'disk', batches }]])
+  const { runner } = sampleRunner([log])
+  const failed = async (): Promise<unknown> =>
+    (await runner.query('SELECT count(*) FROM far WHERE CAST(v AS INTEGER) = 5')).toArray()
+  expect((await expectError(failed(), 'query_invalid')).message).toMatch(/out of range/)
+})
