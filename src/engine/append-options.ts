@@ -3,7 +3,7 @@ import { StratalogError, throwIfAborted } from '../base/errors.ts'
 import type { Duration } from '../base/units.ts'
 import type { AckLevel } from '../format/manifest.ts'
 import { type Producer, producerIdProblem } from '../format/producer.ts'
-import { assertKnownKeys, assertSignal } from './check-arguments.ts'
+import { assertKnownKeys, assertSignal } from '../base/check-arguments.ts'
 
 export interface AppendOptions {
   /** Default: by key on a log with one, else the partitions in turn. */

@@ -1,5 +1,5 @@
 import { StratalogError } from '../base/errors.ts'
-import type { QueryParameters } from '../query/protocol.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { QueryOptions } from '../query/query-runner.ts'
 

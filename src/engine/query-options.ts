@@ -1,7 +1,7 @@
 import { StratalogError } from '../base/errors.ts'
 import { type ByteSize, type Duration, parseBytes, parseDuration } from '../base/units.ts'
 import type { AsOf } from './as-of.ts'
-import { assertKnownKeys, assertStatement } from './check-arguments.ts'
+import { assertKnownKeys, assertStatement } from '../base/check-arguments.ts'
 import type { QueryOptions as RunnerOptions } from '../query/query-runner.ts'
 
 export interface QueryOptions {

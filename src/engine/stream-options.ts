@@ -7,11 +7,10 @@ import {
   parseDuration,
   parseTime,
 } from '../base/units.ts'
-import type { QueryParameters } from '../query/protocol.ts'
-import { checkedParameters } from '../query/query-parameters.ts'
+import { type QueryParameters, checkedParameters } from '../base/query-parameters.ts'
 import { type StreamResumePoint, checkResumePoint } from '../query/stream/resume-point.ts'
 import type { LateOutput, StreamRequest } from '../query/stream/stream-ports.ts'
-import { assertKnownKeys, assertSignal, assertStatement } from './check-arguments.ts'
+import { assertKnownKeys, assertSignal, assertStatement } from '../base/check-arguments.ts'
 
 export interface StreamSqlOptions {
   /** Of the statement's placeholders. */

@@ -5,8 +5,7 @@ import {
   timestampValue,
 } from '@duckdb/node-api'
 import { StratalogError } from '../base/errors.ts'
-import type { QueryParameter, QueryParameters } from './protocol.ts'
-import { isInt128 } from './query-parameters.ts'
+import { type QueryParameter, type QueryParameters, isInt128 } from '../base/query-parameters.ts'
 
 /** Gives a statement its parameters. @throws StratalogError `query_invalid` when they do not fit its placeholders. */
 export function bindParameters(

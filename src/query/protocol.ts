@@ -7,6 +7,7 @@
  * what it was lent. Main may say `cancel` at any time, also after the end.
  */
 import type { ErrorCode } from '../base/errors.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
 import { type ColumnData, columnBytes } from '../format/column.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
@@ -15,11 +16,6 @@ import type { OffsetBits } from '../log/offset-set.ts'
 import type { PartFile } from '../storage/part-files.ts'
 import type { PlannedScans, ScanBounds } from './scan-bounds.ts'
 import type { TableColumn } from './table-columns.ts'
-
-export type QueryParameter = null | boolean | number | bigint | string | Date | Uint8Array
-
-/** By position (`?`, `$1`) or by name (`$name`). */
-export type QueryParameters = readonly QueryParameter[] | Readonly<Record<string, QueryParameter>>
 
 /** Limits of the DuckDB instance in a worker. */
 export interface DatabaseOptions {

@@ -7,7 +7,8 @@ import type { Timer } from '../base/clock.ts'
 import { StratalogError, toStratalogError } from '../base/errors.ts'
 import { namesSnapshots } from './information-tables.ts'
 import { PinnedTables, sqlWords } from './pinned-tables.ts'
-import type { QueryParameters, ResultChunk, ToWorker } from './protocol.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
+import type { ResultChunk, ToWorker } from './protocol.ts'
 import { countQuery } from './query-meter.ts'
 import {
   COLLECTED_BYTES_MAX,

@@ -6,9 +6,9 @@
  * only after the worker said that DuckDB is done with them.
  */
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
-import type { DatabaseOptions, QueryParameters } from './protocol.ts'
+import type { DatabaseOptions } from './protocol.ts'
 import { setQueryGauges } from './query-meter.ts'
-import { checkedParameters } from './query-parameters.ts'
+import { type QueryParameters, checkedParameters } from '../base/query-parameters.ts'
 import type { QueryPorts } from './query-ports.ts'
 import type { QueryResult } from './query-result.ts'
 import { QueryExecution } from './query-execution.ts'

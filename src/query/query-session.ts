@@ -19,13 +19,8 @@ import { type RewrittenQuery, columnNames, rewrittenQuery } from './rewritten-qu
 import type { Database } from './database.ts'
 import { toColumnType } from './duckdb-types.ts'
 import { endResult } from './end-result.ts'
-import type {
-  BoundTable,
-  QueryParameters,
-  ResultChunk,
-  ResultColumn,
-  ScanSource,
-} from './protocol.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
+import type { BoundTable, ResultChunk, ResultColumn, ScanSource } from './protocol.ts'
 import { hasFailed } from './result-failure.ts'
 import {
   type PlannedScans,

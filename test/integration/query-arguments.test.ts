@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import type { QueryOptions } from '../../src/engine/query-options.ts'
 import { Stratalog } from '../../src/engine/stratalog.ts'
 import type { StreamSqlOptions } from '../../src/engine/stream-options.ts'
-import type { QueryParameter, QueryParameters } from '../../src/query/protocol.ts'
+import type { QueryParameter, QueryParameters } from '../../src/base/query-parameters.ts'
 import { expectError } from '../support/expect-error.ts'
 import { ISOLATIONS } from '../support/query-logs.ts'
 

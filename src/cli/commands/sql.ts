@@ -2,7 +2,7 @@
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration, parseDuration } from '../../base/units.ts'
 import type { AsOf } from '../../engine/as-of.ts'
-import type { QueryParameter } from '../../query/protocol.ts'
+import type { QueryParameter } from '../../base/query-parameters.ts'
 import type { QueryJson, QueryResult, QueryStats } from '../../query/query-result.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { type Reading, withReaderAsOf } from '../engine-access.ts'

@@ -1,6 +1,10 @@
 /** Checks parameters where they are given: what cannot be bound cannot be sent to a worker either. */
-import { StratalogError } from '../base/errors.ts'
-import type { QueryParameter, QueryParameters } from './protocol.ts'
+import { StratalogError } from './errors.ts'
+
+export type QueryParameter = null | boolean | number | bigint | string | Date | Uint8Array
+
+/** By position (`?`, `$1`) or by name (`$name`). */
+export type QueryParameters = readonly QueryParameter[] | Readonly<Record<string, QueryParameter>>
 
 const INT128_MAX = 2n ** 127n - 1n
 

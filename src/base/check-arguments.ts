@@ -1,5 +1,5 @@
 /** Arguments of calls that types cannot answer for: JavaScript calls too. */
-import { StratalogError } from '../base/errors.ts'
+import { StratalogError } from './errors.ts'
 
 /**
  * A misspelt option would be one that is silently left out: records that never expire, a read of everything.
