@@ -27,7 +27,13 @@ import { type LogDescription, describeLog } from './log-description.ts'
 import { archivedLogFacts } from './log-facts.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import { Queries } from './queries.ts'
-import { type QueryOptions, runnerOptions } from './query-options.ts'
+import { PreparedQuery } from './prepared-query.ts'
+import {
+  type PrepareOptions,
+  type QueryOptions,
+  prepareOptions,
+  runnerOptions,
+} from './query-options.ts'
 import { type ReadOptions, assertReadOptions } from './read-options.ts'
 import { type ReadableLog, RecordStream } from './record-stream.ts'
 import { type EngineStatus, archiveStatus } from './status.ts'
@@ -134,6 +140,14 @@ export class ArchiveReader {
       signal,
     )
     return this.#queries.query(sql, parameters, { ...running, ...state })
+  }
+
+  /** As `Stratalog.prepare`, over what the archive holds. */
+  async prepare(sql: string, options: PrepareOptions = {}): Promise<PreparedQuery<QueryResult>> {
+    const limits = prepareOptions(sql, options)
+    const listSnapshots = async (): Promise<readonly SnapshotDescription[]> => this.snapshots()
+    const checked = await this.#queries.check(sql, { ...limits, snapshots: listSnapshots })
+    return new PreparedQuery(sql, checked, (...query) => this.query(...query))
   }
 
   status(): EngineStatus {

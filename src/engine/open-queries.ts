@@ -99,6 +99,7 @@ export function openQueries(
   )
   return {
     query: (sql, parameters, options) => runner.query(sql, parameters, options),
+    check: (sql, options) => runner.check(sql, options),
     close: async () => {
       await runner.close()
       // One that no query came to; it keeps this process until it has ended.

@@ -19,6 +19,11 @@ export interface QueryOptions {
   readonly asOf?: AsOf
 }
 
+/** How long it may take to prepare a query. */
+export type PrepareOptions = Pick<QueryOptions, 'signal' | 'timeout'>
+
+const PREPARE_KEYS: Readonly<Record<keyof PrepareOptions, true>> = { signal: true, timeout: true }
+
 const KEYS: Readonly<Record<keyof QueryOptions, true>> = {
   signal: true,
   timeout: true,
@@ -27,11 +32,18 @@ const KEYS: Readonly<Record<keyof QueryOptions, true>> = {
   asOf: true,
 }
 
+/** @throws StratalogError `argument_invalid`. */
+export function prepareOptions(sql: string, options: PrepareOptions): RunnerOptions {
+  assertStatement(sql)
+  assertKnownKeys(options, PREPARE_KEYS, 'prepare')
+  return timeLimits(options)
+}
+
 /** @throws StratalogError `argument_invalid` for no text, an unknown option, or a value that is none of its kind. */
 export function runnerOptions(sql: string, options: QueryOptions): RunnerOptions {
   assertStatement(sql)
   assertKnownKeys(options, KEYS, 'query')
-  const { signal, timeout, maxRows, maxBytes } = options
+  const { maxRows, maxBytes } = options
   if (maxRows !== undefined && !(Number.isSafeInteger(maxRows) && maxRows >= 0)) {
     throw new StratalogError(
       'argument_invalid',
@@ -39,9 +51,15 @@ export function runnerOptions(sql: string, options: QueryOptions): RunnerOptions
     )
   }
   return {
-    ...(signal === undefined ? {} : { signal }),
-    ...(timeout === undefined ? {} : { timeoutMs: parseDuration(timeout, 'timeout') }),
+    ...timeLimits(options),
     ...(maxRows === undefined ? {} : { maxRows }),
     ...(maxBytes === undefined ? {} : { maxBytes: parseBytes(maxBytes, 'maxBytes') }),
+  }
+}
+
+function timeLimits({ signal, timeout }: PrepareOptions): RunnerOptions {
+  return {
+    ...(signal === undefined ? {} : { signal }),
+    ...(timeout === undefined ? {} : { timeoutMs: parseDuration(timeout, 'timeout') }),
   }
 }

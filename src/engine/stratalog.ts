@@ -26,7 +26,13 @@ import { type MemoryMetrics, memoryMetrics } from './memory-metrics.ts'
 import { openEngine } from './open-engine.ts'
 import { type SnapshotKeeper, noPlaceForSnapshot } from './snapshot-keeper.ts'
 import type { EnginePorts } from './ports.ts'
-import { type QueryOptions, runnerOptions } from './query-options.ts'
+import { PreparedQuery } from './prepared-query.ts'
+import {
+  type PrepareOptions,
+  type QueryOptions,
+  prepareOptions,
+  runnerOptions,
+} from './query-options.ts'
 import type { ReplayFromArchiveOptions } from './replay-archive.ts'
 import { type ConsumeOptions, FirstUse, consumeRecords, produceExpiring } from './shorthands.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
@@ -284,6 +290,21 @@ export class Stratalog {
     const viewOf = (name: string, ranges?: RangesAsOf): LogView => registry.get(name).view(ranges)
     const state = await stateAsOf(sql, asOf, { ...registry.queried, viewOf, listSnapshots }, signal)
     return queries.query(sql, parameters, { ...running, ...state })
+  }
+
+  /**
+   * Checks a statement, its tables and columns now, and runs it later, as often as it is asked to.
+   * @throws StratalogError as `query`.
+   * @example
+   * const ofUser = await db.prepare('SELECT count(*) AS n FROM clicks WHERE user_id = $1')
+   * console.log(await (await ofUser.query([7])).toArray())
+   */
+  async prepare(sql: string, options: PrepareOptions = {}): Promise<PreparedQuery<QueryResult>> {
+    this.#assertOpen()
+    const limits = prepareOptions(sql, options)
+    const listSnapshots = (): Promise<readonly SnapshotDescription[]> => this.snapshots()
+    const checked = await this.#engine.queries.check(sql, { ...limits, snapshots: listSnapshots })
+    return new PreparedQuery(sql, checked, (...query) => this.query(...query))
   }
 
   /**

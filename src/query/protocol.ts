@@ -3,7 +3,7 @@
  * shared memory, so they are not copied.
  *
  * One query, in order: main `bind` → worker `planned` → main `run` → worker `header`, `chunk`… → `done`. Instead of any
- * of these the worker may say `failed`. `done` and `failed` are the last message of a query: DuckDB no longer touches
+ * of these the worker may say `failed`. To prepare one: main `check` → worker `checked` → `done`. `done` and `failed` are the last message of a query: DuckDB no longer touches
  * what it was lent. Main may say `cancel` at any time, also after the end.
  */
 import type { ErrorCode } from '../base/errors.ts'
@@ -97,6 +97,12 @@ export type ToWorker =
       readonly tables: readonly BoundTable[]
     }
   | {
+      readonly kind: 'check'
+      readonly query: number
+      readonly sql: string
+      readonly tables: readonly BoundTable[]
+    }
+  | {
       readonly kind: 'run'
       readonly query: number
       /** By table number. */
@@ -113,6 +119,14 @@ export interface ResultColumn {
   readonly name: string
   /** DuckDB's name of the type, such as `BIGINT` or `DECIMAL(18,3)`. */
   readonly type: string
+}
+
+/** What is known of a statement that was not run. */
+export interface CheckedStatement {
+  /** Names of its parameters; of those without a name their places, from 1. */
+  readonly parameters: readonly string[]
+  /** Of its result; null where its parameters, or that it explains another, keep DuckDB from knowing them. */
+  readonly columns: readonly ResultColumn[] | null
 }
 
 export interface ResultChunk {
@@ -143,6 +157,7 @@ export type FromWorker =
       readonly query: number
       readonly scans: PlannedScans
     }
+  | { readonly kind: 'checked'; readonly query: number; readonly statement: CheckedStatement }
   | {
       readonly kind: 'header'
       readonly query: number

@@ -8,7 +8,7 @@ import { StratalogError, toStratalogError } from '../base/errors.ts'
 import { namesSnapshots } from './information-tables.ts'
 import { PinnedTables, sqlWords } from './pinned-tables.ts'
 import type { QueryParameters } from '../base/query-parameters.ts'
-import type { ResultChunk, ToWorker } from './protocol.ts'
+import type { CheckedStatement, ResultChunk, ToWorker } from './protocol.ts'
 import { countQuery } from './query-meter.ts'
 import {
   COLLECTED_BYTES_MAX,
@@ -96,13 +96,27 @@ export class QueryExecution implements QueryListener, ResultSource {
     this.#rejectStats = stats.reject
   }
 
-  async start(slots: QuerySlots, openWorker: () => QueryWorker): Promise<QueryResult> {
+  /** Resolves when the columns are known. */
+  start(slots: QuerySlots, openWorker: () => QueryWorker): Promise<QueryResult> {
+    return this.#begin(slots, openWorker, () => this.#execute())
+  }
+
+  /** Resolves when the statement was checked, and the query is over. */
+  check(slots: QuerySlots, openWorker: () => QueryWorker): Promise<CheckedStatement> {
+    return this.#begin(slots, openWorker, () => this.#check())
+  }
+
+  async #begin<Result>(
+    slots: QuerySlots,
+    openWorker: () => QueryWorker,
+    execute: () => Promise<Result>,
+  ): Promise<Result> {
     try {
       this.#watch()
       await this.#takeSlot(slots)
       this.#worker = openWorker()
       this.#id = this.#worker.add(this)
-      return await this.#execute()
+      return await execute()
     } catch (error) {
       const reason = this.#error ?? toStratalogError(error)
       void this.cancel(reason)
@@ -142,6 +156,7 @@ export class QueryExecution implements QueryListener, ResultSource {
   receive(message: QueryMessage): void {
     switch (message.kind) {
       case 'planned':
+      case 'checked':
       case 'header':
         this.#waiter?.resolve(message)
         this.#waiter = null
@@ -203,13 +218,27 @@ export class QueryExecution implements QueryListener, ResultSource {
 
   /** The steps of protocol.ts, up to the header. */
   async #execute(): Promise<QueryResult> {
+    const tables = await this.#pin()
+    const { columns, types } = await this.#plan(tables)
+    return new QueryResult(columns, types, this)
+  }
+
+  async #check(): Promise<CheckedStatement> {
+    const { sql } = this.#request
+    const tables = await this.#pin()
+    const check: ToWorker = { kind: 'check', query: this.#id, sql, tables: tables.bound }
+    const { statement } = await this.#ask(check, 'checked')
+    await this.settled
+    return statement
+  }
+
+  async #pin(): Promise<PinnedTables> {
     const { sql, damaged } = this.#request
     const snapshots = namesSnapshots(sqlWords(sql)) ? await this.#ports.snapshots() : []
     if (this.#error !== null) throw this.#error
     const tables = PinnedTables.pin(sql, this.#ports, snapshots, damaged)
     this.#tables = tables
-    const { columns, types } = await this.#plan(tables)
-    return new QueryResult(columns, types, this)
+    return tables
   }
 
   async #plan(tables: PinnedTables): Promise<Extract<QueryMessage, { readonly kind: 'header' }>> {

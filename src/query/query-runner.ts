@@ -6,13 +6,14 @@
  * only after the worker said that DuckDB is done with them.
  */
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
-import type { DatabaseOptions } from './protocol.ts'
+import type { CheckedStatement, DatabaseOptions } from './protocol.ts'
 import { setQueryGauges } from './query-meter.ts'
 import { type QueryParameters, checkedParameters } from '../base/query-parameters.ts'
 import type { QueryPorts } from './query-ports.ts'
 import type { QueryResult } from './query-result.ts'
 import { QueryExecution } from './query-execution.ts'
 import { QuerySlots } from './query-slots.ts'
+import type { QueryWorker } from './query-worker.ts'
 import { QueryWorkers } from './query-workers.ts'
 
 /** Where DuckDB runs: in a thread of this process, or for each query that runs in a process of its own. */
@@ -79,6 +80,21 @@ export class QueryRunner {
     parameters: QueryParameters = [],
     options: QueryOptions = {},
   ): Promise<QueryResult> {
+    const execution = this.#execution(sql, parameters, options)
+    return execution.start(this.#slots, () => this.#openWorker())
+  }
+
+  /**
+   * Checks a statement against the tables that there are, and runs nothing. It waits for its turn as a query does.
+   *
+   * @throws StratalogError as `query`.
+   */
+  async check(sql: string, options: QueryOptions = {}): Promise<CheckedStatement> {
+    const execution = this.#execution(sql, [], options)
+    return execution.check(this.#slots, () => this.#openWorker())
+  }
+
+  #execution(sql: string, parameters: QueryParameters, options: QueryOptions): QueryExecution {
     if (this.#isClosed) throw closed()
     throwIfAborted(options.signal)
     const ports = this.#ports
@@ -98,10 +114,12 @@ export class QueryRunner {
     )
     this.#running.add(execution)
     void execution.settled.then(() => this.#running.delete(execution))
-    return execution.start(this.#slots, () => {
-      if (this.#isClosed) throw closed()
-      return this.#workers.open()
-    })
+    return execution
+  }
+
+  #openWorker(): QueryWorker {
+    if (this.#isClosed) throw closed()
+    return this.#workers.open()
   }
 
   /** Ends every query, waits until DuckDB has let go, and stops the worker. */
