@@ -4,7 +4,7 @@ export type { AttachedLog, TierControl, TierScrubOptions } from './engine/tier-c
 export { ArchiveReader, ArchiveLog, type OpenArchiveOptions } from './engine/archive-reader.ts'
 export { QueryResult, type QueryRow, type QueryStats } from './query/query-result.ts'
 export type { PrepareOptions, QueryOptions } from './engine/query-options.ts'
-export { PreparedQuery } from './engine/prepared-query.ts'
+export { PreparedQuery } from './base/prepared-query.ts'
 export { WindowStream } from './query/stream/window-stream.ts'
 export type { StreamStats } from './query/stream/stream-run.ts'
 export type { StreamResumePoint } from './query/stream/resume-point.ts'

@@ -11,7 +11,8 @@ import type { CreateLogOptions } from '../engine/create-log.ts'
 import type { SnapshotDescription } from '../engine/describe-snapshot.ts'
 import type { ForkOptions } from '../engine/fork-options.ts'
 import type { MemoryMetrics } from '../engine/memory-metrics.ts'
-import type { QueryOptions } from '../engine/query-options.ts'
+import { type CheckedStatement, PreparedQuery } from '../base/prepared-query.ts'
+import type { PrepareOptions, QueryOptions } from '../engine/query-options.ts'
 import type { ConsumeOptions } from '../engine/shorthands.ts'
 import type { SnapshotOptions } from '../engine/snapshots.ts'
 import type { EngineStatus } from '../engine/status.ts'
@@ -218,6 +219,32 @@ export class Client implements AsyncDisposable {
         signal: ending,
       })
     return QueryRows.of(open, signal)
+  }
+
+  /**
+   * Checks a statement on the server now, and runs it later, as often as it is asked to.
+   * @throws StratalogError as `Stratalog.prepare`.
+   * @example
+   * const ofUser = await db.prepare('SELECT count(*) AS n FROM clicks WHERE user_id = $1')
+   * console.log(await (await ofUser.query([7])).toArray())
+   */
+  async prepare(
+    sql: string,
+    options: PrepareOptions = {},
+  ): Promise<PreparedQuery<QueryRows, QueryOptions>> {
+    this.#transport.assertOpen()
+    assertStatement(sql)
+    assertOptions(options, 'prepare')
+    const { signal, ...limits } = options
+    throwIfAborted(signal)
+    const checked: CheckedStatement = await this.#transport.json('/v1/sql/prepare', {
+      method: 'POST',
+      body: { sql, ...limits },
+      isRepeatable: true,
+      isLong: true,
+      signal,
+    })
+    return new PreparedQuery(sql, checked, (...query) => this.query(...query))
   }
 
   /**

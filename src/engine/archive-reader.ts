@@ -27,7 +27,7 @@ import { type LogDescription, describeLog } from './log-description.ts'
 import { archivedLogFacts } from './log-facts.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import { Queries } from './queries.ts'
-import { PreparedQuery } from './prepared-query.ts'
+import { PreparedQuery } from '../base/prepared-query.ts'
 import {
   type PrepareOptions,
   type QueryOptions,
@@ -143,7 +143,10 @@ export class ArchiveReader {
   }
 
   /** As `Stratalog.prepare`, over what the archive holds. */
-  async prepare(sql: string, options: PrepareOptions = {}): Promise<PreparedQuery<QueryResult>> {
+  async prepare(
+    sql: string,
+    options: PrepareOptions = {},
+  ): Promise<PreparedQuery<QueryResult, QueryOptions>> {
     const limits = prepareOptions(sql, options)
     const listSnapshots = async (): Promise<readonly SnapshotDescription[]> => this.snapshots()
     const checked = await this.#queries.check(sql, { ...limits, snapshots: listSnapshots })

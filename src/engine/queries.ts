@@ -1,6 +1,6 @@
 import { StratalogError } from '../base/errors.ts'
 import type { QueryParameters } from '../base/query-parameters.ts'
-import type { CheckedStatement } from '../query/protocol.ts'
+import type { CheckedStatement } from '../base/prepared-query.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { QueryOptions } from '../query/query-runner.ts'
 

@@ -26,7 +26,7 @@ import { type MemoryMetrics, memoryMetrics } from './memory-metrics.ts'
 import { openEngine } from './open-engine.ts'
 import { type SnapshotKeeper, noPlaceForSnapshot } from './snapshot-keeper.ts'
 import type { EnginePorts } from './ports.ts'
-import { PreparedQuery } from './prepared-query.ts'
+import { PreparedQuery } from '../base/prepared-query.ts'
 import {
   type PrepareOptions,
   type QueryOptions,
@@ -299,7 +299,10 @@ export class Stratalog {
    * const ofUser = await db.prepare('SELECT count(*) AS n FROM clicks WHERE user_id = $1')
    * console.log(await (await ofUser.query([7])).toArray())
    */
-  async prepare(sql: string, options: PrepareOptions = {}): Promise<PreparedQuery<QueryResult>> {
+  async prepare(
+    sql: string,
+    options: PrepareOptions = {},
+  ): Promise<PreparedQuery<QueryResult, QueryOptions>> {
     this.#assertOpen()
     const limits = prepareOptions(sql, options)
     const listSnapshots = (): Promise<readonly SnapshotDescription[]> => this.snapshots()

@@ -2,11 +2,13 @@
  * What the main thread and the query worker say to each other. Every value can be cloned; hot batches are views over
  * shared memory, so they are not copied.
  *
- * One query, in order: main `bind` → worker `planned` → main `run` → worker `header`, `chunk`… → `done`. Instead of any
- * of these the worker may say `failed`. To prepare one: main `check` → worker `checked` → `done`. `done` and `failed` are the last message of a query: DuckDB no longer touches
- * what it was lent. Main may say `cancel` at any time, also after the end.
+ * One query, in order: main `bind` → worker `planned` → main `run` → worker `header`, `chunk`… → `done`. To prepare
+ * one: main `check` → worker `checked` → `done`. Instead of any of these the worker may say `failed`. `done` and
+ * `failed` are the last message of a query: DuckDB no longer touches what it was lent. Main may say `cancel` at any
+ * time, also after the end.
  */
 import type { ErrorCode } from '../base/errors.ts'
+import type { CheckedStatement } from '../base/prepared-query.ts'
 import type { QueryParameters } from '../base/query-parameters.ts'
 import { type ColumnData, columnBytes } from '../format/column.ts'
 import type { Tier } from '../format/manifest.ts'
@@ -119,14 +121,6 @@ export interface ResultColumn {
   readonly name: string
   /** DuckDB's name of the type, such as `BIGINT` or `DECIMAL(18,3)`. */
   readonly type: string
-}
-
-/** What is known of a statement that was not run. */
-export interface CheckedStatement {
-  /** Names of its parameters; of those without a name their places, from 1. */
-  readonly parameters: readonly string[]
-  /** Of its result; null where its parameters, or that it explains another, keep DuckDB from knowing them. */
-  readonly columns: readonly ResultColumn[] | null
 }
 
 export interface ResultChunk {

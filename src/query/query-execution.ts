@@ -8,7 +8,8 @@ import { StratalogError, toStratalogError } from '../base/errors.ts'
 import { namesSnapshots } from './information-tables.ts'
 import { PinnedTables, sqlWords } from './pinned-tables.ts'
 import type { QueryParameters } from '../base/query-parameters.ts'
-import type { CheckedStatement, ResultChunk, ToWorker } from './protocol.ts'
+import type { CheckedStatement } from '../base/prepared-query.ts'
+import type { ResultChunk, ToWorker } from './protocol.ts'
 import { countQuery } from './query-meter.ts'
 import {
   COLLECTED_BYTES_MAX,

@@ -113,7 +113,10 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
     for await (const chunk of this.#chunks()) yield* read(chunk)
   }
 
-  /** Every row as an object. @throws StratalogError `query_limit` beyond `COLLECTED_ROWS_MAX` rows or `COLLECTED_BYTES_MAX`. */
+  /**
+   * Every row as an object.
+   * @throws StratalogError `query_limit` beyond `COLLECTED_ROWS_MAX` rows or `COLLECTED_BYTES_MAX`.
+   */
   async toArray(): Promise<QueryRow[]> {
     const read = rowReader(this.columns)
     const rows: QueryRow[] = []
@@ -121,13 +124,13 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
     return rows
   }
 
-  /** Every row as an Arrow table. @throws StratalogError `query_limit` beyond `COLLECTED_ROWS_MAX` rows or `COLLECTED_BYTES_MAX`. */
+  /** Every row as an Arrow table. @throws StratalogError as `toArray`. */
   async toArrow(): Promise<Table> {
     const { toArrowTable } = await import('../format/arrow-output.ts')
     return toArrowTable(this.schema.fields, await this.#collect())
   }
 
-  /** Every row as a list of JSON values, with the columns and the stats. @throws StratalogError `query_limit`. */
+  /** Every row as a list of JSON values, with the columns and the stats. @throws StratalogError as `toArray`. */
   async toJson(): Promise<QueryJson> {
     const read = jsonReader(this.columns)
     const rows: unknown[][] = []

@@ -6,7 +6,8 @@
  * only after the worker said that DuckDB is done with them.
  */
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
-import type { CheckedStatement, DatabaseOptions } from './protocol.ts'
+import type { CheckedStatement } from '../base/prepared-query.ts'
+import type { DatabaseOptions } from './protocol.ts'
 import { setQueryGauges } from './query-meter.ts'
 import { type QueryParameters, checkedParameters } from '../base/query-parameters.ts'
 import type { QueryPorts } from './query-ports.ts'

@@ -20,13 +20,8 @@ import type { Database } from './database.ts'
 import { toColumnType } from './duckdb-types.ts'
 import { endResult } from './end-result.ts'
 import type { QueryParameters } from '../base/query-parameters.ts'
-import type {
-  BoundTable,
-  CheckedStatement,
-  ResultChunk,
-  ResultColumn,
-  ScanSource,
-} from './protocol.ts'
+import type { CheckedStatement } from '../base/prepared-query.ts'
+import type { BoundTable, ResultChunk, ResultColumn, ScanSource } from './protocol.ts'
 import { hasFailed } from './result-failure.ts'
 import {
   type PlannedScans,

@@ -27,7 +27,7 @@ export class RecentValues<Value> {
     return kept.value
   }
 
-  /** @param length of what the value was made of, beside the text. What would take a quarter of the budget is not kept. */
+  /** @param length of what the value was made of. What would take a quarter of the budget is not kept. */
   set(text: string, value: Value, length: number): void {
     const whole = text.length + length
     if (whole > this.#lengthMax / 4 || this.#kept.has(text)) return

@@ -17,8 +17,9 @@ export interface Statement {
 /**
  * The statement without a leading EXPLAIN.
  *
- * @throws StratalogError `query_invalid` for an empty one or a NUL in it, `query_forbidden` for one that begins with a word that reads
- * nothing. DuckDB tells a statement's kind only after it has bound its tables, and would complain of those instead.
+ * @throws StratalogError `query_invalid` for an empty one or a NUL in it, `query_forbidden` for one that begins with
+ * a word that reads nothing. DuckDB tells a statement's kind only after it has bound its tables, and would complain of
+ * those instead.
  */
 export function readStatement(sql: string): Statement {
   assertWhole(sql)

@@ -436,14 +436,9 @@ describe('sql', () => {
     const sql =
       'SELECT name, count(*) AS n, sum(price) AS total FROM events WHERE n >= ? GROUP BY name ORDER BY name LIMIT 2'
     const result = await runJson(['sql', ...where, sql, '--param', '500'])
-    const tier = {
-      records: count,
-      bytes: count,
-      segments: { scanned: count, pruned: count },
-      files: count,
-      cache: { hits: count, misses: count },
-      requests: count,
-    }
+    const segments = { scanned: count, pruned: count }
+    const cache = { hits: count, misses: count }
+    const tier = { records: count, bytes: count, segments, files: count, cache, requests: count }
     expect(result).toEqual({
       columns: [
         { name: 'name', type: 'VARCHAR' },
@@ -458,25 +453,13 @@ describe('sql', () => {
         elapsedMs: count,
         recordsByTier: { memory: count, disk: count, object: count },
         bytesByTier: { memory: count, disk: count, object: count },
-        segments: { scanned: count, pruned: count },
-        segmentsByTier: {
-          disk: { scanned: count, pruned: count },
-          object: { scanned: count, pruned: count },
-        },
-        cache: { hits: count, misses: count },
+        segments,
+        segmentsByTier: { disk: segments, object: segments },
+        cache,
         requests: count,
         rows: 2,
         tiers: { memory: tier, disk: tier, object: tier },
       },
-    })
-  })
-
-  test('bounds the bytes of the rows', async () => {
-    const sql = "SELECT repeat('x', 1000) AS v FROM range(100)"
-    const failed = await runCli(['sql', ...where, '--json', '--max-bytes', '10KB', sql])
-    expect([failed.status, failed.stderr]).toEqual([6, expect.stringContaining('"maxBytes":10240')])
-    expect(await runJson(['sql', ...where, '--max-bytes', '200KB', sql])).toMatchObject({
-      stats: { rows: 100 },
     })
   })
 

@@ -1,6 +1,6 @@
 /** SQL over HTTP: one statement, its rows as they come; a client that goes away ends its query. */
 import type { Clock } from '../../base/clock.ts'
-import type { QueryOptions } from '../../engine/query-options.ts'
+import type { PrepareOptions, QueryOptions } from '../../engine/query-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
 import { fromWire } from '../../base/wire-value.ts'
 import { VALUE_BYTES_MAX } from '../../format/limits.ts'
@@ -30,6 +30,13 @@ export function sqlRoutes(db: Stratalog, clock: Clock): readonly Route[] {
       scope: 'sql',
       summary: 'Run one SELECT over all logs and tiers.',
       run: (exchange) => runQuery(exchange, db),
+    },
+    {
+      method: 'POST',
+      path: '/v1/sql/prepare',
+      scope: 'sql',
+      summary: 'Check a SELECT and its tables without running it.',
+      run: (exchange) => prepareQuery(exchange, db),
     },
     {
       method: 'POST',
@@ -65,6 +72,17 @@ async function runQuery(exchange: Exchange, db: Stratalog): Promise<void> {
   if (format === 'json') exchange.sendJson(200, await result.toJson())
   else if (format === 'rows') await sendResultLines(exchange, result)
   else await sendRecords(exchange, format, chunksOf(result), result.schema.fields)
+}
+
+async function prepareQuery(exchange: Exchange, db: Stratalog): Promise<void> {
+  assertKnownParameters(exchange.query, [])
+  const body = await exchange.jsonBody(VALUE_BYTES_MAX)
+  assertKnownKeys(body, ['sql', 'timeout'])
+  const { sql, timeout } = body
+  if (typeof sql !== 'string') throw new RequestProblem('request_invalid', 'sql is text.')
+  const options = given({ timeout, signal: exchange.gone }) as PrepareOptions
+  const { parameters, columns } = await db.prepare(sql, options)
+  exchange.sendJson(200, { parameters, columns })
 }
 
 async function* chunksOf(result: QueryResult): AsyncGenerator<FieldChunk, void, undefined> {
