@@ -47,7 +47,14 @@ test('what is kept has a budget, and the least recently used goes first', () => 
   expect(values.get('a')).toBe(0)
   values.set('e', 4, 20)
   values.set('f', 5, 19)
-  expect([...'abcdef'].map((text) => values.get(text))).toEqual([0, undefined, undefined, 3, 4, 5])
+  expect(['a', 'b', 'c', 'd', 'e', 'f'].map((text) => values.get(text))).toEqual([
+    0,
+    undefined,
+    undefined,
+    3,
+    4,
+    5,
+  ])
   values.set('g', 6, 30)
   expect(values.get('g')).toBeUndefined()
   values.set('f', 9, 19)
