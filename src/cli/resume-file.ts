@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { StratalogError } from '../base/errors.ts'
 import { replaceFile } from './replace-file.ts'
+import { isResumePoint } from '../replay/resume-point.ts'
 import type { ResumePoint } from '../replay/report.ts'
 
 const WRITE_EVERY_MS = 1_000
@@ -86,20 +87,4 @@ function parsed(text: string): unknown {
   } catch {
     return null
   }
-}
-
-function isResumePoint(value: unknown): value is ResumePoint {
-  const { logs } = (value ?? {}) as { logs?: unknown }
-  return (
-    Array.isArray(logs) &&
-    logs.every((log: { name?: unknown; partitions?: unknown } | null) => {
-      if (log === null || typeof log.name !== 'string' || !Array.isArray(log.partitions))
-        return false
-      return log.partitions.every((entry: Readonly<Record<string, unknown>> | null) =>
-        [entry?.['partition'], entry?.['offset'], entry?.['records']].every(
-          (count) => Number.isSafeInteger(count) && Number(count) >= 0,
-        ),
-      )
-    })
-  )
 }

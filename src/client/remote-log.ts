@@ -1,6 +1,6 @@
 import { toWire } from '../base/wire-value.ts'
 import type { AppendOptions } from '../engine/append-options.ts'
-import type { GetOptions, HotOptions } from '../engine/log.ts'
+import type { GetOptions, HotOptions } from '../engine/hot-options.ts'
 import type { LatestOptions, LatestReadOptions } from '../engine/latest-log.ts'
 import type { LogDescription } from '../engine/log-description.ts'
 import type { ReadOptions } from '../engine/read-options.ts'

@@ -3,7 +3,7 @@ import { StratalogError, throwIfAborted } from '../base/errors.ts'
 import type { Duration } from '../base/units.ts'
 import type { AckLevel } from '../format/manifest.ts'
 import { type Producer, producerIdProblem } from '../format/producer.ts'
-import { assertKnownKeys, assertSignal } from '../base/check-arguments.ts'
+import { assertKnownKeys, assertSignal, assertWhole } from './check-arguments.ts'
 
 export interface AppendOptions {
   /** Default: by key on a log with one, else the partitions in turn. */
@@ -70,7 +70,7 @@ function assertAppendOptions(options: AppendOptions): void {
     throw new StratalogError('argument_invalid', 'adopt is true or false.')
   }
   if (producer !== undefined) assertKnownKeys(producer, PRODUCER_KEYS, 'producer')
-  if (expectedOffset !== undefined) assertWhole('expectedOffset', expectedOffset)
+  if (expectedOffset !== undefined) assertWhole(expectedOffset, 'expectedOffset')
   if (signal === undefined) return
   assertSignal(signal)
   throwIfAborted(signal)
@@ -80,14 +80,6 @@ function assertProducer({ producerId, epoch, sequence }: Producer): void {
   const problem = typeof producerId === 'string' ? producerIdProblem(producerId) : 'is no text'
   if (problem !== null)
     throw new StratalogError('argument_invalid', `producer.producerId ${problem}.`)
-  assertWhole('producer.epoch', epoch)
-  assertWhole('producer.sequence', sequence)
-}
-
-function assertWhole(name: string, value: number): void {
-  if (Number.isSafeInteger(value) && value >= 0) return
-  throw new StratalogError(
-    'argument_invalid',
-    `${name} is a whole number from 0 on; got ${String(value)}.`,
-  )
+  assertWhole(epoch, 'producer.epoch')
+  assertWhole(sequence, 'producer.sequence')
 }

@@ -13,8 +13,10 @@ import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.
 import type { AsOf, RangesAsOf } from './as-of.ts'
 import type { BatchStream } from './batch-stream.ts'
 import type { ColdParts } from './cold-parts.ts'
+import { OBJECT, assertOptions } from './check-arguments.ts'
 import type { S3Options } from './config.ts'
 import { type DumpOptions, archiveDumpSource, checkDumpOptions, dumpLines } from './dump.ts'
+import { type HotOptions, partitionAsked } from './hot-options.ts'
 import {
   type LatestMoment,
   type LatestReadOptions,
@@ -79,9 +81,12 @@ export class ArchiveReader {
     options: OpenArchiveOptions = {},
     givenPorts: Partial<EnginePorts> = {},
   ): Promise<ArchiveReader> {
+    assertOptions(options, { s3: OBJECT }, 'openArchive')
     const ports = resolvePorts({}, givenPorts)
     const { connectArchiveParts } = await import('./archive-store.ts')
     const { archive, parts } = await connectArchiveParts(url, options.s3, ports)
+    const { expireArchived } = await import('./load-terms.ts')
+    await expireArchived(archive, () => ports.clock.now())
     return new ArchiveReader(archive, parts, ports)
   }
 
@@ -121,7 +126,7 @@ export class ArchiveReader {
     parameters: QueryParameters = [],
     options: QueryOptions = {},
   ): Promise<QueryResult> {
-    const running = runnerOptions(sql, options)
+    const running = runnerOptions(sql, parameters, options)
     const { asOf, signal } = options
     const listSnapshots = async (): Promise<readonly SnapshotDescription[]> => this.snapshots()
     if (asOf === undefined)
@@ -136,6 +141,7 @@ export class ArchiveReader {
         viewOf: (name, ranges) => archive.view(archive.log(parseLogName(name)), boundsOf(ranges)),
         logFacts: () => archivedLogFacts(archive),
         listSnapshots,
+        heldOf: async () => null,
       },
       signal,
     )
@@ -211,7 +217,7 @@ export class ArchiveLog {
       const ranges = await this.#rangesAsOf(asOf, options.signal)
       const viewOf = (partition: number, startOffset: number, endOffset: number): LogView =>
         archive.view(this.#state, [{ partition, startOffset, endOffset }])
-      return readableAsOf({ ...log, viewOf }, ranges)
+      return readableAsOf({ ...log, viewOf }, { ranges, held: null })
     })
   }
 
@@ -226,11 +232,8 @@ export class ArchiveLog {
   }
 
   /** As `Log.get`. */
-  async get(
-    offset: number,
-    options: { readonly partition?: number } = {},
-  ): Promise<RecordRow | null> {
-    const partition = options.partition ?? 0
+  async get(offset: number, options: HotOptions = {}): Promise<RecordRow | null> {
+    const partition = partitionAsked(options, 'get')
     const rows = await this.read({ partition, from: offset, to: offset + 1 }).toArray()
     return rows[0] ?? null
   }

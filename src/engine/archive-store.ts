@@ -5,6 +5,14 @@ import { type Archive, type ArchiveBytes, openArchive } from '../log/archive-vie
 import type { OpenObjectStoreOptions, OpenedObjectStore } from '../storage/open-object-store.ts'
 import type { MissingObject } from '../log/segment-damage.ts'
 import { unnamedObjects } from '../replay/archive-audit.ts'
+import {
+  FLAG,
+  OBJECT,
+  type OptionKind,
+  TEXT,
+  assertOptions,
+  assertText,
+} from './check-arguments.ts'
 import { type ColdParts, passingParts } from './cold-parts.ts'
 import type { S3Options } from './config.ts'
 import type { EnginePorts } from './ports.ts'
@@ -22,13 +30,15 @@ export const PATIENT: Patience = {
   circuitPolicy: { failuresMax: Infinity },
 }
 
-/** @throws StratalogError `url_invalid`, `config_invalid`. */
+/** @throws StratalogError `url_invalid`, `config_invalid`, `argument_invalid`. */
 export function openArchiveStore(
   url: string,
   s3: S3Options | undefined,
   ports: EnginePorts,
   patience: Patience = {},
 ): Promise<OpenedObjectStore> {
+  assertText(url, 'The URL of an archive')
+  if (s3 !== undefined) assertS3(s3)
   const { clock, random, metrics, logger } = ports
   return storageOf(ports).openObjectStore(url, {
     ...(s3 === undefined ? {} : { s3 }),
@@ -38,6 +48,19 @@ export function openArchiveStore(
     metrics,
     logger,
   })
+}
+
+const S3_KINDS: Readonly<Record<keyof S3Options, OptionKind>> = {
+  ...{ endpoint: TEXT, region: TEXT, forcePathStyle: FLAG, credentials: OBJECT },
+}
+
+const CREDENTIALS_KINDS: Readonly<Record<keyof NonNullable<S3Options['credentials']>, OptionKind>> =
+  { accessKeyId: TEXT, secretAccessKey: TEXT, sessionToken: TEXT }
+
+function assertS3(s3: S3Options): void {
+  assertOptions(s3, S3_KINDS, 's3')
+  if (s3.credentials !== undefined)
+    assertOptions(s3.credentials, CREDENTIALS_KINDS, 's3.credentials')
 }
 
 /** How to reach an archive that a directory remembers: what is said now counts first. */

@@ -1,20 +1,36 @@
 /**
  * Reading as of a moment: a snapshot, by name or id, or a time of the engine's clock. It says for each partition which
- * offsets there were; these are then read from wherever they lie now. What has expired since is a gap.
+ * offsets there were; these are then read from wherever they lie now: of a snapshot also from where snapshots lie, for
+ * what the log has let go of since. Of a time that is a gap.
  */
 import { StratalogError } from '../base/errors.ts'
 import { type Range, rangeLength } from '../base/range.ts'
 import { parseTime } from '../base/units.ts'
-import type { LogView } from '../log/log-view.ts'
+import type { LogDefinition } from '../format/manifest.ts'
+import type { LiveLog } from '../log/live-log.ts'
+import type { LogView, PartitionView } from '../log/log-view.ts'
 import { offsetAtMoment } from '../log/offset-at-moment.ts'
+import { type HeldBySnapshots, filled, holesIn } from './held-by-snapshot.ts'
 import type { ReadableLog } from './readable-log.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
+
+const NOTHING: Range = { start: 0, end: 0 }
 
 /** Name or id of a snapshot, or a time. */
 export type AsOf = string | Date | number
 
 /** By partition: the offsets that there were. */
 export type RangesAsOf = ReadonlyMap<number, Range>
+
+/** A log as of a moment. */
+export interface LogAsOf {
+  readonly ranges: RangesAsOf
+  /** What snapshots hold of it; null where all is read from the log. */
+  readonly held: HeldBySnapshots | null
+}
+
+/** What snapshots hold of a log, wherever they lie; null where that is not known. */
+export type HeldOf = (log: LogDefinition) => Promise<HeldBySnapshots | null>
 
 export type Moment =
   | { readonly kind: 'snapshot'; readonly snapshot: SnapshotDescription }
@@ -73,9 +89,55 @@ export async function rangesAsOf(
   )
 }
 
+/** @param view all that the log is now. @throws StratalogError as `rangesAsOf`, and what the store throws. */
+export async function logAsOf(
+  moment: Moment,
+  view: LogView,
+  heldOf: HeldOf,
+  signal?: AbortSignal,
+): Promise<LogAsOf> {
+  const ranges = await rangesAsOf(moment, view, signal)
+  const isWhole = ({ partition, sources }: PartitionView): boolean =>
+    holesIn(sources, ranges.get(partition) ?? NOTHING).length === 0
+  // A log in RAM says when its records expire in footers, which cost a request each.
+  const isAllThere = view.definition.policy.mode === 'memory' && view.partitions.every(isWhole)
+  if (moment.kind === 'time' || isAllThere) return { ranges, held: null }
+  return { ranges, held: await heldOf(view.definition) }
+}
+
+/** What a running engine knows of moments. */
+export interface Moments {
+  readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
+  readonly heldOf: HeldOf
+  /** @throws StratalogError `engine_closed`. */
+  readonly assertOpen: () => void
+}
+
+/** @throws StratalogError as `resolveMoment` and `logAsOf`. */
+export async function liveLogAsOf(
+  log: LiveLog,
+  asOf: AsOf,
+  { listSnapshots, heldOf, assertOpen }: Moments,
+  signal: AbortSignal | undefined,
+): Promise<LogAsOf> {
+  const moment = await resolveMoment(asOf, listSnapshots)
+  assertOpen()
+  const view = log.view()
+  try {
+    return await logAsOf(moment, view, heldOf, signal)
+  } finally {
+    view.release()
+  }
+}
+
+/** A view of the log as of the moment: `view` is one of `ranges` of what it is now. */
+export function viewAsOf({ ranges, held }: LogAsOf, view: LogView): LogView {
+  return held === null ? view : filled(view, held, ranges)
+}
+
 /** The same log, with nothing in it but these offsets. */
-export function readableAsOf(log: ReadableLog, ranges: RangesAsOf): ReadableLog {
-  const rangeOf = (partition: number): Range => ranges.get(partition) ?? { start: 0, end: 0 }
+export function readableAsOf(log: ReadableLog, { ranges, held }: LogAsOf): ReadableLog {
+  const rangeOf = (partition: number): Range => ranges.get(partition) ?? NOTHING
   return {
     name: log.name,
     partitionCount: log.partitionCount,
@@ -84,8 +146,18 @@ export function readableAsOf(log: ReadableLog, ranges: RangesAsOf): ReadableLog 
       const range = rangeOf(partition)
       return range.end - Math.min(count, rangeLength(range))
     },
-    viewOf: (partition, from, to) =>
-      log.viewOf(partition, from, Math.min(to, rangeOf(partition).end)),
+    viewOf: (partition, from, to) => {
+      const end = Math.min(to, rangeOf(partition).end)
+      if (held === null) return log.viewOf(partition, from, end)
+      const live = log.rangeOf(partition)
+      const isBelow = from < live.start
+      const wanted = { start: from, end: isBelow ? Math.min(end, live.start) : end }
+      const view = log.viewOf(partition, wanted.start, wanted.end)
+      const part = view.partitions.find((candidate) => candidate.partition === partition)
+      // Beside what the log has, no more than it pins at a time.
+      if (!isBelow && from < live.end && part !== undefined) wanted.end = part.endOffset
+      return filled(view, held, new Map([[partition, wanted]]))
+    },
     waitFor: () => Promise.resolve(),
   }
 }

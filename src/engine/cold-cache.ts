@@ -46,7 +46,7 @@ export class ColdCache {
     wanted: WantedParts | null,
     signal: AbortSignal,
   ): Promise<LocalSegment> {
-    const { store } = this.#options
+    const { store = this.#options.store } = source
     const location = source.segment.object
     if (store === null || location === null) {
       throw new StratalogError(

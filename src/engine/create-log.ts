@@ -6,6 +6,7 @@ import type { PartitionState } from '../format/manifest.ts'
 import { assertFields, storedSchema } from '../format/schema-evolution.ts'
 import type { ColumnType, Field } from '../format/schema.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import { assertObject } from './check-arguments.ts'
 import { type ConfigProblem, configError } from './config-error.ts'
 import type { StorageOptions } from './config.ts'
 import type { Engine } from './engine.ts'
@@ -37,6 +38,7 @@ export async function createLog(
   options: CreateLogOptions,
 ): Promise<LiveLog> {
   const logName = parseLogName(name)
+  assertObject(options, 'The options of createLog are an object')
   const { registry, policies, ports } = engine
   // Two creations may meet while a commit is under way: this decides.
   if (!registry.reserve(logName)) throw logExists(logName)
@@ -110,7 +112,7 @@ function optionProblems(options: CreateLogOptions): readonly ConfigProblem[] {
     })
   }
   problems.push(...roleProblems('timeColumn', timeColumn), ...roleProblems('keyColumn', keyColumn))
-  if (schema !== undefined && (typeof schema !== 'object' || schema === null)) {
+  if (schema !== undefined && !isSchema(schema)) {
     problems.push({
       path: 'schema',
       given: schema,
@@ -118,6 +120,12 @@ function optionProblems(options: CreateLogOptions): readonly ConfigProblem[] {
     })
   }
   return problems
+}
+
+/** Names and types are looked at with the schema as a whole. */
+function isSchema(schema: unknown): boolean {
+  if (!Array.isArray(schema)) return typeof schema === 'object' && schema !== null
+  return schema.every((field: unknown) => typeof field === 'object' && field !== null)
 }
 
 function roleProblems(path: 'timeColumn' | 'keyColumn', given: unknown): readonly ConfigProblem[] {

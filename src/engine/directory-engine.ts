@@ -58,6 +58,7 @@ import { commitLogTo } from './log-committer.ts'
 import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
 import {
+  type LostInSnapshot,
   type PlacedLog,
   assertRestorable,
   loadLogs,
@@ -66,6 +67,7 @@ import {
   type DamagedSnapshots,
   withSoundSnapshots,
 } from './load-snapshot.ts'
+import { loadColdTerms } from './load-terms.ts'
 import { keptSnapshots } from './keep-snapshots.ts'
 import { type MemoryTier, openMemoryTier } from './memory-engine.ts'
 import { type Access, type OpenedDirectory, lockHolder, openDirectory } from './open-directory.ts'
@@ -191,8 +193,9 @@ async function assemble(opening: Opening): Promise<Engine> {
     store === null || parts === null
       ? null
       : (segment, location) => parts.bytes(store, segment.sha256, location)
+  const segments = segmentPorts(opening, archiveBytes, pins)
   const memory = openMemoryTier(options, ports, {
-    segments: segmentPorts(opening, archiveBytes, pins),
+    segments,
     acks,
     relieve: async () => scheduler?.relieve(),
     shortage: () => diskShortage(tiering),
@@ -224,7 +227,8 @@ async function assemble(opening: Opening): Promise<Engine> {
   )
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
-  if (places.place !== null) await loadLogs(places.place, places.placed, memory, ports)
+  await loadColdTerms(registry.all(), segments)
+  const lost = await loadPlaced(opening, places, memory)
   tiering.diskBudget.hold(bytesOnDisk(registry.all()))
   const opened = new TieringScheduler({ ...tiering, wal }, tierLimitsOf(options))
   // Who reads beside a writer moves nothing: not on time, not for want of RAM, and not at closing.
@@ -241,6 +245,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   const surroundings = surroundingsOf(options, snapshotUrl(options) !== null)
   const lowerTiers = lowerTiersOf({ ...tiering, wal }, opened, registry, scrubber, places.place)
   return {
+    engineId: directory.engineId === '' ? null : directory.engineId,
     ports,
     registry,
     governor,
@@ -253,7 +258,7 @@ async function assemble(opening: Opening): Promise<Engine> {
       scheduler: access === 'read' ? null : opened,
       ports,
       tiering: { ...tiering, wal },
-      lost: opening.damaged?.objects ?? new Set(),
+      lost,
     }),
     archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
     queries,
@@ -274,6 +279,17 @@ async function assemble(opening: Opening): Promise<Engine> {
     failure: () => disk?.refusal ?? null,
     close: () => closeAll(closers, ports.logger),
   }
+}
+
+async function loadPlaced(
+  { damaged, ports }: Opening,
+  { place, placed }: Places,
+  memory: MemoryTier,
+): Promise<readonly LostInSnapshot[]> {
+  if (place === null) return []
+  const lost = await loadLogs(place, placed, memory, ports)
+  for (const key of damaged?.objects ?? []) place.archive.damaged.add(key)
+  return lost
 }
 
 /** Steps 1 to 4. */

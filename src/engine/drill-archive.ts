@@ -1,15 +1,27 @@
+import { StratalogError } from '../base/errors.ts'
 import type { LogView } from '../log/log-view.ts'
 import { type Archive, openArchive } from '../log/archive-view.ts'
 import { randomHex } from '../base/random.ts'
 import { type DrillEngine, type DrillScratch, drill } from '../replay/drill.ts'
 import type { DrillReport } from '../replay/drill-report.ts'
-import { type LiveSide, liveSide } from '../replay/live-side.ts'
+import { type LiveEngine, liveSide } from '../replay/live-side.ts'
 import type { ReplayProgress } from '../replay/replay.ts'
 import type { QueryIsolation } from '../query/query-runner.ts'
 import { plannedRecords, planRestore } from '../snapshot/plan-restore.ts'
 import { samplePlan } from '../snapshot/sample-plan.ts'
 import { restore } from '../snapshot/restore.ts'
 import { PATIENT, openArchiveStore } from './archive-store.ts'
+import {
+  FUNCTION,
+  LOOKED_AT_LATER,
+  OBJECT,
+  type OptionKind,
+  SIGNAL,
+  TEXT,
+  assertOptions,
+  assertText,
+  oneOf,
+} from './check-arguments.ts'
 import type { S3Options } from './config.ts'
 import type { Engine } from './engine.ts'
 import { openEngine } from './open-engine.ts'
@@ -30,7 +42,7 @@ export interface DrillArchiveOptions {
    * The data directory of the engine that writes the archive, which may be running, or what it is at this point. Left
    * out, RPO is not measured.
    */
-  readonly against?: string | readonly LiveSide[]
+  readonly against?: string | LiveEngine
   readonly checks?: readonly DrillCheckOptions[]
   /** Where the SQL of checks runs, as of the configuration's key. Default `thread`. */
   readonly queryIsolation?: QueryIsolation
@@ -38,6 +50,33 @@ export interface DrillArchiveOptions {
   readonly sample?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ReplayProgress) => void
+}
+
+const KINDS: Readonly<Record<keyof DrillArchiveOptions, OptionKind>> = {
+  ...{ archive: TEXT, s3: OBJECT, queryIsolation: oneOf('thread', 'process') },
+  against: {
+    expected: 'a data directory, or a live engine at one point',
+    fits: (value) => TEXT.fits(value) || OBJECT.fits(value),
+  },
+  checks: { expected: 'an array of { sql, expected }', fits: (value) => Array.isArray(value) },
+  sample: LOOKED_AT_LATER,
+  ...{ signal: SIGNAL, onProgress: FUNCTION },
+}
+
+const CHECK_KINDS: Readonly<Record<keyof DrillCheckOptions, OptionKind>> = {
+  sql: TEXT,
+  expected: LOOKED_AT_LATER,
+}
+
+/** @throws StratalogError `argument_invalid`. */
+function assertDrillOptions(options: DrillArchiveOptions): void {
+  assertOptions(options, KINDS, 'drillArchive')
+  for (const check of options.checks ?? []) {
+    assertOptions(check, CHECK_KINDS, 'a check')
+    assertText(check.sql, 'sql of a check')
+    if (check.expected === undefined)
+      throw new StratalogError('argument_invalid', 'A check has expected rows.')
+  }
 }
 
 /** Rows of a check's answer, all of which are in the report. */
@@ -48,18 +87,20 @@ export async function runDrill(
   options: DrillArchiveOptions,
   given: Partial<EnginePorts>,
 ): Promise<DrillReport> {
+  assertDrillOptions(options)
   const ports = resolvePorts({}, given)
   const { against, checks, sample = 1, queryIsolation = 'thread', signal, onProgress } = options
   const live =
     typeof against === 'string' ? await openEngine({ dataDir: against }, given, 'read') : null
   const views = live === null ? [] : [...live.registry.all()].map((log) => log.view())
+  const pinned = live && { engineId: live.engineId, logs: views.map(liveSide) }
   const store = await openArchiveStore(options.archive, options.s3, ports, PATIENT)
   try {
     return await drill(
       {
         open: () => openArchive(store, { logger: ports.logger }),
         scratch: () => openScratch(ports, sample, queryIsolation),
-        against: typeof against === 'string' ? views.map(liveSide) : (against ?? null),
+        against: pinned ?? (typeof against === 'string' ? null : (against ?? null)),
         ...(checks === undefined ? {} : { checks }),
       },
       { signal, onProgress },

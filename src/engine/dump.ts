@@ -6,13 +6,14 @@
  * in it. Nothing is held from then on but the partition that is being written: what the engine lets go of before its
  * turn comes is a line that names the gap.
  */
-import { StratalogError, isStratalogError, throwIfAborted } from '../base/errors.ts'
+import { isStratalogError, throwIfAborted } from '../base/errors.ts'
 import { columnReader } from '../format/column-values.ts'
 import type { ColumnData } from '../format/column.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { OffsetGap } from '../log/view-reader.ts'
 import { jsonValueReader } from '../query/result-values.ts'
 import type { Batch } from './batch.ts'
+import { NAMES, SIGNAL, assertOptions } from './check-arguments.ts'
 import type { LogDescription } from './log-description.ts'
 import type { Log } from './log.ts'
 import type { ReadOptions } from './read-options.ts'
@@ -100,16 +101,7 @@ export async function* dumpLines(
 
 /** @throws StratalogError `argument_invalid` for options that a dump does not know. */
 export function checkDumpOptions(options: DumpOptions): DumpOptions {
-  const unknown = Object.keys(options).filter((key) => key !== 'logs' && key !== 'signal')
-  if (unknown.length > 0) {
-    throw new StratalogError(
-      'argument_invalid',
-      `A dump takes logs and signal; there is no ${unknown.join(', ')}.`,
-    )
-  }
-  if (options.logs !== undefined && !Array.isArray(options.logs)) {
-    throw new StratalogError('argument_invalid', 'logs is an array of names of logs.')
-  }
+  assertOptions(options, { logs: NAMES, signal: SIGNAL }, 'dump')
   return options
 }
 

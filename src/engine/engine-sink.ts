@@ -3,16 +3,16 @@
  *
  * Each record is there once, also after a replay that was killed and taken up again: the log itself says how far it is.
  * Where offsets stay as they are that is its next offset. A log with a lower tier has no holes, so when records are
- * picked by time or by a filter they move up; then it is the count of its records that says how many of the picked ones
- * it has, and the resume point from where on they are counted; where some are gone from the archive since, that says
- * nothing, and the replay is refused. Both need that nobody else appends meanwhile; who does ends the replay.
+ * picked by time or by a filter they move up; then every append says with its producer how far of the archive it goes
+ * (`replay-mark.ts`). To count records says nothing: some may be damaged, repaired or gone since. Both need that nobody
+ * else appends meanwhile; who does ends the replay.
  */
 import { StratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
 import { isDeepStrictEqual } from 'node:util'
-import type { LogDefinition } from '../format/manifest.ts'
+import type { AckLevel, LogDefinition } from '../format/manifest.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
-import type { RecordBatch } from '../format/record-batch.ts'
+import { type RecordBatch, endOffset } from '../format/record-batch.ts'
 import { DEFAULT_TERMS, assertExpected } from '../log/append-terms.ts'
 import { latestHashOf } from '../log/latest-hash.ts'
 import type { LiveLog } from '../log/live-log.ts'
@@ -20,6 +20,7 @@ import type { Partition } from '../log/partition.ts'
 import type { ReplayLog, ReplayPosition, ReplaySink, SinkStart } from '../replay/sink.ts'
 import { appendable } from './appendable.ts'
 import type { Engine } from './engine.ts'
+import { isMarked, markAtEnd, nextMark } from './replay-mark.ts'
 
 /** How records are picked: by offsets alone, or also by time, or by a function. */
 export type PickedBy = 'offset' | 'time' | 'filter'
@@ -72,11 +73,12 @@ export function engineSink(
       targets.set(definition.id, { log, name, isDense, compacted, nextOffsets })
       if (!isThere) return null
       return log.partitions.map(({ startOffset, nextOffset }, partition): SinkStart => {
-        if (!isDense) return { offset: nextOffset, records: nextOffset - startOffset, skip: 0 }
+        if (!isDense) {
+          assertUnmarked(log, partition)
+          return startAt({ offset: nextOffset, records: nextOffset - startOffset })
+        }
         const begin = { offset: replayed.startOffsets[partition] ?? 0, records: 0 }
-        const start = startByCount(nextOffset, resumedAt?.[partition] ?? begin, begin)
-        assertCountable(replayed, partition, start)
-        return start
+        return denseStart(log, partition, resumedAt?.[partition] ?? begin, begin)
       })
     },
     append: async (definition, partition, batch) => {
@@ -97,24 +99,44 @@ export function engineSink(
   }
 }
 
-/** What the log has beyond the resume point was given after that was noted. */
-function startByCount(held: number, resumed: ReplayPosition, begin: ReplayPosition): SinkStart {
-  const start = resumed.records <= held ? resumed : begin
-  return { ...start, skip: held - start.records }
+/**
+ * By the log's own mark; without one the resume point is right where it counts as many records as there are.
+ * @throws StratalogError `log_exists`.
+ */
+function denseStart(
+  log: LiveLog,
+  number: number,
+  resumed: ReplayPosition,
+  begin: ReplayPosition,
+): SinkStart {
+  const partition = log.partition(number)
+  const { nextOffset: records } = partition
+  const mark = markAtEnd(partition)
+  const from = records < resumed.records ? begin : resumed
+  if (mark !== null && from.offset > mark.heldTo) return startAt({ offset: mark.heldTo, records })
+  if (mark !== null)
+    return {
+      ...{ offset: from.offset, records },
+      ...{ heldTo: mark.heldTo, heldBetween: records - from.records },
+    }
+  const start = records === 0 ? begin : resumed
+  if (start.records === records) return startAt(start)
+  throw logExists(
+    log.name,
+    `nothing says how far of the archive the ${records} records of partition ${number} go: others have appended, or a crash took the end of a log without a WAL. Replay into an empty target, or restore`,
+  )
 }
 
-/** Where records went since, others would be skipped for them. @throws StratalogError `log_exists`. */
-function assertCountable(
-  { definition, startOffsets, compacted }: ReplayLog,
-  number: number,
-  { offset, skip }: SinkStart,
-): void {
-  const isRetired = offset < (startOffsets[number] ?? 0)
-  const isCompacted = compacted.some(({ partition, to }) => partition === number && to > offset)
-  if (skip === 0 || (!isRetired && !isCompacted)) return
+function startAt(position: ReplayPosition): SinkStart {
+  return { ...position, heldTo: position.offset, heldBetween: 0 }
+}
+
+/** Offsets of a log whose records moved up are others than the archive's. @throws StratalogError `log_exists`. */
+function assertUnmarked(log: LiveLog, number: number): void {
+  if (!isMarked(log.partition(number))) return
   throw logExists(
-    definition.name,
-    `it has ${skip} records of partition ${number} from behind the resume point, and which ones cannot be counted, as records are gone from the archive there. Replay into an empty target, or restore`,
+    log.name,
+    'it was made by a replay that picked records by a time or a filter, so offsets are others. Go on with the same options, or replay into an empty target',
   )
 }
 
@@ -197,15 +219,21 @@ async function appendBatch(
     skipTo(partition, batch.baseOffset, compacted)
   }
   const expectedOffset = partition.nextOffset
+  const producer = isDense ? nextMark(partition, endOffset(batch)) : undefined
   const { fields } = batch.schema
   await log.append(
     partition,
     { kind: 'columns', fields, columns: batch.columns, length: batch.length },
-    log.policy.ack,
+    isDense ? markedAck(log) : log.policy.ack,
     engine.ports.clock.now(),
-    { ...DEFAULT_TERMS, expectedOffset },
+    { ...DEFAULT_TERMS, expectedOffset, producer },
   )
   nextOffsets[number] = expectedOffset + batch.length
+}
+
+/** Two marks are kept, so where there is a WAL an append waits until the one before is sure to stay. */
+function markedAck({ hasWal, policy }: LiveLog): AckLevel {
+  return hasWal && policy.ack === 'memory' ? 'disk' : policy.ack
 }
 
 /** Says of the offsets that are left out whether they are older versions of keys. */

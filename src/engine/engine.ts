@@ -33,6 +33,8 @@ export interface ArchiveUse {
 }
 
 export interface Engine {
+  /** As the data directory or the `snapshotLocation` says; null for an engine in RAM that has neither. */
+  readonly engineId: string | null
   readonly ports: EnginePorts
   readonly registry: LogRegistry
   readonly governor: MemoryGovernor

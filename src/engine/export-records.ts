@@ -3,6 +3,7 @@ import { openRecordEncoder } from '../query/record-encoder.ts'
 import type { RecordFormat } from '../query/record-format.ts'
 import type { LogDescription } from './log-description.ts'
 import { readFields } from './read-fields.ts'
+import { assertObject } from './check-arguments.ts'
 import type { ReadOptions } from './read-options.ts'
 import type { RecordStream } from './record-stream.ts'
 
@@ -42,8 +43,12 @@ const FORMATS: Readonly<Record<ExportFormat, RecordFormat>> = {
  */
 export async function* exportRecords(
   log: ExportedLog,
-  { format, onProgress, ...options }: ExportOptions,
+  asked: ExportOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  assertObject(asked, 'The options of exportRecords are an object')
+  const { format, onProgress, ...options } = asked
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw new StratalogError('argument_invalid', 'onProgress is a function.')
   if (!Object.hasOwn(FORMATS, format)) {
     throw new StratalogError(
       'argument_invalid',

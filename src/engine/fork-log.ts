@@ -2,7 +2,8 @@
  * Fork: a new log that shares all data of another up to an offset. Nothing is copied but the one segment of a partition
  * that the offset cuts.
  *
- * 1. what the source has in RAM is flushed, so that all that is shared lies in segments;
+ * 1. what the source has in RAM is flushed, so that all that is shared lies in segments; a log of mode `memory` shares
+ *    its RAM instead (fork-memory.ts);
  * 2. their files and objects are pinned, and the cut segment is written; (a crash here leaves a file that no manifest
  *    names)
  * 3. one commit makes the log with all of its segments, and it is live: from here on whoever drops a file or an object
@@ -12,13 +13,13 @@
 import { present } from '../base/assert.ts'
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { parseLogName } from '../base/log-name.ts'
+import type { Range } from '../base/range.ts'
 import { parseTime } from '../base/units.ts'
-import type { LogOrigin, PartitionState, SegmentEntry } from '../format/manifest.ts'
+import type { PartitionState, SegmentEntry } from '../format/manifest.ts'
 import { segmentDirectory } from '../format/paths.ts'
 import { producersAsOf } from '../format/producer.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
 import type { LiveLog } from '../log/live-log.ts'
-import { offsetAtMoment } from '../log/offset-at-moment.ts'
 import type { Partition } from '../log/partition.ts'
 import { ownerOf } from '../log/segment-origin.ts'
 import { cutSegment } from '../snapshot/segment-cut.ts'
@@ -27,7 +28,10 @@ import { writeFile } from '../tiering/packs.ts'
 import { fetchVerified } from '../tiering/recall.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import { readVerified } from '../tiering/upload.ts'
+import { forkMemory, wantedInRam } from './fork-memory.ts'
+import { type Wanted, endsAt, notShared, originsOf, wantedOf } from './fork-moment.ts'
 import type { ForkEngine, ForkOptions } from './fork-options.ts'
+import type { HeldBySnapshots } from './held-by-snapshot.ts'
 import { logExists } from './log-registry.ts'
 
 /** What a fork is made with. */
@@ -47,17 +51,16 @@ export async function forkLog(
 ): Promise<LiveLog> {
   const { registry } = fork.engine
   const source = registry.get(sourceName)
-  if (source.policy.mode === 'memory') {
-    throw invalid(
-      `Log '${sourceName}' is in RAM only and has no segments that a fork could share.`,
-      { log: sourceName },
-    )
-  }
+  const isInRam = source.policy.mode === 'memory'
   const logName = parseLogName(name)
   if (!registry.reserve(logName)) throw logExists(logName)
   try {
-    const wanted = await wantedEnds(fork, source, options)
-    await flush(fork, source)
+    const wanted = isInRam
+      ? await wantedInRam(fork.engine, source, options)
+      : await wantedOf(fork.engine, source, options)
+    // Of a log that had a WAL, what is not durable may be taken back, and its offsets given to others.
+    if (!isInRam) await flush(fork, source)
+    else if (source.usesWal) await fork.context.wal?.flush()
     const log = await makeFork(fork, source, logName, wanted, options)
     await tellArchive(fork, log)
     return log
@@ -65,49 +68,6 @@ export async function forkLog(
     registry.release(logName)
     throw error
   }
-}
-
-/** By partition; what is visible now where nothing else is asked for. */
-async function wantedEnds(
-  { engine }: ForkPorts,
-  source: LiveLog,
-  { atOffset, at, snapshot }: ForkOptions,
-): Promise<readonly number[]> {
-  if ([atOffset, at, snapshot].filter((given) => given !== undefined).length > 1)
-    throw invalid('Give one of atOffset, at and snapshot: each says where the fork begins.', {})
-  const visible = source.partitions.map(({ readableEnd }) => readableEnd)
-  if (atOffset !== undefined) {
-    const [end = 0] = visible
-    const start = source.partitions[0]?.startOffset ?? 0
-    if (visible.length > 1)
-      throw invalid(
-        `Log '${source.name}' has ${visible.length} partitions, and an offset names one. Give a time or a snapshot.`,
-        { log: source.name, partitions: visible.length },
-      )
-    if (!Number.isSafeInteger(atOffset) || atOffset < start || atOffset > end)
-      throw invalid(`Log '${source.name}' has offsets ${start} to ${end}; ${atOffset} is none.`, {
-        log: source.name,
-        atOffset,
-        startOffset: start,
-        endOffset: end,
-      })
-    return [atOffset]
-  }
-  if (snapshot === undefined) return visible
-  const found = (await engine.snapshots?.list())?.findLast(
-    ({ name, id }) => name === snapshot || id === snapshot,
-  )
-  const held = found?.logs.find(({ id }) => id === source.id)
-  if (held === undefined)
-    throw new StratalogError(
-      'snapshot_not_found',
-      `There is no snapshot '${snapshot}' that holds log '${source.name}'.`,
-      { details: { snapshot, log: source.name } },
-    )
-  return visible.map((end, partition) => {
-    const pinned = held.partitions.find((part) => part.partition === partition)
-    return Math.min(end, pinned?.endOffset ?? 0)
-  })
 }
 
 async function flush({ scheduler }: ForkPorts, source: LiveLog): Promise<void> {
@@ -126,12 +86,18 @@ async function makeFork(
   fork: ForkPorts,
   source: LiveLog,
   name: string,
-  wanted: readonly number[],
-  { at }: ForkOptions,
+  wanted: Wanted,
+  { at, snapshot = '' }: ForkOptions,
 ): Promise<LiveLog> {
   const { engine, context } = fork
   if (source.closed !== null) throw source.closed
-  const held = source.partitions.map(({ segments }) => [...segments])
+  const known = wanted.pinned === null ? null : await engine.snapshots?.held(source.definition)
+  const archived = known?.store === context.archive?.store ? known : null
+  const letGo = letGoOf(source, wanted, archived ?? null, snapshot)
+  const held = source.partitions.map(({ partition, segments }) => [
+    ...(letGo[partition] ?? []),
+    ...segments,
+  ])
   const pinned = held.flat().flatMap(({ disk, object }) => [disk?.object, object?.object])
   const files = pinned.filter((file) => file !== undefined)
   for (const file of files) context.pins.pin(file)
@@ -142,15 +108,19 @@ async function makeFork(
     for (const partition of source.partitions) {
       const number = partition.partition
       const own = held[number] ?? []
-      const last = own.at(-1)?.endOffset ?? partition.startOffset
-      const asked = Math.min(wanted[number] ?? 0, moments?.[number] ?? Infinity)
+      const startOffset = letGo[number]?.at(0)?.baseOffset ?? partition.startOffset
+      const last = own.at(-1)?.endOffset ?? startOffset
+      const asked = Math.min(wanted.ends[number] ?? 0, moments?.[number] ?? Infinity)
       // Who wants all of a log is not to get less of it without being told.
       if (partition.lost !== null && asked > partition.lost.from) throw partition.lost.error()
-      const wantedEnd = Math.max(partition.startOffset, Math.min(asked, last))
-      const { part, end } = await sharedPart(fork, source, partition, own, wantedEnd)
+      const wantedEnd = Math.max(startOffset, Math.min(asked, last))
+      const range = { start: startOffset, end: wantedEnd }
+      const { part, end } = await sharedPart(fork, source, partition, own, range)
       partitions.push(part)
       ends.push(end)
     }
+    if (source.policy.mode === 'memory')
+      return await forkMemory(engine, source, name, wanted, { parts: partitions, ends })
     const { definition, schemas } = source
     const createdAt = engine.ports.clock.now()
     const origins = originsOf(source, ends)
@@ -167,37 +137,41 @@ async function makeFork(
   }
 }
 
-/** What the source shares itself lies before what it wrote. */
-function originsOf({ definition }: LiveLog, ends: readonly number[]): readonly LogOrigin[] {
-  const clipped = (definition.origins ?? []).map(({ logId, endOffsets }) => ({
-    logId,
-    endOffsets: endOffsets.map((end, partition) => Math.min(end, ends[partition] ?? 0)),
-  }))
-  return [...clipped, { logId: definition.id, endOffsets: ends }]
-}
-
-/** By partition; what had been appended by then. */
-async function endsAt(source: LiveLog, at: number): Promise<readonly number[]> {
-  const view = source.view()
-  try {
-    return await Promise.all(
-      view.partitions.map(({ partition }) => offsetAtMoment(view, partition, at)),
-    )
-  } finally {
-    view.release()
-  }
+/**
+ * By partition: segments that the snapshot holds and the log has let go of. They lie in the archive for as long as a
+ * log or a snapshot names them.
+ * @throws StratalogError `offset_gap` where something of the snapshot cannot be shared.
+ */
+function letGoOf(
+  source: LiveLog,
+  { pinned }: Wanted,
+  archived: HeldBySnapshots | null,
+  snapshot: string,
+): readonly (readonly SegmentEntry[])[] {
+  return source.partitions.map(({ partition, firstOffset, denseFrom = 0 }) => {
+    const part = pinned?.[partition] ?? null
+    const range = { start: part?.start ?? 0, end: Math.min(part?.end ?? 0, firstOffset) }
+    if (range.start >= range.end) return []
+    const segments = archived?.segments(partition, range) ?? []
+    let next = Math.max(range.start, denseFrom)
+    for (const { baseOffset, endOffset } of segments)
+      if (baseOffset <= next) next = Math.max(next, endOffset)
+    if (next < range.end)
+      throw notShared(source, partition, { start: next, end: range.end }, snapshot)
+    return segments.map((segment) => ({ ...segment, disk: null }))
+  })
 }
 
 /**
- * Of one partition, all below `wantedEnd`, and where that ends: before it where older versions of keys are gone. New
+ * Of one partition, all of `wanted`, and where that ends: before it where older versions of keys are gone. New
  * records get the offsets from there on, so producers are known as of there.
  */
 async function sharedPart(
   fork: ForkPorts,
   source: LiveLog,
-  { partition, startOffset, denseFrom, producers }: Partition,
+  { partition, denseFrom, producers }: Partition,
   held: readonly SegmentEntry[],
-  wantedEnd: number,
+  { start: startOffset, end: wantedEnd }: Range,
 ): Promise<{ readonly part: PartitionState; readonly end: number }> {
   const segments = held.filter(({ endOffset }) => endOffset <= wantedEnd)
   const cut = held.find(
@@ -249,8 +223,4 @@ async function tellArchive({ context }: ForkPorts, log: LiveLog): Promise<void> 
       reason: error.message,
     })
   }
-}
-
-function invalid(message: string, details: Readonly<Record<string, unknown>>): StratalogError {
-  return new StratalogError('argument_invalid', message, { details })
 }

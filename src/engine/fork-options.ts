@@ -1,3 +1,5 @@
+import { LOOKED_AT_LATER, type OptionKind, TEXT, assertOptions } from './check-arguments.ts'
+import { parseTime } from '../base/units.ts'
 import type { LogState } from '../format/manifest.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { EnginePorts } from './ports.ts'
@@ -11,6 +13,18 @@ export interface ForkOptions {
   readonly at?: Date | string | number
   /** Name or id of a snapshot that holds the log. */
   readonly snapshot?: string
+}
+
+const KINDS: Readonly<Record<keyof ForkOptions, OptionKind>> = {
+  atOffset: LOOKED_AT_LATER,
+  at: LOOKED_AT_LATER,
+  snapshot: TEXT,
+}
+
+/** Before anything is done. @throws StratalogError `argument_invalid`. */
+export function assertForkOptions(options: ForkOptions): void {
+  assertOptions(options, KINDS, 'fork')
+  if (options.at !== undefined) parseTime(options.at, 'at')
 }
 
 /** What a fork needs of its engine. */

@@ -3,6 +3,8 @@ import type { Closers } from './closers.ts'
 import type { StratalogOptions } from './config.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
 import type { TieringContext } from '../tiering/context.ts'
+import { heldBySnapshots } from './held-by-snapshot.ts'
+import type { LostInSnapshot } from './load-snapshot.ts'
 import type { SnapshotKeeper } from './snapshot-keeper.ts'
 import type { SnapshotPlace } from './snapshot-place.ts'
 import { SnapshotSchedule } from './snapshot-schedule.ts'
@@ -19,6 +21,7 @@ import {
 /** Keeps snapshots as the configuration asks; the schedule that it may ask for runs until it is closed. */
 export function keepSnapshots(
   source: SnapshotSource,
+  lost: readonly LostInSnapshot[],
   options: StratalogOptions,
   closers: Closers,
 ): SnapshotKeeper {
@@ -31,7 +34,10 @@ export function keepSnapshots(
     create: (wanted) => createSnapshot(source, wanted),
     delete: (nameOrId) => deleteSnapshot(source, nameOrId),
     list: () => listSnapshots(source.archive),
+    held: (log) => heldBySnapshots(source.archive, log, () => source.ports.clock.now()),
     status: () => schedule?.status ?? null,
+    lost: () =>
+      lost.flatMap(({ logId, problem }) => (source.registry.byId.has(logId) ? [problem] : [])),
   }
 }
 
@@ -40,8 +46,7 @@ export interface DirectorySource extends Omit<SnapshotSource, 'archive' | 'place
   readonly archive: ArchiveWriter | null
   readonly place: SnapshotPlace | null
   readonly tiering: TieringContext
-  /** Objects at the place that are not as they were written. */
-  readonly lost: Set<string>
+  readonly lost: readonly LostInSnapshot[]
 }
 
 /** Null where snapshots have no place, and for reading. */
@@ -52,8 +57,8 @@ export function keptSnapshots(
 ): SnapshotKeeper | null {
   const keeping = place?.archive ?? archive
   if (keeping === null || source.scheduler === null) return null
-  const context = place === null ? null : { ...tiering, archive: place.archive, lost }
-  return keepSnapshots({ ...source, archive: keeping, place: context }, options, closers)
+  const context = place === null ? null : { ...tiering, archive: place.archive }
+  return keepSnapshots({ ...source, archive: keeping, place: context }, lost, options, closers)
 }
 
 function scheduled(
@@ -68,6 +73,7 @@ function scheduled(
     keep: snapshotKeep ?? null,
     maxAge: ms(snapshotMaxAge, 'snapshotMaxAge'),
     known: new Map<string, number>(),
+    sound: new Set<string>(),
   }
   const interval = ms(snapshotInterval, 'snapshotInterval')
   return new SnapshotSchedule(

@@ -16,7 +16,7 @@ import { BatchCursor } from './batch-cursor.ts'
 import type { BatchReader, Step } from './batch-reader.ts'
 import { BatchLayout } from './batch-layout.ts'
 import { BatchStream } from './batch-stream.ts'
-import { assertKnownKeys, assertSignal } from '../base/check-arguments.ts'
+import { assertKnownKeys, assertSignal } from './check-arguments.ts'
 
 export interface LatestMoment {
   /** As it was at a snapshot, by name or id, or when the engine's clock showed a time. Default: now. */

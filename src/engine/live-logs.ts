@@ -1,7 +1,7 @@
 /** What a drill asks of a live engine, over HTTP too: its logs at one point, and hashes of their offsets. */
 import { StratalogError } from '../base/errors.ts'
 import {
-  type LiveLogFacts,
+  type LiveEngineFacts,
   type OffsetRange,
   hashView,
   latestHashIn,
@@ -10,11 +10,12 @@ import {
 import { logDeleted } from '../log/log-deleted.ts'
 import { type Stratalog, engineOf } from './stratalog.ts'
 
-/** Every log, all as of one instant. */
-export function liveLogs(db: Stratalog): readonly LiveLogFacts[] {
-  const views = [...engineOf(db).registry.all()].map((log) => log.view())
+/** Whose logs they are, and every log, all as of one instant. */
+export function liveLogs(db: Stratalog): LiveEngineFacts {
+  const { engineId, registry } = engineOf(db)
+  const views = [...registry.all()].map((log) => log.view())
   try {
-    return views.map(liveFacts)
+    return { engineId, logs: views.map(liveFacts) }
   } finally {
     for (const view of views) view.release()
   }

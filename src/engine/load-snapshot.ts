@@ -14,13 +14,14 @@ import { blockEnd } from '../format/segment.ts'
 import { Archive } from '../log/archive-view.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
-import type { ViewSource } from '../log/log-view.ts'
+import type { SegmentSource } from '../log/log-view.ts'
 import { type OffsetTerms, termsOfSegment, termsWithin } from '../log/record-terms.ts'
 import { damageOf } from '../log/segment-damage.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
 import { ownerOf } from '../log/segment-origin.ts'
 import type { MemoryGovernor } from '../tiering/governor.ts'
 import { type SnapshotLack, lackOf } from '../snapshot/check.ts'
+import type { ScrubProblem } from '../tiering/scrub-report.ts'
 import { appendable } from './appendable.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { EnginePorts } from './ports.ts'
@@ -58,8 +59,16 @@ export interface DamagedSnapshots {
 /** What a log in RAM is at a location. */
 export interface PlacedLog {
   readonly state: LogState
-  /** The newest snapshot that holds it and was not found damaged; null: none. */
+  /** The newest snapshot that holds it and was not found damaged, or the newest that holds it; null: none does. */
   readonly snapshot: Snapshot | null
+  /** Whether it was found damaged: what is sound of it is loaded. */
+  readonly isDamaged: boolean
+}
+
+/** Records that no copy is left of: what was not loaded, in the form in which a status tells of damage. */
+export interface LostInSnapshot {
+  readonly logId: number
+  readonly problem: ScrubProblem
 }
 
 /**
@@ -70,15 +79,18 @@ export function placedLogs(
   { logs, snapshots }: ManifestState,
   damaged: ReadonlySet<string> | null,
 ): readonly PlacedLog[] {
-  const good = damaged === null ? [] : [...snapshots.values()].filter(({ id }) => !damaged.has(id))
+  const all = damaged === null ? [] : [...snapshots.values()]
+  const good = all.filter(({ id }) => damaged?.has(id) === false)
   return [...logs.values()]
     .filter(
       ({ definition, deletedAt }) => definition.policy.mode === 'memory' && deletedAt === undefined,
     )
-    .map((state) => ({
-      state,
-      snapshot: good.findLast(({ logs: held }) => held.some(isOf(state))) ?? null,
-    }))
+    .map((state) => {
+      const holds = ({ logs: held }: Snapshot): boolean => held.some(isOf(state))
+      const whole = good.findLast(holds)
+      const snapshot = whole ?? all.findLast(holds) ?? null
+      return { state, snapshot, isDamaged: whole === undefined && snapshot !== null }
+    })
 }
 
 function isOf({ definition }: LogState): (held: { readonly logId: number }) => boolean {
@@ -127,7 +139,8 @@ export async function assertRestorable(
   { store, state }: SnapshotPlace,
   placed: readonly PlacedLog[],
 ): Promise<void> {
-  const snapshots = new Set(placed.map(({ snapshot }) => snapshot))
+  const whole = placed.filter(({ isDamaged }) => !isDamaged)
+  const snapshots = new Set(whole.map(({ snapshot }) => snapshot))
   for (const snapshot of snapshots) {
     const lack = snapshot === null ? null : await lackOf(store, state, snapshot, new Map())
     if (snapshot !== null && lack !== null) throw new SnapshotDamaged(snapshot.id, lack)
@@ -135,26 +148,43 @@ export async function assertRestorable(
 }
 
 /**
- * Appends what snapshots hold of logs that are live and have none of it.
+ * Appends what snapshots hold of logs that are live and have none of it. What is damaged of a snapshot that is known to
+ * be is left out, is a gap for readers, and is told.
  * @throws SnapshotDamaged; StratalogError `memory_full` under `reject`, and what the store throws.
  */
 export async function loadLogs(
-  { store, state }: SnapshotPlace,
+  place: SnapshotPlace,
   placed: readonly PlacedLog[],
   { registry, governor }: Loading,
   ports: EnginePorts,
-): Promise<void> {
+): Promise<readonly LostInSnapshot[]> {
+  const lost: LostInSnapshot[] = []
   const pieceBytes = governor.maxBytes / PIECES_MIN
-  const archive = new Archive(store, 0, state)
+  const archive = new Archive(place.store, 0, place.state)
   const logger = ports.logger.child('snapshot')
-  for (const { state: source, snapshot } of placed) {
+  for (const { state: source, snapshot, isDamaged } of placed) {
     const log = registry.byId.get(source.definition.id)
     // It may have a disk by now, which keeps what it has.
     if (log?.policy.mode !== 'memory' || log.refusal !== null) continue
     let records = 0
     const held = snapshot?.logs.find(isOf(source))
+    const onDamage = (problem: ScrubProblem, object: string): void => {
+      const { where, reason, partition, from, to } = problem
+      const what = { log: log.name, partition, from, to, where, reason }
+      logger.error('Records of a log in RAM are lost: no snapshot has them whole.', what)
+      lost.push({ logId: log.id, problem })
+      place.archive.damaged.add(object)
+    }
+    const loading = {
+      archive,
+      source,
+      log,
+      pieceBytes,
+      ports,
+      onDamage: isDamaged ? onDamage : null,
+    }
     for (const bounds of held?.partitions ?? [])
-      records += await loadPartition({ archive, source, log, pieceBytes, ports }, bounds, snapshot)
+      records += await loadPartition(loading, bounds, snapshot)
     // Offsets that some snapshot had are not given to other records.
     for (const [number, { segments }] of source.partitions.entries()) {
       const partition = log.partition(number)
@@ -163,6 +193,7 @@ export async function loadLogs(
     }
     if (snapshot !== null) told(logger, log, snapshot, records)
   }
+  return lost
 }
 
 interface LoadingLog {
@@ -171,30 +202,39 @@ interface LoadingLog {
   readonly log: LiveLog
   readonly pieceBytes: number
   readonly ports: EnginePorts
+  /** Null: damage ends the loading. */
+  readonly onDamage: ((problem: ScrubProblem, object: string) => void) | null
 }
 
 async function loadPartition(
-  { archive, source, log, pieceBytes, ports }: LoadingLog,
+  { archive, source, log, pieceBytes, ports, onDamage }: LoadingLog,
   bounds: SnapshotPartition,
   snapshot: Snapshot | null,
 ): Promise<number> {
   const partition = log.partition(bounds.partition)
   const view = archive.view(source, [bounds])
   let records = 0
-  let object: string | null = null
   try {
-    for (const { sources } of view.partitions)
-      for (const source of sources) {
-        object = source.tier === 'memory' ? null : (source.segment.object?.object ?? null)
+    for (const source of view.partitions.flatMap(({ sources }) => sources)) {
+      if (source.tier === 'memory') continue
+      try {
         for await (const { batch, terms } of recordsOf(source, log, partition))
           for (const piece of appendable(batch, pieceBytes))
             records += await load(log, partition, piece, terms, ports)
+      } catch (error) {
+        const damage = damageOf(error, Math.max(source.from, partition.nextOffset), source.to)
+        if (damage === null) throw error
+        const object = source.segment.object?.object ?? null
+        if (onDamage === null)
+          throw new SnapshotDamaged(snapshot?.id ?? '', { reason: damage.reason, object })
+        const { from, to } = damage
+        if (from > partition.nextOffset) partition.continueAt(from)
+        partition.skipTo(to, 'damaged')
+        const where = `${archive.url}/${object}`
+        const place = { where, log: log.name, partition: bounds.partition }
+        onDamage({ ...damage, ...place, tier: 'object', readable: false }, object ?? '')
       }
-  } catch (error) {
-    const { startOffset, endOffset } = bounds
-    const damage = damageOf(error, startOffset, endOffset)
-    if (damage === null) throw error
-    throw new SnapshotDamaged(snapshot?.id ?? '', { reason: damage.reason, object })
+    }
   } finally {
     view.release()
   }
@@ -209,11 +249,10 @@ interface TermedBatch {
 
 /** The records of a segment that the partition does not have, cut where their terms differ. */
 async function* recordsOf(
-  source: ViewSource,
+  source: SegmentSource,
   log: LiveLog,
   partition: Partition,
 ): AsyncGenerator<TermedBatch, void, undefined> {
-  if (source.tier === 'memory') return
   const owner = ownerOf(log.definition, partition.partition, source.segment)
   const reading = await SegmentReading.open(source.bytes, source.segment, owner)
   const from = Math.max(source.from, partition.nextOffset)
@@ -240,8 +279,11 @@ async function load(
   { expiresAt, priority }: TermedBatch['terms'],
   { clock }: EnginePorts,
 ): Promise<number> {
-  if (expiresAt <= Math.max(clock.now(), partition.expiryTime)) return 0
   if (batch.baseOffset > partition.nextOffset) partition.continueAt(batch.baseOffset)
+  if (expiresAt <= Math.max(clock.now(), partition.expiryTime)) {
+    partition.continueAt(endOffset(batch), 'expired')
+    return 0
+  }
   const { fields } = batch.schema
   const columns = { kind: 'columns', fields, columns: batch.columns, length: batch.length } as const
   await log.append(partition, columns, 'memory', batch.appendTimeMax, { expiresAt, priority })

@@ -19,7 +19,7 @@ import type { Partition } from '../log/partition.ts'
 import { type Appendable, adopted, isOneRecord, toInput, withTimes } from './appended-records.ts'
 import { keysOf, partitionNeeded } from './append-keys.ts'
 import type { AppendMeter } from './append-meter.ts'
-import type { AsOf, RangesAsOf } from './as-of.ts'
+import type { AsOf, HeldOf, LogAsOf } from './as-of.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import { type AppendOptions, checkedAppendOptions } from './append-options.ts'
 import type { BatchStream } from './batch-stream.ts'
@@ -36,21 +36,18 @@ import { type LogDescription, describeLog } from './log-description.ts'
 import { type ReadOptions, assertReadOptions } from './read-options.ts'
 import { type ReadableLog, RecordStream } from './record-stream.ts'
 import type { RecordRow } from './batch.ts'
+import {
+  type GetOptions,
+  type HotOptions,
+  NOTHING_ASKED,
+  partitionAsked,
+  partitionOfGet,
+} from './hot-options.ts'
 import { readHotRow, readHotValue } from './hot-reader.ts'
+import { assertSignal } from './check-arguments.ts'
 import { readableLog } from './readable-log.ts'
 
 const NO_OPTIONS: AppendOptions = {}
-const NOTHING_ASKED: GetOptions = {}
-
-export interface HotOptions {
-  /** Default: 0. */
-  readonly partition?: number
-}
-
-export interface GetOptions extends HotOptions {
-  /** As of `ReadOptions`. */
-  readonly columns?: readonly string[]
-}
 
 /** What a log needs of the engine around it. */
 export interface LogPorts {
@@ -72,6 +69,7 @@ export interface LogPorts {
   readonly hasArchive: boolean
   readonly latest: LatestViews
   readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
+  readonly heldOf: HeldOf
   readonly assertOpen: () => void
   /** @throws StratalogError `writer_fenced`. */
   readonly assertWriter: () => void
@@ -165,22 +163,23 @@ export class Log {
   }
 
   /** The offsets that can be read now: from the first that is kept to the next that is given. */
-  range({ partition = 0 }: HotOptions = NOTHING_ASKED): Range {
+  range(options: HotOptions = NOTHING_ASKED): Range {
     this.#assertOpen()
-    const { startOffset, readableEnd } = this.#log.partition(partition)
+    const { startOffset, readableEnd } = this.#log.partition(partitionAsked(options, 'range'))
     return { start: startOffset, end: readableEnd }
   }
 
   /** Resolves when the record at `offset` can be read, when the signal fires, and when the log or the engine ends. */
   arrival(offset: number, signal: AbortSignal, options: HotOptions = NOTHING_ASKED): Promise<void> {
     this.#assertOpen()
-    return this.#log.partition(options.partition ?? 0).waitFor(offset, signal)
+    assertSignal(signal)
+    return this.#log.partition(partitionAsked(options, 'arrival')).waitFor(offset, signal)
   }
 
   /** The epoch and the newest sequence that are remembered of a producer; null for one that is not. */
-  producer(producerId: string, { partition = 0 }: HotOptions = NOTHING_ASKED): Producer | null {
+  producer(producerId: string, options: HotOptions = NOTHING_ASKED): Producer | null {
     this.#assertOpen()
-    return this.#log.partition(partition).producers.newest(producerId)
+    return this.#log.partition(partitionAsked(options, 'producer')).producers.newest(producerId)
   }
 
   /** Reads records in offset order across every tier. See ReadOptions. */
@@ -200,7 +199,7 @@ export class Log {
     const log = readableLog(this.#log, () => this.#assertOpen())
     return new RecordStream(log, options, async () => {
       const { readableAsOf } = await import('./as-of.ts')
-      return readableAsOf(log, await this.#rangesAsOf(asOf, options.signal))
+      return readableAsOf(log, await this.#asOf(asOf, options.signal))
     })
   }
 
@@ -211,7 +210,7 @@ export class Log {
   get(offset: number, options: GetOptions = NOTHING_ASKED): Promise<RecordRow | null> {
     try {
       this.#assertOpen()
-      const partition = this.#log.partition(options.partition ?? 0)
+      const partition = this.#log.partition(partitionOfGet(options))
       const row = readHotRow(this.#log, partition, offset, options.columns ?? null)
       return row === undefined ? this.#getBelow(offset, partition, options) : Promise.resolve(row)
     } catch (error) {
@@ -231,7 +230,7 @@ export class Log {
   getHot(offset: number, column: string, options?: HotOptions): unknown
   getHot(offset: number, column?: string, options: HotOptions = NOTHING_ASKED): unknown {
     this.#assertOpen()
-    const partition = this.#log.partition(options.partition ?? 0)
+    const partition = this.#log.partition(partitionAsked(options, 'getHot'))
     return column === undefined
       ? readHotRow(this.#log, partition, offset, null)
       : readHotValue(this.#log, partition, offset, column)
@@ -279,22 +278,19 @@ export class Log {
       latest,
       pin: async ({ asOf, signal }) => {
         this.#assertOpen()
-        const ranges = asOf === undefined ? undefined : await this.#rangesAsOf(asOf, signal)
-        return log.view(ranges)
+        if (asOf === undefined) return log.view()
+        const found = await this.#asOf(asOf, signal)
+        const { viewAsOf } = await import('./as-of.ts')
+        this.#assertOpen()
+        return viewAsOf(found, log.view(found.ranges))
       },
     }
   }
 
-  async #rangesAsOf(asOf: AsOf, signal: AbortSignal | undefined): Promise<RangesAsOf> {
-    const { rangesAsOf, resolveMoment } = await import('./as-of.ts')
-    const moment = await resolveMoment(asOf, this.#ports.listSnapshots)
-    this.#assertOpen()
-    const view = this.#log.view()
-    try {
-      return await rangesAsOf(moment, view, signal)
-    } finally {
-      view.release()
-    }
+  async #asOf(asOf: AsOf, signal: AbortSignal | undefined): Promise<LogAsOf> {
+    const { liveLogAsOf } = await import('./as-of.ts')
+    const moments = { ...this.#ports, assertOpen: () => this.#assertOpen() }
+    return liveLogAsOf(this.#log, asOf, moments, signal)
   }
 
   async #getBelow(

@@ -122,6 +122,7 @@ export function openMemoryEngine(
   let nextLogId = 1
   const surroundings = surroundingsOf(options)
   return {
+    engineId: null,
     ports,
     registry,
     governor,

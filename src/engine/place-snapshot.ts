@@ -29,13 +29,10 @@ import { collectArchive } from '../tiering/collect.ts'
 import { notedIn } from '../tiering/committed.ts'
 import type { TieringContext } from '../tiering/context.ts'
 import { putBatches } from '../tiering/flush.ts'
-import { groupForSegments } from '../tiering/segment-groups.ts'
+import { cutsByTerms, groupForSegments } from '../tiering/segment-groups.ts'
 import { memoryParts } from '../tiering/memory-parts.ts'
 import { PieceRoom } from '../tiering/piece-room.ts'
 import { type Pinned, stillThere } from './pinned.ts'
-
-/** Runs of terms after which a segment ends with its batch: they are in its footer. */
-const SEGMENT_TERMS_TARGET = 65_536
 
 /** A partition at the instant of the snapshot. */
 interface PinnedPartition {
@@ -43,15 +40,6 @@ interface PinnedPartition {
   readonly partition: Partition
   readonly end: number
   readonly producers: readonly ProducerState[]
-}
-
-/** Writes a `snapshotLocation`, which is its archive. */
-export interface PlaceContext extends TieringContext {
-  /**
-   * Objects there that were found to be missing or damaged, of logs in RAM: the next snapshot lets go of their
-   * segments, or it could be restored no better than the ones before it. Empty after that.
-   */
-  readonly lost: Set<string>
 }
 
 interface Request {
@@ -79,7 +67,7 @@ function alone<Result>(
  * @throws StratalogError `offset_gap`, and what the store and the segments' copies throw; then there is no snapshot.
  */
 export async function snapshotToPlace(
-  context: PlaceContext,
+  context: TieringContext,
   pinned: readonly Pinned[],
   request: Request,
   check: () => void = () => {},
@@ -95,7 +83,7 @@ export async function snapshotToPlace(
 }
 
 async function makeSnapshot(
-  context: PlaceContext,
+  context: TieringContext,
   place: ArchiveWriter,
   pinned: readonly Pinned[],
   parts: readonly PinnedPartition[],
@@ -105,7 +93,9 @@ async function makeSnapshot(
   const manifest = await place.manifest()
   // A snapshot that was answered with an error may have been made.
   if (!manifest.isSure) await manifest.settle()
-  const known = manifest.state
+  // What is damaged is made again of what RAM still has, or it could be restored no better than what was before it.
+  const lost = damagedOf(manifest.state, place.damaged, pinned)
+  const known = applyEdits(manifest.state, [...lostEdits(manifest.state, lost)])
   const added = new Map<PinnedPartition, readonly SegmentEntry[]>()
   for (const part of parts) added.set(part, await bringOverIfThere(context, known, part))
   const newBytes = [...added.values()].flat().reduce((sum, { length }) => sum + length, 0)
@@ -115,7 +105,7 @@ async function makeSnapshot(
     (state, described) => {
       check()
       const edits = [
-        ...lostEdits(state, context.lost),
+        ...lostEdits(state, lost),
         ...parts
           .filter(({ log }) => isThere(state, log))
           .flatMap((part) => partitionEdits(state, part, added.get(part) ?? [])),
@@ -136,18 +126,47 @@ async function makeSnapshot(
           return (added.get(part) ?? []).map((segment) => ({ partition, segment }))
         }),
   )
-  context.lost.clear()
+  for (const key of lost) place.damaged.delete(key)
   return present<Snapshot>(made, 'a committed snapshot was made')
 }
 
+/** Those of the objects that segments of pinned logs in RAM lie in. */
+function damagedOf(
+  state: ManifestState,
+  damaged: ReadonlySet<string>,
+  pinned: readonly Pinned[],
+): ReadonlySet<string> {
+  const ids = new Set(pinned.map(({ log }) => log.id))
+  const found = new Set<string>()
+  for (const { logId, key } of segmentsIn(state, damaged)) if (ids.has(logId)) found.add(key)
+  return found
+}
+
+/** Lets go of segments in these objects. */
 function* lostEdits(state: ManifestState, lost: ReadonlySet<string>): Generator<ManifestEdit> {
-  if (lost.size === 0) return
-  for (const [logId, { definition, partitions }] of state.logs) {
+  for (const { logId, partition, baseOffset } of segmentsIn(state, lost))
+    yield { kind: 'segment-copy-dropped', logId, partition, baseOffset, tier: 'object' }
+}
+
+interface LostSegment {
+  readonly logId: number
+  readonly partition: number
+  readonly baseOffset: number
+  readonly key: string
+}
+
+/** The segments of logs in RAM that lie in these objects. */
+function* segmentsIn(
+  { logs }: ManifestState,
+  objects: ReadonlySet<string>,
+): Generator<LostSegment, void, undefined> {
+  if (objects.size === 0) return
+  for (const [logId, { definition, partitions }] of logs) {
     if (definition.policy.mode !== 'memory') continue
     for (const [partition, { segments }] of partitions.entries())
       for (const { baseOffset, object } of segments)
-        if (object !== null && lost.has(object.object))
-          yield { kind: 'segment-copy-dropped', logId, partition, baseOffset, tier: 'object' }
+        if (object !== null && objects.has(object.object))
+          yield { logId, partition, baseOffset, key: object.object }
   }
 }
 
@@ -167,7 +186,7 @@ function partitionEdits(
 
 /** Nothing of a log that is deleted before or meanwhile: its copies may be gone. */
 async function bringOverIfThere(
-  context: PlaceContext,
+  context: TieringContext,
   known: ManifestState,
   part: PinnedPartition,
 ): Promise<readonly SegmentEntry[]> {
@@ -266,25 +285,6 @@ async function putMemory(
     release(end)
   }
   return segments
-}
-
-/** Where a segment ends because its terms would become too many. */
-function cutsByTerms(
-  parts: readonly { readonly baseOffset: number; readonly endOffset: number }[],
-  terms: readonly OffsetTerms[],
-): ReadonlySet<number> {
-  const cuts = new Set<number>()
-  if (terms.length === 0) return cuts
-  let runs = 0
-  for (const { baseOffset, endOffset: end } of parts) {
-    const own = runsWithin(terms, baseOffset, end).length
-    if (runs + own > SEGMENT_TERMS_TARGET) {
-      cuts.add(baseOffset)
-      runs = 0
-    }
-    runs += own
-  }
-  return cuts
 }
 
 /** The bytes of a segment as they are, or what of it is wanted, if anything; checked before they count as a copy. */

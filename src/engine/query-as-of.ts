@@ -4,9 +4,20 @@ import type { LogView } from '../log/log-view.ts'
 import { type LogFacts, namesLogFacts } from '../query/information-tables.ts'
 import { sqlWords, tableLogs } from '../query/pinned-tables.ts'
 import type { QueriedState } from '../query/query-runner.ts'
-import { type AsOf, type Moment, type RangesAsOf, rangesAsOf, resolveMoment } from './as-of.ts'
+import {
+  type AsOf,
+  type HeldOf,
+  type LogAsOf,
+  type Moment,
+  type RangesAsOf,
+  logAsOf,
+  resolveMoment,
+  viewAsOf,
+} from './as-of.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import { logFactsAsOf } from './log-facts.ts'
+
+const NO_LOG: LogAsOf = { ranges: new Map(), held: null }
 
 export interface ViewedLogs {
   readonly hasLog: (name: string) => boolean
@@ -15,6 +26,7 @@ export interface ViewedLogs {
   /** Of all logs, now. */
   readonly logFacts: () => readonly LogFacts[]
   readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
+  readonly heldOf: HeldOf
 }
 
 /**
@@ -27,22 +39,26 @@ export async function stateAsOf(
   logs: ViewedLogs,
   signal?: AbortSignal,
 ): Promise<QueriedState> {
-  const { hasLog, viewOf, listSnapshots } = logs
+  const { hasLog, viewOf, listSnapshots, heldOf } = logs
   const moment = await resolveMoment(asOf, listSnapshots)
-  const rangesOf = async (name: string): Promise<RangesAsOf> => {
+  const logOf = async (name: string): Promise<LogAsOf> => {
     const view = viewOf(name)
     try {
-      return await rangesAsOf(moment, view, signal)
+      return await logAsOf(moment, view, heldOf, signal)
     } finally {
       view.release()
     }
   }
-  const ranges = new Map<string, RangesAsOf>()
-  for (const name of tableLogs(sql, hasLog)) ranges.set(name, await rangesOf(name))
+  const found = new Map<string, LogAsOf>()
+  for (const name of tableLogs(sql, hasLog)) found.set(name, await logOf(name))
+  const rangesOf = async (name: string): Promise<RangesAsOf> => (await logOf(name)).ranges
   const shown = namesLogFacts(sqlWords(sql)) ? await rangesOfAll(moment, logs, rangesOf) : null
   const until = moment.kind === 'time' ? moment.at : Date.parse(moment.snapshot.time)
   return {
-    viewOf: (name) => viewOf(name, ranges.get(name) ?? new Map()),
+    viewOf: (name) => {
+      const log = found.get(name) ?? NO_LOG
+      return viewAsOf(log, viewOf(name, log.ranges))
+    },
     logFacts: () =>
       logs.logFacts().flatMap((log) => {
         const held = shown?.get(log.definition.name)

@@ -1,7 +1,15 @@
 import { StratalogError } from '../base/errors.ts'
 import { type ByteSize, type Duration, parseBytes, parseDuration } from '../base/units.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
 import type { AsOf } from './as-of.ts'
-import { assertKnownKeys, assertStatement } from '../base/check-arguments.ts'
+import {
+  LOOKED_AT_LATER,
+  type OptionKind,
+  SIGNAL,
+  assertObject,
+  assertOptions,
+  assertText,
+} from './check-arguments.ts'
 import type { QueryOptions as RunnerOptions } from '../query/query-runner.ts'
 
 export interface QueryOptions {
@@ -22,27 +30,34 @@ export interface QueryOptions {
 /** How long it may take to prepare a query. */
 export type PrepareOptions = Pick<QueryOptions, 'signal' | 'timeout'>
 
-const PREPARE_KEYS: Readonly<Record<keyof PrepareOptions, true>> = { signal: true, timeout: true }
+const PREPARE_KINDS: Readonly<Record<keyof PrepareOptions, OptionKind>> = {
+  signal: SIGNAL,
+  timeout: LOOKED_AT_LATER,
+}
 
-const KEYS: Readonly<Record<keyof QueryOptions, true>> = {
-  signal: true,
-  timeout: true,
-  maxRows: true,
-  maxBytes: true,
-  asOf: true,
+const KINDS: Readonly<Record<keyof QueryOptions, OptionKind>> = {
+  ...PREPARE_KINDS,
+  maxRows: LOOKED_AT_LATER,
+  maxBytes: LOOKED_AT_LATER,
+  asOf: LOOKED_AT_LATER,
 }
 
 /** @throws StratalogError `argument_invalid`. */
 export function prepareOptions(sql: string, options: PrepareOptions): RunnerOptions {
-  assertStatement(sql)
-  assertKnownKeys(options, PREPARE_KEYS, 'prepare')
+  assertText(sql, 'The statement of a query')
+  assertOptions(options, PREPARE_KINDS, 'prepare')
   return timeLimits(options)
 }
 
-/** @throws StratalogError `argument_invalid` for no text, an unknown option, or a value that is none of its kind. */
-export function runnerOptions(sql: string, options: QueryOptions): RunnerOptions {
-  assertStatement(sql)
-  assertKnownKeys(options, KEYS, 'query')
+/** @throws StratalogError `argument_invalid` for an unknown key, or a value that is none of its kind. */
+export function runnerOptions(
+  sql: string,
+  parameters: QueryParameters,
+  options: QueryOptions,
+): RunnerOptions {
+  assertText(sql, 'The statement of a query')
+  assertObject(parameters, 'The parameters of a query are an array, or an object by name')
+  assertOptions(options, KINDS, 'query')
   const { maxRows, maxBytes } = options
   if (maxRows !== undefined && !(Number.isSafeInteger(maxRows) && maxRows >= 0)) {
     throw new StratalogError(

@@ -2,7 +2,7 @@
 import { StratalogError } from '../base/errors.ts'
 import type { OffsetGap } from '../log/view-reader.ts'
 import type { AsOf } from './as-of.ts'
-import { assertKnownKeys, assertSignal } from '../base/check-arguments.ts'
+import { assertKnownKeys, assertSignal } from './check-arguments.ts'
 
 export interface ReadOptions {
   /** Default: every partition, one after the other. */

@@ -1,49 +1,16 @@
 import { parseTime } from '../base/units.ts'
-import type { ReplaySpeed } from '../replay/pace.ts'
-import type { RecordFilter } from '../replay/record-filter.ts'
 import { replay } from '../replay/replay.ts'
-import type { ReplayProgress, ReplayStep } from '../replay/replay-options.ts'
-import type { ReplayReport, ResumePoint } from '../replay/report.ts'
+import type { ReplayReport } from '../replay/report.ts'
+import { checkReplayOptions } from '../replay/replay-options.ts'
 import { type ReplaySink, functionSink } from '../replay/sink.ts'
 import { connectArchive, unnamedIn } from './archive-store.ts'
 import type { Batch } from './batch.ts'
-import type { S3Options } from './config.ts'
 import type { Engine } from './engine.ts'
 import { type PickedBy, engineSink } from './engine-sink.ts'
 import type { HttpEndpoint } from './http-target-sink.ts'
 import type { EnginePorts } from './ports.ts'
 import { replayedBatch } from './replayed-batch.ts'
-
-export interface ReplayFromArchiveOptions {
-  readonly logs?: readonly string[]
-  /** Records at or after this time. */
-  readonly since?: Date | string | number
-  /** Records before this time. */
-  readonly until?: Date | string | number
-  /** Offsets `[from, to)` of one log with one partition. */
-  readonly from?: number
-  readonly to?: number
-  /** Only records for which it returns true; a record is right during the call. */
-  readonly filter?: RecordFilter
-  /** `max` (the default), `realtime`, how many times faster than it happened, or `stepped`. */
-  readonly speed?: ReplaySpeed
-  /** With `stepped`: called before each step of at most `stepRecords` records (1), taken when it resolves. */
-  readonly step?: (next: ReplayStep) => Promise<void>
-  readonly stepRecords?: number
-  readonly signal?: AbortSignal
-  readonly onProgress?: (progress: ReplayProgress) => void
-  /**
-   * Of an earlier report or progress, to go on where it stopped. Logs that the engine has already are then taken for
-   * those of the earlier replay, and each record comes into them once.
-   */
-  readonly resumePoint?: ResumePoint
-  /**
-   * Takes each batch instead of the engine; it is valid until the returned promise settles. Or an endpoint that takes
-   * NDJSON by POST.
-   */
-  readonly into?: ((log: string, batch: Batch) => void | Promise<void>) | HttpEndpoint
-  readonly s3?: S3Options
-}
+import type { ReplayFromArchiveOptions } from './replay-from-archive-options.ts'
 
 export async function replayFromArchive(
   engine: Engine,
@@ -92,10 +59,11 @@ export async function replayArchive(
   options: ReplayFromArchiveOptions,
   ports: EnginePorts,
 ): Promise<ReplayReport> {
+  const since = options.since === undefined ? undefined : parseTime(options.since, 'since')
+  const until = options.until === undefined ? undefined : parseTime(options.until, 'until')
+  checkReplayOptions({ ...options, since, until })
   const archive = await connectArchive(url, options.s3, ports)
   try {
-    const since = options.since === undefined ? undefined : parseTime(options.since, 'since')
-    const until = options.until === undefined ? undefined : parseTime(options.until, 'until')
     const report = await replay(archive, sink, { ...options, since, until }, ports)
     return {
       ...report,

@@ -12,6 +12,19 @@ import { LOOKED_FOR_MAX, restoreLazily } from '../snapshot/restore-lazily.ts'
 import { type RestoreProgress, type RestoreResult, restore } from '../snapshot/restore.ts'
 import type { DirectoryLock } from '../storage/directory-lock.ts'
 import { connectArchive, unnamedIn } from './archive-store.ts'
+import {
+  FLAG,
+  FUNCTION,
+  LOOKED_AT_LATER,
+  OBJECT,
+  type OptionKind,
+  SIGNAL,
+  SOME_NAMES,
+  TEXT,
+  TEXTS_BY_NAME,
+  assertOptions,
+  assertWhole,
+} from './check-arguments.ts'
 import type { S3Options } from './config.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import type { StoragePorts } from './storage-ports.ts'
@@ -49,11 +62,42 @@ export interface RestoreArchiveOptions {
 
 export type PlanRestoreOptions = Omit<RestoreArchiveOptions, 'dataDir' | 'confirm' | 'onProgress'>
 
+const PLAN_KINDS: Readonly<Record<keyof PlanRestoreOptions, OptionKind>> = {
+  ...{ archive: TEXT, s3: OBJECT, snapshot: TEXT, at: LOOKED_AT_LATER },
+  toOffsets: {
+    expected: 'an array of { log, partition, offset }',
+    fits: (value) => Array.isArray(value) && value.length > 0,
+  },
+  ...{ logs: SOME_NAMES, rename: TEXTS_BY_NAME, eager: FLAG, signal: SIGNAL },
+}
+
+const KINDS: Readonly<Record<keyof RestoreArchiveOptions, OptionKind>> = {
+  ...PLAN_KINDS,
+  ...{ dataDir: TEXT, confirm: FUNCTION, onProgress: FUNCTION },
+}
+
+const TO_OFFSET_KINDS = { log: TEXT, partition: LOOKED_AT_LATER, offset: LOOKED_AT_LATER } as const
+
+/** @throws StratalogError `argument_invalid`. */
+function assertRestoreOptions<Options extends PlanRestoreOptions>(
+  options: Options,
+  kinds: Readonly<Record<keyof Options & string, OptionKind>>,
+  call: string,
+): void {
+  assertOptions(options, kinds, call)
+  for (const cut of options.toOffsets ?? []) {
+    assertOptions(cut, TO_OFFSET_KINDS, 'toOffsets')
+    assertWhole(cut.partition, 'partition of toOffsets')
+    assertWhole(cut.offset, 'offset of toOffsets')
+  }
+}
+
 /** See `planRestoreArchive` of `archive-operations.ts`. */
 export function planRestoreOf(
   options: PlanRestoreOptions,
   given: Partial<EnginePorts>,
 ): Promise<RestoreForecast> {
+  assertRestoreOptions(options, PLAN_KINDS, 'planRestoreArchive')
   const ports = resolvePorts({}, given)
   return withPlan(options, ports, (plan) =>
     forecastRestore(plan, isLazy(plan, options), ports.clock, options.signal),
@@ -65,10 +109,11 @@ export function runRestore(
   options: RestoreArchiveOptions,
   given: Partial<EnginePorts>,
 ): Promise<RestoreResult> {
+  assertRestoreOptions(options, KINDS, 'restoreArchive')
   const ports = resolvePorts({}, given)
   const { clock, random } = ports
   const logger = ports.logger.child('restore')
-  if (options.dataDir === '')
+  if (options.dataDir === undefined || options.dataDir === '')
     throw new StratalogError('argument_invalid', 'Name the directory to restore into.')
   const { signal, onProgress, dataDir } = options
   const storage = storageOf(ports)

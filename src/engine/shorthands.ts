@@ -9,6 +9,7 @@ import { parseLogName } from '../base/log-name.ts'
 import { type Duration, parseDuration } from '../base/units.ts'
 import type { AppendResult } from '../log/live-log.ts'
 import type { RecordRow } from './batch.ts'
+import { assertObject, assertWhole } from './check-arguments.ts'
 import type { CreateLogOptions } from './create-log.ts'
 import type { Appendable } from './appended-records.ts'
 import type { Log } from './log.ts'
@@ -75,6 +76,9 @@ export function consumeRecords(
   limit: number,
   options: ConsumeOptions,
 ): Promise<RecordRow[]> {
+  assertWhole(from, 'from')
+  assertWhole(limit, 'limit')
+  assertObject(options, 'The options of consume are an object')
   return log.read({ ...options, from, limit }).toArray()
 }
 

@@ -6,7 +6,7 @@ import type { Snapshot } from '../format/manifest.ts'
 import { applyEdits } from '../format/manifest-builder.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ArchiveWriter } from '../tiering/archive-writer.ts'
-import type { TierFailure, TierMove } from '../tiering/context.ts'
+import type { TierFailure, TierMove, TieringContext } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import { holdForSnapshot } from '../tiering/snapshot-ranges.ts'
 import type { TierTarget } from '../tiering/steps.ts'
@@ -19,8 +19,10 @@ import {
   dueSnapshots,
   isAutomatic,
 } from '../snapshot/retention.ts'
+import { type OptionKind, SOME_NAMES, TEXT, assertOptions } from './check-arguments.ts'
 import { type SnapshotDescription, describeSnapshot } from './describe-snapshot.ts'
-import { type PlaceContext, releaseUnheld, snapshotToPlace } from './place-snapshot.ts'
+import { releaseUnheld, snapshotToPlace } from './place-snapshot.ts'
+import { newDamageOf } from './new-damage.ts'
 import { type Pinned, pin, stillThere, withoutTakenBack } from './pinned.ts'
 import type { LogRegistry } from './log-registry.ts'
 import type { EnginePorts } from './ports.ts'
@@ -32,6 +34,8 @@ export interface SnapshotOptions {
   readonly logs?: readonly string[]
 }
 
+const KINDS: Readonly<Record<keyof SnapshotOptions, OptionKind>> = { name: TEXT, logs: SOME_NAMES }
+
 /** What of an engine a snapshot is made of. */
 export interface SnapshotSource {
   /** Where its snapshots lie. */
@@ -41,13 +45,15 @@ export interface SnapshotSource {
   readonly scheduler: TieringScheduler | null
   readonly ports: EnginePorts
   /** Writes a `snapshotLocation`; null where snapshots lie in the engine's own archive. */
-  readonly place: PlaceContext | null
+  readonly place: TieringContext | null
 }
 
 /** What is kept of the snapshots that the engine makes by itself, and what it found in the archive so far. */
 export interface AutomaticSnapshots extends SnapshotRetention {
   /** Lengths of objects that were seen, by key. */
   readonly known: Map<string, number>
+  /** Places in objects whose bytes were looked at. */
+  readonly sound: Set<string>
 }
 
 const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
@@ -60,6 +66,7 @@ export async function createSnapshot(
   source: SnapshotSource,
   options: SnapshotOptions,
 ): Promise<SnapshotDescription> {
+  assertOptions(options, KINDS, 'snapshot')
   const { registry, ports } = source
   const logs =
     options.logs === undefined
@@ -194,15 +201,19 @@ export async function retireSnapshots(
 }
 
 async function deleteDue(
-  { archive, ports }: SnapshotSource,
-  { known, ...retention }: AutomaticSnapshots,
+  { archive, ports, place }: SnapshotSource,
+  { known, sound, ...retention }: AutomaticSnapshots,
 ): Promise<void> {
   const manifest = await archive.manifest()
   const due = dueSnapshots(manifest.state.snapshots.values(), retention, ports.clock.now())
   if (due.length === 0) return
   const newest = present([...manifest.state.snapshots.values()].findLast(isAutomatic), 'it stays')
-  const lack = await lackOf(archive.store, manifest.state, newest, known)
+  const lack =
+    (await lackOf(archive.store, manifest.state, newest, known)) ??
+    (await newDamageOf(archive.store, manifest.state, newest, due, sound))
   if (lack !== null) {
+    // The next snapshot at a place of its own makes it again, of what is in RAM.
+    if (place !== null && lack.object !== null) archive.damaged.add(lack.object)
     throw new StratalogError(
       'snapshot_corrupt',
       `Snapshot '${newest.name}' cannot be restored: ${lack.reason}. No older one is deleted until a newer one can.`,

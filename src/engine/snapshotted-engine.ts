@@ -60,7 +60,8 @@ async function assemble(
   const placed = placedLogs(place.state, damaged?.ids ?? null)
   await assertRestorable(place, placed)
   for (const log of placed) registry.add(emptyLog(log))
-  await loadLogs(place, placed, engine, ports)
+  const lost = await loadLogs(place, placed, engine, ports)
+  for (const key of damaged?.objects ?? []) place.archive.damaged.add(key)
   const encoder = storage.encoder(clock)
   closers.push(() => encoder.close())
   const context = {
@@ -76,13 +77,13 @@ async function assemble(
     wal: null,
     encoder,
     logs: () => registry.all(),
-    lost: damaged?.objects ?? new Set<string>(),
   }
   const source = { archive: place.archive, registry, scheduler: null, ports, place: context }
   let { nextLogId } = place.state
   return {
     ...engine,
-    snapshots: keepSnapshots(source, options, closers),
+    engineId: place.engineId,
+    snapshots: keepSnapshots(source, lost, options, closers),
     commitLog: async (make) => make(nextLogId++),
     deleteLog: (log, assertWanted) =>
       deleteInMemory(registry, log, async (leave) => {

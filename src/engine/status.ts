@@ -53,8 +53,8 @@ export interface PartitionStatus {
   readonly gaps: readonly { readonly from: number; readonly to: number; readonly reason: string }[]
   readonly lastError: string | null
   /**
-   * Records that a damaged WAL has lost; then copies on disk and in the archive that are damaged or missing, as far as
-   * is known: the first ones, of many.
+   * Records that a damaged WAL or snapshots have lost; then copies on disk and in the archive that are damaged or
+   * missing, as far as is known: the first ones, of many.
    */
   readonly damage: readonly ScrubProblem[]
   /** What a plan could do with it next, in how many ms, and why; null when nothing ages. */
@@ -148,7 +148,7 @@ export function engineStatus(engine: Engine): EngineStatus {
   const { hasArchive } = engine.surroundings
   const scrubber = engine.lowerTiers?.scrubber ?? null
   const damages = Map.groupBy(
-    scrubber?.problems() ?? [],
+    [...(engine.snapshots?.lost() ?? []), ...(scrubber?.problems() ?? [])],
     ({ log, partition }) => `${log}/${partition}`,
   )
   const pausedSince = engine.lowerTiers?.pausedSince ?? (() => null)

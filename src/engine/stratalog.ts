@@ -13,7 +13,7 @@ import type { RangesAsOf } from './as-of.ts'
 import type { AppendOptions } from './append-options.ts'
 import { ArchiveReader, type OpenArchiveOptions } from './archive-reader.ts'
 import type { RecordRow } from './batch.ts'
-import { assertOptions } from '../base/check-arguments.ts'
+import { assertObject, assertSignal } from './check-arguments.ts'
 import { configError } from './config-error.ts'
 import type { StratalogOptions } from './config.ts'
 import { type CreateLogOptions, createLog } from './create-log.ts'
@@ -33,7 +33,10 @@ import {
   prepareOptions,
   runnerOptions,
 } from './query-options.ts'
-import type { ReplayFromArchiveOptions } from './replay-archive.ts'
+import {
+  type ReplayFromArchiveOptions,
+  assertReplayOptions,
+} from './replay-from-archive-options.ts'
 import { type ConsumeOptions, FirstUse, consumeRecords, produceExpiring } from './shorthands.ts'
 import type { SnapshotDescription } from './describe-snapshot.ts'
 import type { SnapshotOptions } from './snapshots.ts'
@@ -41,7 +44,7 @@ import type { FollowDirectory } from './open-stream.ts'
 import type { StreamSqlOptions } from './stream-options.ts'
 import { type EngineStatus, engineStatus } from './status.ts'
 import { EngineTiers, type TierControl, assertAcknowledging } from './tier-control.ts'
-import type { ForkOptions } from './fork-options.ts'
+import { type ForkOptions, assertForkOptions } from './fork-options.ts'
 
 /** Types say so too, but a configuration may come from elsewhere. @throws StratalogError `config_invalid` */
 function assertInMemory(options: StratalogOptions): void {
@@ -93,6 +96,7 @@ export class Stratalog {
       hasArchive: engine.surroundings.hasArchive,
       latest: engine.registry.latest,
       listSnapshots: () => this.snapshots(),
+      heldOf: async (log) => engine.snapshots?.held(log) ?? null,
       assertOpen: () => this.#assertOpen(),
       assertWriter: engine.assertWriter,
       readOnly: engine.isReadOnly,
@@ -200,17 +204,21 @@ export class Stratalog {
   /**
    * Makes a log that shares all data of another up to an offset, a moment or a snapshot, and is independent of it from
    * there on. Nothing is copied but the one segment of a partition that is cut; both keep what they need of the rest.
-   * @throws StratalogError `log_not_found`, `log_exists`, `snapshot_not_found`, `argument_invalid` of a log in RAM and
-   * for an offset that the log does not have; what the disk throws.
+   * @throws StratalogError `log_not_found`, `log_exists`, `snapshot_not_found`, `argument_invalid`
+   * for an offset that the log does not have, `offset_gap` where a snapshot holds what cannot be shared; what the disk
+   * throws.
    * @example
    * const before = await db.fork('orders', 'orders-before', { at: '2026-01-31T14:05:00Z' })
    */
   async fork(log: string, as: string, options: ForkOptions = {}): Promise<Log> {
     this.#assertWritable()
+    assertForkOptions(options)
     const { lowerTiers } = this.#engine
-    if (lowerTiers === null)
-      throw new StratalogError('argument_invalid', 'A fork shares files, and this engine has none.')
-    return new Log(await lowerTiers.fork(this.#engine, log, as, options), this.#logPorts)
+    const forked =
+      lowerTiers === null
+        ? (await import('./fork-memory.ts')).forkInRam(this.#engine, log, as, options)
+        : lowerTiers.fork(this.#engine, log, as, options)
+    return new Log(await forked, this.#logPorts)
   }
 
   /** A log that exists. @throws StratalogError `log_not_found`. */
@@ -280,7 +288,7 @@ export class Stratalog {
     options: QueryOptions = {},
   ): Promise<QueryResult> {
     this.#assertOpen()
-    const running = runnerOptions(sql, options)
+    const running = runnerOptions(sql, parameters, options)
     const { asOf, signal } = options
     const { registry, queries } = this.#engine
     const listSnapshots = (): Promise<readonly SnapshotDescription[]> => this.snapshots()
@@ -288,7 +296,9 @@ export class Stratalog {
       return queries.query(sql, parameters, { ...running, snapshots: listSnapshots })
     const { stateAsOf } = await import('./query-as-of.ts')
     const viewOf = (name: string, ranges?: RangesAsOf): LogView => registry.get(name).view(ranges)
-    const state = await stateAsOf(sql, asOf, { ...registry.queried, viewOf, listSnapshots }, signal)
+    const { heldOf } = this.#logPorts
+    const logs = { ...registry.queried, viewOf, listSnapshots, heldOf }
+    const state = await stateAsOf(sql, asOf, logs, signal)
     return queries.query(sql, parameters, { ...running, ...state })
   }
 
@@ -321,7 +331,8 @@ export class Stratalog {
    */
   streamSql(sql: string, options: StreamSqlOptions = {}): WindowStream {
     this.#assertOpen()
-    assertOptions(options, 'streamSql')
+    assertObject(options, 'The options of streamSql are an object')
+    if (options.signal !== undefined) assertSignal(options.signal)
     const assertOpen = (): void => this.#assertOpen()
     const source = { engine: this.#engine, assertOpen, follow: this.#follow }
     return new WindowStream(async (signal) => {
@@ -364,6 +375,8 @@ export class Stratalog {
     url: string,
     options: ReplayFromArchiveOptions = {},
   ): Promise<ReplayReport> {
+    this.#assertOpen()
+    assertReplayOptions(options)
     if (options.into === undefined) this.#assertWritable()
     const { replayFromArchive } = await import('./replay-archive.ts')
     return replayFromArchive(this.#engine, url, options)

@@ -10,7 +10,7 @@ import {
 import { type QueryParameters, checkedParameters } from '../base/query-parameters.ts'
 import { type StreamResumePoint, checkResumePoint } from '../query/stream/resume-point.ts'
 import type { LateOutput, StreamRequest } from '../query/stream/stream-ports.ts'
-import { assertKnownKeys, assertSignal, assertStatement } from '../base/check-arguments.ts'
+import { assertKnownKeys, assertSignal, assertText } from './check-arguments.ts'
 
 export interface StreamSqlOptions {
   /** Of the statement's placeholders. */
@@ -66,7 +66,7 @@ export function streamRequest(
   signal: AbortSignal,
 ): StreamRequest {
   assertKnownKeys(options, KEYS, 'streamSql')
-  assertStatement(sql)
+  assertText(sql, 'The statement of streamSql')
   if (options.signal !== undefined) assertSignal(options.signal)
   const {
     late = 'drop',

@@ -10,6 +10,16 @@ import type { CollectReport } from '../tiering/collect.ts'
 import type { TierReport, TierTarget } from '../tiering/steps.ts'
 import type { ScrubReport } from '../tiering/scrub-report.ts'
 import type { ScrubProgress } from '../tiering/scrubber.ts'
+import {
+  FLAG,
+  FUNCTION,
+  LOOKED_AT_LATER,
+  NAMES,
+  type OptionKind,
+  SIGNAL,
+  assertOptions,
+  oneOf,
+} from './check-arguments.ts'
 import type { Engine } from './engine.ts'
 import type { Attachments } from './lower-tiers.ts'
 
@@ -31,6 +41,13 @@ export interface TierScrubOptions {
   readonly repair?: boolean
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: ScrubProgress) => void
+}
+
+const SCRUB_KINDS: Readonly<Record<keyof TierScrubOptions, OptionKind>> = {
+  logs: NAMES,
+  repair: FLAG,
+  signal: SIGNAL,
+  onProgress: FUNCTION,
 }
 
 /** An append that is to be archived waits no longer than others for room on disk. */
@@ -109,6 +126,7 @@ export class EngineTiers implements TierControl {
     options: { readonly logs?: readonly string[]; readonly to?: TierTarget } = {},
   ): Promise<TierReport> {
     this.#assertWritable()
+    assertOptions(options, { logs: NAMES, to: oneOf('disk', 'object') }, 'tier.now')
     const { surroundings, lowerTiers } = this.#engine
     if (lowerTiers === null) throw noLowerTier()
     const to = options.to ?? (surroundings.hasArchive ? 'object' : 'disk')
@@ -128,6 +146,7 @@ export class EngineTiers implements TierControl {
 
   async compact(options: { readonly logs?: readonly string[] } = {}): Promise<TierReport> {
     this.#assertWritable()
+    assertOptions(options, { logs: NAMES }, 'tier.compact')
     const { lowerTiers } = this.#engine
     if (lowerTiers === null) throw noLowerTier()
     return lowerTiers.scheduler.compact(this.#named(options.logs))
@@ -137,6 +156,7 @@ export class EngineTiers implements TierControl {
     options: { readonly grace?: Duration; readonly dryRun?: boolean } = {},
   ): Promise<CollectReport> {
     this.#assertWritable()
+    assertOptions(options, { grace: LOOKED_AT_LATER, dryRun: FLAG }, 'tier.collect')
     const { lowerTiers, surroundings } = this.#engine
     if (lowerTiers === null || !surroundings.hasArchive)
       throw new StratalogError(
@@ -153,6 +173,7 @@ export class EngineTiers implements TierControl {
 
   async scrub(options: TierScrubOptions = {}): Promise<ScrubReport> {
     this.#assertWritable()
+    assertOptions(options, SCRUB_KINDS, 'tier.scrub')
     const scrubber = this.#engine.lowerTiers?.scrubber ?? null
     if (scrubber === null) throw noLowerTier()
     const { logs, repair = true, signal, onProgress } = options
@@ -178,11 +199,11 @@ export class EngineTiers implements TierControl {
   }
 
   pause(options: { readonly logs?: readonly string[] } = {}): Promise<void> {
-    return this.#setPaused(options.logs, true)
+    return this.#setPaused(options, true)
   }
 
   resume(options: { readonly logs?: readonly string[] } = {}): Promise<void> {
-    return this.#setPaused(options.logs, false)
+    return this.#setPaused(options, false)
   }
 
   /** `ack: 'object'`: one upload for all who ask within the delay. @throws StratalogError of a failed disk. */
@@ -220,8 +241,13 @@ export class EngineTiers implements TierControl {
     )
   }
 
-  async #setPaused(names: readonly string[] | undefined, isPaused: boolean): Promise<void> {
+  async #setPaused(
+    options: { readonly logs?: readonly string[] },
+    isPaused: boolean,
+  ): Promise<void> {
     this.#assertWritable()
+    assertOptions(options, { logs: NAMES }, isPaused ? 'tier.pause' : 'tier.resume')
+    const { logs: names } = options
     const { lowerTiers } = this.#engine
     if (lowerTiers === null) throw noLowerTier()
     await lowerTiers.setPaused(names === undefined ? null : this.#named(names), isPaused)

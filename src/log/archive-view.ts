@@ -7,7 +7,7 @@
  */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
-import { decodeIdentity } from '../format/identity.ts'
+import { type Identity, decodeIdentity } from '../format/identity.ts'
 import type {
   Location,
   LogState,
@@ -18,10 +18,13 @@ import type {
 } from '../format/manifest.ts'
 import { IDENTITY_FILE } from '../format/paths.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import type { ColdTerms } from './cold-terms.ts'
+import { GapHistory } from './gap-history.ts'
 import { segmentsHolding } from './held-segments.ts'
-import type { LogView, PartitionView, SegmentBytes, SegmentSource } from './log-view.ts'
+import type { LogView, PartitionView, SegmentBytes, SegmentSource, ViewSource } from './log-view.ts'
 import { loadManifest } from './manifest-chain.ts'
 import { manifestFilesInStore } from './manifest-files.ts'
+import { unreadableSource } from './pinned-segment.ts'
 import { bytesInStore } from './segment-copies.ts'
 
 /** Offsets of one partition that a view is cut to: `[startOffset, endOffset)`. */
@@ -33,6 +36,13 @@ export interface PartitionBounds {
 
 /** How the bytes of an archived segment are read. */
 export type ArchiveBytes = (segment: SegmentEntry, location: Location) => SegmentBytes
+
+/** When records expire. */
+export interface Expiry {
+  /** Engine clock, ms. */
+  readonly now: () => number
+  readonly of: (logId: number, partition: number) => ColdTerms | undefined
+}
 
 /** Names listed to say what is there instead of an archive. */
 const FOUND_NAMES_MAX = 3
@@ -50,8 +60,10 @@ export async function openArchive(
     manifestFilesInStore(store),
     options.logger ?? silentLogger,
   )
+  const identity = await identityOf(store)
+  if (identity?.kind === 'directory') throw directoryFound(store, identity, position.state)
   if (position.number === 0) throw await notFound(store)
-  await checkIdentity(store, position.state)
+  checkIdentity(store, identity, position.state)
   return new Archive(store, position.number, position.state, options.bytesOf)
 }
 
@@ -60,7 +72,9 @@ export class Archive {
   /** The commit of the manifest that was opened. */
   readonly number: number
   readonly state: ManifestState
-  readonly #bytesOf: ArchiveBytes
+  readonly bytesOf: ArchiveBytes
+  /** Null: views show what has expired too. */
+  #expiry: Expiry | null = null
 
   constructor(
     store: ObjectStore,
@@ -68,7 +82,7 @@ export class Archive {
     state: ManifestState,
     bytesOf: ArchiveBytes = (_, location) => bytesInStore(store, location),
   ) {
-    this.#bytesOf = bytesOf
+    this.bytesOf = bytesOf
     this.store = store
     this.number = number
     this.state = state
@@ -114,10 +128,16 @@ export class Archive {
 
   /** A log as it lies in the archive: whole, or cut to the offsets that `bounds` names. */
   view(log: LogState, bounds?: readonly PartitionBounds[]): LogView {
-    return viewOfLog(log, bounds, (segment) => {
+    const view = viewOfLog(log, bounds, (segment) => {
       if (segment.object === null) return null
-      return { tier: 'object', bytes: this.#bytesOf(segment, segment.object) }
+      return { tier: 'object', bytes: this.bytesOf(segment, segment.object) }
     })
+    return this.#expiry === null ? view : withoutExpired(view, this.#expiry)
+  }
+
+  /** From here on views leave out what is over. */
+  expire(expiry: Expiry): void {
+    this.#expiry = expiry
   }
 
   /** Views of the named logs; of all, in the order of names, when none are named. @throws `log_not_found`. */
@@ -182,27 +202,64 @@ function viewOfPartition(
   return { ...cut, sources }
 }
 
+function withoutExpired(view: LogView, { now, of }: Expiry): LogView {
+  const partitions = view.partitions.map((part): PartitionView => {
+    const terms = of(view.definition.id, part.partition)
+    if (terms === undefined) return part
+    const gaps = new GapHistory()
+    const sources = part.sources.flatMap((source): readonly ViewSource[] => {
+      if (source.tier === 'memory') return [source]
+      const unknown = terms.unknown(source.segment)
+      if (unknown !== null) return [unreadableSource(source, unknown)]
+      const held = { start: source.from, end: source.to }
+      const live = terms.liveRanges(held, now(), gaps)
+      return live.map(({ start: from, end: to }) => ({ ...source, from, to }))
+    })
+    return { ...part, sources, gaps }
+  })
+  return { ...view, partitions }
+}
+
 /** All that a partition holds: from its start to the end of its last segment. */
 export function wholePartition(state: PartitionState, partition: number): PartitionBounds {
   const { startOffset, segments } = state
   return { partition, startOffset, endOffset: segments.at(-1)?.endOffset ?? startOffset }
 }
 
-/** A lost identity is no loss of data; one of something else means that two things lie in one place. */
-async function checkIdentity(store: ObjectStore, state: ManifestState): Promise<void> {
-  let bytes: Uint8Array
+/** Null where there is none: a lost identity is no loss of data. */
+async function identityOf(store: ObjectStore): Promise<Identity | null> {
   try {
-    bytes = await store.get(IDENTITY_FILE)
+    return decodeIdentity(await store.get(IDENTITY_FILE), store.url)
   } catch (error) {
-    if (isStratalogError(error) && error.code === 'object_not_found') return
+    if (isStratalogError(error) && error.code === 'object_not_found') return null
     throw error
   }
-  const identity = decodeIdentity(bytes, store.url)
-  if (identity.kind === 'archive' && identity.engineId === state.engineId) return
+}
+
+function directoryFound(
+  { url }: ObjectStore,
+  { engineId }: Identity,
+  { archive }: ManifestState,
+): StratalogError {
+  const noted = archive === undefined ? 'the URL of its archive' : archive.url
+  return new StratalogError(
+    'archive_not_found',
+    `${url} is the data directory of engine ${engineId}, and no archive. Name it as dataDir (--data-dir), or name ${noted} here.`,
+    { details: { url, engineId, found: 'directory' } },
+  )
+}
+
+/** One of something else means that two things lie in one place. */
+function checkIdentity(
+  { url }: ObjectStore,
+  identity: Identity | null,
+  { engineId }: ManifestState,
+): void {
+  if (identity === null || identity.engineId === engineId) return
   throw new StratalogError(
     'archive_not_found',
-    `${store.url} is in ${IDENTITY_FILE} a ${identity.kind} of engine ${identity.engineId}, and in its manifest one of ${state.engineId}.`,
-    { details: { url: store.url, identity, engineId: state.engineId } },
+    `${url} is an archive of engine ${identity.engineId} by its ${IDENTITY_FILE}, and of engine ${engineId} by its manifest: files of two archives lie in one place. Bring back those that belong together, or name another place.`,
+    { details: { url, identity, engineId } },
   )
 }
 

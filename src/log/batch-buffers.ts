@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts'
 import type { BufferSource } from '../format/growing-column.ts'
 import type { BatchMemory } from './memory-account.ts'
+import { SharedSlabs } from './shared-slabs.ts'
 import { BudgetExceeded } from './slab-pool.ts'
 
 export class BatchBuffers implements BufferSource {
@@ -20,15 +21,20 @@ export class BatchBuffers implements BufferSource {
   /** The partition, until it drops the batch, and readers. */
   #holders = 1
   #isDropped = false
+  /** Set once others hold the buffers in use too: then these are given back through it. */
+  #shared: SharedSlabs | null = null
   #changes = 0
 
   constructor(pool: BatchMemory) {
     this.#pool = pool
   }
 
-  /** Every byte held of the pool, those that wait for a lease to end included, and what the pool counts as adopted. */
+  /**
+   * Every byte held of the pool, alone or with others, those that wait for a lease to end included, and what the pool
+   * counts as adopted.
+   */
   get bytes(): number {
-    return this.#bytes + this.#adoptedBytes
+    return this.#bytes + this.#adoptedBytes + (this.#shared?.bytes ?? 0)
   }
   /** Goes up with each buffer that comes or goes out of use. */
   get changes(): number {
@@ -37,6 +43,23 @@ export class BatchBuffers implements BufferSource {
   /** Whether somebody besides the partition holds the batch. */
   get isLeased(): boolean {
     return this.#holders > (this.#isDropped ? 0 : 1)
+  }
+
+  /** Whether batches of other logs hold the same buffers. */
+  get isShared(): boolean {
+    return this.#shared?.isAlone === false
+  }
+
+  /** Holds the buffers of another too, which takes and gives no more of them. */
+  share(other: BatchBuffers): void {
+    if (other.#shared === null) {
+      other.#shared = new SharedSlabs(other.#pool, other.#slabs, other.#adoptedBytes)
+      other.#bytes -= other.#shared.bytes - other.#adoptedBytes
+      other.#slabs = []
+      other.#adoptedBytes = 0
+    }
+    this.#shared = other.#shared
+    this.#shared.join(this.#pool)
   }
 
   /** @throws BudgetExceeded */
@@ -117,6 +140,8 @@ export class BatchBuffers implements BufferSource {
     this.#slabs = []
     if (this.#adoptedBytes > 0) this.#pool.disown(this.#adoptedBytes)
     this.#adoptedBytes = 0
+    this.#shared?.leave(this.#pool)
+    this.#shared = null
     return true
   }
 

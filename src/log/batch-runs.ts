@@ -59,7 +59,7 @@ export function expiredRows(batch: HotBatch, now: number): number {
 
 /**
  * A sealed batch of the runs that stay. The copy may pass the budget only when the batch goes right after; undefined
- * when a reader holds it and there is no room for both.
+ * when a reader or another log holds it and there is no room for both.
  */
 export function copyRuns(
   batch: HotBatch,
@@ -79,7 +79,7 @@ export function copyRuns(
     }
     return copy
   }
-  if (!batch.isLeased) return memory.withoutLimit(make)
+  if (!batch.isLeased && !batch.isShared) return memory.withoutLimit(make)
   try {
     return make()
   } catch (error) {

@@ -10,9 +10,10 @@ import type { Range } from '../base/range.ts'
 /**
  * `retired`: before the log's start, as it keeps no older records.
  * `compacted`: older versions of keys, of which the log keeps the latest; in RAM only, where a replay left them out.
+ * `damaged`: every copy of them was damaged or missing when a log in RAM was loaded.
  * `missing`: nothing is known of these offsets; they were left out, or their cause was forgotten.
  */
-export type GapCause = 'evicted' | 'expired' | 'retired' | 'compacted' | 'missing'
+export type GapCause = 'evicted' | 'expired' | 'retired' | 'compacted' | 'damaged' | 'missing'
 
 export interface CausedGap extends Range {
   readonly cause: GapCause

@@ -47,6 +47,7 @@ const TIGHT_LOOP_ROWS_MIN = 16
 /** Buffers of so many times the target end a batch, whatever lies in them. */
 const HELD_BYTES_FACTOR = 2
 const NO_COLUMNS: readonly ColumnData[] = []
+const PLAIN_FACTS = { lsn: Infinity, expiresAt: Infinity, priority: 0 }
 
 export class HotBatch {
   // Fixed at construction.
@@ -125,6 +126,23 @@ export class HotBatch {
     return batch
   }
 
+  /** A sealed batch of the records before `end` of another that is sealed, in the same memory. See shared-slabs.ts. */
+  static sharing(source: HotBatch, end: number, timeColumn: string, pool: BatchMemory): HotBatch {
+    assert(source.#isSealed, 'what is shared does not change')
+    const { schema, baseOffset } = source
+    const rows = source.#runs?.rowsBelow(end) ?? Math.min(source.#length, end - baseOffset)
+    const columns = source.#columns(0, rows)
+    const batch = new HotBatch(schema, baseOffset, timeColumn, pool, null, columns)
+    batch.#buffers.share(source.#buffers)
+    source.#runs?.eachBelow(rows, (from, to, offset, expiresAt, priority) =>
+      pool.withoutLimit(() => batch.#addRunAt(from, to, offset, expiresAt, priority)),
+    )
+    batch.#publish(rows, { ...PLAIN_FACTS, appendTime: source.#appendTimeMin })
+    batch.#appendTimeMax = source.#appendTimeMax
+    batch.#isSealed = true
+    return batch
+  }
+
   /** By field. They take rows behind the committed ones; a rollback may put others in their place. */
   get builders(): readonly ColumnBuilder[] {
     return this.#builders
@@ -170,6 +188,10 @@ export class HotBatch {
   /** Whether a reader holds the batch, besides the partition. */
   get isLeased(): boolean {
     return this.#buffers.isLeased
+  }
+  /** Whether a batch of another log lies in the same memory. */
+  get isShared(): boolean {
+    return this.#buffers.isShared
   }
   /** The nearest expiry of a row, and the farthest; ms of the engine's clock. */
   get expiresMin(): number {
@@ -295,12 +317,8 @@ export class HotBatch {
       if (isPlain && offset === this.baseOffset + start) continue
       this.#addRunAt(start, length, offset, expiresAt, priority)
     }
-    this.#publish(length, {
-      appendTime: source.#appendTimeMin,
-      lsn: source.#firstLsn,
-      expiresAt: Infinity,
-      priority: 0,
-    })
+    const { appendTimeMin: appendTime, firstLsn: lsn } = source
+    this.#publish(length, { ...PLAIN_FACTS, appendTime, lsn })
     this.#appendTimeMax = source.#appendTimeMax
     this.#lastReadAt = source.#lastReadAt
     this.seal()
@@ -315,24 +333,10 @@ export class HotBatch {
 
   /** The offsets in `[from, to)` that are there and do not expire by `now`, as ranges in order. */
   liveRanges(from: number, to: number, now: number): Range[] {
-    const runs = this.#runs
-    if (runs === null) {
-      const start = Math.max(from, this.baseOffset)
-      const end = Math.min(to, this.baseOffset + this.#length)
-      return start < end ? [{ start, end }] : []
-    }
-    const ranges: Range[] = []
-    let open: { start: number; end: number } | null = null
-    for (let run = runs.runAt(from); run < runs.count; run++) {
-      const offset = runs.offsetOf(run)
-      if (offset >= to) break
-      if (runs.expiresAt(run) <= now) continue
-      const start = Math.max(from, offset)
-      const end = Math.min(to, offset + runs.rowEndOf(run) - runs.rowStart(run))
-      if (open !== null && open.end === start) open.end = end
-      else ranges.push((open = { start, end }))
-    }
-    return ranges
+    if (this.#runs !== null) return this.#runs.liveRanges(from, to, now)
+    const start = Math.max(from, this.baseOffset)
+    const end = Math.min(to, this.baseOffset + this.#length)
+    return start < end ? [{ start, end }] : []
   }
 
   /**
@@ -425,18 +429,15 @@ export class HotBatch {
     expiresAt: number,
     priority: number,
   ): void {
-    let runs = this.#runs
-    if (runs === null) {
-      runs = new RunList(this.#pool, this.baseOffset)
-      try {
-        if (rowStart > 0) runs.add(rowStart, this.baseOffset, Infinity, 0)
-        runs.add(rowEnd, offset, expiresAt, priority)
-      } catch (error) {
-        runs.free()
-        throw error
-      }
+    const runs = this.#runs ?? new RunList(this.#pool, this.baseOffset)
+    try {
+      if (this.#runs === null && rowStart > 0) runs.add(rowStart, this.baseOffset, Infinity, 0)
+      runs.add(rowEnd, offset, expiresAt, priority)
       this.#runs = runs
-    } else runs.add(rowEnd, offset, expiresAt, priority)
+    } catch (error) {
+      if (this.#runs === null) runs.free()
+      throw error
+    }
   }
 
   #newBuilders(sizes: readonly ColumnSize[] | undefined): readonly ColumnBuilder[] {

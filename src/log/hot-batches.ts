@@ -6,7 +6,9 @@
  * moves nothing.
  */
 import { assert } from '../base/assert.ts'
+import type { Schema } from '../format/schema.ts'
 import type { HotBatch } from './hot-batch.ts'
+import type { MemoryAccount } from './memory-account.ts'
 
 /** Dropped places at the front from which on the list is looked at whether to be cut. */
 const DROPPED_MIN = 32
@@ -41,6 +43,20 @@ export class HotBatches {
     this.#batches.push(batch)
   }
 
+  /**
+   * The last one where it takes the next rows: it is open, of that schema, takes no more than `bytesMax` and ends at
+   * `offset`. Null: it takes none from here on.
+   */
+  open(schema: Schema, offset: number, bytesMax: number): HotBatch | null {
+    const { last } = this
+    if (last === undefined || last.isSealed) return null
+    const isFull = last.isFull || last.bytes > bytesMax
+    if (last.schema.id === schema.id && !isFull && last.endOffset === offset) return last
+    if (last.length > 0) last.seal()
+    else this.dropEmpty()
+    return null
+  }
+
   /** Whether there was a last one that takes more rows. */
   sealLast(): boolean {
     const { last } = this
@@ -53,6 +69,14 @@ export class HotBatches {
   dropEmpty(): void {
     assert(this.last?.length === 0, 'an empty batch is taken away')
     this.#batches.pop()?.drop()
+  }
+
+  /** Forgets rows of the open one that were not committed, and it with them where it has no others. */
+  discardStaged(): void {
+    const { last } = this
+    if (last === undefined || last.isSealed) return
+    last.rollback()
+    if (last.length === 0) this.dropEmpty()
   }
 
   /** The last batch has `count` records more. */
@@ -98,6 +122,23 @@ export class HotBatches {
   /** The first batch that ends behind `offset`. */
   at(offset: number): HotBatch | undefined {
     return this.#batches[this.indexAt(offset)]
+  }
+
+  /** Where a record lies that is there and has not expired; else null. Counts as reading it. */
+  find(
+    offset: number,
+    partition: { readonly expiryTime: number; readonly logMemory: MemoryAccount },
+  ): { readonly batch: HotBatch; readonly row: number } | null {
+    const batch = this.at(offset)
+    const row = batch?.rowAt(offset) ?? -1
+    if (batch === undefined || row < 0) return null
+    if (batch.expiresMin < Infinity) {
+      const now = partition.expiryTime
+      if (batch.expiresMin <= now && batch.liveRanges(offset, offset + 1, now).length === 0)
+        return null
+    }
+    batch.touch(partition.logMemory.nextStamp())
+    return { batch, row }
   }
 
   /** Where `all` has the first batch that ends behind `offset`; its length when there is none. */

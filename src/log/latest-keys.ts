@@ -20,12 +20,19 @@ export class LatestKeys {
   readonly type: ColumnType
   readonly #table = new KeyTable()
   readonly #live: OffsetSet
+  #start: number
   #next: number
 
   constructor(type: ColumnType, start: number) {
     this.type = type
     this.#live = new OffsetSet(start)
+    this.#start = start
     this.#next = start
+  }
+
+  /** Of records before it nothing is known. */
+  get start(): number {
+    return this.#start
   }
 
   /** Everything before it was taken. */
@@ -81,6 +88,7 @@ export class LatestKeys {
   forget(start: number): void {
     const kept = this.#live.count(start, this.#next)
     if (this.#table.entryCount <= 2 * kept + FORGOTTEN_MIN) return
+    this.#start = start
     this.#table.forget(start)
     this.#live.forget(start)
   }

@@ -135,7 +135,9 @@ export class LatestViews {
     // A key column that widened has other bytes for the same key.
     const known = held?.type === type ? held : undefined
     const first = firstOffset(partition)
-    const isUsable = known !== undefined && known.next <= partition.endOffset
+    // As of a snapshot a log may begin before where it begins now.
+    const isUsable =
+      known !== undefined && known.next <= partition.endOffset && known.start <= first
     const keys = isUsable && isSound(partition, known) ? known : new LatestKeys(type, first)
     if (known === undefined || isUsable) partitions.set(partition.partition, keys)
     await this.#read(view, partition, keys, signal)

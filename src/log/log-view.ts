@@ -13,6 +13,7 @@ import type { Range } from '../base/range.ts'
 import type { LogDefinition, SegmentEntry } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { Schema } from '../format/schema.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
 import type { CachedPart } from '../storage/part-cache.ts'
 import type { CausedGap } from './gap-history.ts'
 
@@ -68,9 +69,14 @@ export interface SegmentSource {
   readonly from: number
   readonly to: number
   readonly bytes: SegmentBytes
+  /** Where its object lies, where that is not the archive of who reads it. */
+  readonly store?: ObjectStore
   /** Another copy of the same segment, read from where this one is damaged on. */
   readonly fallback?: SegmentFallback
-  /** There for records that a damaged WAL has lost: there are no bytes, and who wants them is told so. */
+  /**
+   * There for records that a damaged WAL has lost, and where nobody can tell whether they have expired: there are no
+   * bytes, and who wants them is told so.
+   */
   readonly lost?: LostSource
 }
 

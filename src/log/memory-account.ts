@@ -23,6 +23,10 @@ export interface BatchMemory {
   /** Counts memory that is not the pool's. @throws BudgetExceeded */
   adopt(bytes: number): void
   disown(bytes: number): void
+  /** What the slab of that number has. */
+  bytesOf(id: number): number
+  /** Counts bytes more, or fewer, that another account of the pool counted until now; the pool's own stay as many. */
+  shift(bytes: number): void
   withoutLimit<T>(run: () => T): T
 }
 
@@ -137,6 +141,15 @@ export class MemoryAccount implements BatchMemory {
   disown(bytes: number): void {
     this.#parent.disown(bytes)
     this.#usedBytes -= bytes
+  }
+
+  bytesOf(id: number): number {
+    return this.#parent.bytesOf(id)
+  }
+
+  shift(bytes: number): void {
+    this.#usedBytes += bytes
+    this.#parent.shift(bytes)
   }
 
   withoutLimit<T>(run: () => T): T {

@@ -24,6 +24,7 @@ import type { ProducerState } from '../format/producer.ts'
 import type { Schema } from '../format/schema.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
 import type { AckListener } from './ack-queue.ts'
+import type { ColdTerms } from './cold-terms.ts'
 import type { Eviction } from './eviction.ts'
 import { type CausedGap, type GapCause, GapHistory } from './gap-history.ts'
 import { type AppendFacts, HotBatch } from './hot-batch.ts'
@@ -86,6 +87,8 @@ export class Partition implements AckListener {
   readonly #segments: SegmentList
   /** What a damaged WAL has lost, behind all that is there. Set by recovery. */
   lost: LostRecords | null = null
+  /** When records in its segments expire; null where none does. Set when the engine is opened. */
+  coldTerms: ColdTerms | null = null
   lastError: string | null = null
 
   constructor(options: PartitionOptions, ack: AckLevel, ports: PartitionPorts) {
@@ -180,6 +183,9 @@ export class Partition implements AckListener {
   get producers(): ProducerTable {
     return (this.#producers ??= new ProducerTable([]))
   }
+  set producers(table: ProducerTable) {
+    this.#producers = table
+  }
   get producerStates(): readonly ProducerState[] {
     return this.#producers?.states() ?? []
   }
@@ -202,14 +208,9 @@ export class Partition implements AckListener {
 
   /** The batch that takes the next append: the open one, or a new one when it is full or of another schema. */
   openBatch(schema: Schema): HotBatch {
-    const last = this.#hot.last
-    if (last !== undefined && !last.isSealed) {
-      const isDense = last.endOffset === this.#nextOffset
-      const isFull = last.isFull || last.bytes * BATCHES_MIN > this.#memory.limit
-      if (last.schema.id === schema.id && !isFull && isDense) return last
-      if (last.length > 0) last.seal()
-      else this.#hot.dropEmpty()
-    }
+    const open = this.#hot.open(schema, this.#nextOffset, this.#memory.limit / BATCHES_MIN)
+    if (open !== null) return open
+    const { last } = this.#hot
     const previous = last?.isSealed === true ? last : null
     const batch = new HotBatch(schema, this.#nextOffset, this.#timeColumn, this.#memory, previous)
     batch.touch(this.logMemory.nextStamp())
@@ -250,8 +251,12 @@ export class Partition implements AckListener {
    * partition's. @throws BudgetExceeded
    */
   adopt(schema: Schema, columns: readonly ColumnData[], facts: AppendFacts): HotBatch {
-    const memory = this.#memory
-    return HotBatch.adopt(schema, this.#nextOffset, this.#timeColumn, memory, columns, facts)
+    return HotBatch.adopt(schema, this.#nextOffset, this.#timeColumn, this.#memory, columns, facts)
+  }
+
+  /** As `adopt`, of the records of another log's batch before `end`, where they lie. */
+  share(batch: HotBatch, end: number): HotBatch {
+    return HotBatch.sharing(batch, end, this.#timeColumn, this.#memory)
   }
 
   addAdopted(batch: HotBatch): void {
@@ -262,12 +267,14 @@ export class Partition implements AckListener {
     this.#hot.push(batch)
   }
 
+  /** Of a new fork: why its source has none of these offsets. */
+  noteGaps(gaps: readonly CausedGap[]): void {
+    for (const { start, end, cause } of gaps) this.#gaps.add(start, end, cause)
+  }
+
   /** Forgets rows that were staged in the open batch, and the batch with them when they were to be its first. */
   discardStaged(): void {
-    const { last } = this.#hot
-    if (last === undefined || last.isSealed) return
-    last.rollback()
-    if (last.length === 0) this.#hot.dropEmpty()
+    this.#hot.discardStaged()
   }
 
   /** Runs after a batch committed `count` rows. Without a WAL the rows are as durable as they get. */
@@ -309,10 +316,14 @@ export class Partition implements AckListener {
     this.#waiters.wake()
   }
 
-  /** Recovery of a log that was without a WAL: what begins at `offset` comes next, and nothing before it is missed. */
-  continueAt(offset: number): void {
-    if (this.#segments.all.length === 0 && this.#hot.first === undefined) this.#startOffset = offset
-    this.skipTo(offset)
+  /**
+   * Recovery of a log that was without a WAL: what begins at `offset` comes next. Nothing before it is missed where
+   * nothing was there, and nothing was skipped.
+   */
+  continueAt(offset: number, cause: GapCause = 'missing'): void {
+    const isEmpty = this.#segments.all.length === 0 && this.#hot.first === undefined
+    if (isEmpty && this.#startOffset === this.#nextOffset) this.#startOffset = offset
+    this.skipTo(offset, cause)
   }
 
   /** The log's policy changed. What readers saw they still see; offsets from here on may be dense from now on. */
@@ -355,10 +366,8 @@ export class Partition implements AckListener {
 
   /** `segment` stands in the place of `replaced`, which it holds the records of. */
   replaceSegments(replaced: readonly SegmentEntry[], segment: SegmentEntry): void {
-    assert(
-      replaced.every((entry) => this.hasSegment(entry)),
-      'what is replaced is there',
-    )
+    const isThere = replaced.every((entry) => this.hasSegment(entry))
+    assert(isThere, 'what is replaced is there')
     this.#segments.replace(replaced, segment, this.#startOffset)
   }
 
@@ -424,7 +433,7 @@ export class Partition implements AckListener {
     const wanted = intersectRanges(range, visible) ?? { start: visible.end, end: visible.end }
     const leases: Lease[] = []
     const below = { start: wanted.start, end: Math.min(wanted.end, this.hotStart) }
-    const sources = segmentSources(this.#ports, this.segments, below, leases)
+    const sources = segmentSources(this.#ports, this, this.#gaps, below, leases)
     if (wanted.start < wanted.end) {
       const now = this.#hot.expiresMin < Infinity ? this.expiryTime : -Infinity
       const held = { hot: this.#hot, gaps: this.#gaps, lost: this.lost }
@@ -452,16 +461,7 @@ export class Partition implements AckListener {
   /** The batch in RAM and the row of a visible record that has not expired; else null. Counts as reading it. */
   find(offset: number): { readonly batch: HotBatch; readonly row: number } | null {
     if (offset >= this.visibleEnd || offset < this.#firstOffset) return null
-    const batch = this.#hot.at(offset)
-    const row = batch?.rowAt(offset) ?? -1
-    if (batch === undefined || row < 0) return null
-    if (batch.expiresMin < Infinity) {
-      const now = this.expiryTime
-      if (batch.expiresMin <= now && batch.liveRanges(offset, offset + 1, now).length === 0)
-        return null
-    }
-    batch.touch(this.logMemory.nextStamp())
-    return { batch, row }
+    return this.#hot.find(offset, this)
   }
 
   /** The offsets below `nextOffset` that nothing holds, in order, with why. */

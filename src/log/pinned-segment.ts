@@ -2,6 +2,8 @@ import { present } from '../base/assert.ts'
 import { type Range, intersectRanges } from '../base/range.ts'
 import type { Location, SegmentEntry } from '../format/manifest.ts'
 import type { SegmentEntries } from '../format/segment-entries.ts'
+import type { ColdTerms } from './cold-terms.ts'
+import type { GapHistory } from './gap-history.ts'
 import type { Lease, SegmentBytes, SegmentFallback, SegmentSource, ViewSource } from './log-view.ts'
 import type { SegmentPins } from './segment-pins.ts'
 
@@ -57,19 +59,42 @@ export function archivedPrefixEnd(segments: SegmentEntries, startOffset: number)
   return index === 0 ? startOffset : (segments.at(index - 1)?.endOffset ?? startOffset)
 }
 
-/** Pins every copy of what of the segments, which are in order, lies in `wanted`. */
+/** Stands for records of which nobody can tell whether they may be read. */
+export function unreadableSource(
+  { tier, segment, from, to }: Pick<SegmentSource, 'tier' | 'segment' | 'from' | 'to'>,
+  error: Error,
+): SegmentSource {
+  const bytes = { length: 0, read: () => Promise.reject(error), path: null, position: 0 }
+  return { tier, segment, from, to, bytes, lost: { error: () => error } }
+}
+
+/** What of a partition lies in segments. */
+export interface ColdRecords {
+  readonly segments: SegmentEntries
+  readonly coldTerms: ColdTerms | null
+  /** ms; what expired by then is left out. */
+  readonly expiryTime: number
+}
+
+/** Pins every copy of what of the segments, which are in order, lies in `wanted`; what has expired is a gap. */
 export function segmentSources(
   ports: SegmentPorts,
-  segments: SegmentEntries,
+  cold: ColdRecords,
+  gaps: GapHistory,
   wanted: Range,
   leases: Lease[],
 ): ViewSource[] {
   const sources: ViewSource[] = []
   const pinned: string[] = []
-  for (const segment of segments.from(wanted.start)) {
+  for (const segment of cold.segments.from(wanted.start)) {
     const part = intersectRanges({ start: segment.baseOffset, end: segment.endOffset }, wanted)
     if (part === null) break
-    sources.push(new StoredSource(ports, segment, part, pinned))
+    const unknown = cold.coldTerms?.unknown(segment) ?? null
+    const live = cold.coldTerms?.liveRanges(part, cold.expiryTime, gaps) ?? [part]
+    for (const range of unknown === null ? live : [part]) {
+      const source = new StoredSource(ports, segment, range, pinned)
+      sources.push(unknown === null ? source : unreadableSource(source, unknown))
+    }
   }
   for (const file of pinned) ports.pins.pin(file)
   leases.push({ release: () => pinned.forEach((file) => ports.pins.unpin(file)) })

@@ -1,7 +1,7 @@
 /** The terms of records by their offsets: taken from RAM for a segment, and given back to RAM from one. */
 import type { TermsRun } from '../format/segment-terms.ts'
 import type { SegmentFacts } from '../format/segment.ts'
-import type { Partition } from './partition.ts'
+import type { HotBatch } from './hot-batch.ts'
 
 export interface OffsetTerms {
   readonly start: number
@@ -12,7 +12,11 @@ export interface OffsetTerms {
 }
 
 /** In order; where offsets are in none, records never expire and have priority 0. */
-export function termsInRam({ batches }: Partition): readonly OffsetTerms[] {
+export function termsInRam({
+  batches,
+}: {
+  readonly batches: readonly HotBatch[]
+}): readonly OffsetTerms[] {
   const terms: OffsetTerms[] = []
   for (const { runList: runs } of batches) {
     for (let run = 0; run < (runs?.count ?? 0); run++) {

@@ -7,6 +7,7 @@
  * Invariants: runs follow each other and cover every committed row; two neighbours differ in something, or have a hole
  * between them. The arrays are counted as memory of the batch.
  */
+import type { Range } from '../base/range.ts'
 import type { BatchMemory } from './memory-account.ts'
 
 const CAPACITY_MIN = 4
@@ -115,6 +116,42 @@ export class RunList {
     this.#expiresMin = Math.min(this.#expiresMin, expiresAt)
     this.#expiresMax = Math.max(this.#expiresMax, expiresAt)
     this.#priorityMin = Math.min(this.#priorityMin, priority)
+  }
+
+  /** The rows of offsets below `end`. */
+  rowsBelow(end: number): number {
+    const run = this.runAt(end)
+    if (run === this.#count) return this.rowEnd
+    return this.rowStart(run) + Math.max(0, end - this.offsetOf(run))
+  }
+
+  /** Calls back with each run of the first `rows`, the last one cut to them. */
+  eachBelow(
+    rows: number,
+    visit: (from: number, to: number, offset: number, expiresAt: number, priority: number) => void,
+  ): void {
+    for (let run = 0; run < this.#count; run++) {
+      const from = this.rowStart(run)
+      if (from >= rows) return
+      const to = Math.min(rows, this.rowEndOf(run))
+      visit(from, to, this.offsetOf(run), this.expiresAt(run), this.priority(run))
+    }
+  }
+
+  /** The offsets in `[from, to)` that are there and do not expire by `now`, as ranges in order. */
+  liveRanges(from: number, to: number, now: number): Range[] {
+    const ranges: Range[] = []
+    let open: { start: number; end: number } | null = null
+    for (let run = this.runAt(from); run < this.#count; run++) {
+      const offset = this.offsetOf(run)
+      if (offset >= to) break
+      if (this.expiresAt(run) <= now) continue
+      const start = Math.max(from, offset)
+      const end = Math.min(to, offset + this.rowEndOf(run) - this.rowStart(run))
+      if (open !== null && open.end === start) open.end = end
+      else ranges.push((open = { start, end }))
+    }
+    return ranges
   }
 
   /** The run that holds an offset, or the next one behind it; `count` behind the last. */

@@ -151,6 +151,14 @@ export class SlabPool {
     return length * GRANULE_BYTES
   }
 
+  bytesOf(id: number): number {
+    const chunk = this.#chunkAt(Math.floor(id / CHUNK_GRANULES_MAX))
+    return chunk.slabLength(id % CHUNK_GRANULES_MAX) * GRANULE_BYTES
+  }
+
+  /** All accounts together are the pool. */
+  shift(): void {}
+
   /** Gives back what a slab has beyond `bytes`, rounded up to a granule. Returns what stays where it was. */
   shrink(slab: Uint8Array, bytes: number): Uint8Array {
     const id = this.idOf(slab)

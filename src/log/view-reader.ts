@@ -257,7 +257,7 @@ function withField(schema: Schema, whole: Schema, name: string): Schema {
 
 /** Whether a reader that asked for nothing else fails: what is gone as its log's policy says is no failure. */
 export function isFailure(cause: GapCause): boolean {
-  return cause === 'evicted' || cause === 'missing'
+  return cause === 'evicted' || cause === 'damaged' || cause === 'missing'
 }
 
 export function gapError(log: string, gap: OffsetGap): StratalogError {

@@ -13,7 +13,8 @@ import {
 } from './live-side.ts'
 
 export interface Comparison {
-  readonly isEqual: boolean
+  /** Null where there is nothing to compare: an empty hash equals any other. */
+  readonly isEqual: boolean | null
   /** Whether the latest views of what both have are; null where there are none to compare. */
   readonly isLatestEqual: boolean | null
   /** In words, with the object and the offsets. */
@@ -53,13 +54,15 @@ export async function compareLogs(
     behindRecords: behindRecords(live, archived),
     behindMs: behindMs(live, archived),
   }
-  if (restored === null || shared.length === 0)
-    return { isEqual: true, isLatestEqual: null, reasons: [], ...counts }
+  if (restored === null || shared.length === 0) {
+    const reasons = lostReasons(live, archived)
+    return { isEqual: null, isLatestEqual: null, reasons, ...counts }
+  }
   // What was compacted since the live side was pinned has fewer records, and the same latest view as far as it looked.
   const compacted = compactedSince(live, archived)
   const same = shared.flatMap((range) => withoutCompacted(range, compacted))
-  const isEqual = await areEqual(live, restored, same, signal)
-  const reasons = isEqual ? [] : await differences(live, restored, archived, same, signal)
+  const isEqual = same.length === 0 ? null : await areEqual(live, restored, same, signal)
+  const reasons = isEqual === false ? await differences(live, restored, archived, same, signal) : []
   const isLatestShared = shared.every(({ partition, to }) =>
     compacted.every(
       (found) => found.partition !== partition || (found.segment.sparse?.latestTo ?? 0) <= to,
@@ -70,7 +73,25 @@ export async function compareLogs(
     isLatestEqual === false
       ? [`The latest view of log '${live.name}' differs from the live engine's.`]
       : []
-  return { isEqual, isLatestEqual, reasons: [...reasons, ...latestReasons], ...counts }
+  return {
+    isEqual,
+    isLatestEqual,
+    reasons: [...lostReasons(live, archived), ...reasons, ...latestReasons],
+    ...counts,
+  }
+}
+
+/**
+ * Records that the archive gave up while the live engine has nothing newer: its history is another one, as that of an
+ * old copy of the data directory. Where both end at the same offset, all of it has expired.
+ */
+function lostReasons(live: LiveLogFacts, archived: LogState | null): readonly string[] {
+  return live.partitions.flatMap(({ partition, startOffset, endOffset }) => {
+    const begin = archived?.partitions[partition]?.startOffset ?? 0
+    if (startOffset === endOffset || begin <= endOffset) return []
+    const words = place(live.name, partition, startOffset, endOffset)
+    return [`The live engine ends with ${words}; the archive begins behind that, at ${begin}.`]
+  })
 }
 
 interface FoundSegment {

@@ -5,6 +5,7 @@
  * hold, so a partition whose history begins later than others' costs nothing until its time has come. `park` lets go of
  * what it holds; it is read again when its time has come.
  */
+import { StratalogError } from '../base/errors.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import { endOffset, recordBatchBytes, sliceRecordBatch } from '../format/record-batch.ts'
 import type { LogView, PartitionView } from '../log/log-view.ts'
@@ -33,8 +34,9 @@ export interface CursorPlace {
   /** Among cursors whose times are equal. */
   readonly order: number
   readonly rowsMax: number
-  /** Of those that would be given, the first that the sink has already. */
-  readonly skip: number
+  /** The sink has the records before, and of those from the cursor's start on so many. */
+  readonly heldTo: number
+  readonly heldBetween: number
   /** Records that earlier replays gave out, up to where this one begins. */
   readonly records: number
 }
@@ -46,6 +48,8 @@ export class ReplayCursor implements Timed {
   time: number
   readonly #start: number
   readonly #end: number
+  readonly #heldTo: number
+  readonly #heldBetween: number
   readonly #rowsMax: number
   readonly #timeColumn: string
   readonly #options: PartitionReadOptions
@@ -53,7 +57,7 @@ export class ReplayCursor implements Timed {
   readonly #readBytes: number
   #nextOffset: number
   #records: number
-  #skip: number
+  #withheld = 0
   /** Where reading begins when there is none. */
   #readFrom: number
   #items: AsyncGenerator<ReadItem, void, undefined> | null = null
@@ -73,7 +77,8 @@ export class ReplayCursor implements Timed {
     this.partition = partition.partition
     this.order = place.order
     this.#rowsMax = place.rowsMax
-    this.#skip = place.skip
+    this.#heldTo = place.heldTo
+    this.#heldBetween = place.heldBetween
     this.#records = place.records
     this.#timeColumn = timeColumnOf(view)
     this.#options = options
@@ -117,13 +122,31 @@ export class ReplayCursor implements Timed {
     return taken
   }
 
-  /** The part of a batch that the sink does not have; null when it has all of it. */
-  withoutSkipped(batch: RecordBatch): RecordBatch | null {
-    const rows = Math.min(this.#skip, batch.length)
-    this.#skip -= rows
-    this.given(batch.baseOffset + rows, rows)
+  /**
+   * The part of a batch that the sink does not have; null when it has all of it.
+   * @throws StratalogError `log_exists` where it lacks records that it can only get in order.
+   */
+  withoutHeld(batch: RecordBatch): RecordBatch | null {
+    const rows = Math.min(Math.max(0, this.#heldTo - batch.baseOffset), batch.length)
+    this.#withheld += rows
+    if (this.#withheld > this.#heldBetween) throw this.#lacking()
+    this.given(batch.baseOffset + rows, 0)
     if (rows === 0) return batch
     return rows === batch.length ? null : cut(batch, rows, batch.length)
+  }
+
+  #lacking(): StratalogError {
+    const { name } = this.view.definition
+    return new StratalogError(
+      'log_exists',
+      `The target has ${this.#heldBetween} records of '${name}', partition ${this.partition}, offsets [${this.#start}, ${this.#heldTo}), and the archive has more: some were damaged or missing when it was filled, and are not now. Replay into an empty target, or restore.`,
+      {
+        details: {
+          ...{ log: name, partition: this.partition, from: this.#start, to: this.#heldTo },
+          records: this.#heldBetween,
+        },
+      },
+    )
   }
 
   /** Notes that everything before `end` was looked at, and that `records` of it reached the sink. */

@@ -20,13 +20,13 @@ export interface DrillReport extends ReplayReport {
   readonly coverage: number
   /** From the start to an engine that answers. */
   readonly rtoMs: number
-  /** How far the archive's newest record is behind the live engine's; null without one. */
+  /** How far the archive's newest record is behind the live engine's; null without one that writes it. */
   readonly rpoMs: number | null
-  /** Records of the live engine that are not in the archive; null without one. */
+  /** Records of the live engine that are not in the archive; null without one that writes it. */
   readonly rpoRecords: number | null
   /** Stored bytes restored per second. */
   readonly bytesPerSecond: number
-  /** Whether all that both hold is equal, by content hash; null without a live engine. */
+  /** Whether all that both hold is equal, by content hash; null without a live engine, and where they share nothing. */
   readonly hashEqual: boolean | null
   /** Whether the latest views of logs with a key are, over what both hold; null without a live engine or such a log. */
   readonly latestEqual: boolean | null

@@ -3,9 +3,10 @@
  * back from it, and holds the result against the archive's manifest and, when there is one, against the live engine.
  *
  * PASS means: every object was there with the length, SHA-256 and row count that the manifest says; offsets are without
- * gaps; the counts are the manifest's; snapshots can be had; the bucket holds nothing newer than its manifest; where
- * both have records they are equal by content hash; and every check gave what was expected. Anything else is a FAIL
- * whose reasons name the object and the offsets. How far the archive is behind the live engine is measured, not judged.
+ * gaps; the counts are the manifest's; snapshots can be had; the bucket holds nothing newer than its manifest; the live
+ * engine is the one that writes the archive, and where both have records, as both do, they are equal by content hash;
+ * and every check gave what was expected. Anything else is a FAIL whose reasons name the object and the offsets, and so
+ * is what proves nothing. How far the archive is behind the live engine is measured, not judged.
  */
 import type { Clock } from '../base/clock.ts'
 import { isStratalogError, throwIfAborted, toStratalogError } from '../base/errors.ts'
@@ -24,7 +25,7 @@ import {
 import { type Comparison, compareLogs } from './compare.ts'
 import type { DrillCheck, DrillReport } from './drill-report.ts'
 import type { DrillStep } from './drill-timeline.ts'
-import type { LiveLogFacts, LiveSide } from './live-side.ts'
+import type { LiveEngine, LiveLogFacts, LiveSide } from './live-side.ts'
 import { type ReplayProgress, type ReplaySource, replay } from './replay.ts'
 import type { ReplayReport } from './report.ts'
 import { functionSink } from './sink.ts'
@@ -58,8 +59,8 @@ export interface DrillSubject {
   /** Opens the archive. Called again to tell a stale manifest from one that was just being written. */
   readonly open: () => Promise<Archive>
   readonly scratch: () => Promise<DrillScratch>
-  /** The live engine's logs, pinned before the drill began; null without one. */
-  readonly against: readonly LiveSide[] | null
+  /** The live engine, its logs pinned before the drill began; null without one. */
+  readonly against: LiveEngine | null
   readonly checks?: readonly { readonly sql: string; readonly expected: unknown }[]
 }
 
@@ -129,10 +130,11 @@ class DrillRun {
 
   /** What the manifest and the bucket say without reading a segment. */
   async #audit(archive: Archive): Promise<void> {
+    this.#reasons.push(...foreignReasons(archive, this.#subject.against))
     for (const log of archive.logs) this.#reasons.push(...gapReasons(log))
     for (const snapshot of archive.snapshots)
       this.#reasons.push(...snapshotReasons(archive, snapshot))
-    for (const live of this.#subject.against ?? [])
+    for (const live of this.#liveLogs(archive) ?? [])
       this.#reasons.push(...uncommittedReasons(archive, live))
     this.#reasons.push(...(await unnamedReasons(archive, this.#subject.open)))
   }
@@ -166,8 +168,8 @@ class DrillRun {
     )
     this.#addDamages(this.#replayed.missing, this.#replayed.corrupt)
     this.#count(archive)
-    if (this.#subject.against !== null)
-      await this.#step('compare', () => this.#compare(archive, engine))
+    const live = this.#liveLogs(archive)
+    if (live !== null) await this.#step('compare', () => this.#compare(archive, engine, live))
     for (const { sql, expected } of this.#subject.checks ?? []) {
       throwIfAborted(signal)
       const check = await this.#step('check', () => this.#check(engine, sql, expected))
@@ -202,9 +204,17 @@ class DrillRun {
     }
   }
 
-  async #compare(archive: Archive, engine: DrillEngine): Promise<void> {
+  /** Null without a live engine, and of one that does not write this archive: logs of its ids are other logs. */
+  #liveLogs(archive: Archive): readonly LiveSide[] | null {
     const { against } = this.#subject
-    if (against === null) return
+    return against === null || isForeign(archive, against) ? null : against.logs
+  }
+
+  async #compare(
+    archive: Archive,
+    engine: DrillEngine,
+    against: readonly LiveSide[],
+  ): Promise<void> {
     const comparisons: Comparison[] = []
     const restored = engine.views()
     try {
@@ -272,6 +282,9 @@ class DrillRun {
     const comparisons = this.#comparisons
     const live = comparisons?.reduce((sum, { liveRecords }) => sum + liveRecords, 0) ?? 0
     const shared = comparisons?.reduce((sum, { sharedRecords }) => sum + sharedRecords, 0) ?? 0
+    const behind = comparisons?.reduce((sum, { behindRecords }) => sum + behindRecords, 0) ?? null
+    if (this.#reasons.length === 0 && comparisons !== null && !comparisons.some(isCompared))
+      this.#reasons.push(unprovedReason(live, behind ?? 0))
     const { records } = this.#replayed
     const restored = this.#restored
     return {
@@ -282,19 +295,19 @@ class DrillRun {
       verdict: this.#reasons.length === 0 ? 'PASS' : 'FAIL',
       reasons: this.#reasons,
       coverage:
-        comparisons === null
+        this.#subject.against === null
           ? part(records, recordsInManifest)
           : part(Math.min(shared, records), live),
       rtoMs: Math.round(this.#rtoMs),
       rpoMs:
         comparisons === null ? null : Math.max(0, ...comparisons.map(({ behindMs }) => behindMs)),
-      rpoRecords: comparisons?.reduce((sum, { behindRecords }) => sum + behindRecords, 0) ?? null,
+      rpoRecords: behind,
       bytesPerSecond:
         restored === null
           ? 0
           : Math.round((restored.plan.bytes * 1000) / Math.max(1, restored.elapsedMs)),
-      hashEqual: comparisons === null ? null : comparisons.every(({ isEqual }) => isEqual),
-      latestEqual: latestEqual(comparisons ?? []),
+      hashEqual: allOf(comparisons?.map(({ isEqual }) => isEqual) ?? []),
+      latestEqual: allOf(comparisons?.map(({ isLatestEqual }) => isLatestEqual) ?? []),
       checks: this.#checks,
       timeline: this.#timeline,
     }
@@ -322,8 +335,31 @@ function isArchived(archive: Archive, live: LiveLogFacts): boolean {
   return archive.state.logs.has(live.id) || live.isArchived
 }
 
-function latestEqual(comparisons: readonly Comparison[]): boolean | null {
-  const compared = comparisons.flatMap(({ isLatestEqual }) => isLatestEqual ?? [])
+function isForeign(archive: Archive, { engineId }: LiveEngine): boolean {
+  return engineId !== archive.state.engineId
+}
+
+function foreignReasons(archive: Archive, against: LiveEngine | null): readonly string[] {
+  if (against === null || !isForeign(archive, against)) return []
+  const who = against.engineId === null ? 'has no id of its own' : `is ${against.engineId}`
+  return [
+    `The archive is of engine ${archive.state.engineId}, and the live engine ${who}: nothing of it was compared. Name the data directory or the server that writes this archive.`,
+  ]
+}
+
+function isCompared({ isEqual, isLatestEqual }: Comparison): boolean {
+  return isEqual !== null || isLatestEqual !== null
+}
+
+function unprovedReason(live: number, behind: number): string {
+  return live === 0
+    ? 'The live engine has no records of logs that are archived, so nothing was proved against it.'
+    : `None of the ${live} records of the live engine can be compared with the archive, so nothing was proved against it: ${behind} of them are not archived yet.`
+}
+
+/** Null where nothing was compared. */
+function allOf(equal: readonly (boolean | null)[]): boolean | null {
+  const compared = equal.filter((one) => one !== null)
   return compared.length === 0 ? null : compared.every(Boolean)
 }
 

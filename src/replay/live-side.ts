@@ -50,6 +50,17 @@ export interface LiveLogFacts {
   readonly partitions: readonly LivePartition[]
 }
 
+/** An engine at one point; as JSON it comes from a server. */
+export interface LiveEngineFacts {
+  /** The archive that it writes says the same; null for an engine in RAM that has none. */
+  readonly engineId: string | null
+  readonly logs: readonly LiveLogFacts[]
+}
+
+export interface LiveEngine extends LiveEngineFacts {
+  readonly logs: readonly LiveSide[]
+}
+
 export interface LiveSide extends LiveLogFacts {
   /** The hash of these offsets in the schema of the side. */
   hash(ranges: readonly OffsetRange[], signal?: AbortSignal): Promise<string>

@@ -3,6 +3,7 @@ import { StratalogError } from '../base/errors.ts'
 import type { ReplaySpeed } from './pace.ts'
 import type { RecordFilter } from './record-filter.ts'
 import type { ResumePoint } from './report.ts'
+import { isResumePoint } from './resume-point.ts'
 
 export interface ReplayProgress {
   readonly records: number
@@ -53,7 +54,7 @@ export interface ReplayOptions {
 
 /** Before anything is read. @throws StratalogError `argument_invalid`. */
 export function checkReplayOptions(options: ReplayOptions): void {
-  const { from, to, since, until, speed, step, stepRecords } = options
+  const { from, to, since, until, speed, step, stepRecords, resumePoint } = options
   for (const [name, value] of Object.entries({ from, to, stepRecords })) {
     if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue
     throw invalid(`${name} is a whole number, 0 or more; got ${String(value)}.`)
@@ -64,6 +65,8 @@ export function checkReplayOptions(options: ReplayOptions): void {
     throw invalid(
       `since (${new Date(since).toISOString()}) is after until (${new Date(until).toISOString()}).`,
     )
+  if (resumePoint !== undefined && !isResumePoint(resumePoint))
+    throw invalid('resumePoint is none of a replay: take it from a report, or from its progress.')
   if (stepRecords === 0) throw invalid('stepRecords is 1 or more.')
   if ((speed === 'stepped') !== (step !== undefined))
     throw invalid(`speed 'stepped' and a function step belong together.`)

@@ -16,7 +16,7 @@ import type { Clock } from '../base/clock.ts'
 import { throwIfAborted } from '../base/errors.ts'
 import { SpentTime } from '../base/spent-time.ts'
 import { type RecordBatch, endOffset } from '../format/record-batch.ts'
-import type { LogView, SegmentSource } from '../log/log-view.ts'
+import type { LogView, PartitionView, SegmentSource } from '../log/log-view.ts'
 import { DamageList, type SegmentDamage } from '../log/segment-damage.ts'
 import { type PartitionReadOptions, readableRange } from '../log/view-reader.ts'
 import { MERGE_ROWS_MAX, ReplayCursor, type TakenBatch } from './cursor.ts'
@@ -31,6 +31,7 @@ import {
   checkPartitionCount,
   checkReplayOptions,
 } from './replay-options.ts'
+import { leftOutBefore, resumePointOf } from './resume-point.ts'
 import {
   LogTally,
   type ReplayLimit,
@@ -231,7 +232,7 @@ class ReplayRun {
       await this.#spent.during('pace', () => this.#clock.sleep(delayMs, this.#options.signal))
     const tally = this.#tallies.get(cursor.view.definition.name)
     for (const run of this.#runs(cursor, batch)) {
-      const wanted = cursor.withoutSkipped(run)
+      const wanted = cursor.withoutHeld(run)
       if (wanted === null) continue
       await this.#step(cursor, wanted, time)
       await this.#spent.during('sink', () =>
@@ -282,14 +283,34 @@ class ReplayRun {
     const watched = this.#meter.watch(view)
     return watched.partitions.map((partition, position) => {
       const start = starts?.[position] ?? resumedAt?.[position]
+      if (start !== undefined) this.#recall(tally, partition.partition, start.offset)
+      const { heldTo, heldBetween } = starts?.[position] ?? { heldTo: 0, heldBetween: 0 }
+      if (start !== undefined) this.#tellRetired(tally, partition, Math.max(start.offset, heldTo))
       const options = this.#readOptions(tally, partition.partition, start?.offset)
       return new ReplayCursor(watched, partition, options, {
         order: index * PARTITIONS_MAX + position,
         rowsMax: this.#rowsMax(),
-        skip: starts?.[position]?.skip ?? 0,
+        heldTo,
+        heldBetween,
         records: start?.records ?? 0,
       })
     })
+  }
+
+  /** What the replays that went before left out. */
+  #recall(tally: LogTally, partition: number, offset: number): void {
+    const { resumePoint } = this.#options
+    if (resumePoint === undefined) return
+    const before = leftOutBefore(resumePoint, tally.view.definition.name, partition, offset)
+    for (const gap of before.gaps) tally.addGap(gap)
+    this.#damages.missing.push(...before.missing)
+    this.#damages.corrupt.push(...before.corrupt)
+  }
+
+  /** What went from the archive between two replays was in neither. */
+  #tellRetired(tally: LogTally, { partition, startOffset }: PartitionView, reached: number): void {
+    const to = Math.min(startOffset, this.#options.to ?? Infinity)
+    if (reached < to) tally.addGap({ partition, from: reached, to, cause: 'retired' })
   }
 
   #rowsMax(): number {
@@ -361,12 +382,14 @@ class ReplayRun {
   }
 
   #resumePoint(): ResumePoint {
-    return {
-      logs: this.#logs.map(({ tally, cursors }) => ({
+    return resumePointOf(
+      this.#logs.map(({ tally, cursors }) => ({
         name: tally.view.definition.name,
         partitions: cursors.map(({ partition, position }) => ({ partition, ...position })),
+        gaps: tally.gaps,
       })),
-    }
+      this.#damages,
+    )
   }
 
   #elapsedMs(): number {

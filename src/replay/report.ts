@@ -19,7 +19,11 @@ export interface ResumePoint {
   readonly logs: readonly {
     readonly name: string
     readonly partitions: readonly (ReplayPosition & { readonly partition: number })[]
+    /** What lies before these offsets and was left out, so that the last report tells of it; absent where none is. */
+    readonly gaps?: readonly OffsetGap[]
   }[]
+  readonly missing?: readonly MissingObject[]
+  readonly corrupt?: readonly CorruptObject[]
 }
 
 export interface ReplayedLog {
@@ -85,6 +89,10 @@ export class LogTally {
 
   addBytes(storedBytes: number): void {
     this.bytes += storedBytes
+  }
+
+  get gaps(): readonly OffsetGap[] {
+    return this.#gaps
   }
 
   addGap(gap: OffsetGap): void {

@@ -25,9 +25,12 @@ export interface ReplayPosition {
   readonly records: number
 }
 
-/** Where a sink wants a partition to begin: there, but without the first `skip` records of what would be given. */
+/** Where a sink wants a partition to begin. Its `records` are those that the sink has. */
 export interface SinkStart extends ReplayPosition {
-  readonly skip: number
+  /** Reading begins at `offset`, so that damage is named from there on; records before `heldTo` are not given. */
+  readonly heldTo: number
+  /** Of the sink's records, those that lie in between. More there were damaged when it was filled, and are not now. */
+  readonly heldBetween: number
 }
 
 /**

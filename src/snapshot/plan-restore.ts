@@ -74,9 +74,10 @@ export async function planRestore(
       'Give one of snapshot, at and toOffsets: each says where to stop.',
     )
   }
-  checkOffsets(archive, selection)
+  const sources = selectedLogs(archive, selection)
+  checkOffsets(sources, selection)
   const logs: PlannedLog[] = []
-  for (const source of selectedLogs(archive, selection)) {
+  for (const source of sources) {
     const bounds = await boundsOf(archive, source, selection)
     const name = newName(source.definition.name, selection.rename)
     logs.push({
@@ -178,20 +179,37 @@ function newName(name: string, rename: Readonly<Record<string, string>> | undefi
   return rename !== undefined && Object.hasOwn(rename, name) ? (rename[name] ?? name) : name
 }
 
-function checkOffsets(archive: Archive, { toOffsets }: RestoreSelection): void {
-  for (const { log, partition, offset } of toOffsets ?? []) {
-    if (archive.log(log).partitions[partition] === undefined) {
+function checkOffsets(sources: readonly LogState[], { toOffsets = [] }: RestoreSelection): void {
+  const named = new Set<string>()
+  for (const { log, partition, offset } of toOffsets) {
+    const details = { log, partition, offset }
+    const source = sources.find(({ definition }) => definition.name === log)
+    if (source === undefined)
+      throw new StratalogError('log_not_found', `toOffsets: no log '${log}' is restored.`, {
+        details: { ...details, logs: sources.map(({ definition }) => definition.name) },
+      })
+    const state = source.partitions[partition]
+    if (state === undefined)
       throw new StratalogError(
         'partition_not_found',
         `Log '${log}' has no partition ${partition}.`,
-        { details: { log, partition } },
+        { details },
       )
-    }
-    if (!Number.isSafeInteger(offset) || offset < 0) {
-      throw new StratalogError('argument_invalid', `${offset} is not an offset.`, {
-        details: { log, partition, offset },
-      })
-    }
+    const place = `${log}/${partition}`
+    if (named.has(place))
+      throw new StratalogError(
+        'argument_invalid',
+        `toOffsets names partition ${partition} of log '${log}' twice.`,
+        { details },
+      )
+    named.add(place)
+    const { startOffset, endOffset } = wholePartition(state, partition)
+    if (!Number.isSafeInteger(offset) || offset < startOffset || offset > endOffset)
+      throw new StratalogError(
+        'argument_invalid',
+        `Log '${log}' has offsets ${startOffset} to ${endOffset} in partition ${partition}; ${offset} is none.`,
+        { details: { ...details, startOffset, endOffset } },
+      )
   }
 }
 

@@ -9,10 +9,10 @@ import type { PlannedLog, PlannedSegment, RestorePlan } from './plan-restore.ts'
  * @throws StratalogError `argument_invalid` unless `fraction` is above 0 and at most 1.
  */
 export function samplePlan(plan: RestorePlan, fraction: number, random: Random): RestorePlan {
-  if (!(fraction > 0 && fraction <= 1)) {
+  if (typeof fraction !== 'number' || !(fraction > 0 && fraction <= 1)) {
     throw new StratalogError(
       'argument_invalid',
-      `A sample is a part above 0 and at most 1; got ${fraction}.`,
+      `A sample is a part above 0 and at most 1; got ${String(fraction)}.`,
     )
   }
   if (fraction === 1) return plan

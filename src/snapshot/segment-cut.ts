@@ -6,6 +6,7 @@ import { segmentPath } from '../format/paths.ts'
 import { segmentSteps } from '../format/segment-steps.ts'
 import { type EncodedSegment, blockEnd } from '../format/segment.ts'
 import { type OffsetRows, cutRows, writtenRows } from '../format/sparse-rows.ts'
+import { runsWithin, termsOfSegment } from '../log/record-terms.ts'
 import { SegmentReading, type SegmentOwner } from '../log/segment-reading.ts'
 
 export interface CutSegment {
@@ -47,7 +48,8 @@ export async function cutSegment(
   const { timeColumn, keyColumn } = facts
   const { format } = facts
   const place = { format, engineId, logId, logName, partition, timeColumn, keyColumn }
-  const header = { ...place, ...(sparse === undefined ? {} : { sparse }) }
+  const terms = runsWithin(termsOfSegment(facts), range.from, range.to)
+  const header = { ...place, ...(sparse === undefined ? { terms } : { sparse }) }
   const pieces: Uint8Array[] = []
   const steps = await segmentSteps(header, records)
   for (;;) {

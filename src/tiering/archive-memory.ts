@@ -7,13 +7,14 @@ import type { Range } from '../base/range.ts'
 import { type ProducerState, producersAsOf } from '../format/producer.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
+import { runsWithin, termsInRam } from '../log/record-terms.ts'
 import { archiveIsUnsettled } from './adopt-archived.ts'
 import { notedIn } from './committed.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { archiveBatches, missingSchemas } from './flush.ts'
 import { oneAtATime } from './one-at-a-time.ts'
 import { memoryParts } from './memory-parts.ts'
-import { groupForSegments } from './segment-groups.ts'
+import { cutsByTerms, groupForSegments } from './segment-groups.ts'
 import { uploadSegments } from './upload.ts'
 
 /**
@@ -75,12 +76,14 @@ async function archiveRange(
   producers: readonly ProducerState[],
 ): Promise<readonly TierMove[]> {
   const { view, release } = partition.view(range)
+  const terms = termsInRam(partition)
   try {
     const parts = await memoryParts(view.sources, context.clock)
     const moves: TierMove[] = []
-    for (const group of groupForSegments(parts)) {
+    for (const group of groupForSegments(parts, cutsByTerms(parts, terms))) {
       const records = group.map(({ batch }) => batch)
-      const segment = await archiveBatches(context, log, partition, records, producers)
+      const runs = runsWithin(terms, group[0]?.baseOffset ?? 0, group.at(-1)?.endOffset ?? 0)
+      const segment = await archiveBatches(context, log, partition, records, producers, runs)
       moves.push({
         log: log.name,
         partition: partition.partition,

@@ -53,6 +53,8 @@ export interface ArchivedSegment extends AddedSegment {
 
 export class ArchiveWriter {
   readonly store: ObjectStore
+  /** Keys of objects that were found to be damaged or missing: a segment that is put there again replaces them. */
+  readonly damaged: Set<string> = new Set<string>()
   readonly #openManifest: () => Promise<ManifestStore>
   readonly #clock: Clock
   readonly #deletedLogIds: () => IdRanges
@@ -132,14 +134,15 @@ export class ArchiveWriter {
       )
     let stored: string | null = null
     try {
-      stored = (await this.store.put(key, bytes, { ifAbsent: true, checksum: isProvenLater }))
-        .sha256
+      const ifAbsent = !this.damaged.has(key)
+      stored = (await this.store.put(key, bytes, { ifAbsent, checksum: isProvenLater })).sha256
     } catch (error) {
       const isThere = error instanceof StratalogError && error.code === 'object_exists'
       if (!isThere) throw error
     }
     if (isProvenLater && stored === sha256) return
     await this.verify(key, bytes.length, sha256)
+    this.damaged.delete(key)
   }
 
   /**

@@ -296,12 +296,14 @@ export async function archiveBatches(
   partition: Partition,
   batches: readonly RecordBatch[],
   producers: readonly ProducerState[],
+  terms: readonly TermsRun[] = [],
 ): Promise<SegmentEntry> {
   const segment = await putBatches(context, {
     log,
     partition,
     records: batches,
     producers: undefined,
+    terms,
   })
   const archive = present(context.archive, 'what was put there has an archive')
   const number = partition.partition

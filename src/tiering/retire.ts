@@ -73,3 +73,15 @@ async function retireNow(
 export async function retireArchived(context: TieringContext, log: LiveLog): Promise<void> {
   await present(context.archive, 'an archive is told').commitStarts(log, context.round)
 }
+
+/** Of a fork that the archive was not told of: what it shares has objects already, and nothing else brings it there. */
+export async function tellShared(
+  context: TieringContext,
+  log: LiveLog,
+  partition: number,
+): Promise<void> {
+  const { archive } = context
+  if (archive === null || log.definition.origins === undefined) return
+  await archive.manifest()
+  if (archive.isBehind(log, partition)) await retireArchived(context, log)
+}

@@ -37,7 +37,7 @@ import {
 import { ALL_LOGS, isPaused } from './pause.ts'
 import { recallSegments } from './recall.ts'
 import type { Round } from './round.ts'
-import { retireArchived, retirePartition } from './retire.ts'
+import { retireArchived, retirePartition, tellShared } from './retire.ts'
 import {
   type LaneName,
   type Move,
@@ -381,6 +381,7 @@ export class TieringScheduler {
     { log, partition }: Step,
     context: TieringContext,
   ): Promise<readonly TierMove[]> {
+    await tellShared(context, log, partition.partition)
     const isDirect = !log.policy.localDisk
     const moves = isDirect ? [...(await flushPartition(context, log, partition, 'object'))] : []
     const offsets = Array.from(partition.segments.lacking('object'), (entry) => entry.baseOffset)

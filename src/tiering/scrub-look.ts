@@ -21,7 +21,8 @@ const OBJECT_PIECE_BYTES = 8 * 1024 * 1024
 export type LookDepth = 'presence' | 'bytes'
 
 export interface LookPorts {
-  readonly disk: DiskContext
+  /** Null: no copy on a disk is looked at. */
+  readonly disk: DiskContext | null
   /** Null without an archive; then no copy there is looked at. */
   readonly store: ObjectStore | null
   /** Told of bytes that were read; resolves when more may be. */
@@ -50,10 +51,12 @@ export async function lookAt(
 }
 
 async function lookAtFile(
-  { disk: { fileSystem, dataDir }, pace }: LookPorts,
+  { disk, pace }: LookPorts,
   copy: SegmentCopy,
   depth: LookDepth,
 ): Promise<readonly SegmentDamage[]> {
+  if (disk === null) return []
+  const { fileSystem, dataDir } = disk
   const { segment, location } = copy
   const { position, length } = location
   const path = `${dataDir}/${location.object}`

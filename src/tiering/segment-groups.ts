@@ -1,5 +1,9 @@
 import { SEGMENT_BYTES_TARGET } from '../format/limits.ts'
 import type { Schema } from '../format/schema.ts'
+import { type OffsetTerms, runsWithin } from '../log/record-terms.ts'
+
+/** Runs of terms after which a segment ends with its batch: they are in its footer. */
+const SEGMENT_TERMS_TARGET = 65_536
 
 /** Records with consecutive offsets, as much of them as a segment takes or leaves. */
 export interface SegmentPart {
@@ -39,4 +43,23 @@ export function groupForSegments<Part extends SegmentPart>(
     }
   }
   return groups
+}
+
+/** Where a segment ends because its terms would become too many. */
+export function cutsByTerms(
+  parts: readonly SegmentPart[],
+  terms: readonly OffsetTerms[],
+): ReadonlySet<number> {
+  const cuts = new Set<number>()
+  if (terms.length === 0) return cuts
+  let runs = 0
+  for (const { baseOffset, endOffset: end } of parts) {
+    const own = runsWithin(terms, baseOffset, end).length
+    if (runs + own > SEGMENT_TERMS_TARGET) {
+      cuts.add(baseOffset)
+      runs = 0
+    }
+    runs += own
+  }
+  return cuts
 }

@@ -181,7 +181,9 @@ function evictByKey(
   const held = heldBy(log).sort((a, b) => a.batch.appendTimeMin - b.batch.appendTimeMin)
   const victims = affordable(held, order, wanted)
   // One that cannot go would stay behind records that were to go after it.
-  const leased = victims.filter(({ batch, isVictim }) => isVictim !== null && batch.isLeased)
+  const leased = victims.filter(
+    ({ batch, isVictim }) => isVictim !== null && (batch.isLeased || batch.isShared),
+  )
   if (sum(leased, ({ batch }) => batch.bytes * COPY_ROOM) > roomBytes) return []
   if (victims.some(({ partition }) => partition.isStaging)) return []
   return evictAll(victims, Infinity)

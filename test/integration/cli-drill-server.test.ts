@@ -1,4 +1,5 @@
 /** `drill --against URL`: a server is the live engine, as it is when the drill begins. */
+import { cpSync } from 'node:fs'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { CliPlace, EVENTS_NDJSON } from '../support/cli-place.ts'
 import { runCli, runJson } from '../support/cli.ts'
@@ -29,6 +30,15 @@ interface Report {
   readonly coverage: number
 }
 
+async function drillAgainst(
+  archive: string,
+  against: string,
+): Promise<{ readonly status: number | null; readonly report: Report }> {
+  const args = ['drill', '--archive', archive, '--against', against, '--json']
+  const { status, stdout } = await runCli(args)
+  return { status, report: JSON.parse(stdout) as Report }
+}
+
 const headers = (): Record<string, string> => ({ authorization: `Bearer ${token}` })
 
 test('an archive with all of it passes; what is only on the server is told', async () => {
@@ -51,15 +61,42 @@ test('an archive with all of it passes; what is only on the server is told', asy
 })
 
 test('a server with other records fails, and says which object differs', async () => {
-  const other = await TestServer.start(place.fresh())
+  const [flag = '', dataDir = ''] = place.fresh()
+  const archive = place.freshArchive()
+  const where = [flag, dataDir, '--archive', archive]
+  await runJson(['import', ...where, '--log', 'events', place.file('same.ndjson', '{"n":1}\n')])
+  await runJson(['tier', 'now', ...where, '--to', 'object'])
+  // The same engine twice, each going on by itself.
+  const twin = `${dataDir}-twin`
+  cpSync(dataDir, twin, { recursive: true })
+  await runJson(['import', flag, twin, '--log', 'events', place.file('a.ndjson', '{"n":2}\n')])
+  await runJson(['import', ...where, '--log', 'events', place.file('b.ndjson', '{"n":3}\n')])
+  await runJson(['tier', 'now', ...where, '--to', 'object'])
+  const other = await TestServer.start([flag, twin])
   onTestFinished(async () => void (await other.stop()))
-  const file = place.file('other.ndjson', EVENTS_NDJSON.replace('"n":500,', '"n":501,'))
-  await runJson(['import', '--log', 'events', '--url', other.url, file])
-  const args = ['drill', '--archive', place.archive, '--against', other.url, '--json']
-  const { status, stdout } = await runCli(args)
-  const report = JSON.parse(stdout) as Report
+  const { status, report } = await drillAgainst(archive, other.url)
   expect([status, report.verdict, report.hashEqual]).toEqual([10, 'FAIL', false])
   expect(report.reasons.join('\n')).toMatch(/Object .*differs from the live engine: log 'events'/)
+})
+
+test('a server, a directory or an engine in RAM that does not write the archive fails, with equal records too', async () => {
+  const other = place.fresh()
+  await runJson(['import', ...other, '--log', 'events', place.file('o.ndjson', EVENTS_NDJSON)])
+  const empty = place.fresh()
+  await runJson(['logs', 'create', 'elsewhere', ...empty])
+  const servers = [await TestServer.start(other), await TestServer.start([])]
+  onTestFinished(async () => {
+    for (const one of servers) await one.stop()
+  })
+  const urls = servers.map(({ url }) => url)
+  for (const against of [...urls, other[1] ?? '', empty[1] ?? '']) {
+    const { status, report } = await drillAgainst(place.archive, against)
+    expect([status, report.verdict, report.hashEqual, report.coverage]).toEqual([
+      ...[10, 'FAIL', null, 0],
+    ])
+    expect(report.rpoRecords).toBeNull()
+    expect(report.reasons.join('\n')).toMatch(/^The archive is of engine .*and the live engine /)
+  }
 })
 
 test('ranges and schemas that there are not are refused, and so is a place of another kind', async () => {

@@ -114,7 +114,9 @@ describe('the lines of a dump', () => {
     const lines = jsonLines(await readFile(path, 'utf8'))
     expect(records(lines)).toEqual([{ name: 'c' }, { name: 'a' }])
     expect(() => db.dump({ logs: ['no'] })).toThrow(/There is no log 'no'/)
-    expect(() => db.dump({ log: 'a' } as object)).toThrow(/there is no log/)
+    expect(() => db.dump({ log: 'a' } as object)).toThrow(
+      /no option "log" of dump.*Did you mean logs/,
+    )
   })
 })
 

@@ -212,7 +212,9 @@ describe('on the command line', () => {
     const { bytes, status } = await runCli([...args, '--logs', 'orders', '--to', '10'])
     expect(status).toBe(0)
     expect(tableFromIPC(bytes).numRows).toBe(10)
-    expect((await runCli(args)).status).toBe(2)
+    const refused = await runCli(args)
+    expect([refused.status, refused.bytes.length]).toEqual([2, 0])
+    expect(refused.stderr).toContain("'orders' and 'users' would be replayed: name one with --logs")
   })
 
   test('a replay goes as many steps as there are lines', async () => {

@@ -364,7 +364,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '      since,\n      until,\n      signal,\n      readAhead: READ_AHEAD,',
     replace:
       '      since,\n      until: until === undefined ? until : until + 1,\n      signal,\n      readAhead: READ_AHEAD,',
-    killedBy: { harness: 'simulate', seed: 2 },
+    killedBy: { harness: 'simulate', seed: 4 },
   },
   {
     name: 'replay-without-its-last-batch',
@@ -374,6 +374,22 @@ export const MUTANTS: readonly Mutant[] = [
     replace:
       '      const isMore = await this.#read(advancing)\n      if (taken !== null && isMore) await this.#give(cursor, taken)\n      if (isMore) queue.push(cursor)',
     killedBy: { harness: 'simulate', seed: 2 },
+  },
+  {
+    name: 'drill-against-anybody',
+    harm: 'A drill holds an archive against another engine, whose logs have the same numbers.',
+    file: 'replay/drill.ts',
+    find: '  return engineId !== archive.state.engineId\n',
+    replace: '  return false\n',
+    killedBy: { harness: 'test', file: 'test/unit/replay/drill.test.ts' },
+  },
+  {
+    name: 'replay-counts-what-it-has',
+    harm: 'A replay whose records move up goes on by their count, past records that are sound.',
+    file: 'engine/engine-sink.ts',
+    find: '  const mark = markAtEnd(partition)\n',
+    replace: '  const mark = { heldTo: resumed.offset + records - resumed.records }\n',
+    killedBy: { harness: 'test', file: 'test/integration/replay-resume.test.ts' },
   },
   {
     name: 'superseded-behind-a-snapshot',
@@ -406,5 +422,37 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    this.#gaps.push(gap)',
     replace: '    this.#gaps.concat(gap)',
     killedBy: { harness: 'test', file: 'test/unit/replay/replay.test.ts' },
+  },
+  {
+    name: 'new-bytes-of-a-snapshot-unread',
+    harm: 'Retention lets the last good snapshot go for one that is damaged.',
+    file: 'engine/snapshots.ts',
+    find: '    (await newDamageOf(archive.store, manifest.state, newest, due, sound))\n',
+    replace: '    null\n',
+    killedBy: { harness: 'test', file: 'test/integration/snapshot-damage.test.ts' },
+  },
+  {
+    name: 'archived-terms-unread',
+    harm: 'Records whose time is over come back with a restart.',
+    file: 'engine/directory-engine.ts',
+    find: '  await loadColdTerms(registry.all(), segments)\n',
+    replace: '',
+    killedBy: { harness: 'test', file: 'test/integration/archived-terms.test.ts' },
+  },
+  {
+    name: 'snapshot-asked-of-the-log-alone',
+    harm: 'A read as of a snapshot has nothing of what the log has let go of.',
+    file: 'engine/as-of.ts',
+    find: '  return { ranges, held: await heldOf(view.definition) }\n',
+    replace: '  return { ranges, held: null }\n',
+    killedBy: { harness: 'test', file: 'test/integration/as-of-let-go.test.ts' },
+  },
+  {
+    name: 'shared-memory-freed-by-its-first-holder',
+    harm: 'A fork in RAM reads memory that other records were given.',
+    file: 'log/shared-slabs.ts',
+    find: '    if (next === undefined) {\n',
+    replace: '    if (index === 0) {\n',
+    killedBy: { harness: 'test', file: 'test/integration/fork-memory.test.ts' },
   },
 ]

@@ -464,7 +464,7 @@ export class Client {
     ])
     // What was deleted or detached meanwhile it may be without.
     const left = held.filter(({ log }) => !log.isDeleting && log.departures === departures.get(log))
-    if (made !== null) this.#life.model.snapshots.push({ name, held: left })
+    if (made !== null) this.#life.model.snapshots.push({ name, held: left, seen: new Map() })
   }
 
   #checkBounds(): void {

@@ -14,7 +14,10 @@ export interface Life {
   readonly model: Model
   readonly checks: Checks
   readonly hasArchive: boolean
-  readonly setting: Pick<Setting, 'deletesLogs' | 'retainsLogs' | 'detachesLogs' | 'pausesMoves'>
+  readonly setting: Pick<
+    Setting,
+    'deletesLogs' | 'retainsLogs' | 'detachesLogs' | 'pausesMoves' | 'asksOfSnapshots'
+  >
   readonly options: StratalogOptions
   /** Of another process on the same machine. */
   readonly portsOf: (process: SimulatedProcess) => EnginePorts

@@ -46,12 +46,19 @@ export interface HeldLog {
   readonly required: readonly Submission[]
 }
 
+export interface HeldSnapshot {
+  readonly name: string
+  readonly held: readonly HeldLog[]
+  /** What it gave of logs when it was asked. */
+  readonly seen: Map<LogModel, string>
+}
+
 export class Model {
   readonly logs: LogModel[]
   /** Logs that are gone, with their ids. */
   readonly deletions: { readonly log: LogModel; readonly id: number }[] = []
   /** Snapshots that were made, with what they have to hold. */
-  readonly snapshots: { readonly name: string; readonly held: readonly HeldLog[] }[] = []
+  readonly snapshots: HeldSnapshot[] = []
   restoredSnapshots = 0
   life = 0
   #nextId = 1
@@ -68,6 +75,7 @@ export class Model {
     retired: 0,
     detachedLogs: 0,
     pauses: 0,
+    moments: 0,
   }
   readonly pauses: PauseModel = new PauseModel()
   readonly #wall: WallTimes

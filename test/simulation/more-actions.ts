@@ -5,6 +5,7 @@ import { detachOrAttach } from './detaching.ts'
 import type { Dice } from './dice.ts'
 import type { Life } from './life.ts'
 import type { LogModel } from './log-model.ts'
+import { askOfSnapshot } from './moments.ts'
 import { pauseOrResume } from './pauses.ts'
 import { retain } from './retention.ts'
 
@@ -22,6 +23,7 @@ export class MoreActions {
   readonly #retentions: Dice
   readonly #departures: Dice
   readonly #pauses: Dice
+  readonly #moments: Dice
 
   constructor(life: Life, dice: Dice, ways: ClientWays) {
     this.#life = life
@@ -30,12 +32,13 @@ export class MoreActions {
     this.#retentions = dice.fork('retentions')
     this.#departures = dice.fork('departures')
     this.#pauses = dice.fork('pauses')
+    this.#moments = dice.fork('moments')
   }
 
   /** Whether it did one. */
   async act(): Promise<boolean> {
     const life = this.#life
-    const { retainsLogs, detachesLogs, pausesMoves } = life.setting
+    const { retainsLogs, detachesLogs, pausesMoves, asksOfSnapshots } = life.setting
     if (await this.#deletes()) return true
     if (retainsLogs && this.#retentions.chance(0.06)) {
       await retain(life, this.#retentions, this.#retentions.pick(life.model.logs))
@@ -43,6 +46,11 @@ export class MoreActions {
     }
     if (detachesLogs && this.#departures.chance(0.05)) {
       await detachOrAttach(life, this.#departures, () => this.#ways.bringDown('object'))
+      return true
+    }
+    if (asksOfSnapshots && this.#moments.chance(0.12)) {
+      if (life.model.snapshots.length === 0) await this.#ways.snapshot()
+      else await askOfSnapshot(life, this.#moments)
       return true
     }
     if (!pausesMoves || !this.#pauses.chance(0.06)) return false

@@ -23,6 +23,8 @@ export interface Setting {
   readonly detachesLogs: boolean
   /** Whether clients pause tier moves. */
   readonly pausesMoves: boolean
+  /** Whether clients ask as of snapshots, and fork there. */
+  readonly asksOfSnapshots: boolean
   /** In some worlds with an archive, until the end; null: none. */
   readonly maxDiskBytes: number | null
 }
@@ -58,6 +60,7 @@ export function chooseSetting(dice: Dice): Setting {
     retainsLogs: !isDamaged && dice.fork('retention').chance(0.25),
     detachesLogs: archive !== null && !isDamaged && dice.fork('detaching').chance(0.25),
     pausesMoves: dice.fork('pausing').chance(0.25),
+    asksOfSnapshots: archive !== null && !isDamaged && dice.fork('moments').chance(0.25),
     // Drawn last: the others stay as they were.
     maxDiskBytes: archive !== null && dice.chance(0.2) ? dice.pick([8, 16, 48]) * 1024 : null,
   }

@@ -49,6 +49,8 @@ export interface SeedReport {
   readonly retired: number
   readonly detachedLogs: number
   readonly pauses: number
+  /** Questions as of snapshots that were held against the model. */
+  readonly moments: number
   readonly steps: Readonly<Record<string, StepCounts>>
   readonly violation: { readonly invariant: Invariant; readonly message: string } | null
   /** The last steps, when there was a violation. */
@@ -62,6 +64,7 @@ const QUIET: Life['setting'] = {
   retainsLogs: false,
   detachesLogs: false,
   pausesMoves: false,
+  asksOfSnapshots: false,
 }
 /** After so many attempts that failed, nothing more goes wrong with opening. */
 const OPENING_ATTEMPTS = 10
@@ -158,6 +161,7 @@ class Simulation {
       retired: this.#model.counts.retired,
       detachedLogs: this.#model.counts.detachedLogs,
       pauses: this.#model.counts.pauses,
+      moments: this.#model.counts.moments,
       steps: tally.toJSON(),
       violation:
         violation === null ? null : { invariant: violation.invariant, message: violation.message },

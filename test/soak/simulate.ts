@@ -35,6 +35,8 @@ export interface SimulationSoakReport extends SoakReport {
   readonly retired: number
   readonly detachedLogs: number
   readonly pauses: number
+  /** Questions as of snapshots. */
+  readonly moments: number
 }
 
 /** What a broken invariant is counted as. */
@@ -68,6 +70,7 @@ export async function simulationSoak(
     retired: 0,
     detachedLogs: 0,
     pauses: 0,
+    moments: 0,
   }
   while (counts.tried < seeds && !isOver()) {
     const report = await simulate(seed + counts.tried++)
@@ -83,6 +86,7 @@ export async function simulationSoak(
     sums.retired += report.retired
     sums.detachedLogs += report.detachedLogs
     sums.pauses += report.pauses
+    sums.moments += report.moments
     if (report.violation !== null) {
       const { invariant, message } = report.violation
       const again = { seed: report.seed, rerun: rerunOf(report.seed) }

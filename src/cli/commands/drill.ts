@@ -11,7 +11,7 @@ import { readConfiguration } from '../read-configuration.ts'
 import { EXIT_VERDICT_FAIL } from '../exit-status.ts'
 import { Progress } from '../progress.ts'
 import { runRemoteJob } from '../remote-jobs.ts'
-import { remoteLiveSides } from '../remote-live.ts'
+import { remoteLiveEngine } from '../remote-live.ts'
 import { Remote } from '../remote.ts'
 import { type Session, writeDocument } from '../session.ts'
 
@@ -98,7 +98,7 @@ async function liveEngineOf(
     )
   }
   const remote = Remote.of(session, { url: against, ...(token === undefined ? {} : { token }) })
-  return remote === null ? undefined : await remoteLiveSides(remote)
+  return remote === null ? undefined : await remoteLiveEngine(remote)
 }
 
 /** The n-th `--expect` belongs to the n-th `--check`. */

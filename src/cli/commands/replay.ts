@@ -2,14 +2,11 @@
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration } from '../../base/units.ts'
 import { resolvePorts } from '../../engine/ports.ts'
-import {
-  type ReplayFromArchiveOptions,
-  batchSink,
-  replayArchive,
-  replayToEndpoint,
-} from '../../engine/replay-archive.ts'
+import { batchSink, replayArchive, replayToEndpoint } from '../../engine/replay-archive.ts'
+import type { ReplayFromArchiveOptions } from '../../engine/replay-from-archive-options.ts'
 import { Stratalog } from '../../engine/stratalog.ts'
 import type { ReplayReport } from '../../replay/report.ts'
+import type { ReplaySink } from '../../replay/sink.ts'
 import { replayOutput } from '../output/replay-output.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { renderTable } from '../output/table.ts'
@@ -113,7 +110,14 @@ async function replayInto(
     )
   if (into === '-') {
     const output = replayOutput(format, session)
-    const report = await replayArchive(archive, batchSink(output.take), options, ports)
+    const sink: ReplaySink = {
+      ...batchSink(output.take),
+      begin: async ({ definition }) => {
+        output.begin(definition.name)
+        return null
+      },
+    }
+    const report = await replayArchive(archive, sink, options, ports)
     await output.end()
     return report
   }

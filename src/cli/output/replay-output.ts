@@ -10,6 +10,8 @@ import { openRecordOutput } from './record-output.ts'
 export type ReplayFormat = 'ndjson' | 'arrow'
 
 export interface ReplayOutput {
+  /** Told of each log before the first batch of any, so that what is refused has written nothing. */
+  begin(log: string): void
   readonly take: (log: string, batch: Batch) => Promise<void>
   end(): Promise<void>
 }
@@ -21,6 +23,7 @@ export function replayOutput(format: ReplayFormat, session: Session): ReplayOutp
 /** `_log` tells records of several logs apart. */
 function ndjsonReplay(session: Session): ReplayOutput {
   return {
+    begin: () => {},
     take: async (log, { fields, columns, length }) => {
       const head = `{"_log":${JSON.stringify(log)},`
       const lines = toNdjson({ names: fields.map(({ name }) => name), columns, length })
@@ -40,14 +43,16 @@ function arrowReplay(session: Session): ReplayOutput {
     return output
   }
   return {
-    take: async (log, batch) => {
-      if (only !== null && only !== log) {
+    begin: (log) => {
+      if (only !== null) {
         throw new StratalogError(
           'argument_invalid',
-          `--format arrow writes one log, and records of '${only}' and '${log}' came: name one with --logs.`,
+          `--format arrow writes one log, and '${only}' and '${log}' would be replayed: name one with --logs.`,
         )
       }
       only = log
+    },
+    take: async (_log, batch) => {
       ;({ fields } = batch)
       await (await opened()).write(batch)
     },

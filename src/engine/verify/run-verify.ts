@@ -9,6 +9,14 @@ import { NodeFileSystem } from '../../storage/node-file-system.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
 import type { OpenedObjectStore } from '../../storage/open-object-store.ts'
 import { PATIENT, openArchiveStore } from '../archive-store.ts'
+import {
+  FUNCTION,
+  OBJECT,
+  type OptionKind,
+  SIGNAL,
+  TEXT,
+  assertOptions,
+} from '../check-arguments.ts'
 import { type EnginePorts, resolvePorts } from '../ports.ts'
 import {
   type ArchivePlace,
@@ -34,12 +42,18 @@ import {
   type VerifyReport,
 } from './verify-report.ts'
 
+const KINDS: Readonly<Record<keyof VerifyFilesOptions, OptionKind>> = {
+  ...{ dataDir: TEXT, archive: TEXT, s3: OBJECT, snapshot: TEXT },
+  ...{ signal: SIGNAL, onProgress: FUNCTION },
+}
+
 /** See `verifyFiles` and `scrubFiles` of `archive-operations.ts`. */
 export async function runVerify(
   options: VerifyFilesOptions,
   given: Partial<EnginePorts>,
   scope: VerifyScope = 'all',
 ): Promise<VerifyReport> {
+  assertOptions(options, KINDS, scope === 'all' ? 'verifyFiles' : 'scrubFiles')
   const ports = resolvePorts({}, given)
   const { dataDir, archive, s3 } = options
   if (dataDir === undefined && archive === undefined) {

@@ -15,10 +15,10 @@ export function liveRoutes(db: Stratalog): readonly Route[] {
       path: '/v1/live',
       scope: 'read',
       summary:
-        'What every log is at this point: offsets, schema, and the objects that it counts on.',
+        'Whose logs they are, and what every log is at this point: offsets, schema, and the objects that it counts on.',
       run: async (exchange) => {
         const { liveLogs } = await import('../../engine/live-logs.ts')
-        exchange.sendJson(200, { logs: liveLogs(db) })
+        exchange.sendJson(200, liveLogs(db))
       },
     },
     {

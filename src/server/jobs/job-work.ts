@@ -5,10 +5,10 @@ import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import type { S3Options } from '../../engine/config.ts'
 import type { DrillJob, JobRequest, ReplayJob, RestoreJob } from '../../engine/job-request.ts'
-import type { ReplayFromArchiveOptions } from '../../engine/replay-archive.ts'
+import type { ReplayFromArchiveOptions } from '../../engine/replay-from-archive-options.ts'
 import type { Stratalog } from '../../engine/stratalog.ts'
 import type { DrillReport } from '../../replay/drill-report.ts'
-import type { LiveSide, OffsetRange } from '../../replay/live-side.ts'
+import type { LiveEngine, OffsetRange } from '../../replay/live-side.ts'
 import type { ReplayProgress } from '../../replay/replay-options.ts'
 import { given } from '../api/parameters.ts'
 import type { JobContext, JobWork } from './job-list.ts'
@@ -134,7 +134,7 @@ export class JobWorks {
           ...this.#s3,
           ...given({ sample, checks }),
           queryIsolation: this.#places.queryIsolation,
-          ...(isCompared ? { against: await liveSides(this.#db) } : {}),
+          ...(isCompared ? { against: await liveEngine(this.#db) } : {}),
           signal,
           onProgress: (progress) => onProgress(recordProgress(progress)),
         },
@@ -154,9 +154,10 @@ function recordProgress({ records, recordsPassed, recordsTotal }: ReplayProgress
  * The logs as they are now. Nothing is pinned, which would hold their batches in RAM for as long as the drill takes:
  * records never change, so later hashes are of the same.
  */
-async function liveSides(db: Stratalog): Promise<readonly LiveSide[]> {
+async function liveEngine(db: Stratalog): Promise<LiveEngine> {
   const { liveLogs, hashOfLog } = await import('../../engine/live-logs.ts')
-  return liveLogs(db).map((facts) => {
+  const { engineId, logs } = liveLogs(db)
+  const sides = logs.map((facts) => {
     const { id, name, schema } = facts
     const ask = (
       ranges: readonly OffsetRange[],
@@ -166,8 +167,11 @@ async function liveSides(db: Stratalog): Promise<readonly LiveSide[]> {
       hashOfLog(db, name, { id, schemaId: schema.id, ranges, isLatest }, signal)
     return {
       ...facts,
-      hash: async (ranges, signal) => present(await ask(ranges, false, signal), 'a hash'),
-      latestHash: (ranges, signal) => ask(ranges, true, signal),
+      hash: async (ranges: readonly OffsetRange[], signal?: AbortSignal) =>
+        present(await ask(ranges, false, signal), 'a hash'),
+      latestHash: (ranges: readonly OffsetRange[], signal?: AbortSignal) =>
+        ask(ranges, true, signal),
     }
   })
+  return { engineId, logs: sides }
 }

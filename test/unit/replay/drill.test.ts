@@ -6,7 +6,7 @@ import type { LogView } from '../../../src/log/log-view.ts'
 import { loadManifest } from '../../../src/log/manifest-chain.ts'
 import { manifestFilesInDirectory } from '../../../src/log/manifest-files.ts'
 import { bytesInDirectory } from '../../../src/log/segment-copies.ts'
-import { liveSide } from '../../../src/replay/live-side.ts'
+import { type LiveEngine, type LiveSide, liveSide } from '../../../src/replay/live-side.ts'
 import { drillMarkdown, type DrillReport } from '../../../src/replay/drill-report.ts'
 import {
   type DrillEngine,
@@ -113,6 +113,11 @@ async function rehearse(
   return drill(subject, {}, { clock: fixture.clock })
 }
 
+/** The engine that writes the archive. */
+function engineOf(fixture: ArchiveFixture, logs: readonly LiveSide[]): LiveEngine {
+  return { engineId: fixture.manifest.state.engineId, logs }
+}
+
 /** A live log of `count` records in RAM, of which `change` can alter one. */
 function liveView(log: FixtureLog, count: number, changedRow = -1): LogView {
   const rows = fixtureRows(0, count).map((row, index) =>
@@ -132,10 +137,27 @@ function liveView(log: FixtureLog, count: number, changedRow = -1): LogView {
   }
 }
 
+/** The same records, from `base` on. */
+function withOffsets(view: LogView, base: number): LogView {
+  return {
+    ...view,
+    partitions: view.partitions.map(({ sources, endOffset, ...partition }) => ({
+      ...partition,
+      startOffset: base,
+      endOffset: base + endOffset,
+      sources: sources.map((source) =>
+        source.tier === 'memory'
+          ? { ...source, batch: { ...source.batch, baseOffset: base } }
+          : source,
+      ),
+    })),
+  }
+}
+
 describe('a drill', () => {
   test('of a sample restores a part of each partition, proves that part, and says how much it was', async () => {
     const { fixture, a } = await sound()
-    const against = [liveSide(liveView(a, 300))]
+    const against = engineOf(fixture, [liveSide(liveView(a, 300))])
     const scratch = async (): Promise<DrillScratch> => scratchOf(fixture, {}, 0.5)
     const report = await rehearse(fixture, { scratch, against })
     expect(report).toMatchObject({ verdict: 'PASS', reasons: [], hashEqual: true, rpoRecords: 0 })
@@ -175,7 +197,7 @@ describe('a drill', () => {
   test('against a live engine that is ahead passes and says by how much', async () => {
     const { fixture, a, b } = await sound()
     const report = await rehearse(fixture, {
-      against: [liveView(a, 350), liveView(b, 300)].map(liveSide),
+      against: engineOf(fixture, [liveView(a, 350), liveView(b, 300)].map(liveSide)),
     })
     expect(report).toMatchObject({
       verdict: 'PASS',
@@ -186,11 +208,76 @@ describe('a drill', () => {
     expect(report.rpoMs).toBeGreaterThan(0)
   })
 
+  test('against another engine fails, whatever its logs are called and whatever ids they have', async () => {
+    const { fixture, a, b } = await sound()
+    const logs = [liveView(a, 300), liveView(b, 300)].map(liveSide)
+    for (const engineId of ['another', null]) {
+      const report = await rehearse(fixture, { against: { engineId, logs } })
+      expect(report).toMatchObject({
+        ...{ verdict: 'FAIL', hashEqual: null, latestEqual: null, coverage: 0 },
+        ...{ rpoMs: null, rpoRecords: null, records: 900 },
+      })
+      expect(report.reasons).toHaveLength(1)
+      expect(report.reasons[0]).toContain(`of engine ${fixture.manifest.state.engineId}, and`)
+    }
+  })
+
+  test('against an engine that shares no record proves nothing and fails', async () => {
+    const { fixture, a } = await sound()
+    const beginning = liveView(a, 0)
+    const none = [[], [beginning]].map((views) => views.map(liveSide))
+    for (const logs of none) {
+      const report = await rehearse(fixture, { against: engineOf(fixture, logs) })
+      expect(report).toMatchObject({ verdict: 'FAIL', hashEqual: null, coverage: 0 })
+      expect(report).toMatchObject({ rpoMs: 0, rpoRecords: 0 })
+      expect(report.reasons).toEqual([
+        'The live engine has no records of logs that are archived, so nothing was proved against it.',
+      ])
+    }
+    const later = withOffsets(liveView(a, 40), 300)
+    const report = await rehearse(fixture, { against: engineOf(fixture, [liveSide(later)]) })
+    expect(report).toMatchObject({ verdict: 'FAIL', hashEqual: null, coverage: 0, rpoRecords: 40 })
+    expect(report.reasons).toEqual([
+      'None of the 40 records of the live engine can be compared with the archive, so nothing was proved against it: 40 of them are not archived yet.',
+    ])
+  })
+
+  test('takes a log that is empty, or not archived yet, for one that is behind where others are equal', async () => {
+    const { fixture, a, b } = await sound()
+    for (const view of [liveView(b, 0), withOffsets(liveView(b, 7), 300)]) {
+      const logs = [liveView(a, 300), view].map(liveSide)
+      const report = await rehearse(fixture, { against: engineOf(fixture, logs) })
+      expect(report).toMatchObject({ verdict: 'PASS', reasons: [], hashEqual: true })
+      expect(report.rpoRecords).toBe(view.partitions[0]?.endOffset === 0 ? 0 : 14)
+    }
+  })
+
+  test('against an old copy of the directory fails where the archive gave up what that ends with', async () => {
+    const { fixture, a, b } = await sound()
+    const late = await fixture.addLog('late', FIXTURE_TYPES)
+    await fixture.manifest.commit([
+      {
+        kind: 'start-moved',
+        logId: late.definition.id,
+        partition: 0,
+        startOffset: 500,
+        retiredAt: null,
+      },
+    ])
+    await fixture.addSegment(late, 0, 500, fixtureRows(500, 10))
+    const logs = [liveView(a, 300), liveView(b, 300), liveView(late, 40)].map(liveSide)
+    const report = await rehearse(fixture, { against: engineOf(fixture, logs) })
+    expect(report).toMatchObject({ verdict: 'FAIL', hashEqual: true, rpoRecords: 0 })
+    expect(report.reasons).toEqual([
+      "The live engine ends with log 'late', partition 0, offsets [0, 40); the archive begins behind that, at 500.",
+    ])
+  })
+
   test('against a live engine whose latest view differs fails', async () => {
     const { fixture, a } = await sound()
     const keyed = { ...a, definition: { ...a.definition, keyColumn: 'n' } }
     const live = liveSide(liveView(keyed, 300))
-    const against = [{ ...live, latestHash: async () => 'another' }]
+    const against = engineOf(fixture, [{ ...live, latestHash: async () => 'another' }])
     const withKey = (view: LogView): LogView => ({ ...view, definition: keyed.definition })
     const scratch = async (): Promise<DrillScratch> => {
       const made = scratchOf(fixture)
@@ -207,7 +294,7 @@ describe('a drill', () => {
     const report = await rehearse(fixture, { against, scratch })
     expect(report).toMatchObject({ verdict: 'FAIL', hashEqual: true, latestEqual: false })
     expect(report.reasons).toEqual(["The latest view of log 'a' differs from the live engine's."])
-    const sameReport = await rehearse(fixture, { against: [live], scratch })
+    const sameReport = await rehearse(fixture, { against: engineOf(fixture, [live]), scratch })
     expect(sameReport).toMatchObject({ verdict: 'PASS', latestEqual: true })
     expect(sameReport.logs[0]?.latestHash).toMatch(/^[0-9a-f]{64}$/)
   })
@@ -215,7 +302,7 @@ describe('a drill', () => {
   test('against a live engine that differs in one value fails and names the object', async () => {
     const { fixture, a, b, keys } = await sound()
     const report = await rehearse(fixture, {
-      against: [liveView(a, 300, 150), liveView(b, 300)].map(liveSide),
+      against: engineOf(fixture, [liveView(a, 300, 150), liveView(b, 300)].map(liveSide)),
     })
     expect(report).toMatchObject({ verdict: 'FAIL', hashEqual: false })
     expect(report.reasons).toEqual([
@@ -327,7 +414,7 @@ describe('a drill', () => {
       fixture.manifest.state.logs.get(a.definition.id) ?? state,
     )
     await fixture.store.remove(`manifest/${String(fixture.manifest.number).padStart(12, '0')}.edit`)
-    const report = await rehearse(fixture, { against: [liveSide(live)] })
+    const report = await rehearse(fixture, { against: engineOf(fixture, [liveSide(live)]) })
     expect(report.reasons.join('\n')).toContain(
       `offsets [300, 310) in object ${entry.object?.object ?? ''}`,
     )
@@ -349,7 +436,7 @@ describe('a drill', () => {
     expect(
       asked.some(({ partitions }) => partitions.some(({ objects }) => objects.length > 0)),
     ).toBe(true)
-    const report = await rehearse(fixture, { against: asked })
+    const report = await rehearse(fixture, { against: engineOf(fixture, asked) })
     expect(report.reasons).toEqual([])
   })
 

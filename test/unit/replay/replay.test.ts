@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { LogHasher } from '../../../src/format/content-hash.ts'
+import { encodeIdentity } from '../../../src/format/identity.ts'
+import { IDENTITY_FILE } from '../../../src/format/paths.ts'
 import { openArchive } from '../../../src/log/archive-view.ts'
 import { MERGE_ROWS_MAX } from '../../../src/replay/cursor.ts'
 import { type ReplayOptions, replay } from '../../../src/replay/replay.ts'
@@ -12,6 +14,7 @@ import {
   fixtureRows,
   flipInBlock,
 } from '../../support/archive-fixture.ts'
+import { expectError } from '../../support/expect-error.ts'
 
 interface Given {
   readonly log: string
@@ -140,7 +143,7 @@ describe('a replay', () => {
       },
     ])
     expect(report.logs[0]?.gaps).toEqual([{ partition: 0, from: 300, to: 350, cause: 'missing' }])
-    expect(report.resumePoint.logs).toEqual([
+    expect(report.resumePoint.logs).toMatchObject([
       { name: 'a', partitions: [{ partition: 0, offset: 400, records: 150 }] },
     ])
     await fixture.store.remove(keys(a, fixture).at(-1) ?? '')
@@ -251,5 +254,27 @@ describe('opening an archive', () => {
       code: 'archive_not_found',
       message: expect.stringContaining('photos/cat.jpg') as string,
     })
+  })
+
+  test('that is a data directory says so, and what to name', async () => {
+    const { store, manifest } = await ArchiveFixture.create()
+    await store.put(IDENTITY_FILE, encodeIdentity({ kind: 'directory', engineId: 'e1' }))
+    const open = async (): Promise<string> =>
+      (await expectError(openArchive(store), 'archive_not_found')).message
+    const advice = 'and no archive. Name it as dataDir (--data-dir), or name'
+    const is = `${store.url} is the data directory of engine e1, ${advice}`
+    expect(await open()).toBe(`${is} the URL of its archive here.`)
+    const noted = { url: 's3://shop/x', endpoint: null, region: null, forcePathStyle: null }
+    await manifest.commit([{ kind: 'archive-noted', archive: noted }])
+    expect(await open()).toBe(`${is} s3://shop/x here.`)
+    for await (const { key } of store.list('manifest/')) await store.remove(key)
+    expect(await open()).toBe(`${is} the URL of its archive here.`)
+  })
+
+  test('that has the name of another engine says that two archives lie in one place', async () => {
+    const { store } = await ArchiveFixture.create()
+    await store.put(IDENTITY_FILE, encodeIdentity({ kind: 'archive', engineId: 'e1' }))
+    const { message } = await expectError(openArchive(store), 'archive_not_found')
+    expect(message).toContain('files of two archives lie in one place')
   })
 })
