@@ -43,6 +43,7 @@ export const ERROR_CODES = {
   partition_not_found: 'not_found',
   offset_not_found: 'not_found',
   snapshot_not_found: 'not_found',
+  moment_compacted: 'not_found',
   archive_not_found: 'not_found',
   file_not_found: 'not_found',
   object_not_found: 'not_found',

@@ -20,9 +20,10 @@ import { IDENTITY_FILE, segmentPath } from '../format/paths.ts'
 import { manifestFilesInStore } from '../log/manifest-files.ts'
 import { ManifestStore } from '../log/manifest-store.ts'
 import { producerEdits } from '../log/producer-table.ts'
+import { replacedBy, successionOf } from '../log/segment-successor.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { compactedIn } from '../tiering/compacted.ts'
+import { type Compacted, compactedIn } from '../tiering/compacted.ts'
 
 export interface ArchiveConnection {
   readonly store: ObjectStore
@@ -77,7 +78,10 @@ export function pullFromArchive(
   local: ManifestState,
   archive: ManifestState,
 ): readonly ManifestEdit[] {
-  const edits = [...pullReplaced(local, archive)]
+  const edits = [...pullStarts(local, archive)]
+  edits.push(...pullReplaced(applyEdits(local, edits), archive, compactedIn))
+  if (local.archive !== undefined)
+    edits.push(...pullReplaced(applyEdits(local, edits), archive, movedIn))
   for (const [logId, log] of applyEdits(local, edits).logs) {
     const remote = archive.logs.get(logId)
     if (isDeletedLog(archive, logId)) throw deletedThere(log.definition)
@@ -136,17 +140,58 @@ export async function withDiskCopies(
   return known
 }
 
-/** Compactions whose local commit a crash swallowed. */
-function pullReplaced(local: ManifestState, archive: ManifestState): readonly ManifestEdit[] {
+/** What the archive retired since a directory was restored from it without its bytes. */
+function pullStarts(local: ManifestState, archive: ManifestState): readonly ManifestEdit[] {
+  if (local.archive === undefined) return []
   const edits: ManifestEdit[] = []
   for (const [logId, { partitions }] of local.logs) {
-    for (const [partition, { segments }] of partitions.entries()) {
+    for (const [partition, { startOffset: own, segments }] of partitions.entries()) {
+      const start = archive.logs.get(logId)?.partitions[partition]?.startOffset ?? 0
+      const last = segments.at(segments.indexAt(start) - 1)
+      const startOffset = last !== undefined && last.endOffset <= start ? last.endOffset : own
+      if (startOffset > own)
+        edits.push({ kind: 'start-moved', logId, partition, startOffset, retiredAt: null })
+    }
+  }
+  return edits
+}
+
+/**
+ * Compactions whose local commit a crash swallowed, and of a directory that was restored without its bytes those since
+ * then: what they replaced may be collected by now. Their segments lie in the archive only, until they are fetched,
+ * unless their file is there.
+ */
+function pullReplaced(
+  local: ManifestState,
+  archive: ManifestState,
+  find: typeof compactedIn,
+): readonly ManifestEdit[] {
+  const edits: ManifestEdit[] = []
+  for (const [logId, { partitions }] of local.logs) {
+    for (const [partition, own] of partitions.entries()) {
       const known = archive.logs.get(logId)?.partitions[partition]
-      for (const { segment } of known === undefined ? [] : compactedIn(known, segments))
+      if (known === undefined) continue
+      for (const { segment } of find(known, own.segments))
         edits.push({ kind: 'segments-replaced', logId, partition, segment, retiredAt: null })
     }
   }
   return edits
+}
+
+/** What the archive has by now in the place of segments that the directory knows of it. */
+function movedIn(archive: PartitionState, own: SegmentEntries): readonly Compacted[] {
+  const moved: Compacted[] = []
+  let next = 0
+  for (const segment of own.having('object')) {
+    if (segment.baseOffset < next) continue
+    if (archive.segments.startingAt(segment.baseOffset)?.sha256 === segment.sha256) continue
+    const found = successionOf(archive, own, segment)
+    const replaced = found.kind === 'moved' ? replacedBy(own, found.segment) : null
+    if (found.kind !== 'moved' || replaced === null) continue
+    moved.push({ segment: found.segment, replaced })
+    next = found.segment.endOffset
+  }
+  return moved
 }
 
 /** A segment says by number which schema it has, so both must mean the same by it. */

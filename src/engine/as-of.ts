@@ -7,6 +7,7 @@ import { StratalogError } from '../base/errors.ts'
 import { type Range, rangeLength } from '../base/range.ts'
 import { parseTime } from '../base/units.ts'
 import type { LogDefinition } from '../format/manifest.ts'
+import { lackingAt, momentCompacted } from '../log/compacted-moment.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { LogView, PartitionView } from '../log/log-view.ts'
 import { offsetAtMoment } from '../log/offset-at-moment.ts'
@@ -34,20 +35,24 @@ export type HeldOf = (log: LogDefinition) => Promise<HeldBySnapshots | null>
 
 export type Moment =
   | { readonly kind: 'snapshot'; readonly snapshot: SnapshotDescription }
-  | { readonly kind: 'time'; readonly at: number }
+  | {
+      readonly kind: 'time'
+      readonly at: number
+      readonly listSnapshots: () => Promise<readonly SnapshotDescription[]>
+    }
 
 /** @throws StratalogError `snapshot_not_found` for a text that is neither, `argument_invalid`. */
 export async function resolveMoment(
   asOf: AsOf,
   listSnapshots: () => Promise<readonly SnapshotDescription[]>,
 ): Promise<Moment> {
-  if (typeof asOf !== 'string') return { kind: 'time', at: parseTime(asOf, 'asOf') }
+  if (typeof asOf !== 'string') return { kind: 'time', at: parseTime(asOf, 'asOf'), listSnapshots }
   const snapshots = await listSnapshots()
   const snapshot =
     snapshots.find(({ id }) => id === asOf) ?? snapshots.findLast(({ name }) => name === asOf)
   if (snapshot !== undefined) return { kind: 'snapshot', snapshot }
   try {
-    return { kind: 'time', at: parseTime(asOf, 'asOf') }
+    return { kind: 'time', at: parseTime(asOf, 'asOf'), listSnapshots }
   } catch (error) {
     const names = snapshots.map(({ name }) => name)
     throw new StratalogError(
@@ -58,8 +63,44 @@ export async function resolveMoment(
   }
 }
 
-/** @param view all that the log is now. @throws StratalogError `log_not_found` when the snapshot is without the log. */
+/**
+ * @param view all that the log is now.
+ * @throws StratalogError `log_not_found` when the snapshot is without the log, `moment_compacted`.
+ */
 export async function rangesAsOf(
+  moment: Moment,
+  view: LogView,
+  signal?: AbortSignal,
+): Promise<RangesAsOf> {
+  const ranges = await offsetsAsOf(moment, view, signal)
+  if (moment.kind === 'time') await assertTold(moment, view, ranges)
+  return ranges
+}
+
+/** A time at which a snapshot ends is as good as the snapshot. */
+async function assertTold(
+  { listSnapshots }: Extract<Moment, { kind: 'time' }>,
+  { definition: { id, name }, partitions }: LogView,
+  ranges: RangesAsOf,
+): Promise<void> {
+  let snapshots: readonly SnapshotDescription[] | null = null
+  for (const { partition, sources } of partitions) {
+    const endOffset = ranges.get(partition)?.end ?? 0
+    const segments = sources.flatMap((source) => (source.tier === 'memory' ? [] : source.segment))
+    const lacking = lackingAt(segments, endOffset)
+    if (lacking === null) continue
+    snapshots ??= await listSnapshots()
+    const isHeld = snapshots.some(({ logs }) =>
+      logs
+        .find((log) => log.id === id)
+        ?.partitions.some((held) => held.partition === partition && held.endOffset === endOffset),
+    )
+    if (!isHeld) throw momentCompacted({ log: name, partition, endOffset }, lacking)
+  }
+}
+
+/** The offsets alone, whether or not their records are there. @throws StratalogError `log_not_found`. */
+export async function offsetsAsOf(
   moment: Moment,
   view: LogView,
   signal?: AbortSignal,

@@ -22,6 +22,7 @@ import { CACHE_PARTS_DIRECTORY, LOCK_FILE, type SegmentName } from '../format/pa
 import { AckQueue } from '../log/ack-queue.ts'
 import type { ArchiveBytes } from '../log/archive-view.ts'
 import { DiskHealth } from '../log/disk-health.ts'
+import type { LiveLog } from '../log/live-log.ts'
 import type { Partition, PartitionPorts } from '../log/partition.ts'
 import { bytesInDirectory } from '../log/segment-copies.ts'
 import { SegmentPins } from '../log/segment-pins.ts'
@@ -81,6 +82,7 @@ import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './se
 import { type SnapshotPlace, openSnapshotPlace } from './snapshot-place.ts'
 import { assertKeepsAll, snapshotUrl } from './snapshot-url.ts'
 import { surroundingsOf } from './storage-policy.ts'
+import { openReadArchive } from './source-archive.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { storageOf } from './system-storage.ts'
 import { bytesOnDisk, diskBudgetOf, pacedStore, tierLimitsOf } from './tier-budgets.ts'
@@ -193,7 +195,11 @@ async function assemble(opening: Opening): Promise<Engine> {
     store === null || parts === null
       ? null
       : (segment, location) => parts.bytes(store, segment.sha256, location)
-  const segments = segmentPorts(opening, archiveBytes, pins)
+  const logOf = (id: number): LiveLog | undefined => registry.byId.get(id)
+  const readArchive = store && openReadArchive({ store, ...directory, logOf, ...ports }, closers)
+  const successor = archive === null && archiveBytes && readArchive?.lookup(archiveBytes)
+  const own = segmentPorts(opening, archiveBytes, pins)
+  const segments = { ...own, successor: successor || null }
   const memory = openMemoryTier(options, ports, {
     segments,
     acks,
@@ -211,7 +217,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     metrics,
     disk: directory,
     archive,
-    source: directory.manifest.state.archive === undefined ? null : store,
+    source: directory.manifest.state.archive === undefined ? null : readArchive,
     diskBudget: diskBudgetOf(options),
     pins,
     wal: null,
@@ -250,7 +256,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     registry,
     governor,
     lowerTiers,
-    deleteLog: (log, assertWanted) => lowerTiers.delete(log, assertWanted),
+    deleteLog: (log) => lowerTiers.delete(log),
     snapshots: keptSnapshots(options, closers, {
       archive,
       place: places.place,

@@ -19,6 +19,7 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import type { ReplayLog, ReplayPosition, ReplaySink, SinkStart } from '../replay/sink.ts'
 import { appendable } from './appendable.ts'
+import { CompactedBatches } from './compacted-batches.ts'
 import type { Engine } from './engine.ts'
 import { isMarked, markAtEnd, nextMark } from './replay-mark.ts'
 
@@ -35,6 +36,8 @@ export interface ReplayTarget {
   readonly compacted: ReplayLog['compacted']
   /** By partition: where the replay itself has come to. */
   readonly nextOffsets: number[]
+  /** By partition: what goes around the WAL. */
+  readonly holey: readonly CompactedBatches[]
 }
 
 export interface EngineSink extends ReplaySink {
@@ -42,7 +45,8 @@ export interface EngineSink extends ReplaySink {
 }
 
 /**
- * `nameHere` says what a log is called in the engine.
+ * `nameHere` says what a log is called in the engine. `isHidden`: the caller has reserved the names, and publishes the
+ * logs itself.
  *
  * Logs get the engine's default policy, but in RAM they refuse rather than evict: a replay that does not fit says so.
  * @throws from its calls StratalogError `log_exists` before anything is appended, `memory_full`, `offset_gap` where a
@@ -52,6 +56,7 @@ export function engineSink(
   engine: Engine,
   pickedBy: PickedBy,
   nameHere: (name: string) => string = (name) => name,
+  isHidden = false,
 ): EngineSink {
   const targets = new Map<number, ReplayTarget>()
   return {
@@ -68,9 +73,10 @@ export function engineSink(
         pickedBy === 'filter' || (pickedBy === 'time' && engine.surroundings.hasDataDir)
       const log = isThere
         ? existingTarget(engine, replayed)
-        : await createTarget(engine, replayed, isDense)
+        : await createTarget(engine, replayed, isDense, isHidden)
       const nextOffsets = log.partitions.map(({ nextOffset }) => nextOffset)
-      targets.set(definition.id, { log, name, isDense, compacted, nextOffsets })
+      const holey = holeyPartitions(engine, log, compacted, isDense, nextOffsets)
+      targets.set(definition.id, { log, name, isDense, compacted, nextOffsets, holey })
       if (!isThere) return null
       return log.partitions.map(({ startOffset, nextOffset }, partition): SinkStart => {
         if (!isDense) {
@@ -86,7 +92,11 @@ export function engineSink(
       if (target === undefined) return
       for (const piece of appendable(batch)) await appendBatch(engine, target, partition, piece)
     },
-    end: async () => {},
+    damaged: ({ id }, partition, from, to) =>
+      targets.get(id)?.holey[partition]?.lose({ start: from, end: to }),
+    end: async () => {
+      for (const { holey } of targets.values()) for (const partition of holey) await partition.end()
+    },
     latestHash: async ({ id }, signal) => {
       const view = targets.get(id)?.log.view() ?? null
       if (view === null) return null
@@ -169,12 +179,14 @@ async function createTarget(
   engine: Engine,
   replayed: ReplayLog,
   isDense: boolean,
+  isHidden: boolean,
 ): Promise<LiveLog> {
   const { definition, schemas, startOffsets } = replayed
   const storage = engine.surroundings.hasDataDir ? {} : { evictionPolicy: 'reject' as const }
   const policy = engine.policies.resolveFor(storage, definition.keyColumn)
   const { name } = definition
-  if (!engine.registry.reserve(name)) throw logExists(name, 'it is being made right now')
+  if (!isHidden && !engine.registry.reserve(name))
+    throw logExists(name, 'it is being made right now')
   try {
     const state = await engine.commitLog((id) => ({
       definition: { ...definition, id, policy, createdAt: engine.ports.clock.now() },
@@ -184,16 +196,35 @@ async function createTarget(
         segments: SegmentEntries.empty,
       })),
     }))
-    return engine.registry.add(state)
+    return isHidden ? engine.registry.make(state) : engine.registry.add(state)
   } catch (error) {
-    engine.registry.release(name)
+    if (!isHidden) engine.registry.release(name)
     throw error
   }
 }
 
+/** None where nothing is left out, or where holes cost nothing. */
+function holeyPartitions(
+  { lowerTiers }: Engine,
+  log: LiveLog,
+  compacted: ReplayLog['compacted'],
+  isDense: boolean,
+  nextOffsets: number[],
+): readonly CompactedBatches[] {
+  if (isDense || lowerTiers === null || log.policy.mode === 'memory' || compacted.length === 0)
+    return []
+  return log.partitions.map((partition) => {
+    const ranges = compacted.filter((range) => range.partition === partition.partition)
+    return new CompactedBatches(ranges, async (rows, range) => {
+      await lowerTiers.writeHistory(log, partition, rows, range)
+      nextOffsets[partition.partition] = range.endOffset
+    })
+  })
+}
+
 async function appendBatch(
   engine: Engine,
-  { log, name, isDense, compacted, nextOffsets }: ReplayTarget,
+  { log, name, isDense, compacted, nextOffsets, holey }: ReplayTarget,
   number: number,
   batch: RecordBatch,
 ): Promise<void> {
@@ -201,6 +232,8 @@ async function appendBatch(
   if (admitted !== null) await admitted
   const partition = log.partition(number)
   assertExpected(log.definition, partition, nextOffsets[number])
+  const now = engine.ports.clock.now()
+  if ((await holey[number]?.take(batch, partition.nextOffset, now)) === true) return
   if (!isDense && batch.baseOffset > partition.nextOffset) {
     if (log.policy.mode !== 'memory') {
       throw new StratalogError(

@@ -52,11 +52,8 @@ export interface Engine {
   readonly writer: () => LockHolder | null
   /** Gives a new log its id and makes it durable before anything is appended to it. */
   readonly commitLog: (make: (id: number) => LogState) => Promise<LogState>
-  /**
-   * Ends a log, and makes that durable. `assertWanted` is called when nothing can be appended any more; where it throws
-   * the log goes on. @throws StratalogError as of `Stratalog.deleteLog`.
-   */
-  readonly deleteLog: (log: LiveLog, assertWanted?: () => void) => Promise<void>
+  /** Ends a log, and makes that durable. @throws StratalogError as of `Stratalog.deleteLog`. */
+  readonly deleteLog: (log: LiveLog) => Promise<void>
   /** What the disk under the WAL lets the engine do; null for one that does not write a disk. */
   readonly disk: DiskHealth | null
   /** What segment files take; null for an engine in RAM only. */

@@ -19,10 +19,11 @@ import type { PartitionState, SegmentEntry } from '../format/manifest.ts'
 import { segmentDirectory } from '../format/paths.ts'
 import { producersAsOf } from '../format/producer.ts'
 import { SegmentEntries } from '../format/segment-entries.ts'
+import { type StateEnd, lackingAt, momentCompacted } from '../log/compacted-moment.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Partition } from '../log/partition.ts'
 import { ownerOf } from '../log/segment-origin.ts'
-import { cutSegment } from '../snapshot/segment-cut.ts'
+import { cutSegment } from '../log/segment-cut.ts'
 import type { DiskContext, TieringContext } from '../tiering/context.ts'
 import { writeFile } from '../tiering/packs.ts'
 import { fetchVerified } from '../tiering/recall.ts'
@@ -114,6 +115,10 @@ async function makeFork(
       // Who wants all of a log is not to get less of it without being told.
       if (partition.lost !== null && asked > partition.lost.from) throw partition.lost.error()
       const wantedEnd = Math.max(startOffset, Math.min(asked, last))
+      const lacking = at === undefined ? null : lackingAt(own, wantedEnd)
+      const place = { log: source.name, partition: number, endOffset: wantedEnd }
+      if (lacking !== null && !(await isSnapshotEnd(fork, source, place)))
+        throw momentCompacted(place, lacking)
       const range = { start: startOffset, end: wantedEnd }
       const { part, end } = await sharedPart(fork, source, partition, own, range)
       partitions.push(part)
@@ -162,6 +167,20 @@ function letGoOf(
   })
 }
 
+/** Whether a snapshot that holds the log ends there: compaction keeps what that one has. */
+async function isSnapshotEnd(
+  { engine }: ForkPorts,
+  source: LiveLog,
+  { partition, endOffset }: StateEnd,
+): Promise<boolean> {
+  const snapshots = (await engine.snapshots?.list()) ?? []
+  return snapshots.some(({ logs }) =>
+    logs
+      .find(({ id }) => id === source.id)
+      ?.partitions.some((held) => held.partition === partition && held.endOffset === endOffset),
+  )
+}
+
 /**
  * Of one partition, all of `wanted`, and where that ends: before it where older versions of keys are gone. New
  * records get the offsets from there on, so producers are known as of there.
@@ -199,7 +218,7 @@ async function cutAt(
   segment: SegmentEntry,
   end: number,
 ): Promise<readonly SegmentEntry[]> {
-  const store = context.archive?.store ?? context.source ?? null
+  const store = context.archive?.store ?? context.source?.store ?? null
   const bytes =
     segment.disk === null && store !== null
       ? await fetchVerified(store, segment)

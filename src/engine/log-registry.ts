@@ -80,6 +80,21 @@ export class LogRegistry {
 
   /** Makes a log live; its data is what `state` lists. */
   add(state: LogState): LiveLog {
+    const log = this.make(state)
+    this.publish([log])
+    return log
+  }
+
+  /** From here on they are found, all at once. */
+  publish(logs: Iterable<LiveLog>): void {
+    for (const log of logs) {
+      this.#byName.set(log.name, log)
+      this.#byId.set(log.id, log)
+    }
+  }
+
+  /** A log that nobody finds before it is published; its name is kept by `reserve` meanwhile. */
+  make(state: LogState): LiveLog {
     const { definition, schemas } = state
     const { ack, maxMemoryBytes, evictionWatermark } = definition.policy
     const memory = new MemoryAccount(this.#partitionPorts.pool)
@@ -101,10 +116,7 @@ export class LogRegistry {
           this.#partitionPorts,
         ),
     )
-    const log = new LiveLog(definition, schemas, partitions, this.#logPorts)
-    this.#byName.set(definition.name, log)
-    this.#byId.set(definition.id, log)
-    return log
+    return new LiveLog(definition, schemas, partitions, this.#logPorts)
   }
 
   /** Of a log that has ended; where that is not sure its name stays taken. */

@@ -32,11 +32,15 @@ export function lowerTiersOf(
     },
     pausedSince: (logId) => pausedSince(manifest.state, logId),
     attachments: attachmentsOf(context, scheduler, registry, place),
-    delete: async (log, assertWanted) => {
+    writeHistory: async (log, partition, rows, range) => {
+      const { writeHistory } = await import('../tiering/write-history.ts')
+      await writeHistory(context, log, partition, rows, range)
+    },
+    delete: async (log) => {
       const { deleteLog } = await import('../tiering/delete-log.ts')
       const forget = (isSure: boolean): void => registry.remove(log, isSure)
       await scheduler.exclusively(log, () =>
-        deleteLog(context, place?.archive ?? null, log, { forget, assertWanted }),
+        deleteLog(context, place?.archive ?? null, log, forget),
       )
     },
     fork: async (engine, source, name, options) => {

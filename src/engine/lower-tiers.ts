@@ -1,4 +1,7 @@
+import type { SparseRange } from '../format/segment.ts'
+import type { OffsetRows } from '../format/sparse-rows.ts'
 import type { LiveLog } from '../log/live-log.ts'
+import type { Partition } from '../log/partition.ts'
 import type { TierMove } from '../tiering/context.ts'
 import type { TieringScheduler } from '../tiering/scheduler.ts'
 import type { Scrubber } from '../tiering/scrubber.ts'
@@ -23,8 +26,15 @@ export interface LowerTiers {
   readonly attachments: Attachments | null
   /** Makes a changed policy durable, while nothing is appended to its log. */
   readonly commitPolicy: (change: PolicyChange) => Promise<void>
+  /** History that leaves offsets out comes to the log; see `writeHistory`. */
+  readonly writeHistory: (
+    log: LiveLog,
+    partition: Partition,
+    rows: readonly OffsetRows[],
+    range: SparseRange,
+  ) => Promise<void>
   /** See `Engine.deleteLog`. */
-  readonly delete: (log: LiveLog, assertWanted?: () => void) => Promise<void>
+  readonly delete: (log: LiveLog) => Promise<void>
   /** See `Stratalog.fork`. */
   readonly fork: (
     engine: ForkEngine,

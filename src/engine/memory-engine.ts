@@ -135,7 +135,7 @@ export function openMemoryEngine(
     isReadOnly,
     writer: () => null,
     commitLog: async (make) => make(nextLogId++),
-    deleteLog: (log, assertWanted) => deleteInMemory(registry, log, async () => assertWanted?.()),
+    deleteLog: (log) => deleteInMemory(registry, log, async () => {}),
     disk: null,
     diskBudget: null,
     assertWriter: () => {},

@@ -11,6 +11,7 @@ import {
   type Moment,
   type RangesAsOf,
   logAsOf,
+  offsetsAsOf,
   resolveMoment,
   viewAsOf,
 } from './as-of.ts'
@@ -41,18 +42,20 @@ export async function stateAsOf(
 ): Promise<QueriedState> {
   const { hasLog, viewOf, listSnapshots, heldOf } = logs
   const moment = await resolveMoment(asOf, listSnapshots)
-  const logOf = async (name: string): Promise<LogAsOf> => {
+  const withView = async <T>(name: string, find: (view: LogView) => Promise<T>): Promise<T> => {
     const view = viewOf(name)
     try {
-      return await logAsOf(moment, view, heldOf, signal)
+      return await find(view)
     } finally {
       view.release()
     }
   }
   const found = new Map<string, LogAsOf>()
-  for (const name of tableLogs(sql, hasLog)) found.set(name, await logOf(name))
-  const rangesOf = async (name: string): Promise<RangesAsOf> => (await logOf(name)).ranges
-  const shown = namesLogFacts(sqlWords(sql)) ? await rangesOfAll(moment, logs, rangesOf) : null
+  for (const name of tableLogs(sql, hasLog))
+    found.set(name, await withView(name, (view) => logAsOf(moment, view, heldOf, signal)))
+  const offsetsOf = (name: string): Promise<RangesAsOf> =>
+    withView(name, (view) => offsetsAsOf(moment, view, signal))
+  const shown = namesLogFacts(sqlWords(sql)) ? await rangesOfAll(moment, logs, offsetsOf) : null
   const until = moment.kind === 'time' ? moment.at : Date.parse(moment.snapshot.time)
   return {
     viewOf: (name) => {

@@ -1,11 +1,10 @@
 /**
  * Logs of an archive as logs of a running engine, under names of their own: with their offsets and times, and the
- * policy that the engine gives to logs that do not say. Each is there whole, or not at all. What is in RAM only cannot
- * be forked: such logs are there from the beginning, and what makes the restore fail takes away what it made.
+ * policy that the engine gives to logs that do not say. Each is there whole, or not at all, and nobody finds it before.
  */
 import { throwIfAborted } from '../base/errors.ts'
 import { parseTime } from '../base/units.ts'
-import { assertExpected } from '../log/append-terms.ts'
+import type { LiveLog } from '../log/live-log.ts'
 import type { LogView } from '../log/log-view.ts'
 import { type ReplayProgress, replay } from '../replay/replay.ts'
 import type { ReplayReport } from '../replay/report.ts'
@@ -14,8 +13,8 @@ import { type PlannedLog, planRestore } from '../snapshot/plan-restore.ts'
 import type { RestoreLimit, RestoreResult } from '../snapshot/restore.ts'
 import { connectArchive } from './archive-store.ts'
 import type { Engine } from './engine.ts'
-import { type ReplayTarget, engineSink } from './engine-sink.ts'
-import { RestoringLogs, nameTaken, removeRestored } from './restoring-logs.ts'
+import { engineSink } from './engine-sink.ts'
+import { RestoringLogs, removeRestored, reserveAll } from './restoring-logs.ts'
 import type { RestoreArchiveOptions } from './restore-archive.ts'
 import { type Stratalog, engineOf } from './stratalog.ts'
 
@@ -87,7 +86,7 @@ async function wholeOrNone<T>(
 ): Promise<T> {
   const { lowerTiers, policies } = engine
   if (lowerTiers === null || policies.resolve({}).mode === 'memory')
-    return inPlainSight(engine, names, work)
+    return unseen(engine, names, signal, work)
   const logs = RestoringLogs.take(engine, lowerTiers, names)
   try {
     const result = await work(engineSink(engine, 'offset', (name) => logs.nameHere(name)))
@@ -99,26 +98,32 @@ async function wholeOrNone<T>(
   }
 }
 
-async function inPlainSight<T>(
+/** In RAM: logs that are filled before anybody finds them, and then are there in one step. */
+async function unseen<T>(
   engine: Engine,
   names: readonly string[],
+  signal: AbortSignal | undefined,
   work: Work<T>,
 ): Promise<T> {
-  for (const name of names) if (engine.registry.has(name)) throw nameTaken(name)
-  const sink = engineSink(engine, 'offset')
+  const { registry } = engine
+  reserveAll(registry, names)
+  const sink = engineSink(engine, 'offset', undefined, true)
+  const made = (): LiveLog[] => Array.from(sink.targets(), ({ log }) => log)
   try {
-    return await work(sink)
+    const result = await work(sink)
+    throwIfAborted(signal)
+    registry.publish(made())
+    return result
   } catch (error) {
-    for (const target of sink.targets()) await removeOwn(engine, target)
+    for (const log of made()) {
+      await removeRestored(engine, log)
+      // An engine that was closed meanwhile did not know of it.
+      log.close()
+    }
     throw error
+  } finally {
+    // The name of a log that was taken away is free already, and may be somebody's by now.
+    const taken = new Set(made().map(({ name }) => name))
+    for (const name of names) if (!taken.has(name)) registry.release(name)
   }
-}
-
-/** What others have appended is theirs. */
-async function removeOwn(engine: Engine, { log, nextOffsets }: ReplayTarget): Promise<void> {
-  if (log.closed !== null) return
-  await removeRestored(engine, log, () => {
-    for (const partition of log.partitions)
-      assertExpected(log.definition, partition, nextOffsets[partition.partition])
-  })
 }

@@ -11,6 +11,7 @@ import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { randomHex } from '../base/random.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { Engine } from './engine.ts'
+import type { LogRegistry } from './log-registry.ts'
 import type { LowerTiers } from './lower-tiers.ts'
 import { type Stratalog, engineOf } from './stratalog.ts'
 
@@ -24,15 +25,7 @@ export class RestoringLogs {
 
   /** @throws StratalogError `log_exists`. */
   static take(engine: Engine, lowerTiers: LowerTiers, names: readonly string[]): RestoringLogs {
-    const taken: string[] = []
-    for (const name of names) {
-      if (engine.registry.reserve(name)) {
-        taken.push(name)
-        continue
-      }
-      for (const other of taken) engine.registry.release(other)
-      throw nameTaken(name)
-    }
+    reserveAll(engine.registry, names)
     return new RestoringLogs(engine, lowerTiers, names)
   }
 
@@ -74,13 +67,9 @@ export async function removeUnfinishedRestores(db: Stratalog): Promise<void> {
 }
 
 /** What cannot be taken away now is there still, and its error tells less than the one of the restore. */
-export async function removeRestored(
-  engine: Engine,
-  log: LiveLog,
-  assertWanted?: () => void,
-): Promise<void> {
+export async function removeRestored(engine: Engine, log: LiveLog): Promise<void> {
   try {
-    await engine.deleteLog(log, assertWanted)
+    await engine.deleteLog(log)
   } catch (error) {
     engine.ports.logger.error('A log of a restore is still there.', {
       log: log.name,
@@ -89,7 +78,20 @@ export async function removeRestored(
   }
 }
 
-export function nameTaken(log: string): StratalogError {
+/** Takes all of the names, or none. @throws StratalogError `log_exists`. */
+export function reserveAll(registry: LogRegistry, names: readonly string[]): void {
+  const taken: string[] = []
+  for (const name of names) {
+    if (registry.reserve(name)) {
+      taken.push(name)
+      continue
+    }
+    for (const other of taken) registry.release(other)
+    throw nameTaken(name)
+  }
+}
+
+function nameTaken(log: string): StratalogError {
   return new StratalogError(
     'log_exists',
     `There is a log '${log}'; give it another name by rename.`,

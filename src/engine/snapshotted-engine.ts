@@ -85,11 +85,8 @@ async function assemble(
     engineId: place.engineId,
     snapshots: keepSnapshots(source, lost, options, closers),
     commitLog: async (make) => make(nextLogId++),
-    deleteLog: (log, assertWanted) =>
-      deleteInMemory(registry, log, async (leave) => {
-        assertWanted?.()
-        await commitDeletion(place, clock, log, leave)
-      }),
+    deleteLog: (log) =>
+      deleteInMemory(registry, log, (leave) => commitDeletion(place, clock, log, leave)),
     close: () => closeAll(closers, logger),
   }
 }

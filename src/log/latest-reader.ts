@@ -76,8 +76,9 @@ function narrowedSource(source: ViewSource, live: OffsetSet | undefined): readon
   if (first === undefined) return []
   if (source.tier === 'memory') return [source]
   // Not spread: a source may make its bytes when they are asked for.
-  const { tier, segment, bytes, fallback } = source
-  const copies = { tier, segment, bytes, ...(fallback === undefined ? {} : { fallback }) }
+  const { tier, segment, bytes, fallback, successor } = source
+  const others = { ...(fallback && { fallback }), ...(successor && { successor }) }
+  const copies = { tier, segment, bytes, ...others }
   return [{ ...copies, from: start + first, to: start + (ranges.at(-1) ?? 0) }]
 }
 

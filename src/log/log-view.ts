@@ -74,6 +74,11 @@ export interface SegmentSource {
   /** Another copy of the same segment, read from where this one is damaged on. */
   readonly fallback?: SegmentFallback
   /**
+   * Where the object is gone: the same records as they lie in the archive by now; null where the archive lacks them.
+   * Absent where nobody else changes the archive. @throws StratalogError `object_not_found`, saying why they are gone.
+   */
+  readonly successor?: () => Promise<SegmentSource | null>
+  /**
    * There for records that a damaged WAL has lost, and where nobody can tell whether they have expired: there are no
    * bytes, and who wants them is told so.
    */

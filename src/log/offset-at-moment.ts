@@ -12,6 +12,7 @@ import { STAMPED_TIME_COLUMN, fieldIndex } from '../format/schema.ts'
 import { blockEnd } from '../format/segment.ts'
 import type { LogView, SegmentSource } from './log-view.ts'
 import { ownerOf } from './segment-origin.ts'
+import { successorOf } from './segment-successor.ts'
 
 /** Decoders that a log in RAM never needs. */
 const loadReading = once(() => import('./segment-reading.ts'))
@@ -36,6 +37,22 @@ export async function offsetAtMoment(
 }
 
 async function offsetInSegment(
+  view: LogView,
+  partition: number,
+  source: SegmentSource,
+  at: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  try {
+    return await offsetInBlocks(view, partition, source, at, signal)
+  } catch (error) {
+    const moved = await successorOf(source, error)
+    if (moved === null) throw error
+    return offsetInBlocks(view, partition, moved, at, signal)
+  }
+}
+
+async function offsetInBlocks(
   view: LogView,
   partition: number,
   { segment, bytes }: SegmentSource,

@@ -16,9 +16,23 @@ export interface SegmentPorts {
     segment: SegmentEntry,
     location: Location,
   ) => SegmentBytes
+  /** As of `SegmentSource.successor`; null where nobody else changes the archive. */
+  readonly successor?: SuccessorLookup | null
   /** The archive's copy, for when the disk's is damaged; null where there is no archive to read from. */
   readonly fallback?: (segment: SegmentEntry, location: Location) => SegmentFallback | null
 }
+
+/** Whose segment it is in the directory: the log that names it, and its partition. */
+export interface SegmentPlace {
+  readonly logId: number
+  readonly partition: number
+}
+
+/** What holds a segment's records in the archive by now, and its bytes. @throws StratalogError `object_not_found`. */
+export type SuccessorLookup = (
+  place: SegmentPlace,
+  segment: SegmentEntry,
+) => Promise<{ readonly segment: SegmentEntry; readonly bytes: SegmentBytes } | null>
 
 /** A segment in a view: its disk copy or else its object copy. A view of many segments reads few: bytes come late. */
 class StoredSource implements SegmentSource {
@@ -27,11 +41,18 @@ class StoredSource implements SegmentSource {
   readonly from: number
   readonly to: number
   readonly fallback?: SegmentFallback
+  readonly successor?: () => Promise<SegmentSource | null>
   readonly #ports: SegmentPorts
   readonly #location: Location
   #bytes: SegmentBytes | null = null
 
-  constructor(ports: SegmentPorts, segment: SegmentEntry, part: Range, pinned: string[]) {
+  constructor(
+    ports: SegmentPorts,
+    place: SegmentPlace,
+    segment: SegmentEntry,
+    part: Range,
+    pinned: string[],
+  ) {
     const { disk, object } = segment
     this.tier = disk === null ? 'object' : 'disk'
     this.segment = segment
@@ -41,6 +62,9 @@ class StoredSource implements SegmentSource {
     this.#location = present(disk ?? object ?? undefined, 'a segment has a copy')
     if (disk !== null) pinned.push(disk.object)
     if (object !== null) pinned.push(object.object)
+    const { successor } = ports
+    if (object !== null && successor !== undefined && successor !== null)
+      this.successor = () => succeeding(successor, place, segment, part)
     if (disk === null || object === null) return
     const fallback = ports.fallback?.(segment, object) ?? null
     if (fallback !== null) this.fallback = fallback
@@ -49,6 +73,16 @@ class StoredSource implements SegmentSource {
   get bytes(): SegmentBytes {
     return (this.#bytes ??= this.#ports.segmentBytes(this.tier, this.segment, this.#location))
   }
+}
+
+async function succeeding(
+  lookup: SuccessorLookup,
+  place: SegmentPlace,
+  segment: SegmentEntry,
+  { start: from, end: to }: Range,
+): Promise<SegmentSource | null> {
+  const found = await lookup(place, segment)
+  return found === null ? null : { tier: 'object', ...found, from, to }
 }
 
 /** The offset below which every record has an object copy. */
@@ -69,7 +103,7 @@ export function unreadableSource(
 }
 
 /** What of a partition lies in segments. */
-export interface ColdRecords {
+export interface ColdRecords extends SegmentPlace {
   readonly segments: SegmentEntries
   readonly coldTerms: ColdTerms | null
   /** ms; what expired by then is left out. */
@@ -92,7 +126,7 @@ export function segmentSources(
     const unknown = cold.coldTerms?.unknown(segment) ?? null
     const live = cold.coldTerms?.liveRanges(part, cold.expiryTime, gaps) ?? [part]
     for (const range of unknown === null ? live : [part]) {
-      const source = new StoredSource(ports, segment, range, pinned)
+      const source = new StoredSource(ports, cold, segment, range, pinned)
       sources.push(unknown === null ? source : unreadableSource(source, unknown))
     }
   }

@@ -13,6 +13,7 @@ import { runsOf } from '../format/sparse-rows.ts'
 import type { SegmentSource } from './log-view.ts'
 import { type SegmentDamage, damageError, damageOf } from './segment-damage.ts'
 import { ReadPace, type SegmentOwner, SegmentReading } from './segment-reading.ts'
+import { successorOf } from './segment-successor.ts'
 import { type TimeBounds, mayOverlap } from './time-filter.ts'
 
 export { ReadPace }
@@ -65,15 +66,35 @@ export async function* readSegmentSource(
     yield* readCopy(source, wanted, cursor, onBlockDamage, options)
   } catch (error) {
     const rest = { start: cursor.next, end: wanted.end }
-    if (fallback === undefined || damageOf(error, rest.start, rest.end) === null) {
-      passDamage(source, error, rest, options)
+    if (fallback !== undefined && damageOf(error, rest.start, rest.end) !== null) {
+      fallback.onUse(error)
+      const { tier, bytes } = fallback
+      const { from, to, successor } = source
+      const other = { tier, bytes, segment, from, to, ...(successor && { successor }) }
+      yield* readSegmentSource(other, rest, options)
       return
     }
-    fallback.onUse(error)
-    const { tier, bytes } = fallback
-    const other = { tier, bytes, segment, from: source.from, to: source.to }
-    yield* readSegmentSource(other, rest, options)
+    const moved = await movedTo(source, error, rest, options)
+    if (moved !== null) yield* readSegmentSource(moved, rest, options)
   }
+}
+
+/** Where the records of an object lie that is gone; null where that is nowhere, and the damage was passed on. */
+async function movedTo(
+  source: SegmentSource,
+  error: unknown,
+  rest: Range,
+  options: SegmentSourceOptions,
+): Promise<SegmentSource | null> {
+  let reason = error
+  try {
+    const moved = await successorOf(source, error)
+    if (moved !== null) return moved
+  } catch (why) {
+    reason = why
+  }
+  passDamage(source, reason, rest, options)
+  return null
 }
 
 /** Has the footer of a segment at hand before the reader comes to it. */

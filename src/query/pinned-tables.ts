@@ -13,6 +13,7 @@ import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
 import { damageOf } from '../log/segment-damage.ts'
 import { ownerOf } from '../log/segment-origin.ts'
+import { successorOf } from '../log/segment-successor.ts'
 import type { SegmentOwner } from '../log/segment-reading.ts'
 import type { LatestOffsets } from '../log/latest-views.ts'
 import type { LogView, SegmentSource, ViewSource } from '../log/log-view.ts'
@@ -77,6 +78,8 @@ export class PinnedTables {
   readonly #files = new Map<string, Promise<LocalSegment>>()
   /** Those of them that are there. */
   readonly #local = new Map<string, LocalSegment>()
+  /** Where the records of segments lie whose objects are gone, by their id. */
+  readonly #moved = new Map<string, SegmentSource>()
   /** Segments of which parts would not do, by their id. */
   readonly #wholes = new Set<string>()
   /** Paths of damaged files; known to every query of the engine. */
@@ -285,8 +288,7 @@ export class PinnedTables {
     const fetchNext = async (): Promise<void> => {
       for (const [id, segment] of queue) {
         signal.throwIfAborted()
-        const parts = this.#wholes.has(id) ? null : wantedParts(segment)
-        const file = localSegment(segment.source, parts, signal)
+        const file = this.#localSegment(id, segment, localSegment, signal)
         this.#files.set(id, file)
         const local = await file
         this.#local.set(id, local)
@@ -299,6 +301,27 @@ export class PinnedTables {
       }
     }
     await Promise.all(Array.from({ length: Math.min(FETCHES_MAX, missing.size) }, fetchNext))
+  }
+
+  /** From where its records lie by now, when its object is gone. */
+  async #localSegment(
+    id: string,
+    segment: MissingSegment,
+    localSegment: QueryPorts['localSegment'],
+    signal: AbortSignal,
+  ): Promise<LocalSegment> {
+    const open = (source: SegmentSource): Promise<LocalSegment> => {
+      const parts = this.#wholes.has(id) ? null : wantedParts({ ...segment, source })
+      return localSegment(source, parts, signal)
+    }
+    try {
+      return await open(this.#moved.get(id) ?? segment.source)
+    } catch (error) {
+      const moved = await successorOf(segment.source, error)
+      if (moved === null) throw error
+      this.#moved.set(id, moved)
+      return open(moved)
+    }
   }
 
   /** The file that the worker reads as it is; null where a copy has to be fetched. */
@@ -316,8 +339,8 @@ export class PinnedTables {
       const batch = narrow?.of(source.batch) ?? source.batch
       return { kind: 'batch', id, partition, batch, ...key, ...live }
     }
-    const { from, to, bytes } = source
     const own = this.#path(source)
+    const { from, to, bytes, segment } = this.#moved.get(id) ?? source
     const tier = own === null ? (source.fallback?.tier ?? source.tier) : source.tier
     const local = own === null ? this.#local.get(id) : undefined
     const files = local?.files === undefined ? {} : { files: local.files }
@@ -325,7 +348,7 @@ export class PinnedTables {
     for (const file of local?.files ?? [{ path }]) this.#read[tier].add(file.path)
     const position = own === null ? 0 : bytes.position
     const place = { path, position, length: bytes.length, ...files }
-    const content = source.segment.sha256
+    const content = segment.sha256
     return { kind: 'segment', id, tier, partition, content, ...place, from, to, ...live }
   }
 }

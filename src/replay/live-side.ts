@@ -18,6 +18,8 @@ export interface CompactedRange {
   readonly from: number
   readonly to: number
   readonly records: number
+  /** Newer versions of their keys lie below this offset: where less is there, those keys are missing. */
+  readonly latestTo: number
 }
 
 /** A segment of a live engine with a copy in the archive. */
@@ -107,9 +109,11 @@ export function liveFacts({ definition, schema, partitions }: LogView): LiveLogF
 /** What of the sources holds fewer records than offsets; of a part of a segment the most that they may be. */
 export function compactedIn(sources: readonly ViewSource[]): readonly CompactedRange[] {
   return sources.flatMap((source) => {
-    if (source.tier === 'memory' || source.segment.sparse === undefined) return []
+    if (source.tier === 'memory') return []
     const { from, to, segment } = source
-    return { from, to, records: recordsWithin(segment, from, to) }
+    if (segment.sparse === undefined) return []
+    const { latestTo } = segment.sparse
+    return { from, to, records: recordsWithin(segment, from, to), latestTo }
   })
 }
 

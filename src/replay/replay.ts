@@ -159,7 +159,9 @@ class ReplayRun {
     }
   }
 
-  async #latestHash({ view }: LogTally): Promise<string | null> {
+  async #latestHash(tally: LogTally): Promise<string | null> {
+    if (!tally.isStateTold(this.#options.until)) return null
+    const { view } = tally
     return (await this.#sink.latestHash?.(view.definition, this.#options.signal)) ?? null
   }
 
@@ -177,9 +179,13 @@ class ReplayRun {
       startOffsets: view.partitions.map(
         (partition) => readableRange(partition, { from, to }).start,
       ),
-      compacted: view.partitions.flatMap(({ partition, sources }) =>
-        compactedIn(sources).map((range) => ({ partition, ...range })),
-      ),
+      compacted: view.partitions.flatMap((held) => {
+        const { start, end } = readableRange(held, { from, to })
+        return compactedIn(held.sources)
+          .map((range) => ({ ...range, to: Math.min(range.to, end) }))
+          .filter((range) => range.to > Math.max(range.from, start))
+          .map((range) => ({ partition: held.partition, ...range }))
+      }),
       resumedAt,
     })
     const tally = new LogTally(view, this.#options)
@@ -355,6 +361,7 @@ class ReplayRun {
     const { name } = view.definition
     const key = keyOf(source)
     const { kind, position, to } = damage
+    this.#sink.damaged?.(view.definition, partition, damage.from, to)
     // Segments of several partitions lie in one pack.
     const id = JSON.stringify([name, partition, key, source.from, kind, position, to])
     if (this.#knownDamages.has(id)) return

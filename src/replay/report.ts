@@ -4,6 +4,7 @@ import type { RecordBatch } from '../format/record-batch.ts'
 import { fieldIndex } from '../format/schema.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { CorruptObject, MissingObject } from '../log/segment-damage.ts'
+import { newestTime } from '../log/segment-list.ts'
 import { EventTimes } from '../log/time-range.ts'
 import {
   type OffsetGap,
@@ -36,7 +37,10 @@ export interface ReplayedLog {
   readonly lastTime: string | null
   /** Of the records that were given out; see docs/formats.md. */
   readonly hash: string
-  /** Of the latest view of a log with a key, where the sink is an engine; null elsewhere. */
+  /**
+   * Of the latest view of a log with a key, where the sink is an engine; null elsewhere, and where the replay ends at a
+   * moment from which versions are gone that were the newest then.
+   */
   readonly latestHash: string | null
   readonly gaps: readonly OffsetGap[]
   /** Offsets that hold fewer records, as older versions of keys are gone from them; left out where there are none. */
@@ -105,6 +109,20 @@ export class LogTally {
       return compactedIn(sources)
         .filter(({ from, to }) => from < end && to > start)
         .map((range) => ({ partition, ...range }))
+    })
+  }
+
+  /** Whether what was given out is the state at its end: no newest version of a key went for one that came later. */
+  isStateTold(until: number | undefined): boolean {
+    return this.view.partitions.every((held) => {
+      const { end } = readableRange(held, this.#range)
+      const touched = compactedIn(held.sources).filter(({ from }) => from < end)
+      const latestTo = Math.max(0, ...touched.map((range) => range.latestTo))
+      if (latestTo > end || until === undefined) return latestTo <= end
+      return held.sources.every(
+        (source) =>
+          source.tier === 'memory' || source.from >= latestTo || newestTime(source.segment) < until,
+      )
     })
   }
 

@@ -47,6 +47,8 @@ export interface SinkStart extends ReplayPosition {
 export interface ReplaySink {
   begin(log: ReplayLog): Promise<readonly SinkStart[] | null>
   append(log: LogDefinition, partition: number, batch: RecordBatch): Promise<void>
+  /** Offsets `[from, to)` cannot be had; told before a batch behind them is given, and maybe more than once. */
+  damaged?(log: LogDefinition, partition: number, from: number, to: number): void
   end(): Promise<void>
   /** After `end`: of the latest view of what it took of a log, if it keeps that; null where there is none. */
   latestHash?(log: LogDefinition, signal?: AbortSignal): Promise<string | null>

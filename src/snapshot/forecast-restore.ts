@@ -2,6 +2,10 @@
 import type { Clock } from '../base/clock.ts'
 import { isStratalogError } from '../base/errors.ts'
 import { rangeLength } from '../base/range.ts'
+import { decodeCommit } from '../format/manifest-codec.ts'
+import { manifestPath } from '../format/paths.ts'
+import { commitFile } from '../log/manifest-chain.ts'
+import { manifestFilesInStore } from '../log/manifest-files.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import type { PlannedSegment, RestorePlan, RestoreSummary } from './plan-restore.ts'
 import { PARALLEL_SEGMENTS } from './restore.ts'
@@ -17,6 +21,15 @@ export interface RestoreForecast extends RestoreSummary {
   readonly bytesPerSecond: number | null
   /** Until every byte is on this machine; null where it was not measured. */
   readonly expectedMs: number | null
+  /** The archive's newest commit. An engine that goes on there changes what a lazy restore counts on. */
+  readonly lastWrite: LastWrite | null
+}
+
+export interface LastWrite {
+  /** ISO 8601. */
+  readonly time: string
+  readonly pid: number
+  readonly host: string
 }
 
 /** Of each measured object at most so much is read. */
@@ -44,7 +57,23 @@ export async function forecastRestore(
     bytesPerSecond: isMeasured ? Math.round((bytes / elapsedMs) * 1000) : null,
     // Small segments cost their requests, and so did those that were measured.
     expectedMs: isMeasured ? Math.round((summary.bytes / bytes) * elapsedMs) : null,
+    lastWrite: await lastWriteOf(archive),
   }
+}
+
+/** Null where the commit itself is not there any more. */
+async function lastWriteOf({
+  store,
+  number,
+  state,
+}: RestorePlan['archive']): Promise<LastWrite | null> {
+  const files = manifestFilesInStore(store)
+  const file = commitFile(number)
+  const bytes = await files.read(file)
+  if (bytes === null || state.writer === null) return null
+  const { time } = decodeCommit(bytes, manifestPath(file))
+  const { pid, host } = state.writer
+  return { time: new Date(time).toISOString(), pid, host }
 }
 
 /** Some of the segments, evenly: as many as are fetched at a time. */

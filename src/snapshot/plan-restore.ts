@@ -7,6 +7,7 @@ import { isLogName } from '../base/log-name.ts'
 import type { LogState, PartitionState, SegmentEntry } from '../format/manifest.ts'
 import { recordsWithin } from '../format/segment-entry.ts'
 import { type Archive, type PartitionBounds, wholePartition } from '../log/archive-view.ts'
+import { lackingAt, momentCompacted } from '../log/compacted-moment.ts'
 import { segmentsHolding } from '../log/held-segments.ts'
 import { offsetAtMoment } from './moment.ts'
 
@@ -55,13 +56,15 @@ export interface RestorePlan {
   readonly archive: Archive
   /** Whether it is everything that the archive holds, under the same names. */
   readonly isWhole: boolean
+  /** What was asked for, as JSON takes it: a snapshot by its id. */
+  readonly selected: unknown
   readonly logs: readonly PlannedLog[]
   readonly summary: RestoreSummary
 }
 
 /**
  * @throws StratalogError `snapshot_not_found`, `log_not_found`, `partition_not_found`, `argument_invalid` for a
- * selection that contradicts itself, and what reading the archive throws.
+ * selection that contradicts itself, `moment_compacted`, and what reading the archive throws.
  */
 export async function planRestore(
   archive: Archive,
@@ -88,10 +91,41 @@ export async function planRestore(
     })
   }
   checkNames(logs, selection)
+  if (at !== undefined) for (const log of logs) assertTold(archive, log)
   const segments = logs.flatMap((log) => log.segments)
   const bytes = segments.reduce((sum, segment) => sum + segment.entry.length, 0)
   const summary = { logs: logs.length, segments: segments.length, bytes, requests: segments.length }
-  return { archive, isWhole: isWhole(archive, logs), logs, summary }
+  const selected = selectedOf(archive, selection)
+  return { archive, isWhole: isWhole(archive, logs), selected, logs, summary }
+}
+
+/** @throws StratalogError `moment_compacted`, but where the log is wanted whole or up to the end of a snapshot. */
+function assertTold(archive: Archive, { source, bounds, segments }: PlannedLog): void {
+  const { id, name } = source.definition
+  for (const { partition, endOffset } of bounds) {
+    const held = source.partitions[partition]
+    if (held === undefined || endOffset >= wholePartition(held, partition).endOffset) continue
+    const own = segments.filter((segment) => segment.partition === partition)
+    const lacking = lackingAt(
+      own.map(({ entry }) => entry),
+      endOffset,
+    )
+    const isSnapshotEnd = archive.snapshots.some(({ logs }) =>
+      logs
+        .find(({ logId }) => logId === id)
+        ?.partitions.some((pin) => pin.partition === partition && pin.endOffset === endOffset),
+    )
+    if (lacking !== null && !isSnapshotEnd)
+      throw momentCompacted({ log: name, partition, endOffset }, lacking)
+  }
+}
+
+function selectedOf(
+  archive: Archive,
+  { snapshot, at, toOffsets, logs, rename }: RestoreSelection,
+): unknown {
+  const id = snapshot === undefined ? undefined : archive.snapshot(snapshot).id
+  return { snapshot: id, at, toOffsets, logs, rename }
 }
 
 /** Records that a plan brings back, by the archive's name of their log. */

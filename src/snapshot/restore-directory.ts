@@ -9,6 +9,14 @@
  *
  * Killed before 4, it is no data directory to an engine, and the same restore finishes it: segments that are there are
  * checked and kept. Another restore, or anything that is not ours, is refused with `directory_not_empty`.
+ *
+ * Where the archive has moved on since, the restore goes on as of now: segments that are still wanted are kept, so that
+ * what is there in the end is of one instant. Before, what the earlier plan left is cleared away:
+ *
+ * 1. `restoring.json` says that this is under way;
+ * 2. the manifest goes, if there was one already;
+ * 3. files of segments go that are wanted no more;
+ * 4. `restoring.json` says what is being restored now. Killed in between, 2 to 4 are done again.
  */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { sha256Hex } from '../format/checksum.ts'
@@ -17,13 +25,18 @@ import {
   IDENTITY_FILE,
   LEASE_DIRECTORY,
   LOCK_FILE,
+  MANIFEST_DIRECTORY,
   RESTORING_FILE,
+  SEGMENTS_DIRECTORY,
   TEMPORARY_DIRECTORY,
+  parsePath,
+  segmentPath,
   temporaryPath,
 } from '../format/paths.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import { isTemporaryName } from '../storage/temporary-name.ts'
 import type { RestorePlan } from './plan-restore.ts'
+import { type RestoringMarker, encodeMarker, markerOf, planOfSame } from './restoring-marker.ts'
 
 /** Names shown of what is in the way. */
 const NAMES_MAX = 3
@@ -47,17 +60,22 @@ export class RestoreDirectory {
   /** @throws StratalogError `directory_not_empty`. */
   async begin(plan: RestorePlan, isLazy = false): Promise<void> {
     const marker = markerOf(plan, isLazy)
+    const bytes = encodeMarker(marker)
     const names = await this.#names()
     if (names.includes(IDENTITY_FILE)) throw this.#notEmpty('it is a data directory already')
     if (names.includes(RESTORING_FILE)) {
       const found = await this.#fileSystem.read(this.#path(RESTORING_FILE))
-      if (Buffer.compare(found, marker) === 0) return this.#makeTemporary()
-      throw this.#notEmpty('another restore was begun there and not finished')
+      const begun = planOfSame(found, marker)
+      if (begun === null) throw this.#notEmpty('another restore was begun there and not finished')
+      await this.#makeTemporary()
+      if (begun !== marker.plan) await this.#clear({ ...marker, plan: '' }, plan)
+      if (Buffer.compare(found, bytes) !== 0) await this.#replaceMarker(bytes)
+      return
     }
     const others = names.filter((name) => !isBeforeRestore(name))
     if (others.length > 0) throw this.#notEmpty(`it holds ${others.slice(0, NAMES_MAX).join(', ')}`)
     await this.#fileSystem.makeDirectory(this.#dataDir)
-    await this.#fileSystem.putIfAbsent(this.#path(RESTORING_FILE), marker)
+    await this.#fileSystem.putIfAbsent(this.#path(RESTORING_FILE), bytes)
     await this.#makeTemporary()
   }
 
@@ -71,15 +89,7 @@ export class RestoreDirectory {
 
   /** Writes a file whole. Its name is durable after `sync`. */
   async write(path: string, bytes: Uint8Array): Promise<void> {
-    const temporary = this.#path(temporaryPath(path.replaceAll('/', '-')))
-    await this.#fileSystem.remove(temporary)
-    const file = await this.#fileSystem.create(temporary)
-    try {
-      await file.write(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    const temporary = await this.#writeTemporary(path, bytes)
     const directory = directoryOf(path)
     if (!this.#unsynced.has(directory)) await this.#fileSystem.makeDirectory(this.#path(directory))
     await this.#fileSystem.rename(temporary, this.#path(path))
@@ -101,6 +111,56 @@ export class RestoreDirectory {
     )
     await this.#fileSystem.remove(this.#path(RESTORING_FILE))
     await this.#fileSystem.syncDirectory(this.#dataDir)
+  }
+
+  /** Takes away what is of an earlier plan only. */
+  async #clear(marker: RestoringMarker, plan: RestorePlan): Promise<void> {
+    await this.#replaceMarker(encodeMarker(marker))
+    // What says how far the manifest came goes before it: it may say less, never more.
+    for (const name of await this.#names())
+      if (parsePath(name)?.kind === 'newest') await this.#fileSystem.remove(this.#path(name))
+    await this.#fileSystem.syncDirectory(this.#dataDir)
+    await this.#fileSystem.removeDirectory(this.#path(MANIFEST_DIRECTORY))
+    await this.#fileSystem.syncDirectory(this.#dataDir)
+    const wanted = new Set<string>()
+    for (const { source, segments } of plan.logs) {
+      const logId = source.definition.id
+      for (const { partition, entry } of segments)
+        wanted.add(segmentPath({ ...entry, logId, partition }))
+    }
+    for (const log of await this.#namesIn(SEGMENTS_DIRECTORY)) {
+      for (const partition of await this.#namesIn(log)) {
+        for (const path of await this.#namesIn(partition))
+          if (!wanted.has(path)) await this.#fileSystem.remove(this.#path(path))
+      }
+    }
+  }
+
+  /** Paths below the data directory. */
+  async #namesIn(directory: string): Promise<readonly string[]> {
+    const stat = await this.#fileSystem.stat(this.#path(directory))
+    if (stat === null || !stat.isDirectory) return []
+    const names = await this.#fileSystem.list(this.#path(directory))
+    return names.map((name) => `${directory}/${name}`)
+  }
+
+  async #replaceMarker(bytes: Uint8Array): Promise<void> {
+    const temporary = await this.#writeTemporary(RESTORING_FILE, bytes)
+    await this.#fileSystem.rename(temporary, this.#path(RESTORING_FILE))
+    await this.#fileSystem.syncDirectory(this.#dataDir)
+  }
+
+  async #writeTemporary(path: string, bytes: Uint8Array): Promise<string> {
+    const temporary = this.#path(temporaryPath(path.replaceAll('/', '-')))
+    await this.#fileSystem.remove(temporary)
+    const file = await this.#fileSystem.create(temporary)
+    try {
+      await file.write(bytes)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    return temporary
   }
 
   #makeTemporary(): Promise<void> {
@@ -127,32 +187,6 @@ export class RestoreDirectory {
       { details: { path: this.#dataDir, reason } },
     )
   }
-}
-
-/**
- * What is being restored, from where: equal plans have equal markers. A restore without the bytes is done in one step,
- * so it may be finished with what the archive holds by then.
- */
-function markerOf(plan: RestorePlan, isLazy: boolean): Uint8Array {
-  const fingerprint = sha256Hex(Buffer.from(isLazy ? 'lazy' : JSON.stringify(segmentsOf(plan))))
-  const { url, state } = plan.archive
-  const marker = {
-    stratalog: 'restoring',
-    formatVersion: 1,
-    engineId: state.engineId,
-    archive: url,
-    plan: fingerprint,
-  }
-  return Buffer.from(`${JSON.stringify(marker)}\n`)
-}
-
-function segmentsOf(plan: RestorePlan): unknown {
-  return plan.logs.map(({ source, name, bounds, segments }) => ({
-    id: source.definition.id,
-    name,
-    bounds,
-    segments: segments.map(({ partition, entry, from, to }) => [partition, entry.sha256, from, to]),
-  }))
 }
 
 function directoryOf(path: string): string {

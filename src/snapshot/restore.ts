@@ -25,7 +25,7 @@ import { ManifestStore } from '../log/manifest-store.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { PlannedLog, PlannedSegment, RestorePlan, RestoreSummary } from './plan-restore.ts'
 import { RestoreDirectory } from './restore-directory.ts'
-import { cutSegment } from './segment-cut.ts'
+import { cutSegment } from '../log/segment-cut.ts'
 import { ownerOf } from '../log/segment-origin.ts'
 
 export interface RestoreTarget {

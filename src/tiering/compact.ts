@@ -12,13 +12,7 @@
  * 4. only then remove their files, each when its last reader lets go. Their objects are collected later.
  */
 import { present } from '../base/assert.ts'
-import { StratalogError } from '../base/errors.ts'
-import type {
-  ManifestEdit,
-  ManifestState,
-  PartitionState,
-  SegmentEntry,
-} from '../format/manifest.ts'
+import type { PartitionState, SegmentEntry } from '../format/manifest.ts'
 import { recordsIn } from '../format/segment-entry.ts'
 import type { SegmentFormat } from '../format/segment.ts'
 import { type OffsetRows, pickRows, writtenRows } from '../format/sparse-rows.ts'
@@ -26,16 +20,15 @@ import type { LiveLog } from '../log/live-log.ts'
 import type { PagedOffsets } from '../log/paged-offsets.ts'
 import type { Partition } from '../log/partition.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
-import { commitLocal } from './commit.ts'
-import { asCommitted, hasSegment, notedIn } from './committed.ts'
-import { type Compacted, compactedIn } from './compacted.ts'
+import { asCommitted, notedIn } from './committed.ts'
+import { compactedIn } from './compacted.ts'
 import { type CompactionRun, type DroppedRecords, LookOvertaken } from './compaction-plan.ts'
 import type { TierMove, TieringContext } from './context.ts'
-import { removeFiles } from './evict.ts'
 import { putBatches, writeToDisk } from './flush.ts'
 import { changingSegments } from './one-at-a-time.ts'
 import { fetchVerified } from './recall.ts'
 import { areNamed, putSegments } from './packs.ts'
+import { replaceHere, unsettledReplacement } from './replace-segments.ts'
 import { noteUploads, readVerified } from './upload.ts'
 
 /** Makes one segment of those in `run`, and returns what came to which tier; nothing where they are not there. */
@@ -138,9 +131,6 @@ async function compactNow(
   return [{ ...place, from, to, fromTier: tier, toTier: tier, bytes }]
 }
 
-/** Of a partition: the compaction whose local commit was answered with an error, and may have been done. */
-const unsettled = new WeakMap<Partition, Compacted>()
-
 /**
  * Manifests may know of a compaction that the partition does not know of: a commit was answered with an error. What the
  * archive has retired it collects, so the partition learns of it before its segments change in another way.
@@ -158,7 +148,7 @@ async function settleNow(
   log: LiveLog,
   partition: Partition,
 ): Promise<void> {
-  const open = unsettled.get(partition)
+  const open = unsettledReplacement(partition)
   if (open !== undefined) await replaceHere(context, log, partition, open.replaced, open.segment)
   const state = context.archive?.state ?? null
   const known = state === null ? undefined : notedIn(state, log, partition.partition)
@@ -183,42 +173,6 @@ async function takeOverCopies(
     uploaded.push({ ...segment, object: there.object })
   }
   if (uploaded.length > 0) await noteUploads(context, log, partition, uploaded)
-}
-
-async function replaceHere(
-  context: TieringContext,
-  log: LiveLog,
-  partition: Partition,
-  segments: readonly SegmentEntry[],
-  segment: SegmentEntry,
-): Promise<void> {
-  const disk = present(context.disk, 'segments are named by a manifest')
-  unsettled.set(partition, { segment, replaced: segments })
-  await commitLocal(context, (state) =>
-    replacingEdits(state, log, partition.partition, segments, segment),
-  )
-  unsettled.delete(partition)
-  partition.replaceSegments(segments, segment)
-  if (segment.disk !== null) context.diskBudget.named(segment.disk.object)
-  const files = segments.flatMap((entry) => entry.disk ?? [])
-  removeFiles(context, disk, files)
-}
-
-/** None when a commit that was answered with an error did it. @throws StratalogError when other segments are there. */
-function replacingEdits(
-  state: ManifestState,
-  log: LiveLog,
-  partition: number,
-  segments: readonly SegmentEntry[],
-  segment: SegmentEntry,
-): readonly ManifestEdit[] {
-  if (hasSegment(state, log, partition, segment)) return []
-  if (segments.every((entry) => hasSegment(state, log, partition, entry)))
-    return [{ kind: 'segments-replaced', logId: log.id, partition, segment, retiredAt: null }]
-  throw new StratalogError(
-    'internal',
-    `Log '${log.name}', partition ${partition}: segments changed while they were compacted.`,
-  )
 }
 
 /** The records of the segments in order but for those that go, and what the last segment says of producers. */

@@ -3,7 +3,10 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Metrics } from '../base/metrics.ts'
 import type { Random } from '../base/random.ts'
+import type { SegmentEntry, Tier } from '../format/manifest.ts'
+import type { SegmentPlace } from '../log/pinned-segment.ts'
 import type { SegmentPins } from '../log/segment-pins.ts'
+import type { Succession } from '../log/segment-successor.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ManifestStore } from '../log/manifest-store.ts'
 import type { Wal } from '../log/wal.ts'
@@ -11,7 +14,6 @@ import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import type { DiskBudget } from './disk-budget.ts'
-import type { Tier } from '../format/manifest.ts'
 import type { Round } from './round.ts'
 import type { SegmentEncoder } from './segment-encoder.ts'
 
@@ -26,7 +28,7 @@ export interface TieringContext {
   /** Null without an archive. */
   readonly archive: ArchiveWriter | null
   /** Of a directory that was restored without its bytes: where they are. Its disk is filled from there. */
-  readonly source?: ObjectStore | null
+  readonly source?: SourceArchive | null
   readonly diskBudget: DiskBudget
   readonly pins: SegmentPins
   readonly wal: Wal | null
@@ -36,6 +38,13 @@ export interface TieringContext {
   readonly logs: () => Iterable<LiveLog>
   /** What the move is a step of; left out for one that is made alone. */
   readonly round?: Round
+}
+
+/** An archive that is read only: another engine may change it. */
+export interface SourceArchive {
+  readonly store: ObjectStore
+  /** What has become there of a segment whose object is gone. @throws what the store throws. */
+  succession(place: SegmentPlace, segment: SegmentEntry): Promise<Succession>
 }
 
 export interface DiskContext {

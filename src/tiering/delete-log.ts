@@ -21,16 +21,10 @@ import type { DiskContext, TieringContext } from './context.ts'
 import { type Leave, commitEnd, diskCopies, endLog } from './end-log.ts'
 import { removeFiles } from './evict.ts'
 
-export interface Deletion {
-  /** Takes the log from those of the engine. */
-  readonly forget: Leave
-  /** Called while appends wait; where it throws, nothing is done. */
-  readonly assertWanted?: (() => void) | undefined
-}
-
 /**
  * To be called while nothing of the log moves.
  * @param place a `snapshotLocation` beside the archive, which is told too.
+ * @param forget takes the log from those of the engine.
  * @throws StratalogError `log_deleted`, `store_unavailable` before anything was done, or after it where
  * `details.isDeleted` says so; and what the disk throws.
  */
@@ -38,7 +32,7 @@ export async function deleteLog(
   context: TieringContext,
   place: ArchiveWriter | null,
   log: LiveLog,
-  { forget, assertWanted }: Deletion,
+  forget: Leave,
 ): Promise<void> {
   const disk = present(context.disk, 'a log that is deleted here is of a directory')
   const archives = [context.archive, place].filter((archive) => archive !== null)
@@ -59,7 +53,6 @@ export async function deleteLog(
     })
   }
   await endLog(log, forget, async (leave) => {
-    assertWanted?.()
     await settleAppends(context, log)
     const end = { kind: 'log-deleted', logId: log.id, deletedAt: null } as const
     await commitEnd(disk, log, end, { leave, done })

@@ -64,7 +64,7 @@ test('the note of a restore that is under way', async () => {
   await fresh.makeDirectory('.')
   await begin(fresh)
   const bytes = await fresh.read('data/restoring.json')
-  const written = golden('restoring-v1/restoring.json', bytes)
+  const written = golden('restoring-v2/restoring.json', bytes)
   expect(Buffer.from(bytes).equals(written)).toBe(true)
   // The same restore goes on with it; anything else does not.
   await begin(fresh)

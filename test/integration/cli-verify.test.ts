@@ -62,7 +62,7 @@ test('inspect tells a lock and an unfinished restore for what they are, and a da
     holder: { pid: 7, host: 'a' },
   })
   const restoring =
-    '{"stratalog":"restoring","formatVersion":1,"engineId":"e","archive":"file:///a","plan":"ab"}\n'
+    '{"stratalog":"restoring","formatVersion":2,"engineId":"e","archive":"file:///a","selection":{"at":5},"commit":7,"plan":"ab"}\n'
   expect(await runJson(['inspect', place.file('restoring.json', restoring)])).toMatchObject({
     kind: 'restoring',
     archive: 'file:///a',

@@ -142,21 +142,57 @@ test('what was restored goes on as any log does, in the archive of the engine to
   })
 })
 
+async function openInRam(place: string): Promise<Stratalog> {
+  if (place === 'disk') return openTarget({ mode: 'memory' })
+  const db = await Stratalog.memoryOnly()
+  onTestFinished(() => db.close())
+  return db
+}
+
 test.each(['memory', 'disk'])(
-  'who appends to a log in RAM (%s) ends its restore, and keeps the record',
+  'a log in RAM (%s) is found by nobody before all of it is there',
   async (place) => {
-    await using db =
-      place === 'disk' ? await openTarget({ mode: 'memory' }) : await Stratalog.memoryOnly()
-    const appended: Promise<unknown>[] = []
-    const restoring = restoreLogs(db, {
+    const db = await openInRam(place)
+    const refused: Promise<unknown>[] = []
+    let looks = 0
+    await restoreLogs(db, {
       archive,
-      logs: ['b'],
+      logs: ['a', 'b'],
       onProgress: () => {
-        if (appended.length === 0) appended.push(db.log('b').append({ n: 7 }))
+        looks++
+        expect(names(db)).toEqual([])
+        expect(db.status().logs).toEqual([])
+        expect(() => db.log('b')).toThrow("no log 'b'")
+        refused.push(expectError(db.createLog('b'), 'log_exists'))
+        refused.push(expectError(db.produce('b', { n: 7 }), 'log_exists'))
       },
     })
-    await expectError(restoring, 'offset_unexpected')
-    await Promise.all(appended)
-    expect(await db.log('b').read().toArray()).toMatchObject([{ n: 1 }, { n: 7 }])
+    expect(looks).toBeGreaterThan(1)
+    await Promise.all(refused)
+    expect(names(db)).toEqual(['a', 'b'])
+    await db.log('b').append({ n: 3 })
+    expect(await db.log('b').read().toArray()).toMatchObject([{ n: 1 }, { n: 2 }, { n: 3 }])
+  },
+)
+
+test.each(['memory', 'disk'])(
+  'a restore into RAM (%s) that ends in the middle leaves nothing, and gives its memory back',
+  async (place) => {
+    const db = await openInRam(place)
+    const before = db.memoryMetrics().usedBytes
+    for (const end of ['aborted', 'failed']) {
+      const controller = new AbortController()
+      const { signal } = controller
+      const onProgress = (): void => {
+        if (end === 'aborted') controller.abort()
+        else throw new Error('The sink broke.')
+      }
+      const restoring = restoreLogs(db, { archive, logs: ['a', 'b'], signal, onProgress })
+      await expect(restoring).rejects.toThrow()
+      expect(names(db)).toEqual([])
+      expect(db.memoryMetrics().usedBytes).toBe(before)
+    }
+    await restoreLogs(db, { archive, logs: ['b'] })
+    expect(await db.log('b').read().toArray()).toMatchObject([{ n: 1 }, { n: 2 }])
   },
 )

@@ -20,6 +20,11 @@ export interface FixtureLog {
   readonly records: OracleRecord[]
 }
 
+interface SegmentOptions {
+  readonly blockRows?: number
+  readonly change?: (entry: SegmentEntry) => SegmentEntry
+}
+
 export class ArchiveFixture {
   readonly store: MemoryObjectStore
   readonly clock: VirtualClock
@@ -72,10 +77,40 @@ export class ArchiveFixture {
     partition: number,
     baseOffset: number,
     rows: readonly Row[],
-    options: {
-      readonly blockRows?: number
-      readonly change?: (entry: SegmentEntry) => SegmentEntry
-    } = {},
+    options: SegmentOptions = {},
+  ): Promise<SegmentEntry> {
+    const entry = await this.#putSegment(log, partition, baseOffset, rows, options)
+    const logId = log.definition.id
+    await this.manifest.commit([{ kind: 'segment-added', logId, partition, segment: entry }])
+    rows.forEach((values, index) =>
+      log.records.push({ partition, offset: baseOffset + index, values }),
+    )
+    return entry
+  }
+
+  /** Makes one segment of those that a partition has, whose objects are gone then. */
+  async mergeSegments(log: FixtureLog, partition: number): Promise<SegmentEntry> {
+    const logId = log.definition.id
+    const inOrder = log.records
+      .filter((record) => record.partition === partition)
+      .toSorted((a, b) => a.offset - b.offset)
+    const rows = inOrder.map(({ values }) => values)
+    const segment = await this.#putSegment(log, partition, inOrder[0]?.offset ?? 0, rows)
+    const before = [...(this.manifest.state.logs.get(logId)?.partitions[partition]?.segments ?? [])]
+    const retiredAt = this.clock.now()
+    await this.manifest.commit([
+      { kind: 'segments-replaced', logId, partition, segment, retiredAt },
+    ])
+    for (const { object } of before) if (object !== null) await this.store.remove(object.object)
+    return segment
+  }
+
+  async #putSegment(
+    log: FixtureLog,
+    partition: number,
+    baseOffset: number,
+    rows: readonly Row[],
+    options: SegmentOptions = {},
   ): Promise<SegmentEntry> {
     const { definition, schema } = log
     const { blockRows = rows.length, change = (entry: SegmentEntry) => entry } = options
@@ -92,7 +127,7 @@ export class ArchiveFixture {
     const { facts, length, sha256, bytes } = written
     const key = segmentKey({ logId: definition.id, partition, baseOffset, sha256, format: 'arrow' })
     await this.store.put(key, bytes)
-    const entry = change({
+    return change({
       baseOffset,
       endOffset: facts.endOffset,
       schemaId: schema.id,
@@ -108,13 +143,6 @@ export class ArchiveFixture {
       disk: null,
       object: { object: key, position: 0, length },
     })
-    await this.manifest.commit([
-      { kind: 'segment-added', logId: definition.id, partition, segment: entry },
-    ])
-    rows.forEach((values, index) =>
-      log.records.push({ partition, offset: baseOffset + index, values }),
-    )
-    return entry
   }
 
   async addSnapshot(snapshot: Snapshot): Promise<void> {

@@ -17,6 +17,9 @@ import { runRemoteJob } from '../remote-jobs.ts'
 import { Remote } from '../remote.ts'
 import { type Session, note, writeDocument } from '../session.ts'
 
+/** Whoever wrote to the archive less long ago may still be at it. */
+const WRITTEN_LATELY_MS = 60 * 60 * 1000
+
 /** Times as ms. */
 type RestoreSelection = Pick<
   RestoreArchiveOptions,
@@ -102,6 +105,7 @@ async function confirm(
 ): Promise<boolean> {
   const { terminal, signal } = session
   terminal.note(`restoring ${forecastText(forecast)}`)
+  noteWriter(session, forecast)
   if (!forecast.isLazy && eager !== true)
     terminal.note('it is copied whole: a part of an archive becomes an engine of its own')
   if (yes === true || !terminal.isInteractive) return true
@@ -131,7 +135,20 @@ async function showPlan(session: Session, plan: RestoreForecast): Promise<void> 
       missing: [],
       corrupt: [],
     })
-  else await session.terminal.write(`would restore ${forecastText(plan)}\n`)
+  else {
+    await session.terminal.write(`would restore ${forecastText(plan)}\n`)
+    noteWriter(session, plan)
+  }
+}
+
+/** What a lazy restore leaves in the archive is the archive's engine's to change. */
+function noteWriter({ terminal, clock }: Session, { isLazy, lastWrite }: RestoreForecast): void {
+  if (!isLazy || lastWrite === null) return
+  const agoMs = clock.now() - Date.parse(lastWrite.time)
+  if (agoMs > WRITTEN_LATELY_MS) return
+  terminal.note(
+    `the archive was written ${formatDuration(Math.max(0, agoMs))} ago, by process ${lastWrite.pid} on ${lastWrite.host}; if that engine goes on, what it retires or deletes is gone here too while it is not on this machine: --eager copies all of it`,
+  )
 }
 
 async function showResult(session: Session, result: RestoreResult): Promise<void> {

@@ -102,14 +102,18 @@ function inspectIdentity(bytes: Uint8Array, common: CommonFacts): Inspection {
 /** What a restore that is not finished notes of itself. */
 function inspectRestoring(bytes: Uint8Array, common: CommonFacts): Inspection {
   const fail = failing(common.file)
-  const fields = new JsonFields(parseJson(bytes, fail), '', fail)
+  const value = parseJson(bytes, fail)
+  const fields = new JsonFields(value, '', fail)
   fields.oneOf('stratalog', ['restoring'])
+  fields.object('selection')
   const report = {
     kind: 'restoring',
     ...common,
     formatVersion: fields.integer('formatVersion'),
     engineId: fields.text('engineId'),
     archive: fields.text('archive'),
+    selection: Object(value)['selection'],
+    commit: fields.integer('commit'),
     plan: fields.text('plan'),
   }
   fields.end()

@@ -2,17 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { isStratalogError } from '../../../src/base/errors.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { seededRandom } from '../../../src/base/random.ts'
-import { LogHasher } from '../../../src/format/content-hash.ts'
 import { decodeIdentity } from '../../../src/format/identity.ts'
-import { openArchive, viewOfLog } from '../../../src/log/archive-view.ts'
 import { loadManifest } from '../../../src/log/manifest-chain.ts'
 import { manifestFilesInDirectory } from '../../../src/log/manifest-files.ts'
-import { bytesInDirectory } from '../../../src/log/segment-copies.ts'
-import { readPartition } from '../../../src/log/view-reader.ts'
 import { createSnapshot } from '../../../src/snapshot/create.ts'
-import { type RestoreSelection, planRestore } from '../../../src/snapshot/plan-restore.ts'
-import { type RestoreResult, type RestoreTarget, restore } from '../../../src/snapshot/restore.ts'
-import type { FileSystem } from '../../../src/storage/file-system.ts'
 import { MemoryFileSystem } from '../../../src/storage/memory-file-system.ts'
 import {
   ArchiveFixture,
@@ -22,9 +15,9 @@ import {
   fixtureRows,
   flipInBlock,
 } from '../../support/archive-fixture.ts'
+import { hashesIn as hashes, restoreInto } from '../../support/restored-directory.ts'
 import { dyingAfter } from '../../support/dying-file-system.ts'
 import { fullAfter } from '../../support/full-file-system.ts'
-import { writer } from '../../support/manifests.ts'
 
 async function twoLogs(): Promise<{
   fixture: ArchiveFixture
@@ -43,50 +36,6 @@ async function twoLogs(): Promise<{
     await fixture.addSegment(b, 1, base, fixtureRows(base + 1000, 100))
   }
   return { fixture, a, b, keys }
-}
-
-function target(fixture: ArchiveFixture, fileSystem: FileSystem): RestoreTarget {
-  const { clock } = fixture
-  return {
-    fileSystem,
-    dataDir: 'data',
-    clock,
-    logger: silentLogger,
-    writer: writer('restorer'),
-    newEngineId: 'new-engine',
-  }
-}
-
-async function restoreInto(
-  fixture: ArchiveFixture,
-  fileSystem: FileSystem,
-  selection: RestoreSelection = {},
-): Promise<RestoreResult> {
-  const plan = await planRestore(await openArchive(fixture.store), selection)
-  return restore(plan, target(fixture, fileSystem))
-}
-
-/** The hash of each log in a restored directory, read from its own manifest and files. */
-async function hashes(fileSystem: FileSystem): Promise<Record<string, string>> {
-  const { position } = await loadManifest(
-    manifestFilesInDirectory(fileSystem, 'data'),
-    silentLogger,
-  )
-  const result: Record<string, string> = {}
-  for (const log of position.state.logs.values()) {
-    const view = viewOfLog(log, undefined, (segment) =>
-      segment.disk === null
-        ? null
-        : { tier: 'disk', bytes: bytesInDirectory(fileSystem, 'data', segment.disk) },
-    )
-    const hasher = new LogHasher(view.schema)
-    for (const { partition } of view.partitions) {
-      for await (const { batch } of readPartition(view, partition, { onGap: 'skip' }))
-        hasher.add(partition, batch)
-    }
-    result[view.definition.name] = hasher.digestHex()
-  }
-  return result
 }
 
 describe('a restore', () => {

@@ -45,8 +45,7 @@ async function aboutToGo(place: ArchiveWriter | null = null): Promise<Deleted> {
   const told: boolean[] = []
   const logs = (): readonly LiveLog[] => (told.length === 0 ? [log] : [])
   const context = { ...bench.context, logs }
-  const run = (): Promise<void> =>
-    deleteLog(context, place, log, { forget: (isSure) => told.push(isSure) })
+  const run = (): Promise<void> => deleteLog(context, place, log, (isSure) => told.push(isSure))
   return { bench, log, context, told, run }
 }
 

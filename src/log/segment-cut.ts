@@ -6,8 +6,8 @@ import { segmentPath } from '../format/paths.ts'
 import { segmentSteps } from '../format/segment-steps.ts'
 import { type EncodedSegment, blockEnd } from '../format/segment.ts'
 import { type OffsetRows, cutRows, writtenRows } from '../format/sparse-rows.ts'
-import { runsWithin, termsOfSegment } from '../log/record-terms.ts'
-import { SegmentReading, type SegmentOwner } from '../log/segment-reading.ts'
+import { runsWithin, termsOfSegment } from './record-terms.ts'
+import { SegmentReading, type SegmentOwner } from './segment-reading.ts'
 
 export interface CutSegment {
   readonly bytes: Uint8Array
