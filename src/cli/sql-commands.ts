@@ -1,5 +1,13 @@
 import { type Command, Option } from 'commander'
-import { duration, moment, offsetOrNow, positiveNumber, repeated, time } from './arguments.ts'
+import {
+  byteSize,
+  duration,
+  moment,
+  offsetOrNow,
+  positiveNumber,
+  repeated,
+  time,
+} from './arguments.ts'
 import { addConfigFlags } from './config-flags.ts'
 import { command } from './define-command.ts'
 import { addServerFlags } from './remote.ts'
@@ -28,6 +36,11 @@ export function addSqlCommands(program: Command, session: Session): void {
     .option('--as-of <moment>', 'every log as it was at a snapshot, by name, or at a time', moment)
     .option('--timeout <duration>', 'give up after this')
     .option('--max-rows <n>', 'refuse a bigger answer', positiveNumber)
+    .option(
+      '--max-bytes <size>',
+      "refuse one whose rows have more bytes in Arrow's layout",
+      byteSize,
+    )
     .option('--explain', 'what it takes of each tier, and how it is done, instead of its rows')
   addConfigFlags(addServerFlags(querying)).action(async (statement: string, options) => {
     const { querySql } = await import('./commands/sql.ts')

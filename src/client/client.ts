@@ -6,16 +6,18 @@ import type { Duration } from '../base/units.ts'
 import { toWire } from '../base/wire-value.ts'
 import type { AlterLogOptions } from '../engine/alter-log.ts'
 import type { AppendOptions } from '../engine/append-options.ts'
+import { assertOptions, assertStatement } from './check-call.ts'
 import type { CreateLogOptions } from '../engine/create-log.ts'
 import type { SnapshotDescription } from '../engine/describe-snapshot.ts'
 import type { ForkOptions } from '../engine/fork-options.ts'
 import type { MemoryMetrics } from '../engine/memory-metrics.ts'
-import type { QueryOptions } from '../engine/query-options.ts'
+import { type CheckedStatement, PreparedQuery } from '../base/prepared-query.ts'
+import type { PrepareOptions, QueryOptions } from '../engine/query-options.ts'
 import type { ConsumeOptions } from '../engine/shorthands.ts'
 import type { SnapshotOptions } from '../engine/snapshots.ts'
 import type { EngineStatus } from '../engine/status.ts'
 import type { AppendResult } from '../log/live-log.ts'
-import type { QueryParameters } from '../query/protocol.ts'
+import { type QueryParameters, checkedParameters } from '../base/query-parameters.ts'
 import { Appender } from './appender.ts'
 import { Jobs } from './jobs.ts'
 import { QueryRows } from './query-rows.ts'
@@ -197,11 +199,13 @@ export class Client implements AsyncDisposable {
     options: QueryOptions = {},
   ): Promise<QueryRows> {
     this.#transport.assertOpen()
+    assertStatement(sql)
+    assertOptions(options, 'query')
     const { signal, asOf, ...rest } = options
     throwIfAborted(signal)
     const body = {
       sql,
-      parameters: toWire(parameters),
+      parameters: toWire(checkedParameters(parameters)),
       ...rest,
       ...(asOf === undefined ? {} : { asOf: textOfTime(asOf) }),
     }
@@ -218,6 +222,32 @@ export class Client implements AsyncDisposable {
   }
 
   /**
+   * Checks a statement on the server now, and runs it later, as often as it is asked to.
+   * @throws StratalogError as `Stratalog.prepare`.
+   * @example
+   * const ofUser = await db.prepare('SELECT count(*) AS n FROM clicks WHERE user_id = $1')
+   * console.log(await (await ofUser.query([7])).toArray())
+   */
+  async prepare(
+    sql: string,
+    options: PrepareOptions = {},
+  ): Promise<PreparedQuery<QueryRows, QueryOptions>> {
+    this.#transport.assertOpen()
+    assertStatement(sql)
+    assertOptions(options, 'prepare')
+    const { signal, ...limits } = options
+    throwIfAborted(signal)
+    const checked: CheckedStatement = await this.#transport.json('/v1/sql/prepare', {
+      method: 'POST',
+      body: { sql, ...limits },
+      isRepeatable: true,
+      isLong: true,
+      signal,
+    })
+    return new PreparedQuery(sql, checked, (...query) => this.query(...query))
+  }
+
+  /**
    * Follows a log and gives the rows of its windows as they close, as `Stratalog.streamSql`; one that breaks off goes
    * on behind the last row. It begins with the first row that is asked for.
    * @throws StratalogError from the iteration: as `Stratalog.streamSql`, `queue_full`, `server_unavailable`.
@@ -227,6 +257,7 @@ export class Client implements AsyncDisposable {
    */
   streamSql(sql: string, options: StreamQueryOptions = {}): RemoteWindows {
     this.#transport.assertOpen()
+    assertOptions(options, 'streamSql')
     const late: unknown = options.late
     if (typeof late === 'function')
       throw new StratalogError('argument_invalid', `late is 'drop' or 'update' over HTTP.`)

@@ -9,14 +9,15 @@ import type { GetOptions, HotOptions } from '../engine/hot-options.ts'
 import type { LatestOptions, LatestReadOptions } from '../engine/latest-log.ts'
 import type { LogDescription } from '../engine/log-description.ts'
 import type { MemoryMetrics } from '../engine/memory-metrics.ts'
-import type { QueryOptions } from '../engine/query-options.ts'
+import type { PreparedQuery } from '../base/prepared-query.ts'
+import type { PrepareOptions, QueryOptions } from '../engine/query-options.ts'
 import type { ReadOptions } from '../engine/read-options.ts'
 import type { ConsumeOptions } from '../engine/shorthands.ts'
 import type { SnapshotOptions } from '../engine/snapshots.ts'
 import type { EngineStatus } from '../engine/status.ts'
 import type { ColumnType, Field } from '../format/schema.ts'
 import type { AppendResult } from '../log/live-log.ts'
-import type { QueryParameters } from '../query/protocol.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
 import type { QueryStats } from '../query/query-result.ts'
 import type { StreamResumePoint } from '../query/stream/resume-point.ts'
 import type { StreamQueryOptions } from './remote-windows.ts'
@@ -97,6 +98,7 @@ export interface RecordStore extends AsyncDisposable {
   ): Promise<AppendResult>
   consume(name: string, from: number, limit: number, options?: ConsumeOptions): Promise<Row[]>
   query(sql: string, parameters?: QueryParameters, options?: QueryOptions): Promise<QueryAnswer>
+  prepare(sql: string, options?: PrepareOptions): Promise<PreparedQuery<QueryAnswer, QueryOptions>>
   streamSql(sql: string, options?: StreamQueryOptions): WindowRows
   snapshot(options?: SnapshotOptions): Promise<SnapshotDescription>
   snapshots(): Promise<readonly SnapshotDescription[]>

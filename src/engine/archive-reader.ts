@@ -5,7 +5,7 @@ import type { Archive, PartitionBounds } from '../log/archive-view.ts'
 import { LatestViews, assertKeyed } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
 import { newestStart } from '../log/newest-start.ts'
-import type { QueryParameters } from '../query/protocol.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import type { RecordRow } from './batch.ts'
 import type { SnapshotDiff } from '../snapshot/compare.ts'
@@ -29,7 +29,13 @@ import { type LogDescription, describeLog } from './log-description.ts'
 import { archivedLogFacts } from './log-facts.ts'
 import { type EnginePorts, resolvePorts } from './ports.ts'
 import { Queries } from './queries.ts'
-import { type QueryOptions, runnerOptions } from './query-options.ts'
+import { PreparedQuery } from '../base/prepared-query.ts'
+import {
+  type PrepareOptions,
+  type QueryOptions,
+  prepareOptions,
+  runnerOptions,
+} from './query-options.ts'
 import { type ReadOptions, assertReadOptions } from './read-options.ts'
 import { type ReadableLog, RecordStream } from './record-stream.ts'
 import { type EngineStatus, archiveStatus } from './status.ts'
@@ -140,6 +146,17 @@ export class ArchiveReader {
       signal,
     )
     return this.#queries.query(sql, parameters, { ...running, ...state })
+  }
+
+  /** As `Stratalog.prepare`, over what the archive holds. */
+  async prepare(
+    sql: string,
+    options: PrepareOptions = {},
+  ): Promise<PreparedQuery<QueryResult, QueryOptions>> {
+    const limits = prepareOptions(sql, options)
+    const listSnapshots = async (): Promise<readonly SnapshotDescription[]> => this.snapshots()
+    const checked = await this.#queries.check(sql, { ...limits, snapshots: listSnapshots })
+    return new PreparedQuery(sql, checked, (...query) => this.query(...query))
   }
 
   status(): EngineStatus {

@@ -7,6 +7,14 @@ export function environmentVariables(): EnvironmentVariables {
   return process.env
 }
 
+/** Threads of libuv's pool: what it reads when it starts them, by its own rules. */
+export function poolThreads(): number {
+  const text = process.env['UV_THREADPOOL_SIZE']
+  if (text === undefined) return 4
+  const number = Number.parseInt(text, 10)
+  return Math.min(1024, Number.isNaN(number) || number === 0 ? 1 : Math.abs(number))
+}
+
 export function processId(): number {
   return process.pid
 }

@@ -4,12 +4,13 @@ import type { LatestViews } from '../log/latest-views.ts'
 import type { LogView } from '../log/log-view.ts'
 import type { LogFacts } from '../query/information-tables.ts'
 import type { WorkerChannel } from '../query/protocol.ts'
-import { DEFAULT_QUERY_LIMITS, QueryRunner } from '../query/query-runner.ts'
+import { DEFAULT_QUERY_LIMITS, type QueryIsolation, QueryRunner } from '../query/query-runner.ts'
 import { NodeFileSystem } from '../storage/node-file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { cacheBudget } from './cache-budget.ts'
 import { ColdCache } from './cold-cache.ts'
 import type { StratalogOptions } from './config.ts'
+import { poolThreads } from './environment.ts'
 import { temporaryDirectory } from './host.ts'
 import type { EnginePorts } from './ports.ts'
 import type { QueryService } from './queries.ts'
@@ -30,6 +31,17 @@ export interface QueriedLogs {
 
 /** The keys of the configuration that queries go by. */
 export type QuerySettings = Pick<StratalogOptions, 'maxCacheBytes' | 'queryIsolation'>
+
+/**
+ * Each query in a thread holds a thread of libuv's pool, which file reads and name look-ups of the whole process need
+ * too: two of them stay free. Those in processes hold none of this one.
+ */
+export function queryConcurrency(isolation: QueryIsolation, threads: number): number {
+  const { concurrencyMax } = DEFAULT_QUERY_LIMITS
+  return isolation === 'process'
+    ? concurrencyMax
+    : Math.max(1, Math.min(concurrencyMax, threads - 2))
+}
 
 /** `first` is a thread that was started for the first query, ahead of it. */
 export function openQueries(
@@ -79,10 +91,15 @@ export function openQueries(
       },
       localSegment: (source, wanted, signal) => cache.acquire(source, wanted, signal),
     },
-    { ...DEFAULT_QUERY_LIMITS, isolation },
+    {
+      ...DEFAULT_QUERY_LIMITS,
+      isolation,
+      concurrencyMax: queryConcurrency(isolation, poolThreads()),
+    },
   )
   return {
     query: (sql, parameters, options) => runner.query(sql, parameters, options),
+    check: (sql, options) => runner.check(sql, options),
     close: async () => {
       await runner.close()
       // One that no query came to; it keeps this process until it has ended.

@@ -1,6 +1,6 @@
 import { StratalogError } from '../base/errors.ts'
-import { type Duration, parseDuration } from '../base/units.ts'
-import type { QueryParameters } from '../query/protocol.ts'
+import { type ByteSize, type Duration, parseBytes, parseDuration } from '../base/units.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
 import type { AsOf } from './as-of.ts'
 import {
   LOOKED_AT_LATER,
@@ -18,15 +18,35 @@ export interface QueryOptions {
   readonly timeout?: Duration
   /** More rows than this end the query with `query_limit`. */
   readonly maxRows?: number
+  /**
+   * More bytes of rows than this, in Arrow's layout, end the query with `query_limit`. Default none for rows that are
+   * read as they come, `1GB` for those that are collected.
+   */
+  readonly maxBytes?: ByteSize
   /** Every log as it was at a snapshot, by name or id, or at a time. */
   readonly asOf?: AsOf
 }
 
-const KINDS: Readonly<Record<keyof QueryOptions, OptionKind>> = {
+/** How long it may take to prepare a query. */
+export type PrepareOptions = Pick<QueryOptions, 'signal' | 'timeout'>
+
+const PREPARE_KINDS: Readonly<Record<keyof PrepareOptions, OptionKind>> = {
   signal: SIGNAL,
   timeout: LOOKED_AT_LATER,
+}
+
+const KINDS: Readonly<Record<keyof QueryOptions, OptionKind>> = {
+  ...PREPARE_KINDS,
   maxRows: LOOKED_AT_LATER,
+  maxBytes: LOOKED_AT_LATER,
   asOf: LOOKED_AT_LATER,
+}
+
+/** @throws StratalogError `argument_invalid`. */
+export function prepareOptions(sql: string, options: PrepareOptions): RunnerOptions {
+  assertText(sql, 'The statement of a query')
+  assertOptions(options, PREPARE_KINDS, 'prepare')
+  return timeLimits(options)
 }
 
 /** @throws StratalogError `argument_invalid` for an unknown key, or a value that is none of its kind. */
@@ -38,7 +58,7 @@ export function runnerOptions(
   assertText(sql, 'The statement of a query')
   assertObject(parameters, 'The parameters of a query are an array, or an object by name')
   assertOptions(options, KINDS, 'query')
-  const { signal, timeout, maxRows } = options
+  const { maxRows, maxBytes } = options
   if (maxRows !== undefined && !(Number.isSafeInteger(maxRows) && maxRows >= 0)) {
     throw new StratalogError(
       'argument_invalid',
@@ -46,8 +66,15 @@ export function runnerOptions(
     )
   }
   return {
+    ...timeLimits(options),
+    ...(maxRows === undefined ? {} : { maxRows }),
+    ...(maxBytes === undefined ? {} : { maxBytes: parseBytes(maxBytes, 'maxBytes') }),
+  }
+}
+
+function timeLimits({ signal, timeout }: PrepareOptions): RunnerOptions {
+  return {
     ...(signal === undefined ? {} : { signal }),
     ...(timeout === undefined ? {} : { timeoutMs: parseDuration(timeout, 'timeout') }),
-    ...(maxRows === undefined ? {} : { maxRows }),
   }
 }

@@ -3,7 +3,7 @@ import { StratalogError } from '../base/errors.ts'
 import type { Duration } from '../base/units.ts'
 import type { AppendResult } from '../log/live-log.ts'
 import type { LogView } from '../log/log-view.ts'
-import type { QueryParameters } from '../query/protocol.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
 import type { QueryResult } from '../query/query-result.ts'
 import { WindowStream } from '../query/stream/window-stream.ts'
 import type { ReplayReport } from '../replay/report.ts'
@@ -26,7 +26,13 @@ import { type MemoryMetrics, memoryMetrics } from './memory-metrics.ts'
 import { openEngine } from './open-engine.ts'
 import { type SnapshotKeeper, noPlaceForSnapshot } from './snapshot-keeper.ts'
 import type { EnginePorts } from './ports.ts'
-import { type QueryOptions, runnerOptions } from './query-options.ts'
+import { PreparedQuery } from '../base/prepared-query.ts'
+import {
+  type PrepareOptions,
+  type QueryOptions,
+  prepareOptions,
+  runnerOptions,
+} from './query-options.ts'
 import {
   type ReplayFromArchiveOptions,
   assertReplayOptions,
@@ -294,6 +300,24 @@ export class Stratalog {
     const logs = { ...registry.queried, viewOf, listSnapshots, heldOf }
     const state = await stateAsOf(sql, asOf, logs, signal)
     return queries.query(sql, parameters, { ...running, ...state })
+  }
+
+  /**
+   * Checks a statement, its tables and columns now, and runs it later, as often as it is asked to.
+   * @throws StratalogError as `query`.
+   * @example
+   * const ofUser = await db.prepare('SELECT count(*) AS n FROM clicks WHERE user_id = $1')
+   * console.log(await (await ofUser.query([7])).toArray())
+   */
+  async prepare(
+    sql: string,
+    options: PrepareOptions = {},
+  ): Promise<PreparedQuery<QueryResult, QueryOptions>> {
+    this.#assertOpen()
+    const limits = prepareOptions(sql, options)
+    const listSnapshots = (): Promise<readonly SnapshotDescription[]> => this.snapshots()
+    const checked = await this.#engine.queries.check(sql, { ...limits, snapshots: listSnapshots })
+    return new PreparedQuery(sql, checked, (...query) => this.query(...query))
   }
 
   /**

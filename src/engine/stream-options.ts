@@ -7,10 +7,10 @@ import {
   parseDuration,
   parseTime,
 } from '../base/units.ts'
-import type { QueryParameters } from '../query/protocol.ts'
+import { type QueryParameters, checkedParameters } from '../base/query-parameters.ts'
 import { type StreamResumePoint, checkResumePoint } from '../query/stream/resume-point.ts'
 import type { LateOutput, StreamRequest } from '../query/stream/stream-ports.ts'
-import { assertKnownKeys, assertSignal } from './check-arguments.ts'
+import { assertKnownKeys, assertSignal, assertText } from './check-arguments.ts'
 
 export interface StreamSqlOptions {
   /** Of the statement's placeholders. */
@@ -59,14 +59,14 @@ const KEYS: Readonly<Record<keyof StreamSqlOptions, true>> = {
   signal: true,
 }
 
-/** @throws StratalogError `argument_invalid`. */
+/** @throws StratalogError `argument_invalid`, `query_invalid` for a parameter. */
 export function streamRequest(
   sql: string,
   options: StreamSqlOptions,
   signal: AbortSignal,
 ): StreamRequest {
   assertKnownKeys(options, KEYS, 'streamSql')
-  if (typeof sql !== 'string') throw invalid(`sql is the text of a statement; got ${String(sql)}.`)
+  assertText(sql, 'The statement of streamSql')
   if (options.signal !== undefined) assertSignal(options.signal)
   const {
     late = 'drop',
@@ -88,7 +88,7 @@ export function streamRequest(
     throw invalid(`from is an offset or 'now'; got ${String(from)}.`)
   return {
     sql,
-    parameters: options.parameters ?? [],
+    parameters: checkedParameters(options.parameters === undefined ? [] : options.parameters),
     latenessMs: parseDuration(options.lateness ?? 0, 'lateness'),
     late,
     emit,

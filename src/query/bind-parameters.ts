@@ -5,7 +5,7 @@ import {
   timestampValue,
 } from '@duckdb/node-api'
 import { StratalogError } from '../base/errors.ts'
-import type { QueryParameter, QueryParameters } from './protocol.ts'
+import { type QueryParameter, type QueryParameters, isInt128 } from '../base/query-parameters.ts'
 
 /** Gives a statement its parameters. @throws StratalogError `query_invalid` when they do not fit its placeholders. */
 export function bindParameters(
@@ -25,7 +25,7 @@ export function bindParameters(
   }
   for (let index = 1; index <= count; index++) {
     const name = statement.parameterName(index)
-    bindOne(statement, index, name, parameterOf(parameters, index, name))
+    bindOne(statement, index, parameterOf(parameters, index, name))
   }
 }
 
@@ -39,7 +39,7 @@ export function bindKnownParameters(
     // Those without a name are called by their place.
     const name = placeholders[index - 1] ?? ''
     const own = Array.isArray(parameters) ? name : statement.parameterName(index)
-    bindOne(statement, index, own, parameterOf(parameters, Number(name), own))
+    bindOne(statement, index, parameterOf(parameters, Number(name), own))
   }
 }
 
@@ -53,49 +53,28 @@ function parameterOf(parameters: QueryParameters, place: number, name: string): 
 }
 
 const INT64_MAX = 2n ** 63n - 1n
-const INT128_MAX = 2n ** 127n - 1n
 
-function bindOne(
-  statement: DuckDBPreparedStatement,
-  index: number,
-  name: string,
-  value: QueryParameter,
-): void {
+function bindOne(statement: DuckDBPreparedStatement, index: number, value: QueryParameter): void {
   if (value === null) statement.bindNull(index)
   else if (typeof value === 'string') statement.bindVarchar(index, value)
   else if (typeof value === 'boolean') statement.bindBoolean(index, value)
   else if (typeof value === 'number') bindNumber(statement, index, value)
-  else if (typeof value === 'bigint') bindBigInt(statement, index, name, value)
-  else statement.bindValue(index, objectValue(name, value))
+  else if (typeof value === 'bigint') bindBigInt(statement, index, value)
+  else statement.bindValue(index, objectValue(value))
 }
 
+/** Compared with a double, a whole number of a column is rounded; so a whole number goes as what it is. */
 function bindNumber(statement: DuckDBPreparedStatement, index: number, value: number): void {
-  if (Number.isSafeInteger(value)) statement.bindBigInt(index, BigInt(value))
+  if (Number.isInteger(value) && isInt128(BigInt(value)))
+    bindBigInt(statement, index, BigInt(value))
   else statement.bindDouble(index, value)
 }
 
-function bindBigInt(
-  statement: DuckDBPreparedStatement,
-  index: number,
-  name: string,
-  value: bigint,
-): void {
+function bindBigInt(statement: DuckDBPreparedStatement, index: number, value: bigint): void {
   if (value <= INT64_MAX && value >= -INT64_MAX - 1n) statement.bindBigInt(index, value)
-  else if (value <= INT128_MAX && value >= -INT128_MAX - 1n) statement.bindHugeInt(index, value)
-  else throw unfit(name)
+  else statement.bindHugeInt(index, value)
 }
 
-function objectValue(name: string, value: unknown): DuckDBValue {
-  if (value instanceof Uint8Array) return blobValue(value)
-  if (value instanceof Date && !Number.isNaN(value.getTime()))
-    return timestampValue(BigInt(value.getTime()) * 1000n)
-  throw unfit(name)
-}
-
-function unfit(name: string): StratalogError {
-  return new StratalogError(
-    'query_invalid',
-    `The query's parameter $${name} is none of null, boolean, number, bigint of 128 bits, text, Date and bytes.`,
-    { details: { name } },
-  )
+function objectValue(value: Date | Uint8Array): DuckDBValue {
+  return value instanceof Date ? timestampValue(BigInt(value.getTime()) * 1000n) : blobValue(value)
 }

@@ -8,6 +8,7 @@ import { recordsWithin } from '../format/segment-entry.ts'
 import { blockEnd } from '../format/segment.ts'
 import { batchKey } from './batch-key.ts'
 import { NarrowBatches } from './narrow-batches.ts'
+import type { Tier } from '../format/manifest.ts'
 import type { BoundTable, ScanSource } from './protocol.ts'
 import type { StratalogError } from '../base/errors.ts'
 import { damageOf } from '../log/segment-damage.ts'
@@ -19,7 +20,7 @@ import type { LogView, SegmentSource, ViewSource } from '../log/log-view.ts'
 import type { OffsetBits } from '../log/offset-set.ts'
 import { sourceRange } from '../log/view-reader.ts'
 import { columnRange, isNeeded } from './prune.ts'
-import type { QueryStats, SegmentCounts } from './query-result.ts'
+import type { QueryStats, SegmentCounts, TierStats } from './query-result.ts'
 import type { LocalSegment, QueryPorts, WantedParts } from './query-ports.ts'
 import { isBlockNeeded } from './scan-blocks.ts'
 import type { PlannedScans, ScanBounds } from './scan-bounds.ts'
@@ -48,6 +49,15 @@ interface PinnedSource {
 }
 
 type SegmentTier = SegmentSource['tier']
+
+export interface PinnedStats extends Pick<
+  QueryStats,
+  'segments' | 'segmentsByTier' | 'cache' | 'requests'
+> {
+  readonly tiers: Readonly<Record<Tier, Omit<TierStats, 'records' | 'bytes'>>>
+}
+
+const NOT_FETCHED = { cache: { hits: 0, misses: 0 }, requests: 0 }
 
 function countOf(
   segments: ReadonlyMap<string, SegmentTier>,
@@ -79,6 +89,8 @@ export class PinnedTables {
   readonly #segments = new Map<string, SegmentTier>()
   #cache = { hits: 0, misses: 0 }
   #requests = 0
+  /** Paths of the files that are read, by the tier of the copy. */
+  readonly #read = { disk: new Set<string>(), object: new Set<string>() }
 
   /**
    * Pins every log that a statement may name, in one synchronous stretch. Which words name tables only a parser
@@ -180,16 +192,23 @@ export class PinnedTables {
     return [...sources, ...this.#information.map(informationSources)]
   }
 
-  get stats(): Pick<QueryStats, 'segments' | 'segmentsByTier' | 'cache' | 'requests'> {
+  get stats(): PinnedStats {
     const counts = (tiers: readonly SegmentTier[]): SegmentCounts => {
       const scanned = countOf(this.#scanned, tiers)
       return { scanned, pruned: countOf(this.#segments, tiers) - scanned }
     }
+    const [disk, object] = [counts(['disk']), counts(['object'])]
+    const [cache, requests] = [this.#cache, this.#requests]
     return {
       segments: counts(['disk', 'object']),
-      segmentsByTier: { disk: counts(['disk']), object: counts(['object']) },
-      cache: this.#cache,
-      requests: this.#requests,
+      segmentsByTier: { disk, object },
+      cache,
+      requests,
+      tiers: {
+        memory: { ...NOT_FETCHED, segments: { scanned: 0, pruned: 0 }, files: 0 },
+        disk: { ...NOT_FETCHED, segments: disk, files: this.#read.disk.size },
+        object: { segments: object, files: this.#read.object.size, cache, requests },
+      },
     }
   }
 
@@ -325,8 +344,10 @@ export class PinnedTables {
     const tier = own === null ? (source.fallback?.tier ?? source.tier) : source.tier
     const local = own === null ? this.#local.get(id) : undefined
     const files = local?.files === undefined ? {} : { files: local.files }
+    const path = own ?? local?.path ?? ''
+    for (const file of local?.files ?? [{ path }]) this.#read[tier].add(file.path)
     const position = own === null ? 0 : bytes.position
-    const place = { path: own ?? local?.path ?? '', position, length: bytes.length, ...files }
+    const place = { path, position, length: bytes.length, ...files }
     const content = segment.sha256
     return { kind: 'segment', id, tier, partition, content, ...place, from, to, ...live }
   }

@@ -2,12 +2,15 @@
  * What the main thread and the query worker say to each other. Every value can be cloned; hot batches are views over
  * shared memory, so they are not copied.
  *
- * One query, in order: main `bind` → worker `planned` → main `run` → worker `header`, `chunk`… → `done`. Instead of any
- * of these the worker may say `failed`. `done` and `failed` are the last message of a query: DuckDB no longer touches
- * what it was lent. Main may say `cancel` at any time, also after the end.
+ * One query, in order: main `bind` → worker `planned` → main `run` → worker `header`, `chunk`… → `done`. To prepare
+ * one: main `check` → worker `checked` → `done`. Instead of any of these the worker may say `failed`. `done` and
+ * `failed` are the last message of a query: DuckDB no longer touches what it was lent. Main may say `cancel` at any
+ * time, also after the end.
  */
 import type { ErrorCode } from '../base/errors.ts'
-import type { ColumnData } from '../format/column.ts'
+import type { CheckedStatement } from '../base/prepared-query.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
+import { type ColumnData, columnBytes } from '../format/column.ts'
 import type { Tier } from '../format/manifest.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { ColumnType, Schema } from '../format/schema.ts'
@@ -15,11 +18,6 @@ import type { OffsetBits } from '../log/offset-set.ts'
 import type { PartFile } from '../storage/part-files.ts'
 import type { PlannedScans, ScanBounds } from './scan-bounds.ts'
 import type { TableColumn } from './table-columns.ts'
-
-export type QueryParameter = null | boolean | number | bigint | string | Date | Uint8Array
-
-/** By position (`?`, `$1`) or by name (`$name`). */
-export type QueryParameters = readonly QueryParameter[] | Readonly<Record<string, QueryParameter>>
 
 /** Limits of the DuckDB instance in a worker. */
 export interface DatabaseOptions {
@@ -101,11 +99,18 @@ export type ToWorker =
       readonly tables: readonly BoundTable[]
     }
   | {
+      readonly kind: 'check'
+      readonly query: number
+      readonly sql: string
+      readonly tables: readonly BoundTable[]
+    }
+  | {
       readonly kind: 'run'
       readonly query: number
       /** By table number. */
       readonly sources: readonly (readonly ScanSource[])[]
       readonly rowsMax: number
+      readonly bytesMax: number
       readonly windowBytes: number
     }
   | { readonly kind: 'consumed'; readonly query: number; readonly bytes: number }
@@ -121,6 +126,11 @@ export interface ResultColumn {
 export interface ResultChunk {
   readonly length: number
   readonly columns: readonly ColumnData[]
+}
+
+/** What a limit on a result's bytes counts. */
+export function chunkBytes({ columns }: ResultChunk): number {
+  return columns.reduce((sum, column) => sum + columnBytes(column), 0)
 }
 
 /** What was read of one tier; a record that several scans of the query read counts once. */
@@ -141,6 +151,7 @@ export type FromWorker =
       readonly query: number
       readonly scans: PlannedScans
     }
+  | { readonly kind: 'checked'; readonly query: number; readonly statement: CheckedStatement }
   | {
       readonly kind: 'header'
       readonly query: number

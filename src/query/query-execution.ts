@@ -5,15 +5,21 @@
 import { present } from '../base/assert.ts'
 import type { Timer } from '../base/clock.ts'
 import { StratalogError, toStratalogError } from '../base/errors.ts'
-import type { LogView } from '../log/log-view.ts'
 import { namesSnapshots } from './information-tables.ts'
 import { PinnedTables, sqlWords } from './pinned-tables.ts'
-import type { QueryParameters, ResultChunk, ToWorker } from './protocol.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
+import type { CheckedStatement } from '../base/prepared-query.ts'
+import type { ResultChunk, ToWorker } from './protocol.ts'
 import { countQuery } from './query-meter.ts'
-import { QueryResult, type QueryStats, type ResultSource } from './query-result.ts'
+import {
+  COLLECTED_BYTES_MAX,
+  QueryResult,
+  type QueryStats,
+  type ResultSource,
+} from './query-result.ts'
 import type { QueryPorts } from './query-ports.ts'
 import type { QuerySlots } from './query-slots.ts'
-import { parseTableName } from './table-columns.ts'
+import { unknownTableError } from './unknown-table.ts'
 import type { QueryListener, QueryMessage, QueryWorker } from './query-worker.ts'
 
 export interface QueryRequest {
@@ -22,6 +28,8 @@ export interface QueryRequest {
   /** Paths of files that are known to be damaged; the query adds what it finds. */
   readonly damaged: Set<string>
   readonly rowsMax: number
+  /** Null for the limit of what is collected, and none of what is read as it comes. */
+  readonly bytesMax: number | null
   readonly timeoutMs: number
   readonly signal?: AbortSignal
 }
@@ -43,6 +51,8 @@ interface ReceivedChunk {
 export class QueryExecution implements QueryListener, ResultSource {
   readonly settled: Promise<void>
   readonly stats: Promise<QueryStats>
+  /** Where the query has a limit of its own, that holds. */
+  readonly collectedBytesMax: number
   readonly #ports: QueryPorts
   readonly #request: QueryRequest
   readonly #startedAt: number
@@ -74,6 +84,7 @@ export class QueryExecution implements QueryListener, ResultSource {
   constructor(ports: QueryPorts, request: QueryRequest) {
     this.#ports = ports
     this.#request = request
+    this.collectedBytesMax = request.bytesMax === null ? COLLECTED_BYTES_MAX : Infinity
     this.#startedAt = ports.clock.monotonic()
     const settled = Promise.withResolvers<void>()
     this.settled = settled.promise
@@ -86,13 +97,27 @@ export class QueryExecution implements QueryListener, ResultSource {
     this.#rejectStats = stats.reject
   }
 
-  async start(slots: QuerySlots, openWorker: () => QueryWorker): Promise<QueryResult> {
-    this.#watch()
+  /** Resolves when the columns are known. */
+  start(slots: QuerySlots, openWorker: () => QueryWorker): Promise<QueryResult> {
+    return this.#begin(slots, openWorker, () => this.#execute())
+  }
+
+  /** Resolves when the statement was checked, and the query is over. */
+  check(slots: QuerySlots, openWorker: () => QueryWorker): Promise<CheckedStatement> {
+    return this.#begin(slots, openWorker, () => this.#check())
+  }
+
+  async #begin<Result>(
+    slots: QuerySlots,
+    openWorker: () => QueryWorker,
+    execute: () => Promise<Result>,
+  ): Promise<Result> {
     try {
+      this.#watch()
       await this.#takeSlot(slots)
       this.#worker = openWorker()
       this.#id = this.#worker.add(this)
-      return await this.#execute()
+      return await execute()
     } catch (error) {
       const reason = this.#error ?? toStratalogError(error)
       void this.cancel(reason)
@@ -132,6 +157,7 @@ export class QueryExecution implements QueryListener, ResultSource {
   receive(message: QueryMessage): void {
     switch (message.kind) {
       case 'planned':
+      case 'checked':
       case 'header':
         this.#waiter?.resolve(message)
         this.#waiter = null
@@ -147,7 +173,7 @@ export class QueryExecution implements QueryListener, ResultSource {
       case 'failed': {
         const { code, details } = message.error
         const failure = new StratalogError(code, message.error.message, { details })
-        this.#failed(unknownLogError(failure, this.#ports.viewOf))
+        this.#failed(unknownTableError(failure, this.#ports.viewOf))
       }
     }
   }
@@ -193,17 +219,31 @@ export class QueryExecution implements QueryListener, ResultSource {
 
   /** The steps of protocol.ts, up to the header. */
   async #execute(): Promise<QueryResult> {
+    const tables = await this.#pin()
+    const { columns, types } = await this.#plan(tables)
+    return new QueryResult(columns, types, this)
+  }
+
+  async #check(): Promise<CheckedStatement> {
+    const { sql } = this.#request
+    const tables = await this.#pin()
+    const check: ToWorker = { kind: 'check', query: this.#id, sql, tables: tables.bound }
+    const { statement } = await this.#ask(check, 'checked')
+    await this.settled
+    return statement
+  }
+
+  async #pin(): Promise<PinnedTables> {
     const { sql, damaged } = this.#request
     const snapshots = namesSnapshots(sqlWords(sql)) ? await this.#ports.snapshots() : []
     if (this.#error !== null) throw this.#error
     const tables = PinnedTables.pin(sql, this.#ports, snapshots, damaged)
     this.#tables = tables
-    const { columns, types } = await this.#plan(tables)
-    return new QueryResult(columns, types, this)
+    return tables
   }
 
   async #plan(tables: PinnedTables): Promise<Extract<QueryMessage, { readonly kind: 'header' }>> {
-    const { sql, parameters, rowsMax } = this.#request
+    const { sql, parameters, rowsMax, bytesMax } = this.#request
     const bind: ToWorker = {
       kind: 'bind',
       query: this.#id,
@@ -218,6 +258,7 @@ export class QueryExecution implements QueryListener, ResultSource {
       query: this.#id,
       sources,
       rowsMax,
+      bytesMax: bytesMax ?? Infinity,
       windowBytes: WINDOW_BYTES,
     }
     return this.#ask(run, 'header')
@@ -260,8 +301,9 @@ export class QueryExecution implements QueryListener, ResultSource {
 
   #post(message: ToWorker): void {
     if (this.#isEnded || this.#worker === null) return
-    this.#isPosted = true
+    // What cannot be sent throws, and the worker has never heard of the query.
     this.#worker.post(message)
+    this.#isPosted = true
   }
 
   #postCancel(sent = 0): void {
@@ -311,34 +353,18 @@ export class QueryExecution implements QueryListener, ResultSource {
   ): QueryStats {
     const tables = present(this.#tables, 'the tables of a query that ran')
     const { memory, disk, object } = reads
+    const { tiers, ...totals } = tables.stats
     return {
       elapsedMs: Math.round(elapsedMs),
+      rows: this.#rows,
       recordsByTier: { memory: memory.records, disk: disk.records, object: object.records },
       bytesByTier: { memory: memory.bytes, disk: disk.bytes, object: object.bytes },
-      ...tables.stats,
+      ...totals,
+      tiers: {
+        memory: { ...memory, ...tiers.memory },
+        disk: { ...disk, ...tiers.disk },
+        object: { ...object, ...tiers.object },
+      },
     }
-  }
-}
-
-function withoutKey(log: string): StratalogError {
-  return new StratalogError(
-    'query_invalid',
-    `Log '${log}' has no key column, and so no table '${log}$latest': create it with keyColumn.`,
-    { details: { log } },
-  )
-}
-
-/** Where DuckDB knows no such table, the log's own error says it better, with the nearest name. */
-function unknownLogError(error: StratalogError, viewOf: (name: string) => LogView): StratalogError {
-  const name = /^Catalog Error: Table with name (.+) does not exist!/.exec(error.message)?.[1]
-  const table = name === undefined ? null : parseTableName(name)
-  if (table === null) return error
-  try {
-    const view = viewOf(table.log)
-    const { keyColumn } = view.definition
-    view.release()
-    return table.isLatest && keyColumn === null ? withoutKey(table.log) : error
-  } catch (unknown) {
-    return toStratalogError(unknown)
   }
 }

@@ -1,13 +1,21 @@
 /** The worker's side of every query: takes main's messages, runs sessions, answers. It lives as long as its worker. */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
 import { Database } from './database.ts'
-import type { Channel, FromWorker, ResultChunk, ToWorker, WorkerError } from './protocol.ts'
+import {
+  type Channel,
+  type FromWorker,
+  type ResultChunk,
+  type ToWorker,
+  type WorkerError,
+  chunkBytes,
+} from './protocol.ts'
 import { QuerySession } from './query-session.ts'
 import { statementError } from './statement.ts'
 import type { ScanStores } from './scan-table.ts'
 import { ScanTables } from './table-scan.ts'
 import { TextArenaPool } from './text-arena.ts'
 
+type CheckMessage = Extract<ToWorker, { readonly kind: 'check' }>
 type BindMessage = Extract<ToWorker, { readonly kind: 'bind' }>
 type RunMessage = Extract<ToWorker, { readonly kind: 'run' }>
 
@@ -51,7 +59,17 @@ export class QueryHost {
         this.#database.catch(() => {})
         return
       case 'bind':
-        this.#bind(message)
+        this.#begin(message, async ({ session }) => {
+          const scans = await session.bind(message.tables, message.parameters)
+          this.#channel.post({ kind: 'planned', query: message.query, scans })
+        })
+        return
+      case 'check':
+        this.#begin(message, async (query) => {
+          const statement = await query.session.check(message.tables)
+          this.#channel.post({ kind: 'checked', query: message.query, statement })
+          await this.#end(message.query, query, null)
+        })
         return
       case 'run':
         this.#step(message.query, (query) => this.#run(query, message))
@@ -68,7 +86,10 @@ export class QueryHost {
   }
 
   /** Known from here on: whoever closes waits for it, also while DuckDB is still being opened. */
-  #bind({ query: id, sql, parameters, tables }: BindMessage): void {
+  #begin(
+    { query: id, sql }: BindMessage | CheckMessage,
+    run: (query: RunningQuery) => Promise<void>,
+  ): void {
     if (this.#closed !== null || this.#database === null || this.#scanTables === null) {
       const error =
         this.#failure ??
@@ -76,19 +97,10 @@ export class QueryHost {
       this.#channel.post({ kind: 'failed', query: id, error: toWorkerError(error) })
       return
     }
-    const session = new QuerySession(
-      id,
-      this.#database,
-      this.#scanTables,
-      this.#stores,
-      sql,
-      parameters,
-    )
+    const session = new QuerySession(id, this.#database, this.#scanTables, this.#stores, sql)
     const step = Promise.resolve()
     this.#queries.set(id, { session, step, unconsumedBytes: 0, wake: () => {}, isEnded: false })
-    this.#step(id, async () => {
-      this.#channel.post({ kind: 'planned', query: id, scans: await session.bind(tables) })
-    })
+    this.#step(id, run)
   }
 
   /** Runs a step after the one before it; what it throws ends the query. */
@@ -115,12 +127,14 @@ export class QueryHost {
     const { session } = query
     const header = await session.run(message.sources)
     this.#channel.post({ kind: 'header', query: message.query, ...header })
-    let rowCount = 0
+    let [rowCount, byteCount] = [0, 0]
     for (;;) {
       const chunk = await session.next()
       if (chunk === null) break
       rowCount += chunk.length
       if (rowCount > message.rowsMax) throw tooManyRows(message.rowsMax)
+      byteCount += chunkBytes(chunk)
+      if (byteCount > message.bytesMax) throw tooManyBytes(message.bytesMax)
       await this.#send(query, message, chunk)
     }
     await this.#end(message.query, query, null)
@@ -212,5 +226,13 @@ function tooManyRows(rowsMax: number): StratalogError {
     {
       details: { maxRows: rowsMax },
     },
+  )
+}
+
+function tooManyBytes(bytesMax: number): StratalogError {
+  return new StratalogError(
+    'query_limit',
+    `The query has more than ${bytesMax} bytes of rows, the limit it was given.`,
+    { details: { maxBytes: bytesMax } },
   )
 }

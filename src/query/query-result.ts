@@ -7,7 +7,7 @@ import { StratalogError } from '../base/errors.ts'
 import type { RecordBatch } from '../format/record-batch.ts'
 import type { ColumnType, Schema } from '../format/schema.ts'
 import type { Tier } from '../format/manifest.ts'
-import type { ResultChunk, ResultColumn } from './protocol.ts'
+import { type ResultChunk, type ResultColumn, chunkBytes } from './protocol.ts'
 import { jsonReader, rowReader, uniqueNames } from './result-values.ts'
 
 export type QueryRow = Record<string, unknown>
@@ -18,9 +18,22 @@ export interface SegmentCounts {
   readonly pruned: number
 }
 
+/** What a query took of one tier. Memory has no segments and no files, and only what lies in the archive is cached. */
+export interface TierStats {
+  readonly records: number
+  readonly bytes: number
+  readonly segments: SegmentCounts
+  /** Local files that were read, a pack of several segments once. */
+  readonly files: number
+  readonly cache: { readonly hits: number; readonly misses: number }
+  readonly requests: number
+}
+
 /** What a query took. Known when the query has ended. */
 export interface QueryStats {
   readonly elapsedMs: number
+  /** Of the result. */
+  readonly rows: number
   /** Records read of each tier; a record that the statement reads twice counts once. */
   readonly recordsByTier: Readonly<Record<Tier, number>>
   readonly bytesByTier: Readonly<Record<Tier, number>>
@@ -30,6 +43,8 @@ export interface QueryStats {
   readonly cache: { readonly hits: number; readonly misses: number }
   /** Requests to the object store. */
   readonly requests: number
+  /** All of it by tier: that of the copies that were read. */
+  readonly tiers: Readonly<Record<Tier, TierStats>>
 }
 
 /** A query's result as one JSON document: the `sql` command's. */
@@ -46,10 +61,15 @@ export interface ResultSource {
   /** Ends the query early; resolves when it is over. */
   cancel(): Promise<void>
   readonly stats: Promise<QueryStats>
+  /** Of what is collected; `COLLECTED_BYTES_MAX` unless it says so. */
+  readonly collectedBytesMax?: number
 }
 
 /** Rows that `toArray`, `toArrow` and `toJson` collect at most: what is bigger is read as it comes. */
 export const COLLECTED_ROWS_MAX = 10_000_000
+
+/** And bytes of them in Arrow's layout; as objects, rows take several times that. */
+export const COLLECTED_BYTES_MAX: number = 1024 ** 3
 
 export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
   readonly columns: readonly ResultColumn[]
@@ -93,7 +113,10 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
     for await (const chunk of this.#chunks()) yield* read(chunk)
   }
 
-  /** Every row as an object. @throws StratalogError `query_limit` beyond `COLLECTED_ROWS_MAX` rows. */
+  /**
+   * Every row as an object.
+   * @throws StratalogError `query_limit` beyond `COLLECTED_ROWS_MAX` rows or `COLLECTED_BYTES_MAX`.
+   */
   async toArray(): Promise<QueryRow[]> {
     const read = rowReader(this.columns)
     const rows: QueryRow[] = []
@@ -101,13 +124,13 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
     return rows
   }
 
-  /** Every row as an Arrow table. @throws StratalogError `query_limit` beyond `COLLECTED_ROWS_MAX` rows. */
+  /** Every row as an Arrow table. @throws StratalogError as `toArray`. */
   async toArrow(): Promise<Table> {
     const { toArrowTable } = await import('../format/arrow-output.ts')
     return toArrowTable(this.schema.fields, await this.#collect())
   }
 
-  /** Every row as a list of JSON values, with the columns and the stats. @throws StratalogError `query_limit`. */
+  /** Every row as a list of JSON values, with the columns and the stats. @throws StratalogError as `toArray`. */
   async toJson(): Promise<QueryJson> {
     const read = jsonReader(this.columns)
     const rows: unknown[][] = []
@@ -138,10 +161,13 @@ export class QueryResult implements AsyncIterable<QueryRow>, AsyncDisposable {
 
   async #collect(): Promise<readonly ResultChunk[]> {
     const chunks: ResultChunk[] = []
-    let rowCount = 0
+    const bytesMax = this.#source.collectedBytesMax ?? COLLECTED_BYTES_MAX
+    let [rowCount, byteCount] = [0, 0]
     for await (const chunk of this.#chunks()) {
       rowCount += chunk.length
       if (rowCount > COLLECTED_ROWS_MAX) throw tooManyToCollect()
+      byteCount += chunkBytes(chunk)
+      if (byteCount > bytesMax) throw tooMuchToCollect(bytesMax)
       chunks.push(chunk)
     }
     return chunks
@@ -153,5 +179,13 @@ function tooManyToCollect(): StratalogError {
     'query_limit',
     `The query has more than ${COLLECTED_ROWS_MAX} rows; read them as they come instead of collecting them.`,
     { details: { maxRows: COLLECTED_ROWS_MAX } },
+  )
+}
+
+function tooMuchToCollect(bytesMax: number): StratalogError {
+  return new StratalogError(
+    'query_limit',
+    `The query has more than ${bytesMax} bytes of rows; read them as they come instead of collecting them, or give it a maxBytes.`,
+    { details: { maxBytes: bytesMax } },
   )
 }

@@ -6,12 +6,15 @@
  * only after the worker said that DuckDB is done with them.
  */
 import { StratalogError, throwIfAborted } from '../base/errors.ts'
-import type { DatabaseOptions, QueryParameters } from './protocol.ts'
+import type { CheckedStatement } from '../base/prepared-query.ts'
+import type { DatabaseOptions } from './protocol.ts'
 import { setQueryGauges } from './query-meter.ts'
+import { type QueryParameters, checkedParameters } from '../base/query-parameters.ts'
 import type { QueryPorts } from './query-ports.ts'
 import type { QueryResult } from './query-result.ts'
 import { QueryExecution } from './query-execution.ts'
 import { QuerySlots } from './query-slots.ts'
+import type { QueryWorker } from './query-worker.ts'
 import { QueryWorkers } from './query-workers.ts'
 
 /** Where DuckDB runs: in a thread of this process, or for each query that runs in a process of its own. */
@@ -44,6 +47,8 @@ export interface QueryOptions extends QueriedState {
   readonly timeoutMs?: number
   /** More rows than this end the query with `query_limit`. */
   readonly maxRows?: number
+  /** The same of the bytes that the rows take in Arrow's layout; absent, what is collected has the limit of that. */
+  readonly maxBytes?: number
 }
 
 export class QueryRunner {
@@ -68,14 +73,29 @@ export class QueryRunner {
   /**
    * Runs one statement that reads. Resolves when its columns are known; rows follow as they are read.
    *
-   * @throws StratalogError `query_invalid`, `query_forbidden`, `log_not_found`, `query_limit`, `queue_full`, `aborted`,
-   * `timeout`, `engine_closed`, and what reading a segment can throw.
+   * @throws StratalogError `query_invalid`, `query_forbidden`, `argument_invalid`, `log_not_found`, `query_limit`,
+   * `queue_full`, `aborted`, `timeout`, `engine_closed`, and what reading a segment can throw.
    */
   async query(
     sql: string,
     parameters: QueryParameters = [],
     options: QueryOptions = {},
   ): Promise<QueryResult> {
+    const execution = this.#execution(sql, parameters, options)
+    return execution.start(this.#slots, () => this.#openWorker())
+  }
+
+  /**
+   * Checks a statement against the tables that there are, and runs nothing. It waits for its turn as a query does.
+   *
+   * @throws StratalogError as `query`.
+   */
+  async check(sql: string, options: QueryOptions = {}): Promise<CheckedStatement> {
+    const execution = this.#execution(sql, [], options)
+    return execution.check(this.#slots, () => this.#openWorker())
+  }
+
+  #execution(sql: string, parameters: QueryParameters, options: QueryOptions): QueryExecution {
     if (this.#isClosed) throw closed()
     throwIfAborted(options.signal)
     const ports = this.#ports
@@ -85,19 +105,22 @@ export class QueryRunner {
       { ...ports, viewOf, logFacts, snapshots },
       {
         sql,
-        parameters,
+        parameters: checkedParameters(parameters),
         damaged: this.#damaged,
         rowsMax: options.maxRows ?? Infinity,
+        bytesMax: options.maxBytes ?? null,
         timeoutMs: options.timeoutMs ?? this.#limits.timeoutMs,
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       },
     )
     this.#running.add(execution)
     void execution.settled.then(() => this.#running.delete(execution))
-    return execution.start(this.#slots, () => {
-      if (this.#isClosed) throw closed()
-      return this.#workers.open()
-    })
+    return execution
+  }
+
+  #openWorker(): QueryWorker {
+    if (this.#isClosed) throw closed()
+    return this.#workers.open()
   }
 
   /** Ends every query, waits until DuckDB has let go, and stops the worker. */

@@ -19,13 +19,9 @@ import { type RewrittenQuery, columnNames, rewrittenQuery } from './rewritten-qu
 import type { Database } from './database.ts'
 import { toColumnType } from './duckdb-types.ts'
 import { endResult } from './end-result.ts'
-import type {
-  BoundTable,
-  QueryParameters,
-  ResultChunk,
-  ResultColumn,
-  ScanSource,
-} from './protocol.ts'
+import type { QueryParameters } from '../base/query-parameters.ts'
+import type { CheckedStatement } from '../base/prepared-query.ts'
+import type { BoundTable, ResultChunk, ResultColumn, ScanSource } from './protocol.ts'
 import { hasFailed } from './result-failure.ts'
 import {
   type PlannedScans,
@@ -54,7 +50,7 @@ export class QuerySession {
   readonly #scanTables: ScanTables
   readonly #stores: ScanStores
   readonly #sql: string
-  readonly #parameters: QueryParameters
+  #parameters: QueryParameters = []
   #statement: Statement | null = null
   #connection: DuckDBConnection | null = null
   #tables: readonly BoundTable[] = []
@@ -74,31 +70,41 @@ export class QuerySession {
     scanTables: ScanTables,
     stores: ScanStores,
     sql: string,
-    parameters: QueryParameters,
   ) {
     this.#id = id
     this.#database = database
     this.#scanTables = scanTables
     this.#stores = stores
     this.#sql = sql
-    this.#parameters = parameters
   }
 
   /** Checks the statement against its tables, and tells what of them it can need. */
-  async bind(tables: readonly BoundTable[]): Promise<PlannedScans> {
-    const statement = readStatement(this.#sql)
-    this.#statement = statement
-    this.#tables = tables
-    const connection = await this.#open()
-    const nonce = nonceFor(this.#sql)
-    await this.#createViews(nonce, [])
-    const prepared = await prepareReadOnly(connection, statement.query, [StatementType.SELECT])
+  async bind(tables: readonly BoundTable[], parameters: QueryParameters): Promise<PlannedScans> {
+    this.#parameters = parameters
+    const prepared = await this.#prepareQuery(tables)
     this.#names = columnNames(prepared)
     prepared.destroySync()
-    const scans = await this.#planScans(connection, statement, nonce)
+    const scans = await this.#planScans()
     this.#bounds = scans.bounds
     this.#filters = scans.filters
     return scans
+  }
+
+  /** Checks the statement against its tables, and tells what it will take and give; it is not to be run. */
+  async check(tables: readonly BoundTable[]): Promise<CheckedStatement> {
+    const prepared = await this.#prepareQuery(tables)
+    try {
+      const names = this.#statement?.isExplain === true ? null : columnNames(prepared)
+      return {
+        parameters: Array.from({ length: prepared.parameterCount }, (_, index) =>
+          prepared.parameterName(index + 1),
+        ),
+        columns:
+          names?.map((name, index) => ({ name, type: String(prepared.columnType(index)) })) ?? null,
+      }
+    } finally {
+      prepared.destroySync()
+    }
   }
 
   /** Starts the execution; `sources` are by table number. */
@@ -162,6 +168,16 @@ export class QuerySession {
       connection.disconnectSync()
     }
     for (const table of this.#tables.keys()) this.#scanTables.remove(this.#tableId(table))
+  }
+
+  /** The statement, or what it explains, over tables without records. */
+  async #prepareQuery(tables: readonly BoundTable[]): Promise<DuckDBPreparedStatement> {
+    const statement = readStatement(this.#sql)
+    this.#statement = statement
+    this.#tables = tables
+    const connection = await this.#open()
+    await this.#createViews(nonceFor(this.#sql), [])
+    return prepareReadOnly(connection, statement.query, [StatementType.SELECT])
   }
 
   async #open(): Promise<DuckDBConnection> {
@@ -268,12 +284,10 @@ export class QuerySession {
     return { sql, placeholders: form.placeholders }
   }
 
-  async #planScans(
-    connection: DuckDBConnection,
-    statement: Statement,
-    nonce: string,
-  ): Promise<PlannedScans> {
+  async #planScans(): Promise<PlannedScans> {
     this.#throwIfCancelled()
+    const connection = present(this.#connection, 'a bound query')
+    const statement = present(this.#statement, 'a bound statement')
     const columns = this.#tables.map((table) => table.columns)
     // To show a plan, nothing of any table is read.
     if (statement.isExplain && !statement.isExecuted)
@@ -284,7 +298,7 @@ export class QuerySession {
     try {
       bindParameters(explain, this.#parameters)
       const reader = await explain.runAndReadAll()
-      return scansFromPlan(String(reader.getRows()[0]?.[1]), columns, nonce)
+      return scansFromPlan(String(reader.getRows()[0]?.[1]), columns, nonceFor(this.#sql))
     } finally {
       explain.destroySync()
     }

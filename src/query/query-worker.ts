@@ -79,7 +79,7 @@ export class QueryWorker {
   #endIfOutOfMemory(message: QueryMessage): void {
     if (message.kind !== 'failed' || this.#channel.kill === null || this.#isKilled) return
     const { code, details } = message.error
-    if (code !== 'query_limit' || details['maxRows'] !== undefined) return
+    if (code !== 'query_limit' || 'maxRows' in details || 'maxBytes' in details) return
     this.#isKilled = true
     this.#channel.kill()
   }

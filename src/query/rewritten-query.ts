@@ -11,16 +11,8 @@ import type { ColumnBounds, ScanBounds } from './scan-bounds.ts'
 import { SegmentFile } from './segment-file.ts'
 import { isFilterable } from './row-filter.ts'
 import type { GroupableTable } from './select-scope.ts'
-import {
-  type TreeNode,
-  listAt,
-  nodeAt,
-  nodesOf,
-  parseTree,
-  replaceNodes,
-  textAt,
-  treeText,
-} from './sql-tree.ts'
+import { type TreeNode, listAt, nodeAt, nodesOf, replaceNodes, textAt } from './sql-tree.ts'
+import { StatementTrees } from './statement-trees.ts'
 import type { TableColumn } from './table-columns.ts'
 import type { ScanStores } from './scan-table.ts'
 import { PLAIN_ROWS_MAX, TextCodes } from './text-codes.ts'
@@ -109,7 +101,7 @@ async function formOf(
     tables.push({ of: rewritten.of.number, table })
   }
   const placeholders = placeholdersIn(statement.tree)
-  const sql = await printed(connection, renumbered(statement.tree, placeholders))
+  const sql = await trees.textOf(connection, renumbered(statement.tree, placeholders))
   return sql === null ? null : { sql, tables, placeholders }
 }
 
@@ -287,21 +279,17 @@ function countOf(sources: readonly ScanSource[]): number {
   return count
 }
 
-/** The same in every instance. */
+/** The same in every instance, as are the trees of texts. */
 let templates: RewriteTemplates | null = null
+const trees = new StatementTrees()
 
 async function treesOf(
   connection: DuckDBConnection,
   sql: string,
 ): Promise<{ readonly own: TreeNode; readonly templates: RewriteTemplates }> {
-  const own = await treeOf(connection, sql)
-  templates ??= rewriteTemplates(await treeOf(connection, TEMPLATES_SQL))
+  const own = await trees.treeOf(connection, sql)
+  templates ??= rewriteTemplates(await trees.treeOf(connection, TEMPLATES_SQL))
   return { own, templates }
-}
-
-async function treeOf(connection: DuckDBConnection, sql: string): Promise<TreeNode> {
-  const reader = await connection.runAndReadAll('SELECT json_serialize_sql($1::VARCHAR)', [sql])
-  return parseTree(String(reader.getRows()[0]?.[0]))
 }
 
 /** Of the result's columns, which are the same without the WHERE; null where there are parameters elsewhere too. */
@@ -313,7 +301,7 @@ async function namesOf(
   const node = nodeAt(statement ?? {}, 'node')
   if (textAt(node ?? {}, 'type') !== 'SELECT_NODE') return null
   const open = { ...tree, statements: [{ ...statement, node: { ...node, where_clause: null } }] }
-  const sql = await printed(connection, open)
+  const sql = await trees.textOf(connection, open)
   if (sql === null) return null
   const prepared = await connection.prepare(sql)
   try {
@@ -327,21 +315,4 @@ async function namesOf(
 export function columnNames(prepared: DuckDBPreparedStatement): readonly string[] | null {
   if (prepared.parameterCount > 0) return null
   return Array.from({ length: prepared.columnCount }, (_, index) => prepared.columnName(index))
-}
-
-/** A statement as text; null where DuckDB would read that text as another statement. */
-async function printed(connection: DuckDBConnection, tree: TreeNode): Promise<string | null> {
-  const reader = await connection.runAndReadAll(
-    'SELECT sql, json_serialize_sql(sql) FROM (SELECT json_deserialize_sql($1::VARCHAR::JSON) AS sql)',
-    [JSON.stringify(tree)],
-  )
-  const [sql, again] = reader.getRows()[0] ?? []
-  const isSame = statementText(parseTree(String(again))) === statementText(tree)
-  return isSame ? String(sql) : null
-}
-
-/** Without the list of its parameters, which may be fewer than those of the statement that a tree was made of. */
-function statementText(tree: TreeNode): string {
-  const statements = listAt(tree, 'statements').map((item) => ({ ...item, named_param_map: [] }))
-  return treeText({ ...tree, statements })
 }

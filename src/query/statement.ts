@@ -17,12 +17,14 @@ export interface Statement {
 /**
  * The statement without a leading EXPLAIN.
  *
- * @throws StratalogError `query_invalid` for an empty one, `query_forbidden` for one that begins with a word that reads
- * nothing. DuckDB tells a statement's kind only after it has bound its tables, and would complain of those instead.
+ * @throws StratalogError `query_invalid` for an empty one or a NUL in it, `query_forbidden` for one that begins with
+ * a word that reads nothing. DuckDB tells a statement's kind only after it has bound its tables, and would complain of
+ * those instead.
  */
 export function readStatement(sql: string): Statement {
+  assertWhole(sql)
   const start = skipSpace(sql, 0)
-  if (start === sql.length) throw new StratalogError('query_invalid', 'The query is empty.')
+  assertNotEmpty(sql, start)
   const word = firstWord(sql, start)
   if (word !== 'EXPLAIN') {
     assertReads(word)
@@ -33,9 +35,29 @@ export function readStatement(sql: string): Statement {
   if (sql[position] === '(') position = skipSpace(sql, sql.indexOf(')', position) + 1)
   else if (firstWord(sql, position) === 'ANALYZE')
     position = skipSpace(sql, position + 'ANALYZE'.length)
+  assertNotEmpty(sql, position)
   assertReads(firstWord(sql, position))
   const isExecuted = /analy[sz]e/i.test(sql.slice(options, position))
   return { query: sql.slice(position), isExplain: true, isExecuted }
+}
+
+/** DuckDB reads up to a NUL, and would run what stands before it. */
+function assertWhole(sql: string): void {
+  const nul = sql.indexOf('\0')
+  if (nul === -1) return
+  const lines = sql.slice(0, nul).split('\n')
+  const [line, column] = [lines.length, (lines.at(-1) ?? '').length + 1]
+  throw new StratalogError(
+    'query_invalid',
+    `There is a NUL character in the SQL, in line ${line}, column ${column}; take it out. Parameters may have one.`,
+    { details: { line, column } },
+  )
+}
+
+function assertNotEmpty(sql: string, position: number): void {
+  let end = position
+  while (sql[end] === ';') end = skipSpace(sql, end + 1)
+  if (end === sql.length) throw new StratalogError('query_invalid', 'The query is empty.')
 }
 
 const FORBIDDEN_WORDS: ReadonlySet<string> = new Set(

@@ -60,6 +60,9 @@ const SIDES: Readonly<Record<string, readonly Tier[]>> = {
   latest: ALL_TIERS,
 }
 
+/** What may follow the `$`. */
+export const SIDE_NAMES: readonly string[] = Object.keys(SIDES)
+
 /** Reads `log` or `log$side`; null when what follows the `$` is no side. */
 export function parseTableName(name: string): TableName | null {
   const normal = name.normalize('NFC').toLowerCase()

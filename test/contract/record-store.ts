@@ -321,6 +321,28 @@ export function recordStoreContract(of: string, open: () => Promise<OpenStore>):
       expect(await (await db.query('SELECT 1 AS n WHERE false')).toArray()).toEqual([])
     })
 
+    test('prepares a statement, and runs it at once as often as it is asked to', async () => {
+      const { db } = await open()
+      const log = await db.createLog(fresh())
+      await log.append([{ n: 1 }, { n: 2 }, { n: 3 }])
+      const above = await db.prepare(`SELECT count(*) AS c FROM "${log.name}" WHERE n > $least`)
+      expect(above).toMatchObject({ parameters: ['least'], columns: null })
+      const answers = [0, 1, 2, 3].map(async (least) => {
+        const result = await above.query({ least }, { timeout: '1m' })
+        return (await result.toArray())[0]?.['c']
+      })
+      expect(await Promise.all(answers)).toEqual([3, 2, 1, 0])
+      const plain = await db.prepare(`SELECT n FROM "${log.name}" ORDER BY n LIMIT 1`)
+      expect(plain.columns).toEqual([{ name: 'n', type: 'INTEGER' }])
+      expect(await (await plain.query()).toArray()).toEqual([{ n: 1 }])
+      await expectCode('query_invalid', () => db.prepare('SELECT nothing'))
+      await expectCode('query_forbidden', () => db.prepare('DROP TABLE t'))
+      await expectCode('log_not_found', () => db.prepare(`SELECT * FROM "${fresh()}"`))
+      await expectCode('argument_invalid', () => db.prepare(5 as never))
+      await expectCode('argument_invalid', () => db.prepare('SELECT 1', { maxRows: 1 } as object))
+      await expectCode('aborted', () => db.prepare('SELECT 1', { signal: AbortSignal.abort() }))
+    })
+
     test('makes a log on its first use, and one for what expires', async () => {
       const { db } = await open()
       const [first, second] = [fresh(), fresh()]
@@ -378,9 +400,19 @@ export function recordStoreContract(of: string, open: () => Promise<OpenStore>):
       )
       await expectCode('partition_not_found', () => log.append({ n: 1 }, { partition: 7 }))
       await expectCode('query_invalid', () => db.query('SELECT nothing'))
+      await expectCode('query_invalid', () => db.query('SELECT $1', [(() => 1) as never]))
+      await expectCode('query_invalid', () => db.query('SELECT 1\0'))
+      await expectCode('query_invalid', () => db.query(';'))
+      await expectCode('argument_invalid', () => db.query(5 as never))
+      await expectCode('argument_invalid', () => db.query('SELECT $1', null as never))
+      await expectCode('argument_invalid', () => db.query('SELECT 1', [], null as never))
+      await expectCode('argument_invalid', () => db.query('SELECT 1', [], { signal: 5 as never }))
       await expectCode('query_forbidden', () => db.query("SELECT * FROM read_csv('x')"))
       await expectCode('query_limit', async () =>
         (await db.query('SELECT * FROM range(1000)', [], { maxRows: 10 })).toArray(),
+      )
+      await expectCode('query_limit', async () =>
+        (await db.query('SELECT * FROM range(1000)', [], { maxBytes: 100 })).toArray(),
       )
       const fired = { signal: AbortSignal.abort() }
       await expectCode('aborted', () => log.append({ n: 1 }, fired))

@@ -77,3 +77,14 @@ test('people get a table and the plan; a format of rows is refused', async () =>
   expect(wrong.status).toBe(2)
   expect(jsonLines(wrong.stderr)[0]).toMatchObject({ error: { code: 'query_forbidden' } })
 })
+
+test('--max-bytes bounds the rows of an answer, of a directory and of a server', async () => {
+  const long = "SELECT repeat('x', 1000) AS v FROM range(100)"
+  for (const where of [place.where, ['--url', server.url]]) {
+    const failed = await runCli(['sql', ...where, '--json', '--max-bytes', '10KB', long])
+    expect([failed.status, failed.stderr]).toEqual([6, expect.stringContaining('"maxBytes":10240')])
+    expect(await runJson(['sql', ...where, '--max-bytes', '200KB', long])).toMatchObject({
+      stats: { rows: 100 },
+    })
+  }
+})

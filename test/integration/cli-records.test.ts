@@ -436,6 +436,9 @@ describe('sql', () => {
     const sql =
       'SELECT name, count(*) AS n, sum(price) AS total FROM events WHERE n >= ? GROUP BY name ORDER BY name LIMIT 2'
     const result = await runJson(['sql', ...where, sql, '--param', '500'])
+    const segments = { scanned: count, pruned: count }
+    const cache = { hits: count, misses: count }
+    const tier = { records: count, bytes: count, segments, files: count, cache, requests: count }
     expect(result).toEqual({
       columns: [
         { name: 'name', type: 'VARCHAR' },
@@ -450,13 +453,12 @@ describe('sql', () => {
         elapsedMs: count,
         recordsByTier: { memory: count, disk: count, object: count },
         bytesByTier: { memory: count, disk: count, object: count },
-        segments: { scanned: count, pruned: count },
-        segmentsByTier: {
-          disk: { scanned: count, pruned: count },
-          object: { scanned: count, pruned: count },
-        },
-        cache: { hits: count, misses: count },
+        segments,
+        segmentsByTier: { disk: segments, object: segments },
+        cache,
         requests: count,
+        rows: 2,
+        tiers: { memory: tier, disk: tier, object: tier },
       },
     })
   })

@@ -131,6 +131,18 @@ test.each(ISOLATIONS)('%s: more rows than allowed end the query', async (isolati
   expect(log.releases).toBe(log.pins)
 })
 
+test.each(ISOLATIONS)('%s: more bytes than allowed end the query', async (isolation) => {
+  const log = await clicks()
+  const { runner, channels } = sampleRunner([log], { isolation })
+  const sql = "SELECT repeat('x', 1000) AS v FROM range(1000)"
+  const result = await runner.query(sql, [], { maxBytes: 100_000 })
+  const error = await expectError(result.toArray(), 'query_limit')
+  expect(error.details).toEqual({ maxBytes: 100_000 })
+  // 1,000 bytes and an offset a row; the process goes on to the next query.
+  expect(await (await runner.query(sql, [], { maxBytes: 1_100_000 })).toArray()).toHaveLength(1000)
+  expect(channels).toHaveLength(1)
+})
+
 test.each(ISOLATIONS)(
   '%s: a signal ends a query at any time, and others go on',
   async (isolation) => {
@@ -319,3 +331,15 @@ test.each(ISOLATIONS)(
 function sourceUrl(path: string): string {
   return pathToFileURL(join(repositoryRoot, 'src', path)).href
 }
+
+test('a cast fails by a value also where no row of its segment can pass the filter', async () => {
+  const schema = sampleSchema({ v: 'uint64', _time: 'timestamp[ms]' })
+  const records = [3_000_000_000n, 4_000_000_000n].map((v) => ({ v, _time: new Date(0) }))
+  const batches = [sampleBatch(schema, records)]
+  const directory = await temporaryDirectory()
+  const log = await sampleLog(directory, 'far', [[{ tier: 'disk', batches }]])
+  const { runner } = sampleRunner([log])
+  const failed = async (): Promise<unknown> =>
+    (await runner.query('SELECT count(*) FROM far WHERE CAST(v AS INTEGER) = 5')).toArray()
+  expect((await expectError(failed(), 'query_invalid')).message).toMatch(/out of range/)
+})

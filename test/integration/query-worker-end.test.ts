@@ -28,7 +28,7 @@ test.each(['read to its end', 'read half way', 'failed', 'none'])(
       const windowBytes = how === 'read half way' ? 1 : 1e9
       const last = told(how === 'failed' ? 'failed' : how === 'read half way' ? 'chunk' : 'done')
       send({ kind: 'bind', query: 1, sql, parameters: [], tables: [] })
-      send({ kind: 'run', query: 1, sources: [], rowsMax: 1e9, windowBytes })
+      send({ kind: 'run', query: 1, sources: [], rowsMax: 1e9, bytesMax: Infinity, windowBytes })
       await last
     }
     send({ kind: 'close' })

@@ -59,6 +59,27 @@ test.each(ISOLATIONS)('%s: one statement reads every tier once', async (isolatio
     segments: { scanned: 3, pruned: 0 },
     segmentsByTier: { disk: { scanned: 1, pruned: 0 }, object: { scanned: 2, pruned: 0 } },
     requests: 2,
+    rows: 1,
+  })
+  const { tiers } = await result.stats
+  const none = {
+    segments: { scanned: 0, pruned: 0 },
+    files: 0,
+    cache: { hits: 0, misses: 0 },
+    requests: 0,
+  }
+  const bytes = expect.any(Number)
+  expect(tiers).toEqual({
+    memory: { ...none, records: 4000, bytes },
+    disk: { ...none, records: 3000, bytes, segments: { scanned: 1, pruned: 0 }, files: 1 },
+    object: {
+      records: 3000,
+      bytes,
+      segments: { scanned: 2, pruned: 0 },
+      files: 2,
+      cache: { hits: 0, misses: 2 },
+      requests: 2,
+    },
   })
   expect(log.releases).toBe(log.pins)
 })

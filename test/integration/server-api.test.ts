@@ -371,9 +371,27 @@ describe('SQL', () => {
       { sql: 'SELECT 1', parameters: 3 },
       { sql: 'SELECT 1', what: 1 },
       { sql: 'SELECT 1', maxRows: -1 },
+      { sql: 'SELECT 1', maxBytes: 'much' },
+      { sql: 'SELECT 1\0' },
+      { sql: ';' },
       { sql: 'SELECT 1', timeout: 'x' },
     ])
       expect((await ask(body)).status).toBe(400)
+  })
+
+  test('bounds the bytes of an answer, of one document by itself', async () => {
+    const long = "SELECT repeat('x', 100000) AS v FROM range(2000)"
+    const refused = await ask({ sql: long })
+    expect(refused.status).toBe(429)
+    expect(await refused.json()).toMatchObject({
+      code: 'query_limit',
+      details: { maxBytes: 128 * 1024 ** 2 },
+    })
+    const sql = "SELECT repeat('x', 1000) AS v FROM range(100)"
+    expect((await ask({ sql, maxBytes: '10KB' })).status).toBe(429)
+    expect(await (await ask({ sql, maxBytes: 200_000 })).json()).toMatchObject({
+      stats: { rows: 100 },
+    })
   })
 
   test('ends a query whose client goes away', async () => {

@@ -2,7 +2,7 @@
 import { StratalogError } from '../../base/errors.ts'
 import { formatBytes, formatCount, formatDuration, parseDuration } from '../../base/units.ts'
 import type { AsOf } from '../../engine/as-of.ts'
-import type { QueryParameter } from '../../query/protocol.ts'
+import type { QueryParameter } from '../../base/query-parameters.ts'
 import type { QueryJson, QueryResult, QueryStats } from '../../query/query-result.ts'
 import type { FlagValues } from '../config-flags.ts'
 import { type Reading, withReaderAsOf } from '../engine-access.ts'
@@ -19,6 +19,7 @@ export interface SqlFlags extends FlagValues {
   readonly asOf?: AsOf
   readonly timeout?: string
   readonly maxRows?: number
+  readonly maxBytes?: string | number
   readonly explain?: true
 }
 
@@ -52,13 +53,14 @@ async function runQuery(
   session: Session,
   reading: Reading,
   statement: string,
-  { param = [], timeout, asOf, maxRows }: SqlFlags,
+  { param = [], timeout, asOf, maxRows, maxBytes }: SqlFlags,
 ): Promise<QueryResult> {
   return await reading.query(statement, param.map(parameterValue), {
     signal: session.signal,
     ...(timeout === undefined ? {} : { timeout: parseDuration(timeout, '--timeout') }),
     ...(asOf === undefined ? {} : { asOf }),
     ...(maxRows === undefined ? {} : { maxRows }),
+    ...(maxBytes === undefined ? {} : { maxBytes }),
   })
 }
 
@@ -80,12 +82,12 @@ async function explained(
 /** A server takes numbers as JSON has them; a bigint goes as text, which DuckDB casts. */
 function sqlRequest(
   sql: string,
-  { param = [], timeout, maxRows, asOf }: SqlFlags,
+  { param = [], timeout, maxRows, maxBytes, asOf }: SqlFlags,
 ): { readonly method: 'POST'; readonly body: object } {
   const parameters = param
     .map(parameterValue)
     .map((value) => (typeof value === 'bigint' ? String(value) : value))
-  return { method: 'POST', body: { sql, parameters, timeout, maxRows, asOf } }
+  return { method: 'POST', body: { sql, parameters, timeout, maxRows, maxBytes, asOf } }
 }
 
 function sqlFormat(session: Session, flags: SqlFlags): OutputFormat | 'json' {

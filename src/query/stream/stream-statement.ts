@@ -7,7 +7,7 @@
  * `window_end` beside the log's columns.
  */
 import { StratalogError, isStratalogError } from '../../base/errors.ts'
-import type { QueryParameters } from '../protocol.ts'
+import type { QueryParameters } from '../../base/query-parameters.ts'
 import { readStatement } from '../statement.ts'
 import { parseTableName } from '../table-columns.ts'
 import {

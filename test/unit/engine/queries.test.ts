@@ -9,6 +9,10 @@ function service(calls: string[]): QueryService {
       calls.push(sql)
       return {} as QueryResult
     },
+    check: async (sql) => {
+      calls.push(`check ${sql}`)
+      return { parameters: [], columns: null }
+    },
     close: async () => {
       calls.push('closed')
     },

@@ -9,6 +9,12 @@ test('a time-out is a duration, as everywhere', () => {
   expect(runnerOptions('SELECT 1', [], {})).toEqual({})
 })
 
+test('bytes are a size, as everywhere', () => {
+  expect(runnerOptions('SELECT 1', [], { maxBytes: '2MB' })).toEqual({ maxBytes: 2 * 1024 ** 2 })
+  expect(runnerOptions('SELECT 1', [], { maxBytes: 0 })).toEqual({ maxBytes: 0 })
+  expect(() => runnerOptions('SELECT 1', [], { maxBytes: 'much' })).toThrow(/size/)
+})
+
 test('what a query does not know is refused, with what it knows', () => {
   expect(() => runnerOptions('SELECT 1', [], { timeoutMs: 5 } as object)).toThrow(
     /signal, timeout, maxRows/,

@@ -59,7 +59,7 @@ test('a query whose last rows are read ends before the worker says that it is cl
     const { send, posted } = worker()
     send(bind(1))
     await posted('planned')
-    send({ kind: 'run', query: 1, sources: [], rowsMax: 10, windowBytes: 1000 })
+    send({ kind: 'run', query: 1, sources: [], rowsMax: 10, bytesMax: Infinity, windowBytes: 1000 })
     await posted('chunk')
     for (let turn = 0; turn < turns; turn++) await nextTurn()
     send({ kind: 'close' })
@@ -93,7 +93,7 @@ describe.runIf(existsSync(TASKS))('a worker that says that it is closed', () => 
   ] as const)('has no thread of DuckDB left of a query that %s', async (_, sql, rowsMax, last) => {
     const { send, posted } = worker(16)
     send(bind(1, sql))
-    send({ kind: 'run', query: 1, sources: [], rowsMax, windowBytes: 1e9 })
+    send({ kind: 'run', query: 1, sources: [], rowsMax, bytesMax: Infinity, windowBytes: 1e9 })
     await posted(last)
     const open = threads()
     send({ kind: 'close' })

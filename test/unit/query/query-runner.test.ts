@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { present } from '../../../src/base/assert.ts'
 import { StratalogError } from '../../../src/base/errors.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { noMetrics } from '../../../src/base/metrics.ts'
@@ -136,6 +137,27 @@ test('a worker that dies stops the look for newest records before their views ar
   workers[0]?.exit(new Error('out of luck'))
   await expect(query).rejects.toMatchObject({ code: 'query_failed' })
   expect(wasAborted).toBe(true)
+})
+
+test('a query whose first message cannot be sent ends, and gives its slot back', async () => {
+  const { runner, workers } = scriptedRunner()
+  const first = runner.query('SELECT 1')
+  await settle()
+  const worker = present(workers[0], 'a worker')
+  worker.post = () => {
+    throw new Error('could not be cloned')
+  }
+  const outcomes = [1, 2, 3].map(() => runner.query('SELECT 1', [], { timeoutMs: 100 }))
+  const failed = Promise.allSettled(outcomes)
+  await settle()
+  worker.exit(null)
+  await expect(first).rejects.toMatchObject({ code: 'query_failed' })
+  for (const outcome of await failed)
+    expect(outcome).toMatchObject({
+      status: 'rejected',
+      reason: { message: /could not be cloned/ },
+    })
+  await runner.close()
 })
 
 test('a cancelled query is interrupted again until the worker has ended it', async () => {

@@ -140,3 +140,26 @@ test('the columns of a table are those that any of its scans gives', () => {
   expect(columnsOf(['scan0_0_1', 'other'])).toEqual([null, []])
   expect(columnsOf(['scan0_0_1', 'scan0_1_0'])).toEqual([null, []])
 })
+
+test('a cast that fails for some values of a column bounds nothing: what it fails by must be read', () => {
+  const found = (type: ColumnType, cast: string): boolean =>
+    parseFilter(`(CAST(x_0_0 AS ${cast}) = 5)`, 'x_0_', [type]).bounds.length > 0
+  expect(found('int64', 'INTEGER')).toBe(false)
+  expect(found('uint64', 'INTEGER')).toBe(false)
+  expect(found('uint64', 'BIGINT')).toBe(false)
+  expect(found('uint32', 'INTEGER')).toBe(false)
+  expect(found('int64', 'DECIMAL(19,1)')).toBe(false)
+  expect(found('uint64', 'DECIMAL(20,1)')).toBe(false)
+  for (const [type, cast] of [
+    ['uint16', 'INTEGER'],
+    ['uint32', 'BIGINT'],
+    ['uint64', 'HUGEINT'],
+    ['uint64', 'DOUBLE'],
+    ['int64', 'DOUBLE'],
+    ['int64', 'DECIMAL(20,1)'],
+    ['uint64', 'DECIMAL(21,1)'],
+    ['int8', 'DECIMAL(4,1)'],
+    ['float32', 'DOUBLE'],
+  ] as const)
+    expect(found(type, cast), `${type} as ${cast}`).toBe(true)
+})

@@ -73,6 +73,7 @@ function bridged(bytesMax: number): {
         query,
         sources: [table],
         rowsMax: Infinity,
+        bytesMax: Infinity,
         windowBytes: 1,
       }
       bridge.receive(message)
