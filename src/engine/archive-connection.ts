@@ -33,6 +33,8 @@ export interface ArchiveConnection {
   readonly logger: Logger
   /** Throws when the archive does not fit the data directory. Called before the archive is claimed. */
   readonly check: (archive: ManifestState) => void
+  /** As of `ManifestStore`. */
+  readonly onFenced: (error: StratalogError) => void
 }
 
 /**
@@ -41,10 +43,11 @@ export interface ArchiveConnection {
  * two writers win; what `check` and the store throw.
  */
 export async function openArchiveManifest(connection: ArchiveConnection): Promise<ManifestStore> {
-  const { store, engineId, writer, clock, logger, check } = connection
+  const { store, engineId, writer, clock, logger, check, onFenced } = connection
   await store.probe({ write: true })
   await claimIdentity(store, engineId)
-  const manifest = await ManifestStore.open(manifestFilesInStore(store), { clock, logger })
+  const files = manifestFilesInStore(store)
+  const manifest = await ManifestStore.open(files, { clock, logger, onFenced })
   check(manifest.state)
   await manifest.claim(writer, engineId)
   return manifest

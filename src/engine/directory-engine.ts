@@ -46,6 +46,7 @@ import {
   pullFromArchive,
   withDiskCopies,
 } from './archive-connection.ts'
+import { ArchiveFence, watchFence, writerGuard } from './archive-fence.ts'
 import { archiveUse } from './archive-use.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { S3Options, StratalogOptions } from './config.ts'
@@ -56,7 +57,6 @@ import { cacheBudget } from './cache-budget.ts'
 import { ColdParts, passingParts } from './cold-parts.ts'
 import { loadQueries } from './load-queries.ts'
 import { commitLogTo } from './log-committer.ts'
-import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
 import {
   type LostInSnapshot,
@@ -102,6 +102,7 @@ interface Opening {
   /** The data directory's files: what its disk may lose ends the epoch of the WAL. */
   readonly dataFiles: FileSystem
   readonly late: LateWal
+  readonly fence: ArchiveFence
   readonly closers: Closers
   /** Snapshots at a `snapshotLocation` that are not to be used; null: none is. */
   readonly damaged: DamagedSnapshots | null
@@ -161,7 +162,7 @@ async function openSoundly(
     const dataFiles = new WatchedFileSystem(storage.fileSystem, (error) =>
       late.wal?.abandon(diskFailed(error)),
     )
-    const files = { storage, dataFiles, late }
+    const files = { storage, dataFiles, late, fence: new ArchiveFence() }
     const looksAgain = access === 'read' && attempt < READ_ATTEMPTS_MAX
     try {
       return await assemble({ ...wanted, writer, closers, ...files, looksAgain })
@@ -243,6 +244,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     closers.push(() => opened.close())
     closers.push(async () => places.pace?.lift())
     opened.start()
+    watchFence(opening, { archive, registry, scheduler: opened })
   }
   const scrubber = openScrubber(options, { ...tiering, wal }, evidence, closers)
   const queries = directoryQueries(opening, registry, store)
@@ -278,10 +280,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     commitLog: commitLogTo(directory.manifest),
     disk,
     diskBudget: tiering.diskBudget,
-    assertWriter:
-      directory.lock === null
-        ? () => {}
-        : leaseGuard(directory.lock, ports.clock, (error) => opening.late.wal?.abandon(error)),
+    assertWriter: writerGuard(opening, directory.lock),
     failure: () => disk?.refusal ?? null,
     close: () => closeAll(closers, ports.logger),
   }
@@ -300,7 +299,7 @@ async function loadPlaced(
 
 /** Steps 1 to 4. */
 async function openPlaces(opening: Opening): Promise<Places> {
-  const { options, dataDir, ports, access, writer, storage, dataFiles, closers } = opening
+  const { options, dataDir, ports, access, writer, storage, dataFiles, fence, closers } = opening
   const { clock, logger } = ports
   const { archive: url, s3 } = options
   const store = url === undefined ? null : await openStore(opening, url, s3)
@@ -340,6 +339,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
         writer,
         clock,
         logger: logger.child('archive'),
+        onFenced: (error) => fence.close(error),
         check: (known) => {
           if (isOpen) assertNothingNew(manifest.state, known)
           else pullFromArchive(manifest.state, known)

@@ -431,5 +431,6 @@ export class Stratalog {
         'This engine was opened read-only; open it for writing.',
       )
     }
+    this.#engine.assertWriter()
   }
 }

@@ -263,6 +263,21 @@ describe('two writers', () => {
     await expect(store.commit(checkpoint(2))).rejects.toMatchObject({ code: 'writer_fenced' })
   })
 
+  test('who opened the older is told before anybody who waits for it', async () => {
+    const files = new MemoryManifestFiles()
+    const told: string[] = []
+    const old = await ManifestStore.open(files, {
+      clock: new VirtualClock(),
+      onFenced: ({ code }) => told.push(code),
+    })
+    await old.claim(writer('old'), 'engine')
+    await openWriter(files, 'young')
+    const refused = old.commit(checkpoint(1)).catch(() => told.push('the commit'))
+    await Promise.all([refused, old.commit(checkpoint(1)).catch(() => told.push('another'))])
+    await old.commit(checkpoint(1)).catch(() => {})
+    expect(told).toEqual(['writer_fenced', 'the commit', 'another'])
+  })
+
   test('the older learns it from a refresh too', async () => {
     const files = new MemoryManifestFiles()
     const old = await openWriter(files, 'old')
