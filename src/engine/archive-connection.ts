@@ -24,6 +24,7 @@ import { replacedBy, successionOf } from '../log/segment-successor.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { type Compacted, compactedIn } from '../tiering/compacted.ts'
+import { divergedFromArchive } from './same-history.ts'
 
 export interface ArchiveConnection {
   readonly store: ObjectStore
@@ -88,6 +89,7 @@ export function pullFromArchive(
   for (const [logId, log] of applyEdits(local, edits).logs) {
     const remote = archive.logs.get(logId)
     if (isDeletedLog(archive, logId)) throw deletedThere(log.definition)
+    if (remote !== undefined) assertSameLog(log.definition, remote.definition)
     if (remote !== undefined) edits.push(...pullSchemas(log, remote))
     log.partitions.forEach((partition, number) => {
       const known = remote?.partitions[number] ?? NOTHING
@@ -206,10 +208,9 @@ function pullSchemas(local: LogState, remote: LogState): readonly ManifestEdit[]
       JSON.stringify(schema) !== JSON.stringify(remote.schemas[index]),
   )
   if (other !== undefined) {
-    throw new StratalogError(
-      'archive_diverged',
-      `The data directory and the archive have different columns in schema ${other.id} of log '${local.definition.name}'. Restore the archive into a new directory, or give this one an empty prefix.`,
-      { details: { logId, schemaId: other.id } },
+    throw divergedFromArchive(
+      `The data directory and the archive have different columns in schema ${other.id} of log '${local.definition.name}'.`,
+      { logId, schemaId: other.id },
     )
   }
   return remote.schemas
@@ -320,12 +321,20 @@ function isBetween(
   return isFree && baseOffset >= startOffset && endOffset <= gapsEnd
 }
 
-/** A directory knows of a deletion before its archive does: this one is an old copy. */
+/** Two machines that each made a log gave both the same id. */
+function assertSameLog(own: LogDefinition, other: LogDefinition): void {
+  if (own.name === other.name && own.createdAt === other.createdAt) return
+  throw divergedFromArchive(
+    `The data directory and the archive have different logs of number ${own.id}: '${own.name}' here, and '${other.name}' there.`,
+    { logId: own.id, log: own.name, archiveLog: other.name },
+  )
+}
+
+/** A directory knows of a deletion before its archive does. */
 function deletedThere({ id: logId, name }: LogDefinition): StratalogError {
-  return new StratalogError(
-    'archive_diverged',
-    `The archive says that log '${name}' was deleted, and the data directory still has it: it is an old copy. Restore the archive into a new directory, or give this one an empty prefix.`,
-    { details: { logId, log: name } },
+  return divergedFromArchive(
+    `The archive says that log '${name}' was deleted, and the data directory still has it.`,
+    { logId, log: name },
   )
 }
 
@@ -340,16 +349,13 @@ function diverged(
       ? 'nothing that fits'
       : `${own.baseOffset} to ${own.endOffset} (${own.sha256.slice(0, 12)})`
   const there = `${other.baseOffset} to ${other.endOffset} (${other.sha256.slice(0, 12)})`
-  return new StratalogError(
-    'archive_diverged',
-    `The data directory and the archive hold different records of log ${logId}, partition ${partition}: the archive has offsets ${there}, the directory ${here}. Restore the archive into a new directory, or give this one an empty prefix.`,
+  return divergedFromArchive(
+    `The data directory and the archive hold different records of log ${logId}, partition ${partition}: the archive has offsets ${there}, the directory ${here}.`,
     {
-      details: {
-        logId,
-        partition,
-        archive: { from: other.baseOffset, to: other.endOffset },
-        directory: own && { from: own.baseOffset, to: own.endOffset },
-      },
+      logId,
+      partition,
+      archive: { from: other.baseOffset, to: other.endOffset },
+      directory: own && { from: own.baseOffset, to: own.endOffset },
     },
   )
 }

@@ -230,7 +230,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   const evidence =
     access === 'read' ? null : { dataDir, fileSystem: storage.fileSystem, logger: ports.logger }
   const wal = await keepingDamage(evidence, ['wal', 'segment'], () =>
-    recover(opening, places, { memory, acks, disk, tiering, evidence }),
+    recover(opening, places, { memory, acks, disk, tiering, evidence, archiveBytes }),
   )
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
@@ -434,13 +434,14 @@ interface Recovering {
   readonly disk: DiskHealth | null
   readonly tiering: TieringContext
   readonly evidence: QuarantinePlace | null
+  readonly archiveBytes: ArchiveBytes | null
 }
 
 /** Steps 5 to 8: what the manifest and the WAL hold is live. The WAL that takes appends; null for reading. */
 async function recover(
   { ports, writer, storage, dataFiles, late, closers, looksAgain }: Opening,
   { directory, pulled, placed }: Places,
-  { memory, acks, disk, tiering, evidence }: Recovering,
+  { memory, acks, disk, tiering, evidence, archiveBytes }: Recovering,
 ): Promise<Wal | null> {
   const { manifest, dataDir } = directory
   const { registry, governor } = memory
@@ -459,7 +460,7 @@ async function recover(
     registry,
     acks,
     ports,
-    isArchiveAhead: pulled.length > 0,
+    pulled: pulled.length === 0 || archiveBytes === null ? null : { state, bytesOf: archiveBytes },
     relief: disk === null ? null : new RecoveryRelief(tiering, () => governor),
     claim,
     memoryBytes: () => governor.usedBytes,
