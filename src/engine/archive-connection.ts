@@ -24,7 +24,7 @@ import { replacedBy, successionOf } from '../log/segment-successor.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { type Compacted, compactedIn } from '../tiering/compacted.ts'
-import { divergedFromArchive } from './same-history.ts'
+import { divergedFromArchive } from './archive-diverged.ts'
 
 export interface ArchiveConnection {
   readonly store: ObjectStore
@@ -33,7 +33,7 @@ export interface ArchiveConnection {
   readonly clock: Clock
   readonly logger: Logger
   /** Throws when the archive does not fit the data directory. Called before the archive is claimed. */
-  readonly check: (archive: ManifestState) => void
+  readonly check: (archive: ManifestState) => void | Promise<void>
   /** As of `ManifestStore`. */
   readonly onFenced: (error: StratalogError) => void
 }
@@ -49,7 +49,7 @@ export async function openArchiveManifest(connection: ArchiveConnection): Promis
   await claimIdentity(store, engineId)
   const files = manifestFilesInStore(store)
   const manifest = await ManifestStore.open(files, { clock, logger, onFenced })
-  check(manifest.state)
+  await check(manifest.state)
   await manifest.claim(writer, engineId)
   return manifest
 }

@@ -4,7 +4,7 @@
  * In order, because each step relies on the one before:
  * 1. it is ours or empty; 2. the kernel lock is held, and unfinished files are removed; 3. the manifest is read, and is
  *    not behind the WAL;
- * 4. the archive, when it can be reached, says what only it knows;
+ * 4. the archive, when it can be reached, says what only it knows, and is claimed where the WAL does not contradict it;
  * 5. the records of the WAL come back into RAM;
  * 6. the manifest is claimed for a new epoch, and learns what the archive said: until here nothing changed. Where RAM
  *    is short this comes before the first flush of what was read;
@@ -76,6 +76,7 @@ import { Policies } from './policies.ts'
 import type { EnginePorts } from './ports.ts'
 import { type QuarantinePlace, keepingDamage } from './quarantine.ts'
 import { lowerTiersOf } from './lower-tiers-of.ts'
+import { assertSameHistory } from './same-history.ts'
 import { openScrubber } from './open-scrubber.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
@@ -230,7 +231,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   const evidence =
     access === 'read' ? null : { dataDir, fileSystem: storage.fileSystem, logger: ports.logger }
   const wal = await keepingDamage(evidence, ['wal', 'segment'], () =>
-    recover(opening, places, { memory, acks, disk, tiering, evidence, archiveBytes }),
+    recover(opening, places, { memory, acks, disk, tiering, evidence }),
   )
   if (wal !== null) memory.setWal(wal)
   memory.enforceBudget()
@@ -328,6 +329,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
   const pace = pacedStore(store, options, clock)
   /** From here on, what the archive knows more can no longer be taken over. */
   let isOpen = false
+  const wal = { directory, fileSystem: storage.syncFileSystem, logger }
   const archive = new ArchiveWriter({
     store: pace ?? store,
     clock,
@@ -340,9 +342,11 @@ async function openPlaces(opening: Opening): Promise<Places> {
         clock,
         logger: logger.child('archive'),
         onFenced: (error) => fence.close(error),
-        check: (known) => {
-          if (isOpen) assertNothingNew(manifest.state, known)
-          else pullFromArchive(manifest.state, known)
+        check: async (known) => {
+          if (isOpen) return assertNothingNew(manifest.state, known)
+          const edits = pullFromArchive(manifest.state, known)
+          if (edits.length > 0)
+            await assertSameHistory(wal, applyEdits(manifest.state, edits), store)
         },
       }),
   })
@@ -434,14 +438,13 @@ interface Recovering {
   readonly disk: DiskHealth | null
   readonly tiering: TieringContext
   readonly evidence: QuarantinePlace | null
-  readonly archiveBytes: ArchiveBytes | null
 }
 
 /** Steps 5 to 8: what the manifest and the WAL hold is live. The WAL that takes appends; null for reading. */
 async function recover(
   { ports, writer, storage, dataFiles, late, closers, looksAgain }: Opening,
   { directory, pulled, placed }: Places,
-  { memory, acks, disk, tiering, evidence, archiveBytes }: Recovering,
+  { memory, acks, disk, tiering, evidence }: Recovering,
 ): Promise<Wal | null> {
   const { manifest, dataDir } = directory
   const { registry, governor } = memory
@@ -460,7 +463,7 @@ async function recover(
     registry,
     acks,
     ports,
-    pulled: pulled.length === 0 || archiveBytes === null ? null : { state, bytesOf: archiveBytes },
+    isArchiveAhead: pulled.length > 0,
     relief: disk === null ? null : new RecoveryRelief(tiering, () => governor),
     claim,
     memoryBytes: () => governor.usedBytes,

@@ -8,13 +8,11 @@
  * A damaged payload refuses its log alone (`recovery.ts`). Whoever writes the directory keeps a copy of the file first.
  */
 import type { StratalogError } from '../base/errors.ts'
-import { type ManifestState, goneLogIds } from '../format/manifest.ts'
+import { goneLogIds } from '../format/manifest.ts'
 import { WAL_DIRECTORY, walFileName } from '../format/paths.ts'
 import { WAL_FILE_HEADER_BYTES } from '../format/wal-file.ts'
 import type { WalFrame } from '../format/wal-frame.ts'
 import type { AckQueue } from '../log/ack-queue.ts'
-import type { ScannedFrame } from '../log/wal-file-reader.ts'
-import type { ArchiveBytes } from '../log/archive-view.ts'
 import type { Partition } from '../log/partition.ts'
 import { type DamagedFrame, Recovery } from '../log/recovery.ts'
 import { type WalReadOptions, type WalScanResult, listWalFiles, readWal } from '../log/wal-scan.ts'
@@ -25,7 +23,6 @@ import type { OpenedDirectory } from './open-directory.ts'
 import type { EnginePorts } from './ports.ts'
 import { type QuarantinePlace, copyDamaged } from './quarantine.ts'
 import type { RecoveryProgress } from './recovery-progress.ts'
-import { assertSameHistory } from './same-history.ts'
 
 export interface DirectoryRecovery {
   readonly directory: OpenedDirectory
@@ -37,8 +34,8 @@ export interface DirectoryRecovery {
   /** Null for an engine that only reads: it holds what the WAL holds. */
   readonly relief: RecoveryRelief | null
   readonly memoryBytes: () => number
-  /** What the directory holds with what its archive knew more, which the WAL may contradict; null: it knew nothing. */
-  readonly pulled: { readonly state: ManifestState; readonly bytesOf: ArchiveBytes } | null
+  /** Whether the archive knew more than the directory: then the WAL may contradict it. */
+  readonly isArchiveAhead: boolean
   /** Makes the manifest this writer's; nothing is flushed before. */
   readonly claim: () => Promise<void>
   /** Where copies of damaged files are kept; null for an engine that only reads. */
@@ -59,20 +56,18 @@ const LOG_EVERY_MS = 5_000
 
 /** @throws StratalogError `wal_corrupt`, `archive_diverged`; and of the disk that a long recovery flushes to. */
 export async function recoverDirectoryWal(options: DirectoryRecovery): Promise<RecoveredWal> {
-  const { directory, fileSystem, registry, acks, ports, pulled, relief } = options
+  const { directory, fileSystem, registry, acks, ports, isArchiveAhead, relief } = options
   const walDirectory = `${directory.dataDir}/${WAL_DIRECTORY}`
   const { engineId } = directory
   const { walLsn, walReached } = directory.manifest.state
   const gone = goneLogIds(directory.manifest.state)
   const from: WalReadOptions = { engineId, fromLsn: walLsn, reachedLsn: walReached }
-  if (pulled !== null) {
+  if (isArchiveAhead) {
     // An archive that holds other records than the WAL is refused before anything is flushed beside them.
     const check = new Recovery(registry.byId, gone)
     const onDamaged = (frame: WalFrame): void => check.assertSameHistory(frame)
-    const frames = (): Iterable<ScannedFrame> =>
-      readWal(fileSystem, walDirectory, { ...from, onDamaged })
-    for (const { frame } of frames()) check.assertSameHistory(frame)
-    await assertSameHistory(frames(), pulled.state, pulled.bytesOf)
+    for (const { frame } of readWal(fileSystem, walDirectory, { ...from, onDamaged }))
+      check.assertSameHistory(frame)
   }
   const newestLsn = listWalFiles(fileSystem, walDirectory).at(-1) ?? walLsn
   const totalBytes = Math.max(0, endLsnOf(fileSystem, walDirectory, newestLsn) - walLsn)

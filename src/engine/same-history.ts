@@ -4,7 +4,8 @@
  * are held against each other, record by record: neither times nor numbers of records tell two machines apart.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { StratalogError } from '../base/errors.ts'
+import { type StratalogError, isStratalogError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
 import { type ColumnReader, columnReader } from '../format/column-values.ts'
 import type { LogState, ManifestState } from '../format/manifest.ts'
 import { type RecordBatch, endOffset } from '../format/record-batch.ts'
@@ -15,32 +16,64 @@ import {
   decodeAppendPayload,
   decodeSchemaPayload,
 } from '../format/wal-payload.ts'
-import { type ArchiveBytes, viewOfLog } from '../log/archive-view.ts'
+import { WAL_DIRECTORY } from '../format/paths.ts'
+import { viewOfLog } from '../log/archive-view.ts'
+import { bytesInStore } from '../log/segment-copies.ts'
 import type { LogView } from '../log/log-view.ts'
 import { type ReadItem, readPartition } from '../log/view-reader.ts'
-import type { ScannedFrame } from '../log/wal-file-reader.ts'
+import { readWal } from '../log/wal-scan.ts'
+import type { SyncFileSystem } from '../storage/file-system.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { divergedFromArchive } from './archive-diverged.ts'
+import type { OpenedDirectory } from './open-directory.ts'
+
+export interface WalPlace {
+  readonly directory: Pick<OpenedDirectory, 'dataDir' | 'engineId' | 'manifest'>
+  /** The directory's files, as the WAL is read. */
+  readonly fileSystem: SyncFileSystem
+  readonly logger: Logger
+}
 
 /**
- * `state` is what the directory would hold with what it pulled from the archive. Damaged frames are not among `frames`.
- * @throws StratalogError `archive_diverged`, and what the archive throws.
+ * To be asked before the archive is claimed: its writer goes on where this directory is refused. `state` is what the
+ * directory would hold with what it pulled from the archive. @throws StratalogError `archive_diverged`, and what the
+ * archive throws; of what is damaged recovery and readers say it.
  */
 export async function assertSameHistory(
-  frames: Iterable<ScannedFrame>,
+  place: WalPlace,
   state: ManifestState,
-  bytesOf: ArchiveBytes,
+  store: ObjectStore,
 ): Promise<void> {
   const logs = new Map<number, ComparedLog>()
   try {
-    for (const { frame, payload } of frames) {
-      const known = state.logs.get(frame.logId)
-      if (known === undefined) continue
-      const log = logs.get(frame.logId) ?? new ComparedLog(known, bytesOf)
-      logs.set(frame.logId, log)
-      if (frame.kind === 'schema') log.addSchema(decodeSchemaPayload(payload))
-      else if (frame.kind === 'append') await log.compare(frame, payload)
-    }
+    await compareFrames(place, (logId) => {
+      const known = state.logs.get(logId)
+      if (known === undefined) return null
+      const log = logs.get(logId) ?? new ComparedLog(known, store)
+      logs.set(logId, log)
+      return log
+    })
+  } catch (error) {
+    if (!isStratalogError(error) || error.kind !== 'corrupt') throw error
+    place.logger.warn('The WAL and the archive could not be compared: one of them is damaged.', {
+      reason: error.message,
+    })
   } finally {
     for (const log of logs.values()) await log.end()
+  }
+}
+
+async function compareFrames(
+  { directory: { dataDir, engineId, manifest }, fileSystem }: WalPlace,
+  logOf: (logId: number) => ComparedLog | null,
+): Promise<void> {
+  const { walLsn: fromLsn, walReached: reachedLsn } = manifest.state
+  const onDamaged = (): void => {}
+  const options = { engineId, fromLsn, reachedLsn, onDamaged }
+  for (const { frame, payload } of readWal(fileSystem, `${dataDir}/${WAL_DIRECTORY}`, options)) {
+    const log = logOf(frame.logId)
+    if (frame.kind === 'schema') log?.addSchema(decodeSchemaPayload(payload))
+    else if (frame.kind === 'append') await log?.compare(frame, payload)
   }
 }
 
@@ -50,12 +83,12 @@ class ComparedLog {
   readonly #schemas: Schema[]
   readonly #partitions = new Map<number, ArchivedRecords>()
 
-  constructor(log: LogState, bytesOf: ArchiveBytes) {
+  constructor(log: LogState, store: ObjectStore) {
     this.#log = log
     this.#schemas = [...log.schemas]
     this.#view = viewOfLog(log, undefined, (segment) =>
       segment.disk === null && segment.object !== null
-        ? { tier: 'object', bytes: bytesOf(segment, segment.object) }
+        ? { tier: 'object', bytes: bytesInStore(store, segment.object) }
         : null,
     )
   }
@@ -180,17 +213,5 @@ function readersOf({ schema, columns }: RecordBatch): ReadonlyMap<string, Column
       const field = schema.fields[index]
       return field === undefined ? [] : [[field.name, columnReader(column)] as const]
     }),
-  )
-}
-
-/** What a directory and its archive hold different records of. @param what which, as a sentence. */
-export function divergedFromArchive(
-  what: string,
-  details: Readonly<Record<string, unknown>>,
-): StratalogError {
-  return new StratalogError(
-    'archive_diverged',
-    `${what} Another machine went on with the archive, or this directory is an old copy. 'stratalog reconcile' keeps what only the directory has as a fork, and takes the rest from the archive; or restore the archive into a new directory.`,
-    { details: { ...details, remedy: 'reconcile' } },
   )
 }

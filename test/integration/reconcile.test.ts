@@ -102,13 +102,16 @@ test('records of another machine under the same offsets and at the same times ar
   clock.advance(10)
   await second.log('orders').append({ n: 101 })
   await second.tier.now({ to: 'object' })
-  await second.close()
   await first.close()
   await expectError(Stratalog.open({ dataDir, archive }), 'archive_diverged')
+  // Who is refused has not become the archive's writer.
+  await second.log('orders').append({ n: 102 })
+  await second.tier.now({ to: 'object' })
+  await second.close()
   const { logs } = await reconcileArchive({ dataDir, archive })
   expect(logs).toMatchObject([{ log: 'orders', kept: [{ partition: 0, from: 1, to: 2 }] }])
   await using later = await Stratalog.open({ dataDir, archive })
-  expect(await numbers(later.log('orders'))).toEqual([0, 100, 101])
+  expect(await numbers(later.log('orders'))).toEqual([0, 100, 101, 102])
   expect(await numbers(later.log(logs[0]?.as ?? ''))).toEqual([1])
 })
 
