@@ -32,7 +32,7 @@ export interface ArchiveConnection {
   readonly writer: Writer
   readonly clock: Clock
   readonly logger: Logger
-  /** Throws when the archive does not fit the data directory. Called before the archive is claimed. */
+  /** Throws when the archive does not fit the data directory; then it is not claimed. May be called again. */
   readonly check: (archive: ManifestState) => void | Promise<void>
   /** As of `ManifestStore`. */
   readonly onFenced: (error: StratalogError) => void
@@ -49,8 +49,7 @@ export async function openArchiveManifest(connection: ArchiveConnection): Promis
   await claimIdentity(store, engineId)
   const files = manifestFilesInStore(store)
   const manifest = await ManifestStore.open(files, { clock, logger, onFenced })
-  await check(manifest.state)
-  await manifest.claim(writer, engineId)
+  await manifest.claim(writer, engineId, [], check)
   return manifest
 }
 
@@ -236,6 +235,11 @@ function forgetCopies(
       edits.push({ kind: 'segment-copy-dropped', ...copy })
       continue
     }
+    if (isCovered(remote, baseOffset, endOffset))
+      throw divergedFromArchive(
+        `The archive has offsets ${baseOffset} to ${endOffset} of log '${log.name}', partition ${partition}, in other segments than the data directory knows, and with them what another machine appended.`,
+        { logId: log.id, partition, from: baseOffset, to: endOffset },
+      )
     throw new StratalogError(
       'archive_diverged',
       `The archive lacks offsets ${baseOffset} to ${endOffset} of log '${log.name}', partition ${partition}, and the data directory has them nowhere else. Open it with the archive that it was written with.`,
@@ -243,6 +247,17 @@ function forgetCopies(
     )
   }
   return edits
+}
+
+/** Whether segments without a hole between them have all of the offsets. */
+function isCovered({ segments }: PartitionState, from: number, to: number): boolean {
+  let end = from
+  for (const segment of segments.from(from)) {
+    if (segment.baseOffset > end) return false
+    end = segment.endOffset
+    if (end >= to) return true
+  }
+  return false
 }
 
 /** Whether the archive has the object for a log that this one was forked from, or that was forked from it. */

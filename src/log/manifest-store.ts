@@ -141,17 +141,20 @@ export class ManifestStore {
 
   /**
    * Makes `writer` the writer, with the next epoch. Whoever wrote before is fenced at its next commit. An empty
-   * manifest becomes that of the engine `newEngineId`. Whatever `more` says is part of the same commit.
+   * manifest becomes that of the engine `newEngineId`. Whatever `more` says is part of the same commit. `check` is asked
+   * of the very state that the claim follows; where it throws, nothing is written and nobody is fenced.
    */
   claim(
     writer: Writer,
     newEngineId: string,
     more: readonly ManifestEdit[] = [],
+    check: (state: ManifestState) => void | Promise<void> = () => {},
   ): Promise<ManifestState> {
     return this.#mutex.run(async () => {
       this.#checkOpen()
       for (let attempt = 0; attempt < CLAIM_ATTEMPTS_MAX; attempt++) {
         await this.#catchUp()
+        await check(this.state)
         const { engineId, epoch } = this.state
         const claimed: ManifestEdit = { kind: 'writer-claimed', epoch: epoch + 1, writer }
         const created: readonly ManifestEdit[] =

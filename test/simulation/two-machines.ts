@@ -81,6 +81,7 @@ class TwoMachines {
   #refused = 0
   #reconciled = 0
   #records = 0
+  #lastRefusal = ''
 
   constructor(world: World, archive: string, setting: Setting, dice: Dice) {
     this.#world = world
@@ -140,6 +141,7 @@ class TwoMachines {
     } catch (error) {
       machine.process.die('kill')
       if (!isStratalogError(error)) throw error
+      this.#lastRefusal = `${error.code}: ${error.message}`
       if (error.code === 'archive_diverged' || machine.submitted.size === 0) return false
       throw new Violation('I7', `the ${machine.name} machine does not open: ${error.message}`)
     }
@@ -210,7 +212,7 @@ class TwoMachines {
     if (error.code === 'writer_fenced' && machine.name === 'first') return
     throw new Violation(
       'I9',
-      `${doing} on the ${machine.name} machine: ${error.code}: ${error.message}`,
+      `${doing} on the ${machine.name} machine: ${error.code}: ${error.message}; a machine was refused before: ${this.#lastRefusal}`,
     )
   }
 
@@ -245,12 +247,17 @@ class TwoMachines {
 
   /** It is opened again, after it was reconciled where it has to be, and has all that it acknowledged. */
   async #comeBack(machine: Machine, other: Machine): Promise<void> {
-    if (!(await this.#opens(machine))) {
+    // What the other machine appends and compacts meanwhile may make it another history once more.
+    for (let attempt = 1; !(await this.#opens(machine)); attempt++) {
+      if (attempt > 2 && other.process.isAlive) await this.#end(other)
+      if (attempt > 3)
+        throw new Violation(
+          'I9',
+          `the ${machine.name} machine was reconciled, and does not open: ${this.#lastRefusal}`,
+        )
       if (other.process.isAlive) await this.#append(other, 'object')
       await this.#reconcile(machine)
       if (other.process.isAlive) await this.#append(other, 'object')
-      if (!(await this.#opens(machine)))
-        throw new Violation('I9', `the ${machine.name} machine was reconciled, and does not open`)
     }
     other.supersededAt ??= this.#world.monotonic()
     await this.#assertHolds(machine, other)
