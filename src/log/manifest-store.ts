@@ -141,8 +141,8 @@ export class ManifestStore {
 
   /**
    * Makes `writer` the writer, with the next epoch. Whoever wrote before is fenced at its next commit. An empty
-   * manifest becomes that of the engine `newEngineId`. Whatever `more` says is part of the same commit. `check` is asked
-   * of the very state that the claim follows; where it throws, nothing is written and nobody is fenced.
+   * manifest becomes that of the engine `newEngineId`. Whatever `more` says is part of the same commit. `check` is
+   * asked of the very state that the claim follows; where it throws, nothing is written and nobody is fenced.
    */
   claim(
     writer: Writer,

@@ -274,6 +274,22 @@ export const MUTANTS: readonly Mutant[] = [
     killedBy: { harness: 'simulate', seed: 17 },
   },
   {
+    name: 'fenced-writer-acknowledges',
+    harm: 'A machine goes on acknowledging after another one took its archive over.',
+    file: 'engine/directory-engine.ts',
+    find: '        onFenced: (error) => fence.close(error),',
+    replace: '        onFenced: () => {},',
+    killedBy: { harness: 'simulate', seed: 2 },
+  },
+  {
+    name: 'histories-told-apart-by-times',
+    harm: 'What a machine acknowledged gives way to what another one wrote at the same time.',
+    file: 'engine/directory-engine.ts',
+    find: '          if (edits.length > 0)\n',
+    replace: '          if (edits.length < 0)\n',
+    killedBy: { harness: 'test', file: 'test/integration/reconcile.test.ts' },
+  },
+  {
     name: 'taken-name-not-synced',
     harm: 'A commit is believed whose name was seen and is gone with the next power cut.',
     file: 'log/manifest-files.ts',

@@ -1,7 +1,7 @@
 /**
  * Two machines and one archive, on copies of disk and bucket, so that the run itself goes on as it was. The first one
- * works on; the second restores the archive and becomes its writer, and clients append to both. Then the machines die and
- * come back in turns, until all that either acknowledged at `disk` or above is found: in its log, or in what was
+ * works on; the second restores the archive and becomes its writer, and clients append to both. Then the machines die
+ * and come back in turns, until all that either acknowledged at `disk` or above is found: in its log, or in what was
  * kept when its directory was reconciled with the archive, which is killed now and then.
  */
 import { isStratalogError } from '../../src/base/errors.ts'
