@@ -271,7 +271,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'log/manifest-store.ts',
     find: '    if (found.commit.writerId !== writerId) return',
     replace: '    if (found.commit.number > 0) return',
-    killedBy: { harness: 'simulate', seed: 17 },
+    killedBy: { harness: 'simulate', seed: 15 },
   },
   {
     name: 'fenced-writer-acknowledges',
