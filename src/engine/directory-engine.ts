@@ -40,12 +40,7 @@ import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
 import { notedSettings, openArchiveStore } from './archive-store.ts'
-import {
-  assertNothingNew,
-  openArchiveManifest,
-  pullFromArchive,
-  withDiskCopies,
-} from './archive-connection.ts'
+import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
 import { ArchiveFence, watchFence, writerGuard } from './archive-fence.ts'
 import { archiveUse } from './archive-use.ts'
 import { type Closers, closeAll } from './closers.ts'
@@ -77,6 +72,7 @@ import type { EnginePorts } from './ports.ts'
 import { type QuarantinePlace, keepingDamage } from './quarantine.ts'
 import { lowerTiersOf } from './lower-tiers-of.ts'
 import { assertSameHistory } from './same-history.ts'
+import { pull } from './pull.ts'
 import { openScrubber } from './open-scrubber.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
@@ -377,24 +373,6 @@ async function openStore(
   const store = await openArchiveStore(url, s3, ports)
   closers.push(() => store.close())
   return store
-}
-
-/** A store that is away costs lag, not the start; anything else that is wrong with it is said now. */
-async function pull(
-  archive: ArchiveWriter,
-  { manifest, fileSystem, dataDir }: OpenedDirectory,
-  ports: EnginePorts,
-): Promise<readonly ManifestEdit[]> {
-  try {
-    const remote = await archive.manifest()
-    return await withDiskCopies(pullFromArchive(manifest.state, remote.state), fileSystem, dataDir)
-  } catch (error) {
-    if (!isStratalogError(error) || error.code !== 'store_unavailable') throw error
-    ports.logger.warn('The archive cannot be reached; uploads wait until it can.', {
-      reason: error.message,
-    })
-    return []
-  }
 }
 
 /** Archived segments, read through parts of them on disk: in the directory, or in a passing one for who only reads. */
