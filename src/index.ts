@@ -18,6 +18,7 @@ export type { SnapshotDiff } from './snapshot/compare.ts'
 export {
   drillArchive,
   planRestoreArchive,
+  reconcileArchive,
   restoreArchive,
   scrubFiles,
   verifyFiles,
@@ -28,6 +29,12 @@ export type {
   VerifyProblem,
   VerifyReport,
 } from './engine/verify/verify-report.ts'
+export type {
+  KeptTail,
+  ReconcileOptions,
+  ReconcileReport,
+  ReconciledLog,
+} from './engine/reconcile.ts'
 export type { PlanRestoreOptions, RestoreArchiveOptions } from './engine/restore-archive.ts'
 export type { DrillArchiveOptions, DrillCheckOptions } from './engine/drill-archive.ts'
 export type { DrillReport } from './replay/drill-report.ts'

@@ -85,6 +85,12 @@ const ENGINE_FLAGS: readonly ConfigFlag[] = [
     parse: byteSize,
   },
   {
+    path: 'fenceCheckInterval',
+    flags: '--fence-check-interval <t>',
+    text: 'look for a newer writer of the archive this often',
+    parse: duration,
+  },
+  {
     path: 'scrubInterval',
     flags: '--scrub-interval <t>',
     text: 'check every byte within this time; 0: never',

@@ -338,6 +338,17 @@ function addRecoveryCommands(program: Command, session: Session, setStatus: SetS
     await restore(session, options)
   })
 
+  const reconciling = command(
+    program,
+    'reconcile',
+    'Keep what only the directory has as forks, where another machine went on with its archive.',
+    'reconcile --data-dir data --archive s3://bucket/prefix',
+  )
+  addWhereFlags(reconciling).action(async (options) => {
+    const { reconcile } = await import('./commands/reconcile.ts')
+    await reconcile(session, options)
+  })
+
   const forking = command(
     program,
     'fork',

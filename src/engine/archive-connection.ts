@@ -24,6 +24,7 @@ import { replacedBy, successionOf } from '../log/segment-successor.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { type Compacted, compactedIn } from '../tiering/compacted.ts'
+import { divergedFromArchive } from './archive-diverged.ts'
 
 export interface ArchiveConnection {
   readonly store: ObjectStore
@@ -31,8 +32,10 @@ export interface ArchiveConnection {
   readonly writer: Writer
   readonly clock: Clock
   readonly logger: Logger
-  /** Throws when the archive does not fit the data directory. Called before the archive is claimed. */
-  readonly check: (archive: ManifestState) => void
+  /** Throws when the archive does not fit the data directory; then it is not claimed. May be called again. */
+  readonly check: (archive: ManifestState) => void | Promise<void>
+  /** As of `ManifestStore`. */
+  readonly onFenced: (error: StratalogError) => void
 }
 
 /**
@@ -41,12 +44,12 @@ export interface ArchiveConnection {
  * two writers win; what `check` and the store throw.
  */
 export async function openArchiveManifest(connection: ArchiveConnection): Promise<ManifestStore> {
-  const { store, engineId, writer, clock, logger, check } = connection
+  const { store, engineId, writer, clock, logger, check, onFenced } = connection
   await store.probe({ write: true })
   await claimIdentity(store, engineId)
-  const manifest = await ManifestStore.open(manifestFilesInStore(store), { clock, logger })
-  check(manifest.state)
-  await manifest.claim(writer, engineId)
+  const files = manifestFilesInStore(store)
+  const manifest = await ManifestStore.open(files, { clock, logger, onFenced })
+  await manifest.claim(writer, engineId, [], check)
   return manifest
 }
 
@@ -85,6 +88,7 @@ export function pullFromArchive(
   for (const [logId, log] of applyEdits(local, edits).logs) {
     const remote = archive.logs.get(logId)
     if (isDeletedLog(archive, logId)) throw deletedThere(log.definition)
+    if (remote !== undefined) assertSameLog(log.definition, remote.definition)
     if (remote !== undefined) edits.push(...pullSchemas(log, remote))
     log.partitions.forEach((partition, number) => {
       const known = remote?.partitions[number] ?? NOTHING
@@ -203,10 +207,9 @@ function pullSchemas(local: LogState, remote: LogState): readonly ManifestEdit[]
       JSON.stringify(schema) !== JSON.stringify(remote.schemas[index]),
   )
   if (other !== undefined) {
-    throw new StratalogError(
-      'archive_diverged',
-      `The data directory and the archive have different columns in schema ${other.id} of log '${local.definition.name}'. Restore the archive into a new directory, or give this one an empty prefix.`,
-      { details: { logId, schemaId: other.id } },
+    throw divergedFromArchive(
+      `The data directory and the archive have different columns in schema ${other.id} of log '${local.definition.name}'.`,
+      { logId, schemaId: other.id },
     )
   }
   return remote.schemas
@@ -232,6 +235,11 @@ function forgetCopies(
       edits.push({ kind: 'segment-copy-dropped', ...copy })
       continue
     }
+    if (isCovered(remote, baseOffset, endOffset))
+      throw divergedFromArchive(
+        `The archive has offsets ${baseOffset} to ${endOffset} of log '${log.name}', partition ${partition}, in other segments than the data directory knows, and with them what another machine appended.`,
+        { logId: log.id, partition, from: baseOffset, to: endOffset },
+      )
     throw new StratalogError(
       'archive_diverged',
       `The archive lacks offsets ${baseOffset} to ${endOffset} of log '${log.name}', partition ${partition}, and the data directory has them nowhere else. Open it with the archive that it was written with.`,
@@ -239,6 +247,17 @@ function forgetCopies(
     )
   }
   return edits
+}
+
+/** Whether segments without a hole between them have all of the offsets. */
+function isCovered({ segments }: PartitionState, from: number, to: number): boolean {
+  let end = from
+  for (const segment of segments.from(from)) {
+    if (segment.baseOffset > end) return false
+    end = segment.endOffset
+    if (end >= to) return true
+  }
+  return false
 }
 
 /** Whether the archive has the object for a log that this one was forked from, or that was forked from it. */
@@ -317,12 +336,20 @@ function isBetween(
   return isFree && baseOffset >= startOffset && endOffset <= gapsEnd
 }
 
-/** A directory knows of a deletion before its archive does: this one is an old copy. */
+/** Two machines that each made a log gave both the same id. */
+function assertSameLog(own: LogDefinition, other: LogDefinition): void {
+  if (own.name === other.name && own.createdAt === other.createdAt) return
+  throw divergedFromArchive(
+    `The data directory and the archive have different logs of number ${own.id}: '${own.name}' here, and '${other.name}' there.`,
+    { logId: own.id, log: own.name, archiveLog: other.name },
+  )
+}
+
+/** A directory knows of a deletion before its archive does. */
 function deletedThere({ id: logId, name }: LogDefinition): StratalogError {
-  return new StratalogError(
-    'archive_diverged',
-    `The archive says that log '${name}' was deleted, and the data directory still has it: it is an old copy. Restore the archive into a new directory, or give this one an empty prefix.`,
-    { details: { logId, log: name } },
+  return divergedFromArchive(
+    `The archive says that log '${name}' was deleted, and the data directory still has it.`,
+    { logId, log: name },
   )
 }
 
@@ -337,16 +364,13 @@ function diverged(
       ? 'nothing that fits'
       : `${own.baseOffset} to ${own.endOffset} (${own.sha256.slice(0, 12)})`
   const there = `${other.baseOffset} to ${other.endOffset} (${other.sha256.slice(0, 12)})`
-  return new StratalogError(
-    'archive_diverged',
-    `The data directory and the archive hold different records of log ${logId}, partition ${partition}: the archive has offsets ${there}, the directory ${here}. Restore the archive into a new directory, or give this one an empty prefix.`,
+  return divergedFromArchive(
+    `The data directory and the archive hold different records of log ${logId}, partition ${partition}: the archive has offsets ${there}, the directory ${here}.`,
     {
-      details: {
-        logId,
-        partition,
-        archive: { from: other.baseOffset, to: other.endOffset },
-        directory: own && { from: own.baseOffset, to: own.endOffset },
-      },
+      logId,
+      partition,
+      archive: { from: other.baseOffset, to: other.endOffset },
+      directory: own && { from: own.baseOffset, to: own.endOffset },
     },
   )
 }

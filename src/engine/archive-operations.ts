@@ -4,6 +4,7 @@ import type { RestoreForecast } from '../snapshot/forecast-restore.ts'
 import type { RestoreResult } from '../snapshot/restore.ts'
 import type { DrillArchiveOptions } from './drill-archive.ts'
 import type { EnginePorts } from './ports.ts'
+import type { ReconcileOptions, ReconcileReport } from './reconcile.ts'
 import type { PlanRestoreOptions, RestoreArchiveOptions } from './restore-archive.ts'
 import type { VerifyFilesOptions, VerifyReport } from './verify/verify-report.ts'
 
@@ -36,6 +37,24 @@ export async function restoreArchive(
 ): Promise<RestoreResult> {
   const { runRestore } = await import('./restore-archive.ts')
   return runRestore(options, ports)
+}
+
+/**
+ * For a data directory that is refused with `archive_diverged`, because another machine went on with its archive: keeps
+ * what only the directory has in forks, and goes on with the archive's logs. The archive is only read: its writer stays
+ * the one, until an engine is opened with it here. No engine may be open in the directory.
+ * @throws StratalogError `archive_foreign`, `archive_not_found`, `store_unavailable`, `directory_in_use`,
+ * `wal_corrupt`, `disk_full`.
+ * @example
+ * const { logs } = await reconcileArchive({ dataDir: './data', archive: 'file:///backups/shop' })
+ * for (const { log, as, kept } of logs) console.log(log, as, kept)
+ */
+export async function reconcileArchive(
+  options: ReconcileOptions,
+  ports: Partial<EnginePorts> = {},
+): Promise<ReconcileReport> {
+  const { runReconcile } = await import('./reconcile.ts')
+  return runReconcile(options, ports)
 }
 
 /**

@@ -76,7 +76,11 @@ function attachable(remote: ManifestState, local: ManifestState, name: string): 
 }
 
 /** All that a data directory has of a log, with its records in the archive. */
-function* attachEdits({ definition, schemas, partitions }: LogState): Generator<ManifestEdit> {
+export function* attachEdits({
+  definition,
+  schemas,
+  partitions,
+}: LogState): Generator<ManifestEdit> {
   const logId = definition.id
   const startOffsets = partitions.map(({ startOffset }) => startOffset)
   yield { kind: 'log-created', log: definition, startOffsets }

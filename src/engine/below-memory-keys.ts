@@ -6,7 +6,12 @@ export const DISK_KEYS = [
   'scrubInterval',
   'scrubBytesPerSecond',
 ] as const
-export const ARCHIVE_KEYS = ['maxUploadBytesPerSecond', 'maxUploads', 'maxCacheBytes'] as const
+export const ARCHIVE_KEYS = [
+  'maxUploadBytesPerSecond',
+  'maxUploads',
+  'maxCacheBytes',
+  'fenceCheckInterval',
+] as const
 /** Where it lies. */
 export const PLACE_KEYS = ['dataDir', 'archive', 's3'] as const
 

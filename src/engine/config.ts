@@ -91,6 +91,8 @@ export interface StratalogOptions {
   readonly maxUploads?: number
   /** Disk that what was fetched of archived segments may take. Default `5GB`. */
   readonly maxCacheBytes?: ByteSize
+  /** How long a newer writer of the archive may go unnoticed at most. Default `30s`. */
+  readonly fenceCheckInterval?: Duration
   /** Every byte of every copy on disk and in the archive is checked within this time; 0: never. Default `7d`. */
   readonly scrubInterval?: Duration
   /** What is read for it at most. Default `8MB`. */
@@ -223,6 +225,7 @@ const engineEntries = {
   maxFlushes: v.optional(parallel),
   maxUploads: v.optional(parallel),
   maxCacheBytes: v.optional(positiveByteSize),
+  fenceCheckInterval: v.optional(positiveDuration),
   scrubInterval: v.optional(duration),
   scrubBytesPerSecond: v.optional(positiveByteSize),
   evictionWatermark: v.optional(fraction),

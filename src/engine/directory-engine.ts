@@ -4,7 +4,7 @@
  * In order, because each step relies on the one before:
  * 1. it is ours or empty; 2. the kernel lock is held, and unfinished files are removed; 3. the manifest is read, and is
  *    not behind the WAL;
- * 4. the archive, when it can be reached, says what only it knows;
+ * 4. the archive, when it can be reached, says what only it knows, and is claimed where the WAL does not contradict it;
  * 5. the records of the WAL come back into RAM;
  * 6. the manifest is claimed for a new epoch, and learns what the archive said: until here nothing changed. Where RAM
  *    is short this comes before the first flush of what was read;
@@ -40,12 +40,8 @@ import { RecoveryRelief } from '../tiering/recovery-relief.ts'
 import { TieringScheduler } from '../tiering/scheduler.ts'
 import { adoptSegments, syncAdopted } from './adopt-segments.ts'
 import { notedSettings, openArchiveStore } from './archive-store.ts'
-import {
-  assertNothingNew,
-  openArchiveManifest,
-  pullFromArchive,
-  withDiskCopies,
-} from './archive-connection.ts'
+import { assertNothingNew, openArchiveManifest, pullFromArchive } from './archive-connection.ts'
+import { ArchiveFence, watchFence, writerGuard } from './archive-fence.ts'
 import { archiveUse } from './archive-use.ts'
 import { type Closers, closeAll } from './closers.ts'
 import type { S3Options, StratalogOptions } from './config.ts'
@@ -55,7 +51,6 @@ import type { Engine } from './engine.ts'
 import { type ColdParts, directoryParts, passingParts } from './cold-parts.ts'
 import { loadQueries } from './load-queries.ts'
 import { commitLogTo } from './log-committer.ts'
-import { leaseGuard } from './lease-guard.ts'
 import type { LogRegistry } from './log-registry.ts'
 import {
   type LostInSnapshot,
@@ -75,6 +70,8 @@ import { Policies } from './policies.ts'
 import type { EnginePorts } from './ports.ts'
 import { type QuarantinePlace, keepingDamage } from './quarantine.ts'
 import { lowerTiersOf } from './lower-tiers-of.ts'
+import { assertSameHistory } from './same-history.ts'
+import { pull } from './pull.ts'
 import { openScrubber } from './open-scrubber.ts'
 import { Queries } from './queries.ts'
 import { archiveFallback, archiveSegmentBytes, unpinnedSegmentBytes } from './segment-bytes.ts'
@@ -101,6 +98,7 @@ interface Opening {
   /** The data directory's files: what its disk may lose ends the epoch of the WAL. */
   readonly dataFiles: FileSystem
   readonly late: LateWal
+  readonly fence: ArchiveFence
   readonly closers: Closers
   /** Snapshots at a `snapshotLocation` that are not to be used; null: none is. */
   readonly damaged: DamagedSnapshots | null
@@ -160,7 +158,7 @@ async function openSoundly(
     const dataFiles = new WatchedFileSystem(storage.fileSystem, (error) =>
       late.wal?.abandon(diskFailed(error)),
     )
-    const files = { storage, dataFiles, late }
+    const files = { storage, dataFiles, late, fence: new ArchiveFence() }
     const looksAgain = access === 'read' && attempt < READ_ATTEMPTS_MAX
     try {
       return await assemble({ ...wanted, writer, closers, ...files, looksAgain })
@@ -248,6 +246,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     closers.push(() => opened.close())
     closers.push(async () => places.pace?.lift())
     opened.start()
+    watchFence(opening, { archive, registry, scheduler: opened })
   }
   const scrubber = openScrubber(options, { ...tiering, wal }, evidence, closers)
   const queries = directoryQueries(opening, registry, store)
@@ -283,10 +282,7 @@ async function assemble(opening: Opening): Promise<Engine> {
     commitLog: commitLogTo(directory.manifest),
     disk,
     diskBudget: tiering.diskBudget,
-    assertWriter:
-      directory.lock === null
-        ? () => {}
-        : leaseGuard(directory.lock, ports.clock, (error) => opening.late.wal?.abandon(error)),
+    assertWriter: writerGuard(opening, directory.lock),
     failure: () => disk?.refusal ?? null,
     close: () => closeAll(closers, ports.logger),
   }
@@ -305,7 +301,7 @@ async function loadPlaced(
 
 /** Steps 1 to 4. */
 async function openPlaces(opening: Opening): Promise<Places> {
-  const { options, dataDir, ports, access, writer, storage, dataFiles, closers } = opening
+  const { options, dataDir, ports, access, writer, storage, dataFiles, fence, closers } = opening
   const { clock, logger } = ports
   const { archive: url, s3 } = options
   const store = url === undefined ? null : await openStore(opening, url, s3)
@@ -334,6 +330,7 @@ async function openPlaces(opening: Opening): Promise<Places> {
   const pace = pacedStore(store, options, clock)
   /** From here on, what the archive knows more can no longer be taken over. */
   let isOpen = false
+  const wal = { directory, fileSystem: storage.syncFileSystem, logger }
   const archive = new ArchiveWriter({
     store: pace ?? store,
     clock,
@@ -345,9 +342,12 @@ async function openPlaces(opening: Opening): Promise<Places> {
         writer,
         clock,
         logger: logger.child('archive'),
-        check: (known) => {
-          if (isOpen) assertNothingNew(manifest.state, known)
-          else pullFromArchive(manifest.state, known)
+        onFenced: (error) => fence.close(error),
+        check: async (known) => {
+          if (isOpen) return assertNothingNew(manifest.state, known)
+          const edits = pullFromArchive(manifest.state, known)
+          if (edits.length > 0)
+            await assertSameHistory(wal, applyEdits(manifest.state, edits), store)
         },
       }),
   })
@@ -378,24 +378,6 @@ async function openStore(
   const store = await openArchiveStore(url, s3, ports)
   closers.push(() => store.close())
   return store
-}
-
-/** A store that is away costs lag, not the start; anything else that is wrong with it is said now. */
-async function pull(
-  archive: ArchiveWriter,
-  { manifest, fileSystem, dataDir }: OpenedDirectory,
-  ports: EnginePorts,
-): Promise<readonly ManifestEdit[]> {
-  try {
-    const remote = await archive.manifest()
-    return await withDiskCopies(pullFromArchive(manifest.state, remote.state), fileSystem, dataDir)
-  } catch (error) {
-    if (!isStratalogError(error) || error.code !== 'store_unavailable') throw error
-    ports.logger.warn('The archive cannot be reached; uploads wait until it can.', {
-      reason: error.message,
-    })
-    return []
-  }
 }
 
 function segmentPorts(

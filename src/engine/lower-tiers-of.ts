@@ -32,6 +32,10 @@ export function lowerTiersOf(
     },
     pausedSince: (logId) => pausedSince(manifest.state, logId),
     attachments: attachmentsOf(context, scheduler, registry, place),
+    bringAllToDisk: async () => {
+      const { bringAllToDisk } = await import('../tiering/all-to-disk.ts')
+      await bringAllToDisk(context)
+    },
     writeHistory: async (log, partition, rows, range) => {
       const { writeHistory } = await import('../tiering/write-history.ts')
       await writeHistory(context, log, partition, rows, range)

@@ -33,6 +33,8 @@ export interface LowerTiers {
     rows: readonly OffsetRows[],
     range: SparseRange,
   ) => Promise<void>
+  /** See `bringAllToDisk` of `all-to-disk.ts`. */
+  readonly bringAllToDisk: () => Promise<void>
   /** See `Engine.deleteLog`. */
   readonly delete: (log: LiveLog) => Promise<void>
   /** See `Stratalog.fork`. */

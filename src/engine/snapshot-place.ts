@@ -47,7 +47,9 @@ export async function openSnapshotPlace(
     const check = (state: ManifestState): void => {
       if (directory === null) assertInMemory(state, store.url)
     }
-    const connection = { store, engineId: id, writer, clock, logger, check }
+    // Who meets a newer writer here makes no snapshots any more; what it keeps elsewhere is still its own.
+    const onFenced = (): void => {}
+    const connection = { store, engineId: id, writer, clock, logger, check, onFenced }
     const archive = new ArchiveWriter({
       store,
       clock,

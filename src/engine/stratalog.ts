@@ -455,5 +455,6 @@ export class Stratalog {
         'This engine was opened read-only; open it for writing.',
       )
     }
+    this.#engine.assertWriter()
   }
 }

@@ -129,7 +129,7 @@ export const DISK_STATE_FACTS: Readonly<Record<DiskState, DiskStateFacts>> = {
   }),
   fenced: facts(
     'writer_fenced',
-    'A newer writer has the directory. This one writes nothing more.',
+    'A newer writer has the directory or its archive. This one writes nothing more.',
     {
       endsEpoch: true,
     },

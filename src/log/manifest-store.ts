@@ -4,7 +4,8 @@
  * Invariants:
  * - commit N+1 is written by put-if-absent and names the hash of commit N, so of any number of writers one wins each
  *   number, and the loser knows before it acknowledged anything;
- * - a store that met a rival's commit is fenced: it refuses every later commit;
+ * - a store that met a rival's commit is fenced: it refuses every later commit, and says so to who opened it before
+ *   anybody else hears of it;
  * - `state` is what was read or committed last; it never holds an edit whose file may not exist.
  *
  * A put that failed is unknown: its file may be there, or land later. The next commit finds out, because it wants the
@@ -46,6 +47,8 @@ import type { ManifestFiles } from './manifest-files.ts'
 export interface ManifestStoreOptions {
   readonly clock: Clock
   readonly logger?: Logger
+  /** Is told when a newer writer was met, before anybody who waits is. */
+  readonly onFenced?: (error: StratalogError) => void
 }
 
 /**
@@ -70,6 +73,7 @@ export class ManifestStore {
   readonly #files: ManifestFiles
   readonly #clock: Clock
   readonly #logger: Logger
+  readonly #onFenced: (error: StratalogError) => void
   readonly #mutex = new Mutex()
 
   // Owned by the section that holds the mutex.
@@ -78,6 +82,8 @@ export class ManifestStore {
   #fenced: StratalogError | null = null
   #isClosed = false
   #isSure = true
+  /** Monotonic. */
+  #provenAt = -Infinity
   #waiting: Waiting[] = []
   #base: StoredBase
   /** The one before, if it was made here. */
@@ -96,6 +102,7 @@ export class ManifestStore {
     this.#files = files
     this.#clock = options.clock
     this.#logger = options.logger ?? silentLogger
+    this.#onFenced = options.onFenced ?? (() => {})
     this.#position = position
     this.#base = base
     this.#commitBytes = commitBytes
@@ -123,6 +130,10 @@ export class ManifestStore {
   get isSure(): boolean {
     return this.#isSure
   }
+  /** When `state` last was all there is, on the monotonic clock: nobody else was the writer by then. */
+  get provenAt(): number {
+    return this.#provenAt
+  }
   /** The number of the newest commit that is known here; 0 before the first. */
   get number(): number {
     return this.#position.number
@@ -130,17 +141,20 @@ export class ManifestStore {
 
   /**
    * Makes `writer` the writer, with the next epoch. Whoever wrote before is fenced at its next commit. An empty
-   * manifest becomes that of the engine `newEngineId`. Whatever `more` says is part of the same commit.
+   * manifest becomes that of the engine `newEngineId`. Whatever `more` says is part of the same commit. `check` is
+   * asked of the very state that the claim follows; where it throws, nothing is written and nobody is fenced.
    */
   claim(
     writer: Writer,
     newEngineId: string,
     more: readonly ManifestEdit[] = [],
+    check: (state: ManifestState) => void | Promise<void> = () => {},
   ): Promise<ManifestState> {
     return this.#mutex.run(async () => {
       this.#checkOpen()
       for (let attempt = 0; attempt < CLAIM_ATTEMPTS_MAX; attempt++) {
         await this.#catchUp()
+        await check(this.state)
         const { engineId, epoch } = this.state
         const claimed: ManifestEdit = { kind: 'writer-claimed', epoch: epoch + 1, writer }
         const created: readonly ManifestEdit[] =
@@ -314,8 +328,10 @@ export class ManifestStore {
     }
     const bytes = encodeCommit(next)
     this.#isSure = false
+    const begunAt = this.#clock.monotonic()
     if (await this.#putIfAbsent(next.number, bytes)) {
       this.#isSure = true
+      this.#provenAt = begunAt
       this.#position = { number: next.number, hash: manifestFileHash(bytes), state }
       this.#commitBytes += bytes.length
       return { kind: 'done' }
@@ -357,8 +373,12 @@ export class ManifestStore {
   /** Applies what was committed since, up to the first number that is free. */
   async #catchUp(): Promise<void> {
     for (;;) {
+      const begunAt = this.#clock.monotonic()
       const found = await this.#readCommit(this.number + 1)
-      if (found === null) return
+      if (found === null) {
+        this.#provenAt = begunAt
+        return
+      }
       const writer = this.#writer
       // Of another epoch it may be: a claim of ours that was answered with an error.
       const isOurs = writer === null || found.commit.writerId === writer.id
@@ -391,6 +411,7 @@ export class ManifestStore {
         },
       },
     )
+    this.#onFenced(this.#fenced)
     return this.#fenced
   }
 

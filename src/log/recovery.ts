@@ -230,8 +230,15 @@ function checkSameHistory(log: LiveLog, partition: Partition, frame: WalFrame): 
   if (isWithin && segment.appendTimeMin <= appendTime && appendTime <= segment.appendTimeMax) return
   throw new StratalogError(
     'archive_diverged',
-    `The WAL and the archive hold different records of log '${log.name}', partition ${frame.partition}, from offset ${baseOffset} on. Restore the archive into a new directory, or give this one an empty prefix.`,
-    { details: { logId: log.id, partition: frame.partition, from: baseOffset } },
+    `The WAL and the archive hold different records of log '${log.name}', partition ${frame.partition}, from offset ${baseOffset} on. Another machine went on with the archive, or this directory is an old copy. 'stratalog reconcile' keeps what only the directory has as a fork, and takes the rest from the archive; or restore the archive into a new directory.`,
+    {
+      details: {
+        logId: log.id,
+        partition: frame.partition,
+        from: baseOffset,
+        remedy: 'reconcile',
+      },
+    },
   )
 }
 

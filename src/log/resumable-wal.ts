@@ -137,9 +137,12 @@ export class ResumableWal implements Wal {
 
   abandon(failure: StratalogError): void {
     const { disk } = this.#ports
-    if (disk.facts.endsEpoch || this.#closing !== null) return
-    disk.apply(diskEventOf(failure), failure)
-    if (disk.facts.endsEpoch || disk.state === 'fenced') this.#inner.abandon(failure)
+    const event = diskEventOf(failure)
+    // A disk that failed is tried again, which a newer writer ends.
+    const isOver = disk.facts.endsEpoch && event !== 'fenced'
+    if (isOver || this.#closing !== null) return
+    disk.apply(event, failure)
+    if (disk.facts.endsEpoch) this.#inner.abandon(failure)
   }
 
   close(): Promise<void> {
@@ -200,7 +203,8 @@ export class ResumableWal implements Wal {
       // Ended by itself, or is about to: nothing of it must reach the files any more.
       await this.#inner.close()
       const wal = await reopen({ lsn: this.#inner.durableLsn, isNewEpoch: disk.facts.endsEpoch })
-      if (this.#closing === null) this.#goOn(wal)
+      const isWanted = this.#closing === null && disk.facts.isRetried
+      if (isWanted) this.#goOn(wal)
       else await wal.close()
     } catch (error) {
       const failure = toStratalogError(error)

@@ -297,6 +297,16 @@ export class ArchiveWriter {
     return this.#manifest?.isSure ?? false
   }
 
+  /** When this was surely its writer, on the monotonic clock; null while it was not reached yet. */
+  get provenAt(): number | null {
+    return this.#manifest?.provenAt ?? null
+  }
+
+  /** Asks it, once it was reached, whether this still is its writer. @throws StratalogError `writer_fenced`. */
+  async prove(): Promise<void> {
+    await this.#manifest?.refresh()
+  }
+
   /** Makes sure of it. @throws StratalogError what the store throws. */
   async settle(): Promise<void> {
     await (await this.manifest()).settle()

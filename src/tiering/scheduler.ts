@@ -74,6 +74,8 @@ export class TieringScheduler {
   #timer: Timer | null = null
   #nextCollect = 0
   #isClosed = false
+  /** Why nothing moves any more, before it is closed. */
+  #halted: StratalogError | null = null
 
   constructor(context: TieringContext, { maxFlushes, maxUploads }: TierLimits = TIER_LIMITS) {
     const { clock } = context
@@ -84,6 +86,14 @@ export class TieringScheduler {
   /** Begins to look for work; nothing moves before. */
   start(): void {
     if (this.#timer === null && !this.#isClosed) this.#arm()
+  }
+
+  /** Nothing moves any more, and who asks for it is refused with `reason`. */
+  halt(reason: StratalogError): void {
+    this.#halted = reason
+    this.#timer?.cancel()
+    // Who waits for room on disk is refused for the same reason.
+    this.#context.diskBudget.lift()
   }
 
   /** Whether the directory was restored without its bytes, so that its disk is filled. */
@@ -200,7 +210,7 @@ export class TieringScheduler {
    * straight to the object store is sent off as well, and not waited for.
    */
   async relieve(): Promise<void> {
-    if (this.#isClosed) return
+    if (this.#isClosed || this.#halted !== null) return
     const steps = stepsOf(this.#context.logs()).filter(({ log }) => log.policy.diskFallback)
     const { local, remote } = this.#lanes
     const mayFlush = (lane: Lane) => (step: Step) =>
@@ -231,13 +241,12 @@ export class TieringScheduler {
     const isOnlyInRam = ({ log, partition }: Step): boolean =>
       partition.isOwing || (!log.policy.wal && partition.nextOffset > partition.flushedEnd)
     const steps = stepsOf(this.#context.logs()).filter(isOnlyInRam)
+    // To an archive that has a newer writer nothing goes.
+    const isLocal = (step: Step): boolean => flushesToDisk(step) || this.#halted !== null
+    const remote = steps.filter((step) => !isLocal(step))
     const outcomes = [
-      ...(await this.#runSteps('local', steps.filter(flushesToDisk), flushTo('disk'))),
-      ...(await this.#runSteps(
-        'remote',
-        steps.filter((step) => !step.log.policy.localDisk),
-        flushTo('object'),
-      )),
+      ...(await this.#runSteps('local', steps.filter(isLocal), flushTo('disk'))),
+      ...(await this.#runSteps('remote', remote, flushTo('object'))),
     ]
     for (const failure of failuresOf(outcomes)) {
       this.#context.logger.error('Records of a log without a WAL were lost at closing.', {
@@ -248,11 +257,12 @@ export class TieringScheduler {
 
   #assertOpen(): void {
     if (this.#isClosed) throw new StratalogError('engine_closed', 'The engine is closed.')
+    if (this.#halted !== null) throw this.#halted
   }
 
   #arm(): void {
     this.#timer = this.#context.clock.setTimer(LOOK_INTERVAL_MS, () => {
-      if (this.#isClosed) return
+      if (this.#isClosed || this.#halted !== null) return
       this.#arm()
       if (!isPaused(this.#context, ALL_LOGS)) this.#collectWhenDue()
       if (areEndsUnsure(this.#context) && !this.#lanes.local.isBusy)
@@ -424,7 +434,9 @@ export class TieringScheduler {
     move: (context: TieringContext) => Promise<readonly TierMove[]>,
   ): Promise<Outcome> {
     const { local, remote } = this.#lanes
-    const context = { ...this.#context, round }
+    // What is flushed while one that is halted closes does not ask an archive that is no longer its own.
+    const archive = this.#halted === null ? this.#context.archive : null
+    const context = { ...this.#context, archive, round }
     const settled = async (): Promise<readonly TierMove[]> => {
       if (log.closed !== null) return []
       if (name === 'remote') await this.#settle(context, log, partition)

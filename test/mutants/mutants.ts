@@ -190,7 +190,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    const state = await archive.commitReplaced(',
     replace:
       '    for (const { object } of segments) await archive.store.remove(object!.object)\n    const state = await archive.commitReplaced(',
-    killedBy: { harness: 'simulate', seed: 35 },
+    killedBy: { harness: 'simulate', seed: 12 },
   },
   {
     name: 'collected-while-a-snapshot-names-it',
@@ -271,7 +271,23 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'log/manifest-store.ts',
     find: '    if (found.commit.writerId !== writerId) return',
     replace: '    if (found.commit.number > 0) return',
-    killedBy: { harness: 'simulate', seed: 17 },
+    killedBy: { harness: 'simulate', seed: 15 },
+  },
+  {
+    name: 'fenced-writer-acknowledges',
+    harm: 'A machine goes on acknowledging after another one took its archive over.',
+    file: 'engine/directory-engine.ts',
+    find: '        onFenced: (error) => fence.close(error),',
+    replace: '        onFenced: () => {},',
+    killedBy: { harness: 'simulate', seed: 2 },
+  },
+  {
+    name: 'histories-told-apart-by-times',
+    harm: 'What a machine acknowledged gives way to what another one wrote at the same time.',
+    file: 'engine/directory-engine.ts',
+    find: '          if (edits.length > 0)\n',
+    replace: '          if (edits.length < 0)\n',
+    killedBy: { harness: 'test', file: 'test/integration/reconcile.test.ts' },
   },
   {
     name: 'taken-name-not-synced',

@@ -33,7 +33,7 @@ export class SimulatedFileSystem implements FileSystem {
   }
 
   async open(path: string): Promise<ReadableFile> {
-    const node = await this.#io('open', path, { effect: () => this.#world.disk.file(path) })
+    const node = await this.#io('open', path, { effect: () => this.#process.disk.file(path) })
     const { length } = node
     this.#process.openFiles++
     return {
@@ -50,7 +50,7 @@ export class SimulatedFileSystem implements FileSystem {
   }
 
   async create(path: string): Promise<WritableFile> {
-    const effect = (): FileNode => this.#world.disk.create(path)
+    const effect = (): FileNode => this.#process.disk.create(path)
     const node = await this.#io('create', path, { effect, grows: true })
     this.#process.openFiles++
     return {
@@ -66,7 +66,7 @@ export class SimulatedFileSystem implements FileSystem {
   read(path: string): Promise<Uint8Array> {
     return this.#io('read', path, {
       effect: () => {
-        const node = this.#world.disk.file(path)
+        const node = this.#process.disk.file(path)
         return node.slice(path, 0, node.length)
       },
     })
@@ -78,7 +78,7 @@ export class SimulatedFileSystem implements FileSystem {
     try {
       const temporary = await writeTemporary(this, path, bytes)
       try {
-        const { disk } = this.#world
+        const { disk } = this.#process
         const effect = (): void => disk.link(disk.file(temporary), path)
         await this.#io('link', path, { effect, grows: true })
         await this.syncDirectory(parentOf(path))
@@ -91,16 +91,16 @@ export class SimulatedFileSystem implements FileSystem {
   }
 
   rename(from: string, to: string): Promise<void> {
-    const effect = (): void => this.#world.disk.rename(from, to)
+    const effect = (): void => this.#process.disk.rename(from, to)
     return this.#io('rename', from, { effect, inPart: (part) => part < 0.5 && effect() })
   }
 
   remove(path: string): Promise<void> {
-    return this.#io('remove', path, { effect: () => this.#world.disk.remove(path) })
+    return this.#io('remove', path, { effect: () => this.#process.disk.remove(path) })
   }
 
   removeDirectory(path: string): Promise<void> {
-    return this.#io('remove', path, { effect: () => this.#world.disk.remove(path) })
+    return this.#io('remove', path, { effect: () => this.#process.disk.remove(path) })
   }
 
   async makeDirectory(path: string): Promise<void> {
@@ -110,20 +110,20 @@ export class SimulatedFileSystem implements FileSystem {
       throw failure('file_exists', 'make the directory', path, 'EEXIST')
     if (found === null) {
       if (parent !== '') await this.makeDirectory(parent)
-      const effect = (): void => this.#world.disk.makeDirectory(path)
+      const effect = (): void => this.#process.disk.makeDirectory(path)
       await this.#io('make directory', path, { effect, grows: true })
     }
     await this.syncDirectory(parent)
   }
 
   list(path: string): Promise<readonly string[]> {
-    return this.#io('list', path, { effect: () => this.#world.disk.directory(path).names })
+    return this.#io('list', path, { effect: () => this.#process.disk.directory(path).names })
   }
 
   stat(path: string): Promise<{ readonly length: number; readonly isDirectory: boolean } | null> {
     return this.#io('stat', path, {
       effect: () => {
-        const node = this.#world.disk.find(path)
+        const node = this.#process.disk.find(path)
         if (node === null) return null
         return node.kind === 'file'
           ? { length: node.length, isDirectory: false }
@@ -134,7 +134,7 @@ export class SimulatedFileSystem implements FileSystem {
 
   syncDirectory(path: string): Promise<void> {
     return this.#io('sync directory', path, {
-      effect: () => this.#world.disk.directory(path).sync(),
+      effect: () => this.#process.disk.directory(path).sync(),
     })
   }
 

@@ -63,19 +63,20 @@ export function simulatedPorts(
         throw new StratalogError('directory_in_use', `${path} is held by another process.`)
       }
       // Before the WAL is read: who looks at the file later than a successor finds the successor.
-      const file = world.disk.find(path) === null ? world.disk.create(path) : world.disk.file(path)
+      const { disk } = process
+      const file = disk.find(path) === null ? disk.create(path) : disk.file(path)
       file.write(Buffer.from(writerId), 0)
       file.sync()
       return {
         path,
         text: writerId,
         kind: 'kernel' as const,
-        isHeld: () => world.lockHolder(path) === process,
+        isHeld: () => world.lockHolder(path, process.disk) === process,
         release: async () => world.unlock(path, process),
       }
     },
     currentLockHolder: (path) => {
-      const holder = world.lockHolder(path)
+      const holder = world.lockHolder(path, process.disk)
       return holder === null ? null : { pid: holder.number, host: 'simulated', since: '' }
     },
     openObjectStore: async (url, options) =>

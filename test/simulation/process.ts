@@ -6,6 +6,7 @@
  * so that what waits for them is let go of; nobody hears what comes of that.
  */
 import type { Dice } from './dice.ts'
+import type { DiskImage } from './disk-image.ts'
 import type { ScheduledEvent, Scheduler } from './scheduler.ts'
 import type { Phase, PortCall, Step } from './steps.ts'
 
@@ -26,6 +27,8 @@ export class ProcessCrash extends Error {
 
 export class SimulatedProcess {
   readonly number: number
+  /** Of the machine that it runs on. */
+  readonly disk: DiskImage
   readonly #scheduler: Scheduler
   readonly #onDeath: (death: Death, steps: readonly Step[]) => void
   readonly #died = Promise.withResolvers<void>()
@@ -48,8 +51,10 @@ export class SimulatedProcess {
     scheduler: Scheduler,
     plan: CrashPlan | null,
     onDeath: (death: Death, steps: readonly Step[]) => void,
+    disk: DiskImage,
   ) {
     this.number = number
+    this.disk = disk
     this.#scheduler = scheduler
     this.startedAt = scheduler.now
     this.#plan = plan

@@ -24,6 +24,7 @@ import { settled } from './scheduler.ts'
 import { type Setting, chooseCrash, chooseSetting, isRare } from './setting.ts'
 import type { StepCounts } from './steps.ts'
 import { compareRecoveries } from './twins.ts'
+import { twoMachines } from './two-machines.ts'
 import { damageWal } from './wal-damage.ts'
 import { warmUp } from './warm-up.ts'
 import { World } from './world.ts'
@@ -45,6 +46,9 @@ export interface SeedReport {
   readonly replays: number
   /** Damages of the WAL that cost records of a log, on copies of the disk. */
   readonly damagedWals: number
+  /** Machines that another took the archive from, and directories that were reconciled after it. */
+  readonly takeovers: number
+  readonly reconciled: number
   /** Appends that a reader missed because a retention may have taken them. */
   readonly retired: number
   readonly detachedLogs: number
@@ -118,6 +122,8 @@ class Simulation {
   /** In the end somebody gives the disk what it needs. */
   #isFinishing = false
   #damagedWals = 0
+  #takeovers = 0
+  #reconciled = 0
 
   constructor(world: World, checks: Checks, dice: Dice) {
     this.#world = world
@@ -136,6 +142,7 @@ class Simulation {
       if (isCompared && this.#damage === null && !isRetained) await this.#compareRecoveries()
       await this.#damageCopy(life)
       if (life > 1) await this.#damageWal(life)
+      if (life > 1) await this.#takeOver(life)
       await this.#live()
       if (this.#checks.violation !== null) return
     }
@@ -158,6 +165,8 @@ class Simulation {
       restoredSnapshots: this.#model.restoredSnapshots,
       replays: this.#model.counts.replays,
       damagedWals: this.#damagedWals,
+      takeovers: this.#takeovers,
+      reconciled: this.#reconciled,
       retired: this.#model.counts.retired,
       detachedLogs: this.#model.counts.detachedLogs,
       pauses: this.#model.counts.pauses,
@@ -357,6 +366,18 @@ class Simulation {
       damageWal(this.#world, this.#setting, dice),
     )
     if (isCostly) this.#damagedWals++
+  }
+
+  /** On copies, so that both machines may do what they like. */
+  async #takeOver(life: number): Promise<void> {
+    const dice = this.#dice.fork(`two machines ${life}`)
+    if (this.#damage !== null || !dice.chance(0.15)) return
+    const found = await this.#world.scheduler.standStill(
+      twoMachines(this.#world, this.#setting, dice),
+    )
+    if (found === null) return
+    this.#takeovers++
+    this.#reconciled += found.reconciled
   }
 
   async #finish(): Promise<void> {

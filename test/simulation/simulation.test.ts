@@ -36,7 +36,8 @@ describe('the engine on a simulated machine', () => {
     )
     expect(both.reduce((sum, report) => sum + report.damagedWals, 0)).toBeGreaterThan(SEEDS / 50)
     // What happens in some worlds only does happen.
-    for (const key of ['deletedLogs', 'retired', 'detachedLogs', 'pauses', 'replays'] as const)
+    const rare = ['deletedLogs', 'retired', 'detachedLogs', 'pauses', 'replays'] as const
+    for (const key of [...rare, 'takeovers', 'reconciled'] as const)
       expect(both.reduce((sum, report) => sum + report[key], 0)).toBeGreaterThan(SEEDS / 20)
     const crashed = STEPS.map((step) => ({
       step,

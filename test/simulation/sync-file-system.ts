@@ -30,7 +30,7 @@ export class SimulatedSyncFileSystem implements SyncFileSystem {
   }
 
   open(path: string, how: 'create' | 'read' | 'write'): SyncFile {
-    const { disk } = this.#world
+    const { disk } = this.#process
     const isNew = how === 'create'
     const node = this.#io(isNew ? 'create' : 'open', path, {
       effect: () => (isNew ? disk.create(path) : disk.file(path)),
@@ -42,7 +42,7 @@ export class SimulatedSyncFileSystem implements SyncFileSystem {
   }
 
   rename(from: string, to: string): void {
-    const { disk } = this.#world
+    const { disk } = this.#process
     const effect = (): void => {
       const node = disk.find(from)
       disk.rename(from, to)
@@ -52,25 +52,25 @@ export class SimulatedSyncFileSystem implements SyncFileSystem {
   }
 
   remove(path: string): void {
-    this.#io('remove', path, { effect: () => this.#world.disk.remove(path) })
+    this.#io('remove', path, { effect: () => this.#process.disk.remove(path) })
   }
 
   list(path: string): readonly string[] {
-    return this.#io('list', path, { effect: () => this.#world.disk.directory(path).names })
+    return this.#io('list', path, { effect: () => this.#process.disk.directory(path).names })
   }
 
   makeDirectory(path: string): void {
-    if (this.#world.disk.find(path) !== null) return
+    if (this.#process.disk.find(path) !== null) return
     const parent = parentOf(path)
     if (parent !== '') this.makeDirectory(parent)
-    const effect = (): void => this.#world.disk.makeDirectory(path)
+    const effect = (): void => this.#process.disk.makeDirectory(path)
     this.#io('make directory', path, { effect, grows: true })
     this.syncDirectory(parent)
   }
 
   syncDirectory(path: string): void {
     this.#io('sync directory', path, {
-      effect: () => this.#world.disk.directory(path).sync(),
+      effect: () => this.#process.disk.directory(path).sync(),
     })
   }
 

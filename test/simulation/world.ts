@@ -1,11 +1,12 @@
 /**
  * A simulated machine and what is around it: time, one disk, one bucket, what goes wrong with them, and the processes
- * that run one after the other. One seed decides all of it.
+ * that run one after the other; a process may have another disk, and runs on another machine then. One seed decides all
+ * of it.
  */
 import type { Dice } from './dice.ts'
 import { DiskImage } from './disk-image.ts'
 import { FaultPlan, type Fault, type FaultProfile } from './faults.ts'
-import { type CrashPlan, SimulatedProcess, describeCall } from './process.ts'
+import { type CrashPlan, type Death, SimulatedProcess, describeCall } from './process.ts'
 import { Scheduler } from './scheduler.ts'
 import { type PortCall, type Step, StepTally, isChange, stepsOf } from './steps.ts'
 import { SimulatedBucket } from './bucket.ts'
@@ -42,8 +43,8 @@ export class World implements WallClock {
   #latestMs = 0
   #processCount = 0
   #engineCount = 0
-  /** By path. */
-  readonly #lockHolders = new Map<string, SimulatedProcess>()
+  /** By disk and path. */
+  readonly #lockHolders = new Map<DiskImage, Map<string, SimulatedProcess>>()
   /** The stretch of events in which a process died last. */
   #lastDeath = -1
 
@@ -87,15 +88,16 @@ export class World implements WallClock {
     this.trace.add(`the wall clock jumps by ${deltaMs} ms`)
   }
 
-  startProcess(plan: CrashPlan | null): SimulatedProcess {
+  startProcess(plan: CrashPlan | null, disk: DiskImage = this.disk): SimulatedProcess {
     const number = ++this.#processCount
-    const made = new SimulatedProcess(number, this.scheduler, plan, (death, steps) => {
+    const die = (death: Death, steps: readonly Step[]): void => {
       this.tally.count(steps, 'crashed')
       this.#lastDeath = this.scheduler.stretch
       this.trace.add(`p${number} dies: ${death}`)
-      for (const [path, holder] of this.#lockHolders) if (holder === made) this.unlock(path, made)
-      if (death === 'power') this.disk.cutPower(this.#dice)
-    })
+      for (const path of [...this.#locksOf(disk).keys()]) this.unlock(path, made)
+      if (death === 'power') disk.cutPower(this.#dice)
+    }
+    const made = new SimulatedProcess(number, this.scheduler, plan, die, disk)
     const words = plan === null ? '' : ` dies in call ${plan.call} of ${plan.step ?? 'any'}`
     this.trace.add(`p${number} starts${words}`)
     return made
@@ -113,17 +115,24 @@ export class World implements WallClock {
 
   /** False when the lock is held, by whatever engine. */
   tryLock(path: string, process: SimulatedProcess): boolean {
-    if (this.#lockHolders.has(path)) return false
-    this.#lockHolders.set(path, process)
+    const locks = this.#locksOf(process.disk)
+    if (locks.has(path)) return false
+    locks.set(path, process)
     return true
   }
 
   unlock(path: string, process: SimulatedProcess): void {
-    if (this.#lockHolders.get(path) === process) this.#lockHolders.delete(path)
+    if (this.lockHolder(path, process.disk) === process) this.#locksOf(process.disk).delete(path)
   }
 
-  lockHolder(path: string): SimulatedProcess | null {
-    return this.#lockHolders.get(path) ?? null
+  lockHolder(path: string, disk: DiskImage): SimulatedProcess | null {
+    return this.#locksOf(disk).get(path) ?? null
+  }
+
+  #locksOf(disk: DiskImage): Map<string, SimulatedProcess> {
+    const locks = this.#lockHolders.get(disk) ?? new Map<string, SimulatedProcess>()
+    this.#lockHolders.set(disk, locks)
+    return locks
   }
 
   /** Every port call begins here. */

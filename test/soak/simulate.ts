@@ -31,6 +31,9 @@ export interface SimulationSoakReport extends SoakReport {
   readonly replays: number
   /** Damages of the WAL that cost records of one log, and nothing of the others. */
   readonly damagedWals: number
+  /** Machines that another took the archive from, and directories that were reconciled after it. */
+  readonly takeovers: number
+  readonly reconciled: number
   /** Appends that a retention took, detached logs, and pauses of tier moves. */
   readonly retired: number
   readonly detachedLogs: number
@@ -67,6 +70,8 @@ export async function simulationSoak(
     restoredSnapshots: 0,
     replays: 0,
     damagedWals: 0,
+    takeovers: 0,
+    reconciled: 0,
     retired: 0,
     detachedLogs: 0,
     pauses: 0,
@@ -83,6 +88,8 @@ export async function simulationSoak(
     sums.restoredSnapshots += report.restoredSnapshots
     sums.replays += report.replays
     sums.damagedWals += report.damagedWals
+    sums.takeovers += report.takeovers
+    sums.reconciled += report.reconciled
     sums.retired += report.retired
     sums.detachedLogs += report.detachedLogs
     sums.pauses += report.pauses

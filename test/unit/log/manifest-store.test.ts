@@ -263,6 +263,37 @@ describe('two writers', () => {
     await expect(store.commit(checkpoint(2))).rejects.toMatchObject({ code: 'writer_fenced' })
   })
 
+  test('a claim that is not wanted of what came in between fences nobody', async () => {
+    const files = new MemoryManifestFiles()
+    const old = await openWriter(files, 'old')
+    const young = await open(files)
+    const seen: number[] = []
+    // What the older commits while the state is looked at is looked at too.
+    const claim = young.claim(writer('young'), '', [], async ({ walLsn }) => {
+      seen.push(walLsn)
+      if (walLsn === 0) await old.commit(checkpoint(5))
+      else throw new Error('not this one')
+    })
+    await expect(claim).rejects.toThrow('not this one')
+    expect(seen).toEqual([0, 5])
+    expect((await old.commit(checkpoint(6))).epoch).toBe(1)
+  })
+
+  test('who opened the older is told before anybody who waits for it', async () => {
+    const files = new MemoryManifestFiles()
+    const told: string[] = []
+    const old = await ManifestStore.open(files, {
+      clock: new VirtualClock(),
+      onFenced: ({ code }) => told.push(code),
+    })
+    await old.claim(writer('old'), 'engine')
+    await openWriter(files, 'young')
+    const refused = old.commit(checkpoint(1)).catch(() => told.push('the commit'))
+    await Promise.all([refused, old.commit(checkpoint(1)).catch(() => told.push('another'))])
+    await old.commit(checkpoint(1)).catch(() => {})
+    expect(told).toEqual(['writer_fenced', 'the commit', 'another'])
+  })
+
   test('the older learns it from a refresh too', async () => {
     const files = new MemoryManifestFiles()
     const old = await openWriter(files, 'old')

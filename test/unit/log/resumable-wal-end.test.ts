@@ -56,8 +56,15 @@ test('the end of a WAL that is gone when it is read back is damage, though what 
 test('a writer that was superseded while its disk failed stays out', async () => {
   const { bench, fileSystem } = await failing()
   bench.wal.abandon(new StratalogError('writer_fenced', 'a newer writer'))
-  // That epoch is over anyway; who finds out is the claim of the next.
-  expect(bench.disk.state).toBe('failed')
+  expect(bench.disk.state).toBe('fenced')
+  fileSystem.faults = (): undefined => undefined
+  await bench.heal(5 * DISK_RETRY_MAX_MS)
+  expect(bench.disk.state).toBe('fenced')
+  expect(await append(bench, 4)).toMatchObject({ code: 'writer_fenced', kind: 'fenced' })
+})
+
+test('a writer that finds out at the claim of its next epoch that it was superseded stays out', async () => {
+  const { bench, fileSystem } = await failing()
   fileSystem.faults = ({ kind }): undefined => {
     if (kind === 'list') throw new StratalogError('writer_fenced', 'a newer writer')
   }
