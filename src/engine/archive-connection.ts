@@ -22,7 +22,7 @@ import { ManifestStore } from '../log/manifest-store.ts'
 import { producerEdits } from '../log/producer-table.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { compactedIn } from '../tiering/compacted.ts'
+import { compactedIn, movedIn } from '../tiering/compacted.ts'
 
 export interface ArchiveConnection {
   readonly store: ObjectStore
@@ -136,13 +136,15 @@ export async function withDiskCopies(
   return known
 }
 
-/** Compactions whose local commit a crash swallowed. */
+/** Compactions whose local commit a crash swallowed, and objects that lie in other places now. */
 function pullReplaced(local: ManifestState, archive: ManifestState): readonly ManifestEdit[] {
   const edits: ManifestEdit[] = []
   for (const [logId, { partitions }] of local.logs) {
     for (const [partition, { segments }] of partitions.entries()) {
       const known = archive.logs.get(logId)?.partitions[partition]
-      for (const { segment } of known === undefined ? [] : compactedIn(known, segments))
+      if (known === undefined) continue
+      const replaced = compactedIn(known, segments).map(({ segment }) => segment)
+      for (const segment of [...replaced, ...movedIn(known, segments.having('object'))])
         edits.push({ kind: 'segments-replaced', logId, partition, segment, retiredAt: null })
     }
   }

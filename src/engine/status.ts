@@ -136,7 +136,7 @@ export interface ArchiveStatus {
   readonly circuit: CircuitStatus | null
   /** Of reads by offset and time: parts of segments that lay on disk, and that were fetched. SQL says its own. */
   readonly cache: PartCacheCounts
-  /** Bytes of the object copies of all logs. */
+  /** Of the objects that hold segments, also of those that go soon, each once and whole. */
   readonly storedBytes: number
   /** By the list prices of S3 Standard, in US dollars. */
   readonly estimatedUsdPerMonth: EstimatedCost
@@ -171,7 +171,7 @@ export function engineStatus(engine: Engine): EngineStatus {
     snapshots: engine.snapshots?.status() ?? null,
     paused: pausedStatus(ALL_LOGS, around),
     scrub: scrubber?.status ?? null,
-    archive: archiveUse(engine, logs),
+    archive: archiveUse(engine),
     restore: isFilling ? restoreStatus(engine.registry.all(), now) : null,
     logs,
   }
@@ -223,14 +223,9 @@ export function archiveStatus(archive: Archive): EngineStatus {
 }
 
 /** The same figures go to the metrics port. */
-function archiveUse(
-  { archiveUse: use, ports: { metrics } }: Engine,
-  logs: readonly LogStatus[],
-): ArchiveStatus | null {
+function archiveUse({ archiveUse: use, ports: { metrics } }: Engine): ArchiveStatus | null {
   if (use === null) return null
-  let storedBytes = 0
-  for (const { partitions } of logs)
-    for (const { tiers } of partitions) storedBytes += tiers.object.bytes
+  const storedBytes = use.storedBytes()
   const requests = use.requests()
   const cost = use.estimateCost(storedBytes)
   metrics.gauge('stratalog_archive_stored_bytes', storedBytes)

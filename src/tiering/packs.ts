@@ -37,7 +37,8 @@ import { meetIn } from './round.ts'
 
 /** The stored bytes of a segment on their way. */
 export interface PackedSegment extends PackedBytes {
-  readonly partition: Partition
+  /** Null of one that only changes its place. */
+  readonly partition: Partition | null
   /** Segments that are kept as long share packs. */
   readonly retention: number | null
   /** Whether it may leave this place while its log keeps it; what stays there is in no pack with it. */
@@ -66,6 +67,15 @@ export function areNamed(partition: Partition): void {
   unnamed.delete(partition)
 }
 
+/** Puts segments of the archive once more, in other places than those that they have. @throws what the store does. */
+export async function putElsewhere(
+  context: TieringContext,
+  segments: readonly PackedBytes[],
+): Promise<readonly Location[]> {
+  const moved = segments.map((segment) => ({ ...segment, partition: null, retention: null }))
+  return present(putTogether(context, [moved])[0], 'who is alone is answered')
+}
+
 function putTogether(
   context: TieringContext,
   asked: readonly (readonly PackedSegment[])[],
@@ -74,7 +84,7 @@ function putTogether(
   return written(asked, PACK_BYTES_MAX, {
     clock: context.clock,
     known: async ({ partition, name }) => {
-      const location = unnamed.get(partition)?.get(name.sha256)
+      const location = partition === null ? undefined : unnamed.get(partition)?.get(name.sha256)
       if (location === undefined || archive.isDoomed(location.object)) return null
       return (await archive.hasPack(location)) ? location : null
     },
@@ -89,6 +99,7 @@ function putTogether(
       const isProvenLater = segments.every(([segment]) => segment.isProvenLater === true)
       await archive.putSegment(key, pack, sha256, { isProvenLater })
       for (const [{ partition, name }, location] of segments) {
+        if (partition === null) continue
         const known = unnamed.get(partition) ?? new Map<string, Location>()
         unnamed.set(partition, known.set(name.sha256, { ...location, object: key }))
       }
