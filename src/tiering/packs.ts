@@ -14,7 +14,6 @@ import type { Clock } from '../base/clock.ts'
 import { inTurns } from '../base/in-turns.ts'
 import { randomHex } from '../base/random.ts'
 import {
-  DISK_PACK_BYTES_MAX,
   PACKED_SEGMENT_BYTES_MAX,
   PACK_BYTES_MAX,
   PACK_SEGMENTS_MAX,
@@ -113,23 +112,38 @@ export async function writeSegment(
   context: TieringContext,
   segment: PackedSegment,
 ): Promise<Location> {
-  const disk = present(context.disk, 'what is written to disk has one')
-  const together = (all: readonly (readonly PackedSegment[])[]) =>
-    written(all, DISK_PACK_BYTES_MAX, {
-      clock: context.clock,
-      known: async () => null,
-      isFree: () => true,
-      alone: async ({ name, bytes }) => {
-        const directory = segmentDirectory(name.logId, name.partition)
-        return writeFile(context, disk, directory, segmentPath(name), bytes)
-      },
-      pack: (pack, sha256, segments) => {
-        const counted = segments.reduce((sum, [, { length }]) => sum + length, 0)
-        return writeFile(context, disk, PACKS_DIRECTORY, packPath(sha256), pack, counted)
-      },
-    })
+  const together = (all: readonly (readonly PackedSegment[])[]) => writeTogether(context, all)
   const [location] = await meetIn(context.round, 'file', [segment], together, segment.bytes.length)
   return present(location, 'a segment that was written lies somewhere')
+}
+
+/** Writes segments of the disk once more, in other places than those that they have. @throws what the file system does. */
+export async function writeElsewhere(
+  context: TieringContext,
+  segments: readonly PackedSegment[],
+): Promise<readonly Location[]> {
+  return present(writeTogether(context, [segments])[0], 'who is alone is answered')
+}
+
+function writeTogether(
+  context: TieringContext,
+  asked: readonly (readonly PackedSegment[])[],
+): readonly Promise<readonly Location[]>[] {
+  const disk = present(context.disk, 'what is written to disk has one')
+  return written(asked, context.diskBudget.packBytesMax, {
+    clock: context.clock,
+    known: async () => null,
+    // A file of that name may go with its last reader.
+    isFree: (path) => !context.pins.isGoing(path),
+    alone: async ({ name, bytes }) => {
+      const directory = segmentDirectory(name.logId, name.partition)
+      return writeFile(context, disk, directory, segmentPath(name), bytes)
+    },
+    pack: (pack, sha256, segments) => {
+      const counted = segments.reduce((sum, [, { length }]) => sum + length, 0)
+      return writeFile(context, disk, PACKS_DIRECTORY, packPath(sha256), pack, counted)
+    },
+  })
 }
 
 /**
