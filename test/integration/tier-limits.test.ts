@@ -80,8 +80,8 @@ test.each([
     for (let count = 0; count < LOGS; count++)
       await (await db.createLog(`log-${count}`)).append([{ text }])
     writing.isWatched = true
-  reading.isWatched = true
-  expect(await db.tier.now({ to: 'object' })).toMatchObject({ pending: 0, failed: [] })
+    reading.isWatched = true
+    expect(await db.tier.now({ to: 'object' })).toMatchObject({ pending: 0, failed: [] })
     expect([writing.most, reading.most]).toEqual([maxFlushes, maxUploads])
   },
 )
