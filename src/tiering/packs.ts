@@ -117,7 +117,7 @@ export async function writeSegment(
   return present(location, 'a segment that was written lies somewhere')
 }
 
-/** Writes segments of the disk once more, in other places than those that they have. @throws what the file system does. */
+/** Writes segments of the disk once more, in other places than they have. @throws what the file system does. */
 export async function writeElsewhere(
   context: TieringContext,
   segments: readonly PackedSegment[],
