@@ -7,13 +7,14 @@ import { storedBytesOf } from '../tiering/archived-packs.ts'
 import type { ColdParts } from './cold-parts.ts'
 import type { ArchiveUse } from './engine.ts'
 
-/** @param state what is known of the archive now. */
+/** Null without an archive. @param state what is known of it now. */
 export function archiveUse(
-  store: OpenedObjectStore,
-  parts: ColdParts,
+  store: OpenedObjectStore | null,
+  parts: ColdParts | null,
   clock: Clock,
   state: () => ManifestState,
-): ArchiveUse {
+): ArchiveUse | null {
+  if (store === null || parts === null) return null
   const openedAt = clock.monotonic()
   return {
     url: store.url,

@@ -260,10 +260,7 @@ async function assemble(opening: Opening): Promise<Engine> {
       tiering: { ...tiering, wal },
       lost,
     }),
-    archiveUse:
-      store === null || parts === null
-        ? null
-        : archiveUse(store, parts, clock, () => archive?.state ?? directory.manifest.state),
+    archiveUse: archiveUse(store, parts, clock, () => archive?.state ?? directory.manifest.state),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
     surroundings,
