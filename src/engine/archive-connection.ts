@@ -23,7 +23,7 @@ import { producerEdits } from '../log/producer-table.ts'
 import { replacedBy, successionOf } from '../log/segment-successor.ts'
 import type { FileSystem } from '../storage/file-system.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { type Compacted, compactedIn } from '../tiering/compacted.ts'
+import { type Compacted, compactedIn, movedIn } from '../tiering/compacted.ts'
 import { divergedFromArchive } from './archive-diverged.ts'
 
 export interface ArchiveConnection {
@@ -83,8 +83,9 @@ export function pullFromArchive(
 ): readonly ManifestEdit[] {
   const edits = [...pullStarts(local, archive)]
   edits.push(...pullReplaced(applyEdits(local, edits), archive, compactedIn))
+  edits.push(...pullReplaced(applyEdits(local, edits), archive, movedObjects))
   if (local.archive !== undefined)
-    edits.push(...pullReplaced(applyEdits(local, edits), archive, movedIn))
+    edits.push(...pullReplaced(applyEdits(local, edits), archive, mergedIn))
   for (const [logId, log] of applyEdits(local, edits).logs) {
     const remote = archive.logs.get(logId)
     if (isDeletedLog(archive, logId)) throw deletedThere(log.definition)
@@ -161,14 +162,14 @@ function pullStarts(local: ManifestState, archive: ManifestState): readonly Mani
 }
 
 /**
- * Compactions whose local commit a crash swallowed, and of a directory that was restored without its bytes those since
- * then: what they replaced may be collected by now. Their segments lie in the archive only, until they are fetched,
+ * What the archive has in the place of segments, or of objects: compactions whose local commit a crash swallowed, what
+ * it moved out of a pack, and of a directory that was restored without its bytes compactions since then: what they replaced may be collected by now. Their segments lie in the archive only, until they are fetched,
  * unless their file is there.
  */
 function pullReplaced(
   local: ManifestState,
   archive: ManifestState,
-  find: typeof compactedIn,
+  find: (archive: PartitionState, own: SegmentEntries) => readonly Pick<Compacted, 'segment'>[],
 ): readonly ManifestEdit[] {
   const edits: ManifestEdit[] = []
   for (const [logId, { partitions }] of local.logs) {
@@ -182,8 +183,16 @@ function pullReplaced(
   return edits
 }
 
+/** Segments whose objects the archive has in other places by now. */
+function movedObjects(
+  archive: PartitionState,
+  own: SegmentEntries,
+): readonly Pick<Compacted, 'segment'>[] {
+  return movedIn(archive, own.having('object')).map((segment) => ({ segment }))
+}
+
 /** What the archive has by now in the place of segments that the directory knows of it. */
-function movedIn(archive: PartitionState, own: SegmentEntries): readonly Compacted[] {
+function mergedIn(archive: PartitionState, own: SegmentEntries): readonly Compacted[] {
   const moved: Compacted[] = []
   let next = 0
   for (const segment of own.having('object')) {

@@ -81,7 +81,7 @@ import { surroundingsOf } from './storage-policy.ts'
 import { openReadArchive } from './source-archive.ts'
 import type { StoragePorts } from './storage-ports.ts'
 import { storageOf } from './system-storage.ts'
-import { bytesOnDisk, diskBudgetOf, pacedStore, tierLimitsOf } from './tier-budgets.ts'
+import { bytesOnDisk, diskBudgetOf, hasPacks, pacedStore, tierLimitsOf } from './tier-budgets.ts'
 import { openWal } from './wal-opening.ts'
 
 /** How often a directory is opened for reading while its writer lets go of what is being read. */
@@ -238,7 +238,7 @@ async function assemble(opening: Opening): Promise<Engine> {
   memory.enforceBudget()
   await loadColdTerms(registry.all(), segments)
   const lost = await loadPlaced(opening, places, memory)
-  tiering.diskBudget.hold(bytesOnDisk(registry.all()))
+  tiering.diskBudget.hold(bytesOnDisk(registry.all()), hasPacks(registry.all()))
   const opened = new TieringScheduler({ ...tiering, wal }, tierLimitsOf(options))
   // Who reads beside a writer moves nothing: not on time, not for want of RAM, and not at closing.
   if (access === 'write') {
@@ -270,7 +270,7 @@ async function assemble(opening: Opening): Promise<Engine> {
       tiering: { ...tiering, wal },
       lost,
     }),
-    archiveUse: store === null || parts === null ? null : archiveUse(store, parts, clock),
+    archiveUse: archiveUse(store, parts, clock, () => archive?.state ?? directory.manifest.state),
     queries,
     policies: new Policies(options.defaults ?? {}, surroundings),
     surroundings,

@@ -28,6 +28,8 @@ export interface ArchiveUse {
   readonly circuit: () => CircuitStatus | null
   /** Parts of archived segments on disk, for reads by offset and time. */
   readonly cache: () => PartCacheCounts
+  /** Of the objects that hold segments, each once, as far as the archive is known. */
+  readonly storedBytes: () => number
   /** What a month costs with so many bytes and such requests. */
   readonly estimateCost: (storedBytes: number) => EstimatedCost
 }

@@ -136,7 +136,7 @@ export interface ArchiveStatus {
   readonly circuit: CircuitStatus | null
   /** Of reads by offset and time: parts of segments that lay on disk, and that were fetched. SQL says its own. */
   readonly cache: PartCacheCounts
-  /** Bytes of the object copies of all logs. */
+  /** Of the objects that hold segments, also of those that go soon, each once and whole. */
   readonly storedBytes: number
   /** By the list prices of S3 Standard, in US dollars. */
   readonly estimatedUsdPerMonth: EstimatedCost
@@ -225,14 +225,10 @@ export function archiveStatus(archive: Archive): EngineStatus {
 /** The same figures go to the metrics port. */
 export function archiveUse({
   archiveUse: use,
-  registry,
   ports: { metrics },
-}: Engine): ArchiveStatus | null {
+}: Pick<Engine, 'archiveUse' | 'ports'>): ArchiveStatus | null {
   if (use === null) return null
-  let storedBytes = 0
-  for (const { partitions } of registry.all())
-    for (const { segments } of partitions)
-      for (const { length } of segments.having('object')) storedBytes += length
+  const storedBytes = use.storedBytes()
   const requests = use.requests()
   const cost = use.estimateCost(storedBytes)
   metrics.gauge('stratalog_archive_stored_bytes', storedBytes)

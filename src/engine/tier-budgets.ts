@@ -1,7 +1,7 @@
 /** What tier moves may take of the disk and of the way to the archive, as the configuration has it. */
 import type { Clock } from '../base/clock.ts'
 import { parseBytes } from '../base/units.ts'
-import { MANIFEST_DIRECTORY } from '../format/paths.ts'
+import { MANIFEST_DIRECTORY, isPackPath } from '../format/paths.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { PacedObjectStore } from '../storage/paced-object-store.ts'
@@ -57,4 +57,13 @@ export function bytesOnDisk(logs: Iterable<LiveLog>): number {
     }
   }
   return bytes
+}
+
+/** Whether some of them lie in packs. */
+export function hasPacks(logs: Iterable<LiveLog>): boolean {
+  for (const { partitions } of logs)
+    for (const { segments } of partitions)
+      for (const { disk } of segments.having('disk'))
+        if (disk !== null && isPackPath(disk.object)) return true
+  return false
 }

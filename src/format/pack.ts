@@ -35,6 +35,10 @@ const MAGIC = 'STLGPACK'
 const ENTRY_BYTES = 64
 const ALIGNMENT = 64
 
+/** Where the first segment lies of a pack that holds one segment, and how much further on for each one more. */
+export const PACK_FIRST_POSITION: number = aligned(PACK_HEADER_BYTES + ENTRY_BYTES)
+export const PACK_INDEX_STEP: number = ENTRY_BYTES
+
 /** A segment to pack. */
 export interface PackedBytes {
   readonly name: SegmentName

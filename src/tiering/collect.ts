@@ -9,8 +9,9 @@
  * Of a log that was deleted all segments are retired. It is forgotten when none of them is left and no snapshot names
  * it.
  *
- * A pack goes with the last of its segments that anything names. What of it is due before is forgotten, and the object
- * stays for the others.
+ * A pack goes with the last of its segments that anything names. What of it is due before stays in mind, which says how
+ * much of the pack is dead and since when: before each collection packs of which much is, or for long, are written anew
+ * without it (thin-packs.ts).
  * What no manifest names at all is found by listing the archive, where that is asked for: orphans.ts.
  *
  * A key that was retired is never given to a segment again, so a writer that was superseded may go on removing what it
@@ -28,6 +29,7 @@ import { hasForks, isSharedObject } from '../log/segment-origin.ts'
 import type { ArchiveWriter } from './archive-writer.ts'
 import type { TieringContext } from './context.ts'
 import { type Orphan, type OrphanOptions, collectOrphans } from './orphans.ts'
+import { rewriteThinPacks } from './thin-packs.ts'
 
 /** How long the object of a retired segment stays, in ms: longer than a reader works on one state of the archive. */
 export const COLLECT_GRACE_MS: number = 60 * 60 * 1000
@@ -48,7 +50,9 @@ export interface CollectedObject {
 export interface CollectReport {
   readonly collected: readonly CollectedObject[]
   readonly bytes: number
-  /** Retired segments that stay for now, because a snapshot names them or their grace is not over. */
+  /** Packs that hold what nothing needs, and whose other segments were put elsewhere: they go after a grace. */
+  readonly rewritten: number
+  /** Retired segments that stay for now: a snapshot names them; or their grace, or that of their pack, is not over. */
   readonly pinned: number
   readonly waiting: number
   /** What nothing named; empty where it was not looked for. */
@@ -64,12 +68,12 @@ export interface CollectOptions {
   readonly orphans?: boolean | undefined
 }
 
+type Collected = Omit<CollectReport, 'orphans' | 'rewritten'>
+
 interface Candidate {
   readonly logId: number
   readonly object: CollectedObject
   readonly location: Location
-  /** Whether the object holds others that stay. */
-  readonly isShared: boolean
 }
 
 interface Candidates {
@@ -85,7 +89,10 @@ export async function collectArchive(
 ): Promise<CollectReport> {
   const archive = present(context.archive, 'what is collected lies in an archive')
   const manifest = await archive.manifest()
-  const retired = await collectRetired(context, archive, manifest, { grace, dryRun })
+  const deadAge = orphans ? grace : null
+  const rewritten = await rewriteThinPacks(context, archive, manifest, deadAge, dryRun)
+  const collected = await collectRetired(context, archive, manifest, { grace, dryRun })
+  const retired = { rewritten, ...collected }
   if (!orphans) return { ...retired, orphans: [] }
   if (!dryRun) {
     await archive.settle()
@@ -100,25 +107,22 @@ async function collectRetired(
   archive: ArchiveWriter,
   manifest: ManifestStore,
   { grace, dryRun }: OrphanOptions,
-): Promise<Omit<CollectReport, 'orphans'>> {
+): Promise<Collected> {
   const { due, pinned, waiting } = await apartFromPacks(
     context,
     manifest.state,
     candidatesOf(context, manifest.state, grace),
   )
-  const report = (collected: readonly Candidate[]): Omit<CollectReport, 'orphans'> => {
-    const objects = collected.filter(({ isShared }) => !isShared).map(({ object }) => object)
+  const report = (collected: readonly Candidate[]): Collected => {
+    const objects = collected.map(({ object }) => object)
     const bytes = objects.reduce((sum, object) => sum + object.bytes, 0)
     return { collected: objects, bytes, pinned, waiting }
   }
   if (dryRun || (due.length === 0 && forgettable(manifest.state).length === 0)) return report(due)
   // Who was superseded learns it here, before anything is removed.
   await manifest.refresh()
-  const removed = due.filter(({ isShared }) => isShared)
-  const byKey = Map.groupBy(
-    due.filter(({ isShared }) => !isShared),
-    ({ object }) => object.key,
-  )
+  const removed: Candidate[] = []
+  const byKey = Map.groupBy(due, ({ object }) => object.key)
   const keys = [...byKey.keys()]
   try {
     for (let index = 0; index < keys.length; index += PARALLEL_DELETES) {
@@ -201,7 +205,7 @@ function candidatesOf(
         else {
           const { baseOffset: from, endOffset: to, length: bytes } = segment
           const object = { log: definition.name, partition, from, to, key, bytes }
-          due.push({ logId, object, location, isShared: false })
+          due.push({ logId, object, location })
         }
       }
     }
@@ -218,14 +222,17 @@ function isLive(
   { byId, forks }: LiveLogs,
   logId: number,
   partition: number,
-  segment: SegmentEntry,
+  { baseOffset, sha256, object }: SegmentEntry,
 ): boolean {
-  const has = (log: LiveLog | undefined): boolean =>
-    log?.partitions[partition]?.hasSegment(segment) === true
+  const has = (log: LiveLog | undefined): boolean => {
+    const own = log?.partitions[partition]?.segments.startingAt(baseOffset)
+    if (own?.sha256 !== sha256) return false
+    return own.object === null || object === null || isSamePlace(own.object, object)
+  }
   return has(byId.get(logId)) || forks.some(has)
 }
 
-/** Says of what is due in a pack whether something else of the pack stays. */
+/** What is due in a pack of which something else stays, stays with it. */
 async function apartFromPacks(
   { clock }: TieringContext,
   state: ManifestState,
@@ -252,12 +259,11 @@ async function apartFromPacks(
       }
     }
   }
+  const isStaying = ({ object: { key } }: Candidate): boolean => isPackPath(key) && staying.has(key)
   return {
-    ...candidates,
-    due: candidates.due.map((candidate) => {
-      const { key } = candidate.object
-      return isPackPath(key) ? { ...candidate, isShared: staying.has(key) } : candidate
-    }),
+    due: candidates.due.filter((candidate) => !isStaying(candidate)),
+    pinned: candidates.pinned,
+    waiting: candidates.waiting + candidates.due.filter(isStaying).length,
   }
 }
 

@@ -13,15 +13,16 @@
  */
 import { present } from '../base/assert.ts'
 import type { PartitionState, SegmentEntry } from '../format/manifest.ts'
-import { recordsIn } from '../format/segment-entry.ts'
+import { recordsIn, sameLocation } from '../format/segment-entry.ts'
 import type { SegmentFormat } from '../format/segment.ts'
 import { type OffsetRows, pickRows, writtenRows } from '../format/sparse-rows.ts'
 import type { LiveLog } from '../log/live-log.ts'
 import type { PagedOffsets } from '../log/paged-offsets.ts'
 import type { Partition } from '../log/partition.ts'
 import { SegmentReading } from '../log/segment-reading.ts'
+import { commitLocal } from './commit.ts'
 import { asCommitted, notedIn } from './committed.ts'
-import { compactedIn } from './compacted.ts'
+import { compactedIn, movedIn, retiredAmong } from './compacted.ts'
 import { type CompactionRun, type DroppedRecords, LookOvertaken } from './compaction-plan.ts'
 import type { TierMove, TieringContext } from './context.ts'
 import { putBatches, writeToDisk } from './flush.ts'
@@ -29,7 +30,7 @@ import { changingSegments } from './one-at-a-time.ts'
 import { fetchVerified } from './recall.ts'
 import { areNamed, putSegments } from './packs.ts'
 import { replaceHere, unsettledReplacement } from './replace-segments.ts'
-import { noteUploads, readVerified } from './upload.ts'
+import { noteUploads, readPinned, readVerified } from './upload.ts'
 
 /** Makes one segment of those in `run`, and returns what came to which tier; nothing where they are not there. */
 export function compactSegments(
@@ -155,7 +156,33 @@ async function settleNow(
   if (known === undefined) return
   for (const { segment, replaced } of compactedIn(known, partition.segments))
     await replaceHere(context, log, partition, replaced, segment)
+  await notePlaces(context, log, partition, movedIn(known, retiredAmong(known, partition.segments)))
   await takeOverCopies(context, log, partition, known)
+}
+
+/** Commits to the local manifest that objects lie in other places now, and tells the partition. */
+async function notePlaces(
+  context: TieringContext,
+  log: LiveLog,
+  partition: Partition,
+  moved: readonly SegmentEntry[],
+): Promise<void> {
+  if (moved.length === 0) return
+  const place = { logId: log.id, partition: partition.partition, retiredAt: null }
+  await commitLocal(context, (state) =>
+    moved.flatMap((segment) => {
+      const noted = notedIn(state, log, partition.partition)?.segments
+      const known = noted?.startingAt(segment.baseOffset)
+      // It was retired meanwhile, or an earlier commit did it that was answered with an error.
+      if (known?.sha256 !== segment.sha256 || known.object === null) return []
+      const { object } = segment
+      if (object === null || sameLocation(known.object, object)) return []
+      return [{ kind: 'segments-replaced' as const, ...place, segment: { ...known, object } }]
+    }),
+  )
+  for (const segment of moved)
+    if (partition.hasSegment(segment))
+      partition.setCopy(segment.baseOffset, 'object', segment.object)
 }
 
 /** Uploads that the archive knows of and the partition does not. */
@@ -187,11 +214,13 @@ async function recordsOf(
   let last: OffsetRows | null = null
   let producers: Parameters<typeof writeToDisk>[1]['producers']
   const owner = { logId: log.id, partition: partition.partition }
-  for (const segment of segments) {
+  for (const { baseOffset } of segments) {
+    // As it lies now.
+    const segment = present(partition.segments.startingAt(baseOffset), 'a segment to compact')
     const bytes =
       segment.disk === null
         ? await fetchVerified(present(context.archive, 'it lies in an archive').store, segment)
-        : await readVerified(present(context.disk, 'it lies on disk'), segment)
+        : await readPinned(context, present(context.disk, 'it lies on disk'), segment)
     const reading = SegmentReading.fromBytes(bytes, segment, owner)
     const { batches } = reading.facts
     for await (const rows of reading.readRows([...batches.keys()])) {

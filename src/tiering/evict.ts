@@ -53,9 +53,11 @@ export async function dropDiskCopies(
       }))
   })
   for (const segment of segments) {
-    if (!partition.hasSegment(segment)) continue
+    // It may have come to lie elsewhere meanwhile.
+    const own = partition.segments.startingAt(segment.baseOffset)
+    if (own?.sha256 !== segment.sha256 || own.disk === null) continue
     partition.setCopy(segment.baseOffset, 'disk', null)
-    removeFiles(context, disk, [present(segment.disk, 'a disk copy')])
+    removeFiles(context, disk, [own.disk])
   }
   return segments.map((segment) => ({
     log: log.name,
@@ -73,7 +75,7 @@ export async function dropDiskCopies(
  * stays until that log lets go of it too.
  */
 export function removeFiles(
-  { pins, logger, diskBudget, logs }: TieringContext,
+  { pins, logger, diskBudget, logs, clock }: TieringContext,
   disk: DiskContext,
   files: readonly Location[],
   detached: LiveLog | null = null,
@@ -83,7 +85,7 @@ export function removeFiles(
     const { object: file, length } = location
     // Other segments may lie there too.
     if (isPackPath(file)) {
-      loosenPack(disk, location, () => diskBudget.dropped(length))
+      loosenPack(disk, location, clock.now(), () => diskBudget.dropped(length))
       continue
     }
     if (isFileNamed(file, logs(), detached)) continue

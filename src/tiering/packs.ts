@@ -14,7 +14,6 @@ import type { Clock } from '../base/clock.ts'
 import { inTurns } from '../base/in-turns.ts'
 import { randomHex } from '../base/random.ts'
 import {
-  DISK_PACK_BYTES_MAX,
   PACKED_SEGMENT_BYTES_MAX,
   PACK_BYTES_MAX,
   PACK_SEGMENTS_MAX,
@@ -37,7 +36,8 @@ import { meetIn } from './round.ts'
 
 /** The stored bytes of a segment on their way. */
 export interface PackedSegment extends PackedBytes {
-  readonly partition: Partition
+  /** Null of one that only changes its place. */
+  readonly partition: Partition | null
   /** Segments that are kept as long share packs. */
   readonly retention: number | null
   /** Whether it may leave this place while its log keeps it; what stays there is in no pack with it. */
@@ -66,6 +66,15 @@ export function areNamed(partition: Partition): void {
   unnamed.delete(partition)
 }
 
+/** Puts segments of the archive once more, in other places than those that they have. @throws what the store does. */
+export async function putElsewhere(
+  context: TieringContext,
+  segments: readonly PackedBytes[],
+): Promise<readonly Location[]> {
+  const moved = segments.map((segment) => ({ ...segment, partition: null, retention: null }))
+  return present(putTogether(context, [moved])[0], 'who is alone is answered')
+}
+
 function putTogether(
   context: TieringContext,
   asked: readonly (readonly PackedSegment[])[],
@@ -74,7 +83,7 @@ function putTogether(
   return written(asked, PACK_BYTES_MAX, {
     clock: context.clock,
     known: async ({ partition, name }) => {
-      const location = unnamed.get(partition)?.get(name.sha256)
+      const location = partition === null ? undefined : unnamed.get(partition)?.get(name.sha256)
       if (location === undefined || archive.isDoomed(location.object)) return null
       return (await archive.hasPack(location)) ? location : null
     },
@@ -89,6 +98,7 @@ function putTogether(
       const isProvenLater = segments.every(([segment]) => segment.isProvenLater === true)
       await archive.putSegment(key, pack, sha256, { isProvenLater })
       for (const [{ partition, name }, location] of segments) {
+        if (partition === null) continue
         const known = unnamed.get(partition) ?? new Map<string, Location>()
         unnamed.set(partition, known.set(name.sha256, { ...location, object: key }))
       }
@@ -102,23 +112,38 @@ export async function writeSegment(
   context: TieringContext,
   segment: PackedSegment,
 ): Promise<Location> {
-  const disk = present(context.disk, 'what is written to disk has one')
-  const together = (all: readonly (readonly PackedSegment[])[]) =>
-    written(all, DISK_PACK_BYTES_MAX, {
-      clock: context.clock,
-      known: async () => null,
-      isFree: () => true,
-      alone: async ({ name, bytes }) => {
-        const directory = segmentDirectory(name.logId, name.partition)
-        return writeFile(context, disk, directory, segmentPath(name), bytes)
-      },
-      pack: (pack, sha256, segments) => {
-        const counted = segments.reduce((sum, [, { length }]) => sum + length, 0)
-        return writeFile(context, disk, PACKS_DIRECTORY, packPath(sha256), pack, counted)
-      },
-    })
+  const together = (all: readonly (readonly PackedSegment[])[]) => writeTogether(context, all)
   const [location] = await meetIn(context.round, 'file', [segment], together, segment.bytes.length)
   return present(location, 'a segment that was written lies somewhere')
+}
+
+/** Writes segments of the disk once more, in other places than they have. @throws what the file system does. */
+export async function writeElsewhere(
+  context: TieringContext,
+  segments: readonly PackedSegment[],
+): Promise<readonly Location[]> {
+  return present(writeTogether(context, [segments])[0], 'who is alone is answered')
+}
+
+function writeTogether(
+  context: TieringContext,
+  asked: readonly (readonly PackedSegment[])[],
+): readonly Promise<readonly Location[]>[] {
+  const disk = present(context.disk, 'what is written to disk has one')
+  return written(asked, context.diskBudget.packBytesMax, {
+    clock: context.clock,
+    known: async () => null,
+    // A file of that name may go with its last reader.
+    isFree: (path) => !context.pins.isGoing(path),
+    alone: async ({ name, bytes }) => {
+      const directory = segmentDirectory(name.logId, name.partition)
+      return writeFile(context, disk, directory, segmentPath(name), bytes)
+    },
+    pack: (pack, sha256, segments) => {
+      const counted = segments.reduce((sum, [, { length }]) => sum + length, 0)
+      return writeFile(context, disk, PACKS_DIRECTORY, packPath(sha256), pack, counted)
+    },
+  })
 }
 
 /**

@@ -250,7 +250,10 @@ export function isArchivedAround(segments: SegmentEntries, offset: number): bool
   return index > 0 && around.every((segment) => (segment?.object ?? null) !== null)
 }
 
-/** None while the disk lacks room: a merge takes as much as the segments, until they are gone. */
+/**
+ * None while the disk lacks room: a merge takes as much as the segments, until they are gone. Where segments leave for
+ * want of room they are not merged before; a log that has nowhere to go would wait for ever.
+ */
 function runToCompact(
   facts: PartitionFacts,
   now: number,
@@ -264,7 +267,8 @@ function runToCompact(
     if (segment.baseOffset >= run.to) break
     if (segment.disk !== null) bytes += segment.length
   }
-  return bytes > 0 && (bytes > disk.roomBytes || disk.excessBytes > 0) ? null : run
+  const isLeaving = disk.excessBytes > 0 && facts.policy.archiveAfter !== null
+  return bytes > 0 && (bytes > disk.roomBytes || isLeaving) ? null : run
 }
 
 /** A segment that is written again takes room on disk until the old one is gone. */

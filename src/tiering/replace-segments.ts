@@ -31,9 +31,12 @@ export async function replaceHere(
     replacingEdits(state, log, partition.partition, segments, segment),
   )
   unsettled.delete(partition)
+  // Their files may have come to lie elsewhere since they were read.
+  const files = segments.flatMap(
+    ({ baseOffset }) => partition.segments.startingAt(baseOffset)?.disk ?? [],
+  )
   partition.replaceSegments(segments, segment)
   if (segment.disk !== null) context.diskBudget.named(segment.disk.object)
-  const files = segments.flatMap((entry) => entry.disk ?? [])
   removeFiles(context, disk, files)
 }
 

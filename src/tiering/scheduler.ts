@@ -26,7 +26,7 @@ import { compactionScope, partitionFacts } from './facts.ts'
 import { keepLatest, keepLatestOnly } from './keep-latest.ts'
 import { flushPartition } from './flush.ts'
 import { Lane } from './lane.ts'
-import { hasLoosePacks, sweepPacks } from './loose-packs.ts'
+import { hasLoosePacks } from './loose-packs.ts'
 import {
   type PartitionFacts,
   type PartitionPlan,
@@ -57,6 +57,7 @@ import {
   lowestTier,
   pendingFor,
 } from './steps.ts'
+import { tidyPacks } from './thin-files.ts'
 import { TIER_LIMITS, type TierLimits } from './tier-limits.ts'
 import { areEndsUnsure } from './unsure-ends.ts'
 import { uploadSegments } from './upload.ts'
@@ -478,7 +479,7 @@ export class TieringScheduler {
       })
     }
     try {
-      if (name === 'local') await sweepPacks(this.#context)
+      if (name === 'local') await tidyPacks(this.#context)
     } catch (error) {
       logger.warn('Packs of dropped segments are looked at again later.', { reason: String(error) })
     }

@@ -18,7 +18,7 @@ async function files(directory: string): Promise<number> {
   return entries.filter((entry) => entry.isFile()).length
 }
 
-test('sixteen segments become two, and nobody sees it', async () => {
+test('sixteen segments become one, and nobody sees it', async () => {
   const root = await temporaryDirectory()
   const clock = new VirtualClock()
   const place = { dataDir: `${root}/data`, archive: `file://${root}/archive` }
@@ -39,8 +39,8 @@ test('sixteen segments become two, and nobody sees it', async () => {
     // Round by round: what the policy finds due.
     while ((await db.tier.run()).length > 0);
     expect(db.status().logs[0]?.partitions[0]?.tiers).toMatchObject({
-      disk: { records: 160, segments: 2 },
-      object: { records: 160, segments: 2 },
+      disk: { records: 160, segments: 1 },
+      object: { records: 160, segments: 1 },
     })
     expect(await numbers(db)).toEqual(ALL)
     const sum = await db.query('SELECT sum(n)::INT AS n, count(*)::INT AS rows FROM log$cold')
@@ -51,7 +51,7 @@ test('sixteen segments become two, and nobody sees it', async () => {
     for (let step = await reading.next(); step.done !== true; step = await reading.next())
       records += step.value.length
     expect(records).toBe(160)
-    expect(await files(`${root}/data/segments`)).toBe(2)
+    expect(await files(`${root}/data/segments`)).toBe(1)
     clock.advance(2 * HOUR)
     expect((await db.tier.collect()).collected).toHaveLength(16)
   }

@@ -227,6 +227,7 @@ test('the command line sets a retention, and collects', async () => {
     pinned: 0,
     waiting: 0,
     orphans: [],
+    rewritten: 0,
   })
 })
 

@@ -27,6 +27,7 @@ const WAL_SCAN = 'test/unit/log/wal-scan.test.ts'
 const MOVES = 'test/unit/tiering/moves.test.ts'
 const UPLOAD = 'test/unit/tiering/upload.test.ts'
 const PACKS = 'test/unit/tiering/packs.test.ts'
+const THIN_PACKS = 'test/unit/tiering/thin-packs.test.ts'
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -171,17 +172,50 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'pack-removed-while-it-is-named',
     harm: 'The segments of other logs go with the first of a file that many share.',
     file: 'tiering/loose-packs.ts',
-    find: '        empty.delete(path)\n',
-    replace: '',
+    find: '    if (live !== undefined) {\n',
+    replace: '    if (live !== undefined && live.size === 0) {\n',
     killedBy: { harness: 'test', file: PACKS },
   },
   {
     name: 'pack-collected-while-it-is-named',
     harm: 'The archive loses the segments of other logs with the first of an object that many share.',
     file: 'tiering/collect.ts',
-    find: 'isShared: staying.has(key)',
-    replace: 'isShared: false',
+    find: 'isPackPath(key) && staying.has(key)',
+    replace: "isPackPath(key) && staying.has('')",
     killedBy: { harness: 'test', file: PACKS },
+  },
+  {
+    name: 'pack-collected-before-its-readers-know',
+    harm: 'The engine reads segments where they lay, and the archive has them elsewhere by then.',
+    file: 'tiering/collect.ts',
+    find: '    return own.object === null || object === null || isSamePlace(own.object, object)',
+    replace: '    return own.object === null || object === null',
+    killedBy: { harness: 'test', file: THIN_PACKS },
+  },
+  {
+    name: 'places-not-compared-at-open',
+    harm: 'After a crash the directory names objects that segments were moved out of, and that are gone.',
+    file: 'engine/archive-connection.ts',
+    find: "[...replaced, ...movedIn(known, segments.having('object'))]",
+    replace: '[...replaced, ...movedIn(known, [])]',
+    killedBy: { harness: 'test', file: THIN_PACKS },
+  },
+  {
+    name: 'snapshot-left-in-a-thin-pack',
+    harm: 'A snapshot loses what was deleted since, when the pack that held it is written anew.',
+    file: 'tiering/archived-packs.ts',
+    find: '        if (segment.object !== null && pinned.has(segment))\n',
+    replace: '        if (segment.object !== null && pinned.has(segment) && retired.length < 0)\n',
+    killedBy: { harness: 'test', file: THIN_PACKS },
+  },
+  {
+    name: 'thin-pack-copied-unchecked',
+    harm: 'A damaged segment gets a new place, and the evidence of what it was goes.',
+    file: 'tiering/thin-packs.ts',
+    find: '    if (own.length !== segment.length || (await sha256Hex(own)) !== segment.sha256)\n',
+    replace:
+      '    if (own.length !== segment.length && (await sha256Hex(own)) !== segment.sha256)\n',
+    killedBy: { harness: 'test', file: THIN_PACKS },
   },
   {
     name: 'objects-removed-before-the-manifest-says-so',
@@ -190,7 +224,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    const state = await archive.commitReplaced(',
     replace:
       '    for (const { object } of segments) await archive.store.remove(object!.object)\n    const state = await archive.commitReplaced(',
-    killedBy: { harness: 'simulate', seed: 12 },
+    killedBy: { harness: 'simulate', seed: 2 },
   },
   {
     name: 'collected-while-a-snapshot-names-it',

@@ -178,7 +178,7 @@ export async function tierCollect(session: Session, flags: CollectFlags): Promis
   const { dryRun = false, grace } = flags
   const asked = { dryRun, ...(grace === undefined ? {} : { grace }) }
   const report = await tierStep(session, flags, 'collect', asked, (tier) => tier.collect(asked))
-  const { collected, bytes, pinned, waiting, orphans } = report
+  const { collected, bytes, pinned, waiting, rewritten, orphans } = report
   if (session.json) {
     await writeDocument(session, { moved: [], pending: waiting, failed: [], ...report })
     return
@@ -187,6 +187,8 @@ export async function tierCollect(session: Session, flags: CollectFlags): Promis
   const removed = `${formatCount(collected.length)} objects, ${formatBytes(bytes)}`
   const kept = `${formatCount(waiting)} wait for their grace, ${formatCount(pinned)} are held by snapshots`
   note(session, `${removed} ${dryRun ? 'would be removed' : 'removed'}; ${kept}`)
+  if (rewritten > 0)
+    note(session, `${formatCount(rewritten)} packs ${dryRun ? 'would be' : 'were'} written anew`)
   await session.terminal.write(orphansTable(orphans))
   note(session, `${formatCount(orphans.length)} that nothing names`)
 }

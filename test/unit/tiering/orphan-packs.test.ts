@@ -129,7 +129,8 @@ describe('a pack that nothing names', () => {
     expect(get.mock.calls.filter(([key]) => key.startsWith('packs/'))).toEqual([])
     bench.clock.advance(2 * COLLECT_GRACE_MS)
     expect(await collect(bench)).toEqual([])
-    expect(await packsIn(bench)).toEqual(before)
+    // One that holds what was retired is written anew, and waits for its grace.
+    expect(await packsIn(bench)).toEqual(expect.arrayContaining(before))
     await bench.scheduler.compact(logs)
     expect(await collect(bench)).toEqual([])
   })
