@@ -26,6 +26,7 @@ export {
 export type {
   VerifyFilesOptions,
   VerifyNote,
+  VerifyRemains,
   VerifyProblem,
   VerifyReport,
 } from './engine/verify/verify-report.ts'

@@ -268,7 +268,8 @@ function decodeFile(
   const fail = (reason: string, cause?: unknown): never => {
     throw new StratalogError('manifest_corrupt', `${file} is damaged: ${reason}.`, {
       cause,
-      details: { file, reason },
+      // Nothing says where in a file its checksum stopped to hold.
+      details: { file, reason, position: 0 },
     })
   }
   if (bytes.length > MANIFEST_BYTES_MAX)

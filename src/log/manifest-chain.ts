@@ -52,17 +52,32 @@ const PARALLEL_READS = 16
 /** @throws StratalogError `manifest_corrupt`, `format_unsupported`, and what the files throw. */
 export async function loadManifest(files: ManifestFiles, logger: Logger): Promise<LoadedManifest> {
   const newest = await files.newest()
-  const loaded = await loadFiles(files, logger)
+  const loaded = await loadFiles(files, logger).catch((error: unknown) => {
+    throw withAdvice(files.location, error)
+  })
   const { number } = loaded.position
   if (number < newest) throw lostEnd(files.location, number, newest)
   return loaded
 }
 
+/** Damage of a manifest, said for whoever has to deal with it. */
+function withAdvice(location: string, error: unknown): unknown {
+  if (!isStratalogError(error) || error.code !== 'manifest_corrupt') return error
+  const { file, reason, position } = error.details
+  const where = typeof position === 'number' ? `, at or behind byte ${position}` : ''
+  const message = `${location}/${String(file)} is damaged${where}: ${String(reason)}. Nothing was touched. ${ADVICE}`
+  return new StratalogError('manifest_corrupt', message, { cause: error, details: error.details })
+}
+
+/** The same for a directory and an archive. */
+const ADVICE =
+  "'stratalog verify' says what is still readable and where; bring the file back, or restore the archive into a new directory: docs/operations.md, 'The manifest is damaged'."
+
 function lostEnd(location: string, number: number, newest: number): StratalogError {
   const file = `${location}/${manifestPath(commitFile(number + 1))}`
   return new StratalogError(
     'manifest_corrupt',
-    `${location} has lost the end of its manifest: it ends with commit ${number}, and there was commit ${newest}. Nothing was touched; bring the missing files back from where they went, or restore the archive into a new directory.`,
+    `${location} has lost the end of its manifest: it ends with commit ${number}, and there was commit ${newest}. Nothing was touched. ${ADVICE}`,
     { details: { file, reason: `commits ${number + 1} to ${newest} are missing` } },
   )
 }

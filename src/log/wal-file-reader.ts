@@ -54,7 +54,13 @@ export class WalFileReader {
   #view = new DataView(this.#window.buffer)
   #windowStart = 0
 
-  constructor(fileSystem: SyncFileSystem, directory: string, startLsn: number, engineId: string) {
+  /** `engineId` null: it may be of any engine. */
+  constructor(
+    fileSystem: SyncFileSystem,
+    directory: string,
+    startLsn: number,
+    engineId: string | null,
+  ) {
     this.startLsn = startLsn
     this.path = `${directory}/${walFileName(startLsn)}`
     this.#file = fileSystem.open(this.path, 'read')

@@ -25,7 +25,8 @@ import type { SyncFileSystem } from '../storage/file-system.ts'
 import { type Damage, type ScannedFrame, WalFileReader } from './wal-file-reader.ts'
 
 export interface WalReadOptions {
-  readonly engineId: string
+  /** Null: it may be of any engine. */
+  readonly engineId: string | null
   /** The start of a frame, or the end of the WAL: where the manifest's checkpoint says that recovery starts. */
   readonly fromLsn: number
   /** Where to stop: the start of a frame, or the end of the WAL. Left out: at the end, wherever that is. */

@@ -115,7 +115,7 @@ test('a directory that was half copied is refused, whatever is missing', async (
   rmSync(`${unnamed}/stratalog.json`)
   await refused(unnamed, 'directory_foreign', /copy it whole/)
   for (const [folder, advice] of [
-    ['manifest', /bring manifest back/],
+    ['manifest', /lost the end of its manifest.*bring the file back/],
     ['wal', /WAL files are missing/],
   ] as const) {
     const dataDir = await copied()

@@ -155,19 +155,29 @@ test('a damaged manifest commit, a missing one and a damaged base are each named
   await flip(commit, 200)
   await rm(`${place.root}/archive/manifest/000000000002.edit`)
   const { problems } = await verify(place)
-  expect(problems).toMatchObject([
+  expect(problems.filter(({ log }) => log === null)).toMatchObject([
     { where: commit, kind: 'checksum', readable: false },
     { where: `${place.archive}/manifest/000000000002.edit`, kind: 'missing', readable: false },
   ])
 })
 
-test('a manifest that is gone is missing, and everything else is of no use', async () => {
+test('a manifest that is gone is missing, and what lies beside it says of itself what it is', async () => {
   const place = await copied()
   await rm(`${place.dataDir}/manifest`, { recursive: true })
   await rm(`${place.root}/archive/manifest`, { recursive: true })
-  expect((await verify(place)).problems).toMatchObject([
-    { kind: 'missing', where: `${place.dataDir}/manifest`, readable: false },
-    { kind: 'missing', where: `${place.archive}/manifest`, readable: false },
+  const { problems, remains } = await verify(place)
+  const all = { log: 'orders', partition: 0, from: 0, readable: false }
+  expect(problems).toMatchObject([
+    { kind: 'missing', where: `${place.dataDir}/manifest`, log: null, readable: false },
+    { kind: 'missing', where: `${place.archive}/manifest`, log: null, readable: false },
+    { kind: 'missing', where: `${place.dataDir}/manifest`, ...all, to: 2 * FLUSHED + LOGGED },
+    { kind: 'missing', where: `${place.archive}/manifest`, ...all, to: FLUSHED },
+  ])
+  expect(remains.map(({ in: tier, from, to }) => [tier, from, to])).toEqual([
+    ['disk', 0, FLUSHED],
+    ['disk', FLUSHED, 2 * FLUSHED],
+    ['wal', 0, 2 * FLUSHED + LOGGED],
+    ['object', 0, FLUSHED],
   ])
 })
 

@@ -94,11 +94,11 @@ async function showVerified(
 ): Promise<void> {
   if (report.verdict === 'FAIL') setStatus(EXIT_STATUS.corrupt)
   if (session.json) await writeDocument(session, report)
-  else await session.terminal.write(verifyText(session, report))
+  else await session.terminal.write(`${verifyText(session, report)}${remainsText(report)}`)
 }
 
 /** What both `verify` and `scrub` print. */
-export function verifyText(session: Session, report: VerifyReport): string {
+export function verifyText(session: Session, report: Omit<VerifyReport, 'remains'>): string {
   const { verdict, files, bytes, problems, notes, elapsedMs } = report
   const shown = session.terminal.style(
     [verdict === 'PASS' ? 'green' : 'red', 'bold'],
@@ -124,6 +124,22 @@ export function verifyText(session: Session, report: VerifyReport): string {
   )
   const places = problems.map(({ where }, index) => `${index + 1}. ${where}`)
   return `${lines.join('\n')}\n\n${table}\n${places.join('\n')}\n`
+}
+
+/** What nothing opens is shown by file, for whoever takes it out by hand. */
+function remainsText({ remains }: VerifyReport): string {
+  if (remains.length === 0) return ''
+  const table = renderTable(
+    ['log', 'offsets', 'in', 'position', 'file'].map((name) => ({ name })),
+    remains.map(({ log, logId, partition, from, to, in: tier, position, where }) => [
+      `${log ?? `(log ${logId})`}/${partition}`,
+      `${formatCount(from)} to ${formatCount(to)}`,
+      tier,
+      formatCount(position),
+      where,
+    ]),
+  )
+  return `\nSound beside the damaged manifest:\n\n${table}\n`
 }
 
 function readableText({ readable }: VerifyProblem): string {

@@ -16,8 +16,9 @@ import { manifestFilesInStore } from '../../log/manifest-files.ts'
 import { readingStore, segmentsAt } from '../../log/pack-contents.ts'
 import { fetchWhole } from '../../log/segment-copies.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
-import { checkManifest } from './check-manifest.ts'
+import { type CheckedManifest, checkManifest, lostManifest } from './check-manifest.ts'
 import { checkPacks } from './check-packs.ts'
+import { type DamagedManifest, RemainsCheck } from './check-remains.ts'
 import { lookAgain } from './look-again.ts'
 import { snapshotSegments } from '../../snapshot/check.ts'
 import {
@@ -37,30 +38,46 @@ export interface ArchivePlace {
   readonly clock: Clock
 }
 
-/**
- * The archive's newest state; null when its manifest cannot be read.
- * @throws StratalogError `archive_not_found` when nothing there is an archive.
- */
+/** @throws StratalogError `archive_not_found` when nothing there is an archive. */
 export async function checkArchiveManifest(
   { store, signal }: ArchivePlace,
   findings: Findings,
-): Promise<ManifestPosition | null> {
-  const position = await checkManifest(manifestFilesInStore(store), findings, signal)
+): Promise<CheckedManifest> {
+  const files = manifestFilesInStore(store)
+  const manifest = await checkManifest(files, findings, signal)
+  const { position, damage } = manifest
   const identity = await readIdentity(store, findings)
-  if (position?.number === 0) {
+  if (position.number === 0 && damage === null) {
     await assertArchive(store, identity !== 'missing')
-    const where = `${store.url}/${MANIFEST_DIRECTORY}`
-    findings.file(where, 'missing', 'There is no manifest; nothing here can be read.', false)
-    return null
+    const reason = 'There is no manifest; nothing here can be opened.'
+    return { position, damage: lostManifest(files, 'missing', reason, findings) }
   }
+  const { engineId } = position.state
   const where = `${store.url}/${IDENTITY_FILE}`
   if (identity === 'missing') {
     findings.file(where, 'missing', 'It says whose archive this is, and is not there.', true)
-  } else if (identity !== null && position !== null && identity !== position.state.engineId) {
-    const reason = `It names engine ${identity}, and the manifest is of engine ${position.state.engineId}.`
+  } else if (identity !== null && position.number > 0 && identity !== engineId) {
+    const reason = `It names engine ${identity}, and the manifest is of engine ${engineId}.`
     findings.file(where, 'swapped', reason, false)
   }
-  return position
+  return manifest
+}
+
+/** What is left where the manifest is damaged: see `RemainsCheck`. */
+export async function checkArchiveRemains(
+  place: ArchivePlace,
+  manifest: DamagedManifest,
+  findings: Findings,
+  copies: CheckedCopies,
+): Promise<RemainsCheck> {
+  const check = new RemainsCheck(objectReading(place), manifest, findings, copies)
+  const keys = new Set<string>()
+  for await (const { key } of place.store.list('')) {
+    const kind = parsePath(key)?.kind
+    if (kind === 'segment' || kind === 'pack') keys.add(key)
+  }
+  await check.segments(keys)
+  return check
 }
 
 /** The engine that it names; null when it is damaged, which is a finding then. */
@@ -208,6 +225,19 @@ function isBehind(state: ManifestState, { logId, partition, baseOffset }: Segmen
   return known === undefined || baseOffset >= wholePartition(known, partition).endOffset
 }
 
+/** Whether the archive is that of a directory's engine; a finding where it is not. */
+export function isOfEngine(
+  engineId: string,
+  archive: ManifestState,
+  url: string,
+  findings: Findings,
+): boolean {
+  if (engineId === archive.engineId) return true
+  const reason = `It belongs to engine ${archive.engineId}, and the data directory to ${engineId}.`
+  findings.file(url, 'foreign', reason, false)
+  return false
+}
+
 /** What a directory counts on in the archive, and the archive's manifest does not name. */
 export function checkUploads(
   local: ManifestState,
@@ -215,11 +245,7 @@ export function checkUploads(
   url: string,
   findings: Findings,
 ): void {
-  if (local.engineId !== archive.engineId) {
-    const reason = `It belongs to engine ${archive.engineId}, and the data directory to ${local.engineId}.`
-    findings.file(url, 'foreign', reason, false)
-    return
-  }
+  if (!isOfEngine(local.engineId, archive, url, findings)) return
   const names = namesOf(archive)
   for (const { log, partition, segment } of namedSegments(local)) {
     if (segment.object === null || names.has(segment.object.object)) continue

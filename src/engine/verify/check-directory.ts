@@ -26,7 +26,7 @@ import { readWhole } from '../../log/segment-copies.ts'
 import { silentLogger } from '../../base/logger.ts'
 import type { FileSystem, SyncFileSystem } from '../../storage/file-system.ts'
 import { isTemporaryName } from '../../storage/temporary-name.ts'
-import { checkManifest } from './check-manifest.ts'
+import { type CheckedManifest, checkManifest, lostManifest } from './check-manifest.ts'
 import { checkPacks } from './check-packs.ts'
 import {
   type CheckedCopies,
@@ -36,7 +36,9 @@ import {
   checkCopy,
   namedSegments,
 } from './check-segments.ts'
+import { type DamagedManifest, RemainsCheck } from './check-remains.ts'
 import { type CheckedWal, checkWal } from './check-wal.ts'
+import { checkLoneWal } from './check-wal-alone.ts'
 import { lookAgain } from './look-again.ts'
 import type { Findings } from './verify-report.ts'
 
@@ -103,26 +105,47 @@ async function readIdentity(
   }
 }
 
-/** The manifest's newest state; null when it cannot be read. */
 export async function checkDirectoryManifest(
   { dataDir, fileSystem, signal }: DirectoryPlace,
   engineId: string | null,
   findings: Findings,
-): Promise<ManifestPosition | null> {
+): Promise<CheckedManifest> {
   const files = manifestFilesInDirectory(fileSystem, dataDir)
-  const position = await checkManifest(files, findings, signal)
-  if (position?.number === 0 && (await holdsRecords({ dataDir, fileSystem }))) {
-    const reason = 'There is no manifest; nothing here can be read.'
-    findings.file(`${dataDir}/${MANIFEST_DIRECTORY}`, 'missing', reason, false)
-    return null
+  const manifest = await checkManifest(files, findings, signal)
+  const { position, damage } = manifest
+  if (position.number === 0) {
+    if (damage !== null || !(await holdsRecords({ dataDir, fileSystem }))) return manifest
+    const reason = 'There is no manifest; nothing here can be opened.'
+    return { position, damage: lostManifest(files, 'missing', reason, findings) }
   }
-  if (position === null || position.number === 0 || engineId === null) return position
-  const { state } = position
-  if (state.engineId !== engineId) {
-    const reason = `It names engine ${engineId}, and the manifest is of engine ${state.engineId}.`
+  if (engineId !== null && position.state.engineId !== engineId) {
+    const reason = `It names engine ${engineId}, and the manifest is of engine ${position.state.engineId}.`
     findings.file(`${dataDir}/${IDENTITY_FILE}`, 'swapped', reason, false)
   }
-  return position
+  return manifest
+}
+
+/** What is left where the manifest is damaged: see `RemainsCheck`. */
+export async function checkDirectoryRemains(
+  place: DirectoryPlace,
+  engineId: string | null,
+  manifest: DamagedManifest,
+  findings: Findings,
+  copies: CheckedCopies,
+): Promise<RemainsCheck> {
+  const { dataDir, fileSystem, syncFileSystem } = place
+  const check = new RemainsCheck(diskReading(place), manifest, findings, copies)
+  const paths = new Set<string>()
+  for (const directory of [SEGMENTS_DIRECTORY, PACKS_DIRECTORY]) {
+    if ((await fileSystem.stat(`${dataDir}/${directory}`)) === null) continue
+    for await (const { path } of filesBelow(fileSystem, dataDir, directory)) paths.add(path)
+  }
+  await check.segments(paths)
+  const logName = (logId: number): string | null => check.logName(logId)
+  const reachedLsn = manifest.state.walReached
+  const wal = { fileSystem: syncFileSystem, dataDir, engineId, reachedLsn, logName }
+  for (const found of checkLoneWal(wal, findings)) check.add({ ...found, in: 'wal' })
+  return check
 }
 
 async function holdsRecords({
@@ -164,15 +187,7 @@ export async function checkDiskCopies(
   findings: Findings,
   copies: CheckedCopies,
 ): Promise<ManifestState> {
-  const { dataDir, fileSystem, signal, onBytes } = place
-  const reading: CopyReading = {
-    tier: 'disk',
-    read: (location) => readWhole(fileSystem, dataDir, location),
-    readAll: (object) => fileSystem.read(`${dataDir}/${object}`),
-    whereIs: (object) => `${dataDir}/${object}`,
-    onBytes,
-    signal,
-  }
+  const reading = diskReading(place)
   let newest = manifest
   let pending: readonly NamedSegment[] = [...namedSegments(newest.state)]
   for (let look = 1; ; look++) {
@@ -195,6 +210,17 @@ export async function checkDiskCopies(
   }
   await checkPacks(namedSegments(newest.state), reading, findings)
   return newest.state
+}
+
+function diskReading({ dataDir, fileSystem, signal, onBytes }: DirectoryPlace): CopyReading {
+  return {
+    tier: 'disk',
+    read: (location) => readWhole(fileSystem, dataDir, location),
+    readAll: (object) => fileSystem.read(`${dataDir}/${object}`),
+    whereIs: (object) => `${dataDir}/${object}`,
+    onBytes,
+    signal,
+  }
 }
 
 /** A WAL that is being written may look damaged once; damage looks the same twice. */

@@ -2,6 +2,7 @@
  * The bytes of every segment that a manifest names: length, SHA-256, footer, every block's checksum, row counts, and a
  * decode of every column. Each copy is read whole, one at a time.
  */
+import { type Range, mergeRanges } from '../../base/range.ts'
 import { isStratalogError, throwIfAborted } from '../../base/errors.ts'
 import type {
   Location,
@@ -33,6 +34,12 @@ export class CheckedCopies {
     const damages = this.#damages.get(sha256)?.get(tier)
     if (damages === undefined) return null
     return !damages.some((damage) => damage.from < to && from < damage.to)
+  }
+
+  /** Offsets of that copy that cannot be read. */
+  damaged(sha256: string, tier: CopyTier): readonly Range[] {
+    const damages = this.#damages.get(sha256)?.get(tier) ?? []
+    return mergeRanges(damages.map(({ from, to }) => ({ start: from, end: to })))
   }
 
   /** So that it is looked at again. */

@@ -128,7 +128,10 @@ class WalCheck {
       if (next === undefined || next > walLsn) return
       const path = `${this.#directory}/${walFileName(startLsn)}`
       const reason = `${failure.message} Recovery does not need it.`
-      this.#problem(path, 0, kindOf(failure), NO_RECORDS, reason, { kind: 'none', readable: true })
+      this.#problem(path, 0, walDamageKind(failure), NO_RECORDS, reason, {
+        kind: 'none',
+        readable: true,
+      })
     }
   }
 
@@ -157,7 +160,7 @@ class WalCheck {
     const { file, position } = error.details
     const at = typeof position === 'number' ? position : null
     const path = typeof file === 'string' ? file : this.#directory
-    this.#problem(path, at, kindOf(error), records, reason, other)
+    this.#problem(path, at, walDamageKind(error), records, reason, other)
   }
 
   #noteTorn(
@@ -181,7 +184,7 @@ class WalCheck {
     const path = typeof file === 'string' ? file : this.#directory
     const at = typeof position === 'number' ? position : null
     const lost = [...this.#lostBehind(path, at ?? 0).values()]
-    const kind = kindOf(failure)
+    const kind = walDamageKind(failure)
     if (lost.length === 0) {
       const other: OtherCopy = { kind: 'none', readable: false }
       this.#problem(path, at, kind, NO_RECORDS, failure.message, other)
@@ -242,7 +245,7 @@ class WalCheck {
 }
 
 /** The error, if it is about the WAL's bytes. @throws it otherwise. */
-function walError(error: unknown): StratalogError {
+export function walError(error: unknown): StratalogError {
   const codes: readonly string[] = [
     'wal_corrupt',
     'format_unsupported',
@@ -253,7 +256,7 @@ function walError(error: unknown): StratalogError {
   throw toStratalogError(error)
 }
 
-function kindOf(failure: StratalogError): ProblemKind {
+export function walDamageKind(failure: StratalogError): ProblemKind {
   if (failure.code === 'format_unsupported') return 'format'
   if (failure.code === 'file_not_found') return 'missing'
   if (failure.code === 'file_system_failed') return 'unreadable'

@@ -1,9 +1,9 @@
 /** Verifies a data directory, an archive, or both against each other. Changes nothing and takes no lock. */
 import type { Clock } from '../../base/clock.ts'
 import { StratalogError } from '../../base/errors.ts'
+import { mergeRanges, splitRanges } from '../../base/range.ts'
 import type { ManifestState } from '../../format/manifest.ts'
 import { findSnapshot, snapshotNotFound } from '../../log/archive-view.ts'
-import type { ManifestPosition } from '../../log/manifest-chain.ts'
 import { snapshotSegments } from '../../snapshot/check.ts'
 import { NodeFileSystem } from '../../storage/node-file-system.ts'
 import { NodeSyncFileSystem } from '../../storage/node-sync-file-system.ts'
@@ -22,23 +22,29 @@ import {
   type ArchivePlace,
   checkArchiveCopies,
   checkArchiveManifest,
+  checkArchiveRemains,
   checkArchiveRest,
   checkSnapshotObjects,
   checkUploads,
+  isOfEngine,
 } from './check-archive.ts'
 import {
   type DirectoryPlace,
   checkDirectoryManifest,
+  checkDirectoryRemains,
   checkDirectoryRest,
   checkDiskCopies,
   checkIdentity,
 } from './check-directory.ts'
-import { CheckedCopies, namedSegments } from './check-segments.ts'
+import type { CheckedManifest } from './check-manifest.ts'
+import { type RangesOf, type RemainsCheck, damagedManifest } from './check-remains.ts'
+import { CheckedCopies, type CopyTier, namedSegments } from './check-segments.ts'
 import {
   type Finding,
   Findings,
   type VerifyFilesOptions,
   type VerifyProblem,
+  type VerifyRemains,
   type VerifyReport,
 } from './verify-report.ts'
 
@@ -86,11 +92,16 @@ class VerifyRun {
   readonly #scope: VerifyScope
   readonly #findings = new Findings()
   readonly #copies = new CheckedCopies()
+  readonly #remains: VerifyRemains[] = []
   readonly #directory: DirectoryPlace | null
   readonly #archive: ArchivePlace | null
   readonly #onProgress: VerifyFilesOptions['onProgress']
   readonly #snapshot: string | undefined
+  /** Of the archive, where its manifest is sound. */
   #archived: ManifestState | null = null
+  #isDirectoryWhole = false
+  /** As the directory's identity says. */
+  #engineId: string | null = null
   #bytesDone = 0
   #bytesTotal = 0
 
@@ -120,27 +131,89 @@ class VerifyRun {
 
   async run(): Promise<void> {
     const findings = this.#findings
-    const copies = this.#copies
     // The directory's manifest first: a writer commits to the archive before it says so here.
     const local = await this.#openDirectory()
     const archived =
       this.#archive === null ? null : await checkArchiveManifest(this.#archive, findings)
-    this.#archived = archived?.state ?? null
+    if (archived?.damage === null) this.#archived = archived.position.state
+    this.#isDirectoryWhole = local?.damage === null
     this.#bytesTotal = bytesOf(local, 'disk') + bytesOf(archived, 'object')
-    if (this.#archive !== null && archived !== null && this.#snapshot !== undefined)
-      return this.#checkSnapshot(this.#archive, archived.state, this.#snapshot)
+    let inArchive: RemainsCheck | null = null
     if (this.#archive !== null && archived !== null) {
-      await checkArchiveCopies(this.#archive, archived, findings, copies)
-      if (this.#scope === 'all') await checkArchiveRest(this.#archive, archived, findings)
+      if (this.#snapshot === undefined)
+        inArchive = await this.#checkArchive(this.#archive, archived)
+      else if (archived.damage === null)
+        return this.#checkSnapshot(this.#archive, archived.position.state, this.#snapshot)
     }
-    if (this.#directory !== null && local !== null) {
-      const state = await checkDiskCopies(this.#directory, local, findings, copies)
-      if (this.#scope === 'all') await checkDirectoryRest(this.#directory, state, findings)
+    if (this.#directory !== null && local !== null)
+      await this.#checkDirectory(this.#directory, local)
+    if (inArchive !== null) {
+      const isWhole = local?.damage === null
+      this.#report(inArchive, this.#soundIn(isWhole ? local.position.state : null, 'disk'))
     }
-    if (local === null || local.number === 0) return
-    if (this.#archive === null) this.#noteElsewhere(local.state)
-    else if (archived !== null)
-      checkUploads(local.state, archived.state, this.#archive.store.url, findings)
+    if (local === null || local.damage !== null || local.position.number === 0) return
+    const { state } = local.position
+    if (this.#archive === null) this.#noteElsewhere(state)
+    else if (this.#archived !== null)
+      checkUploads(state, this.#archived, this.#archive.store.url, findings)
+  }
+
+  async #checkArchive(
+    archive: ArchivePlace,
+    manifest: CheckedManifest,
+  ): Promise<RemainsCheck | null> {
+    const findings = this.#findings
+    const copies = this.#copies
+    const damaged = damagedManifest(manifest)
+    if (damaged === null) {
+      await checkArchiveCopies(archive, manifest.position, findings, copies)
+      if (this.#scope === 'all') await checkArchiveRest(archive, manifest.position, findings)
+    } else if (this.#scope === 'all') {
+      return checkArchiveRemains(archive, damaged, findings, copies)
+    }
+    return null
+  }
+
+  async #checkDirectory(directory: DirectoryPlace, manifest: CheckedManifest): Promise<void> {
+    const findings = this.#findings
+    const copies = this.#copies
+    const damaged = damagedManifest(manifest)
+    if (damaged === null) {
+      const state = await checkDiskCopies(directory, manifest.position, findings, copies)
+      if (this.#scope === 'all') await checkDirectoryRest(directory, state, findings)
+    } else if (this.#scope === 'all') {
+      const engineId = damaged.state.engineId === '' ? this.#engineId : damaged.state.engineId
+      const check = await checkDirectoryRemains(directory, engineId, damaged, findings, copies)
+      const archived = this.#archiveOf(engineId)
+      this.#report(check, this.#archive === null ? null : this.#soundIn(archived, 'object'))
+    }
+  }
+
+  #report(check: RemainsCheck, other: RangesOf | null): void {
+    check.report(other)
+    this.#remains.push(...check.remains)
+  }
+
+  /** The archive's state, where it is of that engine; a finding where it is of another. */
+  #archiveOf(engineId: string | null): ManifestState | null {
+    const archived = this.#archived
+    if (this.#archive === null || archived === null || engineId === null) return archived
+    const { url } = this.#archive.store
+    return isOfEngine(engineId, archived, url, this.#findings) ? archived : null
+  }
+
+  /** What of a partition can be read from one tier of a place alone. */
+  #soundIn(state: ManifestState | null, tier: CopyTier): RangesOf {
+    return (logId, partition) => {
+      const segments = [...(state?.logs.get(logId)?.partitions[partition]?.segments ?? [])]
+      const copied = segments.filter((segment) => segment[tier] !== null)
+      return mergeRanges(
+        copied.flatMap(
+          ({ baseOffset: start, endOffset: end, sha256 }) =>
+            splitRanges([{ start, end }], this.#copies.damaged(sha256, tier)).outside,
+        ),
+      )
+    }
   }
 
   async #checkSnapshot(
@@ -159,13 +232,13 @@ class VerifyRun {
     const { files, bytes, notes } = this.#findings
     const problems = this.#findings.problems.map((finding) => this.#problem(finding))
     const verdict = problems.length === 0 ? 'PASS' : 'FAIL'
-    return { verdict, files, bytes, problems, notes, elapsedMs }
+    return { verdict, files, bytes, problems, notes, remains: this.#remains, elapsedMs }
   }
 
-  async #openDirectory(): Promise<ManifestPosition | null> {
+  async #openDirectory(): Promise<CheckedManifest | null> {
     if (this.#directory === null) return null
-    const engineId = await checkIdentity(this.#directory, this.#findings)
-    return checkDirectoryManifest(this.#directory, engineId, this.#findings)
+    this.#engineId = await checkIdentity(this.#directory, this.#findings)
+    return checkDirectoryManifest(this.#directory, this.#engineId, this.#findings)
   }
 
   #noteElsewhere(state: ManifestState): void {
@@ -187,6 +260,7 @@ class VerifyRun {
     if (other.kind === 'none') return other.readable
     if (log === null || partition === null || from === null || to === null) return false
     if (other.kind === 'segment') {
+      if (other.tier === 'disk' && this.#directory !== null && !this.#isDirectoryWhole) return false
       const isUnknown = other.tier === 'object' && this.#archive === null
       return this.#copies.isSound(other.sha256, other.tier, from, to) ?? (isUnknown ? null : false)
     }
@@ -207,10 +281,10 @@ class VerifyRun {
   }
 }
 
-function bytesOf(manifest: ManifestPosition | null, tier: 'disk' | 'object'): number {
+function bytesOf(manifest: CheckedManifest | null, tier: 'disk' | 'object'): number {
   let bytes = 0
   if (manifest === null) return bytes
-  for (const { segment } of namedSegments(manifest.state))
+  for (const { segment } of namedSegments(manifest.position.state))
     if (segment[tier] !== null) bytes += segment.length
   return bytes
 }

@@ -54,6 +54,22 @@ export interface VerifyProblem {
 }
 
 /**
+ * Sound records of a place whose manifest is damaged, so that nothing opens it: offsets `[from, to)`, from byte
+ * `position` of a file or object on. `inspect` says what that file holds. Several files may have the same records.
+ */
+export interface VerifyRemains {
+  /** Null where no file that can be read says the name. */
+  readonly log: string | null
+  readonly logId: number
+  readonly partition: number
+  readonly from: number
+  readonly to: number
+  readonly in: 'disk' | 'wal' | 'object'
+  readonly where: string
+  readonly position: number
+}
+
+/**
  * What is odd and no damage: `torn-tail` (an append that a crash cut off and nobody was told of), `temporary`
  * (unfinished files), `orphan` (files of ours that nothing names), `foreign` (files that are not ours), `cache` (a
  * copy that will be fetched again), `quarantine` (a copy of a damaged file), `elsewhere` (records that lie in an
@@ -82,12 +98,14 @@ export interface VerifyReport {
   readonly bytes: number
   readonly problems: readonly VerifyProblem[]
   readonly notes: readonly VerifyNote[]
+  /** What lies in sound files although the manifest beside them is damaged; empty where none is. */
+  readonly remains: readonly VerifyRemains[]
   readonly elapsedMs: number
 }
 
 /** Where else the records of a finding may be; what makes `readable`. */
 export type OtherCopy =
-  | { readonly kind: 'none'; readonly readable: boolean }
+  | { readonly kind: 'none'; readonly readable: boolean | null }
   /** The copy of the segment with this checksum in the other tier. */
   | { readonly kind: 'segment'; readonly sha256: string; readonly tier: 'disk' | 'object' }
   /** Segments of the archive with these offsets. */

@@ -39,8 +39,9 @@ function pagesOf(files: MemoryManifestFiles): string[] {
 test('verify reads every page of a base', async () => {
   const files = await manifestWithPages()
   const findings = new Findings()
-  const position = await checkManifest(files, findings, undefined)
-  expect(position?.state.logs.get(1)?.partitions[0]?.segments.length).toBe(SEGMENTS)
+  const { position, damage } = await checkManifest(files, findings, undefined)
+  expect(position.state.logs.get(1)?.partitions[0]?.segments.length).toBe(SEGMENTS)
+  expect(damage).toBe(null)
   expect(findings.problems).toEqual([])
   expect(findings.files).toBe(files.files.size)
 })
@@ -57,8 +58,9 @@ test.each<[string, string, (bytes: Uint8Array) => Uint8Array | null]>([
     else files.files.set(page, bytes)
   }
   const findings = new Findings()
-  const position = await checkManifest(files, findings, undefined)
-  expect(position?.state.logs.get(1)?.partitions[0]?.segments.length).toBe(SEGMENTS)
+  const checked = await checkManifest(files, findings, undefined)
+  expect(checked.position.state.logs.get(1)?.partitions[0]?.segments.length).toBe(SEGMENTS)
+  expect(checked.damage).toBe(null)
   expect(findings.problems.length).toBeGreaterThan(0)
   for (const { where, kind: found, other } of findings.problems) {
     expect(where).toMatch(/^memory\/pages\/[0-9a-f]{64}\.page$/)
