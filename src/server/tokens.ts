@@ -43,6 +43,9 @@ export function mintToken(terms: TokenTerms): {
   return { stored: { id, ...terms, digest: digestOf(secret) }, token: `stl_${id}_${secret}` }
 }
 
+/** What a file of tokens begins with. */
+export const TOKENS_BEGINNING = '{\n  "format": "stratalog-tokens"'
+
 export function encodeTokens(tokens: readonly StoredToken[]): string {
   return `${JSON.stringify({ format: 'stratalog-tokens', formatVersion: FORMAT_VERSION, tokens }, null, 2)}\n`
 }

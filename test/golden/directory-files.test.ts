@@ -17,6 +17,7 @@ import {
 } from '../../src/format/manifest-codec.ts'
 import type { ManifestEdit } from '../../src/format/manifest.ts'
 import { openArchive } from '../../src/log/archive-view.ts'
+import { decodeTokens, encodeTokens } from '../../src/server/tokens.ts'
 import { planRestore } from '../../src/snapshot/plan-restore.ts'
 import { RestoreDirectory } from '../../src/snapshot/restore-directory.ts'
 import { lockDirectory, readLockHolder } from '../../src/storage/directory-lock.ts'
@@ -52,6 +53,26 @@ test('a lock that is held', async () => {
   expect(bytes.equals(written)).toBe(true)
   copyFileSync(goldenPath('lock-v1/lock'), path)
   expect(readLockHolder(path)).toEqual(holder)
+})
+
+test('the tokens of a server', () => {
+  const all = { createdAt: '2026-01-31T12:00:00.000Z', expiresAt: null, logs: '' }
+  const tokens = [
+    { id: '00112233445566aa', name: 'root', digest: 'a'.repeat(64), scopes: ['admin'], ...all },
+    {
+      id: '00112233445566bb',
+      name: 'shop',
+      digest: 'b'.repeat(64),
+      scopes: ['read', 'append'],
+      ...all,
+      logs: 'shop.',
+      expiresAt: '2026-05-01T12:00:00.000Z',
+    },
+  ] as const
+  const bytes = Buffer.from(encodeTokens(tokens))
+  const written = golden('tokens-v1/tokens.json', bytes)
+  expect(decodeTokens(written.toString('utf8'))).toEqual(tokens)
+  expect(bytes.equals(written)).toBe(true)
 })
 
 test('the note of a restore that is under way', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CliPlace } from '../support/cli-place.ts'
 import { runCli, runJson } from '../support/cli.ts'
+import { goldenPath } from '../support/manifests.ts'
 
 const place = new CliPlace()
 beforeAll(() => place.fill())
@@ -82,4 +83,30 @@ test('inspect tells a lock and an unfinished restore for what they are, and a da
   const zeroed = await runCli(['inspect', '--data-dir', place.dataDir, `wal/${wal}`, '--json'])
   expect(zeroed.status).toBe(8)
   expect(JSON.parse(zeroed.stderr)).toMatchObject({ error: { code: 'wal_corrupt' } })
+})
+
+test('inspect tells tokens, without their digests, and the mark of the newest commit', async () => {
+  const golden = readFileSync(goldenPath('tokens-v1/tokens.json'), 'utf8')
+  const shown = await runCli(['inspect', place.file('tokens.json', golden), '--json'])
+  expect(JSON.parse(shown.stdout)).toMatchObject({
+    kind: 'tokens',
+    tokens: [
+      { name: 'root', scopes: ['admin'], expiresAt: null },
+      { name: 'shop', logs: 'shop.' },
+    ],
+  })
+  expect(shown.stdout).not.toMatch(/digest|bbbb/)
+  const cut = await runCli(['inspect', place.file('tokens.json', golden.slice(0, 90)), '--json'])
+  expect([cut.status, JSON.parse(cut.stderr)]).toMatchObject([
+    8,
+    { error: { code: 'file_corrupt' } },
+  ])
+  const mark = readdirSync(place.dataDir).find((name) => name.startsWith('newest.')) ?? ''
+  expect(await runJson(['inspect', join(place.dataDir, mark)])).toMatchObject({
+    kind: 'newest',
+    length: 0,
+    commit: Number(mark.slice('newest.'.length)),
+  })
+  const long = await runCli(['inspect', place.file('newest.000000000004', 'x'), '--json'])
+  expect(long.status).toBe(8)
 })

@@ -163,7 +163,7 @@ test('what was in the damaged commit is found by what its files say, and a lost 
     expect.objectContaining({
       where: commit,
       ...place,
-      reason: expect.stringMatching(/no sound file/) as string,
+      reason: expect.stringMatching(/No sound file/) as string,
     }),
   )
   expect(remains.some(({ where }) => where === wanted)).toBe(false)

@@ -11,6 +11,7 @@ import { isPackPath, packPath, parsePath } from '../../format/paths.ts'
 import { decodeDictionaries, decodeRows, parseSegmentTail } from '../../format/segment-reader.ts'
 import { recordsIn } from '../../format/segment-entry.ts'
 import { type BatchFacts, type SegmentFacts, blockEnd } from '../../format/segment.ts'
+import { TOKENS_BEGINNING, decodeTokens } from '../../server/tokens.ts'
 import { inspectWal } from './inspect-wal.ts'
 import type { CommonFacts, Inspection, Problem } from './inspection.ts'
 
@@ -24,7 +25,7 @@ export function inspectBytes(file: string, bytes: Uint8Array): Inspection {
   if (kind !== null) return INSPECTORS[kind](bytes, common)
   throw new StratalogError(
     'input_invalid',
-    `${file} is no file of Stratalog: neither segment, pack, WAL, manifest, identity nor lock.`,
+    `${file} is no file of Stratalog: neither segment, pack, WAL, manifest, identity, lock nor tokens.`,
     {
       details: { file },
     },
@@ -41,6 +42,8 @@ type FileKind =
   | 'identity'
   | 'restoring'
   | 'lock'
+  | 'newest'
+  | 'tokens'
 
 const INSPECTORS: Readonly<
   Record<FileKind, (bytes: Uint8Array, common: CommonFacts) => Inspection>
@@ -54,6 +57,8 @@ const INSPECTORS: Readonly<
   identity: inspectIdentity,
   restoring: inspectRestoring,
   lock: inspectLock,
+  newest: inspectNewest,
+  tokens: inspectTokens,
 }
 
 /** The kind that the end of a path says, so that a file whose first bytes are damaged is still told as what it is. */
@@ -70,6 +75,7 @@ function kindByName(file: string): FileKind | null {
       case 'identity':
       case 'restoring':
       case 'lock':
+      case 'newest':
         return parsed.kind
       default:
     }
@@ -88,6 +94,7 @@ const BEGINNINGS: readonly (readonly [string, FileKind])[] = [
   ['{"stratalog":"restoring"', 'restoring'],
   ['{"stratalog":"', 'identity'],
   ['{"pid":', 'lock'],
+  [TOKENS_BEGINNING, 'tokens'],
 ]
 
 function kindByContent(head: string): FileKind | null {
@@ -132,6 +139,25 @@ function inspectLock(bytes: Uint8Array, common: CommonFacts): Inspection {
   }
   fields.end()
   return { report: { kind: 'lock', ...common, holder }, problems: [] }
+}
+
+/** Its name says all of it: the manifest has come to that commit. */
+function inspectNewest(bytes: Uint8Array, common: CommonFacts): Inspection {
+  const parsed = parsePath(common.file.replaceAll('\\', '/').split('/').at(-1) ?? '')
+  const commit = parsed?.kind === 'newest' ? parsed.number : null
+  if (bytes.length > 0) failing(common.file)('it is an empty file, and this one is not')
+  return { report: { kind: 'newest', ...common, commit }, problems: [] }
+}
+
+/** Whoever reads the file cannot make a token of it; what is shown is not even the digest. */
+function inspectTokens(bytes: Uint8Array, common: CommonFacts): Inspection {
+  try {
+    const tokens = decodeTokens(Buffer.from(bytes).toString('utf8'))
+    const shown = tokens.map(({ digest: _digest, ...token }) => token)
+    return { report: { kind: 'tokens', ...common, tokens: shown }, problems: [] }
+  } catch (error) {
+    return failing(common.file)(toStratalogError(error).message, error)
+  }
 }
 
 function failing(file: string): (reason: string, cause?: unknown) => never {

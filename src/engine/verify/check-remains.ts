@@ -267,14 +267,12 @@ export class RemainsCheck {
 
 /** By the tier of the damaged place. */
 const THERE: Readonly<Record<CopyTier, string>> = {
-  disk: 'The manifest is damaged; these records can be read from the archive.',
-  object: 'The manifest is damaged; these records can be read from the data directory.',
+  disk: 'They can be read from the archive.',
+  object: 'They can be read from the data directory.',
 }
-const ELSEWHERE =
-  'The manifest is damaged; it named a copy of these records in the archive, which was not looked at.'
-const HELD =
-  'The manifest is damaged; these records lie in sound files, which nothing opens without it.'
-const LOST = 'The manifest is damaged, and no sound file has these records.'
+const ELSEWHERE = 'The archive had a copy, and was not looked at.'
+const HELD = 'They lie in sound files, which nothing opens without the manifest.'
+const LOST = 'No sound file has them.'
 
 function factsOf(bytes: Uint8Array): SegmentFacts | null {
   try {

@@ -129,13 +129,14 @@ async function damagesOf(
 }
 
 /**
- * Offsets between a partition's start and its last segment that no segment holds. Logs in RAM may have evicted them.
+ * Offsets between a partition's start and its last segment that no segment holds. Logs in RAM may have evicted them,
+ * and what was such a log once may lack them below `denseFrom`.
  */
 export function checkContinuity(state: ManifestState, where: string, findings: Findings): void {
   for (const { definition, partitions } of state.logs.values()) {
     if (definition.policy.mode === 'memory') continue
-    for (const [partition, { startOffset, segments }] of partitions.entries()) {
-      let next = startOffset
+    for (const [partition, { startOffset, denseFrom = 0, segments }] of partitions.entries()) {
+      let next = Math.max(startOffset, denseFrom)
       for (const { baseOffset, endOffset } of segments) {
         if (baseOffset > next) {
           const range = { log: definition.name, partition, from: next, to: baseOffset }
@@ -143,7 +144,7 @@ export function checkContinuity(state: ManifestState, where: string, findings: F
           const reason = 'No segment holds these offsets.'
           findings.problems.push({ where, position: null, kind: 'gap', ...range, reason, other })
         }
-        next = endOffset
+        next = Math.max(next, endOffset)
       }
     }
   }

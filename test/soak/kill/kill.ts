@@ -9,7 +9,9 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { present } from '../../../src/base/assert.ts'
 import { type Random, seededRandom } from '../../../src/base/random.ts'
+import { verifyFiles } from '../../../src/index.ts'
 import { SoakCounts, type SoakLimits, type SoakReport } from '../report.ts'
 import { timeLimit } from '../time-limit.ts'
 import {
@@ -82,6 +84,7 @@ class KillSoak {
       isLast = life + 1 === cycles || isOver()
       const isDirectoryDone = isLast || (life + 1) % LIVES_PER_DIRECTORY === 0
       if (isDirectoryDone || life % LIVES_PER_CHECK === LIVES_PER_CHECK - 1) await this.#check()
+      if (isDirectoryDone) await this.#verify()
       onProgress(`${life + 1} of ${cycles} kills, ${this.#counts.acknowledged} acknowledged`)
     }
     await this.#end()
@@ -154,6 +157,16 @@ class KillSoak {
   async #check(): Promise<void> {
     await this.#oracle.checkDirectory(this.#place, this.#counts)
     this.#checkedRecords += this.#oracle.checked
+  }
+
+  /** What kills leave behind is no damage: not in one file, whether a reader looks at it or not. */
+  async #verify(): Promise<void> {
+    const { problems } = await verifyFiles({
+      dataDir: this.#place.dataDir,
+      archive: present(this.#place.archive, 'every directory has an archive'),
+    })
+    for (const { where, kind, reason } of problems)
+      this.#counts.violation('wrong', 'I7', `verify: ${kind}: ${where}: ${reason}`)
   }
 
   /** The calls of a whole life on a new directory, in an order that the seed shuffles. */
