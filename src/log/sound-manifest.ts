@@ -2,10 +2,10 @@
  * What is sound of a manifest that does not load: its newest state before the damage, for whoever says what is left.
  * Nothing may be written on the strength of it.
  */
-import { isStratalogError } from '../base/errors.ts'
+import { type StratalogError, isStratalogError } from '../base/errors.ts'
 import { silentLogger } from '../base/logger.ts'
 import { type NumberedManifestFile, parsePath } from '../format/paths.ts'
-import { type ManifestPosition, loadManifest } from './manifest-chain.ts'
+import { MANIFEST_START, type ManifestPosition, loadManifest } from './manifest-chain.ts'
 import type { ManifestFiles } from './manifest-files.ts'
 
 export interface SoundPart {
@@ -23,8 +23,10 @@ export async function soundPart(files: ManifestFiles): Promise<SoundPart> {
       const { position } = await loadManifest(upTo(files, last), silentLogger)
       return { position, damaged }
     } catch (error) {
-      const file = fileOf(error)
-      if (file === null || file.number > last) throw error
+      if (!isManifestError(error)) throw error
+      const file = fileOf(error.details['file'])
+      // A page of another format says of no base that it is the one.
+      if (file === null || file.number > last) return { position: MANIFEST_START, damaged }
       damaged = file
     }
   }
@@ -41,10 +43,13 @@ function upTo(files: ManifestFiles, last: number): ManifestFiles {
   }
 }
 
-/** The commit or base that an error is about; null for any other error. */
-function fileOf(error: unknown): NumberedManifestFile | null {
-  if (!isStratalogError(error)) return null
-  if (error.code !== 'manifest_corrupt' && error.code !== 'format_unsupported') return null
-  const parsed = parsePath(String(error.details['file']))
+function isManifestError(error: unknown): error is StratalogError {
+  if (!isStratalogError(error)) return false
+  return error.code === 'manifest_corrupt' || error.code === 'format_unsupported'
+}
+
+/** The commit or base of that name; null for any other file. */
+function fileOf(name: unknown): NumberedManifestFile | null {
+  const parsed = parsePath(String(name))
   return parsed?.kind === 'manifest' && parsed.file.kind !== 'page' ? parsed.file : null
 }

@@ -236,11 +236,12 @@ export class RemainsCheck {
       other === null ? uploadedRanges(state, logId, partition) : [],
     )
     const here = splitRanges(elsewhere.outside, mergeRanges(held))
+    const lost = splitRanges(here.outside, leftOut(state, logId, partition)).outside
     const found = [
       ...there.inside.map((range) => ({ range, readable: true, reason: THERE[tier] })),
       ...elsewhere.inside.map((range) => ({ range, readable: null, reason: ELSEWHERE })),
       ...here.inside.map((range) => ({ range, readable: false, reason: HELD })),
-      ...here.outside.map((range) => ({ range, readable: false, reason: LOST })),
+      ...lost.map((range) => ({ range, readable: false, reason: LOST })),
     ].sort((a, b) => a.range.start - b.range.start)
     const { where, position, kind } = damage
     const log = this.logName(logId)
@@ -320,6 +321,13 @@ function startLater({ later }: ManifestDamage, logId: number, partition: number)
       if (edit.kind === 'start-moved' && edit.logId === logId && edit.partition === partition)
         start = Math.max(start, edit.startOffset)
   return start
+}
+
+/** Offsets that may be held by nothing and are no loss. */
+function leftOut(state: ManifestState, logId: number, partition: number): readonly Range[] {
+  const log = state.logs.get(logId)
+  if (log?.definition.policy.mode === 'memory') return [{ start: 0, end: Infinity }]
+  return [{ start: 0, end: log?.partitions[partition]?.denseFrom ?? 0 }]
 }
 
 /** What the sound state says that the archive has. */

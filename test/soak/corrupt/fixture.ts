@@ -144,6 +144,7 @@ async function buildBase(place: string, name: BaseName, life: number): Promise<B
     await builder.append(second.log('orders'), partition, count)
   await builder.append(second.log('loose'), 0, 10)
   await second.tier.now({ to: 'disk' })
+  await fillCaches(second)
   await flushTogether(second, builder, time)
   for (let n = 0; n < 5; n++) {
     await builder.append(second.log('orders'), n % 2, 4)
@@ -161,6 +162,12 @@ async function buildBase(place: string, name: BaseName, life: number): Promise<B
   const wal = readWalTail(work, names)
   const tail = name === 'crashed' ? wal : null
   return { name, records: builder.counts, archived, wal, tail }
+}
+
+/** What is only in the archive is read from there, and kept. */
+async function fillCaches(db: Stratalog): Promise<void> {
+  await db.log('direct').read().toArray()
+  await (await db.query('SELECT sum(id), max(note) FROM direct')).toArray()
 }
 
 /** What the scheduler flushes in one round shares a pack on disk. */
