@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { intersectRanges, rangeLength } from '../../../src/base/range.ts'
+import { intersectRanges, mergeRanges, rangeLength, splitRanges } from '../../../src/base/range.ts'
 
 test('an intersection holds exactly the numbers that both ranges hold', () => {
   const range = fc
@@ -14,6 +14,30 @@ test('an intersection holds exactly the numbers that both ranges hold', () => {
       const met = intersectRanges(a, b)
       expect(met === null ? [] : numbers(met)).toEqual(both)
       if (met !== null) expect(rangeLength(met)).toBe(both.length)
+    }),
+  )
+})
+
+test('ranges that are merged and split hold exactly the numbers that they held, inside and outside', () => {
+  const ranges = fc.array(
+    fc.tuple(fc.nat(30), fc.nat(6)).map(([start, length]) => ({ start, end: start + length })),
+    { maxLength: 8 },
+  )
+  const numbersOf = (list: Iterable<{ start: number; end: number }>): Set<number> => {
+    const numbers = new Set<number>()
+    for (const { start, end } of list) for (let n = start; n < end; n++) numbers.add(n)
+    return numbers
+  }
+  fc.assert(
+    fc.property(ranges, ranges, (a, b) => {
+      const [whole, by] = [mergeRanges(a), mergeRanges(b)]
+      expect(numbersOf(whole)).toEqual(numbersOf(a))
+      for (const [index, { start, end }] of whole.entries())
+        expect(start > (whole[index - 1]?.end ?? -1) && end > start).toBe(true)
+      const { inside, outside } = splitRanges(whole, by)
+      const [all, cut] = [numbersOf(whole), numbersOf(by)]
+      expect([...numbersOf(inside)]).toEqual([...all].filter((n) => cut.has(n)))
+      expect([...numbersOf(outside)]).toEqual([...all].filter((n) => !cut.has(n)))
     }),
   )
 })
