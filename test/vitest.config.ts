@@ -9,7 +9,7 @@ import { env } from 'node:process'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import type { Vite, VitestPluginContext } from 'vitest/node'
 import { MUTANT_VARIABLE, isChanged, mutantNamed, mutate } from './mutants/mutate.ts'
-import type { Mutant } from './mutants/mutants.ts'
+import type { Mutant } from './mutants/mutant.ts'
 import { LongFirst } from './support/long-first.ts'
 import { STARTS_THREADS, besideThreads } from './support/program.ts'
 

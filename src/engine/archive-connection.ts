@@ -163,8 +163,9 @@ function pullStarts(local: ManifestState, archive: ManifestState): readonly Mani
 
 /**
  * What the archive has in the place of segments, or of objects: compactions whose local commit a crash swallowed, what
- * it moved out of a pack, and of a directory that was restored without its bytes compactions since then: what they replaced may be collected by now. Their segments lie in the archive only, until they are fetched,
- * unless their file is there.
+ * it moved out of a pack, and of a directory that was restored without its bytes compactions since then: what they
+ * replaced may be collected by now. Their segments lie in the archive only, until they are fetched, unless their file
+ * is there.
  */
 function pullReplaced(
   local: ManifestState,

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { describe, expect, test } from 'vitest'
 import { MUTANT_VARIABLE } from '../mutants/mutate.ts'
-import { MUTANTS, type Killer } from '../mutants/mutants.ts'
+import type { Killer } from '../mutants/mutant.ts'
+import { MUTANTS } from '../mutants/mutants.ts'
 import { repositoryRoot } from '../support/repository.ts'
 
 /** A plain run takes every fifth; CI takes all. */

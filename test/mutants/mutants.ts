@@ -3,22 +3,7 @@
  * catches: `test/integration/mutants.test.ts` runs each of them and fails for one that survives.
  */
 
-export interface Mutant {
-  readonly name: string
-  /** What a user would lose, in a sentence. */
-  readonly harm: string
-  /** Below `src`. */
-  readonly file: string
-  /** A text that is there once. */
-  readonly find: string
-  readonly replace: string
-  readonly killedBy: Killer
-}
-
-/** A seed of the simulator; or a file of tests, one of which has to fail. */
-export type Killer =
-  | { readonly harness: 'simulate'; readonly seed: number }
-  | { readonly harness: 'test'; readonly file: string; readonly name?: string }
+import type { Mutant } from './mutant.ts'
 
 const WAL = 'test/unit/log/wal.test.ts'
 const WAL_CRASH = 'test/unit/log/wal-crash.test.ts'

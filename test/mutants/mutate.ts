@@ -1,5 +1,6 @@
 /** Plants one mutant into the source as it is loaded: nothing is written, so nothing can be left behind. */
-import { MUTANTS, type Mutant } from './mutants.ts'
+import type { Mutant } from './mutant.ts'
+import { MUTANTS } from './mutants.ts'
 
 /** Names the environment variable that says which mutant a process is to carry. */
 export const MUTANT_VARIABLE = 'STRATALOG_TEST_MUTANT'
