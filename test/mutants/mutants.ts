@@ -181,8 +181,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'places-not-compared-at-open',
     harm: 'After a crash the directory names objects that segments were moved out of, and that are gone.',
     file: 'engine/archive-connection.ts',
-    find: "[...replaced, ...movedIn(known, segments.having('object'))]",
-    replace: '[...replaced, ...movedIn(known, [])]',
+    find: "movedIn(archive, own.having('object'))",
+    replace: 'movedIn(archive, [])',
     killedBy: { harness: 'test', file: THIN_PACKS },
   },
   {
