@@ -6,6 +6,7 @@
  * engine goes on writing.
  */
 import { StratalogError, isStratalogError } from '../base/errors.ts'
+import type { Range } from '../base/range.ts'
 import { type Logger, silentLogger } from '../base/logger.ts'
 import { type Identity, decodeIdentity } from '../format/identity.ts'
 import type {
@@ -24,7 +25,7 @@ import { segmentsHolding } from './held-segments.ts'
 import type { LogView, PartitionView, SegmentBytes, SegmentSource, ViewSource } from './log-view.ts'
 import { loadManifest } from './manifest-chain.ts'
 import { manifestFilesInStore } from './manifest-files.ts'
-import { unreadableSource } from './pinned-segment.ts'
+import { isWhole, unreadableSource } from './pinned-segment.ts'
 import { bytesInStore } from './segment-copies.ts'
 
 /** Offsets of one partition that a view is cut to: `[startOffset, endOffset)`. */
@@ -205,11 +206,12 @@ function withoutExpired(view: LogView, { now, of }: Expiry): LogView {
     const gaps = new GapHistory()
     const sources = part.sources.flatMap((source): readonly ViewSource[] => {
       if (source.tier === 'memory') return [source]
-      const unknown = terms.unknown(source.segment)
-      if (unknown !== null) return [unreadableSource(source, unknown)]
       const held = { start: source.from, end: source.to }
-      const live = terms.liveRanges(held, now(), gaps)
-      return live.map(({ start: from, end: to }) => ({ ...source, from, to }))
+      const liveNow = (): readonly Range[] => terms.liveRanges(held, now(), gaps)
+      const unknown = terms.unknown(source.segment)
+      if (unknown !== null)
+        return [unreadableSource(source, unknown, terms, () => isWhole(liveNow(), held))]
+      return liveNow().map(({ start: from, end: to }) => ({ ...source, from, to }))
     })
     return { ...part, sources, gaps }
   })

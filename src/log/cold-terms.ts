@@ -23,7 +23,7 @@ export class ColdTerms {
   #expiresMin = Infinity
   /** Segments whose copies could not be reached; with why. */
   #unknown: ReadonlyMap<SegmentEntry, StratalogError> = new Map()
-  #isLearning = false
+  #learning: Promise<void> | null = null
 
   private constructor(load: LoadTerms) {
     this.#load = load
@@ -50,11 +50,22 @@ export class ColdTerms {
   }
 
   /** Why nobody can tell now which records of the segment are over, and tries again to learn it; null where one can. */
-  unknown({ baseOffset, endOffset }: SegmentEntry): StratalogError | null {
-    if (this.#unknown.size === 0) return null
+  unknown(segment: SegmentEntry): StratalogError | null {
+    const error = this.#whyUnknown(segment)
+    if (error !== null) void this.#learnAgain()
+    return error
+  }
+
+  /** Tries again to learn of a segment. @throws StratalogError what `unknown` gives. */
+  async settle(segment: SegmentEntry): Promise<void> {
+    await this.#learnAgain()
+    const error = this.#whyUnknown(segment)
+    if (error !== null) throw error
+  }
+
+  #whyUnknown({ baseOffset, endOffset }: SegmentEntry): StratalogError | null {
     for (const [segment, cause] of this.#unknown) {
       if (segment.endOffset <= baseOffset || segment.baseOffset >= endOffset) continue
-      void this.#learnAgain()
       return new StratalogError(
         'store_unavailable',
         `Offsets ${baseOffset} to ${endOffset} may have expired, and what says so cannot be read now: ${cause.message} Try again.`,
@@ -64,14 +75,11 @@ export class ColdTerms {
     return null
   }
 
-  async #learnAgain(): Promise<void> {
-    if (this.#isLearning) return
-    this.#isLearning = true
-    try {
-      await this.#learn([...this.#unknown.keys()])
-    } finally {
-      this.#isLearning = false
-    }
+  #learnAgain(): Promise<void> {
+    this.#learning ??= this.#learn([...this.#unknown.keys()]).finally(() => {
+      this.#learning = null
+    })
+    return this.#learning
   }
 
   async #learn(segments: readonly SegmentEntry[]): Promise<void> {

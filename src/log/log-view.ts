@@ -88,6 +88,8 @@ export interface SegmentSource {
 export interface LostSource {
   /** What who reads the source is told. */
   error(): Error
+  /** Looks again, where that may help: the source as it can be read. @throws what keeps it from being read. */
+  readonly again?: () => Promise<SegmentSource>
 }
 
 export interface SegmentFallback {

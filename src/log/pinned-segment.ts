@@ -93,13 +93,22 @@ export function archivedPrefixEnd(segments: SegmentEntries, startOffset: number)
   return index === 0 ? startOffset : (segments.at(index - 1)?.endOffset ?? startOffset)
 }
 
-/** Stands for records of which nobody can tell whether they may be read. */
+/** Stands for records of which nobody can tell whether they may be read; `isAllLive` is asked once somebody can. */
 export function unreadableSource(
-  { tier, segment, from, to }: Pick<SegmentSource, 'tier' | 'segment' | 'from' | 'to'>,
+  source: SegmentSource,
   error: Error,
+  terms: ColdTerms,
+  isAllLive: () => boolean,
 ): SegmentSource {
+  const { tier, segment, from, to } = source
   const bytes = { length: 0, read: () => Promise.reject(error), path: null, position: 0 }
-  return { tier, segment, from, to, bytes, lost: { error: () => error } }
+  const again = async (): Promise<SegmentSource> => {
+    await terms.settle(segment)
+    // What has expired is a gap of the next view.
+    if (!isAllLive()) throw error
+    return source
+  }
+  return { tier, segment, from, to, bytes, lost: { error: () => error, again } }
 }
 
 /** What of a partition lies in segments. */
@@ -123,14 +132,22 @@ export function segmentSources(
   for (const segment of cold.segments.from(wanted.start)) {
     const part = intersectRanges({ start: segment.baseOffset, end: segment.endOffset }, wanted)
     if (part === null) break
-    const unknown = cold.coldTerms?.unknown(segment) ?? null
-    const live = cold.coldTerms?.liveRanges(part, cold.expiryTime, gaps) ?? [part]
-    for (const range of unknown === null ? live : [part]) {
-      const source = new StoredSource(ports, cold, segment, range, pinned)
-      sources.push(unknown === null ? source : unreadableSource(source, unknown))
+    const terms = cold.coldTerms
+    const unknown = terms?.unknown(segment) ?? null
+    const liveNow = (): readonly Range[] => terms?.liveRanges(part, cold.expiryTime, gaps) ?? [part]
+    if (terms !== null && unknown !== null) {
+      const source = new StoredSource(ports, cold, segment, part, pinned)
+      sources.push(unreadableSource(source, unknown, terms, () => isWhole(liveNow(), part)))
+    } else {
+      for (const range of liveNow())
+        sources.push(new StoredSource(ports, cold, segment, range, pinned))
     }
   }
   for (const file of pinned) ports.pins.pin(file)
   leases.push({ release: () => pinned.forEach((file) => ports.pins.unpin(file)) })
   return sources
+}
+
+export function isWhole([first, ...rest]: readonly Range[], part: Range): boolean {
+  return first?.start === part.start && first.end === part.end && rest.length === 0
 }

@@ -50,6 +50,10 @@ export async function* readSegmentSource(
 ): AsyncGenerator<SourcePart, void, undefined> {
   const { segment, fallback, lost } = source
   const { bounds } = options
+  if (lost?.again !== undefined) {
+    yield* readSegmentSource(await lost.again(), wanted, options)
+    return
+  }
   if (lost !== undefined) throw lost.error()
   if (bounds !== null && !mayOverlap(bounds, segment.timeMin, segment.timeMax)) return
   const cursor = { next: wanted.start }

@@ -50,3 +50,18 @@ test('a damaged segment is left to its readers', async () => {
   })
   expect(cold).toBeNull()
 })
+
+test('who waits for it learns it, or why not', async () => {
+  let isAway = true
+  let loads = 0
+  const cold = await ColdTerms.of([segment(0, 10)], async () => {
+    loads++
+    if (isAway) throw new StratalogError('store_unavailable', 'It is away.')
+    return [terms(0, 10, 50)]
+  })
+  await expect(cold?.settle(segment(0, 10))).rejects.toMatchObject({ code: 'store_unavailable' })
+  isAway = false
+  await Promise.all([cold?.settle(segment(0, 10)), cold?.settle(segment(0, 10))])
+  expect(loads).toBe(3)
+  expect(cold?.unknown(segment(0, 10))).toBeNull()
+})
