@@ -365,13 +365,12 @@ describe('a drill', () => {
     [
       'a commit that is missing',
       ({ fixture }) => fixture.store.remove('manifest/000000000003.edit'),
-      () =>
-        'The archive cannot be read: manifest/000000000003.edit is damaged: commit 3 is missing',
+      () => '/manifest/000000000003.edit is damaged: commit 3 is missing',
     ],
     [
       'a commit that is damaged',
       ({ fixture }) => fixture.damage('manifest/000000000003.edit', (bytes) => bytes.with(300, 0)),
-      () => 'The archive cannot be read: manifest/000000000003.edit is damaged',
+      () => '/manifest/000000000003.edit is damaged',
     ],
     [
       'a snapshot beyond what is there',
