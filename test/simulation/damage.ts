@@ -5,6 +5,7 @@
 import { silentLogger } from '../../src/base/logger.ts'
 import { sha256Hex } from '../../src/format/checksum.ts'
 import type { SegmentEntry } from '../../src/format/manifest.ts'
+import { sameLocation } from '../../src/format/segment-entry.ts'
 import { isPackPath } from '../../src/format/paths.ts'
 import { loadManifest } from '../../src/log/manifest-chain.ts'
 import { manifestFilesInDirectory, manifestFilesInStore } from '../../src/log/manifest-files.ts'
@@ -83,9 +84,11 @@ export async function mend(life: Life, setting: Setting, damage: Damage): Promis
     const { position = 0, length = 0 } = segment[tier] ?? {}
     const own = isPackPath(name) ? bytes?.slice(position, position + length) : bytes
     if (own !== undefined && own !== null && sha256Hex(own) === segment.sha256) return true
-    // A move may have taken the copy away, as a whole, before the scrub or after it.
+    // A move may have taken the copy away, as a whole, before the scrub or after it; a pack stays for its others.
     const named = await twiceStored(world, setting)
-    if (named.every((other) => other[tier]?.object !== name)) return true
+    const isSame = (other: SegmentEntry): boolean =>
+      other.sha256 === segment.sha256 && other[tier]?.object === name
+    if (!named.some(isSame)) return true
     throw new Violation('I7', `a scrub does not see that ${tier} ${name} is damaged`)
   } catch (error) {
     checks.explain(error, 'a scrub')
@@ -128,10 +131,12 @@ async function twiceStored(
     return [...local.logs].flatMap(([logId, { partitions }]) =>
       partitions.flatMap(({ segments }, partition) => {
         const archived = remote.logs.get(logId)?.partitions[partition]?.segments
-        return [...segments].filter(
-          ({ baseOffset, sha256, disk, object }) =>
-            disk !== null && object !== null && archived?.startingAt(baseOffset)?.sha256 === sha256,
-        )
+        // What the archive has moved out of a pack, and the directory has not heard of, it looks at elsewhere.
+        return [...segments].filter(({ baseOffset, sha256, disk, object }) => {
+          const there = archived?.startingAt(baseOffset)
+          if (disk === null || object === null || there?.sha256 !== sha256) return false
+          return there.object !== null && sameLocation(there.object, object)
+        })
       }),
     )
   } finally {
