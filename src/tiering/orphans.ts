@@ -169,6 +169,7 @@ function isUnusedPage(key: string, used: ReadonlySet<string>): boolean {
 function isLeftOver(state: ManifestState, key: string, holds: readonly SegmentName[]): boolean {
   return (
     holds.length > 0 &&
+    !sharedKeys(state).has(key) &&
     holds.every(({ logId, partition: number, baseOffset }) => {
       const log = state.logs.get(logId)
       if (log === undefined) return state.deletedLogIds.has(logId) && !isInSnapshot(state, logId)
@@ -181,6 +182,24 @@ function isLeftOver(state: ManifestState, key: string, holds: readonly SegmentNa
     })
   )
 }
+
+/** Objects that forks name: they say whose they were before, and that log may be gone or have others there. */
+function sharedKeys(state: ManifestState): ReadonlySet<string> {
+  const before = shared.get(state)
+  if (before !== undefined) return before
+  const keys = new Set<string>()
+  for (const { definition, partitions } of state.logs.values()) {
+    if (definition.origins === undefined) continue
+    for (const { segments } of partitions)
+      for (const { object } of segments.having('object'))
+        if (object !== null) keys.add(object.object)
+  }
+  shared.set(state, keys)
+  return keys
+}
+
+/** States do not change, and each is asked for every object. */
+const shared = new WeakMap<ManifestState, ReadonlySet<string>>()
 
 function isInSnapshot({ snapshots }: ManifestState, logId: number): boolean {
   return [...snapshots.values()].some(({ logs }) => logs.some((log) => log.logId === logId))

@@ -470,7 +470,7 @@ describe('of what is done with archives are refused by name:', () => {
         .toSorted(),
     ).toEqual([
       ...['drillArchive', 'exportRecords', 'isStratalogError', 'planRestoreArchive'],
-      ...['restoreArchive', 'scrubFiles', 'verifyFiles'],
+      ...['reconcileArchive', 'restoreArchive', 'scrubFiles', 'verifyFiles'],
     ])
   })
 })
