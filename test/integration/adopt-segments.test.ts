@@ -21,6 +21,8 @@ async function crashed(): Promise<string> {
   await cp(`${root}/data`, `${root}/crashed`, { recursive: true })
   for (const name of await readdir(`${root}/crashed/manifest`))
     if (!committed.has(name)) await rm(`${root}/crashed/manifest/${name}`)
+  for (const name of await readdir(`${root}/crashed`))
+    if (name.startsWith('newest.')) await rm(`${root}/crashed/${name}`)
   return `${root}/crashed`
 }
 

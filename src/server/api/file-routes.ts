@@ -28,7 +28,8 @@ export function fileRoutes(db: Stratalog, places: EnginePlaces): readonly Route[
       run: async (exchange) => {
         assertKnownKeys(await exchange.jsonBody(VALUE_BYTES_MAX), [])
         assertHasFiles(places)
-        exchange.sendJson(200, await verifyFiles({ ...places, signal: exchange.gone }))
+        const { snapshots: _, ...files } = places
+        exchange.sendJson(200, await verifyFiles({ ...files, signal: exchange.gone }))
       },
     },
     {
