@@ -75,8 +75,9 @@ async function flush({ scheduler }: ForkPorts, source: LiveLog): Promise<void> {
   const target = source.policy.localDisk ? 'disk' : 'object'
   const [failure] = (await scheduler.now([source], target)).failed
   if (failure === undefined) return
+  const code = failure.code === 'store_unavailable' ? failure.code : 'file_system_failed'
   throw new StratalogError(
-    'file_system_failed',
+    code,
     `Log '${source.name}' could not be flushed, and a fork shares segments: ${failure.message}`,
     { details: { ...failure } },
   )

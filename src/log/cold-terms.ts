@@ -69,7 +69,7 @@ export class ColdTerms {
       return new StratalogError(
         'store_unavailable',
         `Offsets ${baseOffset} to ${endOffset} may have expired, and what says so cannot be read now: ${cause.message} Try again.`,
-        { cause },
+        { cause, details: cause.details },
       )
     }
     return null

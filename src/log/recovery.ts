@@ -227,7 +227,9 @@ function checkSameHistory(log: LiveLog, partition: Partition, frame: WalFrame): 
   const segment = segments.at(segments.indexAt(baseOffset))
   if (segment === undefined || segment.disk !== null || segment.baseOffset > baseOffset) return
   const isWithin = baseOffset + frame.recordCount <= segment.endOffset
-  if (isWithin && segment.appendTimeMin <= appendTime && appendTime <= segment.appendTimeMax) return
+  // Of versions that went for newer ones the segment does not say the times.
+  const isAfter = segment.sparse !== undefined || segment.appendTimeMin <= appendTime
+  if (isWithin && isAfter && appendTime <= segment.appendTimeMax) return
   throw new StratalogError(
     'archive_diverged',
     `The WAL and the archive hold different records of log '${log.name}', partition ${frame.partition}, from offset ${baseOffset} on. Another machine went on with the archive, or this directory is an old copy. 'stratalog reconcile' keeps what only the directory has as a fork, and takes the rest from the archive; or restore the archive into a new directory.`,

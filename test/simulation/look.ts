@@ -49,10 +49,9 @@ async function readAll(life: Life, log: LogModel, partition: number): Promise<re
     if (!isStratalogError(error)) throw error
     // The store was away a while ago, and is asked again when the circuit's pause is over.
     if (error.details['circuit'] === 'open') {
-      await process.outlive(
-        new Promise<void>((resolve) => process.after(CIRCUIT_PAUSE_MS, resolve)),
-      )
-      return readAll(life, log, partition)
+      const pause = new Promise<void>((resolve) => process.after(CIRCUIT_PAUSE_MS, resolve))
+      // Whoever waits for a process that died is told so.
+      return (await process.outlive(pause)) === 'dead' ? [] : readAll(life, log, partition)
     }
     throw new Violation(
       'I7',
