@@ -52,7 +52,8 @@ export class ColdTerms {
   /** Why nobody can tell now which records of the segment are over, and tries again to learn it; null where one can. */
   unknown(segment: SegmentEntry): StratalogError | null {
     const error = this.#whyUnknown(segment)
-    if (error !== null) void this.#learnAgain()
+    // Who settles is told of a failure that nobody expects.
+    if (error !== null) this.#learnAgain().catch(() => {})
     return error
   }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { systemClock } from '../../../src/base/clock.ts'
 import { StratalogError } from '../../../src/base/errors.ts'
 import type { SegmentEntry } from '../../../src/format/manifest.ts'
 import { ColdTerms } from '../../../src/log/cold-terms.ts'
@@ -64,4 +65,15 @@ test('who waits for it learns it, or why not', async () => {
   await Promise.all([cold?.settle(segment(0, 10)), cold?.settle(segment(0, 10))])
   expect(loads).toBe(3)
   expect(cold?.unknown(segment(0, 10))).toBeNull()
+})
+
+test('a look that fails in a way that nobody expects is told to who waits, and to nobody else', async () => {
+  let error: Error = new StratalogError('store_unavailable', 'It is away.')
+  const cold = await ColdTerms.of([segment(0, 10)], async () => {
+    throw error
+  })
+  error = new TypeError('planted')
+  expect(cold?.unknown(segment(0, 10))?.code).toBe('store_unavailable')
+  await systemClock.sleep(1)
+  await expect(cold?.settle(segment(0, 10))).rejects.toThrow('planted')
 })
